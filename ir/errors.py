@@ -1,0 +1,95 @@
+"""What a user can cause, and how it is told: what is wrong, where, and how to mend it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Protocol
+
+
+class Place(Protocol):
+    """Anything an error can point at: an op, a source location, a line of text."""
+
+    def describe(self) -> list[str]:
+        """The place in the user's own terms, a line each, without indentation."""
+        ...
+
+
+class IrcError(Exception):
+    """Base of every error that a user can cause; the command line prints it and exits with 2.
+
+    Args:
+        message: what is wrong, with the values in it.
+        at: where: an op, a location, or a few words.
+        help: how to mend it.
+    """
+
+    def __init__(self, message: str, *, at: Place | str | None = None, help: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.help = help
+        self._at = at
+
+    def place(self) -> list[str]:
+        """The lines that say where."""
+        if self._at is None:
+            return []
+        return [f"at {self._at}"] if isinstance(self._at, str) else self._at.describe()
+
+    def render(self) -> str:
+        """The whole message, as the command line prints it."""
+        lines = [f"error: {self.message}", *(f"  {line}" for line in self.place())]
+        if self.help:
+            lines.append(f"  help: {self.help}")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.render().removeprefix("error: ")
+
+
+class ShapeError(IrcError):
+    """Shapes of operands, or attributes that decide shapes, do not fit together."""
+
+
+class DTypeError(IrcError):
+    """Number formats of operands do not fit together."""
+
+
+class AttributeTypeError(IrcError):
+    """An op's attribute is missing, unknown or of the wrong kind."""
+
+
+class UnknownNameError(IrcError):
+    """A name of an op, pass, target or the like that nothing is registered under."""
+
+
+class VerifyError(IrcError):
+    """A module breaks a rule of the IR."""
+
+
+class ParseError(IrcError):
+    """A text is not in the language it should be in; the place has line, column and a caret."""
+
+
+class InterpreterError(IrcError):
+    """An op cannot be evaluated: wrong inputs, or values that are not there."""
+
+
+class UnsupportedError(IrcError):
+    """Understood, but not something the toolkit can do; never skipped, never costed as zero."""
+
+
+def did_you_mean(name: str, known: Iterable[str], listing: str = "") -> str:
+    """The help line for a misspelt name: the nearest known ones, and how to list all.
+
+    >>> did_you_mean("h10", ["h100_sxm", "t4", "h200_sxm"])
+    'did you mean h100_sxm, h200_sxm?'
+    """
+    known = sorted(known)
+    starts = [k for k in known if name and k.startswith(name)]
+    close = [k for k in difflib.get_close_matches(name, known, n=3, cutoff=0.5) if k not in starts]
+    near = (starts + close)[:3]
+    guess = f"did you mean {', '.join(near)}?" if near else ""
+    if not guess and not listing:
+        return "known: " + ", ".join(known[:20])
+    return f"{guess} ({listing})".strip() if guess and listing else guess or listing
