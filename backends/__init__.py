@@ -1,0 +1,1 @@
+"""Target machines as data, and what is emitted for them."""

@@ -1,0 +1,1 @@
+"""Models and measurements that come with the package, and their readers."""

@@ -1,0 +1,1 @@
+"""The tensor IR: types, graph, ops, text format, verifier, rewriting, reference interpreter."""

@@ -1,0 +1,1 @@
+"""The ops, each declared once, in the file of its kin."""

@@ -1,0 +1,1 @@
+"""Rewrites, one file per concept, and the pipelines made of them."""
