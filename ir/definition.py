@@ -1,0 +1,180 @@
+"""What an op is: its operands and attributes, its result types, its meaning, its work.
+
+`OpDefinition` is the one interface that the verifier, the interpreter, the printer and the cost models know.
+`StructuredOp` fills it in from index notation; other ops fill it in by hand, in the file that declares them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from ircost.ir.attributes import Attribute, Attributes, AttributeSpec, Required
+from ircost.ir.counts import NO_COUNTS, Counts, Traffic
+from ircost.ir.errors import AttributeTypeError, ShapeError, did_you_mean
+from ircost.ir.graph import Op, Region, Value
+from ircost.ir.registry import Registry
+from ircost.ir.types import TensorType
+
+if TYPE_CHECKING:
+    from ircost.ir.index import IterationSpace
+
+Arrays = Sequence[np.ndarray]
+
+
+class OpDefinition(ABC):
+    """An op's declaration.
+
+    Class attributes and fields:
+        name: as written in the text format.
+        operand_names: what each operand is for; with ``is_variadic`` the last may occur any number of times.
+        attributes: specs by name, in the order in which they are printed.
+        is_pure: same operands, same results, nothing else happens. Pure ops may be merged, folded, dropped.
+        is_view: results share the operand's bytes; no kernel runs.
+        is_commutative: the two operands may change places.
+        is_terminator: ends a block.
+        region_names: labels of its regions, in order.
+        is_isolated: its regions see their own arguments only, which stand for the operands.
+    """
+
+    name: str
+    operand_names: tuple[str, ...] = ()
+    attributes: Mapping[str, AttributeSpec] = {}
+    is_variadic: bool = False
+    is_pure: bool = True
+    is_view: bool = False
+    is_commutative: bool = False
+    is_terminator: bool = False
+    is_composite: bool = False
+    region_names: tuple[str, ...] = ()
+    is_isolated: bool = False
+    # Result types cannot be derived from operands and attributes: the text format must give them.
+    needs_result_types: bool = False
+
+    @abstractmethod
+    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+        """Result types; raises ShapeError, DTypeError or AttributeTypeError where operands do not fit.
+
+        Not called for ops that need their result types given.
+        """
+
+    def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
+        """The op's meaning: result arrays. Not called for ops with regions: the interpreter runs those."""
+        raise NotImplementedError(f"{self.name} has no meaning of its own")
+
+    def counts(self, op: Op) -> Counts:
+        """Operations of one execution."""
+        return NO_COUNTS
+
+    def traffic(self, op: Op) -> Traffic:
+        """Bytes of one execution, each operand and result once; views move nothing."""
+        if self.is_view:
+            return Traffic(0, 0)
+        read = sum(operand.type.size_bytes for operand in dict.fromkeys(op.operands))
+        return Traffic(read, sum(result.type.size_bytes for result in op.results))
+
+    def iteration_space(self, op: Op) -> IterationSpace | None:
+        """Dims and access maps; None where access depends on data or is no affine map."""
+        return None
+
+    def verify(self, op: Op) -> None:
+        """Invariants beyond types; raises VerifyError."""
+
+    def build_regions(self, operands: Sequence[TensorType], attrs: Attributes) -> tuple[Region, ...]:
+        """Regions of a new op where none are given: the decomposition of a composite."""
+        return ()
+
+    @property
+    def doc(self) -> str:
+        return self.__doc__ or ""
+
+    # ---- making ops
+
+    def __call__(self, *operands: Value, **attrs: Attribute) -> Any:
+        """A new, detached op: its result, or a tuple of results where it has several or none."""
+        op = self.create(operands, attrs)
+        return op.results[0] if len(op.results) == 1 else op.results
+
+    def create(
+        self,
+        operands: Sequence[Value],
+        attrs: Mapping[str, Attribute] | None = None,
+        *,
+        regions: Sequence[Region] = (),
+        result_types: Sequence[TensorType] | None = None,
+        location: Any = None,
+    ) -> Op:
+        """A new, detached op.
+
+        Args:
+            operands: values it reads.
+            attrs: those that differ from their defaults.
+            regions: bodies; a composite without one gets its declared decomposition.
+            result_types: of ops whose operands do not tell.
+
+        Raises:
+            AttributeTypeError, ShapeError, DTypeError: operands or attributes do not fit.
+        """
+        self.check_operand_count(len(operands))
+        complete = self.complete_attrs(attrs or {})
+        types = [operand.type for operand in operands]
+        if not regions:
+            regions = self.build_regions(types, complete)
+        if result_types is None:
+            result_types = self.infer(types, complete, regions)
+        return Op(self, operands, complete, result_types, regions, location)
+
+    def check_operand_count(self, count: int) -> None:
+        expected = len(self.operand_names)
+        if count == expected or (self.is_variadic and count >= expected - 1):
+            return
+        names = ", ".join(self.operand_names) or "none"
+        more = " and more" if self.is_variadic else ""
+        raise ShapeError(f"{self.name}: {count} operands given, expected {expected} ({names}){more}")
+
+    def complete_attrs(self, attrs: Mapping[str, Attribute]) -> dict[str, Attribute]:
+        """Attributes with defaults filled in, in declared order.
+
+        Raises:
+            AttributeTypeError: one is missing, unknown or of the wrong kind.
+        """
+        complete: dict[str, Attribute] = {}
+        for name, spec in self.attributes.items():
+            value = attrs.get(name, spec.default)
+            if isinstance(value, Required):
+                raise AttributeTypeError(f"{self.name}: attribute '{name}' is missing ({spec.kind})")
+            if not spec.accepts(value):
+                raise AttributeTypeError(f"{self.name}: attribute '{name}' is {value!r}, expected {spec.kind}")
+            complete[name] = value
+        if len(attrs) > len(complete) or not attrs.keys() <= complete.keys():
+            unknown = next(name for name in attrs if name not in complete)
+            raise AttributeTypeError(
+                f"{self.name}: no attribute '{unknown}'", help=did_you_mean(unknown, self.attributes) if self.attributes else None
+            )
+        return complete
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+def _load_ops() -> None:
+    import ircost.ir.ops  # noqa: F401
+
+
+OPS: Registry[OpDefinition] = Registry("op", "ircost.ops", "irc ops lists all", _load_ops)
+
+Definition = TypeVar("Definition", bound=OpDefinition)
+
+
+def register_op(definition: Definition) -> Definition:
+    """Makes an op known by its name."""
+    OPS.add(definition.name, definition)
+    return definition
+
+
+def declared_op(cls: Callable[[], Definition]) -> Definition:
+    """Class decorator for ops that are declared by hand: the name in the module is the one definition."""
+    return register_op(cls())

@@ -1,0 +1,115 @@
+"""Reference interpreter: the meaning of every op, in NumPy. Slow, plain, and the judge of every rewrite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ircost.ir.errors import InterpreterError
+from ircost.ir.graph import Block, Function, Module, Op, Region, Value
+from ircost.ir.numpy_dtypes import numpy_dtype
+
+# A loop that runs longer is taken for one that does not end.
+MAX_TRIPS = 1_000_000
+
+Environment = dict[Value, np.ndarray]
+
+
+def interpret(module: Module, inputs: Sequence[np.ndarray], function: str | None = None) -> list[np.ndarray]:
+    """Runs a function of a module.
+
+    Args:
+        module: verified.
+        inputs: an array for each argument, of its shape; converted to its number format.
+        function: which one; ``main`` where left out.
+
+    Returns:
+        The function's results.
+
+    Raises:
+        InterpreterError: inputs do not fit, values of constants are missing, or a loop does not end.
+    """
+    return _Interpreter(module).run(module.functions[function] if function else module.main, inputs)
+
+
+class _Interpreter:
+    def __init__(self, module: Module) -> None:
+        self.module = module
+        self.handlers = {
+            "call": self._call,
+            "if": self._if,
+            "while": self._while,
+            "scan": self._scan,
+        }
+
+    def run(self, function: Function, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        if len(inputs) != len(function.arguments):
+            raise InterpreterError(f"@{function.name} takes {len(function.arguments)} inputs, {len(inputs)} given")
+        arrays = [self._checked(i, v, a) for i, (v, a) in enumerate(zip(function.arguments, inputs, strict=True))]
+        return self._block(function.block, arrays, {})
+
+    def _checked(self, index: int, argument: Value, array: np.ndarray) -> np.ndarray:
+        array = np.asarray(array)
+        type = argument.type
+        fits = array.ndim == type.rank and all(
+            n == m or (i in type.bounded and n < m) for i, (n, m) in enumerate(zip(array.shape, type.shape, strict=True))
+        )
+        if not fits:
+            raise InterpreterError(f"input {index} is {list(array.shape)}, {type} expected")
+        return array.astype(numpy_dtype(type.dtype), copy=False)
+
+    def _block(self, block: Block, arguments: Sequence[np.ndarray], outer: Mapping[Value, np.ndarray]) -> list[np.ndarray]:
+        """Runs a block; values are dropped after their last use here, so memory stays that of live tensors."""
+        values: Environment = {**outer, **dict(zip(block.arguments, arguments, strict=True))}
+        left = {value: len(value.uses) for op in block.ops for value in op.results}
+        for op in block.ops:
+            operands = [values[operand] for operand in op.operands]
+            if op.definition.is_terminator:
+                return operands
+            results = self._op(op, operands, values)
+            values.update(zip(op.results, results, strict=True))
+            for operand in op.operands:
+                if operand in left:
+                    left[operand] -= 1
+                    if left[operand] == 0:
+                        values.pop(operand, None)
+        raise InterpreterError("a block ends without a terminator")
+
+    def _op(self, op: Op, operands: list[np.ndarray], values: Environment) -> Sequence[np.ndarray]:
+        handler = self.handlers.get(op.name)
+        if handler is not None:
+            return handler(op, operands, values)
+        if op.regions:  # a composite or a kernel: its body is its meaning
+            return self._block(op.regions[0].block, operands, {})
+        return op.definition.evaluate(op, operands)
+
+    def _call(self, op: Op, operands: list[np.ndarray], values: Environment) -> list[np.ndarray]:
+        return self.run(self.module.functions[str(op.attrs["callee"])], operands)
+
+    def _if(self, op: Op, operands: list[np.ndarray], values: Environment) -> list[np.ndarray]:
+        then, otherwise = op.regions
+        return self._region(then if bool(operands[0].reshape(())) else otherwise, [], values)
+
+    def _while(self, op: Op, operands: list[np.ndarray], values: Environment) -> list[np.ndarray]:
+        condition, body = op.regions
+        for _ in range(MAX_TRIPS):
+            if not bool(self._region(condition, operands, values)[0].reshape(())):
+                return operands
+            operands = self._region(body, operands, values)
+        raise InterpreterError(f"a loop ran {MAX_TRIPS:,} times without an end", at=op)
+
+    def _scan(self, op: Op, operands: list[np.ndarray], values: Environment) -> list[np.ndarray]:
+        states_count: int = op.attrs["states"]  # type: ignore[assignment]
+        length: int = op.attrs["length"]  # type: ignore[assignment]
+        states, sequences = operands[:states_count], operands[states_count:]
+        stacked = [np.empty(r.type.shape, numpy_dtype(r.type.dtype)) for r in op.results[states_count:]]
+        for step in reversed(range(length)) if op.attrs["reverse"] else range(length):
+            results = self._region(op.regions[0], [*states, *(sequence[step] for sequence in sequences)], values)
+            states = results[:states_count]
+            for whole, part in zip(stacked, results[states_count:], strict=True):
+                whole[step] = part
+        return [*states, *stacked]
+
+    def _region(self, region: Region, arguments: Sequence[np.ndarray], values: Environment) -> list[np.ndarray]:
+        return self._block(region.block, arguments, values)

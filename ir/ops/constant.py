@@ -1,0 +1,111 @@
+"""Constants, and ops that make values out of nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec
+from ircost.ir.constant import ConstantData, literal, materialise
+from ircost.ir.counts import Traffic
+from ircost.ir.definition import Arrays, OpDefinition, declared_op
+from ircost.ir.graph import Op, Region, Value
+from ircost.ir.numpy_dtypes import dtype_of, numpy_dtype
+from ircost.ir.types import TensorType
+
+
+@declared_op
+class constant(OpDefinition):  # noqa: N801
+    """Values known before the run: a handle, read only when asked for. See `ircost.ir.constant`."""
+
+    name = "constant"
+    attributes = {"value": AttributeSpec("ConstantData", REQUIRED)}
+    needs_result_types = True
+
+    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+        raise AssertionError("a constant's type is given")
+
+    def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
+        return [constant_array(op)]
+
+    def traffic(self, op: Op) -> Traffic:
+        return Traffic(0, 0)
+
+
+def constant_array(op: Op) -> np.ndarray:
+    """The values of a constant op.
+
+    Raises:
+        InterpreterError: the values are missing, or their file is.
+    """
+    data = op.attrs["value"]
+    if TYPE_CHECKING:
+        assert isinstance(data, ConstantData)
+    return materialise(data, op.result.type)
+
+
+def constant_of(array: np.ndarray) -> Value:
+    """A new, detached constant that holds ``array``."""
+    type = TensorType(array.shape, dtype_of(array))
+    return constant.create((), {"value": literal(array)}, result_types=(type,)).result
+
+
+def constant_value(value: Value) -> np.ndarray | None:
+    """The array behind a value that is a constant held in memory; None for all others, weights in files among them."""
+    op = value.producer
+    if op is None or op.definition is not constant or not is_in_memory(op):
+        return None
+    return constant_array(op)
+
+
+def is_in_memory(op: Op) -> bool:
+    """Whether a constant's values cost nothing to look at."""
+    from ircost.ir.constant import Literal, Splat
+
+    return isinstance(op.attrs["value"], (Literal, Splat))
+
+
+@declared_op
+class iota(OpDefinition):  # noqa: N801
+    """0, 1, 2, ... along ``axis``, equal along all others; the result type gives shape and number format.
+
+    Source: XLA Iota; ONNX Range and OneHot are built on it.
+    """
+
+    name = "iota"
+    attributes = {"axis": AttributeSpec("int", 0)}
+    needs_result_types = True
+
+    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+        raise AssertionError("an iota's type is given")
+
+    def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
+        type = op.result.type
+        axis = op.attrs["axis"]
+        ramp = np.arange(type.shape[axis]).astype(numpy_dtype(type.dtype))  # type: ignore[index]
+        return [np.broadcast_to(ramp.reshape([-1 if i == axis else 1 for i in range(type.rank)]), type.shape)]
+
+
+@declared_op
+class opaque(OpDefinition):  # noqa: N801
+    """An operator of the user's model that the IR does not know. It cannot be run, and its cost is unknown, never zero.
+
+    ``op`` names it with its domain; ``attributes`` keeps what the model said, as text.
+    """
+
+    name = "opaque"
+    operand_names = ("inputs",)
+    is_variadic = True
+    is_pure = False
+    attributes = {"op": AttributeSpec("str", REQUIRED), "attributes": AttributeSpec("Strs", ())}
+    needs_result_types = True
+
+    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+        raise AssertionError("an opaque op's types are given")
+
+    def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
+        from ircost.ir.errors import InterpreterError
+
+        raise InterpreterError(f"opaque operator '{op.attrs['op']}' cannot be run", at=op)

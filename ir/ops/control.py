@@ -1,0 +1,132 @@
+"""Control flow and calls. Bodies of `if`, `while` and `scan` may read values from around them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec
+from ircost.ir.counts import Traffic
+from ircost.ir.definition import OpDefinition, declared_op
+from ircost.ir.errors import ShapeError, VerifyError
+from ircost.ir.graph import Op, Region
+from ircost.ir.terminators import ControlOp, yielded
+from ircost.ir.types import TensorType, boolean
+
+
+@declared_op
+class call(ControlOp):  # noqa: N801
+    """Runs another function of the module. A model of 80 equal layers is one function called 80 times."""
+
+    name = "call"
+    operand_names = ("arguments",)
+    is_variadic = True
+    attributes = {"callee": AttributeSpec("str", REQUIRED)}
+    needs_result_types = True
+
+    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+        raise AssertionError("a call's types are those of its callee")
+
+
+@declared_op
+class if_(ControlOp):  # noqa: N801
+    """One of two bodies, by a scalar condition. Both yield the same types.
+
+    Source: ONNX If-25.
+    """
+
+    name = "if"
+    operand_names = ("condition",)
+    region_names = ("then", "else")
+
+    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+        then, otherwise = map(yielded, regions)
+        if operands[0].elements != 1 or operands[0].dtype != boolean:
+            raise ShapeError(f"if: condition is {operands[0]}, a single bool expected")
+        if then != otherwise:
+            raise ShapeError(f"if: then yields {list(then)}, else yields {list(otherwise)}", help="both must yield the same types")
+        return then
+
+
+@declared_op
+class while_(ControlOp):  # noqa: N801
+    """Runs ``body`` as long as ``condition`` yields true; both take the state, the body yields the next one.
+
+    ``trip_bound`` is how often the body runs at most, for cost; 0 where nobody knows.
+    Source: ONNX Loop-25 without scan outputs.
+    """
+
+    name = "while"
+    operand_names = ("state",)
+    is_variadic = True
+    region_names = ("condition", "body")
+    attributes = {"trip_bound": AttributeSpec("int", 0)}
+
+    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+        condition, body = map(yielded, regions)
+        if len(condition) != 1 or condition[0].dtype != boolean:
+            raise ShapeError(f"while: the condition yields {list(condition)}, a single bool expected")
+        if body != tuple(operands):
+            raise ShapeError(f"while: the body yields {list(body)}, its state is {list(operands)}")
+        return tuple(operands)
+
+
+@declared_op
+class scan(ControlOp):  # noqa: N801
+    """Runs ``body`` once for each slice: a loop whose trip count is known.
+
+    The first ``states`` operands are carried from step to step. All others are sequences of ``length`` steps along axis 0;
+    the body gets one slice of each. It yields the next states, then slices that are stacked along axis 0.
+    ``reverse`` goes from the last step to the first, and stacks in the same places.
+
+    Results: final states, then stacked outputs. Source: ONNX Scan-25 with all axes 0.
+    """
+
+    name = "scan"
+    operand_names = ("operands",)
+    is_variadic = True
+    region_names = ("body",)
+    attributes = {
+        "length": AttributeSpec("int", REQUIRED),
+        "states": AttributeSpec("int", REQUIRED),
+        "reverse": AttributeSpec("bool", False),
+    }
+
+    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+        states: int = attrs["states"]  # type: ignore[assignment]
+        length: int = attrs["length"]  # type: ignore[assignment]
+        for sequence in operands[states:]:
+            if not sequence.shape or sequence.shape[0] != length:
+                raise ShapeError(f"scan: {length} steps over a sequence of {sequence}")
+        results = yielded(regions[0])
+        if results[:states] != tuple(operands[:states]):
+            raise ShapeError(f"scan: the body yields states {list(results[:states])}, they began as {list(operands[:states])}")
+        return results[:states] + tuple(TensorType((length, *t.shape), t.dtype) for t in results[states:])
+
+    def verify(self, op: Op) -> None:
+        states: int = op.attrs["states"]  # type: ignore[assignment]
+        types = [value.type for value in op.operands]
+        expected = types[:states] + [TensorType(t.shape[1:], t.dtype) for t in types[states:]]
+        actual = [argument.type for argument in op.regions[0].block.arguments]
+        if actual != expected:
+            raise VerifyError(f"scan: the body takes {actual}, its operands give {expected}", at=op)
+
+
+@declared_op
+class kernel(ControlOp):  # noqa: N801
+    """What runs on the device as one unit: the ops fused into it. Its body sees its arguments only.
+
+    ``schedule`` says how: text such as ``"tile m=128 n=128 k=64; stages=4"``, written and read by tiling passes.
+    """
+
+    name = "kernel"
+    operand_names = ("inputs",)
+    is_variadic = True
+    region_names = ("body",)
+    is_isolated = True
+    attributes = {"schedule": AttributeSpec("str", "")}
+
+    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+        return yielded(regions[0])
+
+    def traffic(self, op: Op) -> Traffic:
+        return OpDefinition.traffic(self, op)

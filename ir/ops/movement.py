@@ -1,0 +1,68 @@
+"""Data movement with affine access: no arithmetic, and traffic that the notation gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ircost.ir.attributes import Attributes, Ints, Pairs
+from ircost.ir.errors import ShapeError
+from ircost.ir.scalar import Scalar
+from ircost.ir.structured import structured_op
+from ircost.ir.types import TensorType
+
+
+def _transpose_notation(operands: Sequence[TensorType], attrs: Attributes) -> str:
+    (operand,) = operands
+    perm = attrs["perm"]
+    assert isinstance(perm, tuple)
+    if sorted(perm) != list(range(operand.rank)):  # type: ignore[type-var]
+        raise ShapeError(f"transpose: perm {list(perm)} is no permutation of the axes of {operand}")
+    return f"{' '.join(f'd{i}' for i in range(operand.rank))} -> {' '.join(f'd{i}' for i in perm)}"
+
+
+@structured_op(_transpose_notation)
+def transpose(x: Scalar, *, perm: Ints) -> Scalar:
+    """Axes in another order: axis i of the result is axis perm[i] of x. Source: ONNX Transpose-25."""
+    return x
+
+
+def _broadcast_notation(operands: Sequence[TensorType], attrs: Attributes) -> str:
+    (operand,) = operands
+    shape = attrs["shape"]
+    assert isinstance(shape, tuple)
+    lead = len(shape) - operand.rank
+    fits = lead >= 0 and all(n in (1, m) for n, m in zip(operand.shape, shape[lead:], strict=True))
+    if not fits:
+        raise ShapeError(f"broadcast: {operand} does not broadcast to {list(shape)}")
+    read = ["1" if n == 1 else f"d{lead + i}" for i, n in enumerate(operand.shape)]
+    return f"{' '.join(read)} -> {' '.join(f'd{i}' for i in range(len(shape)))}"
+
+
+def _with_dims_named(attrs: Attributes) -> dict[str, int]:
+    shape = attrs["shape"]
+    assert isinstance(shape, tuple)
+    return {f"d{i}": int(n) for i, n in enumerate(shape) if isinstance(n, int)}
+
+
+@structured_op(_broadcast_notation, dims=_with_dims_named)
+def broadcast(x: Scalar, *, shape: Ints) -> Scalar:
+    """x repeated along new leading axes and along axes of 1, up to ``shape``. Source: ONNX Expand-13."""
+    return x
+
+
+@structured_op("(size..*steps + starts) -> size..")
+def slice(x: Scalar, *, starts: Ints, size: Ints, steps: Ints = ()) -> Scalar:
+    """Every steps-th element from ``starts``, ``size`` of them, on each axis; steps may be negative.
+
+    Source: ONNX Slice-13, its defaults and clamping resolved by the frontend.
+    """
+    return x
+
+
+@structured_op("(size.. - pads) -> size..", padding="value")
+def pad(x: Scalar, *, pads: Pairs, value: float = 0.0) -> Scalar:
+    """``value`` around x: [begin, end] elements on each axis; a negative number crops.
+
+    Source: ONNX Pad-25 with mode = constant; other modes are a `gather`.
+    """
+    return x

@@ -1,0 +1,164 @@
+"""Scalar bodies: what a structured op does at one point of its iteration space.
+
+A body is a Python function of `Scalar`s. It is run once, when the op is declared, and leaves an expression, off which
+operation counts and the NumPy meaning are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# Kinds of operation that are counted. A multiply-add is two flops, each other arithmetic one is one; `logic` is
+# work, but not floating-point arithmetic.
+KINDS = ("multiply_add", "add", "multiply", "divide", "transcendental", "compare", "logic")
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarFunction:
+    """One scalar function: its NumPy meaning and the kind it counts as."""
+
+    apply: Callable[..., Any]
+    kind: str
+
+
+def divide(lhs: np.ndarray, rhs: np.ndarray) -> Any:
+    """Division; of integers, rounded towards zero."""
+    if np.issubdtype(np.result_type(lhs, rhs), np.integer):
+        quotient = np.floor_divide(np.abs(lhs), np.maximum(np.abs(rhs), 1))
+        return (quotient * np.sign(lhs) * np.sign(rhs)).astype(np.result_type(lhs, rhs))
+    return np.true_divide(lhs, rhs)
+
+
+def erf(x: np.ndarray) -> Any:
+    """The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
+    from scipy.special import erf as scipy_erf
+
+    return scipy_erf(x)
+
+
+SCALAR_FUNCTIONS: dict[str, ScalarFunction] = {
+    **{
+        name: ScalarFunction(function, kind)
+        for kind, functions in {
+            "add": {"add": np.add, "sub": np.subtract, "neg": np.negative},
+            "multiply": {"mul": np.multiply},
+            "divide": {"div": divide, "mod": np.mod, "fmod": np.fmod},
+            "transcendental": {
+                **{"exp": np.exp, "log": np.log, "sqrt": np.sqrt, "erf": erf, "tanh": np.tanh, "pow": np.power},
+                **{"sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan},
+                **{"sinh": np.sinh, "cosh": np.cosh, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh},
+                "log1p": np.log1p,
+            },
+            "compare": {
+                **{"max": np.maximum, "min": np.minimum, "abs": np.abs, "sign": np.sign, "where": np.where},
+                **{"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater},
+                **{"ge": np.greater_equal, "isnan": np.isnan, "isinf": np.isinf},
+                **{"floor": np.floor, "ceil": np.ceil, "round": np.rint},
+            },
+            "logic": {
+                **{"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor, "not": np.logical_not},
+                **{"bit_and": np.bitwise_and, "bit_or": np.bitwise_or, "bit_xor": np.bitwise_xor},
+                **{"bit_not": np.bitwise_not, "shift_left": np.left_shift, "shift_right": np.right_shift},
+            },
+        }.items()
+        for name, function in functions.items()
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scalar:
+    """A node of a scalar expression: an operand, an attribute, a number, or a function of others."""
+
+    function: str  # a key of SCALAR_FUNCTIONS, or "operand", "attribute", "number"
+    arguments: tuple[Scalar, ...] = ()
+    value: int | float | bool | str = 0
+
+    def __add__(self, other: ScalarLike) -> Scalar:
+        return call("add", self, other)
+
+    def __radd__(self, other: ScalarLike) -> Scalar:
+        return call("add", other, self)
+
+    def __sub__(self, other: ScalarLike) -> Scalar:
+        return call("sub", self, other)
+
+    def __rsub__(self, other: ScalarLike) -> Scalar:
+        return call("sub", other, self)
+
+    def __mul__(self, other: ScalarLike) -> Scalar:
+        return call("mul", self, other)
+
+    def __rmul__(self, other: ScalarLike) -> Scalar:
+        return call("mul", other, self)
+
+    def __truediv__(self, other: ScalarLike) -> Scalar:
+        return call("div", self, other)
+
+    def __rtruediv__(self, other: ScalarLike) -> Scalar:
+        return call("div", other, self)
+
+    def __neg__(self) -> Scalar:
+        return call("neg", self)
+
+    def __lt__(self, other: ScalarLike) -> Scalar:
+        return call("lt", self, other)
+
+    def __le__(self, other: ScalarLike) -> Scalar:
+        return call("le", self, other)
+
+    def __gt__(self, other: ScalarLike) -> Scalar:
+        return call("gt", self, other)
+
+    def __ge__(self, other: ScalarLike) -> Scalar:
+        return call("ge", self, other)
+
+    def counts(self) -> dict[str, int]:
+        """How many operations of each kind the expression holds; equal sub-expressions that are one object count once."""
+        seen: dict[int, Scalar] = {}
+        pending = [self]
+        while pending:
+            node = pending.pop()
+            if id(node) not in seen:
+                seen[id(node)] = node
+                pending.extend(node.arguments)
+        counts: dict[str, int] = {}
+        for node in seen.values():
+            if node.function in SCALAR_FUNCTIONS:
+                kind = SCALAR_FUNCTIONS[node.function].kind
+                counts[kind] = counts.get(kind, 0) + 1
+        return counts
+
+    def evaluate(self, operands: Sequence[np.ndarray], attributes: Mapping[str, Any]) -> Any:
+        """The expression's value, operands broadcast against each other."""
+        if self.function == "operand":
+            return operands[int(self.value)]
+        if self.function == "attribute":
+            return attributes[str(self.value)]
+        if self.function == "number":
+            return self.value
+        arguments = [argument.evaluate(operands, attributes) for argument in self.arguments]
+        return SCALAR_FUNCTIONS[self.function].apply(*arguments)
+
+
+ScalarLike = Scalar | int | float | bool
+
+
+def call(function: str, *arguments: ScalarLike) -> Scalar:
+    """A scalar function applied: ``call("max", x, 0)``."""
+    assert function in SCALAR_FUNCTIONS, f"no scalar function '{function}'"
+    return Scalar(function, tuple(a if isinstance(a, Scalar) else Scalar("number", value=a) for a in arguments))
+
+
+def operand(position: int) -> Scalar:
+    """The element of the operand at this position."""
+    return Scalar("operand", value=position)
+
+
+def attribute(name: str) -> Scalar:
+    """The value of the op's attribute."""
+    return Scalar("attribute", value=name)

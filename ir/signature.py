@@ -1,0 +1,66 @@
+"""How the number formats of an op's operands and results hang together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ircost.ir.attributes import Attributes
+from ircost.ir.errors import DTypeError
+from ircost.ir.types import DTYPES, DType
+
+# First letter of a variable -> which formats it may stand for.
+CLASSES = {
+    "T": ("any format", lambda dtype: True),
+    "N": ("a number", lambda dtype: dtype.is_float or dtype.is_integer),
+    "F": ("a float", lambda dtype: dtype.is_float),
+    "I": ("an integer", lambda dtype: dtype.is_integer),
+}
+
+
+class TypeSignature:
+    """A line such as ``"bool, T, T -> T"``: a format's own name, a variable, or (as a result) an attribute that holds one.
+
+    Variables begin with T (any format), N (a number), F (a float) or I (an integer); ``N1`` and ``N2`` may differ.
+
+    >>> from ircost.ir.types import f16, boolean
+    >>> TypeSignature("where", "bool, T, T -> T", ("c", "x", "y")).results([boolean, f16, f16], {})
+    (f16,)
+    """
+
+    def __init__(self, op: str, text: str, operand_names: tuple[str, ...]) -> None:
+        operands, results = ([part.strip() for part in side.split(",")] for side in text.split("->"))
+        self.op = op
+        self.text = text
+        self._operands = operands
+        self._results = results
+        self._names = operand_names
+
+    def results(self, dtypes: Sequence[DType], attrs: Attributes) -> tuple[DType, ...]:
+        """Formats of the results.
+
+        Raises:
+            DTypeError: an operand's format does not fit; says which, and what was expected.
+        """
+        bound: dict[str, DType] = {}
+        for position, (symbol, dtype) in enumerate(zip(self._operands, dtypes, strict=True)):
+            expected = DTYPES.get(symbol) or bound.setdefault(symbol, dtype)
+            if expected is not dtype and expected != dtype:
+                self._fail(position, dtype, f"{expected} expected")
+            if symbol not in DTYPES and not CLASSES[symbol[0]][1](dtype):
+                self._fail(position, dtype, f"{CLASSES[symbol[0]][0]} expected")
+        return tuple(self._result(symbol, bound, attrs) for symbol in self._results)
+
+    def _result(self, symbol: str, bound: dict[str, DType], attrs: Attributes) -> DType:
+        if symbol in DTYPES:
+            return DTYPES[symbol]
+        if symbol in bound:
+            return bound[symbol]
+        value = attrs[symbol]
+        assert isinstance(value, DType), f"{self.op}: attribute {symbol} holds no number format"
+        return value
+
+    def _fail(self, position: int, dtype: DType, expected: str) -> None:
+        name = self._names[min(position, len(self._names) - 1)]
+        raise DTypeError(
+            f"{self.op}: {name} is {dtype}, {expected}", help=f"number formats are '{self.text}'; a cast converts"
+        )

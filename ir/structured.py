@@ -1,0 +1,214 @@
+"""Structured ops: declared by index notation and a scalar body, all else follows."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec
+from ircost.ir.counts import Counts, Traffic
+from ircost.ir.definition import Arrays, OpDefinition, register_op
+from ircost.ir.errors import ShapeError
+from ircost.ir.graph import Op, Region
+from ircost.ir.index import IterationSpace, bind, broadcast_shapes
+from ircost.ir.iterate import evaluate_space
+from ircost.ir.notation import Notation, parse_notation
+from ircost.ir.scalar import Scalar, attribute, operand
+from ircost.ir.signature import TypeSignature
+from ircost.ir.types import TensorType
+
+# What combining two partial results counts as.
+REDUCTIONS = {
+    **{"sum": "add", "prod": "multiply", "max": "compare", "min": "compare"},
+    **{"any": "logic", "all": "logic", "argmax": "compare", "argmin": "compare"},
+}
+
+NotationOf = Callable[[Sequence[TensorType], Attributes], str]
+
+
+class StructuredOp(OpDefinition):
+    """An op given by an iteration space, a scalar body and a way to reduce.
+
+    Args:
+        notation: index notation, or a function that writes it from operand types and attributes.
+        body: the scalar body as declared; positional parameters name operands, keyword ones attributes.
+        reduce: a key of REDUCTIONS, where the notation has reduction dims.
+        types: number formats, as in ``"T, T -> bool"``; see `TypeSignature`.
+        padding: what reads outside of an operand give; a number, or the name of an attribute.
+        dims: extents of dims that no operand has.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        notation: str | NotationOf,
+        body: Callable[..., Scalar],
+        *,
+        reduce: str | None,
+        types: str | None,
+        padding: float | str,
+        commutative: bool,
+        dims: Callable[[Attributes], dict[str, int]] | None,
+    ) -> None:
+        assert reduce is None or reduce in REDUCTIONS, f"{name}: no reduction '{reduce}'"
+        parameters = inspect.signature(body).parameters.values()
+        self.name = name
+        self.operand_names = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+        self.attributes = {
+            p.name: AttributeSpec(str(p.annotation), REQUIRED if p.default is p.empty else p.default)
+            for p in parameters
+            if p.kind is p.KEYWORD_ONLY
+        }
+        self.reduce = reduce
+        self.padding = padding
+        self.is_commutative = commutative
+        self._written = notation
+        self._body = body
+        self._types = types
+        self._dims = dims
+        self.__doc__ = body.__doc__
+
+    @cached_property
+    def body(self) -> Scalar:
+        """The scalar expression at one point."""
+        operands = [operand(i) for i in range(len(self.operand_names))]
+        return self._body(*operands, **{name: attribute(name) for name in self.attributes})
+
+    @cached_property
+    def signature(self) -> TypeSignature:
+        """How number formats of operands and results hang together."""
+        default = ", ".join("T" for _ in self.operand_names) + " -> T"
+        return TypeSignature(self.name, self._types or default, self.operand_names)
+
+    @cached_property
+    def _fixed_notation(self) -> Notation | None:
+        return self._parse(self._written) if isinstance(self._written, str) else None
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether each element of the result depends on one element of each operand, broadcast."""
+        return isinstance(self._written, str) and self._written.replace(" ", "").strip(".,->") == "" and self.reduce is None
+
+    @property
+    def is_contraction(self) -> bool:
+        """Whether it sums products: what matrix units are for."""
+        return self.reduce == "sum" and self.body.function == "mul"
+
+    def notation(self, operands: Sequence[TensorType], attrs: Attributes) -> Notation:
+        """The notation for these operands."""
+        if self._fixed_notation is not None:
+            return self._fixed_notation
+        assert not isinstance(self._written, str)
+        return self._parse(self._written(operands, attrs))
+
+    def _parse(self, text: str) -> Notation:
+        return parse_notation(text, frozenset(self.attributes) & _attribute_names(text))
+
+    def bind(self, operands: Sequence[TensorType], attrs: Attributes) -> IterationSpace:
+        """The iteration space for these operands.
+
+        Raises:
+            ShapeError: the shapes do not fit.
+        """
+        known = {**attrs, **self._dims(attrs)} if self._dims else attrs
+        try:
+            return bind(self.notation(operands, attrs), [type.shape for type in operands], known)
+        except ShapeError as error:
+            raise ShapeError(f"{self.name}: {error.message}", help=error.help) from None
+
+    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+        (dtype,) = self.signature.results([type.dtype for type in operands], attrs)
+        if self.is_elementwise and not any(type.bounded for type in operands):
+            try:
+                return (TensorType(broadcast_shapes([type.shape for type in operands]), dtype),)
+            except ShapeError as error:
+                raise ShapeError(f"{self.name}: {error.message}") from None
+        space = self.bind(operands, attrs)
+        return (TensorType(space.results[0].shape, dtype, _bounded_axes(space, operands)),)
+
+    def iteration_space(self, op: Op) -> IterationSpace:
+        return self.bind([value.type for value in op.operands], op.attrs)
+
+    def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
+        # The arrays' own shapes: a bounded dim is as long as the data made it.
+        types = [TensorType(a.shape, v.type.dtype) for a, v in zip(operands, op.operands, strict=True)]
+        space = self.bind(types, op.attrs)
+        return [evaluate_space(self, space, operands, op.attrs, op.result.type.dtype)]
+
+    def counts(self, op: Op) -> Counts:
+        space = self.iteration_space(op)
+        if self.is_contraction:
+            return Counts(multiply_add=space.points)
+        counts = {kind: n * space.points for kind, n in self.body.counts().items()}
+        if self.reduce:
+            kind = REDUCTIONS[self.reduce]
+            counts[kind] = counts.get(kind, 0) + max(space.points - space.result_points, 0)
+        return Counts(**counts)
+
+    def traffic(self, op: Op) -> Traffic:
+        elements: dict[object, tuple[int, int]] = {}
+        for value, n in zip(op.operands, self.iteration_space(op).elements_read(), strict=True):
+            elements[value] = (max(n, elements.get(value, (0, 0))[0]), value.type.dtype.bits)
+        read = sum((n * bits + 7) // 8 for n, bits in elements.values())
+        return Traffic(read, op.result.type.size_bytes)
+
+
+def _attribute_names(text: str) -> frozenset[str]:
+    """Names that the notation uses as a factor or an offset: all that follow ``*``, ``+ `` or ``- ``, packs aside."""
+    words = text.replace("(", " ").replace(")", " ").replace("*", " * ").split()
+    return frozenset(
+        word.removesuffix("..")
+        for before, word in zip(words, words[1:], strict=False)
+        if before == "*" or (before in "+-" and not word.endswith(".."))
+    )
+
+
+def _bounded_axes(space: IterationSpace, operands: Sequence[TensorType]) -> tuple[int, ...]:
+    """Axes of the result that run over a dim whose extent depends on data."""
+    dims = {
+        dim for type, access in zip(operands, space.operands, strict=True) for axis in type.bounded for dim, _ in access.axes[axis].terms
+    }
+    return tuple(i for i, axis in enumerate(space.results[0].axes) if any(dim in dims for dim, _ in axis.terms))
+
+
+def structured_op(
+    notation: str | NotationOf,
+    *,
+    reduce: str | None = None,
+    types: str | None = None,
+    padding: float | str = 0.0,
+    commutative: bool = False,
+    dims: Callable[[Attributes], dict[str, int]] | None = None,
+    name: str | None = None,
+) -> Callable[[Callable[..., Scalar]], StructuredOp]:
+    """Declares a structured op. The function below it is the scalar body; its docstring is the op's.
+
+    Args:
+        notation: index notation; see `ircost.ir.notation`.
+        reduce: how points that meet in one element are combined: sum, prod, max, min, any, all, argmax, argmin.
+        types: number formats; one for all where left out.
+        padding: what reads outside of an operand give; a number, or the name of an attribute.
+        commutative: the two operands may change places.
+        dims: extents of dims that no operand has, where no attribute bears the dim's own name.
+        name: in the text format, where it is a word that Python keeps to itself.
+    """
+
+    def declare(body: Callable[..., Any]) -> StructuredOp:
+        return register_op(
+            StructuredOp(
+                name or body.__name__,
+                notation,
+                body,
+                reduce=reduce,
+                types=types,
+                padding=padding,
+                commutative=commutative,
+                dims=dims,
+            )
+        )
+
+    return declare
