@@ -8,9 +8,8 @@ from typing import Any
 
 from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec
 from ircost.ir.builder import build_body
-from ircost.ir.counts import Counts, total
 from ircost.ir.definition import OpDefinition, register_op
-from ircost.ir.graph import Op, Region, Value
+from ircost.ir.graph import Region, Value
 from ircost.ir.terminators import yield_, yielded
 from ircost.ir.types import TensorType
 
@@ -49,8 +48,6 @@ class CompositeOp(OpDefinition):
     def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
         return yielded(regions[0])
 
-    def counts(self, op: Op) -> Counts:
-        return total(inner.definition.counts(inner) for inner in op.regions[0].block.ops)
 
 
 def composite(decompose: Callable[..., Any]) -> CompositeOp:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ircost.ir.graph import Op, Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +64,30 @@ class Traffic:
     @property
     def total_bytes(self) -> int:
         return self.read_bytes + self.write_bytes
+
+
+def work_of(op: Op) -> Iterator[tuple[Op, int]]:
+    """The ops without a region that ``op`` comes down to, and how often each runs.
+
+    A scan multiplies by its length, a `while` by its trip bound (once where there is none), and of an `if` the
+    branch with more flops counts. A `call` is itself such an op: its callee is known to the module only.
+    """
+    if not op.regions:
+        yield op, 1
+    elif op.name == "if":
+        yield from max((list(_body_work(region)) for region in op.regions), key=_flops)
+    else:
+        trips = op.attrs.get("length") if op.name == "scan" else op.attrs.get("trip_bound") or 1
+        assert isinstance(trips, int)
+        for region in op.regions:
+            for inner, times in _body_work(region):
+                yield inner, times * trips
+
+
+def _body_work(region: Region) -> Iterator[tuple[Op, int]]:
+    for op in region.block.ops:
+        yield from work_of(op)
+
+
+def _flops(work: list[tuple[Op, int]]) -> int:
+    return sum(op.definition.counts(op).flops * times for op, times in work)

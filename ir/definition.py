@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ircost.ir.attributes import Attribute, Attributes, AttributeSpec, Required
-from ircost.ir.counts import NO_COUNTS, Counts, Traffic
+from ircost.ir.counts import NO_COUNTS, Counts, Traffic, total, work_of
 from ircost.ir.errors import AttributeTypeError, ShapeError, did_you_mean
 from ircost.ir.graph import Op, Region, Value
 from ircost.ir.registry import Registry
@@ -66,15 +66,25 @@ class OpDefinition(ABC):
         raise NotImplementedError(f"{self.name} has no meaning of its own")
 
     def counts(self, op: Op) -> Counts:
-        """Operations of one execution."""
-        return NO_COUNTS
+        """Operations of one execution; of an op with regions, those of its bodies."""
+        if not op.regions:
+            return NO_COUNTS
+        return total(inner.definition.counts(inner).times(times) for inner, times in work_of(op))
+
+    def operand_bytes(self, op: Op) -> Sequence[int]:
+        """Bytes that must be read of each operand; of one with regions, what the bodies read of their arguments."""
+        if self.is_isolated:
+            return [bytes_read(argument) for argument in op.regions[0].block.arguments]
+        return [operand.type.size_bytes for operand in op.operands]
 
     def traffic(self, op: Op) -> Traffic:
-        """Bytes of one execution, each operand and result once; views move nothing."""
-        if self.is_view:
+        """Compulsory bytes of one execution: each operand and result once; views and control flow move nothing."""
+        if self.is_view or self.is_terminator or (op.regions and not self.is_isolated):
             return Traffic(0, 0)
-        read = sum(operand.type.size_bytes for operand in dict.fromkeys(op.operands))
-        return Traffic(read, sum(result.type.size_bytes for result in op.results))
+        read: dict[Value, int] = {}
+        for value, n in zip(op.operands, self.operand_bytes(op), strict=True):
+            read[value] = max(n, read.get(value, 0))
+        return Traffic(sum(read.values()), sum(result.type.size_bytes for result in op.results))
 
     def iteration_space(self, op: Op) -> IterationSpace | None:
         """Dims and access maps; None where access depends on data or is no affine map."""
@@ -158,6 +168,23 @@ class OpDefinition(ABC):
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
+
+
+def bytes_read(value: Value) -> int:
+    """Bytes of a value that its users read between them, at least: the most that any one of them reads.
+
+    Views are looked through, terminators read nothing.
+    """
+    return max((_bytes_read_by(op, index) for op, index in value.uses), default=0)
+
+
+def _bytes_read_by(op: Op, index: int) -> int:
+    definition = op.definition
+    if definition.is_terminator:
+        return 0
+    if definition.is_view:
+        return bytes_read(op.results[0])
+    return definition.operand_bytes(op)[index]
 
 
 def _load_ops() -> None:

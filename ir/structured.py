@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec
-from ircost.ir.counts import Counts, Traffic
+from ircost.ir.counts import Counts
 from ircost.ir.definition import Arrays, OpDefinition, register_op
 from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Op, Region
@@ -149,12 +149,9 @@ class StructuredOp(OpDefinition):
             counts[kind] = counts.get(kind, 0) + max(space.points - space.result_points, 0)
         return Counts(**counts)
 
-    def traffic(self, op: Op) -> Traffic:
-        elements: dict[object, tuple[int, int]] = {}
-        for value, n in zip(op.operands, self.iteration_space(op).elements_read(), strict=True):
-            elements[value] = (max(n, elements.get(value, (0, 0))[0]), value.type.dtype.bits)
-        read = sum((n * bits + 7) // 8 for n, bits in elements.values())
-        return Traffic(read, op.result.type.size_bytes)
+    def operand_bytes(self, op: Op) -> Sequence[int]:
+        elements = self.iteration_space(op).elements_read()
+        return [(n * value.type.dtype.bits + 7) // 8 for n, value in zip(elements, op.operands, strict=True)]
 
 
 def _attribute_names(text: str) -> frozenset[str]:

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ircost.ir.attributes import Attributes
-from ircost.ir.counts import Traffic
 from ircost.ir.definition import OpDefinition, declared_op
 from ircost.ir.graph import Op, Region
 from ircost.ir.types import TensorType
-
-
-class ControlOp(OpDefinition):
-    """Moves nothing itself: its bodies do."""
-
-    def traffic(self, op: Op) -> Traffic:
-        return Traffic(0, 0)
 
 
 def yielded(region: Region) -> tuple[TensorType, ...]:
@@ -24,7 +16,7 @@ def yielded(region: Region) -> tuple[TensorType, ...]:
 
 
 @declared_op
-class return_(ControlOp):  # noqa: N801
+class return_(OpDefinition):  # noqa: N801
     """Ends a function; its operands are the function's results."""
 
     name = "return"
@@ -38,7 +30,7 @@ class return_(ControlOp):  # noqa: N801
 
 
 @declared_op
-class yield_(ControlOp):  # noqa: N801
+class yield_(OpDefinition):  # noqa: N801
     """Ends a body; its operands are what the body hands back."""
 
     name = "yield"

@@ -9,7 +9,6 @@ import numpy as np
 
 from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec
 from ircost.ir.constant import ConstantData, literal, materialise
-from ircost.ir.counts import Traffic
 from ircost.ir.definition import Arrays, OpDefinition, declared_op
 from ircost.ir.graph import Op, Region, Value
 from ircost.ir.numpy_dtypes import dtype_of, numpy_dtype
@@ -29,9 +28,6 @@ class constant(OpDefinition):  # noqa: N801
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         return [constant_array(op)]
-
-    def traffic(self, op: Op) -> Traffic:
-        return Traffic(0, 0)
 
 
 def constant_array(op: Op) -> np.ndarray:

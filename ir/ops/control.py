@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec
-from ircost.ir.counts import Traffic
 from ircost.ir.definition import OpDefinition, declared_op
 from ircost.ir.errors import ShapeError, VerifyError
 from ircost.ir.graph import Op, Region
-from ircost.ir.terminators import ControlOp, yielded
+from ircost.ir.terminators import yielded
 from ircost.ir.types import TensorType, boolean
 
 
 @declared_op
-class call(ControlOp):  # noqa: N801
+class call(OpDefinition):  # noqa: N801
     """Runs another function of the module. A model of 80 equal layers is one function called 80 times."""
 
     name = "call"
@@ -28,7 +27,7 @@ class call(ControlOp):  # noqa: N801
 
 
 @declared_op
-class if_(ControlOp):  # noqa: N801
+class if_(OpDefinition):  # noqa: N801
     """One of two bodies, by a scalar condition. Both yield the same types.
 
     Source: ONNX If-25.
@@ -48,7 +47,7 @@ class if_(ControlOp):  # noqa: N801
 
 
 @declared_op
-class while_(ControlOp):  # noqa: N801
+class while_(OpDefinition):  # noqa: N801
     """Runs ``body`` as long as ``condition`` yields true; both take the state, the body yields the next one.
 
     ``trip_bound`` is how often the body runs at most, for cost; 0 where nobody knows.
@@ -71,7 +70,7 @@ class while_(ControlOp):  # noqa: N801
 
 
 @declared_op
-class scan(ControlOp):  # noqa: N801
+class scan(OpDefinition):  # noqa: N801
     """Runs ``body`` once for each slice: a loop whose trip count is known.
 
     The first ``states`` operands are carried from step to step. All others are sequences of ``length`` steps along axis 0;
@@ -112,7 +111,7 @@ class scan(ControlOp):  # noqa: N801
 
 
 @declared_op
-class kernel(ControlOp):  # noqa: N801
+class kernel(OpDefinition):  # noqa: N801
     """What runs on the device as one unit: the ops fused into it. Its body sees its arguments only.
 
     ``schedule`` says how: text such as ``"tile m=128 n=128 k=64; stages=4"``, written and read by tiling passes.
@@ -127,6 +126,3 @@ class kernel(ControlOp):  # noqa: N801
 
     def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
         return yielded(regions[0])
-
-    def traffic(self, op: Op) -> Traffic:
-        return OpDefinition.traffic(self, op)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec
-from ircost.ir.counts import Counts, Traffic
+from ircost.ir.counts import Counts
 from ircost.ir.definition import Arrays, OpDefinition, declared_op
 from ircost.ir.errors import DTypeError, InterpreterError, ShapeError
 from ircost.ir.graph import Op, Region
@@ -22,10 +22,9 @@ class _Indexed(OpDefinition):
 
     operand_names: tuple[str, ...] = ("data", "indices")
 
-    def traffic(self, op: Op) -> Traffic:
+    def operand_bytes(self, op: Op) -> Sequence[int]:
         data, indices = op.operands[:2]
-        written = op.result.type.size_bytes
-        return Traffic(min(written, data.type.size_bytes) + indices.type.size_bytes, written)
+        return min(op.result.type.size_bytes, data.type.size_bytes), indices.type.size_bytes
 
     def check_indices(self, operands: Sequence[TensorType]) -> None:
         if not operands[1].dtype.is_integer:

@@ -1,0 +1,55 @@
+"""What every cost model does: a table of kernels in, a table of estimates out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from ircost.backends import Target
+from ircost.cost_models.kernel_table import KernelTable
+from ircost.ir.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """Estimates of one run of each kernel of a table; all columns have a row for each kernel.
+
+    Args:
+        latency_s, energy_j: the estimates; 0 where the cost is unknown (see ``KernelTable.is_unknown``).
+        lower_bound_s: no run on this machine is shorter, by its data sheet.
+        bound: what limits it, as an index into ``bound_names``.
+        bound_names: ``matrix``, ``vector``, ``special``, the main memory's name, ``launch``.
+        terms_s: [rows, bounds] time that each resource alone would take.
+        model: which cost model the figures are from.
+    """
+
+    latency_s: np.ndarray
+    energy_j: np.ndarray
+    lower_bound_s: np.ndarray
+    bound: np.ndarray
+    bound_names: tuple[str, ...]
+    terms_s: np.ndarray
+    model: str
+
+
+class CostModel(ABC):
+    """Estimates kernels on a target. Stateless: same table, same target, same figures."""
+
+    name: str
+
+    @abstractmethod
+    def estimate(self, kernels: KernelTable, target: Target) -> Estimates:
+        """Latency and energy of one run of each kernel, vectorised over the table.
+
+        Raises:
+            TargetError: the target cannot compute in a format that a kernel needs.
+        """
+
+
+def _load_models() -> None:
+    import ircost.cost_models.roofline  # noqa: F401
+
+
+COST_MODELS: Registry[CostModel] = Registry("cost model", "ircost.cost_models", load_builtin=_load_models)

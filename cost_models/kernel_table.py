@@ -1,0 +1,221 @@
+"""A module as a table of distinct kernels: what cost models estimate.
+
+Equal kernels (same op, types, attributes and body) are one row, however often the model runs them. A function that is
+called 80 times is looked at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ircost.ir.counts import work_of
+from ircost.ir.graph import Block, Module, Op, Value
+from ircost.ir.load_time import load_time_ops
+from ircost.ir.location import Location
+from ircost.ir.structured import StructuredOp
+from ircost.ir.types import DType
+
+Key = tuple[object, ...]
+Engine = str  # "matrix": contractions; "vector": all other arithmetic; "special": transcendental functions
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRun:
+    """One place where the model runs a kernel.
+
+    Args:
+        row: of the table.
+        count: how often this place runs: loops and calls around it multiplied.
+        location: nodes of the user's model.
+        branch: the `if` branches it stands in, as (number of the `if`, 0 or 1); () outside of any.
+    """
+
+    row: int
+    count: int
+    op: Op
+    location: Location | None
+    branch: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTable:
+    """Distinct kernels, a row each, as columns.
+
+    Args:
+        ops: one example of each.
+        work_columns: (engine, number format) of each column of ``work``.
+        work: [rows, columns] operations of one run; a multiply-add is two flops; ``special`` ones are also in ``vector``.
+        read_bytes, write_bytes: [rows] compulsory traffic of one run; operands and results, each once.
+        launches: [rows] kernels that must follow one another in one run: 1, or more for a scan over time.
+        macs, flops: [rows] of one run.
+        is_unknown: [rows] opaque ops, whose cost nobody knows.
+        runs: every place where the model runs a kernel, in program order.
+        load_time: ops that run once, when the model is loaded, and are in no row.
+    """
+
+    ops: tuple[Op, ...]
+    work_columns: tuple[tuple[Engine, DType], ...]
+    work: np.ndarray
+    read_bytes: np.ndarray
+    write_bytes: np.ndarray
+    launches: np.ndarray
+    macs: np.ndarray
+    flops: np.ndarray
+    is_unknown: np.ndarray
+    runs: tuple[KernelRun, ...]
+    load_time: tuple[Op, ...]
+
+    def __len__(self) -> int:
+        return len(self.ops)
+
+    @property
+    def traffic_bytes(self) -> np.ndarray:
+        return self.read_bytes + self.write_bytes
+
+
+def kernel_table(module: Module) -> KernelTable:
+    """The kernels of a verified module, as its ``main`` runs them.
+
+    Views, constants and load-time ops are no kernels. A kernel op and a composite are one kernel each; a scan or `while`
+    outside of a composite runs the kernels of its body once a trip.
+    """
+    return _Collector(module).table()
+
+
+@dataclass(slots=True)
+class _Collector:
+    module: Module
+    rows: dict[Key, int] = field(default_factory=dict)
+    ops: list[Op] = field(default_factory=list)
+    runs: list[KernelRun] = field(default_factory=list)
+    load_time: list[Op] = field(default_factory=list)
+    choices: int = 0
+
+    def table(self) -> KernelTable:
+        self._block(self.module.main.block, 1, ())
+        columns: dict[tuple[Engine, DType], int] = {}
+        profiles = [_profile(op) for op in self.ops]
+        for profile in profiles:
+            for column in profile.work:
+                columns.setdefault(column, len(columns))
+        work = np.zeros((len(profiles), len(columns)))
+        for row, profile in enumerate(profiles):
+            for column, amount in profile.work.items():
+                work[row, columns[column]] = amount
+        return KernelTable(
+            ops=tuple(self.ops),
+            work_columns=tuple(columns),
+            work=work,
+            read_bytes=np.array([p.read_bytes for p in profiles], dtype=float),
+            write_bytes=np.array([p.write_bytes for p in profiles], dtype=float),
+            launches=np.array([p.launches for p in profiles], dtype=float),
+            macs=np.array([p.macs for p in profiles], dtype=float),
+            flops=np.array([p.flops for p in profiles], dtype=float),
+            is_unknown=np.array([p.is_unknown for p in profiles], dtype=bool),
+            runs=tuple(self.runs),
+            load_time=tuple(self.load_time),
+        )
+
+    def _block(self, block: Block, count: int, branch: tuple[tuple[int, int], ...]) -> None:
+        at_load = load_time_ops(block)
+        for op in block.ops:
+            if op in at_load:
+                if op.name != "constant":
+                    self.load_time.append(op)
+            elif op.name == "call":
+                self._block(self.module.functions[str(op.attrs["callee"])].block, count, branch)
+            elif op.name == "if":
+                choice, self.choices = self.choices, self.choices + 1
+                for side, region in enumerate(op.regions):
+                    self._block(region.block, count, (*branch, (choice, side)))
+            elif op.name in ("while", "scan"):
+                for region in op.regions:
+                    self._block(region.block, count * trips(op), branch)
+            elif is_kernel(op):
+                self._run(op, count, branch)
+
+    def _run(self, op: Op, count: int, branch: tuple[tuple[int, int], ...]) -> None:
+        key = structural_key(op)
+        row = self.rows.get(key)
+        if row is None:
+            row = self.rows[key] = len(self.ops)
+            self.ops.append(op)
+        self.runs.append(KernelRun(row, count, op, op.location, branch))
+
+
+def trips(op: Op) -> int:
+    """How often a loop runs its body; once where a `while` has no bound."""
+    length = op.attrs["length"] if op.name == "scan" else op.attrs["trip_bound"]
+    assert isinstance(length, int)
+    return length if op.name == "scan" else max(length, 1)
+
+
+def is_kernel(op: Op) -> bool:
+    """Whether the device runs something: all but views, terminators and what makes nothing."""
+    definition = op.definition
+    return not definition.is_view and not definition.is_terminator and any(r.type.elements for r in op.results)
+
+
+def structural_key(op: Op) -> Key:
+    """Equal for ops that cost the same: name, types, attributes, which operands coincide, and the bodies alike.
+
+    Where operands come from does not matter, nor which values a constant inside of a body holds.
+    """
+    first: dict[Value, int] = {}
+    operands = tuple((value.type, first.setdefault(value, i)) for i, value in enumerate(op.operands))
+    attrs = () if op.name == "constant" else tuple(op.attrs.values())
+    results = tuple(result.type for result in op.results)
+    bodies = tuple(tuple(structural_key(inner) for inner in region.block.ops) for region in op.regions)
+    return op.name, operands, attrs, results, bodies
+
+
+@dataclass(frozen=True, slots=True)
+class _Profile:
+    work: dict[tuple[Engine, DType], float]
+    read_bytes: float
+    write_bytes: float
+    launches: int
+    macs: int
+    flops: int
+    is_unknown: bool
+
+
+def _profile(op: Op) -> _Profile:
+    """Work and traffic of one kernel; looked at once for each row."""
+    work: dict[tuple[Engine, DType], float] = {}
+    macs = flops = 0
+    launches = 1
+    is_unknown = False
+    for inner, times in work_of(op):
+        counts = inner.definition.counts(inner).times(times)
+        macs += counts.macs
+        flops += counts.flops
+        launches = max(launches, times)
+        is_unknown |= inner.name == "opaque"
+        for engine, amount in _engines(inner, counts.flops, counts.transcendental):
+            column = (engine, arithmetic_dtype(inner))
+            work[column] = work.get(column, 0.0) + amount
+    traffic = op.definition.traffic(op)
+    return _Profile(work, traffic.read_bytes, traffic.write_bytes, launches, macs, flops, is_unknown)
+
+
+def _engines(op: Op, flops: int, transcendental: int) -> Iterator[tuple[Engine, float]]:
+    if flops:
+        yield ("matrix" if is_contraction(op) else "vector"), float(flops)
+    if transcendental:
+        yield "special", float(transcendental)
+
+
+def is_contraction(op: Op) -> bool:
+    """Whether matrix units can run it."""
+    return isinstance(op.definition, StructuredOp) and op.definition.is_contraction
+
+
+def arithmetic_dtype(op: Op) -> DType:
+    """Number format of the arithmetic: that of the widest operand, or of the result of an op without any."""
+    types = [value.type for value in op.operands] or [result.type for result in op.results]
+    candidates = [t.dtype for t in types if t.dtype.name != "bool"] or [t.dtype for t in types]
+    return max(candidates, key=lambda dtype: (dtype.is_float, dtype.bits))

@@ -1,0 +1,110 @@
+"""The shortest time that a whole model can take on a machine, if nothing but data-sheet limits held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ircost.backends import Target
+from ircost.cost_models.kernel_table import KernelRun, KernelTable
+from ircost.cost_models.roofline import engine_times_s
+from ircost.ir.graph import Function, Module, Op, Region, Value
+from ircost.ir.load_time import load_time_ops
+
+
+def model_lower_bound_s(module: Module, kernels: KernelTable, runs: Iterable[KernelRun], target: Target) -> float:
+    """All arithmetic at peak, or compulsory traffic at full bandwidth, whichever takes longer.
+
+    No fusion, schedule or cache can do better: intermediates and launches are not counted.
+
+    Args:
+        kernels: of ``module``.
+        runs: the places that run; of an `if`, those of one branch.
+
+    Returns:
+        Seconds.
+
+    Source: Williams, Waterman, Patterson, "Roofline", CACM 52(4), 2009, for the model as one kernel.
+    """
+    counts = np.zeros(len(kernels))
+    for run in runs:
+        counts[run.row] += run.count
+    arithmetic_s = (engine_times_s(kernels, target) * counts[:, None]).sum(axis=0)
+    memory_s = compulsory_bytes(module) / target.main_memory.bandwidth_bytes_per_s
+    return float(max([memory_s, *arithmetic_s]))
+
+
+def compulsory_bytes(module: Module) -> int:
+    """Bytes that must cross main memory: what is read of inputs and weights, and results, each once.
+
+    Of a weight only the part that is read counts: a few rows of an embedding table. Branches of an `if` count nothing,
+    since only one of them runs.
+    """
+    reads = _Reads(module)
+    main = module.main
+    at_load = load_time_ops(main.block)
+    weights = [result for op in at_load for result in op.results if any(user not in at_load for user, _ in result.uses)]
+    return sum(reads.of(value) for value in (*main.arguments, *weights)) + _written_bytes(main, at_load)
+
+
+def _written_bytes(main: Function, at_load: set[Op]) -> int:
+    """Results that the run computes; an input or a weight handed back is not written."""
+    owners = dict.fromkeys(_owner(value) for value in main.results)
+    return sum(v.type.size_bytes for v in owners if v.producer is not None and v.producer not in at_load)
+
+
+def _owner(value: Value) -> Value:
+    while value.producer is not None and value.producer.definition.is_view:
+        value = value.producer.operands[0]
+    return value
+
+
+class _Reads:
+    """Bytes read of a value, through views, calls, loops and kernels."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+        self.known: dict[Value, int] = {}
+
+    def of(self, value: Value) -> int:
+        if value not in self.known:
+            self.known[value] = 0
+            most = max((self._by(op, index, value) for op, index in value.uses), default=0)
+            self.known[value] = min(most, value.type.size_bytes)
+        return self.known[value]
+
+    def _by(self, op: Op, index: int, value: Value) -> int:
+        if op.definition.is_terminator or _is_in_branch(op, value):
+            return 0
+        if op.definition.is_view:
+            return self.of(op.result)
+        if op.name == "call":
+            return self.of(self.module.functions[str(op.attrs["callee"])].arguments[index])
+        if op.name == "scan":
+            return self._by_scan(op, index)
+        if op.name == "while":
+            return self._argument(op.regions[0], index)  # the condition runs at least once, the body perhaps never
+        if op.regions and not op.definition.is_isolated:
+            return 0
+        return op.definition.operand_bytes(op)[index]
+
+    def _by_scan(self, op: Op, index: int) -> int:
+        states, length = op.attrs["states"], op.attrs["length"]
+        assert isinstance(states, int) and isinstance(length, int)
+        return self._argument(op.regions[0], index) * (length if index >= states else min(length, 1))
+
+    def _argument(self, region: Region, index: int) -> int:
+        return self.of(region.block.arguments[index])
+
+
+def _is_in_branch(op: Op, value: Value) -> bool:
+    """Whether ``op`` stands in an `if` or a `while` body that ``value`` comes into from outside."""
+    home = value.producer.block if value.producer is not None else value.block
+    block = op.block
+    while block is not None and block is not home:
+        parent = block.parent_op
+        if parent is not None and parent.name in ("if", "while"):
+            return True
+        block = parent.block if parent is not None else None
+    return False
