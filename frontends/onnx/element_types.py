@@ -1,0 +1,32 @@
+"""Which number format each of ONNX's element types is."""
+
+from __future__ import annotations
+
+from ircost.ir import types
+from ircost.ir.types import DType
+
+# TensorProto.DataType of onnx.proto. Text (8), complex numbers (14, 15), the 8-bit floats without a negative
+# zero (18, 20) and the 6-bit floats (27, 28) have no counterpart.
+ELEMENT_TYPES: dict[int, DType] = {
+    1: types.f32,
+    2: types.u8,
+    3: types.i8,
+    4: types.u16,
+    5: types.i16,
+    6: types.i32,
+    7: types.i64,
+    9: types.boolean,
+    10: types.f16,
+    11: types.f64,
+    12: types.u32,
+    13: types.u64,
+    16: types.bf16,
+    17: types.f8e4m3,
+    19: types.f8e5m2,
+    21: types.u4,
+    22: types.i4,
+    23: types.f4e2m1,
+    24: types.f8e8m0,
+    25: types.u2,
+    26: types.i2,
+}
