@@ -1,0 +1,137 @@
+"""What a compilation says: figures, where each kernel comes from, and notes. Immutable; SI base units throughout."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ircost.ir.graph import Module
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class KernelReport:
+    """One kernel at one place of the model; all figures are of its ``count`` executions together.
+
+    Args:
+        name: the node of the user's model that it is mostly for.
+        op: the op, or those fused into it, joined by ``+``.
+        source_nodes: every node of the user's model in it.
+        latency_s, energy_j: None where nobody knows: an opaque operator.
+        bytes: read from and written to main memory.
+        bound: what limits it: ``matrix``, ``vector``, ``special``, the main memory's name, ``launch``, ``unknown``.
+    """
+
+    name: str
+    op: str
+    source_nodes: tuple[str, ...]
+    count: int
+    latency_s: float | None
+    energy_j: float | None
+    flops: int
+    macs: int
+    bytes: int
+    bound: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The answer of ``irc compile``.
+
+    Args:
+        source: the model file, as the user named it.
+        nodes: operators in the user's model.
+        target, target_description: the machine.
+        dtype: number format of most of the arithmetic.
+        model: the cost model that the figures are from.
+        latency_s: one run, kernels one after another. Opaque operators are left out: see ``unknown``.
+        lower_bound_s: no run on this machine is shorter, by its data sheet.
+        energy_j: of one run, idle power included.
+        peak_memory_bytes: weights and, at the fullest moment, activations.
+        weights_bytes: what stays in memory for the whole run.
+        peak_at: the node at the fullest moment.
+        memory_capacity_bytes: of the target's main memory.
+        flops, macs: of one run; a multiply-add is one MAC and two flops.
+        bytes: traffic of all kernels.
+        bound_shares: part of the latency that each bound limits; they add up to 1.
+        kernels: in program order.
+        distinct_kernels: how many of them differ.
+        load_time_ops: ops that run once when the model is loaded; they cost nothing here.
+        unknown: opaque operators, whose cost is in no figure.
+        pipeline: the passes that ran, as text that can be run again.
+        notes: what the reader should know: dims that were bound, branches that were chosen.
+        module: the IR that was costed.
+    """
+
+    source: str
+    nodes: int
+    target: str
+    target_description: str
+    target_digest: str
+    dtype: str
+    model: str
+    latency_s: float
+    lower_bound_s: float
+    energy_j: float
+    peak_memory_bytes: int
+    weights_bytes: int
+    peak_at: str
+    memory_capacity_bytes: int
+    flops: int
+    macs: int
+    bytes: int
+    bound_shares: dict[str, float]
+    kernels: tuple[KernelReport, ...]
+    distinct_kernels: int
+    load_time_ops: int
+    unknown: tuple[str, ...]
+    pipeline: str
+    notes: tuple[str, ...]
+    module: Module
+
+    @property
+    def fits(self) -> bool:
+        """Whether weights and activations fit the target's main memory."""
+        return self.peak_memory_bytes <= self.memory_capacity_bytes
+
+    @property
+    def power_w(self) -> float:
+        """Mean power over one run."""
+        return self.energy_j / self.latency_s if self.latency_s else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as in the published schema (``report_schema.json``)."""
+        from ircost import __version__
+
+        plain = {name: getattr(self, name) for name in self.__slots__ if name not in ("module", "kernels")}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "irc_version": __version__,
+            **plain,
+            "fits": self.fits,
+            "power_w": self.power_w,
+            "kernels": [{name: getattr(kernel, name) for name in kernel.__slots__} for kernel in self.kernels],
+        }
+
+    def to_json(self) -> str:
+        """JSON, keys sorted; the same input gives the same bytes."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True, allow_nan=False)
+
+    def to_csv(self) -> str:
+        """The kernels, a line each, with a header; nodes are joined by ``;``."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        names = KernelReport.__slots__
+        writer.writerow(names)
+        for kernel in self.kernels:
+            row = {name: getattr(kernel, name) for name in names}
+            writer.writerow([";".join(v) if name == "source_nodes" else v for name, v in row.items()])
+        return out.getvalue()
+
+    def __repr__(self) -> str:
+        return f"<Report {self.source} on {self.target}: {self.latency_s:.3g} s, {self.energy_j:.3g} J, {self.model}>"
