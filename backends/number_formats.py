@@ -1,0 +1,62 @@
+"""Which unit of a machine computes in which number format, also where it has none made for it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal
+
+Engine = Literal["matrix", "vector"]
+
+# A matrix unit for wider integers multiplies narrower ones exactly.
+_WIDER_IN_MATRIX: dict[str, tuple[str, ...]] = {
+    "u8": ("i8",),
+    "i4": ("i8",),
+    "u4": ("i4", "i8"),
+    "i2": ("i4", "i8"),
+    "u2": ("i4", "i8"),
+}
+
+# Lanes convert on load and store; what they convert to, the likeliest first.
+_WIDER_IN_VECTOR: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("tf32", "f16", "bf16"), ("f32",)),
+    **dict.fromkeys(("f8e4m3", "f8e5m2", "f8e8m0", "f4e2m1"), ("f16", "f32")),
+    # An i64 add is two i32 adds: the i32 rate is an upper bound for it, as a peak should be.
+    **dict.fromkeys(("i64", "i32", "i16", "i8", "i4", "i2", "bool"), ("i32", "f32")),
+    **dict.fromkeys(("u64", "u32", "u16", "u8", "u4", "u2"), ("i32", "f32")),
+}
+
+# Without a matrix unit for them these are for storage: no runtime multiplies matrices of them in lanes.
+_STORAGE_ONLY = ("f8e4m3", "f8e5m2", "f8e8m0", "f4e2m1")
+
+
+def unit_for(
+    dtype: str, engine: Engine, matrix: Collection[str], vector: Collection[str]
+) -> tuple[Engine, str] | None:
+    """The unit, and the number format it runs in, for arithmetic in ``dtype``.
+
+    Args:
+        engine: where it should run: ``matrix`` for contractions, ``vector`` for all else.
+        matrix, vector: formats that these units have.
+
+    Returns:
+        ``engine`` and ``dtype`` if there is such a unit; else a matrix unit for wider integers; else vector
+        lanes of that format or, converting, of a wider one. None if the machine cannot; so for contractions
+        of floats of 8 bits and less without a matrix unit for them.
+
+    >>> unit_for("f16", "matrix", matrix=["f16"], vector=["f32"])
+    ('matrix', 'f16')
+    >>> unit_for("bf16", "matrix", matrix=["f16"], vector=["f32"])
+    ('vector', 'f32')
+    >>> unit_for("f8e4m3", "matrix", matrix=["f16"], vector=["f32"]) is None
+    True
+    """
+    if engine == "matrix":
+        for candidate in (dtype, *_WIDER_IN_MATRIX.get(dtype, ())):
+            if candidate in matrix:
+                return "matrix", candidate
+        if dtype in _STORAGE_ONLY:
+            return None
+    for candidate in (dtype, *_WIDER_IN_VECTOR.get(dtype, ())):
+        if candidate in vector:
+            return "vector", candidate
+    return None

@@ -1,0 +1,277 @@
+"""What a machine can do: peaks, memory levels, links, launches, power; every figure with its source."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from ircost.backends.errors import TargetError
+from ircost.backends.figure import Figure, Quantity
+from ircost.backends.number_formats import Engine, unit_for
+from ircost.ir.errors import did_you_mean
+from ircost.ir.types import DTYPES, DType
+
+
+class Part(BaseModel):
+    """A part of a target: immutable, and no key that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MemoryLevel(Part):
+    """A memory, main memory or one nearer to the arithmetic.
+
+    Args:
+        name: ``hbm``, ``l2``, ``shared``, ...
+        capacity_bytes: of the one there is, or of each processor's own.
+        bandwidth_bytes_per_s: reads, of all of it together.
+        energy_j_per_byte: to move a byte in or out; None where nobody knows.
+        per_processor: every processor has its own.
+    """
+
+    name: str
+    capacity_bytes: Annotated[Figure, Quantity("B")] = Field(alias="capacity")
+    bandwidth_bytes_per_s: Annotated[Figure, Quantity("B/s")] = Field(alias="bandwidth")
+    energy_j_per_byte: Annotated[Figure, Quantity("J/B")] | None = Field(default=None, alias="energy")
+    per_processor: bool = False
+
+
+class Link(Part):
+    """A way to other devices or to the host.
+
+    Args:
+        bandwidth_bytes_per_s: of all lanes together, in one direction; data sheets often add both up.
+        latency_s: from send to arrival of the first byte.
+    """
+
+    name: str
+    bandwidth_bytes_per_s: Annotated[Figure, Quantity("B/s")] = Field(alias="bandwidth")
+    latency_s: Annotated[Figure, Quantity("s")] | None = Field(default=None, alias="latency")
+
+
+class Processors(Part):
+    """The equal parts that share out a kernel: SMs, CUs, cores.
+
+    Args:
+        name: what the vendor calls one.
+        count: how many; a whole number.
+        clock_hz: highest clock of the vector units.
+    """
+
+    name: str = "processor"
+    count: Annotated[Figure, Quantity("1")]
+    clock_hz: Annotated[Figure, Quantity("Hz")] = Field(alias="clock")
+
+
+class Power(Part):
+    """Power of the whole device with its main memory.
+
+    Args:
+        idle_w: ready to run, running nothing.
+        peak_w: the limit it is held to.
+    """
+
+    idle_w: Annotated[Figure, Quantity("W")] = Field(alias="idle")
+    peak_w: Annotated[Figure, Quantity("W")] = Field(alias="peak")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Power:
+        if self.idle_w >= self.peak_w:
+            raise _wrong(f"idle power, {self.idle_w:g} W, is not below peak power, {self.peak_w:g} W")
+        return self
+
+
+def _wrong(message: str, help: str | None = None) -> PydanticCustomError:
+    return PydanticCustomError("figure", "{message}", {"message": message, "help": help})
+
+
+def _known_format(name: str) -> str:
+    if name not in DTYPES:
+        raise _wrong(f"no number format '{name}'", did_you_mean(name, DTYPES))
+    return name
+
+
+FormatName = Annotated[str, AfterValidator(_known_format)]
+Peaks = Mapping[FormatName, Annotated[Figure, Quantity("flop/s")]]
+Energies = Mapping[FormatName, Annotated[Figure, Quantity("J/flop")]]
+
+
+class ArithmeticEnergy(Part):
+    """Energy of one operation, per unit and number format; a multiply-add is two."""
+
+    matrix: Energies = Field(default_factory=dict)
+    vector: Energies = Field(default_factory=dict)
+
+
+def _named(levels: object) -> object:
+    """``{hbm: {...}}`` of a file to ``({name: hbm, ...},)``."""
+    if not isinstance(levels, Mapping):
+        return levels
+    return tuple(
+        {**level, "name": name} if isinstance(level, Mapping) else level for name, level in levels.items()
+    )
+
+
+class Target(Part):
+    """A machine. Load one with ``load_target``; every figure is a float that knows its source.
+
+    Args:
+        name: as on the command line.
+        aliases: other names it is found by.
+        vendor: who makes it.
+        kind: what it is.
+        description: one line for a listing.
+        matrix: peak flop/s of the matrix units per number format, dense; a multiply-add is two.
+        vector: the same of the vector lanes.
+        special_per_s: transcendental functions (exp, tanh, rsqrt, ...) per second, f32.
+        memory: from main memory inward.
+        links: the fastest first.
+        launch_overhead_s: least time from one kernel's start to the next's, launched one by one on a stream.
+        processors, power: see there.
+        energy: published energy per operation; where it is silent, ``energy_j_per_flop`` derives one.
+
+    >>> from ircost.backends import load_target
+    >>> h100 = load_target("h100")
+    >>> h100.main_memory.bandwidth_bytes_per_s, h100.power.peak_w.source
+    (3350000000000.0, 'NVIDIA H100 Tensor Core GPU data sheet, 2023')
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")
+    aliases: tuple[str, ...] = ()
+    vendor: str = ""
+    kind: Literal["gpu", "cpu", "accelerator", "microcontroller"]
+    description: str = ""
+    matrix: Peaks = Field(default_factory=dict)
+    vector: Peaks
+    special_per_s: Annotated[Figure, Quantity("flop/s")] | None = Field(default=None, alias="special")
+    memory: Annotated[
+        tuple[MemoryLevel, ...], BeforeValidator(_named, json_schema_input_type=dict[str, MemoryLevel])
+    ]
+    links: Annotated[tuple[Link, ...], BeforeValidator(_named, json_schema_input_type=dict[str, Link])] = ()
+    launch_overhead_s: Annotated[Figure, Quantity("s")] = Field(alias="launch_overhead")
+    processors: Processors
+    power: Power
+    energy: ArithmeticEnergy = ArithmeticEnergy()
+
+    @model_validator(mode="after")
+    def _has_main_memory(self) -> Target:
+        if not self.vector:
+            raise _wrong("the vector units have no number format", "such as 'vector: {f32: 67 TFLOP/s}'")
+        if not self.memory:
+            raise _wrong("no memory", "list at least main memory: capacity, bandwidth, energy")
+        if self.main_memory.energy_j_per_byte is None:
+            raise _wrong(
+                f"main memory '{self.main_memory.name}' lacks 'energy'", "such as 'energy: 3.9 pJ/bit'"
+            )
+        return self
+
+    @property
+    def main_memory(self) -> MemoryLevel:
+        """Where inputs, weights and results live."""
+        return self.memory[0]
+
+    @property
+    def link(self) -> Link | None:
+        """The fastest way out, if there is any."""
+        return self.links[0] if self.links else None
+
+    def unit_for(self, dtype: DType | str, engine: Engine = "matrix") -> tuple[Engine, str]:
+        """The unit that computes in ``dtype``, and the format it does it in; see ``number_formats.unit_for``.
+
+        Raises:
+            TargetError: the machine cannot; lists the formats it has.
+
+        >>> from ircost.backends import load_target
+        >>> load_target("t4").unit_for("bf16")
+        ('vector', 'f32')
+        """
+        unit = unit_for(str(dtype), engine, self.matrix, self.vector)
+        if unit is None:
+            has = f"it has matrix {', '.join(self.matrix) or 'none'}; vector {', '.join(self.vector)}"
+            raise TargetError(f"{self.name} has no {engine} arithmetic in {dtype}", help=has)
+        return unit
+
+    def peak_flops_per_s(self, dtype: DType | str, engine: Engine = "matrix") -> Figure:
+        """Highest rate of arithmetic in ``dtype``, dense; a multiply-add is two operations.
+
+        Args:
+            dtype: format of the arithmetic, not of storage.
+            engine: ``matrix`` for contractions, ``vector`` for all else. Falls back as ``unit_for`` says: f32
+                contractions on a machine whose matrix units lack f32 run at the vector peak.
+
+        Raises:
+            TargetError: the machine cannot; lists the formats it has.
+
+        >>> from ircost.backends import load_target
+        >>> load_target("h100").peak_flops_per_s("f16") / 1e12
+        989.4
+        """
+        unit, unit_format = self.unit_for(dtype, engine)
+        return (self.matrix if unit == "matrix" else self.vector)[unit_format]
+
+    def energy_j_per_flop(self, dtype: DType | str, engine: Engine = "matrix") -> Figure:
+        """Energy of one operation in ``dtype``, above idle power; a multiply-add is two.
+
+        Where the target's file does not give it: (peak power - idle power - main memory at full bandwidth) /
+        peak rate. That presumes that the power limit is reached when arithmetic and main memory both run at
+        full speed, so it is an estimate from above. What on-chip memory takes is inside: add only the energy
+        of main memory to it.
+
+        Raises:
+            TargetError: the machine cannot compute in ``dtype``.
+        """
+        unit, unit_format = self.unit_for(dtype, engine)
+        published = (self.energy.matrix if unit == "matrix" else self.energy.vector).get(unit_format)
+        if published is not None:
+            return published
+        return self._derived_energy(self.peak_flops_per_s(unit_format, unit))
+
+    def _derived_energy(self, peak_flops_per_s: float) -> Figure:
+        main = self.main_memory
+        assert main.energy_j_per_byte is not None, "checked when the target was made"
+        memory_w = main.bandwidth_bytes_per_s * main.energy_j_per_byte
+        arithmetic_w = max(self.power.peak_w - self.power.idle_w - memory_w, 0.0)
+        formula = "derived: (peak power - idle power - main memory at full bandwidth) / peak rate"
+        return Figure(arithmetic_w / peak_flops_per_s, formula, guess=True)
+
+    def sources(self) -> dict[str, Figure]:
+        """Every figure by its path, in file order; each knows ``source`` and ``guess``.
+
+        >>> from ircost.backends import load_target
+        >>> load_target("h100").sources()["memory.hbm.capacity_bytes"].source
+        'NVIDIA H100 Tensor Core GPU data sheet, 2023'
+        """
+        return dict(_figures(self, ""))
+
+    def digest(self) -> str:
+        """SHA-256 of all that is said here, sources included, as 64 hex digits."""
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        return f"Target({self.name!r})"
+
+
+def _figures(part: Any, path: str) -> Iterator[tuple[str, Figure]]:
+    if isinstance(part, Figure):
+        yield path, part
+    for name, inner in _parts(part):
+        yield from _figures(inner, f"{path}.{name}" if path else name)
+
+
+def _parts(part: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(part, BaseModel):
+        return part
+    if isinstance(part, Mapping):
+        return part.items()
+    if isinstance(part, tuple):
+        return [(inner.name, inner) for inner in part if isinstance(inner, MemoryLevel | Link)]
+    return ()

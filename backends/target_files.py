@@ -1,0 +1,155 @@
+"""Finds targets: bundled ones, a user's files, third parties' entry points."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+from ircost.backends.errors import TargetError
+from ircost.backends.target import Target
+from ircost.backends.target_document import build_target, merged, with_sources
+from ircost.backends.target_yaml import Entry, read_file, read_text
+from ircost.ir.errors import did_you_mean
+from ircost.ir.registry import Registry
+
+BUNDLED = Path(__file__).parent / "targets"
+
+# Each bundled file lists its aliases too (a test compares), but to find one no file should have to be read.
+ALIASES: dict[str, str] = {
+    "a100": "a100_sxm_80gb",
+    "a100_sxm": "a100_sxm_80gb",
+    "b200": "b200_sxm",
+    "h100": "h100_sxm",
+    "h200": "h200_sxm",
+    "v100": "v100_sxm2",
+}
+
+# Third parties: an entry point is the path of a YAML file, or a Target.
+TARGETS: Registry[Target | Path | str] = Registry("target", group="ircost.targets", listing="irc targets")
+
+
+def load_target(name_or_path: str | Path, folders: Sequence[str | Path] = ()) -> Target:
+    """The machine of that name, alias or file.
+
+    Args:
+        name_or_path: a name or alias, or a path that ends in ``.yaml`` or ``.yml``.
+        folders: more folders of target files; they come before the bundled ones.
+
+    Raises:
+        TargetError: there is none, or its file is wrong: what, in which line, and the cure.
+
+    >>> load_target("h100")
+    Target('h100_sxm')
+    """
+    found = _find(name_or_path, folders)
+    if isinstance(found, Target):
+        return found
+    return build_target(_document(read_file(found), found, folders, ()))
+
+
+def parse_target(text: str, file: str = "text.yaml", folders: Sequence[str | Path] = ()) -> Target:
+    """The machine that a file with this text would describe.
+
+    Raises:
+        TargetError: as ``load_target``.
+
+    >>> parse_target('''
+    ... name: slow_h100
+    ... extends: h100
+    ... source: what if
+    ... power: {peak: 500 W}
+    ... ''').power.peak_w
+    500.0
+    """
+    return build_target(_document(read_text(text, file), Path(file), folders, ()))
+
+
+def target_names(folders: Sequence[str | Path] = ()) -> list[str]:
+    """All names, aliases left out, sorted.
+
+    >>> "h100_sxm" in target_names()
+    True
+    """
+    files = {path.stem for folder in (*folders, BUNDLED) for path in Path(folder).glob("*.yaml")}
+    return sorted({*files, *TARGETS.names()})
+
+
+def _find(name_or_path: str | Path, folders: Sequence[str | Path]) -> Path | Target:
+    name = os.fspath(name_or_path)
+    if name.endswith((".yaml", ".yml")) or os.sep in name:
+        return _file(Path(name))
+    files = sorted(path for folder in folders for path in Path(folder).glob("*.yaml"))
+    own = next((path for path in files if path.stem == name), None)
+    # Other people's files are opened, for their aliases, only when no file has the name itself.
+    return own or _bundled(name) or _by_alias(name, files) or _third_party(name) or _unknown(name, folders)
+
+
+def _file(path: Path) -> Path:
+    if path.suffix not in (".yaml", ".yml"):
+        raise TargetError(f"'{path}' is not a target's file", help="its name has to end in .yaml")
+    if not path.is_file():
+        raise TargetError(f"no file '{path}'", help="give a target's name or the path of its YAML file")
+    return path
+
+
+def _by_alias(name: str, files: Sequence[Path]) -> Path | None:
+    return next((path for path in files if name in _aliases(read_file(path))), None)
+
+
+def _aliases(document: Entry) -> list[str]:
+    listed = document.section.get("aliases")
+    return [entry.value for entry in listed.entries] if listed is not None else []
+
+
+def _bundled(name: str) -> Path | None:
+    path = BUNDLED / f"{ALIASES.get(name, name)}.yaml"
+    return path if path.is_file() else None
+
+
+def _third_party(name: str) -> Path | Target | None:
+    if name not in TARGETS:
+        return None
+    thing = TARGETS.get(name)
+    return thing if isinstance(thing, Target) else Path(thing)
+
+
+def _unknown(name: str, folders: Sequence[str | Path]) -> NoReturn:
+    names = target_names(folders)
+    listing = f"irc targets lists {len(names)}"
+    raise TargetError(f"no target '{name}'", help=did_you_mean(name, {*names, *ALIASES}, listing))
+
+
+def _document(own: Entry, path: Path, folders: Sequence[str | Path], above: tuple[Path, ...]) -> Entry:
+    """The file's entries over those of what it extends.
+
+    ``above``: the files that led here, to notice a circle.
+    """
+    if path.resolve() in above:
+        circle = " -> ".join(file.name for file in (*above, path))
+        help = "let one of them stand alone"
+        raise TargetError(f"'extends' goes in a circle: {circle}", at=own.section["extends"].place, help=help)
+    named = {"name": Entry(path.stem, own.file, 1), **own.section}
+    sourced = with_sources(replace(own, value=named))
+    base = _base(own, path, folders)
+    if base is None:
+        return sourced
+    return merged(_document(read_file(base), base, folders, (*above, path.resolve())), sourced)
+
+
+def _base(own: Entry, path: Path, folders: Sequence[str | Path]) -> Path | None:
+    extends = own.section.get("extends")
+    if extends is None:
+        return None
+    if not isinstance(extends.value, str):
+        raise TargetError("'extends' takes one target", at=extends.place)
+    beside = path.parent / extends.value
+    try:
+        base = _find(beside if extends.value.endswith((".yaml", ".yml")) else extends.value, folders)
+    except TargetError as error:
+        raise TargetError(error.message, at=extends.place, help=error.help) from error
+    if isinstance(base, Target):
+        raise TargetError(f"'{extends.value}' has no file to extend", at=extends.place)
+    return base
