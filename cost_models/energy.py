@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ircost.backends import Target
+from ircost.cost_models.engines import energy_j_per_flop
 from ircost.cost_models.kernel_table import KernelTable
-from ircost.ir.types import DType, f32
 
 
 def kernel_energy_j(kernels: KernelTable, target: Target, latency_s: np.ndarray) -> np.ndarray:
@@ -27,13 +27,6 @@ def kernel_energy_j(kernels: KernelTable, target: Target, latency_s: np.ndarray)
             dynamic_j = dynamic_j + kernels.work[:, column] * energy_j_per_flop(target, engine, dtype)
     energy_j = dynamic_j + target.power.idle_w * latency_s
     return np.where(kernels.is_unknown, 0.0, np.minimum(energy_j, target.power.peak_w * latency_s))
-
-
-def energy_j_per_flop(target: Target, engine: str, dtype: DType) -> float:
-    """Energy of one operation; integer work outside of contractions is taken as f32's."""
-    if engine == "vector" and not dtype.is_float:
-        dtype = f32
-    return target.energy_j_per_flop(dtype, "matrix" if engine == "matrix" else "vector")
 
 
 def main_memory_j_per_byte(target: Target) -> float:

@@ -6,9 +6,9 @@ import numpy as np
 
 from ircost.backends import Target
 from ircost.cost_models.energy import kernel_energy_j
+from ircost.cost_models.engines import ENGINES, unit_and_peak
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelTable
-from ircost.ir.types import DType, f32
 
 
 class Roofline(CostModel):
@@ -40,9 +40,6 @@ class Roofline(CostModel):
         )
 
 
-ENGINES = ("matrix", "vector", "special")
-
-
 def engine_times_s(kernels: KernelTable, target: Target) -> np.ndarray:
     """[rows, engines] seconds that each kind of unit needs at its peak.
 
@@ -51,18 +48,9 @@ def engine_times_s(kernels: KernelTable, target: Target) -> np.ndarray:
     """
     times = np.zeros((len(kernels), len(ENGINES)))
     for column, (engine, dtype) in enumerate(kernels.work_columns):
-        times[:, ENGINES.index(engine)] += kernels.work[:, column] / peak_per_s(target, engine, dtype)
+        unit, peak_per_s = unit_and_peak(target, engine, dtype)
+        times[:, ENGINES.index(unit)] += kernels.work[:, column] / peak_per_s
     return times
-
-
-def peak_per_s(target: Target, engine: str, dtype: DType) -> float:
-    """Operations a second; without bound where a target says nothing about its special-function units."""
-    if engine == "special":
-        return target.special_per_s if target.special_per_s is not None else np.inf
-    # No data sheet gives a rate for index arithmetic and masks: they run on the vector lanes, at f32's rate at best.
-    if engine == "vector" and not dtype.is_float:
-        dtype = f32
-    return target.peak_flops_per_s(dtype, "matrix" if engine == "matrix" else "vector")
 
 
 COST_MODELS.add(Roofline.name, Roofline())
