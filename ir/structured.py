@@ -95,8 +95,9 @@ class StructuredOp(OpDefinition):
 
     @property
     def is_contraction(self) -> bool:
-        """Whether it sums products: what matrix units are for."""
-        return self.reduce == "sum" and self.body.function == "mul"
+        """Whether it sums products of its two operands: what matrix units are for."""
+        factors = [argument.function for argument in self.body.arguments]
+        return self.reduce == "sum" and self.body.function == "mul" and factors == ["operand", "operand"]
 
     def notation(self, operands: Sequence[TensorType], attrs: Attributes) -> Notation:
         """The notation for these operands."""
