@@ -2,8 +2,8 @@
 
     python -m ircost.datasets.make_resnet50
 
-Source: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", 2015, table 1, column "50-layer"; with
-the stride in the 3x3 convolution, as in Goyal et al., "Accurate, Large Minibatch SGD", 2017 ("v1.5").
+Source: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", 2015, table 1, column "50-layer";
+with the stride in the 3x3 convolution, as in Goyal et al., "Accurate, Large Minibatch SGD", 2017 ("v1.5").
 Batch normalisation is folded into the convolutions, as exporters do.
 """
 
