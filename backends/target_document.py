@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ircost.backends.errors import TargetError
 from ircost.backends.figure import WrittenFigure
-from ircost.backends.target import ArithmeticEnergy, Link, MemoryLevel, Power, Processors, Target
+from ircost.backends.target import Target
+from ircost.backends.target_parts import ArithmeticEnergy, Link, MemoryLevel, Power, Processors
 from ircost.backends.target_yaml import Entry
 from ircost.ir.errors import did_you_mean
 from ircost.ir.types import DTYPES
@@ -20,12 +21,24 @@ NOT_FIGURES = frozenset({"name", "aliases", "vendor", "kind", "description", "ex
 # What a file says of itself, and of no file that extends it.
 OWN = frozenset({"name", "aliases", "description", "extends"})
 
-SECTIONS: dict[str, type] = {
+SECTIONS: dict[str, type[BaseModel]] = {
     "memory": MemoryLevel,
     "links": Link,
     "processors": Processors,
     "power": Power,
     "energy": ArithmeticEnergy,
+}
+
+NOT_A_SECTION = frozenset({"model_type", "model_attributes_type", "dict_type", "mapping_type", "tuple_type"})
+
+# What pydantic calls a mistake: what it is, and the cure.
+WORDS: dict[str, tuple[str, str | None]] = {
+    "missing": ("missing", "add it, or take it from another target with 'extends:'"),
+    "tuple_type": ("here goes a list", "such as [h100]"),
+    "string_type": ("here goes one line of text", None),
+    "string_pattern_mismatch": ("not a name", "use letters, digits, '_', '-' and '.'"),
+    "bool_type": ("neither true nor false", None),
+    "bool_parsing": ("neither true nor false", None),
 }
 
 
@@ -157,22 +170,25 @@ def _words(kind: str, message: str, context: dict[str, Any], path: list[str]) ->
         return context["message"], context["help"]
     if kind == "extra_forbidden":
         return "no such key", did_you_mean(path[-1], _known_keys(path[:-1]))
-    if kind == "missing":
-        return "missing", "add it, or take it from another target with 'extends:'"
-    if kind in ("model_type", "model_attributes_type", "dict_type", "mapping_type", "tuple_type"):
-        return "here goes a section", f"its keys: {', '.join(_known_keys(path))}"
-    return message.lower(), None
+    if kind in NOT_A_SECTION and path != ["aliases"]:
+        known = _known_keys(path)
+        return (
+            "here goes a section",
+            f"its keys: {', '.join(known)}" if known else "its keys: a name for each",
+        )
+    return WORDS.get(kind, (message[:1].lower() + message[1:], None))
 
 
 def _known_keys(path: list[str]) -> list[str]:
-    """The keys that a section may have."""
+    """The keys that a section may have; none if those are names of the user's choice."""
     if not path:
         return [*_keys_of(Target), "extends", "source", "guess"]
     if path[0] in ("matrix", "vector") or path[:-1] == ["energy"]:
         return list(DTYPES)
-    model = SECTIONS.get(path[0])
-    return _keys_of(model) if model is not None else []
+    if path[0] in ("memory", "links"):
+        return [key for key in _keys_of(SECTIONS[path[0]]) if key != "name"] if len(path) > 1 else []
+    return _keys_of(SECTIONS[path[0]]) if path[0] in SECTIONS else []
 
 
-def _keys_of(model: Any) -> list[str]:
+def _keys_of(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]

@@ -44,7 +44,7 @@ class Dimension:
         """The accepted spellings and prefixes, as a help line."""
         prefixes = " ".join(prefix for prefix in self.prefixes if prefix)
         units = ", ".join(self.spellings)
-        return f"like '{self.example}'; units: {units}; prefixes: {prefixes or 'none'}"
+        return f"like '{self.example}'" + (f"; units: {units}; prefixes: {prefixes}" if prefixes else "")
 
     def factor(self, unit: str) -> Decimal | int | None:
         """What one ``unit``, prefix included, is in SI; None if it is not one of this dimension's."""

@@ -1,0 +1,105 @@
+"""What a target is made of: memory levels, links, processors, power, energy of arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from ircost.backends.figure import Figure, Quantity
+from ircost.ir.errors import did_you_mean
+from ircost.ir.types import DTYPES
+
+
+class Part(BaseModel):
+    """A part of a target: immutable, and no key that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MemoryLevel(Part):
+    """A memory, main memory or one nearer to the arithmetic.
+
+    Args:
+        name: ``hbm``, ``l2``, ``shared``, ...
+        capacity_bytes: of the one there is, or of each processor's own.
+        bandwidth_bytes_per_s: reads, of all of it together.
+        energy_j_per_byte: to move a byte in or out; None where nobody knows.
+        per_processor: every processor has its own.
+    """
+
+    name: str
+    capacity_bytes: Annotated[Figure, Quantity("B")] = Field(alias="capacity")
+    bandwidth_bytes_per_s: Annotated[Figure, Quantity("B/s")] = Field(alias="bandwidth")
+    energy_j_per_byte: Annotated[Figure, Quantity("J/B")] | None = Field(default=None, alias="energy")
+    per_processor: bool = False
+
+
+class Link(Part):
+    """A way to other devices or to the host.
+
+    Args:
+        bandwidth_bytes_per_s: of all lanes together, in one direction; data sheets often add both up.
+        latency_s: from send to arrival of the first byte.
+    """
+
+    name: str
+    bandwidth_bytes_per_s: Annotated[Figure, Quantity("B/s")] = Field(alias="bandwidth")
+    latency_s: Annotated[Figure, Quantity("s")] | None = Field(default=None, alias="latency")
+
+
+class Processors(Part):
+    """The equal parts that share out a kernel: SMs, CUs, cores.
+
+    Args:
+        name: what the vendor calls one.
+        count: how many; a whole number.
+        clock_hz: highest clock of the vector units.
+    """
+
+    name: str = "processor"
+    count: Annotated[Figure, Quantity("1")]
+    clock_hz: Annotated[Figure, Quantity("Hz")] = Field(alias="clock")
+
+
+class Power(Part):
+    """Power of the whole device with its main memory.
+
+    Args:
+        idle_w: ready to run, running nothing.
+        peak_w: the limit it is held to.
+    """
+
+    idle_w: Annotated[Figure, Quantity("W")] = Field(alias="idle")
+    peak_w: Annotated[Figure, Quantity("W")] = Field(alias="peak")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Power:
+        if self.idle_w >= self.peak_w:
+            raise wrong(f"idle power, {self.idle_w:g} W, is not below peak power, {self.peak_w:g} W")
+        return self
+
+
+def wrong(message: str, help: str | None = None) -> PydanticCustomError:
+    """A mistake in a file; the reader of the file adds the place."""
+    return PydanticCustomError("figure", "{message}", {"message": message, "help": help})
+
+
+def _known_format(name: str) -> str:
+    if name not in DTYPES:
+        raise wrong(f"no number format '{name}'", did_you_mean(name, DTYPES))
+    return name
+
+
+FormatName = Annotated[str, AfterValidator(_known_format)]
+Peaks = Mapping[FormatName, Annotated[Figure, Quantity("flop/s")]]
+Energies = Mapping[FormatName, Annotated[Figure, Quantity("J/flop")]]
+
+
+class ArithmeticEnergy(Part):
+    """Energy of one operation, per unit and number format; a multiply-add is two."""
+
+    matrix: Energies = Field(default_factory=dict)
+    vector: Energies = Field(default_factory=dict)
