@@ -118,7 +118,8 @@ def test_values_of_a_type_without_counterpart_are_kept(tmp_path: Path, data_type
 
 
 def test_each_element_type_has_onnx_s_width() -> None:
-    for data_type, dtype in ELEMENT_TYPES.items():
+    known = set(TensorProto.DataType.values())  # older releases of ONNX lack the newest types
+    for data_type, dtype in ((number, dtype) for number, dtype in ELEMENT_TYPES.items() if number in known):
         assert helper.tensor_dtype_to_np_dtype(data_type).itemsize == max(1, dtype.bits // 8), dtype
 
 
