@@ -73,7 +73,8 @@ class KernelTable:
 
     @property
     def traffic_bytes(self) -> np.ndarray:
-        return self.read_bytes + self.write_bytes
+        """[rows] read and written."""
+        return np.add(self.read_bytes, self.write_bytes)
 
 
 def kernel_table(module: Module) -> KernelTable:

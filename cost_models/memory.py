@@ -64,8 +64,14 @@ class _Liveness:
             during = live + self._inside(op)
             if during > peak:
                 peak, peak_op = during, op
-            dead = [value for value in dict.fromkeys(owners.get(o, o) for o in op.operands) if last_use.get(value) is op]
-            live -= sum(v.type.size_bytes for v in dead if v.producer is not None and v.producer.block is block and v.producer not in at_load)
+            dead = [
+                value for value in dict.fromkeys(owners.get(o, o) for o in op.operands) if last_use.get(value) is op
+            ]
+            live -= sum(
+                v.type.size_bytes
+                for v in dead
+                if v.producer is not None and v.producer.block is block and v.producer not in at_load
+            )
             live -= sum(result.type.size_bytes for result in own if result not in last_use)
         return peak, peak_op
 

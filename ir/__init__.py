@@ -7,4 +7,17 @@ from ircost.ir.interpreter import interpret
 from ircost.ir.location import Location
 from ircost.ir.types import DType, TensorType
 
-__all__ = ["Block", "Builder", "DType", "Function", "IrcError", "Location", "Module", "Op", "Region", "TensorType", "Value", "interpret"]
+__all__ = [
+    "Block",
+    "Builder",
+    "DType",
+    "Function",
+    "IrcError",
+    "Location",
+    "Module",
+    "Op",
+    "Region",
+    "TensorType",
+    "Value",
+    "interpret",
+]

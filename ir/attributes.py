@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 from ircost.ir.constant import ConstantData
 from ircost.ir.types import DType, TensorType
 
-Attribute: TypeAlias = Union[bool, int, float, str, DType, TensorType, ConstantData, tuple["Attribute", ...]]
+Attribute: TypeAlias = bool | int | float | str | DType | TensorType | ConstantData | tuple["Attribute", ...]
 Attributes: TypeAlias = Mapping[str, Attribute]
 
 # Annotations of an op declaration's keyword parameters; they also name the kind in error messages.
 Ints: TypeAlias = tuple[int, ...]
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
+
+
+def int_of(attrs: Attributes, name: str) -> int:
+    """An attribute that is a whole number."""
+    value = attrs[name]
+    assert isinstance(value, int), f"{name} is no int"
+    return value
+
+
+def ints_of(attrs: Attributes, name: str) -> Ints:
+    """An attribute that is a list of whole numbers."""
+    value = attrs[name]
+    assert isinstance(value, tuple), f"{name} is no list"
+    return value  # type: ignore[return-value]  # the kind, Ints, was checked when the op was made
 
 
 class Required:
@@ -47,7 +61,7 @@ def is_ints(value: object) -> bool:
     return isinstance(value, tuple) and all(is_int(v) for v in value)
 
 
-ATTRIBUTE_KINDS = {
+ATTRIBUTE_KINDS: dict[str, Callable[[object], bool]] = {
     "int": is_int,
     "float": lambda value: isinstance(value, float) or is_int(value),
     "bool": lambda value: isinstance(value, bool),

@@ -27,9 +27,7 @@ class CompositeOp(OpDefinition):
     def __init__(self, name: str, decompose: Callable[..., Any]) -> None:
         parameters = inspect.signature(decompose).parameters.values()
         self.name = name
-        self.operand_names = tuple(
-            p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)
-        )
+        self.operand_names = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL))
         self.is_variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.attributes = {
             p.name: AttributeSpec(str(p.annotation), REQUIRED if p.default is p.empty else p.default)
@@ -45,9 +43,10 @@ class CompositeOp(OpDefinition):
 
         return (build_body(operands, body, yield_),)
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         return yielded(regions[0])
-
 
 
 def composite(decompose: Callable[..., Any]) -> CompositeOp:

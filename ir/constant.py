@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 import numpy as np
 
@@ -54,7 +54,8 @@ class FileSlice:
                 data = file.read(self.length)
         except OSError as error:
             raise InterpreterError(
-                f"weights are not there: {self.path}: {error.strerror}", help="put the weights beside the model; cost estimates need none"
+                f"weights are not there: {self.path}: {error.strerror}",
+                help="put the weights beside the model; cost estimates need none",
             ) from error
         if len(data) < self.length:
             raise InterpreterError(
@@ -71,7 +72,7 @@ class Missing:
     reason: str
 
 
-ConstantData: TypeAlias = Union[Literal, Splat, FileSlice, Missing]
+ConstantData: TypeAlias = Literal | Splat | FileSlice | Missing
 
 
 def literal(array: np.ndarray) -> Literal:

@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ircost.ir.types import TensorType
 
 if TYPE_CHECKING:
     from ircost.ir.index import IterationSpace
+    from ircost.ir.location import Location
 
 Arrays = Sequence[np.ndarray]
 
@@ -55,7 +56,9 @@ class OpDefinition(ABC):
     needs_result_types: bool = False
 
     @abstractmethod
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         """Result types; raises ShapeError, DTypeError or AttributeTypeError where operands do not fit.
 
         Not called for ops that need their result types given.
@@ -103,10 +106,14 @@ class OpDefinition(ABC):
 
     # ---- making ops
 
-    def __call__(self, *operands: Value, **attrs: Attribute) -> Any:
-        """A new, detached op: its result, or a tuple of results where it has several or none."""
+    def __call__(self, *operands: Value, **attrs: Attribute) -> Value:
+        """A new, detached op with one result: that result."""
         op = self.create(operands, attrs)
-        return op.results[0] if len(op.results) == 1 else op.results
+        return op.results[0] if len(op.results) == 1 else op.results  # type: ignore[return-value]
+
+    def results(self, *operands: Value, **attrs: Attribute) -> tuple[Value, ...]:
+        """A new, detached op: all its results."""
+        return self.create(operands, attrs).results
 
     def create(
         self,
@@ -115,7 +122,7 @@ class OpDefinition(ABC):
         *,
         regions: Sequence[Region] = (),
         result_types: Sequence[TensorType] | None = None,
-        location: Any = None,
+        location: Location | None = None,
     ) -> Op:
         """A new, detached op.
 
@@ -162,7 +169,8 @@ class OpDefinition(ABC):
         if len(attrs) > len(complete) or not attrs.keys() <= complete.keys():
             unknown = next(name for name in attrs if name not in complete)
             raise AttributeTypeError(
-                f"{self.name}: no attribute '{unknown}'", help=did_you_mean(unknown, self.attributes) if self.attributes else None
+                f"{self.name}: no attribute '{unknown}'",
+                help=did_you_mean(unknown, self.attributes) if self.attributes else None,
             )
         return complete
 
@@ -200,8 +208,3 @@ def register_op(definition: Definition) -> Definition:
     """Makes an op known by its name."""
     OPS.add(definition.name, definition)
     return definition
-
-
-def declared_op(cls: Callable[[], Definition]) -> Definition:
-    """Class decorator for ops that are declared by hand: the name in the module is the one definition."""
-    return register_op(cls())

@@ -82,8 +82,8 @@ class UnsupportedError(IrcError):
 def did_you_mean(name: str, known: Iterable[str], listing: str = "") -> str:
     """The help line for a misspelt name: the nearest known ones, and how to list all.
 
-    >>> did_you_mean("h10", ["h100_sxm", "t4", "h200_sxm"])
-    'did you mean h100_sxm, h200_sxm?'
+    >>> did_you_mean("h20", ["h100_sxm", "t4", "h200_sxm"])
+    'did you mean h200_sxm?'
     """
     known = sorted(known)
     starts = [k for k in known if name and k.startswith(name)]

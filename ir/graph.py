@@ -29,7 +29,9 @@ class Value:
 
     __slots__ = ("block", "index", "name", "producer", "type", "uses")
 
-    def __init__(self, type: TensorType, *, producer: Op | None = None, block: Block | None = None, index: int = 0) -> None:
+    def __init__(
+        self, type: TensorType, *, producer: Op | None = None, block: Block | None = None, index: int = 0
+    ) -> None:
         self.type = type
         self.producer = producer
         self.block = block
@@ -227,7 +229,12 @@ class Function:
 
     __slots__ = ("attrs", "body", "name")
 
-    def __init__(self, name: str, argument_types: Iterable[TensorType] = (), attrs: Mapping[str, Attribute] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        argument_types: Iterable[TensorType] = (),
+        attrs: Mapping[str, Attribute] | None = None,
+    ) -> None:
         self.name = name
         self.attrs: Mapping[str, Attribute] = attrs or {}
         self.body = Region(Block(argument_types))
@@ -261,7 +268,9 @@ class Module:
 
     __slots__ = ("attrs", "functions", "name")
 
-    def __init__(self, functions: Iterable[Function] = (), name: str = "", attrs: Mapping[str, Attribute] | None = None) -> None:
+    def __init__(
+        self, functions: Iterable[Function] = (), name: str = "", attrs: Mapping[str, Attribute] | None = None
+    ) -> None:
         self.name = name
         self.attrs: Mapping[str, Attribute] = attrs or {}
         self.functions: dict[str, Function] = {}

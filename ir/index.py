@@ -156,7 +156,9 @@ Flat = tuple[str, int] | Axis  # a dim of a pack is ("o", 1); anything else stay
 class _Binder:
     """One binding: solves pack lengths, then extents, then builds the access maps."""
 
-    def __init__(self, notation: Notation, shapes: Sequence[tuple[int, ...]], attributes: Mapping[str, Attribute]) -> None:
+    def __init__(
+        self, notation: Notation, shapes: Sequence[tuple[int, ...]], attributes: Mapping[str, Attribute]
+    ) -> None:
         self.notation = notation
         self.shapes = shapes
         self.attributes = attributes
@@ -164,7 +166,10 @@ class _Binder:
         self.extents: dict[str, int] = {}
         self.broadcast: dict[str, int] = {}
         if len(shapes) != len(notation.operands):
-            raise ShapeError(f"{len(notation.operands)} operands expected, {len(shapes)} given", help=f"notation: {notation}")
+            raise ShapeError(
+                f"{len(notation.operands)} operands expected, {len(shapes)} given",
+                help=f"notation: {notation}",
+            )
 
     def space(self) -> IterationSpace:
         self._solve_packs()
@@ -209,7 +214,8 @@ class _Binder:
             return False
         if length < 0 or (length > 0 and not packs) or (packs and not unknown and "..." not in packs and length != 0):
             raise ShapeError(
-                f"rank {len(shape)} does not fit '{_show(axes)}': shape is {_x(shape)}", help=f"notation: {self.notation}"
+                f"rank {len(shape)} does not fit '{_show(axes)}': shape is {_x(shape)}",
+                help=f"notation: {self.notation}",
             )
         if unknown:
             for axis in axes:  # all packs of one window run side by side
@@ -365,7 +371,9 @@ class _Binder:
         if not value:
             return default
         if i >= len(value):
-            raise ShapeError(f"attribute '{name}' has {len(value)} entries, one for each of {i + 1} and more axes is due")
+            raise ShapeError(
+                f"attribute '{name}' has {len(value)} entries, one for each of {i + 1} and more axes is due"
+            )
         return value[i]
 
     # ---- the space
@@ -378,7 +386,10 @@ class _Binder:
                 # A window in a result is a scatter: several points meet in one element.
                 parallel.update(dict.fromkeys(names[:1] if isinstance(axis, Window) else names))
         every = dict.fromkeys(
-            [*parallel, *(name for axes in (*results, *operands) for axis, i in axes for name in _dims_of(axis, i))]
+            [
+                *parallel,
+                *(name for axes in (*results, *operands) for axis, i in axes for name in _dims_of(axis, i)),
+            ]
         )
         missing = [name for name in every if name not in self.extents]
         if missing:
@@ -477,7 +488,13 @@ def _show(axes: tuple[Axis, ...]) -> str:
             return "..."
         if isinstance(axis, Extent):
             return str(axis.length)
-        names = [axis] if isinstance(axis, Name) else axis.dims if isinstance(axis, Composed) else [t.dim for t in axis.terms]
+        names = (
+            [axis]
+            if isinstance(axis, Name)
+            else axis.dims
+            if isinstance(axis, Composed)
+            else [t.dim for t in axis.terms]
+        )
         text = " ".join(name.text + ".." * name.is_pack for name in names)
         return text if isinstance(axis, Name) else f"({text})"
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ircost.ir.attributes import int_of
 from ircost.ir.errors import InterpreterError
 from ircost.ir.graph import Block, Function, Module, Op, Region, Value
 from ircost.ir.numpy_dtypes import numpy_dtype
@@ -53,13 +54,16 @@ class _Interpreter:
         array = np.asarray(array)
         type = argument.type
         fits = array.ndim == type.rank and all(
-            n == m or (i in type.bounded and n < m) for i, (n, m) in enumerate(zip(array.shape, type.shape, strict=True))
+            n == m or (i in type.bounded and n < m)
+            for i, (n, m) in enumerate(zip(array.shape, type.shape, strict=True))
         )
         if not fits:
             raise InterpreterError(f"input {index} is {list(array.shape)}, {type} expected")
         return array.astype(numpy_dtype(type.dtype), copy=False)
 
-    def _block(self, block: Block, arguments: Sequence[np.ndarray], outer: Mapping[Value, np.ndarray]) -> list[np.ndarray]:
+    def _block(
+        self, block: Block, arguments: Sequence[np.ndarray], outer: Mapping[Value, np.ndarray]
+    ) -> list[np.ndarray]:
         """Runs a block; values are dropped after their last use here, so memory stays that of live tensors."""
         values: Environment = {**outer, **dict(zip(block.arguments, arguments, strict=True))}
         left = {value: len(value.uses) for op in block.ops for value in op.results}
@@ -100,8 +104,8 @@ class _Interpreter:
         raise InterpreterError(f"a loop ran {MAX_TRIPS:,} times without an end", at=op)
 
     def _scan(self, op: Op, operands: list[np.ndarray], values: Environment) -> list[np.ndarray]:
-        states_count: int = op.attrs["states"]  # type: ignore[assignment]
-        length: int = op.attrs["length"]  # type: ignore[assignment]
+        states_count = int_of(op.attrs, "states")
+        length = int_of(op.attrs, "length")
         states, sequences = operands[:states_count], operands[states_count:]
         stacked = [np.empty(r.type.shape, numpy_dtype(r.type.dtype)) for r in op.results[states_count:]]
         for step in reversed(range(length)) if op.attrs["reverse"] else range(length):

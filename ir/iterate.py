@@ -7,7 +7,7 @@ Sums of products run as matrix products.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Elements of the iteration space that are held at once where a body cannot run as a matrix product.
 CHUNK_ELEMENTS = 1 << 24
 
-REDUCERS = {
+REDUCERS: dict[str, Callable[..., Any]] = {
     **{"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min, "any": np.any, "all": np.all},
     **{"argmax": np.argmax, "argmin": np.argmin},
 }
@@ -115,8 +115,12 @@ def _contract(op: StructuredOp, space: IterationSpace, views: list[np.ndarray]) 
     left = _sum_lone(left, [i for i in reduced if i in first and i not in second])
     right = _sum_lone(right, [i for i in reduced if i in second and i not in first])
     sizes = {name: math.prod(space.dims[i].extent for i in dims) for name, dims in groups.items()}
-    lhs = _arranged(left, space, groups["batch"] + groups["m"] + groups["k"]).reshape(sizes["batch"], sizes["m"], sizes["k"])
-    rhs = _arranged(right, space, groups["batch"] + groups["k"] + groups["n"]).reshape(sizes["batch"], sizes["k"], sizes["n"])
+    lhs = _arranged(left, space, groups["batch"] + groups["m"] + groups["k"]).reshape(
+        sizes["batch"], sizes["m"], sizes["k"]
+    )
+    rhs = _arranged(right, space, groups["batch"] + groups["k"] + groups["n"]).reshape(
+        sizes["batch"], sizes["k"], sizes["n"]
+    )
     product = np.matmul(lhs, rhs)
     order = groups["batch"] + groups["m"] + groups["n"]
     product = product.reshape([space.dims[i].extent for i in order])
@@ -158,7 +162,12 @@ def _apply(op: StructuredOp, space: IterationSpace, views: list[np.ndarray], att
 
 
 def _apply_whole(
-    op: StructuredOp, space: IterationSpace, views: list[np.ndarray], attrs: Attributes, extent: int, dtype: DType
+    op: StructuredOp,
+    space: IterationSpace,
+    views: list[np.ndarray],
+    attrs: Attributes,
+    extent: int,
+    dtype: DType,
 ) -> Any:
     values = np.asarray(op.body.evaluate(views, attrs))
     shape = [extent if i == 0 else dim.extent for i, dim in enumerate(space.dims)]

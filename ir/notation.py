@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from lark import Lark, Token, Transformer
 from lark.exceptions import LarkError, UnexpectedInput, VisitError
@@ -116,7 +117,9 @@ def parse_notation(text: str, attributes: frozenset[str] = frozenset()) -> Notat
     except UnexpectedInput as error:
         column = getattr(error, "column", len(text) + 1)
         caret = " " * (max(column, 1) - 1) + "^"
-        raise ParseError(f"not index notation:\n  {text}\n  {caret}", help="for example: b m k, b k n -> b m n") from error
+        raise ParseError(
+            f"not index notation:\n  {text}\n  {caret}", help="for example: b m k, b k n -> b m n"
+        ) from error
     except VisitError as error:
         if isinstance(error.orig_exc, ParseError):
             raise error.orig_exc from None
@@ -138,19 +141,19 @@ class _NotationBuilder(Transformer[Token, tuple[tuple[tuple[Axis, ...], ...], ..
         super().__init__()
         self._attributes = attributes
 
-    def notation(self, children: list) -> tuple:
+    def notation(self, children: list[Any]) -> tuple[Any, ...]:
         return tuple(children)
 
-    def operands(self, children: list) -> tuple:
+    def operands(self, children: list[Any]) -> tuple[Any, ...]:
         return tuple(children)
 
-    def operand(self, children: list) -> tuple:
+    def operand(self, children: list[Any]) -> tuple[Any, ...]:
         return tuple(children)
 
     def name(self, children: list[Token]) -> Name:
         return Name(str(children[0]), len(children) > 1)
 
-    def ellipsis(self, children: list) -> Ellipsis_:
+    def ellipsis(self, children: list[Any]) -> Ellipsis_:
         return Ellipsis_()
 
     def extent(self, children: list[Token]) -> Extent:
@@ -173,13 +176,16 @@ class _NotationBuilder(Transformer[Token, tuple[tuple[tuple[Axis, ...], ...], ..
     def scaled_by_name(self, children: list[Name]) -> Term:
         dim, factor = children
         if factor.text not in self._attributes:
-            raise ParseError(f"'{dim.text}*{factor.text}' multiplies two dims", help="an index is a sum of dims times constants")
+            raise ParseError(
+                f"'{dim.text}*{factor.text}' multiplies two dims",
+                help="an index is a sum of dims times constants",
+            )
         return Term(dim, factor)
 
-    def scaled_by_int(self, children: list) -> Term:
+    def scaled_by_int(self, children: list[Any]) -> Term:
         return Term(children[0], int(children[1]))
 
-    def window(self, children: list) -> Window:
+    def window(self, children: list[Any]) -> Window:
         terms: list[Term] = []
         offsets: list[Offset] = []
         sign = 1

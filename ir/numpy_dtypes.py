@@ -11,11 +11,35 @@ from ircost.ir.types import DTYPES, DType
 NUMPY_DTYPES: dict[str, np.dtype] = {
     name: np.dtype(dtype)
     for name, dtype in {
-        **{"f64": np.float64, "f32": np.float32, "tf32": np.float32, "f16": np.float16, "bf16": ml_dtypes.bfloat16},
-        **{"f8e4m3": ml_dtypes.float8_e4m3fn, "f8e5m2": ml_dtypes.float8_e5m2, "f8e8m0": ml_dtypes.float8_e8m0fnu},
+        **{
+            "f64": np.float64,
+            "f32": np.float32,
+            "tf32": np.float32,
+            "f16": np.float16,
+            "bf16": ml_dtypes.bfloat16,
+        },
+        **{
+            "f8e4m3": ml_dtypes.float8_e4m3fn,
+            "f8e5m2": ml_dtypes.float8_e5m2,
+            "f8e8m0": ml_dtypes.float8_e8m0fnu,
+        },
         **{"f4e2m1": ml_dtypes.float4_e2m1fn, "bool": np.bool_},
-        **{"i64": np.int64, "i32": np.int32, "i16": np.int16, "i8": np.int8, "i4": ml_dtypes.int4, "i2": ml_dtypes.int2},
-        **{"u64": np.uint64, "u32": np.uint32, "u16": np.uint16, "u8": np.uint8, "u4": ml_dtypes.uint4, "u2": ml_dtypes.uint2},
+        **{
+            "i64": np.int64,
+            "i32": np.int32,
+            "i16": np.int16,
+            "i8": np.int8,
+            "i4": ml_dtypes.int4,
+            "i2": ml_dtypes.int2,
+        },
+        **{
+            "u64": np.uint64,
+            "u32": np.uint32,
+            "u16": np.uint16,
+            "u8": np.uint8,
+            "u4": ml_dtypes.uint4,
+            "u2": ml_dtypes.uint2,
+        },
     }.items()
 }
 _FROM_NUMPY = {dtype: DTYPES[name] for name, dtype in NUMPY_DTYPES.items() if name != "tf32"}

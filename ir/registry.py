@@ -26,7 +26,9 @@ class Registry(Generic[T]):
         load_builtin: imports the modules that register our own; called at the first look-up.
     """
 
-    def __init__(self, kind: str, group: str, listing: str = "", load_builtin: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self, kind: str, group: str, listing: str = "", load_builtin: Callable[[], object] | None = None
+    ) -> None:
         self.kind = kind
         self.group = group
         self._listing = listing

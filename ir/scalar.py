@@ -40,33 +40,32 @@ def erf(x: np.ndarray) -> Any:
     return scipy_erf(x)
 
 
-SCALAR_FUNCTIONS: dict[str, ScalarFunction] = {
-    **{
-        name: ScalarFunction(function, kind)
-        for kind, functions in {
-            "add": {"add": np.add, "sub": np.subtract, "neg": np.negative},
-            "multiply": {"mul": np.multiply},
-            "divide": {"div": divide, "mod": np.mod, "fmod": np.fmod},
-            "transcendental": {
-                **{"exp": np.exp, "log": np.log, "sqrt": np.sqrt, "erf": erf, "tanh": np.tanh, "pow": np.power},
-                **{"sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan},
-                **{"sinh": np.sinh, "cosh": np.cosh, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh},
-                "log1p": np.log1p,
-            },
-            "compare": {
-                **{"max": np.maximum, "min": np.minimum, "abs": np.abs, "sign": np.sign, "where": np.where},
-                **{"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater},
-                **{"ge": np.greater_equal, "isnan": np.isnan, "isinf": np.isinf},
-                **{"floor": np.floor, "ceil": np.ceil, "round": np.rint},
-            },
-            "logic": {
-                **{"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor, "not": np.logical_not},
-                **{"bit_and": np.bitwise_and, "bit_or": np.bitwise_or, "bit_xor": np.bitwise_xor},
-                **{"bit_not": np.bitwise_not, "shift_left": np.left_shift, "shift_right": np.right_shift},
-            },
-        }.items()
-        for name, function in functions.items()
+_FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
+    "add": {"add": np.add, "sub": np.subtract, "neg": np.negative},
+    "multiply": {"mul": np.multiply},
+    "divide": {"div": divide, "mod": np.mod, "fmod": np.fmod},
+    "transcendental": {
+        **{"exp": np.exp, "log": np.log, "log1p": np.log1p, "sqrt": np.sqrt, "erf": erf, "pow": np.power},
+        **{"sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan},
+        **{"sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh},
+        **{"asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh},
     },
+    "compare": {
+        **{"max": np.maximum, "min": np.minimum, "abs": np.abs, "sign": np.sign, "where": np.where},
+        **{"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater},
+        **{"ge": np.greater_equal, "isnan": np.isnan, "isinf": np.isinf},
+        **{"floor": np.floor, "ceil": np.ceil, "round": np.rint},
+    },
+    "logic": {
+        **{"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor, "not": np.logical_not},
+        **{"bit_and": np.bitwise_and, "bit_or": np.bitwise_or, "bit_xor": np.bitwise_xor},
+        **{"bit_not": np.bitwise_not, "shift_left": np.left_shift, "shift_right": np.right_shift},
+    },
+}
+SCALAR_FUNCTIONS: dict[str, ScalarFunction] = {
+    name: ScalarFunction(function, kind)
+    for kind, functions in _FUNCTIONS.items()
+    for name, function in functions.items()
 }
 
 

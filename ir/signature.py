@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ircost.ir.attributes import Attributes
 from ircost.ir.errors import DTypeError
 from ircost.ir.types import DTYPES, DType
 
 # First letter of a variable -> which formats it may stand for.
-CLASSES = {
+CLASSES: dict[str, tuple[str, Callable[[DType], bool]]] = {
     "T": ("any format", lambda dtype: True),
     "N": ("a number", lambda dtype: dtype.is_float or dtype.is_integer),
     "F": ("a float", lambda dtype: dtype.is_float),
@@ -62,5 +62,6 @@ class TypeSignature:
     def _fail(self, position: int, dtype: DType, expected: str) -> None:
         name = self._names[min(position, len(self._names) - 1)]
         raise DTypeError(
-            f"{self.op}: {name} is {dtype}, {expected}", help=f"number formats are '{self.text}'; a cast converts"
+            f"{self.op}: {name} is {dtype}, {expected}",
+            help=f"number formats are '{self.text}'; a cast converts",
         )

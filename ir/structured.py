@@ -91,7 +91,11 @@ class StructuredOp(OpDefinition):
     @property
     def is_elementwise(self) -> bool:
         """Whether each element of the result depends on one element of each operand, broadcast."""
-        return isinstance(self._written, str) and self._written.replace(" ", "").strip(".,->") == "" and self.reduce is None
+        return (
+            isinstance(self._written, str)
+            and self._written.replace(" ", "").strip(".,->") == ""
+            and self.reduce is None
+        )
 
     @property
     def is_contraction(self) -> bool:
@@ -121,7 +125,9 @@ class StructuredOp(OpDefinition):
         except ShapeError as error:
             raise ShapeError(f"{self.name}: {error.message}", help=error.help) from None
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         (dtype,) = self.signature.results([type.dtype for type in operands], attrs)
         if self.is_elementwise and not any(type.bounded for type in operands):
             try:
@@ -168,7 +174,10 @@ def _attribute_names(text: str) -> frozenset[str]:
 def _bounded_axes(space: IterationSpace, operands: Sequence[TensorType]) -> tuple[int, ...]:
     """Axes of the result that run over a dim whose extent depends on data."""
     dims = {
-        dim for type, access in zip(operands, space.operands, strict=True) for axis in type.bounded for dim, _ in access.axes[axis].terms
+        dim
+        for type, access in zip(operands, space.operands, strict=True)
+        for axis in type.bounded
+        for dim, _ in access.axes[axis].terms
     }
     return tuple(i for i, axis in enumerate(space.results[0].axes) if any(dim in dims for dim, _ in axis.terms))
 

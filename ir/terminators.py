@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ircost.ir.attributes import Attributes
-from ircost.ir.definition import OpDefinition, declared_op
-from ircost.ir.graph import Op, Region
+from ircost.ir.definition import OpDefinition, register_op
+from ircost.ir.graph import Region
 from ircost.ir.types import TensorType
 
 
@@ -15,8 +15,7 @@ def yielded(region: Region) -> tuple[TensorType, ...]:
     return tuple(value.type for value in region.block.terminator.operands)
 
 
-@declared_op
-class return_(OpDefinition):  # noqa: N801
+class Return(OpDefinition):
     """Ends a function; its operands are the function's results."""
 
     name = "return"
@@ -25,12 +24,16 @@ class return_(OpDefinition):  # noqa: N801
     is_pure = False
     is_terminator = True
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         return ()
 
 
-@declared_op
-class yield_(OpDefinition):  # noqa: N801
+return_ = register_op(Return())
+
+
+class Yield(OpDefinition):
     """Ends a body; its operands are what the body hands back."""
 
     name = "yield"
@@ -39,5 +42,10 @@ class yield_(OpDefinition):  # noqa: N801
     is_pure = False
     is_terminator = True
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         return ()
+
+
+yield_ = register_op(Yield())

@@ -21,7 +21,7 @@ from ircost.passes import run_pipeline
 from ircost.report import KernelReport, Report
 
 if TYPE_CHECKING:
-    from ircost.passes import PipelineReport
+    pass
 
 DEFAULT_PIPELINE = "canonicalize,fold-batch-norm,fuse"
 
@@ -94,7 +94,12 @@ def _imported(
 
 
 def report_on(
-    imported: Imported, target: Target, *, cost_model: str = "roofline", dtype: str | None = None, pipeline: str = ""
+    imported: Imported,
+    target: Target,
+    *,
+    cost_model: str = "roofline",
+    dtype: str | None = None,
+    pipeline: str = "",
 ) -> Report:
     """Costs a module as it is."""
     module = imported.module
@@ -187,7 +192,9 @@ def _main_dtype(table: KernelTable, runs: Sequence[KernelRun]) -> str:
         counts[run.row] += run.count
     totals = (table.work * counts[:, None]).sum(axis=0)
     ranked = sorted(
-        zip(table.work_columns, totals, strict=True), key=lambda item: (item[0][0] == "matrix", item[1]), reverse=True
+        zip(table.work_columns, totals, strict=True),
+        key=lambda item: (item[0][0] == "matrix", item[1]),
+        reverse=True,
     )
     return ranked[0][0][1].name if ranked else "f32"
 

@@ -7,27 +7,31 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec
+from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec, int_of
 from ircost.ir.constant import ConstantData, literal, materialise
-from ircost.ir.definition import Arrays, OpDefinition, declared_op
+from ircost.ir.definition import Arrays, OpDefinition, register_op
 from ircost.ir.graph import Op, Region, Value
 from ircost.ir.numpy_dtypes import dtype_of, numpy_dtype
 from ircost.ir.types import TensorType
 
 
-@declared_op
-class constant(OpDefinition):  # noqa: N801
+class Constant(OpDefinition):
     """Values known before the run: a handle, read only when asked for. See `ircost.ir.constant`."""
 
     name = "constant"
     attributes = {"value": AttributeSpec("ConstantData", REQUIRED)}
     needs_result_types = True
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         raise AssertionError("a constant's type is given")
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         return [constant_array(op)]
+
+
+constant = register_op(Constant())
 
 
 def constant_array(op: Op) -> np.ndarray:
@@ -63,8 +67,7 @@ def is_in_memory(op: Op) -> bool:
     return isinstance(op.attrs["value"], (Literal, Splat))
 
 
-@declared_op
-class iota(OpDefinition):  # noqa: N801
+class Iota(OpDefinition):
     """0, 1, 2, ... along ``axis``, equal along all others; the result type gives shape and number format.
 
     Source: XLA Iota; ONNX Range and OneHot are built on it.
@@ -74,18 +77,22 @@ class iota(OpDefinition):  # noqa: N801
     attributes = {"axis": AttributeSpec("int", 0)}
     needs_result_types = True
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         raise AssertionError("an iota's type is given")
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         type = op.result.type
-        axis = op.attrs["axis"]
-        ramp = np.arange(type.shape[axis]).astype(numpy_dtype(type.dtype))  # type: ignore[index]
+        axis = int_of(op.attrs, "axis")
+        ramp = np.arange(type.shape[axis]).astype(numpy_dtype(type.dtype))
         return [np.broadcast_to(ramp.reshape([-1 if i == axis else 1 for i in range(type.rank)]), type.shape)]
 
 
-@declared_op
-class opaque(OpDefinition):  # noqa: N801
+iota = register_op(Iota())
+
+
+class Opaque(OpDefinition):
     """An operator of the user's model that the IR does not know. It cannot be run, and its cost is unknown, never zero.
 
     ``op`` names it with its domain; ``attributes`` keeps what the model said, as text.
@@ -98,10 +105,15 @@ class opaque(OpDefinition):  # noqa: N801
     attributes = {"op": AttributeSpec("str", REQUIRED), "attributes": AttributeSpec("Strs", ())}
     needs_result_types = True
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         raise AssertionError("an opaque op's types are given")
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         from ircost.ir.errors import InterpreterError
 
         raise InterpreterError(f"opaque operator '{op.attrs['op']}' cannot be run", at=op)
+
+
+opaque = register_op(Opaque())

@@ -64,7 +64,9 @@ def conv_integer(x: Scalar, weight: Scalar, *, strides: Ints = (), dilations: In
 
 
 @structured_op(
-    "n (g c) i.., (g c) f k.. -> n (g f) (i..*strides + k..*dilations - pads)", reduce="sum", types="N, N -> N"
+    "n (g c) i.., (g c) f k.. -> n (g f) (i..*strides + k..*dilations - pads)",
+    reduce="sum",
+    types="N, N -> N",
 )
 def conv_transpose(
     x: Scalar, weight: Scalar, *, g: int = 1, strides: Ints = (), dilations: Ints = (), pads: Pairs = ()

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec
-from ircost.ir.definition import OpDefinition, declared_op
+from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec, int_of
+from ircost.ir.definition import OpDefinition, register_op
 from ircost.ir.errors import ShapeError, VerifyError
 from ircost.ir.graph import Op, Region
 from ircost.ir.terminators import yielded
 from ircost.ir.types import TensorType, boolean
 
 
-@declared_op
-class call(OpDefinition):  # noqa: N801
+class Call(OpDefinition):
     """Runs another function of the module. A model of 80 equal layers is one function called 80 times."""
 
     name = "call"
@@ -22,12 +21,16 @@ class call(OpDefinition):  # noqa: N801
     attributes = {"callee": AttributeSpec("str", REQUIRED)}
     needs_result_types = True
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         raise AssertionError("a call's types are those of its callee")
 
 
-@declared_op
-class if_(OpDefinition):  # noqa: N801
+call = register_op(Call())
+
+
+class If(OpDefinition):
     """One of two bodies, by a scalar condition. Both yield the same types.
 
     Source: ONNX If-25.
@@ -37,17 +40,24 @@ class if_(OpDefinition):  # noqa: N801
     operand_names = ("condition",)
     region_names = ("then", "else")
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         then, otherwise = map(yielded, regions)
         if operands[0].elements != 1 or operands[0].dtype != boolean:
             raise ShapeError(f"if: condition is {operands[0]}, a single bool expected")
         if then != otherwise:
-            raise ShapeError(f"if: then yields {list(then)}, else yields {list(otherwise)}", help="both must yield the same types")
+            raise ShapeError(
+                f"if: then yields {list(then)}, else yields {list(otherwise)}",
+                help="both must yield the same types",
+            )
         return then
 
 
-@declared_op
-class while_(OpDefinition):  # noqa: N801
+if_ = register_op(If())
+
+
+class While(OpDefinition):
     """Runs ``body`` as long as ``condition`` yields true; both take the state, the body yields the next one.
 
     ``trip_bound`` is how often the body runs at most, for cost; 0 where nobody knows.
@@ -60,7 +70,9 @@ class while_(OpDefinition):  # noqa: N801
     region_names = ("condition", "body")
     attributes = {"trip_bound": AttributeSpec("int", 0)}
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         condition, body = map(yielded, regions)
         if len(condition) != 1 or condition[0].dtype != boolean:
             raise ShapeError(f"while: the condition yields {list(condition)}, a single bool expected")
@@ -69,8 +81,10 @@ class while_(OpDefinition):  # noqa: N801
         return tuple(operands)
 
 
-@declared_op
-class scan(OpDefinition):  # noqa: N801
+while_ = register_op(While())
+
+
+class Scan(OpDefinition):
     """Runs ``body`` once for each slice: a loop whose trip count is known.
 
     The first ``states`` operands are carried from step to step. All others are sequences of ``length`` steps along axis 0;
@@ -90,19 +104,23 @@ class scan(OpDefinition):  # noqa: N801
         "reverse": AttributeSpec("bool", False),
     }
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
-        states: int = attrs["states"]  # type: ignore[assignment]
-        length: int = attrs["length"]  # type: ignore[assignment]
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
+        states = int_of(attrs, "states")
+        length = int_of(attrs, "length")
         for sequence in operands[states:]:
             if not sequence.shape or sequence.shape[0] != length:
                 raise ShapeError(f"scan: {length} steps over a sequence of {sequence}")
         results = yielded(regions[0])
         if results[:states] != tuple(operands[:states]):
-            raise ShapeError(f"scan: the body yields states {list(results[:states])}, they began as {list(operands[:states])}")
+            raise ShapeError(
+                f"scan: the body yields states {list(results[:states])}, they began as {list(operands[:states])}"
+            )
         return results[:states] + tuple(TensorType((length, *t.shape), t.dtype) for t in results[states:])
 
     def verify(self, op: Op) -> None:
-        states: int = op.attrs["states"]  # type: ignore[assignment]
+        states = int_of(op.attrs, "states")
         types = [value.type for value in op.operands]
         expected = types[:states] + [TensorType(t.shape[1:], t.dtype) for t in types[states:]]
         actual = [argument.type for argument in op.regions[0].block.arguments]
@@ -110,8 +128,10 @@ class scan(OpDefinition):  # noqa: N801
             raise VerifyError(f"scan: the body takes {actual}, its operands give {expected}", at=op)
 
 
-@declared_op
-class kernel(OpDefinition):  # noqa: N801
+scan = register_op(Scan())
+
+
+class Kernel(OpDefinition):
     """What runs on the device as one unit: the ops fused into it. Its body sees its arguments only.
 
     ``schedule`` says how: text such as ``"tile m=128 n=128 k=64; stages=4"``, written and read by tiling passes.
@@ -124,5 +144,10 @@ class kernel(OpDefinition):  # noqa: N801
     is_isolated = True
     attributes = {"schedule": AttributeSpec("str", "")}
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         return yielded(regions[0])
+
+
+kernel = register_op(Kernel())

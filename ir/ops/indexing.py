@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec
+from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec, int_of
 from ircost.ir.counts import Counts
-from ircost.ir.definition import Arrays, OpDefinition, declared_op
+from ircost.ir.definition import Arrays, OpDefinition, register_op
 from ircost.ir.errors import DTypeError, InterpreterError, ShapeError
 from ircost.ir.graph import Op, Region
 from ircost.ir.ops.reduction import normalised_axes
@@ -31,8 +31,7 @@ class _Indexed(OpDefinition):
             raise DTypeError(f"{self.name}: indices are {operands[1].dtype}, an integer format expected")
 
 
-@declared_op
-class gather(_Indexed):  # noqa: N801
+class Gather(_Indexed):
     """Slices of ``data`` along ``axis``, picked by ``indices``; negative indices count from the end.
 
     Shapes: data [a.., n, b..], indices [i..], out [a.., i.., b..].
@@ -42,17 +41,22 @@ class gather(_Indexed):  # noqa: N801
     name = "gather"
     attributes = AXIS
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         self.check_indices(operands)
         data, indices = operands
-        (axis,) = normalised_axes((attrs["axis"],), data.rank)  # type: ignore[arg-type]
+        (axis,) = normalised_axes((int_of(attrs, "axis"),), data.rank)
         return (TensorType(data.shape[:axis] + indices.shape + data.shape[axis + 1 :], data.dtype),)
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         data, indices = operands
-        axis = op.attrs["axis"]
-        wrapped = wrap_indices(op, indices, data.shape[axis])  # type: ignore[index]
-        return [np.take(data, wrapped, axis=axis)]  # type: ignore[arg-type]
+        axis = int_of(op.attrs, "axis")
+        wrapped = wrap_indices(op, indices, data.shape[axis])
+        return [np.take(data, wrapped, axis=axis)]
+
+
+gather = register_op(Gather())
 
 
 def wrap_indices(op: Op, indices: np.ndarray, extent: int) -> np.ndarray:
@@ -64,36 +68,40 @@ def wrap_indices(op: Op, indices: np.ndarray, extent: int) -> np.ndarray:
     indices = indices.astype(np.int64)
     if indices.size and (indices.min() < -extent or indices.max() >= extent):
         raise InterpreterError(
-            f"{op.name}: index {indices.max() if indices.max() >= extent else indices.min()} is out of range for an axis of {extent}", at=op
+            f"{op.name}: index {indices.max() if indices.max() >= extent else indices.min()} is out of range for an axis of {extent}",
+            at=op,
         )
     return np.where(indices < 0, indices + extent, indices)
 
 
-@declared_op
-class gather_elements(_Indexed):  # noqa: N801
+class GatherElements(_Indexed):
     """Out[i, j, k] = data[i, indices[i, j, k], k] for axis 1, and so on. Source: ONNX GatherElements-13."""
 
     name = "gather_elements"
     attributes = AXIS
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         self.check_indices(operands)
         data, indices = operands
-        normalised_axes((attrs["axis"],), data.rank)  # type: ignore[arg-type]
+        normalised_axes((int_of(attrs, "axis"),), data.rank)
         if data.rank != indices.rank:
             raise ShapeError(f"gather_elements: data {data} and indices {indices} differ in rank")
         return (TensorType(indices.shape, data.dtype),)
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         data, indices = operands
-        axis: int = op.attrs["axis"]  # type: ignore[assignment]
+        axis = int_of(op.attrs, "axis")
         wrapped = wrap_indices(op, indices, data.shape[axis])
         inside = tuple(np.s_[:n] if i != axis % data.ndim else np.s_[:] for i, n in enumerate(indices.shape))
         return [np.take_along_axis(data[inside], wrapped, axis)]
 
 
-@declared_op
-class gather_nd(_Indexed):  # noqa: N801
+gather_elements = register_op(GatherElements())
+
+
+class GatherNd(_Indexed):
     """Slices of ``data`` at the index tuples in the last axis of ``indices``.
 
     Shapes: data [b.., d1 .. dr], indices [b.., i.., k], out [b.., i.., the dims of data behind b and k].
@@ -103,25 +111,29 @@ class gather_nd(_Indexed):  # noqa: N801
     name = "gather_nd"
     attributes = {"batch_dims": AttributeSpec("int", 0)}
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         self.check_indices(operands)
         data, indices = operands
-        batch: int = attrs["batch_dims"]  # type: ignore[assignment]
+        batch = int_of(attrs, "batch_dims")
         if indices.rank == 0 or batch + indices.shape[-1] > data.rank:
             raise ShapeError(f"gather_nd: index tuples of {indices} do not fit data {data}")
         return (TensorType(indices.shape[:-1] + data.shape[batch + indices.shape[-1] :], data.dtype),)
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         data, indices = operands
-        batch: int = op.attrs["batch_dims"]  # type: ignore[assignment]
+        batch = int_of(op.attrs, "batch_dims")
         grid = np.ogrid[tuple(slice(n) for n in data.shape[:batch])] if batch else []
         lead = [g.reshape(g.shape + (1,) * (indices.ndim - 1 - batch)) for g in grid]
         inner = [wrap_indices(op, indices[..., i], data.shape[batch + i]) for i in range(indices.shape[-1])]
         return [data[tuple([*lead, *inner])]]
 
 
-@declared_op
-class scatter_elements(OpDefinition):  # noqa: N801
+gather_nd = register_op(GatherNd())
+
+
+class ScatterElements(OpDefinition):
     """A copy of ``data`` with ``updates`` put, added, ... at ``indices`` along ``axis``.
 
     Shapes: indices and updates alike; data and out alike. ``reduction`` is none, add, mul, max or min.
@@ -132,7 +144,9 @@ class scatter_elements(OpDefinition):  # noqa: N801
     operand_names = ("data", "indices", "updates")
     attributes = {**AXIS, "reduction": AttributeSpec("str", "none")}
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         data, indices, updates = operands
         if indices.shape != updates.shape or data.rank != indices.rank:
             raise ShapeError(f"scatter_elements: indices {indices} and updates {updates} do not fit data {data}")
@@ -140,14 +154,16 @@ class scatter_elements(OpDefinition):  # noqa: N801
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         data, indices, updates = operands
-        axis: int = op.attrs["axis"] % data.ndim  # type: ignore[operator]
-        places = list(np.indices(indices.shape))
+        axis = int_of(op.attrs, "axis") % data.ndim
+        places: list[np.ndarray] = [*np.indices(indices.shape)]
         places[axis] = wrap_indices(op, indices, data.shape[axis])
         return [scatter(data, tuple(places), updates, str(op.attrs["reduction"]))]
 
 
-@declared_op
-class scatter_nd(OpDefinition):  # noqa: N801
+scatter_elements = register_op(ScatterElements())
+
+
+class ScatterNd(OpDefinition):
     """A copy of ``data`` with slices ``updates`` put at the index tuples in the last axis of ``indices``.
 
     Source: ONNX ScatterND-18.
@@ -157,17 +173,24 @@ class scatter_nd(OpDefinition):  # noqa: N801
     operand_names = ("data", "indices", "updates")
     attributes = {"reduction": AttributeSpec("str", "none")}
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         data, indices, updates = operands
         expected = indices.shape[:-1] + data.shape[indices.shape[-1] :]
         if updates.shape != expected:
-            raise ShapeError(f"scatter_nd: updates are {updates}, indices {indices} into {data} want shape {list(expected)}")
+            raise ShapeError(
+                f"scatter_nd: updates are {updates}, indices {indices} into {data} want shape {list(expected)}"
+            )
         return (data,)
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         data, indices, updates = operands
         places = tuple(wrap_indices(op, indices[..., i], data.shape[i]) for i in range(indices.shape[-1]))
         return [scatter(data, places, updates, str(op.attrs["reduction"]))]
+
+
+scatter_nd = register_op(ScatterNd())
 
 
 COMBINE = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
@@ -183,8 +206,7 @@ def scatter(data: np.ndarray, places: tuple[np.ndarray, ...], updates: np.ndarra
     return result
 
 
-@declared_op
-class cumsum(OpDefinition):  # noqa: N801
+class Cumsum(OpDefinition):
     """Running sum along ``axis``; ``exclusive`` leaves out the element itself, ``reverse`` runs from the end.
 
     Source: ONNX CumSum-14.
@@ -194,12 +216,14 @@ class cumsum(OpDefinition):  # noqa: N801
     operand_names = ("x",)
     attributes = {**AXIS, "exclusive": AttributeSpec("bool", False), "reverse": AttributeSpec("bool", False)}
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
-        normalised_axes((attrs["axis"],), operands[0].rank)  # type: ignore[arg-type]
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
+        normalised_axes((int_of(attrs, "axis"),), operands[0].rank)
         return (operands[0],)
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
-        axis: int = op.attrs["axis"]  # type: ignore[assignment]
+        axis = int_of(op.attrs, "axis")
         x = np.flip(operands[0], axis) if op.attrs["reverse"] else operands[0]
         total = np.cumsum(x, axis=axis, dtype=x.dtype)
         if op.attrs["exclusive"]:
@@ -210,8 +234,10 @@ class cumsum(OpDefinition):  # noqa: N801
         return Counts(add=op.result.type.elements)
 
 
-@declared_op
-class top_k(OpDefinition):  # noqa: N801
+cumsum = register_op(Cumsum())
+
+
+class TopK(OpDefinition):
     """The ``k`` largest (or smallest) elements along ``axis``, in order, and where they stood; ties by position.
 
     Results: values, indices (i64). Counted as a full comparison sort, n*log2(n) compares a row: an upper bound.
@@ -222,10 +248,12 @@ class top_k(OpDefinition):  # noqa: N801
     operand_names = ("x",)
     attributes = {"k": AttributeSpec("int", REQUIRED), **AXIS, "largest": AttributeSpec("bool", True)}
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         (x,) = operands
-        (axis,) = normalised_axes((attrs["axis"],), x.rank)  # type: ignore[arg-type]
-        k: int = attrs["k"]  # type: ignore[assignment]
+        (axis,) = normalised_axes((int_of(attrs, "axis"),), x.rank)
+        k = int_of(attrs, "k")
         if not 0 <= k <= x.shape[axis]:
             raise ShapeError(f"top_k: k is {k}, the axis holds {x.shape[axis]}")
         shape = (*x.shape[:axis], k, *x.shape[axis + 1 :])
@@ -233,16 +261,19 @@ class top_k(OpDefinition):  # noqa: N801
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         (x,) = operands
-        axis: int = op.attrs["axis"]  # type: ignore[assignment]
+        axis = int_of(op.attrs, "axis")
         key = x if not op.attrs["largest"] else descending_key(x)
         order = np.argsort(key, axis=axis, kind="stable")
-        order = np.take(order, np.arange(op.attrs["k"]), axis=axis)  # type: ignore[arg-type]
+        order = np.take(order, np.arange(int_of(op.attrs, "k")), axis=axis)
         return [np.take_along_axis(x, order, axis), order.astype(np.int64)]
 
     def counts(self, op: Op) -> Counts:
         x = op.operands[0].type
-        n = x.shape[op.attrs["axis"]]  # type: ignore[index]
+        n = x.shape[int_of(op.attrs, "axis")]
         return Counts(compare=x.elements * max(n - 1, 1).bit_length())
+
+
+top_k = register_op(TopK())
 
 
 def descending_key(x: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ircost.ir.attributes import Attributes, Ints, Pairs
+from ircost.ir.attributes import Attributes, Ints, Pairs, ints_of
 from ircost.ir.errors import ShapeError
 from ircost.ir.scalar import Scalar
 from ircost.ir.structured import structured_op
@@ -13,9 +13,8 @@ from ircost.ir.types import TensorType
 
 def _transpose_notation(operands: Sequence[TensorType], attrs: Attributes) -> str:
     (operand,) = operands
-    perm = attrs["perm"]
-    assert isinstance(perm, tuple)
-    if sorted(perm) != list(range(operand.rank)):  # type: ignore[type-var]
+    perm = ints_of(attrs, "perm")
+    if sorted(perm) != list(range(operand.rank)):
         raise ShapeError(f"transpose: perm {list(perm)} is no permutation of the axes of {operand}")
     return f"{' '.join(f'd{i}' for i in range(operand.rank))} -> {' '.join(f'd{i}' for i in perm)}"
 
@@ -28,8 +27,7 @@ def transpose(x: Scalar, *, perm: Ints) -> Scalar:
 
 def _broadcast_notation(operands: Sequence[TensorType], attrs: Attributes) -> str:
     (operand,) = operands
-    shape = attrs["shape"]
-    assert isinstance(shape, tuple)
+    shape = ints_of(attrs, "shape")
     lead = len(shape) - operand.rank
     fits = lead >= 0 and all(n in (1, m) for n, m in zip(operand.shape, shape[lead:], strict=True))
     if not fits:
@@ -39,9 +37,8 @@ def _broadcast_notation(operands: Sequence[TensorType], attrs: Attributes) -> st
 
 
 def _with_dims_named(attrs: Attributes) -> dict[str, int]:
-    shape = attrs["shape"]
-    assert isinstance(shape, tuple)
-    return {f"d{i}": int(n) for i, n in enumerate(shape) if isinstance(n, int)}
+    shape = ints_of(attrs, "shape")
+    return {f"d{i}": n for i, n in enumerate(shape)}
 
 
 @structured_op(_broadcast_notation, dims=_with_dims_named)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
+from ircost.ir.attributes import Ints
 from ircost.ir.composite import composite
 from ircost.ir.graph import Value
+from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.ops.constant import constant_of
 from ircost.ir.ops.elementwise import add, div, exp, log, mul, sqrt, sub
 from ircost.ir.ops.reduction import reduce_max, reduce_sum
 from ircost.ir.ops.shape import reshape
-from ircost.ir.attributes import Ints
-from ircost.ir.numpy_dtypes import numpy_dtype
-
-
-import math
-
-import numpy as np
 
 
 def scalar_like(value: float, like: Value) -> Value:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ircost.ir.builder import build_body
 from ircost.ir.composite import composite
 from ircost.ir.graph import Value
@@ -11,6 +13,7 @@ from ircost.ir.ops.elementwise import add, mul, sigmoid, sub, tanh
 from ircost.ir.ops.movement import slice
 from ircost.ir.ops.normalization import scalar_like
 from ircost.ir.terminators import yield_
+from ircost.ir.types import TensorType
 
 
 def gates(x: Value, count: int) -> list[Value]:
@@ -25,7 +28,9 @@ def project(x: Value, weight: Value) -> Value:
 
 
 @composite
-def lstm(x: Value, w: Value, r: Value, bias: Value, h0: Value, c0: Value, *, reverse: bool = False) -> tuple[Value, ...]:
+def lstm(
+    x: Value, w: Value, r: Value, bias: Value, h0: Value, c0: Value, *, reverse: bool = False
+) -> tuple[Value, ...]:
     """Long short-term memory, one direction; gates in ONNX's order i, o, f, c; sigmoid and tanh.
 
     The product with the input is one matrix product for all steps, that with the state is taken at each step.
@@ -47,7 +52,15 @@ def lstm(x: Value, w: Value, r: Value, bias: Value, h0: Value, c0: Value, *, rev
 
 @composite
 def gru(
-    x: Value, w: Value, r: Value, bias: Value, state_bias: Value, h0: Value, *, reverse: bool = False, linear_before_reset: bool = False
+    x: Value,
+    w: Value,
+    r: Value,
+    bias: Value,
+    state_bias: Value,
+    h0: Value,
+    *,
+    reverse: bool = False,
+    linear_before_reset: bool = False,
 ) -> tuple[Value, ...]:
     """Gated recurrent unit, one direction; gates in ONNX's order z, r, h; sigmoid and tanh.
 
@@ -59,7 +72,10 @@ def gru(
 
     def step(h: Value, row: Value) -> tuple[Value, ...]:
         xz, xr, xh = gates(row, 3)
-        z_r = add(project(h, slice(r, starts=(0, 0), size=(2 * hidden, hidden))), slice(state_bias, starts=(0,), size=(2 * hidden,)))
+        z_r = add(
+            project(h, slice(r, starts=(0, 0), size=(2 * hidden, hidden))),
+            slice(state_bias, starts=(0,), size=(2 * hidden,)),
+        )
         hz, hr = gates(z_r, 2)
         z, reset = sigmoid(add(xz, hz)), sigmoid(add(xr, hr))
         weight = slice(r, starts=(2 * hidden, 0), size=(hidden, hidden))
@@ -75,9 +91,11 @@ def gru(
     return every_h, h_last
 
 
-def run_scan(step: object, states: list[Value], sequence: Value, reverse: bool) -> tuple[Value, ...]:
+def run_scan(
+    step: Callable[..., tuple[Value, ...]], states: list[Value], sequence: Value, reverse: bool
+) -> tuple[Value, ...]:
     """A scan of ``step`` over the rows of ``sequence``: final states, then stacked outputs."""
-    types = [*(state.type for state in states), type(sequence.type)(sequence.type.shape[1:], sequence.type.dtype)]
-    body = build_body(types, step, yield_)  # type: ignore[arg-type]
+    row = TensorType(sequence.type.shape[1:], sequence.type.dtype)
+    body = build_body([*(state.type for state in states), row], step, yield_)
     attrs = {"length": sequence.type.shape[0], "states": len(states), "reverse": reverse}
     return scan.create([*states, sequence], attrs, regions=[body]).results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ircost.ir.attributes import Attributes, Ints
+from ircost.ir.attributes import Attributes, Ints, int_of, ints_of
 from ircost.ir.errors import ShapeError
 from ircost.ir.scalar import Scalar
 from ircost.ir.structured import structured_op
@@ -14,7 +14,7 @@ from ircost.ir.types import TensorType
 def reduction_notation(operands: Sequence[TensorType], attrs: Attributes) -> str:
     """``d0 d1 d2 -> d0 1 d2``: axes that are reduced are dropped, or kept as 1."""
     (operand,) = operands
-    axes = normalised_axes(attrs["axes"] if "axes" in attrs else (attrs["axis"],), operand.rank)  # type: ignore[arg-type]
+    axes = normalised_axes(ints_of(attrs, "axes") if "axes" in attrs else (int_of(attrs, "axis"),), operand.rank)
     kept = [f"d{i}" if i not in axes else "1" for i in range(operand.rank) if i not in axes or attrs["keepdims"]]
     return f"{' '.join(f'd{i}' for i in range(operand.rank))} -> {' '.join(kept)}"
 

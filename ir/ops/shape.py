@@ -7,16 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec
-from ircost.ir.definition import Arrays, OpDefinition, declared_op
+from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec, int_of, ints_of
+from ircost.ir.definition import Arrays, OpDefinition, register_op
 from ircost.ir.errors import DTypeError, ShapeError
 from ircost.ir.graph import Op, Region
 from ircost.ir.ops.reduction import normalised_axes
 from ircost.ir.types import TensorType
 
 
-@declared_op
-class reshape(OpDefinition):  # noqa: N801
+class Reshape(OpDefinition):
     """The same elements, in row-major order, under another shape. Moves nothing.
 
     Source: ONNX Reshape-25; -1 and 0 are resolved by the frontend. Also Flatten, Squeeze, Unsqueeze.
@@ -27,20 +26,23 @@ class reshape(OpDefinition):  # noqa: N801
     attributes = {"shape": AttributeSpec("Ints", REQUIRED)}
     is_view = True
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         (x,) = operands
-        shape = attrs["shape"]
-        assert isinstance(shape, tuple)
-        if math.prod(shape) != x.elements:  # type: ignore[arg-type]
-            raise ShapeError(f"reshape: {x} has {x.elements} elements, shape {list(shape)} has {math.prod(shape)}")  # type: ignore[arg-type]
-        return (TensorType(shape, x.dtype),)  # type: ignore[arg-type]
+        shape = ints_of(attrs, "shape")
+        if math.prod(shape) != x.elements:
+            raise ShapeError(f"reshape: {x} has {x.elements} elements, shape {list(shape)} has {math.prod(shape)}")
+        return (TensorType(shape, x.dtype),)
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         return [operands[0].reshape(op.result.type.shape)]
 
 
-@declared_op
-class concat(OpDefinition):  # noqa: N801
+reshape = register_op(Reshape())
+
+
+class Concat(OpDefinition):
     """Operands one after another along ``axis``.
 
     Shapes: equal but for ``axis``, whose extents add up. Source: ONNX Concat-13.
@@ -51,11 +53,13 @@ class concat(OpDefinition):  # noqa: N801
     is_variadic = True
     attributes = {"axis": AttributeSpec("int", REQUIRED)}
 
-    def infer(self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
         if not operands:
             raise ShapeError("concat: no operands")
         first = operands[0]
-        (axis,) = normalised_axes((attrs["axis"],), first.rank)  # type: ignore[arg-type]
+        (axis,) = normalised_axes((int_of(attrs, "axis"),), first.rank)
         for other in operands[1:]:
             if other.dtype != first.dtype:
                 raise DTypeError(f"concat: operands are {first.dtype} and {other.dtype}")
@@ -65,7 +69,10 @@ class concat(OpDefinition):  # noqa: N801
         return (TensorType((*first.shape[:axis], extent, *first.shape[axis + 1 :]), first.dtype),)
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
-        return [np.concatenate(operands, axis=op.attrs["axis"])]  # type: ignore[arg-type]
+        return [np.concatenate(operands, axis=int_of(op.attrs, "axis"))]
+
+
+concat = register_op(Concat())
 
 
 def without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
