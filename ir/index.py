@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ircost.ir.attributes import Attribute
 from ircost.ir.errors import ShapeError
@@ -147,7 +148,15 @@ def bind(notation: Notation, shapes: Sequence[tuple[int, ...]], attributes: Mapp
     Raises:
         ShapeError: the shapes do not fit the notation, or each other.
     """
-    return _Binder(notation, shapes, attributes).space()
+    return _bound(notation, tuple(shapes), tuple(attributes.items()))
+
+
+# A pure function of immutable values. A model repeats few shapes in many layers: each is bound once.
+@lru_cache(maxsize=4096)
+def _bound(
+    notation: Notation, shapes: tuple[tuple[int, ...], ...], attributes: tuple[tuple[str, Attribute], ...]
+) -> IterationSpace:
+    return _Binder(notation, shapes, dict(attributes)).space()
 
 
 Flat = tuple[str, int] | Axis  # a dim of a pack is ("o", 1); anything else stays as written

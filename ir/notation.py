@@ -12,7 +12,7 @@ each times a constant or an attribute, plus or minus attributes. Names of attrib
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -95,10 +95,15 @@ class Notation:
     results: tuple[tuple[Axis, ...], ...]
     attributes: frozenset[str]
 
+    def __hash__(self) -> int:
+        return hash(self.text)
+
     def __str__(self) -> str:
         return self.text
 
 
+# A pure function of short strings: what it returns is immutable and may be shared.
+@lru_cache(maxsize=1024)
 def parse_notation(text: str, attributes: frozenset[str] = frozenset()) -> Notation:
     """Reads index notation.
 

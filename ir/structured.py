@@ -88,7 +88,7 @@ class StructuredOp(OpDefinition):
     def _fixed_notation(self) -> Notation | None:
         return self._parse(self._written) if isinstance(self._written, str) else None
 
-    @property
+    @cached_property
     def is_elementwise(self) -> bool:
         """Whether each element of the result depends on one element of each operand, broadcast."""
         return (
@@ -97,7 +97,7 @@ class StructuredOp(OpDefinition):
             and self.reduce is None
         )
 
-    @property
+    @cached_property
     def is_contraction(self) -> bool:
         """Whether it sums products of its two operands: what matrix units are for."""
         factors = [argument.function for argument in self.body.arguments]
