@@ -107,7 +107,7 @@ def test_missing_values_say_so(tmp_path: Path) -> None:
 
 def test_literals_hold_any_format() -> None:
     for name, numpy in NUMPY_DTYPES.items():
-        array = np.array([0, 1, 0], numpy)
+        array = np.array([1, 1, 1], numpy)
         data = literal(array)
         assert isinstance(data, Literal)
         np.testing.assert_array_equal(materialise(data, TensorType((3,), dtype_of(array))), array, err_msg=name)
