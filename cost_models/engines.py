@@ -8,6 +8,8 @@ from ircost.backends import Target
 from ircost.ir.types import DType, f32
 
 ENGINES = ("matrix", "vector", "special")
+# Units that bound a kernel from below. Special functions can also be computed on the vector lanes, by polynomials.
+BOUNDING_ENGINES = slice(0, 2)
 
 
 def unit_and_peak(target: Target, engine: str, dtype: DType) -> tuple[str, float]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ircost.backends import Target
+from ircost.cost_models.engines import BOUNDING_ENGINES
 from ircost.cost_models.kernel_table import KernelRun, KernelTable
 from ircost.cost_models.roofline import engine_times_s
 from ircost.ir.graph import Function, Module, Op, Region, Value
@@ -30,7 +31,7 @@ def model_lower_bound_s(module: Module, kernels: KernelTable, runs: Iterable[Ker
     counts = np.zeros(len(kernels))
     for run in runs:
         counts[run.row] += run.count
-    arithmetic_s = (engine_times_s(kernels, target) * counts[:, None]).sum(axis=0)
+    arithmetic_s = (engine_times_s(kernels, target)[:, BOUNDING_ENGINES] * counts[:, None]).sum(axis=0)
     memory_s = compulsory_bytes(module) / target.main_memory.bandwidth_bytes_per_s
     return float(max([memory_s, *arithmetic_s]))
 
@@ -51,7 +52,13 @@ def compulsory_bytes(module: Module) -> int:
 def _written_bytes(main: Function, at_load: set[Op]) -> int:
     """Results that the run computes; an input or a weight handed back is not written."""
     owners = dict.fromkeys(_owner(value) for value in main.results)
-    return sum(v.type.size_bytes for v in owners if v.producer is not None and v.producer not in at_load)
+    computed = [value for value in owners if value.producer is not None and value.producer not in at_load]
+    return sum(value.type.size_bytes for value in computed if not _is_opaque(value.producer))
+
+
+def _is_opaque(op: Op | None) -> bool:
+    """What an opaque op reads and writes is in no estimate, so it is in no bound."""
+    return op is not None and op.name == "opaque"
 
 
 def _owner(value: Value) -> Value:
@@ -75,7 +82,7 @@ class _Reads:
         return self.known[value]
 
     def _by(self, op: Op, index: int, value: Value) -> int:
-        if op.definition.is_terminator or _is_in_branch(op, value):
+        if op.definition.is_terminator or _is_opaque(op) or _is_in_branch(op, value):
             return 0
         if op.definition.is_view:
             return self.of(op.result)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ircost.backends import Target
 from ircost.cost_models.energy import kernel_energy_j
-from ircost.cost_models.engines import ENGINES, unit_and_peak
+from ircost.cost_models.engines import BOUNDING_ENGINES, ENGINES, unit_and_peak
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelTable
 
@@ -26,13 +26,14 @@ class Roofline(CostModel):
         arithmetic_s = engine_times_s(kernels, target)
         memory_s = kernels.traffic_bytes / target.main_memory.bandwidth_bytes_per_s
         physical_s = np.column_stack([arithmetic_s, memory_s])
+        bound_s = np.maximum(arithmetic_s[:, BOUNDING_ENGINES].max(axis=1), memory_s)
         launch_s = kernels.launches * target.launch_overhead_s
         terms_s = np.where(kernels.is_unknown[:, None], 0.0, np.column_stack([physical_s, launch_s]))
         latency_s = terms_s.max(axis=1)
         return Estimates(
             latency_s=latency_s,
             energy_j=kernel_energy_j(kernels, target, latency_s),
-            lower_bound_s=terms_s[:, :-1].max(axis=1),
+            lower_bound_s=np.where(kernels.is_unknown, 0.0, bound_s),
             bound=terms_s.argmax(axis=1),
             bound_names=(*ENGINES, target.main_memory.name, "launch"),
             terms_s=terms_s,
