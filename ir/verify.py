@@ -1,0 +1,182 @@
+"""The verifier: what every module must hold to. Run after each pass; a breach is pinned on its op."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from ircost.ir.errors import IrcError, VerifyError
+from ircost.ir.graph import Block, Function, Module, Op, Value
+from ircost.ir.types import TensorType
+
+CONTEXT_LINES = 3
+
+
+def verify(module: Module) -> None:
+    """Checks types, dominance, regions, use lists, calls, and each op's own invariants. Linear in the number of ops.
+
+    Raises:
+        VerifyError: names the op and its node, and prints the lines of IR around it.
+    """
+    _Verifier(module).run()
+
+
+class _Verifier:
+    def __init__(self, module: Module) -> None:
+        self.module = module
+        self.inferred: dict[object, tuple[TensorType, ...]] = {}
+        self.seen: set[Op] = set()
+
+    def run(self) -> None:
+        if not self.module.functions:
+            raise VerifyError("the module holds no function")
+        for name, function in self.module.functions.items():
+            if name != function.name:
+                raise VerifyError(f"function @{function.name} is filed under the name '{name}'")
+            self._block(function.block, set(), "return", function)
+        self._check_recursion()
+
+    # ---- blocks: order, scopes, terminators
+
+    def _block(self, block: Block, visible: set[Value], terminator: str, function: Function) -> None:
+        last = block.last
+        if last is None or last.name != terminator:
+            where = f"in function @{function.name}"
+            raise VerifyError(
+                f"a block ends with {last.name if last else 'nothing'}, '{terminator}' expected", at=where
+            )
+        visible.update(block.arguments)
+        for op in block.ops:
+            if op.definition.is_terminator and op is not last:
+                self._fail(op, f"'{op.name}' stands before the end of its block")
+            self._op(op, visible, function)
+            visible.update(op.results)
+        visible.difference_update(block.arguments)
+        for op in block.ops:
+            visible.difference_update(op.results)
+
+    def _op(self, op: Op, visible: set[Value], function: Function) -> None:
+        if op in self.seen:
+            self._fail(op, "the op stands in two places")
+        self.seen.add(op)
+        for index, operand in enumerate(op.operands):
+            if operand not in visible:
+                self._fail(op, self._why_not_visible(op, operand))
+            if (op, index) not in operand.uses:
+                self._fail(op, f"operand {index} does not list the op among its uses")
+        for result in op.results:
+            for user, index in result.uses:
+                if user.block is None or user.operands[index] is not result:
+                    self._fail(op, f"lists '{user.name}' among the users of its result, which does not use it")
+        self._check_types(op)
+        for region in op.regions:
+            if region.parent is not op:
+                self._fail(op, "a region belongs to another op")
+            scope: set[Value] = set() if op.definition.is_isolated else visible
+            self._block(region.block, scope, "yield", function)
+        self._check_regions(op)
+        op.definition.verify(op)
+
+    def _why_not_visible(self, op: Op, operand: Value) -> str:
+        from ircost.ir.printer import op_line
+
+        if operand.producer is None:
+            return "an operand is an argument of another block"
+        if operand.producer.block is None:
+            return f"an operand is the result of an op that stands nowhere: {op_line(operand.producer)}"
+        return "an operand is used before it is defined, or outside of the body that defines it"
+
+    # ---- types
+
+    def _check_types(self, op: Op) -> None:
+        definition = op.definition
+        try:
+            definition.check_operand_count(len(op.operands))
+            if len(op.regions) != len(definition.region_names):
+                self._fail(op, f"{len(op.regions)} regions, {len(definition.region_names)} expected")
+            expected = self._expected_types(op)
+        except VerifyError:
+            raise
+        except IrcError as error:
+            self._fail(op, error.message, error.help)
+        actual = tuple([result.type for result in op.results])
+        if expected is not None and expected != actual:
+            self._fail(op, f"result types are {_types(actual)}, operands and attributes give {_types(expected)}")
+
+    def _expected_types(self, op: Op) -> tuple[TensorType, ...] | None:
+        """Inferred once for equal ops; attributes are checked on the way."""
+        if op.name == "call":
+            return self._callee_types(op)
+        operands = [operand.type for operand in op.operands]
+        key = None if op.regions else (op.definition, tuple(operands), tuple(op.attrs.values()))
+        if key is not None and key in self.inferred:
+            return self.inferred[key]
+        op.definition.complete_attrs(op.attrs)
+        if op.definition.needs_result_types:
+            return None
+        types = op.definition.infer(operands, op.attrs, op.regions)
+        if key is not None:
+            self.inferred[key] = types
+        return types
+
+    def _callee_types(self, op: Op) -> tuple[TensorType, ...]:
+        callee = self.module.functions.get(str(op.attrs["callee"]))
+        if callee is None:
+            self._fail(op, f"there is no function @{op.attrs['callee']}")
+        expected = [argument.type for argument in callee.arguments]
+        if [operand.type for operand in op.operands] != expected:
+            self._fail(op, f"@{callee.name} takes {_types(expected)}")
+        return tuple([value.type for value in callee.results])
+
+    def _check_regions(self, op: Op) -> None:
+        """Bodies of isolated ops and of `while` take what the op's operands are; those of `if` take nothing."""
+        operands = [operand.type for operand in op.operands]
+        expected = {"if": [], "scan": None}.get(op.name, operands)
+        for region in op.regions:
+            actual = [argument.type for argument in region.block.arguments]
+            if expected is not None and actual != expected:
+                self._fail(op, f"a body takes {_types(actual)}, {_types(expected)} expected")
+
+    # ---- calls
+
+    def _check_recursion(self) -> None:
+        """Functions call downwards: a cycle would never be costed to its end."""
+        callees = {
+            name: list(dict.fromkeys(str(op.attrs["callee"]) for op in function.walk() if op.name == "call"))
+            for name, function in self.module.functions.items()
+        }
+        done: set[str] = set()
+        for root in callees:
+            path: list[tuple[str, int]] = [(root, 0)]
+            while path:
+                name, position = path.pop()
+                if name in done:
+                    continue
+                if position == len(callees[name]):
+                    done.add(name)
+                    continue
+                path.append((name, position + 1))
+                following = callees[name][position]
+                if any(following == above for above, _ in path):
+                    raise VerifyError(f"function @{following} calls itself, by way of @{name}")
+                path.append((following, 0))
+
+    def _fail(self, op: Op, message: str, help: str | None = None) -> NoReturn:
+        text = message if message.startswith(op.name) else f"{op.name}: {message}"
+        raise VerifyError(text, at=_Around(op), help=help)
+
+
+class _Around:
+    """The lines of IR around an op, with a mark at it."""
+
+    def __init__(self, op: Op) -> None:
+        self.op = op
+
+    def describe(self) -> list[str]:
+        from ircost.ir.printer import lines_around
+
+        return [*(self.op.location.describe() if self.op.location else []), *lines_around(self.op, CONTEXT_LINES)]
+
+
+def _types(types: Sequence[TensorType]) -> str:
+    return f"({', '.join(map(str, types))})"
