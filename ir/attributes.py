@@ -9,7 +9,7 @@ from typing import TypeAlias
 from ircost.ir.constant import ConstantData
 from ircost.ir.types import DType, TensorType
 
-Attribute: TypeAlias = bool | int | float | str | DType | TensorType | ConstantData | tuple["Attribute", ...]
+Attribute: TypeAlias = None | bool | int | float | str | DType | TensorType | ConstantData | tuple["Attribute", ...]
 Attributes: TypeAlias = Mapping[str, Attribute]
 
 # Annotations of an op declaration's keyword parameters; they also name the kind in error messages.
@@ -67,6 +67,7 @@ ATTRIBUTE_KINDS: dict[str, Callable[[object], bool]] = {
     "bool": lambda value: isinstance(value, bool),
     "str": lambda value: isinstance(value, str),
     "DType": lambda value: isinstance(value, DType),
+    "DType | None": lambda value: value is None or isinstance(value, DType),
     "TensorType": lambda value: isinstance(value, TensorType),
     "ConstantData": lambda value: not isinstance(value, (bool, int, float, str, DType, TensorType, tuple)),
     "Ints": is_ints,

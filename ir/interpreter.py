@@ -34,6 +34,15 @@ def interpret(module: Module, inputs: Sequence[np.ndarray], function: str | None
     return _Interpreter(module).run(module.functions[function] if function else module.main, inputs)
 
 
+def evaluate_op(op: Op, operands: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """Results of one op that reads nothing but its operands: no call, no body that sees values around it.
+
+    Raises:
+        InterpreterError: the values do not fit the op.
+    """
+    return _Interpreter(Module())._op(op, list(operands), {})
+
+
 class _Interpreter:
     def __init__(self, module: Module) -> None:
         self.module = module

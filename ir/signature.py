@@ -18,7 +18,8 @@ CLASSES: dict[str, tuple[str, Callable[[DType], bool]]] = {
 
 
 class TypeSignature:
-    """A line such as ``"bool, T, T -> T"``: a format's own name, a variable, or (as a result) an attribute that holds one.
+    """A line such as ``"bool, T, T -> T"``: a format's own name, a variable, or (as a result) an attribute that holds one;
+    ``out|N`` is the attribute's where it is set, and else N.
 
     Variables begin with T (any format), N (a number), F (a float) or I (an integer); ``N1`` and ``N2`` may differ.
 
@@ -51,6 +52,11 @@ class TypeSignature:
         return tuple(self._result(symbol, bound, attrs) for symbol in self._results)
 
     def _result(self, symbol: str, bound: dict[str, DType], attrs: Attributes) -> DType:
+        if "|" in symbol:
+            attribute, symbol = symbol.split("|")
+            chosen = attrs.get(attribute)
+            if isinstance(chosen, DType):
+                return chosen
         if symbol in DTYPES:
             return DTYPES[symbol]
         if symbol in bound:

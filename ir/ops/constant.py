@@ -12,7 +12,7 @@ from ircost.ir.constant import ConstantData, literal, materialise
 from ircost.ir.definition import Arrays, OpDefinition, register_op
 from ircost.ir.graph import Op, Region, Value
 from ircost.ir.numpy_dtypes import dtype_of, numpy_dtype
-from ircost.ir.types import TensorType
+from ircost.ir.types import DType, TensorType
 
 
 class Constant(OpDefinition):
@@ -46,9 +46,9 @@ def constant_array(op: Op) -> np.ndarray:
     return materialise(data, op.result.type)
 
 
-def constant_of(array: np.ndarray) -> Value:
-    """A new, detached constant that holds ``array``."""
-    type = TensorType(array.shape, dtype_of(array))
+def constant_of(array: np.ndarray, dtype: DType | None = None) -> Value:
+    """A new, detached constant that holds ``array``, converted to ``dtype`` where that is given."""
+    type = TensorType(array.shape, dtype or dtype_of(array))
     return constant.create((), {"value": literal(array)}, result_types=(type,)).result
 
 

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from ircost.ir.attributes import Attributes, Ints, Pairs
 from ircost.ir.scalar import Scalar
 from ircost.ir.structured import structured_op
-from ircost.ir.types import TensorType
+from ircost.ir.types import DType, TensorType
 
 
-@structured_op("... m k, ... k n -> ... m n", reduce="sum", types="N, N -> N")
-def matmul(lhs: Scalar, rhs: Scalar) -> Scalar:
+@structured_op("... m k, ... k n -> ... m n", reduce="sum", types="N, N -> out|N")
+def matmul(lhs: Scalar, rhs: Scalar, *, out: DType | None = None) -> Scalar:
     """Matrix product, one for each leading index; leading dims broadcast.
 
     Shapes: lhs [..., m, k], rhs [..., k, n], out [..., m, n].
+    ``out`` is the result's number format, the operands' own where it is left out: narrow operands, wider result.
     Flops: 2*m*n*k for each leading index; a multiply and an add count as one each.
     Source: ONNX MatMul-13; its rank-1 cases are resolved by the frontend.
     """
@@ -25,8 +26,8 @@ def einsum_notation(operands: Sequence[TensorType], attrs: Attributes) -> str:
     return str(attrs["notation"])
 
 
-@structured_op(einsum_notation, reduce="sum", types="N, N -> N")
-def contract(lhs: Scalar, rhs: Scalar, *, notation: str) -> Scalar:
+@structured_op(einsum_notation, reduce="sum", types="N, N -> out|N")
+def contract(lhs: Scalar, rhs: Scalar, *, notation: str, out: DType | None = None) -> Scalar:
     """Any contraction of two operands, by its own index notation: ``{notation = "b i k, b j k -> b i j"}``.
 
     Source: ONNX Einsum-12; BLAS gemm with transposed operands.
@@ -46,8 +47,10 @@ def matmul_integer(lhs: Scalar, rhs: Scalar) -> Scalar:
 WINDOWS = "(o..*strides + k..*dilations - pads)"
 
 
-@structured_op(f"n (g c) {WINDOWS}, (g f) c k.. -> n (g f) o..", reduce="sum", types="N, N -> N")
-def conv(x: Scalar, weight: Scalar, *, strides: Ints = (), dilations: Ints = (), pads: Pairs = ()) -> Scalar:
+@structured_op(f"n (g c) {WINDOWS}, (g f) c k.. -> n (g f) o..", reduce="sum", types="N, N -> out|N")
+def conv(
+    x: Scalar, weight: Scalar, *, strides: Ints = (), dilations: Ints = (), pads: Pairs = (), out: DType | None = None
+) -> Scalar:
     """Convolution with any number of spatial axes; the groups follow from the channels.
 
     Shapes: x [n, g*c, ...], weight [g*f, c, ...], out [n, g*f, ...]. ``pads`` holds [begin, end] for each spatial axis.
@@ -69,7 +72,14 @@ def conv_integer(x: Scalar, weight: Scalar, *, strides: Ints = (), dilations: In
     types="N, N -> N",
 )
 def conv_transpose(
-    x: Scalar, weight: Scalar, *, g: int = 1, strides: Ints = (), dilations: Ints = (), pads: Pairs = ()
+    x: Scalar,
+    weight: Scalar,
+    *,
+    g: int = 1,
+    strides: Ints = (),
+    dilations: Ints = (),
+    pads: Pairs = (),
+    out: DType | None = None,
 ) -> Scalar:
     """Transposed convolution: the gradient of `conv` for its input; each element of x is spread over a window.
 

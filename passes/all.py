@@ -1,0 +1,12 @@
+"""Imports every pass of ours, so that each is known by its name."""
+
+import ircost.passes.algebra
+import ircost.passes.cancel_transposes
+import ircost.passes.canonicalize
+import ircost.passes.convert_dtype
+import ircost.passes.fold_batch_norm
+import ircost.passes.fold_constants
+import ircost.passes.fold_control_flow
+import ircost.passes.fuse
+import ircost.passes.merge_equal_ops
+import ircost.passes.merge_reshapes  # noqa: F401

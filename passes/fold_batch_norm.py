@@ -1,0 +1,43 @@
+"""Batch normalisation after a convolution, folded into its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ircost.ir import ops
+from ircost.ir.graph import Op, Value
+from ircost.ir.ops.normalization import per_channel
+from ircost.ir.rewrite import RewritePattern
+from ircost.passes.base import Pass, register_pass
+
+
+class BatchNormOfConv(RewritePattern):
+    """batch_norm(conv(x, w), s, b, m, v)  ->  conv(x, w * f) + (b - m * f)  with f = s / sqrt(v + epsilon)"""
+
+    root = "batch_norm"
+
+    def rewrite(self, op: Op) -> Value | None:
+        x, scale, bias, mean, variance = op.operands
+        conv = x.producer
+        if conv is None or conv.name != "conv" or len(x.uses) > 1:
+            return None
+        epsilon = op.attrs["epsilon"]
+        assert isinstance(epsilon, float)
+        factor = ops.div(scale, ops.sqrt(ops.add(variance, ops.scalar_like(epsilon, variance))))
+        offset = ops.sub(bias, ops.mul(mean, factor))
+        data, weight = conv.operands
+        spread = ops.reshape(factor, shape=(*factor.type.shape, *(1,) * (weight.type.rank - 1)))
+        folded = ops.conv(data, ops.mul(weight, spread), **conv.attrs)
+        return ops.add(folded, per_channel(offset, x.type.rank))
+
+
+@register_pass("fold-batch-norm")
+@dataclass(frozen=True, slots=True)
+class FoldBatchNorm(Pass):
+    """Fold batch normalisation into the convolution before it.
+
+    The new weights depend on constants only: they are computed once, at load. Results differ by rounding.
+    """
+
+    def patterns(self) -> tuple[RewritePattern, ...]:
+        return (BatchNormOfConv(),)

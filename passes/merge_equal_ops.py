@@ -1,0 +1,95 @@
+"""Common subexpressions: of two equal ops on equal operands, one is enough."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ircost.ir.attributes import Attribute
+from ircost.ir.constant import Splat
+from ircost.ir.graph import Block, Module, Op, Value, replace_value
+from ircost.ir.location import merge_locations
+from ircost.ir.rewrite import drop_regions, is_erasable
+from ircost.passes.base import Pass, PassContext, register_pass
+
+Key = tuple[object, ...]
+
+
+@register_pass("cse")
+@dataclass(frozen=True, slots=True)
+class MergeEqualOps(Pass):
+    """Merge pure ops that have the same name, operands, attributes and bodies.
+
+    An op in a body may be merged into one above that body, never the other way round.
+    """
+
+    def run(self, module: Module, context: PassContext) -> Counter[str]:
+        return Counter({"merged": merge_equal_ops(module)})
+
+
+def merge_equal_ops(module: Module) -> int:
+    """Merges equal ops; linear in the number of ops.
+
+    Returns:
+        How many were taken out.
+    """
+    return sum(_merge(function.block, {}, {}) for function in module.functions.values())
+
+
+def _merge(block: Block, visible: dict[Key, Op], numbers: dict[Value, int]) -> int:
+    added: list[Key] = []
+    merged = 0
+    for op in block.ops:
+        if op.regions and not op.definition.is_isolated:
+            merged += sum(_merge(region.block, visible, numbers) for region in op.regions)
+        if op.name == "kernel":
+            merged += _merge(op.regions[0].block, {}, {})
+        if not is_erasable(op) or (op.regions and not op.definition.is_isolated):
+            continue
+        key = op_key(op, numbers)
+        first = visible.get(key)
+        if first is None:
+            visible[key] = op
+            added.append(key)
+            continue
+        _replace(op, first)
+        merged += 1
+    for key in added:
+        del visible[key]
+    return merged
+
+
+def _replace(op: Op, first: Op) -> None:
+    for old, new in zip(op.results, first.results, strict=True):
+        replace_value(old, new)
+    if op.name != "constant":
+        first.location = merge_locations([first.location, op.location])
+    drop_regions(op)
+    assert op.block is not None
+    op.block.remove(op)
+
+
+def op_key(op: Op, numbers: dict[Value, int]) -> Key:
+    """Equal for ops that compute the same; ``numbers`` gives each value a number at its first mention."""
+    operands = tuple([numbers.setdefault(operand, len(numbers)) for operand in op.operands])
+    if op.definition.is_commutative:
+        operands = tuple(sorted(operands))
+    results = tuple([result.type for result in op.results])
+    bodies = tuple([_body_key(region.block) for region in op.regions])
+    return op.name, operands, attribute_keys(op.attrs.values()), results, bodies
+
+
+def _body_key(block: Block) -> Key:
+    numbers: dict[Value, int] = {argument: i for i, argument in enumerate(block.arguments)}
+    keys: list[Key] = []
+    for op in block.ops:
+        keys.append(op_key(op, numbers))
+        for result in op.results:
+            numbers.setdefault(result, len(numbers))
+    return tuple(keys)
+
+
+def attribute_keys(values: Iterable[Attribute]) -> Key:
+    """Attribute values such that 0.0, -0.0 and 0 differ, which Python holds for equal."""
+    return tuple([repr(v) if isinstance(v, (float, bool, Splat)) else v for v in values])
