@@ -1,1 +1,6 @@
-"""Readers of other people's models: each turns a file into a module of the IR."""
+"""Readers of models: ONNX files and IR text; third parties add theirs."""
+
+from ircost.frontends.imported import Imported, ImportOptions
+from ircost.frontends.load import FRONTENDS, Frontend, load
+
+__all__ = ["FRONTENDS", "Frontend", "ImportOptions", "Imported", "load"]

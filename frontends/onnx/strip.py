@@ -123,11 +123,7 @@ def _constant_messages(data: bytes | mmap, entry: Field) -> tuple[Field, ...]:
 def _is_plain(data: bytes | mmap, tensor: Mapping[int, Field | None], data_types: Container[int]) -> bool:
     """Whether the raw data are all there is: no segment of a larger tensor, nothing in another file."""
     data_type, elsewhere = tensor.get(TENSOR_DATA_TYPE), tensor.get(TENSOR_DATA_LOCATION)
-    return (
-        _number(data, data_type) in data_types
-        and not _number(data, elsewhere)
-        and TENSOR_SEGMENT not in tensor
-    )
+    return _number(data, data_type) in data_types and not _number(data, elsewhere) and TENSOR_SEGMENT not in tensor
 
 
 def _sole_fields(data: bytes | mmap, message: Field, wanted: Mapping[int, int]) -> dict[int, Field | None]:

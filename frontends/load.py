@@ -1,0 +1,58 @@
+"""Picks the frontend for a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from ircost.frontends.imported import Imported, ImportOptions
+from ircost.ir.errors import UnsupportedError
+from ircost.ir.parser import parse_module
+from ircost.ir.registry import Registry
+
+Frontend: TypeAlias = Callable[[str, ImportOptions], Imported]
+
+NO_OPTIONS = ImportOptions()
+
+
+def _load_frontends() -> None:
+    FRONTENDS.add("onnx", load_onnx)
+    FRONTENDS.add("irc", load_text)
+
+
+# By the ending of the file's name, without its dot.
+FRONTENDS: Registry[Frontend] = Registry("frontend", "ircost.frontends", load_builtin=_load_frontends)
+
+
+def load(path: str | Path, options: ImportOptions = NO_OPTIONS) -> Imported:
+    """Reads a model.
+
+    Args:
+        path: an ``.onnx`` file, IR text in an ``.irc`` file, or what an installed frontend takes.
+
+    Raises:
+        IrcError: the file cannot be read, is damaged, holds an operator that is not known, or leaves a dim unbound.
+    """
+    ending = Path(path).suffix.removeprefix(".").lower()
+    if ending not in FRONTENDS:
+        known = ", ".join(f".{name}" for name in FRONTENDS.names())
+        raise UnsupportedError(f"cannot tell what {path} is: its name ends in '.{ending}'", help=f"known: {known}")
+    return FRONTENDS.get(ending)(str(path), options)
+
+
+def load_onnx(path: str, options: ImportOptions) -> Imported:
+    from ircost.frontends.onnx.importer import import_onnx  # onnx takes half a second to import
+
+    return import_onnx(path, options)
+
+
+def load_text(path: str, options: ImportOptions) -> Imported:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UnsupportedError(f"cannot read {path}: {error.strerror}", help="check the path") from None
+    except UnicodeDecodeError:
+        raise UnsupportedError(f"{path} is not text in UTF-8", help="IR text is what 'irc opt' prints") from None
+    module = parse_module(text, path)
+    return Imported(module, (), sum(1 for _ in module.walk()))

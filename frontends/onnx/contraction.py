@@ -1,0 +1,145 @@
+"""Matrix products, convolutions, Einsum."""
+
+from __future__ import annotations
+
+import re
+
+from ircost.frontends.onnx.node import Node, lowering
+from ircost.frontends.onnx.windows import window_of
+from ircost.ir import ops
+from ircost.ir.graph import Value
+from ircost.ir.ops.normalization import per_channel
+from ircost.ir.types import i32
+
+
+@lowering("MatMul")
+def matmul(node: Node) -> Value:
+    return matmul_of(node[0], node[1])
+
+
+def matmul_of(lhs: Value, rhs: Value) -> Value:
+    """NumPy's matmul: a rank-1 operand gets an axis, which goes again."""
+    shape = list(lhs.type.shape[:-1]) + list(rhs.type.shape[-1:])
+    if lhs.type.rank > 1 and rhs.type.rank > 1:
+        return ops.matmul(lhs, rhs)
+    left = ops.reshape(lhs, shape=(1, *lhs.type.shape)) if lhs.type.rank == 1 else lhs
+    right = ops.reshape(rhs, shape=(*rhs.type.shape, 1)) if rhs.type.rank == 1 else rhs
+    product = ops.matmul(left, right)
+    shape = list(product.type.shape)
+    if rhs.type.rank == 1:
+        del shape[-1]
+    if lhs.type.rank == 1:
+        del shape[-1 if rhs.type.rank == 1 else -2]
+    return ops.reshape(product, shape=tuple(shape))
+
+
+@lowering("Gemm")
+def gemm(node: Node) -> Value:
+    """alpha * A' * B' + beta * C"""
+    left = "k m" if node.int("transA", 0) else "m k"
+    right = "n k" if node.int("transB", 0) else "k n"
+    plain = left == "m k" and right == "k n"
+    a, b, c = node[0], node[1], node.get(2)
+    product = ops.matmul(a, b) if plain else ops.contract(a, b, notation=f"{left}, {right} -> m n")
+    product = scaled(node, product, node.float("alpha", 1.0))
+    return product if c is None else ops.add(product, scaled(node, c, node.float("beta", 1.0)))
+
+
+def scaled(node: Node, value: Value, factor: float) -> Value:
+    return value if factor == 1.0 else ops.mul(value, node.like(factor, value))
+
+
+@lowering("Conv")
+def conv(node: Node) -> Value:
+    x, weight, bias = node[0], node[1], node.get(2)
+    window = window_of(node, weight.type.shape[2:], x.type.shape[2:])
+    check_groups(node, x, weight)
+    result = ops.conv(x, weight, strides=window.strides, dilations=window.dilations, pads=window.pads)
+    return result if bias is None else ops.add(result, per_channel(bias, x.type.rank))
+
+
+def check_groups(node: Node, x: Value, weight: Value) -> None:
+    group = node.int("group", 1)
+    if x.type.rank < 3 or weight.type.rank != x.type.rank or x.type.shape[1] != group * weight.type.shape[1]:
+        raise node.error(f"group = {group}, input {x.type} and weight {weight.type} do not fit together")
+
+
+@lowering("ConvTranspose")
+def conv_transpose(node: Node) -> Value:
+    x, weight, bias = node[0], node[1], node.get(2)
+    spatial, size = x.type.shape[2:], weight.type.shape[2:]
+    rank = len(size)
+    strides, dilations = node.ints("strides", (1,) * rank), node.ints("dilations", (1,) * rank)
+    extra = node.ints("output_padding", (0,) * rank)
+    full = [
+        (n - 1) * s + (k - 1) * d + 1 + e
+        for n, s, k, d, e in zip(spatial, strides, size, dilations, extra, strict=True)
+    ]
+    pads = transposed_pads(node, full, spatial, strides)
+    # What lengthens the output at its end is negative padding there.
+    pads = tuple((begin, end - e) for (begin, end), e in zip(pads, extra, strict=True))
+    result = ops.conv_transpose(x, weight, g=node.int("group", 1), strides=strides, dilations=dilations, pads=pads)
+    return result if bias is None else ops.add(result, per_channel(bias, x.type.rank))
+
+
+def transposed_pads(
+    node: Node, full: list[int], spatial: tuple[int, ...], strides: tuple[int, ...]
+) -> tuple[tuple[int, int], ...]:
+    """What is cut off on both sides: by pads, by output_shape, or by auto_pad."""
+    rank = len(full)
+    auto = node.string("auto_pad", "NOTSET")
+    wanted = node.ints("output_shape", ())[-rank:]
+    if auto.startswith("SAME") and not wanted:
+        wanted = tuple(n * s for n, s in zip(spatial, strides, strict=True))
+    if wanted:
+        totals = [have - want for have, want in zip(full, wanted, strict=True)]
+        halves = [total // 2 for total in totals]
+        if auto == "SAME_UPPER":
+            return tuple((half, total - half) for half, total in zip(halves, totals, strict=True))
+        return tuple((total - half, half) for half, total in zip(halves, totals, strict=True))
+    pads = node.ints("pads", (0,) * 2 * rank) if auto in ("NOTSET", "") else (0,) * 2 * rank
+    return tuple(zip(pads[:rank], pads[rank:], strict=True))
+
+
+@lowering("MatMulInteger")
+def matmul_integer(node: Node) -> Value:
+    return ops.matmul_integer(centred(node, 0, 2, -2), centred(node, 1, 3, -1))
+
+
+@lowering("ConvInteger")
+def conv_integer(node: Node) -> Value:
+    x, weight = centred(node, 0, 2, 1), centred(node, 1, 3, 0)
+    window = window_of(node, weight.type.shape[2:], x.type.shape[2:])
+    return ops.conv_integer(x, weight, strides=window.strides, dilations=window.dilations, pads=window.pads)
+
+
+def centred(node: Node, index: int, zero_index: int, axis: int) -> Value:
+    """An integer operand less its zero point, which may differ along ``axis``; as it is where the zero point is 0."""
+    x, zero = node[index], node.get(zero_index)
+    known = node.constant(zero_index)
+    if zero is None or (known is not None and not known.any()):
+        return x
+    if zero.type.elements > 1:
+        shape = [1] * x.type.rank
+        shape[axis] = zero.type.elements
+        zero = ops.reshape(zero, shape=tuple(shape))
+    return ops.sub(ops.cast(x, to=i32), ops.cast(zero, to=i32))
+
+
+@lowering("Einsum")
+def einsum(node: Node) -> Value:
+    equation = node.string("equation", "").replace(" ", "")
+    left, arrow, right = equation.partition("->")
+    terms = left.split(",")
+    if not arrow:
+        letters = sorted(set(re.sub(r"[,.]", "", left)))
+        right = ("..." if "..." in left else "") + "".join(c for c in letters if left.count(c) == 1)
+    if len(terms) != 2 or any(len(set(term)) < len(term.replace("...", "")) for term in terms):
+        raise node.error(f"equation '{equation}' is not supported: two operands, each letter once in each")
+    notation = f"{spaced(terms[0])}, {spaced(terms[1])} -> {spaced(right)}"
+    return ops.contract(node[0], node[1], notation=notation)
+
+
+def spaced(term: str) -> str:
+    """``...ij`` as ``... i j``."""
+    return " ".join(re.findall(r"\.\.\.|\w", term))

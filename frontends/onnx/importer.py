@@ -1,0 +1,108 @@
+"""ONNX models to modules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+import ircost.frontends.onnx.lowerings  # noqa: F401  # registers every operator
+from ircost.frontends.imported import Imported, ImportOptions
+from ircost.frontends.onnx.errors import OnnxError
+from ircost.frontends.onnx.external_data import ExternalData
+from ircost.frontends.onnx.graph_importer import GraphImporter, ModelContext
+from ircost.frontends.onnx.inputs import bind_inputs
+from ircost.frontends.onnx.model_file import LoadedModel, read_model
+from ircost.ir import ops
+from ircost.ir.errors import did_you_mean
+from ircost.ir.graph import Function, Module
+from ircost.ir.location import Location
+
+NO_OPTIONS = ImportOptions()
+OLDEST_OPSET = 7
+
+
+def import_onnx(path: str, options: ImportOptions = NO_OPTIONS) -> Imported:
+    """Reads an ONNX file; its large weights stay where they are.
+
+    Args:
+        path: the file.
+        options: bind symbolic dims, shapes and values of inputs.
+
+    Raises:
+        OnnxError: the file is damaged, or leaves a dim unbound.
+        UnsupportedError: an operator or a number format is not known.
+    """
+    return import_loaded(read_model(path), options)
+
+
+def import_model(proto: onnx.ModelProto, options: ImportOptions = NO_OPTIONS, file: str = "model.onnx") -> Imported:
+    """The same for a model in memory; external data are looked for beside ``file``."""
+    return import_loaded(LoadedModel(file, proto, {}, {}), options)
+
+
+def import_loaded(loaded: LoadedModel, options: ImportOptions) -> Imported:
+    """A read model as a module with one function, ``main``."""
+    proto, graph, file = loaded.proto, loaded.proto.graph, Path(loaded.path).name
+    opsets = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in proto.opset_import}
+    if opsets.get("", OLDEST_OPSET) < OLDEST_OPSET:
+        raise OnnxError(
+            f"opset {opsets['']} is older than {OLDEST_OPSET}", at=file, help="onnx.version_converter lifts it"
+        )
+    initializers = {tensor.name: tensor for tensor in graph.initializer}
+    infos = [info for info in graph.input if info.name not in initializers]
+    bound = bind_inputs(infos, options, file)
+    names = [info.name for info in infos if info.name not in options.values]
+    function = Function(
+        "main",
+        [bound.types[name] for name in names],
+        {"inputs": tuple(names), "outputs": tuple(info.name for info in graph.output)},
+    )
+    context = ModelContext(
+        file=file,
+        opsets=opsets,
+        functions={(f.domain, f.name): f for f in proto.functions},
+        external=ExternalData(loaded.path),
+        constant_weights=loaded.constant_weights,
+        allow_opaque=options.allow_opaque,
+        model=proto,
+    )
+    importer = GraphImporter(context, function.block)
+    for name, tensor in initializers.items():
+        importer.add_initializer(name, tensor, loaded.weights.get(name))
+    for name, argument in zip(names, function.arguments, strict=True):
+        importer.define(name, argument)
+    for name, value in options.values.items():
+        array = np.asarray(value).astype(numpy_type(bound.types[name]))
+        importer.define(name, importer.place([ops.constant_of(array)], Location(file, (name,)))[0])
+    importer.run(graph.node)
+    return_outputs(importer, graph)
+    module = Module([function], name=Path(loaded.path).stem, attrs=model_attributes(proto, opsets))
+    return Imported(module, tuple(bound.notes + context.notes), context.nodes)
+
+
+def numpy_type(type: object) -> np.dtype:
+    from ircost.ir.numpy_dtypes import numpy_dtype
+
+    return numpy_dtype(type.dtype)  # type: ignore[attr-defined]
+
+
+def return_outputs(importer: GraphImporter, graph: onnx.GraphProto) -> None:
+    results = []
+    for info in graph.output:
+        value = importer.find(info.name)
+        if value is None:
+            raise OnnxError(
+                f"output '{info.name}' is made by nothing",
+                at=importer.context.file,
+                help=did_you_mean(info.name, importer.names()),
+            )
+        results.append(value)
+    importer.block.append(ops.return_.create(results))
+
+
+def model_attributes(proto: onnx.ModelProto, opsets: dict[str, int]) -> dict[str, str | int]:
+    producer = f"{proto.producer_name} {proto.producer_version}".strip()
+    attrs: dict[str, str | int] = {"producer": producer} if producer else {}
+    return {**attrs, "opset": opsets.get("", OLDEST_OPSET)}

@@ -1,0 +1,150 @@
+"""Inputs of a model: symbolic dims bound to numbers, whole shapes, values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import onnx
+
+from ircost.frontends.imported import ImportOptions
+from ircost.frontends.onnx.element_types import ELEMENT_TYPES
+from ircost.frontends.onnx.errors import OnnxError
+from ircost.ir.errors import UnsupportedError, did_you_mean
+from ircost.ir.types import TensorType
+
+
+@dataclass(slots=True)
+class BoundInputs:
+    """Types of a model's inputs.
+
+    Args:
+        types: by name, in order.
+        notes: dims that nobody bound and that got a default.
+    """
+
+    types: dict[str, TensorType] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def bind_inputs(inputs: Iterable[onnx.ValueInfoProto], options: ImportOptions, file: str) -> BoundInputs:
+    """Binds every dim of every input.
+
+    A leading dim that nobody binds becomes 1, with a note. Others that are left are listed in one error.
+
+    Raises:
+        OnnxError: a dim is left unbound, an option names nothing of the model, or contradicts it.
+    """
+    inputs = list(inputs)
+    check_names(inputs, options, file)
+    bound, unbound = BoundInputs(), []
+    defaults: dict[str, int] = {}
+    for info in inputs:
+        extents, left = bind_one(info, options, defaults, bound.notes)
+        unbound += left
+        bound.types[info.name] = TensorType(tuple(extents), element_type(info, file))
+    if unbound:
+        raise unbound_error(unbound, inputs, file)
+    return bound
+
+
+def element_type(info: onnx.ValueInfoProto, file: str) -> object:
+    number = info.type.tensor_type.elem_type
+    if not info.type.HasField("tensor_type"):
+        raise UnsupportedError(f"input '{info.name}' is no tensor", at=file)
+    if number not in ELEMENT_TYPES:
+        name = {value: key.lower() for key, value in onnx.TensorProto.DataType.items()}.get(number, str(number))
+        raise UnsupportedError(f"input '{info.name}' is {name}, which no tensor here can be", at=file)
+    return ELEMENT_TYPES[number]
+
+
+def symbolic_dims(info: onnx.ValueInfoProto) -> list[tuple[int, str]]:
+    """(axis, name) of dims without a fixed extent; the name is empty where the file gives none worth the word.
+
+    Exporters write unknown dims without a name, as -1, 0 or '?'.
+    """
+    dims = []
+    for axis, dim in enumerate(info.type.tensor_type.shape.dim):
+        if not dim.HasField("dim_value") or dim.dim_value <= 0:
+            name = dim.dim_param if dim.HasField("dim_param") else ""
+            dims.append((axis, "" if name in ("?", "-1", "None") else name))
+    return dims
+
+
+def check_names(inputs: list[onnx.ValueInfoProto], options: ImportOptions, file: str) -> None:
+    names = [info.name for info in inputs]
+    symbols = {name for info in inputs for _, name in symbolic_dims(info) if name}
+    for name in (*options.shapes, *options.values):
+        if name not in names:
+            raise OnnxError(f"the model has no input '{name}'", at=file, help=did_you_mean(name, names))
+    for name, extent in options.dims.items():
+        if name not in symbols:
+            raise OnnxError(
+                f"the model has no symbolic dim '{name}'",
+                at=file,
+                help=did_you_mean(name, symbols)
+                if symbols
+                else "its inputs have no named dims; --shape input=... binds others",
+            )
+        if extent < 1:
+            raise OnnxError(f"dim '{name}' is bound to {extent}, 1 or more expected", at=file)
+
+
+def bind_one(
+    info: onnx.ValueInfoProto, options: ImportOptions, defaults: dict[str, int], notes: list[str]
+) -> tuple[list[int], list[tuple[str, int, str]]]:
+    """Extents of one input, and what is left unbound as (input, axis, dim name)."""
+    tensor = info.type.tensor_type
+    symbols = dict(symbolic_dims(info))
+    rank = len(tensor.shape.dim)
+    if info.name in options.values:
+        return list(check_fits(info, options.values[info.name].shape, "the value")), []
+    if info.name in options.shapes:
+        return list(check_fits(info, options.shapes[info.name], "--shape")), []
+    if info.type.HasField("tensor_type") and not tensor.HasField("shape"):
+        return [], [(info.name, -1, "")]
+    extents, left = [], []
+    for axis, dim in enumerate(tensor.shape.dim):
+        if axis not in symbols:
+            extents.append(dim.dim_value)
+            continue
+        name = symbols[axis]
+        extent = options.dims.get(name) or defaults.get(name)
+        if extent is None and axis == 0 and rank > 1:
+            extent = 1
+            defaults.update({name: 1} if name else {})
+            how = f"--dim {name}=..." if name else f"--shape {info.name}=..."
+            notes.append(f"batch dim {repr(name) + ' ' if name else ''}of input '{info.name}' is taken as 1 ({how})")
+        if extent is None:
+            left.append((info.name, axis, name))
+        extents.append(extent or 1)
+    return extents, [item for item in left if item[2] not in defaults or not item[2]]
+
+
+def check_fits(info: onnx.ValueInfoProto, shape: tuple[int, ...], source: str) -> tuple[int, ...]:
+    """A shape that the user gives, against what the file fixes."""
+    tensor = info.type.tensor_type
+    written = [dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in tensor.shape.dim]
+    if tensor.HasField("shape") and (
+        len(written) != len(shape) or any(w not in (None, n) for w, n in zip(written, shape, strict=True))
+    ):
+        expected = "x".join("?" if w is None else str(w) for w in written) or "a scalar"
+        given = "x".join(map(str, shape)) or "a scalar"
+        raise OnnxError(f"input '{info.name}': {source} is {given}, the model wants {expected}")
+    if any(extent < 0 for extent in shape):
+        raise OnnxError(f"input '{info.name}': {source} has a negative extent")
+    return shape
+
+
+def unbound_error(unbound: list[tuple[str, int, str]], inputs: list[onnx.ValueInfoProto], file: str) -> OnnxError:
+    """One error for all of them, with the options that bind them."""
+    options: dict[str, None] = {}
+    shown = []
+    for input_name, axis, name in unbound:
+        shown.append(f"{name or f'axis {axis}'} of '{input_name}'" if axis >= 0 else f"the shape of '{input_name}'")
+        info = next(info for info in inputs if info.name == input_name)
+        shape = ",".join(
+            str(d.dim_value) if d.dim_value > 0 else (d.dim_param or "N") for d in info.type.tensor_type.shape.dim
+        )
+        options[f"--dim {name}=..." if name else f"--shape {input_name}={shape or '...'}"] = None
+    return OnnxError(f"inputs have unbound dims: {', '.join(shown)}", at=file, help=" ".join(options))

@@ -1,0 +1,11 @@
+"""Imports every family of lowerings, so that each operator is known."""
+
+import ircost.frontends.onnx.contraction
+import ircost.frontends.onnx.control_flow
+import ircost.frontends.onnx.elementwise
+import ircost.frontends.onnx.indexing
+import ircost.frontends.onnx.normalization
+import ircost.frontends.onnx.quantisation
+import ircost.frontends.onnx.recurrent
+import ircost.frontends.onnx.reduction
+import ircost.frontends.onnx.shape  # noqa: F401

@@ -1,0 +1,151 @@
+"""One node of an ONNX graph, as a lowering sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import onnx
+
+from ircost.frontends.onnx.errors import OnnxError
+from ircost.ir import ops
+from ircost.ir.graph import Value
+from ircost.ir.types import DType
+
+if TYPE_CHECKING:
+    from ircost.frontends.onnx.graph_importer import GraphImporter
+
+
+class Node:
+    """Typed access to inputs and attributes.
+
+    Args:
+        proto: the node.
+        inputs: a value for each input; None for those left out.
+        opset: version of the node's domain.
+        importer: of the graph that the node stands in.
+    """
+
+    __slots__ = ("_attributes", "importer", "inputs", "opset", "proto")
+
+    def __init__(self, proto: onnx.NodeProto, inputs: list[Value | None], opset: int, importer: GraphImporter) -> None:
+        self.proto = proto
+        self.inputs = inputs
+        self.opset = opset
+        self.importer = importer
+        self._attributes: dict[str, onnx.AttributeProto] | None = None
+
+    @property
+    def attributes(self) -> dict[str, onnx.AttributeProto]:
+        if self._attributes is None:
+            self._attributes = {attribute.name: attribute for attribute in self.proto.attribute}
+        return self._attributes
+
+    @property
+    def name(self) -> str:
+        """The node's name, or that of its first output."""
+        return self.proto.name or next(iter(self.proto.output), "") or self.proto.op_type
+
+    def __getitem__(self, index: int) -> Value:
+        """An input that must be there.
+
+        Raises:
+            OnnxError: it is left out.
+        """
+        value = self.get(index)
+        if value is None:
+            raise self.error(f"input {index} is missing")
+        return value
+
+    def get(self, index: int) -> Value | None:
+        """An optional input."""
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    @property
+    def given(self) -> list[Value]:
+        """All inputs that are there."""
+        return [value for value in self.inputs if value is not None]
+
+    def constant(self, index: int) -> np.ndarray | None:
+        """The value of an input that is known; None where it is left out or not known."""
+        value = self.get(index)
+        return None if value is None else ops.constant_value(value)
+
+    def known(self, index: int, what: str) -> np.ndarray:
+        """The value of an input that must be known.
+
+        Raises:
+            OnnxError: it depends on an input of the model.
+        """
+        array = self.constant(index)
+        if array is None:
+            raise self.error(
+                f"{what} (input {index}) depends on the model's inputs",
+                help="bind the input that decides it: --value name=..., or its dims: --dim name=...",
+            )
+        return array
+
+    def known_ints(self, index: int, what: str) -> tuple[int, ...]:
+        return tuple(int(n) for n in self.known(index, what).reshape(-1))
+
+    def int(self, name: str, default: int) -> int:
+        return self.attributes[name].i if name in self.attributes else default
+
+    def float(self, name: str, default: float) -> float:
+        return self.attributes[name].f if name in self.attributes else default
+
+    def string(self, name: str, default: str) -> str:
+        return self.attributes[name].s.decode("utf-8", "replace") if name in self.attributes else default
+
+    def ints(self, name: str, default: Sequence[int]) -> tuple[int, ...]:
+        return tuple(self.attributes[name].ints) if name in self.attributes else tuple(default)
+
+    def floats(self, name: str, default: Sequence[float]) -> tuple[float, ...]:
+        return tuple(self.attributes[name].floats) if name in self.attributes else tuple(default)
+
+    def ints_from(self, name: str, index: int) -> tuple[int, ...] | None:
+        """What was an attribute once and is an input now; None where it is neither."""
+        if name in self.attributes:
+            return tuple(self.attributes[name].ints)
+        return None if self.get(index) is None else self.known_ints(index, name)
+
+    def refuse_attributes(self, **neutral: object) -> None:
+        """Attributes that the lowering takes at one value only.
+
+        Raises:
+            OnnxError: one has another.
+        """
+        for name, value in neutral.items():
+            if name in self.attributes:
+                actual = onnx.helper.get_attribute_value(self.attributes[name])
+                if actual != value:
+                    raise self.error(f"attribute {name} = {actual!r} is not supported, only {value!r}")
+
+    def error(self, message: str, help: str | None = None) -> OnnxError:
+        domain = f"{self.proto.domain}::" if self.proto.domain else ""
+        op = f"{domain}{self.proto.op_type}"
+        return OnnxError(f"{op} (opset {self.opset}): {message}", at=self.importer.location(self), help=help)
+
+    def element_type(self, number: int) -> DType:
+        return self.importer.element_type(number, self)
+
+    def like(self, number: float, value: Value) -> Value:
+        """A scalar constant in the number format of ``value``."""
+        return ops.scalar_like(number, value)
+
+
+Lowering: TypeAlias = Callable[[Node], Value | Sequence[Value]]
+LOWERINGS: dict[tuple[str, str], Lowering] = {}
+
+
+def lowering(*op_types: str, domain: str = "") -> Callable[[Lowering], Lowering]:
+    """Declares how operators become ops. The function handles all opsets from 7 on."""
+
+    def register(function: Lowering) -> Lowering:
+        for op_type in op_types:
+            assert (domain, op_type) not in LOWERINGS, f"two lowerings of {op_type}"
+            LOWERINGS[domain, op_type] = function
+        return function
+
+    return register
