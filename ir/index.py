@@ -45,6 +45,8 @@ class Affine:
 
     def touched(self, sizes: Sequence[int]) -> int:
         """Distinct elements that a box of these sizes reaches: less than ``span`` where strides leave gaps."""
+        if len(self.terms) <= 1 and all(abs(coefficient) == 1 for _, coefficient in self.terms):
+            return min(sizes[self.terms[0][0]], self.extent) if self.terms else min(1, self.extent)
         divisor = math.gcd(*(coefficient for _, coefficient in self.terms)) or 1
         count = reach = 1
         for coefficient, size in sorted((abs(c) // divisor, sizes[dim]) for dim, c in self.terms):

@@ -157,6 +157,8 @@ class StructuredOp(OpDefinition):
         return Counts(**counts)
 
     def operand_bytes(self, op: Op) -> Sequence[int]:
+        if self.is_elementwise:  # every element of every operand
+            return [value.type.size_bytes for value in op.operands]
         elements = self.iteration_space(op).elements_read()
         return [(n * value.type.dtype.bits + 7) // 8 for n, value in zip(elements, op.operands, strict=True)]
 

@@ -38,6 +38,9 @@ class DType:
     exponent_bits: int = 0
     mantissa_bits: int = 0
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     @property
     def is_float(self) -> bool:
         return self.kind is NumberKind.FLOAT
@@ -112,6 +115,9 @@ class TensorType:
     shape: tuple[int, ...]
     dtype: DType
     bounded: tuple[int, ...] = ()
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.dtype.name))
 
     @property
     def rank(self) -> int:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ircost.ir.clone import clone_module
 from ircost.ir.errors import IrcError
 from ircost.ir.graph import Module
 from ircost.ir.parser import parse_module
 from ircost.ir.printer import print_module
-from ircost.ir.verify import verify
+from ircost.ir.verify import InferredTypes, verify
 from ircost.passes.base import Pass, PassContext, PassError
 from ircost.passes.pipeline_text import parse_pipeline, pass_text, pipeline_text
 
@@ -79,28 +80,29 @@ def run_pipeline(
             first pass, and the pipeline up to the one that failed.
     """
     passes = parse_pipeline(pipeline) if isinstance(pipeline, str) else pipeline
-    before = print_module(module, locations=True) if passes else ""
+    before = clone_module(module)  # cheaper than its text, which only a failure needs
+    inferred: InferredTypes = {}
     reports = []
     for position, instance in enumerate(passes):
         try:
-            reports.append(_run(module, instance, context or PassContext(), verify_each))
+            reports.append(_run(module, instance, context or PassContext(), inferred if verify_each else None))
         except PassError:
             raise
         except Exception as error:  # whatever a pass does wrong, its user gets a reproducer
-            path = write_reproducer(before, passes[: position + 1], Path(reproducer_folder))
+            path = write_reproducer(print_module(before, locations=True), passes[: position + 1], Path(reproducer_folder))
             raise InternalPassError(_failure(instance, error), path, error) from error
         if after_pass is not None:
             after_pass(instance, module)
     return tuple(reports)
 
 
-def _run(module: Module, instance: Pass, context: PassContext, verify_each: bool) -> PassReport:
+def _run(module: Module, instance: Pass, context: PassContext, inferred: InferredTypes | None) -> PassReport:
     ops_before = count_ops(module)
     start = time.perf_counter()
     fired = instance.run(module, context)
     ran = time.perf_counter()
-    if verify_each:
-        verify(module)
+    if inferred is not None:
+        verify(module, inferred)
     return PassReport(pass_text(instance), ran - start, time.perf_counter() - ran, ops_before, count_ops(module), fired)
 
 
