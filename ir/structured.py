@@ -66,7 +66,7 @@ class StructuredOp(OpDefinition):
         self.reduce = reduce
         self.padding = padding
         self.is_commutative = commutative
-        self._written = notation
+        self.written_notation = notation
         self._body = body
         self._types = types
         self._dims = dims
@@ -86,14 +86,14 @@ class StructuredOp(OpDefinition):
 
     @cached_property
     def _fixed_notation(self) -> Notation | None:
-        return self._parse(self._written) if isinstance(self._written, str) else None
+        return self._parse(self.written_notation) if isinstance(self.written_notation, str) else None
 
     @cached_property
     def is_elementwise(self) -> bool:
         """Whether each element of the result depends on one element of each operand, broadcast."""
         return (
-            isinstance(self._written, str)
-            and self._written.replace(" ", "").strip(".,->") == ""
+            isinstance(self.written_notation, str)
+            and self.written_notation.replace(" ", "").strip(".,->") == ""
             and self.reduce is None
         )
 
@@ -107,8 +107,8 @@ class StructuredOp(OpDefinition):
         """The notation for these operands."""
         if self._fixed_notation is not None:
             return self._fixed_notation
-        assert not isinstance(self._written, str)
-        return self._parse(self._written(operands, attrs))
+        assert not isinstance(self.written_notation, str)
+        return self._parse(self.written_notation(operands, attrs))
 
     def _parse(self, text: str) -> Notation:
         return parse_notation(text, frozenset(self.attributes) & _attribute_names(text))

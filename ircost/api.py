@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,9 +18,6 @@ from ircost.ir.types import parse_dtype
 from ircost.ir.verify import verify
 from ircost.passes import run_pipeline
 from ircost.report import KernelReport, Report
-
-if TYPE_CHECKING:
-    pass
 
 DEFAULT_PIPELINE = "canonicalize,fold-batch-norm,fuse"
 
@@ -56,18 +52,19 @@ def compile_model(
     """
     machine = target if isinstance(target, Target) else load_target(target, target_folders)
     imported = _imported(model, dims, shapes, values, allow_opaque)
-    passes = pipeline if dtype is None else ",".join(filter(None, [pipeline_for_dtype(dtype), pipeline]))
+    passes = full_pipeline(pipeline, dtype)
     run_pipeline(imported.module, passes)
     return report_on(imported, machine, cost_model=cost_model, dtype=dtype, pipeline=passes)
 
 
-def pipeline_for_dtype(dtype: str) -> str:
-    """The pass that converts a module to a number format.
+def full_pipeline(pipeline: str, dtype: str | None) -> str:
+    """The passes to run, the conversion to a number format first.
 
     Raises:
         DTypeError: there is no such format.
     """
-    return f"convert-dtype{{to={parse_dtype(dtype)}}}"
+    convert = [] if dtype is None else [f"convert-dtype{{to={parse_dtype(dtype)}}}"]
+    return ",".join([*convert, *filter(None, [pipeline])])
 
 
 def _imported(

@@ -1,0 +1,96 @@
+"""``irc compile``: the main job."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from ircost.commands.options import import_options, read_model, write_whole
+
+EXIT_DOES_NOT_FIT = 1
+
+
+@click.command()
+@click.argument("model", type=click.Path())
+@click.option("--target", "-t", default="h100_sxm", show_default=True, help="Machine: a name, an alias or a YAML file.")
+@click.option("--targets", "target_folders", multiple=True, metavar="DIR", help="Look for target files here too.")
+@click.option("--dtype", help="Cost the model as if converted: f16, bf16, f8e4m3, ...")
+@import_options
+@click.option("--passes", "pipeline", help="Passes to run.  [default: canonicalize,fold-batch-norm,fuse]")
+@click.option("--model", "cost_model", default="roofline", show_default=True, help="Cost model.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print the kernels as CSV.")
+@click.option("--all", "show_all", is_flag=True, help="List every kernel.")
+@click.option("--stats", is_flag=True, help="What each pass did, on stderr.")
+@click.option(
+    "--print-ir-after", "print_after", multiple=True, metavar="PASS", help="Print the IR after a pass, on stderr."
+)
+@click.option("-o", "--output", metavar="FILE.irc", help="Write the IR that was costed.")
+def command(
+    model: str, target: str, as_json: bool, as_csv: bool, output: str | None, show_all: bool, **options: Any
+) -> int:
+    """Latency, energy and peak memory of MODEL on a target, what limits it, and the kernels that cost most.
+
+    MODEL is an .onnx file or IR text (.irc). Exit code 1: it does not fit the target's memory.
+    """
+    report = make_report(model, target, **options)
+    if output:
+        write_whole(output, str(report.module))
+    if as_json:
+        click.echo(report.to_json())
+    elif as_csv:
+        click.echo(report.to_csv(), nl=False)
+    else:
+        from ircost.report_text import print_report
+
+        print_report(report, show_all=show_all)
+    return 0 if report.fits else EXIT_DOES_NOT_FIT
+
+
+def make_report(
+    model: str,
+    target: str,
+    *,
+    target_folders: tuple[str, ...],
+    dtype: str | None,
+    dims: tuple[str, ...],
+    shapes: tuple[str, ...],
+    values: tuple[str, ...],
+    allow_opaque: bool,
+    pipeline: str | None,
+    cost_model: str,
+    stats: bool,
+    print_after: tuple[str, ...],
+) -> Any:
+    """The report, with what was asked for on the way written to stderr."""
+    from ircost.api import DEFAULT_PIPELINE, full_pipeline, report_on
+    from ircost.backends import load_target
+    from ircost.commands.printing import printer_after, say_stats
+    from ircost.cost_models.interface import COST_MODELS
+    from ircost.passes import parse_pipeline, run_pipeline
+
+    machine = load_target(target, target_folders)
+    COST_MODELS.get(cost_model)
+    text = full_pipeline(DEFAULT_PIPELINE if pipeline is None else pipeline, dtype)
+    passes = parse_pipeline(text)
+    after = printer_after(print_after, passes)
+    with working(f"compiling {model}"):
+        imported = read_model(model, dims, shapes, values, allow_opaque)
+        reports = run_pipeline(imported.module, passes, after_pass=after)
+        report = report_on(imported, machine, cost_model=cost_model, dtype=dtype, pipeline=text)
+    if stats:
+        say_stats(reports)
+    return report
+
+
+def working(text: str) -> Any:
+    """A spinner on stderr while something takes long, on a terminal only."""
+    from contextlib import nullcontext
+
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status(text)
