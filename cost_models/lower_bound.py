@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -73,6 +73,7 @@ class _Reads:
     def __init__(self, module: Module) -> None:
         self.module = module
         self.known: dict[Value, int] = {}
+        self.operands: dict[Op, Sequence[int]] = {}
 
     def of(self, value: Value) -> int:
         if value not in self.known:
@@ -94,7 +95,12 @@ class _Reads:
             return self._argument(op.regions[0], index)  # the condition runs at least once, the body perhaps never
         if op.regions and not op.definition.is_isolated:
             return 0
-        return op.definition.operand_bytes(op)[index]
+        return self._operand_bytes(op)[index]
+
+    def _operand_bytes(self, op: Op) -> Sequence[int]:
+        if op not in self.operands:
+            self.operands[op] = op.definition.operand_bytes(op)
+        return self.operands[op]
 
     def _by_scan(self, op: Op, index: int) -> int:
         states, length = op.attrs["states"], op.attrs["length"]

@@ -15,7 +15,7 @@ import numpy as np
 from ircost.ir.attributes import Attribute, Attributes, AttributeSpec, Required
 from ircost.ir.counts import NO_COUNTS, Counts, Traffic, total, work_of
 from ircost.ir.errors import AttributeTypeError, ShapeError, did_you_mean
-from ircost.ir.graph import Op, Region, Value
+from ircost.ir.graph import Block, Op, Region, Value
 from ircost.ir.registry import Registry
 from ircost.ir.types import TensorType
 
@@ -77,7 +77,7 @@ class OpDefinition(ABC):
     def operand_bytes(self, op: Op) -> Sequence[int]:
         """Bytes that must be read of each operand; of one with regions, what the bodies read of their arguments."""
         if self.is_isolated:
-            return [bytes_read(argument) for argument in op.regions[0].block.arguments]
+            return body_reads(op.regions[0].block)
         return [operand.type.size_bytes for operand in op.operands]
 
     def traffic(self, op: Op) -> Traffic:
@@ -178,21 +178,19 @@ class OpDefinition(ABC):
         return f"<op {self.name}>"
 
 
-def bytes_read(value: Value) -> int:
-    """Bytes of a value that its users read between them, at least: the most that any one of them reads.
+def body_reads(block: Block) -> list[int]:
+    """Bytes that a body reads of each of its arguments: the most that any one op in it reads.
 
     Views are looked through, terminators read nothing.
     """
-    return max((_bytes_read_by(op, index) for op, index in value.uses), default=0)
-
-
-def _bytes_read_by(op: Op, index: int) -> int:
-    definition = op.definition
-    if definition.is_terminator:
-        return 0
-    if definition.is_view:
-        return bytes_read(op.results[0])
-    return definition.operand_bytes(op)[index]
+    reads: dict[Value, int] = {}
+    for op in reversed(list(block.ops)):
+        if op.definition.is_terminator:
+            continue
+        needed = [reads.get(op.results[0], 0)] if op.definition.is_view else op.definition.operand_bytes(op)
+        for operand, n in zip(op.operands, needed, strict=True):
+            reads[operand] = max(n, reads.get(operand, 0))
+    return [reads.get(argument, 0) for argument in block.arguments]
 
 
 def _load_ops() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from ircost.ir.attributes import Attribute
 from ircost.ir.errors import ShapeError
@@ -71,7 +71,7 @@ class Access:
         return frozenset(dim for axis in self.axes for dim, _ in axis.terms)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: equal ops share a space, and what is derived from it is derived once
 class IterationSpace:
     """Dims, and an access map for each operand and result.
 
@@ -87,12 +87,12 @@ class IterationSpace:
     operands: tuple[Access, ...]
     results: tuple[Access, ...]
 
-    @property
+    @cached_property
     def points(self) -> int:
         """Points in the box: how often the body runs."""
         return math.prod(dim.extent for dim in self.dims)
 
-    @property
+    @cached_property
     def result_points(self) -> int:
         """Points of the parallel dims: how many elements a reduction ends in."""
         return math.prod(dim.extent for dim in self.dims if not dim.is_reduction)
@@ -131,6 +131,7 @@ class IterationSpace:
         sizes = self.sizes(tile)
         return tuple(tuple(axis.span(sizes) for axis in access.axes) for access in self.results)
 
+    @cached_property
     def elements_read(self) -> tuple[int, ...]:
         """Distinct elements of each operand that are read at all: the compulsory traffic."""
         sizes = self.sizes()

@@ -159,7 +159,7 @@ class StructuredOp(OpDefinition):
     def operand_bytes(self, op: Op) -> Sequence[int]:
         if self.is_elementwise:  # every element of every operand
             return [value.type.size_bytes for value in op.operands]
-        elements = self.iteration_space(op).elements_read()
+        elements = self.iteration_space(op).elements_read
         return [(n * value.type.dtype.bits + 7) // 8 for n, value in zip(elements, op.operands, strict=True)]
 
 

@@ -13,6 +13,7 @@ from ircost.cost_models.kernel_table import KernelRun, KernelTable, kernel_table
 from ircost.cost_models.lower_bound import model_lower_bound_s
 from ircost.cost_models.memory import memory_use
 from ircost.frontends import Imported, ImportOptions, load
+from ircost.ir.collector import collector_paused
 from ircost.ir.graph import Module, Op
 from ircost.ir.types import parse_dtype
 from ircost.ir.verify import verify
@@ -51,10 +52,11 @@ def compile_model(
         IrcError: the model, the target or an option is wrong; says what, where, and how to mend it.
     """
     machine = target if isinstance(target, Target) else load_target(target, target_folders)
-    imported = _imported(model, dims, shapes, values, allow_opaque)
     passes = full_pipeline(pipeline, dtype)
-    run_pipeline(imported.module, passes)
-    return report_on(imported, machine, cost_model=cost_model, dtype=dtype, pipeline=passes)
+    with collector_paused():
+        imported = _imported(model, dims, shapes, values, allow_opaque)
+        run_pipeline(imported.module, passes)
+        return report_on(imported, machine, cost_model=cost_model, dtype=dtype, pipeline=passes)
 
 
 def full_pipeline(pipeline: str, dtype: str | None) -> str:

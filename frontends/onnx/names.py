@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import onnx
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
@@ -24,16 +26,22 @@ def _is_all_text(data: bytes) -> bool:
 
     It checks strings only under proto3. ONNX publishes its schema under both syntaxes, with the same fields.
     """
+    try:
+        _strict_model_class().FromString(data)
+    except DecodeError:
+        return False
+    return True
+
+
+@cache
+def _strict_model_class() -> type[Message]:
+    """ModelProto under proto3; made once, since the schema does not change."""
     schema = descriptor_pb2.FileDescriptorProto()
     onnx.ModelProto.DESCRIPTOR.file.CopyToProto(schema)
     schema.syntax = "proto3"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(schema)
-    try:
-        message_factory.GetMessageClass(pool.FindMessageTypeByName("onnx.ModelProto")).FromString(data)
-    except DecodeError:
-        return False
-    return True
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("onnx.ModelProto"))
 
 
 def _escape_strings(message: Message) -> None:
