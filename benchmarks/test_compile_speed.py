@@ -2,8 +2,8 @@
 
     python -m pytest benchmarks --zoo DIR
 
-DIR holds exported models; the bundled one is always measured. Interpreter start-up is left out. `ratio` stands in the table
-that is printed at the end, and in the JSON of `--benchmark-json`.
+DIR holds exported models; the bundled one is always measured. Interpreter start-up is left out.
+The ratio is printed, and stands in the JSON of `--benchmark-json`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def model_path(name: str, zoo: str | None) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ("bundled", *MODELS))
+@pytest.mark.parametrize("name", ["bundled", *MODELS])
 def test_compile_against_load_and_inference(name: str, benchmark: Any, pytestconfig: pytest.Config) -> None:
     path = model_path(name, pytestconfig.getoption("--zoo"))
     rounds = ROUNDS_OF_LARGE if path.stat().st_size > LARGE_BYTES else ROUNDS
@@ -72,12 +72,13 @@ def test_compile_against_load_and_inference(name: str, benchmark: Any, pytestcon
     )
     ours_s = benchmark.stats.stats.median
     benchmark.extra_info.update(ratio=ours_s / reference_s, reference_s=reference_s, nodes=report.nodes)
+    ratio = ours_s / reference_s
     print(
-        f"\n{name:16} {report.nodes:6} nodes  ours {ours_s * 1e3:9.1f} ms  load+infer {reference_s * 1e3:9.1f} ms  ratio {ours_s / reference_s:.2f}"
+        f"\n{name:16} {report.nodes:6} nodes  {ours_s * 1e3:9.1f} ms  load+infer {reference_s * 1e3:9.1f} ms  {ratio:.2f}"
     )
 
 
-@pytest.mark.parametrize("nodes", (1_000, 10_000, 100_000))
+@pytest.mark.parametrize("nodes", [1_000, 10_000, 100_000])
 def test_compile_of_generated_graphs(nodes: int, benchmark: Any, tmp_path: Path) -> None:
     """Time per node should stay level: compare the three rows."""
     import onnx

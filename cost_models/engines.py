@@ -19,7 +19,7 @@ def unit_and_peak(target: Target, engine: str, dtype: DType) -> tuple[str, float
     special-function units does not limit them.
 
     Args:
-        engine: ``matrix`` for contractions, ``vector`` for all other arithmetic, ``special`` for transcendental functions.
+        engine: ``matrix`` (contractions), ``vector`` (all other arithmetic) or ``special`` (transcendental functions).
         dtype: format of the arithmetic.
 
     Raises:
@@ -38,5 +38,5 @@ def energy_j_per_flop(target: Target, engine: str, dtype: DType) -> float:
 
 
 def arithmetic_format(engine: str, dtype: DType) -> DType:
-    """No data sheet gives a rate for index arithmetic and masks: they run on the vector lanes, at f32's rate at best."""
+    """No data sheet gives a rate for index arithmetic and masks: vector lanes run them, at f32's rate at best."""
     return f32 if engine == "vector" and not dtype.is_float else dtype

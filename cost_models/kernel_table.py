@@ -47,7 +47,7 @@ class KernelTable:
     Args:
         ops: one example of each.
         work_columns: (engine, number format) of each column of ``work``.
-        work: [rows, columns] operations of one run; a multiply-add is two flops; ``special`` ones are also in ``vector``.
+        work: [rows, columns] operations of one run; a multiply-add is two; ``special`` ones are in ``vector`` too.
         read_bytes, write_bytes: [rows] compulsory traffic of one run; operands and results, each once.
         launches: [rows] kernels that must follow one another in one run: 1, or more for a scan over time.
         macs, flops: [rows] of one run.
@@ -74,14 +74,15 @@ class KernelTable:
     @property
     def traffic_bytes(self) -> np.ndarray:
         """[rows] read and written."""
-        return np.add(self.read_bytes, self.write_bytes)
+        total: np.ndarray = self.read_bytes + self.write_bytes
+        return total
 
 
 def kernel_table(module: Module) -> KernelTable:
     """The kernels of a verified module, as its ``main`` runs them.
 
-    Views, constants and load-time ops are no kernels. A kernel op and a composite are one kernel each; a scan or `while`
-    outside of a composite runs the kernels of its body once a trip.
+    Views, constants and load-time ops are no kernels. A kernel op and a composite are one kernel each; a scan or
+    `while` outside of a composite runs the kernels of its body once a trip.
     """
     return _Collector(module).table()
 

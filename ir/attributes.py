@@ -9,7 +9,7 @@ from typing import TypeAlias
 from ircost.ir.constant import ConstantData
 from ircost.ir.types import DType, TensorType
 
-Attribute: TypeAlias = None | bool | int | float | str | DType | TensorType | ConstantData | tuple["Attribute", ...]
+Attribute: TypeAlias = bool | int | float | str | DType | TensorType | ConstantData | tuple["Attribute", ...] | None
 Attributes: TypeAlias = Mapping[str, Attribute]
 
 # Annotations of an op declaration's keyword parameters; they also name the kind in error messages.

@@ -59,7 +59,7 @@ class FileSlice:
             ) from error
         if len(data) < self.length:
             raise InterpreterError(
-                f"weights file {self.path} ends at byte {self.offset + len(data)}, {self.offset + self.length} are needed",
+                f"weights file {self.path} ends at byte {self.offset + len(data)}, not {self.offset + self.length}",
                 help="fetch the file again; cost estimates need no weights",
             )
         return data

@@ -93,7 +93,7 @@ class OpDefinition(ABC):
         """Dims and access maps; None where access depends on data or is no affine map."""
         return None
 
-    def verify(self, op: Op) -> None:
+    def verify(self, op: Op) -> None:  # noqa: B027  # most ops have none
         """Invariants beyond types; raises VerifyError."""
 
     def build_regions(self, operands: Sequence[TensorType], attrs: Attributes) -> tuple[Region, ...]:

@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 
 from ircost.ir.attributes import Attribute
 from ircost.ir.errors import ShapeError
-from ircost.ir.notation import Axis, Composed, Ellipsis_, Extent, Name, Notation, Offset, Term, Window
+from ircost.ir.notation import Axis, Composed, AnyDims, Extent, Name, Notation, Offset, Term, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +242,7 @@ class _Binder:
         """Axes with packs spelled out: (axis, which one of the pack)."""
         flat: list[tuple[Axis, int]] = []
         for axis in axes:
-            if isinstance(axis, Ellipsis_):
+            if isinstance(axis, AnyDims):
                 total = self.broadcast.get("...", 0)
                 own = total if rank is None else rank - self._rank_without_ellipsis(axes)
                 flat.extend((Name(f"_{i}"), 0) for i in range(total - own, total))
@@ -254,7 +254,7 @@ class _Binder:
 
     def _rank_without_ellipsis(self, axes: tuple[Axis, ...]) -> int:
         return sum(
-            0 if isinstance(a, Ellipsis_) else 1 if (pack := _pack_of(a)) is None else self.packs[pack] for a in axes
+            0 if isinstance(a, AnyDims) else 1 if (pack := _pack_of(a)) is None else self.packs[pack] for a in axes
         )
 
     # ---- extents
@@ -344,9 +344,9 @@ class _Binder:
         added, end, begin = self._offsets(axis.offsets, i)
         steps = [(self.extents[_dim_name(t.dim, i)] - 1) * self._coefficient(t, i) for t in axis.terms]
         low, high = added + sum(min(s, 0) for s in steps), added + sum(max(s, 0) for s in steps)
-        if min(steps, default=0) >= 0 or all(self.extents[_dim_name(t.dim, i)] for t in axis.terms):
-            if low < -begin or high >= extent + end:
-                raise ShapeError(f"operand {position}: elements {low} to {high} are read of an axis of {extent}")
+        is_empty = any(self.extents[_dim_name(t.dim, i)] == 0 for t in axis.terms)
+        if not is_empty and (low < -begin or high >= extent + end):
+            raise ShapeError(f"operand {position}: elements {low} to {high} are read of an axis of {extent}")
 
     def _reach(self, axis: Window, i: int) -> int:
         """Distance from the first to the last element by the dims that are known."""
@@ -476,7 +476,7 @@ def _packs_in(axis: Axis) -> list[str]:
 
 def _pack_of(axis: Axis) -> str | None:
     """The pack that says how many axes this one stands for."""
-    if isinstance(axis, Ellipsis_):
+    if isinstance(axis, AnyDims):
         return "..."
     return next(iter(_packs_in(axis)), None)
 
@@ -496,7 +496,7 @@ def _dims_of(axis: Axis, i: int) -> list[str]:
 
 def _show(axes: tuple[Axis, ...]) -> str:
     def one(axis: Axis) -> str:
-        if isinstance(axis, Ellipsis_):
+        if isinstance(axis, AnyDims):
             return "..."
         if isinstance(axis, Extent):
             return str(axis.length)

@@ -5,8 +5,8 @@
     ... m k, ... k n -> ... m n                             `...`: any leading dims, broadcast as in NumPy
     n (g c) -> n g c                                        an axis composed of two dims, the first one slower
 
-An axis is a dim, a pack, `...`, an extent (an axis of that length, read at 0), a composition, or a window: a sum of dims,
-each times a constant or an attribute, plus or minus attributes. Names of attributes are given beside the notation.
+An axis is a dim, a pack, `...`, an extent (an axis of that length, read at 0), a composition, or a window: a sum of
+dims, each times a constant or an attribute, plus or minus attributes. Names of attributes are given beside the notation.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Offset:
 
 
 @dataclass(frozen=True, slots=True)
-class Ellipsis_:
+class AnyDims:
     """``...``"""
 
 
@@ -78,7 +78,7 @@ class Window:
         return any(term.dim.is_pack for term in self.terms)
 
 
-Axis = Name | Ellipsis_ | Extent | Composed | Window
+Axis = Name | AnyDims | Extent | Composed | Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +158,8 @@ class _NotationBuilder(Transformer[Token, tuple[tuple[tuple[Axis, ...], ...], ..
     def name(self, children: list[Token]) -> Name:
         return Name(str(children[0]), len(children) > 1)
 
-    def ellipsis(self, children: list[Any]) -> Ellipsis_:
-        return Ellipsis_()
+    def ellipsis(self, children: list[Any]) -> AnyDims:
+        return AnyDims()
 
     def extent(self, children: list[Token]) -> Extent:
         return Extent(int(children[0]))

@@ -81,9 +81,8 @@ class _Excerpt:
 
 
 def _expectation(error: UnexpectedInput) -> str | None:
-    expected = sorted(
-        getattr(error, "accepts", None) or getattr(error, "expected", None) or getattr(error, "allowed", ())
-    )
+    wanted = getattr(error, "accepts", None) or getattr(error, "expected", None) or getattr(error, "allowed", None)
+    expected: list[str] = sorted(wanted or ())
     words = [TERMINALS.get(name, name.lower()) for name in expected]
     return f"expected {', '.join(dict.fromkeys(words[:8]))}" if words else None
 
@@ -343,7 +342,7 @@ class _ModuleBuilder(Transformer[Token, Any]):
         text = str(children[0])
         return DTYPES[text] if text in DTYPES else self._type(children[0])
 
-    def list(self, children: list[Attribute]) -> tuple[Attribute, ...]:
+    def sequence(self, children: list[Attribute]) -> tuple[Attribute, ...]:
         return tuple(children)
 
     # ---- constants: read once their type is known

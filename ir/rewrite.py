@@ -1,7 +1,7 @@
 """Rewriting: patterns that read as equations, and the worklist driver that applies them.
 
-A pattern looks at one op and returns what should stand in its place, made of detached ops; it never edits the graph. The
-driver inserts, replaces, erases what died, revisits the neighbours, and counts.
+A pattern looks at one op and returns what should stand in its place, made of detached ops; it never edits the graph.
+The driver inserts, replaces, erases what died, revisits the neighbours, and counts.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def drop_regions(op: Op) -> None:
 
 
 def absorbed_locations(op: Op, new: Op) -> list[Location | None]:
-    """Locations of the producers that ``new`` passes over: ops whose results only ``op`` used, and no operand of ``new``."""
+    """Locations of the producers that ``new`` passes over: only ``op`` used them, and ``new`` does not read them."""
     absorbed = []
     for operand in dict.fromkeys(op.operands):
         producer = operand.producer

@@ -117,7 +117,7 @@ class Scalar:
         return call("ge", self, other)
 
     def counts(self) -> dict[str, int]:
-        """How many operations of each kind the expression holds; equal sub-expressions that are one object count once."""
+        """How many operations of each kind the expression holds; a sub-expression that is used twice counts once."""
         seen: dict[int, Scalar] = {}
         pending = [self]
         while pending:

@@ -18,8 +18,8 @@ CLASSES: dict[str, tuple[str, Callable[[DType], bool]]] = {
 
 
 class TypeSignature:
-    """A line such as ``"bool, T, T -> T"``: a format's own name, a variable, or (as a result) an attribute that holds one;
-    ``out|N`` is the attribute's where it is set, and else N.
+    """A line such as ``"bool, T, T -> T"``: a format's own name, a variable, or (as a result) an attribute
+    that holds one; ``out|N`` is the attribute's where it is set, and else N.
 
     Variables begin with T (any format), N (a number), F (a float) or I (an integer); ``N1`` and ``N2`` may differ.
 

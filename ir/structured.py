@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -168,7 +169,7 @@ def _attribute_names(text: str) -> frozenset[str]:
     words = text.replace("(", " ").replace(")", " ").replace("*", " * ").split()
     return frozenset(
         word.removesuffix("..")
-        for before, word in zip(words, words[1:], strict=False)
+        for before, word in pairwise(words)
         if before == "*" or (before in "+-" and not word.endswith(".."))
     )
 

@@ -21,7 +21,7 @@ PARTS: tuple[type[Pass], ...] = (FoldConstantsPass, FoldControlFlow, Algebra, Ca
 @register_pass("canonicalize")
 @dataclass(frozen=True, slots=True)
 class Canonicalize(Pass):
-    """Fold constants and control flow, simplify by identities, merge transposes, reshapes and equal ops, drop dead code.
+    """Fold constants and control flow, simplify by identities, merge what repeats, drop what is dead.
 
     Runs to a fixpoint: a second run changes nothing.
     """

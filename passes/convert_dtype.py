@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -25,7 +26,7 @@ class ConvertDType(Pass):
 
     Formats of 16 bits and more hold everything. Narrower ones (f8e4m3, f4e2m1, ...) hold the operands of
     contractions, whose results and all else are bf16, as mixed-precision inference does. Constants in memory are
-    rounded and kept finite: what would become infinite is the largest number, what would vanish the smallest normal one.
+    rounded and kept finite: what would be infinite is the largest number, what would vanish the smallest normal one.
 
     Args:
         to: the format, a float.
@@ -132,7 +133,7 @@ def finite_in(array: np.ndarray, to: DType) -> np.ndarray:
 
     A mask of -3e38 becomes the lowest number of the format, an epsilon of 1e-12 its smallest normal one.
     """
-    limits = ml_dtypes.finfo(numpy_dtype(to))
+    limits: Any = ml_dtypes.finfo(numpy_dtype(to))  # type: ignore[no-untyped-call]
     wide = array.astype(np.float64)
     clipped = np.where(np.isfinite(wide), np.clip(wide, float(limits.min), float(limits.max)), wide)
     smallest = float(limits.smallest_normal)

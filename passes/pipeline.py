@@ -89,7 +89,8 @@ def run_pipeline(
         except PassError:
             raise
         except Exception as error:  # whatever a pass does wrong, its user gets a reproducer
-            path = write_reproducer(print_module(before, locations=True), passes[: position + 1], Path(reproducer_folder))
+            text = print_module(before, locations=True)
+            path = write_reproducer(text, passes[: position + 1], Path(reproducer_folder))
             raise InternalPassError(_failure(instance, error), path, error) from error
         if after_pass is not None:
             after_pass(instance, module)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
@@ -76,7 +77,7 @@ def option_value(name: str, field: Field[Any], text: str) -> Any:
         raise PassError(f"pass '{name}': option '{field.name}': {error.message}", help=error.help) from None
 
 
-OPTION_READERS = {
+OPTION_READERS: dict[str, Callable[[str], Any]] = {
     "int": int,
     "float": float,
     "str": str,

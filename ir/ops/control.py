@@ -87,8 +87,8 @@ while_ = register_op(While())
 class Scan(OpDefinition):
     """Runs ``body`` once for each slice: a loop whose trip count is known.
 
-    The first ``states`` operands are carried from step to step. All others are sequences of ``length`` steps along axis 0;
-    the body gets one slice of each. It yields the next states, then slices that are stacked along axis 0.
+    The first ``states`` operands are carried from step to step. All others are sequences of ``length`` steps along
+    axis 0; the body gets one slice of each. It yields the next states, then slices that are stacked along axis 0.
     ``reverse`` goes from the last step to the first, and stacks in the same places.
 
     Results: final states, then stacked outputs. Source: ONNX Scan-25 with all axes 0.

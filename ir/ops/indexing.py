@@ -1,4 +1,4 @@
-"""Ops whose access depends on data: gather, scatter, top-k, cumulative sums. They declare meaning and traffic by hand."""
+"""Ops whose access depends on data: gather, scatter, top-k. They declare meaning and traffic by hand."""
 
 from __future__ import annotations
 
@@ -67,10 +67,8 @@ def wrap_indices(op: Op, indices: np.ndarray, extent: int) -> np.ndarray:
     """
     indices = indices.astype(np.int64)
     if indices.size and (indices.min() < -extent or indices.max() >= extent):
-        raise InterpreterError(
-            f"{op.name}: index {indices.max() if indices.max() >= extent else indices.min()} is out of range for an axis of {extent}",
-            at=op,
-        )
+        worst = indices.max() if indices.max() >= extent else indices.min()
+        raise InterpreterError(f"{op.name}: index {worst} is out of range for an axis of {extent}", at=op)
     return np.where(indices < 0, indices + extent, indices)
 
 
@@ -127,7 +125,7 @@ class GatherNd(_Indexed):
         grid = np.ogrid[tuple(slice(n) for n in data.shape[:batch])] if batch else []
         lead = [g.reshape(g.shape + (1,) * (indices.ndim - 1 - batch)) for g in grid]
         inner = [wrap_indices(op, indices[..., i], data.shape[batch + i]) for i in range(indices.shape[-1])]
-        return [data[tuple([*lead, *inner])]]
+        return [data[(*lead, *inner)]]
 
 
 gather_nd = register_op(GatherNd())

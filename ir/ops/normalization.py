@@ -58,7 +58,8 @@ def log_softmax(x: Value, *, axis: int = -1) -> Value:
 def layer_norm(x: Value, scale: Value, bias: Value, *, axis: int = -1, epsilon: float = 1e-5) -> Value:
     """(x - mean) / sqrt(var + epsilon) * scale + bias over all axes from ``axis`` on.
 
-    Shapes: x [b.., n..], scale and bias [n..], out [b.., n..]. Source: Ba, Kiros, Hinton 2016; ONNX LayerNormalization-17.
+    Shapes: x [b.., n..], scale and bias [n..], out [b.., n..].
+    Source: Ba, Kiros, Hinton 2016; ONNX LayerNormalization-17.
     """
     axes = tuple(range(axis % x.type.rank, x.type.rank))
     centred = sub(x, mean(x, axes))
@@ -96,7 +97,8 @@ def batch_norm(x: Value, scale: Value, bias: Value, mean: Value, variance: Value
 def group_norm(x: Value, scale: Value, bias: Value, *, groups: int, epsilon: float = 1e-5) -> Value:
     """Each group of channels to mean 0 and variance 1, then scale and bias for each channel.
 
-    Shapes: x [n, c, ...], scale and bias [c]. Source: Wu, He 2018; ONNX GroupNormalization-21; instance norm has groups = c.
+    Shapes: x [n, c, ...], scale and bias [c].
+    Source: Wu, He 2018; ONNX GroupNormalization-21; instance norm has groups = c.
     """
     n, c, *spatial = x.type.shape
     grouped = reshape(x, shape=(n, groups, c // groups * math.prod(spatial)))

@@ -20,7 +20,7 @@ EXTENT = st.integers(1, 300)
 
 @st.composite
 def modules(draw: st.DrawFn) -> Module:
-    """A function of 1 to 8 ops: contractions, element-wise ops, reductions, norms, movements, lookups, a recurrent layer."""
+    """A function of 1 to 8 ops: contractions, element-wise ops, norms, movements."""
     dtype = draw(st.sampled_from([f32, f16, bf16]))
     rows, columns = draw(EXTENT), draw(EXTENT)
     function = Function("main", [TensorType((rows, columns), dtype)])
