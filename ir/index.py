@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 
 from ircost.ir.attributes import Attribute
 from ircost.ir.errors import ShapeError
-from ircost.ir.notation import Axis, Composed, AnyDims, Extent, Name, Notation, Offset, Term, Window
+from ircost.ir.notation import AnyDims, Axis, Composed, Extent, Name, Notation, Offset, Term, Window
 
 
 @dataclass(frozen=True, slots=True)
