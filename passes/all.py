@@ -1,5 +1,6 @@
 """Imports every pass of ours, so that each is known by its name."""
 
+import ircost.passes.absorb_transposes
 import ircost.passes.algebra
 import ircost.passes.cancel_transposes
 import ircost.passes.canonicalize

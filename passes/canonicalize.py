@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ircost.ir.graph import Module
 from ircost.ir.rewrite import RewritePattern, apply_patterns, erase_dead_ops
+from ircost.passes.absorb_transposes import AbsorbTransposes
 from ircost.passes.algebra import Algebra
 from ircost.passes.base import Pass, PassContext, register_pass
 from ircost.passes.cancel_transposes import CancelTransposes
@@ -15,7 +16,14 @@ from ircost.passes.fold_control_flow import FoldControlFlow
 from ircost.passes.merge_equal_ops import merge_equal_ops
 from ircost.passes.merge_reshapes import MergeReshapes
 
-PARTS: tuple[type[Pass], ...] = (FoldConstantsPass, FoldControlFlow, Algebra, CancelTransposes, MergeReshapes)
+PARTS: tuple[type[Pass], ...] = (
+    FoldConstantsPass,
+    FoldControlFlow,
+    Algebra,
+    CancelTransposes,
+    MergeReshapes,
+    AbsorbTransposes,
+)
 
 
 @register_pass("canonicalize")
