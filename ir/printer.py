@@ -82,7 +82,7 @@ class _Writer:
     def function(self, function: Function) -> list[str]:
         arguments = ", ".join(f"{self.name(a)}: {a.type}" for a in function.arguments)
         results = types_text([value.type for value in function.results])
-        attrs = attribute_list(function.attrs)
+        attrs = f" attributes{attribute_list(function.attrs)}" if function.attrs else ""
         head = f"func @{quote_symbol(function.name)}({arguments}) -> {results}{attrs} {{"
         return [head, *self.block(function.block, "  "), "}"]
 
