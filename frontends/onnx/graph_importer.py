@@ -79,6 +79,7 @@ class GraphImporter:
         self.values: dict[str, Value] = {}
         self.pending: dict[str, onnx.TensorProto | ConstantData] = {}
         self.types: dict[str, TensorType] = {}
+        self.last_weight: Op | None = None
         self.opsets = context.opsets
         if self.depth > MAX_DEPTH:
             raise OnnxError(f"graphs nest deeper than {MAX_DEPTH}", at=context.file)
@@ -117,14 +118,20 @@ class GraphImporter:
         else:
             value = constant_with(source, self.types[name])
         value.name = name
-        assert value.producer is not None
-        # At the top, so that every user stands below it, wherever the first one is.
-        if self.block.first is not None:
-            self.block.insert_before(value.producer, self.block.first)
-        else:
-            self.block.append(value.producer)
+        self._place_on_top(value)
         self.values[name] = value
         return value
+
+    def _place_on_top(self, value: Value) -> None:
+        """Above all users, wherever the first one is; weights keep the order in which they are met."""
+        op = value.producer
+        assert op is not None, "a weight is made by a constant"
+        below = self.last_weight.next if self.last_weight is not None else self.block.first
+        if below is not None:
+            self.block.insert_before(op, below)
+        else:
+            self.block.append(op)
+        self.last_weight = op
 
     def names(self) -> list[str]:
         return [*self.values, *self.pending, *(self.outer.names() if self.outer else [])]
