@@ -162,16 +162,28 @@ def is_kernel(op: Op) -> bool:
 
 
 def structural_key(op: Op) -> Key:
-    """Equal for ops that cost the same: name, types, attributes, which operands coincide, and the bodies alike.
+    """Equal for ops that cost the same: name, types, attributes, which operands coincide, and bodies wired alike.
 
     Where operands come from does not matter, nor which values a constant inside of a body holds.
     """
-    first: dict[Value, int] = {}
-    operands = tuple((value.type, first.setdefault(value, i)) for i, value in enumerate(op.operands))
+    return _key(op, {})
+
+
+def _key(op: Op, numbers: dict[Value, int]) -> Key:
+    operands = tuple([(value.type, numbers.setdefault(value, len(numbers))) for value in op.operands])
     attrs = () if op.name == "constant" else tuple(op.attrs.values())
-    results = tuple(result.type for result in op.results)
-    bodies = tuple(tuple(structural_key(inner) for inner in region.block.ops) for region in op.regions)
-    return op.name, operands, attrs, results, bodies
+    results = tuple([result.type for result in op.results])
+    return op.name, operands, attrs, results, tuple([_body_key(region.block) for region in op.regions])
+
+
+def _body_key(block: Block) -> Key:
+    numbers = {argument: i for i, argument in enumerate(block.arguments)}
+    keys = []
+    for op in block.ops:
+        keys.append(_key(op, numbers))
+        for result in op.results:
+            numbers.setdefault(result, len(numbers))
+    return tuple(keys)
 
 
 @dataclass(frozen=True, slots=True)

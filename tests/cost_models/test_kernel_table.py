@@ -146,3 +146,18 @@ def test_counts_do_not_depend_on_values() -> None:
         return [float(n) for n in kernel_table(finish(function, build, scaled)).flops]
 
     assert softmax_flops(0.0) == softmax_flops(3.5)
+
+
+def test_kernels_that_differ_in_their_wiring_are_two_rows() -> None:
+    """Both slice, multiply and add; one of them slices what it multiplies, and reads less."""
+    function = Function("main", [TensorType((8, 8), f32)])
+    build = Builder(function.block)
+    (x,) = function.arguments
+
+    def part(value: Value) -> Value:
+        return ops.slice(value, starts=(0, 0), size=(2, 8))
+
+    bodies = (lambda a: [ops.exp(part(a))], lambda a: [part(ops.exp(a))])
+    kernels = [build.op(ops.kernel.create([x], regions=[build_body([x.type], body, yield_)])) for body in bodies]
+    table = kernel_table(finish(function, build, *(kernel.result for kernel in kernels)))
+    assert table.read_bytes.tolist() == [2 * 8 * 4, 8 * 8 * 4]
