@@ -56,7 +56,8 @@ def compile_model(
     with collector_paused():
         imported = _imported(model, dims, shapes, values, allow_opaque)
         run_pipeline(imported.module, passes)
-        return report_on(imported, machine, cost_model=cost_model, dtype=dtype, pipeline=passes)
+        source = str(model) if isinstance(model, (str, Path)) else ""
+        return report_on(imported, machine, cost_model=cost_model, dtype=dtype, pipeline=passes, source=source)
 
 
 def full_pipeline(pipeline: str, dtype: str | None) -> str:
@@ -99,8 +100,15 @@ def report_on(
     cost_model: str = "roofline",
     dtype: str | None = None,
     pipeline: str = "",
+    source: str = "",
 ) -> Report:
-    """Costs a module as it is."""
+    """Costs a module as it is.
+
+    Args:
+        cost_model: name of the cost model.
+        dtype, pipeline, source: what the report says of the number format, the passes that ran, and the model's file;
+            where left out, the format of most arithmetic, none, and the module's name.
+    """
     module = imported.module
     table = kernel_table(module)
     estimates = COST_MODELS.get(cost_model).estimate(table, target)
@@ -111,7 +119,7 @@ def report_on(
     lower_bound_s = model_lower_bound_s(module, table, runs, target)
     assert lower_bound_s <= latency_s * (1 + 1e-9), f"estimate {latency_s} s is below its lower bound {lower_bound_s} s"
     return Report(
-        source=module.name,
+        source=source or module.name,
         nodes=imported.nodes,
         target=target.name,
         target_description=target.description,

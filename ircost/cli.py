@@ -1,22 +1,19 @@
-"""The command line: finds the verb, and tells what went wrong. What a verb needs is imported when it runs."""
+"""The command line: finds the verb and runs it. What a verb needs is imported when it runs."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
-import os
+import io
 import sys
-import tempfile
-import traceback
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
 
 from ircost import __version__
-
-EXIT_USER_MISTAKE = 2
-EXIT_INTERNAL = 70
-EXIT_INTERRUPTED = 130
+from ircost.failures import tell
+from ircost.terminal import colour_choice
 
 # Verb -> (module, one line of help). The module is imported when the verb is run, not to list it.
 VERBS = {
@@ -42,7 +39,7 @@ class LazyGroup(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and not args[0].startswith("-") and args[0] not in VERBS:
-            near = difflib.get_close_matches(args[0], VERBS, n=2, cutoff=0.4)
+            near = difflib.get_close_matches(args[0], VERBS, n=2, cutoff=0.5)
             guess = f"did you mean {', '.join(near)}? " if near else ""
             raise click.UsageError(f"no command '{args[0]}'\n  help: {guess}(irc --help lists all)")
         return super().resolve_command(ctx, args)
@@ -52,7 +49,11 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in VERBS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="irc", message="%(prog)s %(version)s")
 @click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an internal fault.")
 @click.pass_context
@@ -62,64 +63,30 @@ def irc(ctx: click.Context, verbose: bool) -> None:
     \b
     irc compile model.onnx --target h100
     irc compile model.onnx --target l40s --dtype f16 --dim batch=8 --json
+
+    Exit codes: 0 done; 1 the answer is no (does not fit); 2 your mistake; 70 ours.
     """
-    ctx.obj = {"verbose": verbose}
+    ctx.color = colour_choice()
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
-def main(arguments: list[str] | None = None) -> NoReturn:
-    """Runs a command line.
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs a command line, and ends the process.
 
     Exit codes: 0 done; 1 the answer is no (does not fit); 2 the user's mistake; 70 our own fault; 130 interrupted.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name or a dot that the locale lacks must not end the report
+        sys.stdout.reconfigure(errors="replace")
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Sequence[str]) -> int:
     """The exit code of a command line; what it has to say is written."""
-    from ircost.ir.errors import IrcError
-
     try:
-        code = irc.main(args=arguments, prog_name="irc", standalone_mode=False)
+        code = irc.main(args=list(arguments), prog_name="irc", standalone_mode=False)
         return code if isinstance(code, int) else 0
-    except click.exceptions.Abort:
-        return EXIT_INTERRUPTED
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone, as in `irc ops | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:  # click's answer when whoever read our output has gone, as in `irc ops | head`
         return 0
-    except click.ClickException as error:
-        say_error(f"error: {error.format_message()}")
-        return EXIT_USER_MISTAKE
-    except IrcError as error:
-        say_error(error.render())
-        return EXIT_INTERNAL if is_internal(error) else EXIT_USER_MISTAKE
-    except Exception as error:  # our own fault: one line for the user, the rest in a file
-        say_error(describe_fault(error, arguments))
-        if "-v" in arguments or "--verbose" in arguments:
-            traceback.print_exc()
-        return EXIT_INTERNAL
-
-
-def is_internal(error: Exception) -> bool:
-    """Whether a pass failed or broke the module; the class is looked up only where passes are loaded."""
-    pipeline = sys.modules.get("ircost.passes.pipeline")
-    return pipeline is not None and isinstance(error, pipeline.InternalPassError)
-
-
-def say_error(text: str) -> None:
-    """On stderr; ``error:`` in red on a terminal, unless NO_COLOR is set."""
-    head, _, rest = text.partition(":")
-    colour = (sys.stderr.isatty() and not os.environ.get("NO_COLOR")) or bool(os.environ.get("FORCE_COLOR"))
-    click.echo((click.style(head + ":", fg="red", bold=True) if colour else head + ":") + rest, err=True, color=colour)
-
-
-def describe_fault(error: Exception, arguments: list[str]) -> str:
-    with tempfile.NamedTemporaryFile("w", prefix="irc-fault-", suffix=".txt", delete=False) as file:
-        file.write(f"irc {__version__}, Python {sys.version}\nirc {' '.join(arguments)}\n\n")
-        traceback.print_exception(error, file=file)
-    return (
-        f"error: internal fault: {type(error).__name__}: {error}\n"
-        f"  this is a fault of irc, not of your model; what is needed to mend it is in {file.name}"
-    )
+    except Exception as error:
+        return tell(error, arguments, verbose=any(flag in arguments for flag in ("-v", "--verbose")))

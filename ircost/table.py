@@ -1,27 +1,26 @@
-"""Tables on the terminal: aligned, as wide as the window; plain and whole where piped."""
+"""Tables: aligned, as wide as the terminal; plain and whole where piped."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from collections.abc import Sequence
 
 import click
 
-
-def terminal_width() -> int | None:
-    """Columns of the terminal; None where output is piped and nothing need be cut."""
-    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
-        return None
-    return shutil.get_terminal_size().columns
+from ircost.terminal import terminal_width
 
 
 def print_table(
     head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = (), indent: str = ""
 ) -> None:
-    """Prints columns two blanks apart; the last one is cut to the terminal's width."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)] if rows else [len(h) for h in head]
+    """Prints columns two blanks apart, under a dimmed head; lines are cut to the terminal's width.
+
+    Args:
+        head: names of the columns.
+        rows: a cell for each column.
+        right: columns whose cells are aligned to the right.
+        indent: before each line.
+    """
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     for number, row in enumerate((head, *rows)):
         cells = [
             cell.rjust(width) if column in right else cell.ljust(width)
@@ -32,5 +31,6 @@ def print_table(
 
 
 def cut(line: str) -> str:
+    """``line`` as far as the terminal shows it on one line."""
     width = terminal_width()
     return line if width is None or len(line) <= width else line[: max(width - 1, 1)] + "…"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ircost.commands.options import import_options, read_model, write_whole
+from ircost.commands.options import OptionError, import_options, read_model
+from ircost.commands.output import write_whole
+from ircost.terminal import working
+
+if TYPE_CHECKING:
+    from ircost.report import Report
 
 EXIT_DOES_NOT_FIT = 1
 
@@ -16,14 +20,16 @@ EXIT_DOES_NOT_FIT = 1
 @click.argument("model", type=click.Path())
 @click.option("--target", "-t", default="h100_sxm", show_default=True, help="Machine: a name, an alias or a YAML file.")
 @click.option("--targets", "target_folders", multiple=True, metavar="DIR", help="Look for target files here too.")
-@click.option("--dtype", help="Cost the model as if converted: f16, bf16, f8e4m3, ...")
+@click.option("--dtype", metavar="FORMAT", help="Cost the model as if converted: f16, bf16, f8e4m3, ...")
 @import_options
-@click.option("--passes", "pipeline", help="Passes to run.  [default: canonicalize,fold-batch-norm,fuse]")
-@click.option("--model", "cost_model", default="roofline", show_default=True, help="Cost model.")
+@click.option(
+    "--passes", "pipeline", metavar="PIPELINE", help="Passes to run.  [default: canonicalize,fold-batch-norm,fuse]"
+)
+@click.option("--model", "cost_model", metavar="NAME", default="roofline", show_default=True, help="Cost model.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the kernels as CSV.")
 @click.option("--all", "show_all", is_flag=True, help="List every kernel.")
-@click.option("--stats", is_flag=True, help="What each pass did, on stderr.")
+@click.option("--stats", is_flag=True, help="Print what each pass did, on stderr.")
 @click.option(
     "--print-ir-after", "print_after", multiple=True, metavar="PASS", help="Print the IR after a pass, on stderr."
 )
@@ -35,17 +41,14 @@ def command(
 
     MODEL is an .onnx file or IR text (.irc). Exit code 1: it does not fit the target's memory.
     """
+    if as_json and as_csv:
+        raise OptionError("--json and --csv exclude each other", help="run twice, or take the kernels out of the JSON")
     report = make_report(model, target, **options)
     if output:
-        write_whole(output, str(report.module))
-    if as_json:
-        click.echo(report.to_json())
-    elif as_csv:
-        click.echo(report.to_csv(), nl=False)
-    else:
-        from ircost.report_text import print_report
+        from ircost.ir.printer import print_module
 
-        print_report(report, show_all=show_all)
+        write_whole(output, print_module(report.module, locations=True))
+    print_as(report, "json" if as_json else "csv" if as_csv else "text", show_all)
     return 0 if report.fits else EXIT_DOES_NOT_FIT
 
 
@@ -63,12 +66,13 @@ def make_report(
     cost_model: str,
     stats: bool,
     print_after: tuple[str, ...],
-) -> Any:
-    """The report, with what was asked for on the way written to stderr."""
+) -> Report:
+    """The report; what was asked for on the way goes to stderr. Options are checked before the model is read."""
     from ircost.api import DEFAULT_PIPELINE, full_pipeline, report_on
     from ircost.backends import load_target
     from ircost.commands.printing import printer_after, say_stats
     from ircost.cost_models.interface import COST_MODELS
+    from ircost.ir.collector import collector_paused
     from ircost.passes import parse_pipeline, run_pipeline
 
     machine = load_target(target, target_folders)
@@ -76,21 +80,19 @@ def make_report(
     text = full_pipeline(DEFAULT_PIPELINE if pipeline is None else pipeline, dtype)
     passes = parse_pipeline(text)
     after = printer_after(print_after, passes)
-    with working(f"compiling {model}"):
+    with working(f"compiling {model}"), collector_paused():
         imported = read_model(model, dims, shapes, values, allow_opaque)
         reports = run_pipeline(imported.module, passes, after_pass=after)
-        report = report_on(imported, machine, cost_model=cost_model, dtype=dtype, pipeline=text)
+        report = report_on(imported, machine, cost_model=cost_model, dtype=dtype, pipeline=text, source=model)
     if stats:
         say_stats(reports)
     return report
 
 
-def working(text: str) -> Any:
-    """A spinner on stderr while something takes long, on a terminal only."""
-    from contextlib import nullcontext
+def print_as(report: Report, form: str, show_all: bool) -> None:
+    from ircost.report_text import print_report
 
-    if not sys.stderr.isatty():
-        return nullcontext()
-    from rich.console import Console
-
-    return Console(stderr=True).status(text)
+    if form == "text":
+        print_report(report, show_all=show_all)
+    else:
+        click.echo(report.to_json() + "\n" if form == "json" else report.to_csv(), nl=False)

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ircost.commands.options import OptionError, import_options, read_model, write_whole
+from ircost.commands.options import OptionError, import_options, read_model
+from ircost.commands.output import write_whole
 
 if TYPE_CHECKING:
     from ircost.ir.graph import Module
+    from ircost.passes import Pass
 
 
 @click.command()
 @click.argument("file", type=click.Path(allow_dash=True))
-@click.option("--passes", "pipeline", default="", help="Passes to run, such as 'canonicalize,fuse{max_ops=8}'.")
+@click.option(
+    "--passes", "pipeline", default="", metavar="PIPELINE", help="Passes to run: 'canonicalize,fuse{max_ops=8}'."
+)
 @click.option(
     "--print-ir-after", "print_after", multiple=True, metavar="PASS", help="Print the IR after a pass, on stderr."
 )
 @click.option("--print-ir-after-all", "print_all", is_flag=True, help="Print the IR after every pass, on stderr.")
-@click.option("--stats", is_flag=True, help="How often each pattern fired, on stderr.")
-@click.option("--timing", is_flag=True, help="How long each pass took, on stderr.")
+@click.option("--stats", is_flag=True, help="Print how often each pattern fired, on stderr.")
+@click.option("--timing", is_flag=True, help="Print how long each pass took, on stderr.")
 @click.option("--no-verify-each", is_flag=True, help="Verify at the end only.")
 @click.option("--locations", is_flag=True, help="Print the nodes of the user's model that each op stands for.")
 @click.option("--reproduce", is_flag=True, help="FILE was left by a pass that failed: run its pipeline again.")
@@ -37,43 +41,53 @@ def command(
     no_verify_each: bool,
     locations: bool,
     reproduce: bool,
-    dims: tuple[str, ...],
-    shapes: tuple[str, ...],
-    values: tuple[str, ...],
-    allow_opaque: bool,
     output: str,
+    **bindings: Any,
 ) -> None:
     """Read FILE (.irc, .onnx, or - for text on standard input), verify it, run passes, print the IR.
 
     Without passes it formats and checks.
     """
     from ircost.commands.printing import printer_after, say_stats
+    from ircost.ir.collector import collector_paused
     from ircost.ir.printer import print_module
     from ircost.ir.verify import verify
-    from ircost.passes import load_reproducer, parse_pipeline, run_pipeline
+    from ircost.passes import parse_pipeline, run_pipeline
 
-    passes = parse_pipeline(pipeline)
-    if reproduce:
-        module, passes = load_reproducer(file)
+    with collector_paused():
+        passes = parse_pipeline(pipeline)
+        module, passes = read_reproducer(file) if reproduce else (read(file, **bindings), passes)
+        after = printer_after(print_after, passes, every=print_all)
+        reports = run_pipeline(module, passes, verify_each=not no_verify_each, after_pass=after)
         verify(module)
-    elif file == "-":
-        module = read_text(sys.stdin.read(), "<stdin>")
-    else:
-        module = read_model(file, dims, shapes, values, allow_opaque).module
-    after = printer_after(print_after, passes, every=print_all)
-    reports = run_pipeline(module, passes, verify_each=not no_verify_each, after_pass=after)
-    verify(module)
+        write_whole(output, print_module(module, locations=locations))
     if stats or timing:
-        say_stats(reports, timing=timing)
-    write_whole(output, print_module(module, locations=locations))
+        say_stats(reports, timing=timing, patterns=stats)
 
 
-def read_text(text: str, name: str) -> Module:
+def read(file: str, **bindings: Any) -> Module:
+    """A verified module out of a file or of standard input."""
+    if file != "-":
+        return read_model(file, **bindings).module
     from ircost.ir.parser import parse_module
     from ircost.ir.verify import verify
 
+    text = sys.stdin.read()
     if not text.strip():
-        raise OptionError(f"{name} is empty", help="give IR text, as 'irc opt' prints it")
-    module = parse_module(text, name)
+        raise OptionError("standard input is empty", help="give IR text, as 'irc opt' prints it")
+    module = parse_module(text, "<stdin>")
     verify(module)
     return module
+
+
+def read_reproducer(file: str) -> tuple[Module, tuple[Pass, ...]]:
+    """What a failed pass left behind."""
+    from ircost.ir.verify import verify
+    from ircost.passes import load_reproducer
+
+    try:
+        module, passes = load_reproducer(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(f"cannot read {file}: {error}", help="give the .irc file that a failed pass left") from None
+    verify(module)
+    return module, passes

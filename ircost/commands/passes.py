@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from typing import Any
 
 import click
 
 from ircost.passes import PASSES, Pass
+from ircost.passes.pipeline_text import option_text
 
 
 @click.command()
@@ -19,7 +20,7 @@ def command(name: str | None, as_json: bool) -> None:
     """List the passes; with NAME, what one does, its options and its patterns."""
     classes = [PASSES.get(name)] if name else list(PASSES)
     if as_json:
-        click.echo(json.dumps([facts(cls) for cls in classes], indent=2))
+        click.echo(json.dumps([facts(cls) for cls in classes], indent=2, sort_keys=True))
     elif name:
         show_one(classes[0])
     else:
@@ -29,23 +30,30 @@ def command(name: str | None, as_json: bool) -> None:
 
 
 def facts(cls: type[Pass]) -> dict[str, Any]:
-    options = {
-        f.name: {"type": str(f.type), "default": None if f.default is MISSING else f.default} for f in fields(cls)
-    }
-    return {"name": cls.name, "summary": first_line(cls), "options": options}
+    options = {f.name: {"type": str(f.type), "default": default_text(f)} for f in fields(cls)}
+    return {"name": cls.name, "summary": first_line(cls), "description": inspect.getdoc(cls), "options": options}
 
 
 def show_one(cls: type[Pass]) -> None:
-    click.echo(f"{cls.name}{options_text(cls)}\n\n{inspect.getdoc(cls)}\n")
-    required = any(f.default is MISSING for f in fields(cls))
-    patterns = () if required else cls().patterns()
+    click.echo(f"{cls.name}{options_text(cls)}\n\n{inspect.getdoc(cls)}")
+    patterns = () if any(default_text(f) is None for f in fields(cls)) else cls().patterns()
+    if patterns:
+        click.echo("\nPatterns:")
     for pattern in patterns:
-        click.echo(f"  {type(pattern).__name__:24} {first_line(type(pattern))}")
+        click.echo(f"  {type(pattern).__name__:28} {first_line(type(pattern))}")
 
 
 def options_text(cls: type[Pass]) -> str:
-    texts = [f"{f.name}={'...' if f.default is MISSING else f.default}" for f in fields(cls)]
+    """``{max_ops=16}``; dots where the user must say."""
+    texts = [f"{f.name}={default_text(f) or '...'}" for f in fields(cls)]
     return f"{{{', '.join(texts)}}}" if texts else ""
+
+
+def default_text(field: Field[Any]) -> str | None:
+    """An option's default as a pipeline writes it; None where the user must say."""
+    if field.default_factory is not MISSING:
+        return option_text(field.default_factory())
+    return None if field.default is MISSING else option_text(field.default)
 
 
 def first_line(thing: type) -> str:

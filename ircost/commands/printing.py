@@ -1,4 +1,4 @@
-"""What verbs print on the way: IR after passes, and what each pass did."""
+"""What verbs print on stderr on the way: IR after passes, and what each pass did."""
 
 from __future__ import annotations
 
@@ -6,20 +6,25 @@ from collections.abc import Callable, Iterable, Sequence
 
 import click
 
+from ircost.commands.options import OptionError
 from ircost.ir.graph import Module
 from ircost.ir.printer import print_module
-from ircost.passes import PASSES, Pass, PassReport
+from ircost.passes import PASSES, Pass, PassReport, pipeline_text
 
 
 def printer_after(
     names: Iterable[str], passes: Sequence[Pass], every: bool = False
 ) -> Callable[[Pass, Module], None] | None:
-    """Prints the IR on stderr after the passes of these names.
+    """What prints the IR after the passes of these names; None where there is nothing to print.
 
     Raises:
         UnknownNameError: there is no such pass.
+        OptionError: the pipeline does not run it.
     """
     wanted = {PASSES.get(name).name for name in names}
+    for name in sorted(wanted - {instance.name for instance in passes}):
+        running = f"the passes are {pipeline_text(tuple(passes))}" if passes else "name passes to run with --passes"
+        raise OptionError(f"--print-ir-after {name}: that pass does not run", help=running)
     if not wanted and not every:
         return None
 
@@ -30,11 +35,16 @@ def printer_after(
     return show
 
 
-def say_stats(reports: Sequence[PassReport], timing: bool = True) -> None:
-    """What each pass did: time, ops before and after, and how often each pattern fired; on stderr."""
+def say_stats(reports: Sequence[PassReport], *, timing: bool = True, patterns: bool = True) -> None:
+    """What each pass did: wall time, ops before and after, and how often each pattern fired."""
     for report in reports:
         time = f"{report.seconds * 1e3:9.2f} ms + {report.verify_seconds * 1e3:7.2f} ms verify  " if timing else ""
         click.echo(f"{time}{report.ops_before:7} -> {report.ops_after:7} ops  {report.text}", err=True)
-        for name, times in sorted(report.fired.items(), key=lambda item: (-item[1], item[0])):
-            if times:
-                click.echo(f"    {times:7} x {name}", err=True)
+        if patterns:
+            say_fired(report)
+
+
+def say_fired(report: PassReport) -> None:
+    for name, times in sorted(report.fired.items(), key=lambda item: (-item[1], item[0])):
+        if times:
+            click.echo(f"    {times:7} x {name}", err=True)

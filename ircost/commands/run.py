@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
-from ircost.commands.options import OptionError, import_options, pairs, read_model, write_whole
+from ircost.commands.array_files import npz_bytes, read_array
+from ircost.commands.options import OptionError, import_options, pairs, read_model
+from ircost.commands.output import write_whole
+from ircost.ir.errors import did_you_mean
+from ircost.terminal import working
 
 if TYPE_CHECKING:
     from ircost.ir.graph import Function, Value
+    from ircost.ir.types import TensorType
 
 
 @click.command()
 @click.argument("model", type=click.Path())
 @click.option(
-    "--input", "inputs", multiple=True, metavar="NAME=FILE.npy", help="An input's array; random where left out."
+    "--input", "inputs", multiple=True, metavar="NAME=FILE", help="An input's .npy or .npz; random where left out."
 )
-@click.option("--seed", default=0, show_default=True, help="Of random inputs.")
-@click.option("--passes", "pipeline", default="", help="Passes to run first.")
-@click.option("--compare", is_flag=True, help="Run before and after --passes, and print the largest difference.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of random inputs.")
+@click.option("--passes", "pipeline", default="", metavar="PIPELINE", help="Passes to run first.")
+@click.option("--compare", is_flag=True, help="Run before and after --passes, and print the largest differences.")
 @import_options
 @click.option("-o", "--output", metavar="FILE.npz", help="Write the outputs.")
 def command(
@@ -30,11 +34,8 @@ def command(
     seed: int,
     pipeline: str,
     compare: bool,
-    dims: tuple[str, ...],
-    shapes: tuple[str, ...],
-    values: tuple[str, ...],
-    allow_opaque: bool,
     output: str | None,
+    **bindings: Any,
 ) -> None:
     """Execute MODEL (.onnx or .irc) with the reference interpreter, and print what comes out.
 
@@ -44,41 +45,48 @@ def command(
     from ircost.passes import parse_pipeline, run_pipeline
 
     passes = parse_pipeline(pipeline)
-    module = read_model(model, dims, shapes, values, allow_opaque).module
-    arrays = input_arrays(module.main, inputs, seed)
-    before = interpret(module, arrays) if compare or not passes else []
-    results = before
-    if passes:
+    if compare and not passes:
+        raise OptionError("--compare has nothing to compare", help="name passes to run with --passes")
+    with working(f"running {model}"):
+        module = read_model(model, **bindings).module
+        arrays = input_arrays(module.main, inputs, seed)
+        before = interpret(module, arrays) if compare else []
         run_pipeline(module, passes)
         results = interpret(module, arrays)
     names = output_names(module.main)
-    for name, array in zip(names, results, strict=True):
-        click.echo(f"{name:24} {describe(array)}")
+    print_outputs(names, results)
     if compare:
-        worst = max((largest_difference(a, b) for a, b in zip(before, results, strict=True)), default=0.0)
-        click.echo(f"largest difference after {pipeline or 'no passes'}: {worst:.3g}")
+        print_differences(names, before, results)
     if output:
-        buffer = io.BytesIO()
-        np.savez(buffer, **dict(zip(names, results, strict=True)))
-        write_whole(output, buffer.getvalue())
+        write_whole(output, npz_bytes(dict(zip(names, results, strict=True))))
 
 
 def input_arrays(function: Function, given: tuple[str, ...], seed: int) -> list[np.ndarray]:
     """An array for each argument.
 
     Raises:
-        OptionError: a name is not an input, or its file cannot be read.
+        OptionError: a name is not an input, its file cannot be read, or its shape does not fit.
     """
-    files = dict(pairs("--input", given))
+    files = pairs("--input", given)
     names = argument_names(function)
     unknown = [name for name in files if name not in names]
     if unknown:
-        raise OptionError(f"--input {unknown[0]}: the model has no such input", help=f"inputs: {', '.join(names)}")
+        raise OptionError(f"--input {unknown[0]}: the model has no such input", help=did_you_mean(unknown[0], names))
     random = np.random.default_rng(seed)
     return [
-        read_array(name, files[name]) if name in files else random_array(argument, random)
+        given_array(name, files[name], argument.type) if name in files else random_array(argument, random)
         for name, argument in zip(names, function.arguments, strict=True)
     ]
+
+
+def given_array(name: str, path: str, type: TensorType) -> np.ndarray:
+    array = read_array(name, path)
+    if array.dtype.kind not in "biufV":
+        raise OptionError(f"--input {name}: {path} holds {array.dtype}, {type} expected")
+    if array.ndim != type.rank or (not type.bounded and array.shape != type.shape):
+        shape = "x".join(map(str, array.shape)) or "a scalar"
+        raise OptionError(f"--input {name}: {path} is {shape}, {type} expected", help="--shape and --dim bind inputs")
+    return array
 
 
 def argument_names(function: Function) -> list[str]:
@@ -95,18 +103,6 @@ def output_names(function: Function) -> list[str]:
     return [f"output_{i}" for i in range(len(function.results))]
 
 
-def read_array(name: str, path: str) -> np.ndarray:
-    try:
-        loaded: Any = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise OptionError(f"--input {name}: cannot read {path}: {error}", help="write it with numpy.save") from None
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    if name not in loaded:
-        raise OptionError(f"--input {name}: {path} holds {', '.join(loaded)}", help="name the array after the input")
-    return np.asarray(loaded[name])
-
-
 def random_array(argument: Value, random: np.random.Generator) -> np.ndarray:
     from ircost.ir.numpy_dtypes import to_format
 
@@ -118,18 +114,34 @@ def random_array(argument: Value, random: np.random.Generator) -> np.ndarray:
     return np.ones(type.shape, bool)
 
 
-def describe(array: np.ndarray) -> str:
+def print_outputs(names: list[str], arrays: list[np.ndarray]) -> None:
+    from ircost.table import print_table
+
+    rows = [(name, *described(array)) for name, array in zip(names, arrays, strict=True)]
+    print_table(("output", "type", "min", "max", "mean", "first values"), rows, right=(2, 3, 4))
+
+
+def described(array: np.ndarray) -> tuple[str, str, str, str, str]:
+    """Type, least, greatest, mean, and the first values in row-major order."""
     from ircost.ir.numpy_dtypes import dtype_of
 
     type = "x".join([*map(str, array.shape), str(dtype_of(array))])
     if array.size == 0:
-        return f"{type}  (empty)"
+        return type, "", "", "", "empty"
     wide = array.astype(np.float64)
     first = " ".join(f"{number:.6g}" for number in wide.reshape(-1)[:4])
-    return f"{type}  min {wide.min():.6g}  max {wide.max():.6g}  mean {wide.mean():.6g}  first {first}"
+    return type, f"{wide.min():.6g}", f"{wide.max():.6g}", f"{wide.mean():.6g}", first
+
+
+def print_differences(names: list[str], before: list[np.ndarray], after: list[np.ndarray]) -> None:
+    """The largest difference of each output; nan where one has a NaN that the other lacks."""
+    for name, old, new in zip(names, before, after, strict=True):
+        click.echo(f"{name}: largest difference {largest_difference(old, new):.3g}")
 
 
 def largest_difference(before: np.ndarray, after: np.ndarray) -> float:
-    if before.size == 0:
-        return 0.0
-    return float(np.abs(before.astype(np.float64) - after.astype(np.float64)).max())
+    """Of two arrays of one shape; equal infinities and NaNs differ by 0."""
+    old, new = before.astype(np.float64), after.astype(np.float64)
+    same = (old == new) | (np.isnan(old) & np.isnan(new))
+    with np.errstate(invalid="ignore"):
+        return float(np.where(same, 0.0, np.abs(old - new)).max(initial=0.0))

@@ -7,65 +7,108 @@ from typing import Any
 
 import click
 
-from ircost.backends import Target, load_target, target_names
+from ircost.backends import Target, TargetError, load_target, target_names
+from ircost.backends.figure import Figure
+from ircost.quantity_text import si_text, small_text, three_digits
+from ircost.table import print_table
+
+# What a figure's name ends in -> its unit, and whether prefixes below one suit it; the first that fits counts.
+UNITS = (
+    ("_bytes_per_s", "B/s", False),
+    ("_j_per_byte", "J/B", True),
+    ("_per_s", "op/s", False),
+    ("_bytes", "B", False),
+    ("_hz", "Hz", False),
+    ("_s", "s", True),
+    ("_w", "W", False),
+    ("count", "", False),
+)
+RATES = ("matrix.", "vector.")
+ENERGIES = ("energy.",)
 
 
 @click.command()
 @click.argument("name", required=False)
 @click.option("--targets", "folders", multiple=True, metavar="DIR", help="Look for target files here too.")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON, in SI base units.")
 def command(name: str | None, folders: tuple[str, ...], as_json: bool) -> None:
-    """List the targets that are known; with NAME, every figure of one and its source."""
+    """List the targets that are known; with NAME, every figure of one and its source.
+
+    NAME may be the path of a YAML file: what is wrong in it is told.
+    """
     targets = [load_target(name, folders)] if name else [load_target(n, folders) for n in target_names(folders)]
     if as_json:
-        click.echo(json.dumps([figures(target) for target in targets], indent=2, sort_keys=True))
+        click.echo(json.dumps([facts(target) for target in targets], indent=2, sort_keys=True))
     elif name:
         show_one(targets[0])
     else:
         show_all(targets)
 
 
-def figures(target: Target) -> dict[str, Any]:
+def facts(target: Target) -> dict[str, Any]:
     return {
         "name": target.name,
         "aliases": list(target.aliases),
         "vendor": target.vendor,
         "kind": target.kind,
         "description": target.description,
-        "figures": {
-            path: {"value": float(figure), "source": figure.source, "guess": figure.guess}
-            for path, figure in target.sources().items()
-        },
+        "digest": target.digest(),
+        "figures": {path: figure.entry() for path, figure in target.sources().items()},
     }
 
 
 def show_all(targets: list[Target]) -> None:
-    from ircost.table import print_table
+    head = ("target", "aliases", "f16 TFLOP/s", "bf16", "memory", "bandwidth", "power", "")
+    print_table(head, [row(target) for target in targets], right=(2, 3, 4, 5, 6))
 
-    rows = []
-    for target in targets:
-        f16 = target.peak_flops_per_s("f16") / 1e12
-        main = target.main_memory
-        rows.append(
-            (
-                target.name,
-                ", ".join(target.aliases),
-                f"{f16:,.0f}" if f16 >= 10 else f"{f16:.1f}",
-                f"{main.capacity_bytes / 1e9:,.0f} GB",
-                f"{main.bandwidth_bytes_per_s / 1e12:.2f} TB/s",
-                f"{target.power.peak_w:.0f} W",
-                target.description,
-            )
-        )
-    print_table(("target", "aliases", "f16 TFLOP/s", "memory", "bandwidth", "power", ""), rows, right=(2, 3, 4, 5))
+
+def row(target: Target) -> tuple[str, ...]:
+    main = target.main_memory
+    return (
+        target.name,
+        ", ".join(target.aliases),
+        tera_flops(target, "f16"),
+        tera_flops(target, "bf16"),
+        si_text(main.capacity_bytes, "B"),
+        si_text(main.bandwidth_bytes_per_s, "B/s"),
+        f"{target.power.peak_w:g} W",
+        target.description,
+    )
+
+
+def tera_flops(target: Target, dtype: str) -> str:
+    """Peak of contractions in ``dtype``, on whichever unit does them; a dash where none can."""
+    try:
+        return three_digits(target.peak_flops_per_s(dtype) / 1e12)
+    except TargetError:
+        return "-"
 
 
 def show_one(target: Target) -> None:
-    from ircost.table import print_table
-
-    click.echo(f"{target.name}  {target.vendor} {target.description}")
+    aliases = f" (also {', '.join(target.aliases)})" if target.aliases else ""
+    click.echo(click.style(target.name, bold=True) + f"{aliases}  {target.vendor} {target.description}\n")
     rows = [
-        (path, f"{float(figure):.6g}", "guess" if figure.guess else "", figure.source)
+        (path, figure_text(path, figure), "guess" if figure.guess else "", figure.source)
         for path, figure in target.sources().items()
     ]
-    print_table(("figure (SI units)", "value", "", "source"), rows, right=(1,))
+    print_table(("figure", "value", "", "source"), rows, right=(1,))
+
+
+def figure_text(path: str, figure: Figure) -> str:
+    """A figure with its unit, which its name tells.
+
+    >>> figure_text("memory.hbm.bandwidth_bytes_per_s", Figure(3.35e12, "data sheet"))
+    '3.35 TB/s'
+    >>> figure_text("matrix.f16", Figure(989.4e12, "data sheet"))
+    '989 Top/s'
+    """
+    unit, is_small = unit_of(path)
+    return small_text(figure, unit) if is_small else si_text(figure, unit)
+
+
+def unit_of(path: str) -> tuple[str, bool]:
+    if path.startswith(RATES):
+        return "op/s", False
+    if path.startswith(ENERGIES):
+        return "J/op", True
+    return next((unit, is_small) for ending, unit, is_small in UNITS if path.endswith(ending))

@@ -1,0 +1,47 @@
+"""Files that verbs write: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from ircost.ir.errors import IrcError
+
+
+class OutputError(IrcError):
+    """A file cannot be written."""
+
+
+def write_whole(path: str, content: str | bytes) -> None:
+    """Writes a file beside its place and moves it there, so that no half of it is ever seen.
+
+    Args:
+        path: ``-`` is standard output; devices and pipes are written to as they are.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if path == "-":
+        click.echo(content, nl=False)
+        return
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        _write(Path(path).resolve(), data)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror}", help="check the folder and its permissions"
+        ) from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    if path.exists() and not path.is_file():  # /dev/null is not to be replaced
+        path.write_bytes(data)
+        return
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        scratch.write_bytes(data)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
