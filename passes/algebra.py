@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ircost.ir import ops
+from ircost.ir.constant import Splat, materialise
 from ircost.ir.graph import Op, Value
 from ircost.ir.rewrite import RewritePattern
-from ircost.ir.types import DType, NumberKind
+from ircost.ir.types import DType, NumberKind, TensorType
 from ircost.passes.base import Pass, register_pass
 
 
 def uniform(value: Value) -> float | None:
     """The number that a constant in memory holds in every element; None if it is no such constant."""
+    op = value.producer
+    data = op.attrs["value"] if op is not None and op.name == "constant" else None
+    if isinstance(data, Splat):  # one element tells; all of them may be terabytes
+        return float(materialise(data, TensorType((), value.type.dtype)))
     array = ops.constant_value(value)
     if array is None or array.size == 0:
         return None
@@ -156,7 +161,7 @@ def holds_all(wide: DType, narrow: DType) -> bool:
     if wide == narrow:
         return True
     if narrow.kind is NumberKind.BOOL:
-        return True
+        return wide.name != "f8e8m0"  # powers of two only: there is no 0
     if narrow.is_float:
         fits = wide.exponent_bits >= narrow.exponent_bits and wide.mantissa_bits >= narrow.mantissa_bits
         return (

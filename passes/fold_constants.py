@@ -14,6 +14,8 @@ from ircost.passes.base import Pass, register_pass
 
 # A result larger than this stays an op: it would bloat the module, and runs once at load anyway.
 MAX_FOLDED_ELEMENTS = 4096
+# An operand larger than this is not written out: a splat of terabytes is a few bytes of text.
+MAX_OPERAND_ELEMENTS = 1 << 24
 
 
 class FoldConstants(RewritePattern):
@@ -40,6 +42,8 @@ def is_foldable(op: Op) -> bool:
     if not definition.is_pure or definition.is_terminator or op.name in ("constant", "call"):
         return False
     if op.regions and not definition.is_isolated:
+        return False
+    if any(operand.type.elements > MAX_OPERAND_ELEMENTS for operand in op.operands):
         return False
     return all(r.type.elements <= MAX_FOLDED_ELEMENTS and not r.type.bounded for r in op.results)
 
