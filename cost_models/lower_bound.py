@@ -9,13 +9,14 @@ import numpy as np
 from ircost.backends import Target
 from ircost.cost_models.engines import BOUNDING_ENGINES
 from ircost.cost_models.kernel_table import KernelRun, KernelTable
+from ircost.cost_models.main_memory import main_memory_floor_s
 from ircost.cost_models.roofline import engine_times_s
 from ircost.ir.graph import Function, Module, Op, Region, Value
 from ircost.ir.load_time import load_time_ops
 
 
 def model_lower_bound_s(module: Module, kernels: KernelTable, runs: Iterable[KernelRun], target: Target) -> float:
-    """All arithmetic at peak, or compulsory traffic at full bandwidth, whichever takes longer.
+    """All arithmetic at peak, or compulsory traffic beyond the caches at full bandwidth, whichever takes longer.
 
     No fusion, schedule or cache can do better: intermediates and launches are not counted.
 
@@ -32,7 +33,7 @@ def model_lower_bound_s(module: Module, kernels: KernelTable, runs: Iterable[Ker
     for run in runs:
         counts[run.row] += run.count
     arithmetic_s = (engine_times_s(kernels, target)[:, BOUNDING_ENGINES] * counts[:, None]).sum(axis=0)
-    memory_s = compulsory_bytes(module) / target.main_memory.bandwidth_bytes_per_s
+    memory_s = float(main_memory_floor_s(compulsory_bytes(module), target))
     return float(max([memory_s, *arithmetic_s]))
 
 

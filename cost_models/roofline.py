@@ -9,6 +9,7 @@ from ircost.cost_models.energy import kernel_energy_j
 from ircost.cost_models.engines import BOUNDING_ENGINES, ENGINES, unit_and_peak
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelTable
+from ircost.cost_models.main_memory import main_memory_floor_s
 
 
 class Roofline(CostModel):
@@ -26,7 +27,8 @@ class Roofline(CostModel):
         arithmetic_s = engine_times_s(kernels, target)
         memory_s = kernels.traffic_bytes / target.main_memory.bandwidth_bytes_per_s
         physical_s = np.column_stack([arithmetic_s, memory_s])
-        bound_s = np.maximum(arithmetic_s[:, BOUNDING_ENGINES].max(axis=1), memory_s)
+        floor_s = main_memory_floor_s(kernels.traffic_bytes, target)
+        bound_s = np.maximum(arithmetic_s[:, BOUNDING_ENGINES].max(axis=1), floor_s)
         launch_s = kernels.launches * target.launch_overhead_s
         terms_s = np.where(kernels.is_unknown[:, None], 0.0, np.column_stack([physical_s, launch_s]))
         latency_s = terms_s.max(axis=1)
