@@ -1,0 +1,10 @@
+"""Options of tests and benchmarks: where models and measurements lie that are not part of the project."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--zoo", metavar="DIR", help="folder of exported ONNX models, with zoo.json and packaged.json")
+    parser.addoption("--measured", metavar="DIR", help="folder of measurements, with gemm.parquet")
