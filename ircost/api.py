@@ -142,7 +142,7 @@ def report_on(
         load_time_ops=len(table.load_time),
         unknown=tuple(kernel.name for kernel in kernels if kernel.latency_s is None),
         pipeline=pipeline,
-        notes=(*imported.notes, *_notes(table, runs)),
+        notes=(*imported.notes, *_notes(table, runs), *_idle_matrix_units(table, target)),
         module=module,
     )
 
@@ -217,10 +217,21 @@ def _bound_shares(kernels: Sequence[KernelReport], latency_s: float) -> dict[str
 def _notes(table: KernelTable, runs: Sequence[KernelRun]) -> list[str]:
     notes = []
     if table.load_time:
-        notes.append(f"{len(table.load_time)} ops depend on weights only: they run once, at load, and are in no figure")
+        depend = "op depends" if len(table.load_time) == 1 else "ops depend"
+        notes.append(f"{len(table.load_time)} {depend} on weights only: run once, at load, and in no figure")
     if len(runs) < len(table.runs):
         notes.append("of each `if` the costlier branch is counted (--value binds an input that decides one)")
     unknown = sum(1 for run in runs if table.is_unknown[run.row])
     if unknown:
         notes.append(f"{unknown} opaque operators: their cost is unknown and in no figure, so every total is too low")
     return notes
+
+
+def _idle_matrix_units(table: KernelTable, target: Target) -> list[str]:
+    """Formats of contractions that the machine's matrix units lack, so that slower lanes do the work."""
+    formats = dict.fromkeys(dtype.name for engine, dtype in table.work_columns if engine == "matrix")
+    return [
+        f"{name} contractions run on vector units: the matrix units of {target.name} have {', '.join(target.matrix)}"
+        for name in formats
+        if target.matrix and target.unit_for(name)[0] == "vector"
+    ]

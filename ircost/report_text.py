@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 import click
 
@@ -65,7 +66,7 @@ def figures(report: Report) -> list[tuple[str, str]]:
         ("latency", columns(small_text(report.latency_s, "s"), report.model + partial)),
         (
             "at best",
-            columns(small_text(report.lower_bound_s, "s"), "all arithmetic at peak, what must move moved once"),
+            columns(small_text(report.lower_bound_s, "s"), "if nothing but data-sheet limits held"),
         ),
         ("energy", columns(small_text(report.energy_j, "J"), f"{report.power_w:.0f} W mean")),
         ("memory", columns(bytes_text(report.peak_memory_bytes), memory_text(report))),
@@ -101,28 +102,41 @@ def misfit(report: Report) -> str:
 
 
 def print_kernels(report: Report, most: int | None) -> None:
-    """Those of unknown cost first, then the costliest; equal ones keep program order."""
-    ranked = sorted(report.kernels, key=lambda kernel: (kernel.latency_s is not None, -(kernel.latency_s or 0.0)))
-    shown = ranked if most is None else ranked[: max(most, len(report.unknown))]
-    rows = [kernel_row(kernel, report.latency_s) for kernel in shown]
-    if rows:
-        print_table(("time", "share", "bound", "op", "nodes"), rows, right=(0, 1), indent="  ")
-    if len(shown) < len(ranked):
-        rest = sum(kernel.latency_s or 0.0 for kernel in ranked[len(shown) :])
-        click.echo(f"  ... {len(ranked) - len(shown):,} more, {small_text(rest, 's')} together (--all)")
+    """Equal kernels as one line, unless all are asked for; those of unknown cost first, then the costliest."""
+    groups = [[kernel] for kernel in report.kernels] if most is None else equal_kernels(report.kernels)
+    ranked = sorted(groups, key=lambda group: (group[0].latency_s is not None, -total_s(group)))
+    unknown = sum(group[0].latency_s is None for group in groups)
+    shown = ranked if most is None else ranked[: max(most, unknown)]
+    if shown:
+        rows = [kernel_row(group, report.latency_s) for group in shown]
+        print_table(("time", "share", "runs", "bound", "node", "op"), rows, right=(0, 1, 2), indent="  ")
+    rest = ranked[len(shown) :]
+    if rest:
+        seconds = small_text(sum(map(total_s, rest)), "s")
+        click.echo(f"  ... {sum(map(len, rest)):,} more kernels, {seconds} together (--all)")
 
 
-def kernel_row(kernel: KernelReport, total_s: float) -> tuple[str, str, str, str, str]:
-    op = f"{kernel.op} x{kernel.count}" if kernel.count > 1 else kernel.op
-    if kernel.latency_s is None:
-        return "unknown", "", "", op, nodes_text(kernel)
-    share = kernel.latency_s / total_s if total_s else 0.0
-    return small_text(kernel.latency_s, "s"), f"{share:.1%}", bound_text(kernel.bound), op, nodes_text(kernel)
+def equal_kernels(kernels: Sequence[KernelReport]) -> list[list[KernelReport]]:
+    """Kernels that do the same work in the same time, together; by the first of each."""
+    groups: dict[object, list[KernelReport]] = {}
+    for kernel in kernels:
+        key = (kernel.op, kernel.latency_s, kernel.flops, kernel.bytes, kernel.bound, kernel.count)
+        groups.setdefault(key, []).append(kernel)
+    return list(groups.values())
 
 
-def nodes_text(kernel: KernelReport) -> str:
-    more = len(kernel.source_nodes) - 1
-    return f"{kernel.name} (+{more})" if more > 0 else kernel.name
+def total_s(group: Sequence[KernelReport]) -> float:
+    return sum(kernel.latency_s or 0.0 for kernel in group)
+
+
+def kernel_row(group: Sequence[KernelReport], report_s: float) -> tuple[str, str, str, str, str, str]:
+    first, seconds = group[0], total_s(group)
+    node = first.name if len(group) == 1 else f"{first.name} and {len(group) - 1} alike"
+    runs = f"{sum(kernel.count for kernel in group):,}"
+    if first.latency_s is None:
+        return "unknown", "", runs, "", node, first.op
+    share = seconds / report_s if report_s else 0.0
+    return small_text(seconds, "s"), f"{share:.1%}", runs, bound_text(first.bound), node, first.op
 
 
 def print_notes(notes: tuple[str, ...]) -> None:
