@@ -43,7 +43,8 @@ def apply_patterns(module: Module, patterns: Iterable[RewritePattern]) -> Counte
         How often each pattern fired, by the name of its class.
 
     Raises:
-        RewriteError: a pattern changed a type, or the patterns undo each other without end.
+        RewriteError: a pattern failed or changed a type, or the patterns undo each other without end; names the
+            pattern and the op.
 
     Time is linear in the number of ops and of rewrites.
     """
@@ -89,11 +90,18 @@ class _Driver:
             self._erase(op)
             return
         for pattern in (*self.by_root.get(op.name, ()), *self.of_any):
-            replacement = pattern.rewrite(op)
+            replacement = self._rewrite(pattern, op)
             if replacement is not None:
                 values = [replacement] if isinstance(replacement, Value) else list(replacement)
                 self._replace(op, values, pattern)
                 return
+
+    def _rewrite(self, pattern: RewritePattern, op: Op) -> Value | Sequence[Value] | None:
+        try:
+            return pattern.rewrite(op)
+        except Exception as error:  # whatever a pattern does wrong, it and the op it failed on are named
+            reason = error.message if isinstance(error, IrcError) else f"{type(error).__name__}: {error}"
+            raise RewriteError(f"pattern '{type(pattern).__name__}' failed: {reason}", at=op) from error
 
     def _replace(self, op: Op, values: list[Value], pattern: RewritePattern) -> None:
         name = type(pattern).__name__

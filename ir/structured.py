@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec
+from ircost.ir.bind import bind, broadcast_shapes
 from ircost.ir.counts import Counts
 from ircost.ir.definition import Arrays, OpDefinition, register_op
 from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Op, Region
-from ircost.ir.index import IterationSpace, bind, broadcast_shapes
+from ircost.ir.index import IterationSpace
 from ircost.ir.iterate import evaluate_space
 from ircost.ir.notation import Notation, parse_notation
 from ircost.ir.scalar import Scalar, attribute, operand

@@ -21,6 +21,8 @@ class BatchNormOfConv(RewritePattern):
         conv = x.producer
         if conv is None or conv.name != "conv" or len(x.uses) > 1:
             return None
+        if conv.operands[1].type.dtype != scale.type.dtype:
+            return None  # narrow weights, wide result: the factor would be rounded to the weights' format
         epsilon = op.attrs["epsilon"]
         assert isinstance(epsilon, float)
         factor = ops.div(scale, ops.sqrt(ops.add(variance, ops.scalar_like(epsilon, variance))))

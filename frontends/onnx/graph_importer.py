@@ -15,14 +15,12 @@ from ircost.frontends.onnx.node import LOWERINGS, Node
 from ircost.ir import ops
 from ircost.ir.builder import detached_ops
 from ircost.ir.constant import ConstantData, literal, unpack
-from ircost.ir.errors import InterpreterError, IrcError, UnsupportedError, did_you_mean
+from ircost.ir.errors import IrcError, UnsupportedError, did_you_mean
+from ircost.ir.fold import folded as fold_op
 from ircost.ir.graph import Block, Op, Value
-from ircost.ir.interpreter import evaluate_op
 from ircost.ir.location import Location
 from ircost.ir.types import DType, TensorType
 
-# Results up to this size are computed at import when all operands are known: shape arithmetic, masks' corners.
-MAX_FOLDED_ELEMENTS = 4096
 # No real tensor has more; a model that says so is damaged, or meant to exhaust the machine.
 MAX_ELEMENTS = 1 << 40
 MAX_DEPTH = 32  # graphs within graphs, functions within functions
@@ -270,7 +268,7 @@ class GraphImporter:
             if folded and any(operand in folded for operand in op.operands):
                 op.operands = tuple(folded.get(operand, operand) for operand in op.operands)
             op.location = location
-            results = fold(op)
+            results = fold_op(op) if op.operands else None
             if results is None:
                 self._check_size(op, location)
                 self._append_constants(op.operands, location)
@@ -391,28 +389,6 @@ class GraphImporter:
                 help="let the model say: value_info with static dims",
             )
         return self.context.inferred_types[name]
-
-
-def fold(op: Op) -> list[Value] | None:
-    """Results of an op whose operands are all known and small, as detached constants; None for all others."""
-    if not op.operands or not op.definition.is_pure:
-        return None
-    for operand in op.operands:
-        producer = operand.producer
-        if producer is None or producer.name != "constant":
-            return None
-    if any(result.type.elements > MAX_FOLDED_ELEMENTS for result in op.results) or (
-        op.regions and not op.definition.is_isolated
-    ):
-        return None
-    operands = [ops.constant_value(operand) for operand in op.operands]
-    if any(array is None for array in operands):
-        return None
-    try:
-        arrays = evaluate_op(op, [array for array in operands if array is not None])
-    except InterpreterError:
-        return None
-    return [ops.constant_of(array, result.type.dtype) for array, result in zip(arrays, op.results, strict=True)]
 
 
 def constant_with(data: ConstantData, type: TensorType) -> Value:

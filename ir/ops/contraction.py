@@ -69,7 +69,7 @@ def conv_integer(x: Scalar, weight: Scalar, *, strides: Ints = (), dilations: In
 @structured_op(
     "n (g c) i.., (g c) f k.. -> n (g f) (i..*strides + k..*dilations - pads)",
     reduce="sum",
-    types="N, N -> N",
+    types="N, N -> out|N",
 )
 def conv_transpose(
     x: Scalar,
