@@ -52,10 +52,17 @@ def constant_of(array: np.ndarray, dtype: DType | None = None) -> Value:
     return constant.create((), {"value": literal(array)}, result_types=(type,)).result
 
 
+# More elements than this are not looked at, wherever they are held: a splat may claim any size.
+MAX_KNOWN_ELEMENTS = 1 << 22
+
+
 def constant_value(value: Value) -> np.ndarray | None:
-    """The array behind a value that is a constant held in memory; None for all others, weights in files among them."""
+    """The array behind a value that is a constant held in memory; None for all others.
+
+    Weights in files are among the others, and constants of more than ``MAX_KNOWN_ELEMENTS``.
+    """
     op = value.producer
-    if op is None or op.definition is not constant or not is_in_memory(op):
+    if op is None or op.definition is not constant or not is_in_memory(op) or value.type.elements > MAX_KNOWN_ELEMENTS:
         return None
     return constant_array(op)
 
