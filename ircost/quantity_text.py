@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 SI_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
-SMALL_PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"))
+SMALL_PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"))
 BINARY_PREFIXES = ((2.0**40, "Ti"), (2.0**30, "Gi"), (2.0**20, "Mi"), (2.0**10, "Ki"), (1.0, ""))
 
 
@@ -28,18 +28,18 @@ def small_text(value: float, unit: str) -> str:
 def bytes_text(value: float) -> str:
     """Bytes with a binary prefix, as memory is bought.
 
-    >>> bytes_text(102_167_552), bytes_text(12)
-    ('97.4 MiB', '12 B')
+    >>> bytes_text(102_167_552), bytes_text(1024), bytes_text(12)
+    ('97.4 MiB', '1 KiB', '12 B')
     """
     return _scaled(value, "B", BINARY_PREFIXES)
 
 
 def _scaled(value: float, unit: str, prefixes: tuple[tuple[float, str], ...]) -> str:
-    """In the first scale that the value reaches once it is rounded to three digits."""
+    """In the first scale that the value reaches, as it is or once it is rounded to three digits."""
     if value == 0:
         return f"0 {unit}".rstrip()
-    rounded = float(f"{value:.3g}")
-    scale, prefix = next((item for item in prefixes if abs(rounded) >= item[0]), prefixes[-1])
+    magnitude = max(abs(value), float(f"{abs(value):.3g}"))
+    scale, prefix = next((item for item in prefixes if magnitude >= item[0]), prefixes[-1])
     return f"{three_digits(value / scale)} {prefix}{unit}".rstrip()
 
 

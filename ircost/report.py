@@ -22,7 +22,9 @@ class KernelReport:
         name: the node of the user's model that it is mostly for.
         op: the op, or those fused into it, joined by ``+``.
         source_nodes: every node of the user's model in it.
+        count: how often one run of the model executes it here; loops and calls around it multiply.
         latency_s, energy_j: None where nobody knows: an opaque operator.
+        flops, macs: operations; a multiply-add is one MAC and two flops.
         bytes: read from and written to main memory.
         bound: what limits it: ``matrix``, ``vector``, ``special``, the main memory's name, ``launch``, ``unknown``.
     """
@@ -47,6 +49,7 @@ class Report:
         source: the model file, as the user named it.
         nodes: operators in the user's model.
         target, target_description: the machine.
+        target_digest: SHA-256 of all that is said of it, sources included.
         dtype: number format of most of the arithmetic.
         model: the cost model that the figures are from.
         latency_s: one run, kernels one after another. Opaque operators are left out: see ``unknown``.

@@ -37,7 +37,8 @@ def print_report(report: Report, show_all: bool = False) -> None:
     Args:
         show_all: every kernel instead of the costliest.
     """
-    click.echo(click.style(f"{report.source}  ->  {report.target}", bold=True) + f" ({report.target_description})")
+    machine = f" ({report.target_description})" if report.target_description else ""
+    click.echo(click.style(f"{report.source}  ->  {report.target}", bold=True) + machine)
     click.echo(cut(f"  {' · '.join(subject(report))}"))
     click.echo()
     for name, text in figures(report):
@@ -53,14 +54,20 @@ def subject(report: Report) -> list[str]:
     """What was costed: format, inputs, size."""
     shapes = [str(argument.type) for argument in report.module.main.arguments]
     more = f" and {len(shapes) - INPUTS_SHOWN} more" if len(shapes) > INPUTS_SHOWN else ""
-    kernels = f"{report.nodes:,} nodes -> {len(report.kernels):,} kernels, {report.distinct_kernels:,} distinct"
+    kernels = f"{counted(report.nodes, 'node')} -> {counted(len(report.kernels), 'kernel')}"
+    if report.distinct_kernels < len(report.kernels):
+        kernels += f", {report.distinct_kernels:,} distinct"
     inputs = f"{'input' if len(shapes) == 1 else 'inputs'} {', '.join(shapes[:INPUTS_SHOWN])}{more}"
     return [report.dtype, *([inputs] if shapes else []), kernels]
 
 
+def counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def figures(report: Report) -> list[tuple[str, str]]:
     """The totals, a line each: name, and figure with what belongs to it."""
-    partial = f"; {len(report.unknown)} opaque kernels left out" if report.unknown else ""
+    partial = f"; {counted(len(report.unknown), 'opaque kernel')} left out" if report.unknown else ""
     traffic = bytes_text(report.bytes)
     return [
         ("latency", columns(small_text(report.latency_s, "s"), report.model + partial)),
@@ -113,7 +120,7 @@ def print_kernels(report: Report, most: int | None) -> None:
     rest = ranked[len(shown) :]
     if rest:
         seconds = small_text(sum(map(total_s, rest)), "s")
-        click.echo(f"  ... {sum(map(len, rest)):,} more kernels, {seconds} together (--all)")
+        click.echo(f"  ... {counted(sum(map(len, rest)), 'more kernel')}, {seconds} together (--all)")
 
 
 def equal_kernels(kernels: Sequence[KernelReport]) -> list[list[KernelReport]]:
