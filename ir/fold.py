@@ -9,6 +9,8 @@ from ircost.ir.interpreter import evaluate_op
 
 # A larger result stays an op: it would bloat the module, and runs once at load anyway.
 MAX_FOLDED_ELEMENTS = 4096
+# A larger operand is not written out: a splat of terabytes is a few bytes of text.
+MAX_OPERAND_ELEMENTS = 1 << 24
 
 
 def folded(op: Op) -> list[Value] | None:
@@ -38,5 +40,7 @@ def is_foldable(op: Op) -> bool:
     if op.regions and not definition.is_isolated:
         return False
     if any(operand.producer is None or operand.producer.name != "constant" for operand in op.operands):
+        return False
+    if any(operand.type.elements > MAX_OPERAND_ELEMENTS for operand in op.operands):
         return False
     return all(result.type.elements <= MAX_FOLDED_ELEMENTS and not result.type.bounded for result in op.results)

@@ -72,7 +72,10 @@ def option_value(name: str, field: Field[Any], text: str) -> Any:
     try:
         return OPTION_READERS[kind](text)
     except (KeyError, ValueError) as error:
-        raise PassError(f"pass '{name}': option '{field.name}' is '{text}', {kind} expected") from error
+        raise PassError(
+            f"pass '{name}': option '{field.name}' is '{text}', {kind} expected",
+            help=f"write it like {field.name}={OPTION_EXAMPLES[kind]}" if kind in OPTION_EXAMPLES else None,
+        ) from error
     except IrcError as error:
         raise PassError(f"pass '{name}': option '{field.name}': {error.message}", help=error.help) from None
 
@@ -84,6 +87,8 @@ OPTION_READERS: dict[str, Callable[[str], Any]] = {
     "bool": lambda text: {"true": True, "false": False}[text],
     "DType": parse_dtype,
 }
+
+OPTION_EXAMPLES = {"int": "16", "float": "0.5", "bool": "true"}
 
 
 def pipeline_text(passes: tuple[Pass, ...]) -> str:

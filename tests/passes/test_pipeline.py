@@ -1,0 +1,268 @@
+"""Pipelines: their text, what passes report, and what is left when one fails."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ircost.ir import Module, Op, Value, ops
+from ircost.ir.attributes import ints_of
+from ircost.ir.errors import IrcError, UnknownNameError
+from ircost.ir.parser import parse_module
+from ircost.ir.rewrite import RewriteError, RewritePattern, apply_patterns
+from ircost.ir.types import bf16
+from ircost.ir.verify import verify
+from ircost.passes import (
+    PASSES,
+    InternalPassError,
+    Pass,
+    PassContext,
+    PassError,
+    load_reproducer,
+    parse_pipeline,
+    pipeline_text,
+    register_pass,
+    run_pipeline,
+)
+from ircost.passes.convert_dtype import ConvertDType
+from ircost.passes.fuse import Fuse
+
+TEXT = """func @main(%x: 2x3xf32) -> 2x3xf32 {
+  %y = exp %x loc("model.onnx": "encoder/Exp")
+  %z = relu %y loc("model.onnx": "encoder/Relu")
+  return %z
+}
+"""
+
+
+class WrongShape(RewritePattern):
+    """relu(x)  ->  transpose(x), of another type"""
+
+    root = "relu"
+
+    def rewrite(self, op: Op) -> Value | None:
+        return ops.transpose(op.operands[0], perm=(1, 0))
+
+
+class Crashes(RewritePattern):
+    """relu(x)  ->  x, or would be if relu had a perm"""
+
+    root = "relu"
+
+    def rewrite(self, op: Op) -> Value | None:
+        return op.operands[0] if ints_of(op.attrs, "perm") else None
+
+
+class SwapForever(RewritePattern):
+    """x + y  ->  y + x"""
+
+    root = "add"
+
+    def rewrite(self, op: Op) -> Value | None:
+        lhs, rhs = op.operands
+        return ops.add(rhs, lhs)
+
+
+class TooMany(RewritePattern):
+    """relu(x)  ->  x, x"""
+
+    root = "relu"
+
+    def rewrite(self, op: Op) -> tuple[Value, ...]:
+        return op.operands[0], op.operands[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Broken(Pass):
+    """Applies the pattern of that number."""
+
+    pattern: int = 0
+
+    def patterns(self) -> tuple[RewritePattern, ...]:
+        return ((WrongShape(), Crashes(), SwapForever(), TooMany())[self.pattern],)
+
+
+@dataclass(frozen=True, slots=True)
+class BreaksType(Pass):
+    """Changes a type behind everyone's back: only the verifier can tell."""
+
+    def run(self, module: Module, context: PassContext) -> Counter[str]:
+        for op in module.walk():
+            if op.name == "relu":
+                op.result.type = op.result.type.with_dtype(bf16)
+        return Counter()
+
+
+@pytest.fixture(autouse=True)
+def broken_passes() -> Iterator[None]:
+    register_pass("test-broken")(Broken)
+    register_pass("test-breaks-type")(BreaksType)
+    yield
+    for name in ("test-broken", "test-breaks-type"):
+        del PASSES._things[name]
+
+
+# ---- text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["canonicalize", "canonicalize,fuse", "fuse{max_ops=4}", "convert-dtype{to=bf16},canonicalize,fuse{max_ops=2}", ""],
+)
+def test_text_round_trip(text: str) -> None:
+    passes = parse_pipeline(text)
+    assert pipeline_text(passes) == text
+    assert parse_pipeline(pipeline_text(passes)) == passes
+
+
+def test_every_pass_without_required_options_round_trips() -> None:
+    for name in PASSES.names():
+        text = "convert-dtype{to=f16}" if name == "convert-dtype" else name
+        assert pipeline_text(parse_pipeline(text)) == text
+
+
+def test_options_become_fields() -> None:
+    assert parse_pipeline(" fuse { max-ops = 3 } , convert-dtype{to=bf16}") == (Fuse(max_ops=3), ConvertDType(to=bf16))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fuse{max_op=3}", "pass 'fuse' has no option 'max_op'"),
+        ("canonicalize{deep=true}", "pass 'canonicalize' has no option 'deep'"),
+        ("fuse{max_ops=many}", "option 'max_ops' is 'many', int expected"),
+        ("fuse{max_ops}", "is no list of options"),
+        ("convert-dtype", "pass 'convert-dtype' needs option 'to'"),
+        ("convert-dtype{to=f23}", "no number format 'f23'"),
+        ("canonicalize,", "not a pipeline"),
+        (",canonicalize", "not a pipeline"),
+        ("canonicalize fuse", "not a pipeline"),
+        ("fuse{max_ops=3", "not a pipeline"),
+        ("fuse{{max_ops=3}}", "not a pipeline"),
+    ],
+)
+def test_text_is_refused(text: str, message: str) -> None:
+    with pytest.raises(PassError) as raised:
+        parse_pipeline(text)
+    assert message in raised.value.render()
+    assert raised.value.help
+
+
+def test_a_misspelt_pass_lists_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="no pass 'canonicalise'") as raised:
+        parse_pipeline("canonicalise")
+    assert "did you mean canonicalize?" in raised.value.render()
+
+
+def test_a_misspelt_option_lists_the_nearest() -> None:
+    with pytest.raises(PassError) as raised:
+        parse_pipeline("fuse{max_op=3}")
+    assert raised.value.help is not None and "max_ops" in raised.value.help
+
+
+# ---- reports
+
+
+def test_reports_count_ops_and_patterns() -> None:
+    module = parse_module(
+        "func @main(%x: 2xf32) -> 2xf32 { %a = neg %x %b = neg %a %c = exp %b %d = exp %c return %d }"
+    )
+    canonicalize, fuse = run_pipeline(module, "canonicalize,fuse")
+    assert (canonicalize.text, canonicalize.ops_before, canonicalize.ops_after) == ("canonicalize", 5, 3)
+    assert canonicalize.fired == {"DoubleInverse": 1}
+    assert fuse.fired == {"kernels": 1}
+    assert fuse.seconds >= 0 and fuse.verify_seconds >= 0
+
+
+def test_after_pass_sees_each_state() -> None:
+    module = parse_module(TEXT)
+    seen: list[str] = []
+    run_pipeline(module, "canonicalize,fuse", after_pass=lambda p, m: seen.append(f"{p.name}: {'kernel' in str(m)}"))
+    assert seen == ["canonicalize: False", "fuse: True"]
+
+
+def test_canonicalize_twice_is_canonicalize_once() -> None:
+    folder = Path(__file__).parent
+    for path in sorted(folder.glob("*.irc")):
+        module = parse_module(path.read_text(), path.name)
+        run_pipeline(module, "canonicalize")
+        once = str(module)
+        (again,) = run_pipeline(module, "canonicalize")
+        assert again.fired == {}, path.name
+        assert str(module) == once, path.name
+
+
+# ---- failures
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "reason"),
+    [
+        ("test-broken", "pattern 'WrongShape' puts a 3x2xf32 in place of a 2x3xf32"),
+        ("test-broken{pattern=1}", "pattern 'Crashes' failed: KeyError: 'perm'"),
+        ("test-broken{pattern=3}", "pattern 'TooMany' gives 2 values for 1 results"),
+        ("test-breaks-type", "relu: result types are (2x3xbf16), operands and attributes give (2x3xf32)"),
+    ],
+)
+def test_a_failure_names_pass_pattern_op_and_node(pipeline: str, reason: str, tmp_path: Path) -> None:
+    module = parse_module(TEXT)
+    with pytest.raises(InternalPassError) as raised:
+        run_pipeline(module, f"canonicalize,{pipeline},fuse", reproducer_folder=tmp_path)
+    text = raised.value.render()
+    assert f"pass '{pipeline.partition('{')[0]}' broke the module: {reason}" in text
+    assert "'encoder/Relu' in model.onnx" in text
+    assert "relu" in text
+    assert str(raised.value.reproducer) in text
+
+
+def test_the_reproducer_replays_the_failure(tmp_path: Path) -> None:
+    module = parse_module(TEXT)
+    with pytest.raises(InternalPassError) as first:
+        run_pipeline(module, "canonicalize,test-broken,fuse", reproducer_folder=tmp_path)
+    assert first.value.reproducer is not None
+    replayed, passes = load_reproducer(first.value.reproducer)
+    verify(replayed)
+    assert pipeline_text(passes) == "canonicalize,test-broken"  # nothing behind the one that failed
+    assert 'loc("model.onnx": "encoder/Relu")' in first.value.reproducer.read_text()
+    with pytest.raises(InternalPassError) as second:
+        run_pipeline(replayed, passes, reproducer_folder=tmp_path)
+    assert second.value.message == first.value.message
+    assert second.value.reproducer == first.value.reproducer  # the same content, the same name
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InternalPassError) as raised:
+        run_pipeline(parse_module(TEXT), "test-broken", reproducer_folder=tmp_path / "missing")
+    assert raised.value.reproducer is None
+    assert "could not be written" in raised.value.render()
+
+
+def test_a_plain_file_is_no_reproducer(tmp_path: Path) -> None:
+    path = tmp_path / "plain.irc"
+    path.write_text(TEXT)
+    with pytest.raises(PassError, match="is no reproducer"):
+        load_reproducer(path)
+
+
+def test_refusals_leave_no_reproducer(tmp_path: Path) -> None:
+    with pytest.raises(PassError, match="i8 is no format that a model computes in") as raised:
+        run_pipeline(parse_module(TEXT), "convert-dtype{to=i8}", reproducer_folder=tmp_path)
+    assert not isinstance(raised.value, InternalPassError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_verification_the_breach_stays() -> None:
+    module = parse_module(TEXT)
+    run_pipeline(module, "test-breaks-type", verify_each=False)
+    with pytest.raises(IrcError, match="relu"):
+        verify(module)
+
+
+def test_patterns_without_end_are_stopped() -> None:
+    module = parse_module("func @main(%x: 2xf32, %y: 2xf32) -> 2xf32 { %z = add %x, %y return %z }")
+    with pytest.raises(RewriteError, match="rewriting does not end: 'SwapForever' fired"):
+        apply_patterns(module, [SwapForever()])
