@@ -10,4 +10,5 @@ import ircost.passes.fold_constants
 import ircost.passes.fold_control_flow
 import ircost.passes.fuse
 import ircost.passes.merge_equal_ops
-import ircost.passes.merge_reshapes  # noqa: F401
+import ircost.passes.merge_reshapes
+import ircost.passes.outline  # noqa: F401

@@ -76,11 +76,12 @@ def op_key(op: Op, numbers: dict[Value, int]) -> Key:
     if op.definition.is_commutative:
         operands = tuple(sorted(operands))
     results = tuple([result.type for result in op.results])
-    bodies = tuple([_body_key(region.block) for region in op.regions])
+    bodies = tuple([body_key(region.block) for region in op.regions])
     return op.name, operands, attribute_keys(op.attrs.values()), results, bodies
 
 
-def _body_key(block: Block) -> Key:
+def body_key(block: Block) -> Key:
+    """Equal for bodies that compute the same from their arguments."""
     numbers: dict[Value, int] = {argument: i for i, argument in enumerate(block.arguments)}
     keys: list[Key] = []
     for op in block.ops:
