@@ -41,8 +41,8 @@ def print_report(report: Report, show_all: bool = False) -> None:
     click.echo(click.style(f"{report.source}  ->  {report.target}", bold=True) + machine)
     click.echo(cut(f"  {' · '.join(subject(report))}"))
     click.echo()
-    for name, text in figures(report):
-        click.echo(cut(f"  {name:10}  {text}"))
+    for name, figure, remark in figures(report):
+        click.echo(cut(f"  {name:10}  {figure:12} {remark}".rstrip()))
     if not report.fits:
         click.echo(click.style(f"  {misfit(report)}", fg="red", bold=True))
     click.echo()
@@ -65,25 +65,18 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def figures(report: Report) -> list[tuple[str, str]]:
-    """The totals, a line each: name, and figure with what belongs to it."""
+def figures(report: Report) -> list[tuple[str, str, str]]:
+    """The totals, a line each: name, figure, what belongs to it."""
     partial = f"; {counted(len(report.unknown), 'opaque kernel')} left out" if report.unknown else ""
-    traffic = bytes_text(report.bytes)
+    moved = f"{si_text(report.flops, '')} flops, {bytes_text(report.bytes)} moved"
     return [
-        ("latency", columns(small_text(report.latency_s, "s"), report.model + partial)),
-        (
-            "at best",
-            columns(small_text(report.lower_bound_s, "s"), "if nothing but data-sheet limits held"),
-        ),
-        ("energy", columns(small_text(report.energy_j, "J"), f"{report.power_w:.0f} W mean")),
-        ("memory", columns(bytes_text(report.peak_memory_bytes), memory_text(report))),
-        ("work", columns(f"{si_text(report.macs, '')} MACs", f"{si_text(report.flops, '')} flops, {traffic} moved")),
-        ("bound by", bounds_text(report.bound_shares)),
+        ("latency", small_text(report.latency_s, "s"), report.model + partial),
+        ("at best", small_text(report.lower_bound_s, "s"), "if nothing but data-sheet limits held"),
+        ("energy", small_text(report.energy_j, "J"), f"{report.power_w:.0f} W mean"),
+        ("memory", bytes_text(report.peak_memory_bytes), memory_text(report)),
+        ("work", f"{si_text(report.macs, '')} MACs", moved),
+        ("bound by", bounds_text(report.bound_shares), ""),
     ]
-
-
-def columns(figure: str, remark: str) -> str:
-    return f"{figure:12} {remark}"
 
 
 def memory_text(report: Report) -> str:

@@ -1,0 +1,118 @@
+"""`irc compile`: the screen, the JSON, the CSV, the IR it writes, and the answer no."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ircost.api import DEFAULT_PIPELINE
+from ircost.ir.parser import parse_module
+from ircost.ir.verify import verify
+
+RESNET = Path(__file__).resolve().parents[2] / "datasets/models/resnet50.onnx"
+TINY = "name: tiny\nextends: h100\nsource: test\nmemory: {hbm: {capacity: 100 B}}\n"
+
+
+def test_screen_says_what_an_expert_asks(irc) -> None:
+    outcome = irc("compile", RESNET, "--target", "h100", "--dtype", "f16")
+    lines = outcome.out.splitlines()
+    assert (outcome.code, outcome.err) == (0, "")
+    assert lines[0] == f"{RESNET}  ->  h100_sxm (H100 SXM5 80 GB, Hopper, 2022)"
+    assert lines[1].startswith("  f16 · input 1x3x224x224xf16 · 122 nodes -> ")
+    names = [line[2:12].strip() for line in lines[3:9]]
+    assert names == ["latency", "at best", "energy", "memory", "work", "bound by"]
+    assert "4.09 G MACs" in outcome.out
+    assert "/layer1/layer1.0/conv2/Conv and " in outcome.out
+    assert "batch dim 'N' of input 'input' is taken as 1 (--dim N=...)" in outcome.out
+    assert "roofline: a lower rung" in outcome.out
+    assert len(lines) < 40
+
+
+def test_piped_text_is_plain_and_whole(irc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    text = irc("compile", RESNET).out
+    assert not re.search(r"[\x1b\u2500-\u257f…]", text)
+    assert max(map(len, text.splitlines())) > 80
+
+
+def test_shares_of_all_kernels_add_up(irc) -> None:
+    text = irc("compile", RESNET, "--all").out
+    shares = [float(share) for share in re.findall(r"^ .*? ([\d.]+)% ", text, re.MULTILINE) if "." in share]
+    assert len(shares) == len(json.loads(irc("compile", RESNET, "--json").out)["kernels"])
+    assert sum(shares) == pytest.approx(100, abs=0.05 * len(shares) + 0.1)
+
+
+def test_json_is_the_library_s_report(irc) -> None:
+    import ircost
+
+    text = irc("compile", RESNET, "--json", "--dim", "N=2", "--target", "a100").out
+    assert text == ircost.compile(RESNET, target="a100", dims={"N": 2}).to_json() + "\n"
+    assert json.loads(text)["macs"] == 2 * 4_089_184_256
+
+
+def test_csv_has_a_line_for_each_kernel(irc) -> None:
+    rows = list(csv.DictReader(io.StringIO(irc("compile", RESNET, "--csv").out)))
+    report = json.loads(irc("compile", RESNET, "--json").out)
+    assert [row["name"] for row in rows] == [kernel["name"] for kernel in report["kernels"]]
+    assert sum(float(row["latency_s"]) for row in rows) == pytest.approx(report["latency_s"])
+
+
+def test_ir_that_is_written_can_be_compiled_again(irc, tmp_path: Path) -> None:
+    out = tmp_path / "out.irc"
+    first = json.loads(irc("compile", RESNET, "--json", "-o", out).out)
+    verify(parse_module(out.read_text()))
+    again = json.loads(irc("compile", out, "--json", "--passes", "").out)
+    for key in ("latency_s", "energy_j", "macs", "flops", "peak_memory_bytes", "kernels"):
+        assert again[key] == first[key], key
+
+
+def test_what_does_not_fit_is_answered_with_1(irc, mlp: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    outcome = irc("compile", mlp, "--target", tmp_path / "tiny.yaml")
+    assert outcome.code == 1
+    assert "does not fit: 124 B more than the 100 B of tiny" in outcome.out
+    assert "latency" in outcome.out
+    assert irc("compile", mlp, "--targets", tmp_path, "--target", "tiny", "--json").code == 1
+
+
+def test_opaque_operators_are_listed_first_and_in_no_total(irc, tmp_path: Path) -> None:
+    from onnx import TensorProto, helper, save
+
+    def tensor(name: str) -> object:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 3])
+
+    nodes = [
+        helper.make_node("Exp", ["x"], ["a"], name="before"),
+        helper.make_node("Frobnicate", ["a"], ["y"], name="odd_one", domain="com.example"),
+    ]
+    graph = helper.make_graph(nodes, "g", [tensor("x")], [tensor("y")])
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("com.example", 3)]
+    save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "odd.onnx")
+    text = irc("compile", tmp_path / "odd.onnx", "--allow-opaque").out
+    assert "1 opaque kernel left out" in text
+    rows = text[text.index("     time") :].splitlines()[1:3]
+    assert re.match(r"  unknown +1 +odd_one +\S*Frobnicate", rows[0])
+    assert rows[1].endswith("before   exp")
+    report = json.loads(irc("compile", tmp_path / "odd.onnx", "--allow-opaque", "--json").out)
+    assert report["unknown"] == ["odd_one"]
+    assert [kernel["latency_s"] is None for kernel in report["kernels"]] == [False, True]
+
+
+def test_stats_and_ir_go_to_stderr(irc, mlp: Path) -> None:
+    outcome = irc("compile", mlp, "--json", "--stats", "--print-ir-after", "fuse")
+    json.loads(outcome.out)
+    assert "// IR after fuse\nmodule @mlp" in outcome.err
+    assert re.search(r"ms verify +4 -> +6 ops  fuse\n +1 x kernels", outcome.err)
+
+
+def test_help_states_the_pipeline_that_runs(irc) -> None:
+    assert DEFAULT_PIPELINE in "".join(irc("compile", "--help").out.split())
+
+
+def test_same_input_same_bytes(irc) -> None:
+    assert irc("compile", RESNET) == irc("compile", RESNET)

@@ -1,0 +1,116 @@
+"""`irc targets`, `irc passes`, `irc ops`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ircost.backends import load_target, target_names
+from ircost.ir.definition import OPS
+from ircost.passes import PASSES
+
+
+def first_words(text: str) -> list[str]:
+    return [line.split()[0] for line in text.splitlines()[1:]]
+
+
+def test_all_targets(irc) -> None:
+    text = irc("targets").out
+    assert first_words(text) == target_names()
+    assert "3.35 TB/s   700 W  H100 SXM5 80 GB" in text
+
+
+def test_one_target_shows_every_figure_with_its_source(irc) -> None:
+    text = irc("targets", "h100").out
+    for path, figure in load_target("h100").sources().items():
+        line = next(line for line in text.splitlines() if line.startswith(f"{path} "))
+        assert line.endswith(figure.source)
+        assert ("  guess  " in line) is figure.guess
+
+
+def test_units_of_figures(irc) -> None:
+    text = " ".join(irc("targets", "h100").out.split())
+    for shown in (
+        "matrix.f16 989 Top/s",
+        "memory.hbm.bandwidth_bytes_per_s 3.35 TB/s",
+        "memory.hbm.energy_j_per_byte 31.4 pJ/B",
+        "launch_overhead_s 2.30 us",
+        "processors.count 132",
+        "processors.clock_hz 1.98 GHz",
+        "power.peak_w 700 W",
+    ):
+        assert shown in text
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_every_target_can_be_shown(irc, name: str) -> None:
+    assert irc("targets", name).code == 0
+
+
+def test_targets_as_json(irc) -> None:
+    (h100,) = json.loads(irc("targets", "h100", "--json").out)
+    assert h100["aliases"] == ["h100"]
+    assert h100["figures"]["memory.hbm.bandwidth_bytes_per_s"]["value"] == 3.35e12
+    assert [target["name"] for target in json.loads(irc("targets", "--json").out)] == target_names()
+
+
+def test_target_without_floats_is_listed(irc, tmp_path: Path) -> None:
+    (tmp_path / "npu.yaml").write_text(
+        "name: npu\nkind: microcontroller\nsource: test\nvector: {i8: 1 GOP/s}\n"
+        "memory: {sram: {capacity: 1 MiB, bandwidth: 1 GB/s, energy: 1 pJ/byte}}\nlaunch_overhead: 1 us\n"
+        "processors: {count: 1, clock: 200 MHz}\npower: {idle: 1 mW, peak: 1 W}\n"
+    )
+    text = irc("targets", "--targets", tmp_path).out
+    assert next(line for line in text.splitlines() if line.startswith("npu ")).split()[1:3] == ["-", "-"]
+
+
+def test_all_passes(irc) -> None:
+    text = irc("passes").out
+    assert first_words(text) == PASSES.names()
+    assert "{max_ops=16}" in text and "{to=...}" in text
+
+
+@pytest.mark.parametrize("name", PASSES.names())
+def test_one_pass(irc, name: str) -> None:
+    text = irc("passes", name).out
+    assert text.startswith(name)
+    assert (PASSES.get(name).__doc__ or "").split("\n")[0] in text
+
+
+def test_a_pass_lists_its_patterns(irc) -> None:
+    assert "  MultiplyByOne                x * 1  ->  x\n" in irc("passes", "algebra").out
+
+
+def test_passes_as_json(irc) -> None:
+    options = {item["name"]: item["options"] for item in json.loads(irc("passes", "--json").out)}
+    assert options["fuse"]["max_ops"] == {"type": "int", "default": "16"}
+    assert options["convert-dtype"]["to"]["default"] is None
+
+
+def test_all_ops(irc) -> None:
+    text = irc("ops").out
+    assert first_words(text) == OPS.names()
+    assert "... m k, ... k n -> ... m n" in text
+
+
+@pytest.mark.parametrize("name", OPS.names())
+def test_one_op(irc, name: str) -> None:
+    outcome = irc("ops", name)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith(f"{name}(")
+
+
+def test_one_op_tells_all_that_is_declared(irc) -> None:
+    text = " ".join(irc("ops", "matmul").out.split())
+    assert "index notation ... m k, ... k n -> ... m n" in text
+    assert "reduced by sum" in text and "work per point 1 multiply-add" in text
+    assert "attribute out: DType | None = none" in text
+
+
+def test_ops_as_json(irc) -> None:
+    facts = {op["name"]: op for op in json.loads(irc("ops", "--json").out)}
+    assert facts["softmax"]["kind"] == "composite"
+    assert facts["matmul"]["notation"] == "... m k, ... k n -> ... m n"
+    assert facts["transpose"]["attributes"]["perm"] == {"type": "Ints", "default": None}
