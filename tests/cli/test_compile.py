@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
+from onnx import TensorProto, ValueInfoProto, helper, save
 
 from ircost.api import DEFAULT_PIPELINE
 from ircost.ir.parser import parse_module
@@ -81,9 +82,7 @@ def test_what_does_not_fit_is_answered_with_1(irc, mlp: Path, tmp_path: Path) ->
 
 
 def test_opaque_operators_are_listed_first_and_in_no_total(irc, tmp_path: Path) -> None:
-    from onnx import TensorProto, helper, save
-
-    def tensor(name: str) -> object:
+    def tensor(name: str) -> ValueInfoProto:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 3])
 
     nodes = [

@@ -38,6 +38,12 @@ def test_promised_keys_are_required() -> None:
     assert set(PROMISED_OF_KERNELS) <= set(SCHEMA["$defs"]["kernel"]["required"])
 
 
+def test_the_page_names_every_key() -> None:
+    page = (ROOT / "docs/command-line.md").read_text()
+    keys = [*SCHEMA["properties"], *SCHEMA["$defs"]["kernel"]["properties"]]
+    assert [key for key in keys if f"`{key}`" not in page] == []
+
+
 def test_a_real_report_holds_to_it() -> None:
     report = json.loads(ircost.compile(ROOT / "datasets/models/resnet50.onnx").to_json())
     assert mistakes(report, SCHEMA) == []
