@@ -68,10 +68,11 @@ def make_report(
     print_after: tuple[str, ...],
 ) -> Report:
     """The report; what was asked for on the way goes to stderr. Options are checked before the model is read."""
-    from ircost.api import DEFAULT_PIPELINE, full_pipeline, report_on
+    from ircost.api import DEFAULT_PIPELINE, full_pipeline
     from ircost.backends import load_target
     from ircost.commands.printing import printer_after, say_stats
     from ircost.cost_models.interface import COST_MODELS
+    from ircost.costing import report_on
     from ircost.ir.collector import collector_paused
     from ircost.passes import parse_pipeline, run_pipeline
 

@@ -1,0 +1,169 @@
+"""A module's costs put together: estimates of distinct kernels, back to the places that run them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ircost.backends import Target
+from ircost.cost_models.interface import COST_MODELS, Estimates
+from ircost.cost_models.kernel_table import KernelRun, KernelTable, kernel_table
+from ircost.cost_models.lower_bound import model_lower_bound_s
+from ircost.cost_models.memory import memory_use
+from ircost.frontends import Imported
+from ircost.ir.graph import Module, Op
+from ircost.report import KernelReport, Report
+
+
+def report_on(
+    imported: Imported,
+    target: Target,
+    *,
+    cost_model: str = "roofline",
+    dtype: str | None = None,
+    pipeline: str = "",
+    source: str = "",
+) -> Report:
+    """Costs a module as it is.
+
+    Args:
+        cost_model: name of the cost model.
+        dtype, pipeline, source: what the report says of the number format, the passes that ran, and the model's file;
+            where left out, the format of most arithmetic, none, and the module's name.
+    """
+    module = imported.module
+    table = kernel_table(module)
+    estimates = COST_MODELS.get(cost_model).estimate(table, target)
+    runs = _branches_taken(table, estimates)
+    kernels = tuple(_kernel_report(table, estimates, run) for run in runs)
+    memory = memory_use(module)
+    latency_s = float(sum(kernel.latency_s or 0.0 for kernel in kernels))
+    lower_bound_s = model_lower_bound_s(module, table, runs, target)
+    assert lower_bound_s <= latency_s * (1 + 1e-9), f"estimate {latency_s} s is below its lower bound {lower_bound_s} s"
+    return Report(
+        source=source or module.name,
+        nodes=imported.nodes,
+        target=target.name,
+        target_description=target.description,
+        target_digest=target.digest(),
+        dtype=dtype or _main_dtype(table, runs),
+        model=estimates.model,
+        latency_s=latency_s,
+        lower_bound_s=lower_bound_s,
+        energy_j=float(sum(kernel.energy_j or 0.0 for kernel in kernels)),
+        peak_memory_bytes=memory.peak_bytes,
+        weights_bytes=memory.weights_bytes,
+        peak_at=_node_name(memory.peak_op) if memory.peak_op else "",
+        memory_capacity_bytes=int(target.main_memory.capacity_bytes),
+        flops=sum(kernel.flops for kernel in kernels),
+        macs=sum(kernel.macs for kernel in kernels),
+        bytes=sum(kernel.bytes for kernel in kernels),
+        bound_shares=_bound_shares(kernels, latency_s),
+        kernels=kernels,
+        distinct_kernels=len({run.row for run in runs}),
+        load_time_ops=len(table.load_time),
+        unknown=tuple(kernel.name for kernel in kernels if kernel.latency_s is None),
+        pipeline=pipeline,
+        notes=(*imported.notes, *_notes(table, runs), *_unbounded_loops(module), *_idle_matrix_units(table, target)),
+        module=module,
+    )
+
+
+def _branches_taken(table: KernelTable, estimates: Estimates) -> list[KernelRun]:
+    """The runs without those in the cheaper branch of each `if`; inner ones are decided first."""
+    runs = list(table.runs)
+    for choice in sorted({number for run in runs for number, _ in run.branch}, reverse=True):
+        cost = [0.0, 0.0]
+        for run in runs:
+            for number, side in run.branch:
+                if number == choice:
+                    cost[side] += float(estimates.latency_s[run.row]) * run.count
+        dropped = (choice, int(cost[0] >= cost[1]))
+        runs = [run for run in runs if dropped not in run.branch]
+    return runs
+
+
+def _kernel_report(table: KernelTable, estimates: Estimates, run: KernelRun) -> KernelReport:
+    row, count = run.row, run.count
+    is_unknown = bool(table.is_unknown[row])
+    return KernelReport(
+        name=_node_name(run.op),
+        op=_op_label(run.op),
+        source_nodes=run.location.nodes if run.location else (),
+        count=count,
+        latency_s=None if is_unknown else float(estimates.latency_s[row]) * count,
+        energy_j=None if is_unknown else float(estimates.energy_j[row]) * count,
+        flops=int(table.flops[row]) * count,
+        macs=int(table.macs[row]) * count,
+        bytes=int(table.traffic_bytes[row]) * count,
+        bound="unknown" if is_unknown else estimates.bound_names[int(estimates.bound[row])],
+    )
+
+
+def _node_name(op: Op) -> str:
+    """The node that an op is mostly for: of a fused one, the first."""
+    return op.location.nodes[0] if op.location and op.location.nodes else f"{op.name}"
+
+
+def _op_label(op: Op) -> str:
+    if op.name == "opaque":
+        return str(op.attrs["op"])
+    if op.name != "kernel":
+        return op.name
+    inside = [inner for inner in op.regions[0].block.ops if not inner.definition.is_terminator]
+    return "+".join(inner.name for inner in inside if not inner.definition.is_view and inner.name != "constant")
+
+
+def _main_dtype(table: KernelTable, runs: Sequence[KernelRun]) -> str:
+    """The format of most contraction work; of most work where there is none."""
+    counts = np.zeros(len(table))
+    for run in runs:
+        counts[run.row] += run.count
+    totals = (table.work * counts[:, None]).sum(axis=0)
+    ranked = sorted(
+        zip(table.work_columns, totals, strict=True),
+        key=lambda item: (item[0][0] == "matrix", item[1]),
+        reverse=True,
+    )
+    return ranked[0][0][1].name if ranked else "f32"
+
+
+def _bound_shares(kernels: Sequence[KernelReport], latency_s: float) -> dict[str, float]:
+    shares: dict[str, float] = {}
+    for kernel in kernels:
+        if kernel.latency_s:
+            shares[kernel.bound] = shares.get(kernel.bound, 0.0) + kernel.latency_s / latency_s
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def _notes(table: KernelTable, runs: Sequence[KernelRun]) -> list[str]:
+    notes = []
+    if table.load_time:
+        depend = "op depends" if len(table.load_time) == 1 else "ops depend"
+        notes.append(f"{len(table.load_time)} {depend} on weights only: run once, at load, and in no figure")
+    if len(runs) < len(table.runs):
+        notes.append("of each `if` the costlier branch is counted (--value binds an input that decides one)")
+    unknown = sum(1 for run in runs if table.is_unknown[run.row])
+    if unknown:
+        notes.append(f"{unknown} opaque operators: their cost is unknown and in no figure, so every total is too low")
+    return notes
+
+
+def _idle_matrix_units(table: KernelTable, target: Target) -> list[str]:
+    """Formats of contractions that the machine's matrix units lack, so that slower lanes do the work."""
+    formats = dict.fromkeys(dtype.name for engine, dtype in table.work_columns if engine == "matrix")
+    return [
+        f"{name} contractions run on vector units: the matrix units of {target.name} have {', '.join(target.matrix)}"
+        for name in formats
+        if target.matrix and target.unit_for(name)[0] == "vector"
+    ]
+
+
+def _unbounded_loops(module: Module) -> list[str]:
+    """Loops that stop on a condition nobody can foresee."""
+    return [
+        f"loop '{_node_name(op)}' has no known trip count: its body is counted once"
+        for op in module.walk()
+        if op.name == "while" and op.attrs["trip_bound"] == 0
+    ]
