@@ -84,10 +84,15 @@ def producers_inside(op: Op, group_of: dict[Op, Group]) -> list[Op]:
     found = []
     for operand in dict.fromkeys(op.operands):
         producer = operand.producer
-        if producer in group_of and operand.type.shape == shape and operand.users == [op]:
+        if producer in group_of and operand.type.shape == shape and is_only_user(op, operand):
             assert producer is not None
             found.append(producer)
     return found
+
+
+def is_only_user(op: Op, value: Value) -> bool:
+    """Whether nothing else reads the value; looks at two users at most."""
+    return all(user is op for user, _ in value.uses)
 
 
 def merge(first: Group, second: Group, group_of: dict[Op, Group]) -> Group:
