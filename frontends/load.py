@@ -37,7 +37,8 @@ def load(path: str | Path, options: ImportOptions = NO_OPTIONS) -> Imported:
     ending = Path(path).suffix.removeprefix(".").lower()
     if ending not in FRONTENDS:
         known = ", ".join(f".{name}" for name in FRONTENDS.names())
-        raise UnsupportedError(f"cannot tell what {path} is: its name ends in '.{ending}'", help=f"known: {known}")
+        name = f"its name ends in '.{ending}'" if ending else "its name has no ending"
+        raise UnsupportedError(f"cannot tell what {path} is: {name}", help=f"known: {known}")
     return FRONTENDS.get(ending)(str(path), options)
 
 
@@ -48,6 +49,9 @@ def load_onnx(path: str, options: ImportOptions) -> Imported:
 
 
 def load_text(path: str, options: ImportOptions) -> Imported:
+    bound = [*options.dims, *options.shapes, *options.values]
+    if bound:
+        raise UnsupportedError(f"{path} is IR text, there is no '{bound[0]}' to bind", help="its shapes are fixed")
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
