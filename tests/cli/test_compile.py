@@ -115,3 +115,11 @@ def test_help_states_the_pipeline_that_runs(irc) -> None:
 
 def test_same_input_same_bytes(irc) -> None:
     assert irc("compile", RESNET) == irc("compile", RESNET)
+
+
+def test_lines_fit_the_terminal(irc, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("table", "report_text"):
+        monkeypatch.setattr(f"ircost.{module}.terminal_width", lambda: 60)
+    lines = irc("compile", RESNET).out.splitlines()[1:]
+    assert max(map(len, lines)) <= 60
+    assert any(line.endswith("…") for line in lines)
