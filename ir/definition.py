@@ -140,6 +140,8 @@ class OpDefinition(ABC):
         types = [operand.type for operand in operands]
         if not regions:
             regions = self.build_regions(types, complete)
+        if len(regions) != len(self.region_names):
+            raise ShapeError(f"{self.name}: {len(regions)} bodies given, expected {len(self.region_names)}")
         if result_types is None:
             result_types = self.infer(types, complete, regions)
         return Op(self, operands, complete, result_types, regions, location)

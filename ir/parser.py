@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any, NoReturn
 
@@ -343,12 +343,19 @@ class _ModuleBuilder(Transformer[Token, Any]):
         return DTYPES[text] if text in DTYPES else self._type(children[0])
 
     def sequence(self, children: list[Attribute]) -> tuple[Attribute, ...]:
+        if nesting(children) > MAX_DEPTH:
+            raise ParseError(f"lists nest deeper than {MAX_DEPTH}", at=self.source.file)
         return tuple(children)
 
     # ---- constants: read once their type is known
 
     def data(self, children: list[Token]) -> _Data:
         return _Data(self.source, children[0])
+
+
+def nesting(values: Sequence[Attribute]) -> int:
+    """How deep lists stand within lists."""
+    return 1 + max((nesting(value) for value in values if isinstance(value, tuple)), default=0)
 
 
 WORDS: dict[str, Attribute] = {"true": True, "false": False, "inf": float("inf"), "nan": float("nan")}
