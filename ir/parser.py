@@ -205,7 +205,7 @@ class _ModuleBuilder(Transformer[Token, Any]):
 
     def op_with_results(self, children: list[Any]) -> None:
         results, name, *rest = children
-        self._begin(name, re.split(", *", results), rest)
+        self._begin(name, re.split(" *, *", results), rest)
 
     def op_without_results(self, children: list[Any]) -> None:
         name, *rest = children
@@ -228,7 +228,7 @@ class _ModuleBuilder(Transformer[Token, Any]):
         if self.scope is None:
             self.source.fail(names, "a value stands outside of any function")
         values = []
-        for name in re.split(", *", names):
+        for name in re.split(" *, *", names):
             value = self.scope.find(name)
             if value is None:
                 self.source.fail(names, f"{name} is not defined here", did_you_mean(name, self.scope.names()))
