@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ircost.backends import Target, load_target
+from ircost.cost_models.interface import COST_MODELS
 from ircost.costing import report_on
 from ircost.frontends import Imported, ImportOptions, load
 from ircost.ir.collector import collector_paused
 from ircost.ir.graph import Module
 from ircost.ir.types import parse_dtype
 from ircost.ir.verify import verify
-from ircost.passes import run_pipeline
+from ircost.passes import Pass, PassContext, PassReport, parse_pipeline, run_pipeline
 from ircost.report import Report
 
 DEFAULT_PIPELINE = "canonicalize,fold-batch-norm,fuse"
@@ -32,6 +33,8 @@ def compile_model(
     pipeline: str = DEFAULT_PIPELINE,
     cost_model: str = "roofline",
     target_folders: Sequence[str | Path] = (),
+    after_pass: Callable[[Pass, Module], None] | None = None,
+    on_reports: Callable[[tuple[PassReport, ...]], None] | None = None,
 ) -> Report:
     """Imports a model, rewrites it, and estimates latency, energy and memory on a target.
 
@@ -44,17 +47,23 @@ def compile_model(
         pipeline: passes to run.
         cost_model: name of the cost model.
         target_folders: more folders to look for target files in.
+        after_pass: called with each pass and the module after it.
+        on_reports: called with what each pass did.
 
     Raises:
         IrcError: the model, the target or an option is wrong; says what, where, and how to mend it.
     """
     machine = target if isinstance(target, Target) else load_target(target, target_folders)
-    passes = full_pipeline(pipeline, dtype)
+    context = PassContext(target=machine, cost_model=COST_MODELS.get(cost_model))
+    text = full_pipeline(pipeline, dtype)
+    passes = parse_pipeline(text)  # a mistake in it is told before a large model is read
     with collector_paused():
         imported = _imported(model, dims, shapes, values, allow_opaque)
-        run_pipeline(imported.module, passes)
+        reports = run_pipeline(imported.module, passes, context=context, after_pass=after_pass)
+        if on_reports is not None:
+            on_reports(reports)
         source = str(model) if isinstance(model, (str, Path)) else ""
-        return report_on(imported, machine, cost_model=cost_model, dtype=dtype, pipeline=passes, source=source)
+        return report_on(imported, machine, cost_model=cost_model, dtype=dtype, pipeline=text, source=source)
 
 
 def full_pipeline(pipeline: str, dtype: str | None) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ircost.commands.options import OptionError, import_options, read_model
+from ircost.commands.options import OptionError, import_options, read_import_options
 from ircost.commands.output import write_whole
 from ircost.terminal import working
 
@@ -68,26 +68,27 @@ def make_report(
     print_after: tuple[str, ...],
 ) -> Report:
     """The report; what was asked for on the way goes to stderr. Options are checked before the model is read."""
-    from ircost.api import DEFAULT_PIPELINE, full_pipeline
-    from ircost.backends import load_target
+    from ircost.api import DEFAULT_PIPELINE, compile_model, full_pipeline
     from ircost.commands.printing import printer_after, say_stats
-    from ircost.cost_models.interface import COST_MODELS
-    from ircost.costing import report_on
-    from ircost.ir.collector import collector_paused
-    from ircost.passes import parse_pipeline, run_pipeline
+    from ircost.passes import parse_pipeline
 
-    machine = load_target(target, target_folders)
-    COST_MODELS.get(cost_model)
-    text = full_pipeline(DEFAULT_PIPELINE if pipeline is None else pipeline, dtype)
-    passes = parse_pipeline(text)
-    after = printer_after(print_after, passes)
-    with working(f"compiling {model}"), collector_paused():
-        imported = read_model(model, dims, shapes, values, allow_opaque)
-        reports = run_pipeline(imported.module, passes, after_pass=after)
-        report = report_on(imported, machine, cost_model=cost_model, dtype=dtype, pipeline=text, source=model)
-    if stats:
-        say_stats(reports)
-    return report
+    chosen = DEFAULT_PIPELINE if pipeline is None else pipeline
+    bound = read_import_options(dims, shapes, values, allow_opaque)
+    with working(f"compiling {model}"):
+        return compile_model(
+            model,
+            target,
+            dtype=dtype,
+            dims=bound.dims,
+            shapes=bound.shapes,
+            values=bound.values,
+            allow_opaque=allow_opaque,
+            pipeline=chosen,
+            cost_model=cost_model,
+            target_folders=target_folders,
+            after_pass=printer_after(print_after, parse_pipeline(full_pipeline(chosen, dtype))),
+            on_reports=say_stats if stats else None,
+        )
 
 
 def print_as(report: Report, form: str, show_all: bool) -> None:
