@@ -11,6 +11,7 @@ import numpy as np
 
 from ircost.ir.attributes import Attribute, Attributes
 from ircost.ir.constant import ConstantData, FileSlice, Literal, Missing, Splat
+from ircost.ir.errors import IrcError
 from ircost.ir.graph import Block, Function, Module, Op, Region, Value
 from ircost.ir.location import Location
 from ircost.ir.numpy_dtypes import numpy_dtype
@@ -127,7 +128,10 @@ class _Writer:
         types = tuple(operand.type for operand in op.operands)
         key = (op.name, types, tuple(op.attrs.items()))
         if key not in self.canonical:
-            self.canonical[key] = self._alone(definition.build_regions(types, op.attrs))
+            try:
+                self.canonical[key] = self._alone(definition.build_regions(types, op.attrs))
+            except IrcError:  # operands or attributes do not fit: an error message is about to say so
+                self.canonical[key] = []
         return self._alone(op.regions) == self.canonical[key]
 
     def _alone(self, regions: Iterable[Region]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -14,17 +15,13 @@ from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.terminators import yield_
 from ircost.ir.types import DTYPES, DType, f16, f32, f64, i32
 
-Draw = Callable[..., object]
+Draw = Callable[..., Any]
 
 ODD_NAMES = [None, "x", "x", "x_0", "0", "7up", "a.b/c", "é", "%", "-", "true", "f32", "loc", 'say "hi"', "tab\t\n"]
 NAMES = st.sampled_from(ODD_NAMES)
-LOCATIONS = st.none() | st.builds(
-    Location,
-    st.sampled_from(["", "model.onnx", 'odd "file"\\.onnx', "dir/é.onnx"]),
-    st.lists(
-        st.sampled_from(["/layer.0/MatMul", "", "new\nline", 'quo"te', "%x // no comment", "é"]), min_size=1, max_size=3
-    ).map(tuple),
-)
+FILES = st.sampled_from(["", "model.onnx", 'odd "file"\\.onnx', "dir/é.onnx"])
+NODES = st.sampled_from(["/layer.0/MatMul", "", "new\nline", 'quo"te', "%x // no comment", "é"])
+LOCATIONS = st.none() | st.builds(Location, FILES, st.lists(NODES, min_size=1, max_size=3).map(tuple))
 EXTENTS = st.integers(1, 4)
 SHAPES = st.lists(EXTENTS, max_size=3).map(tuple)
 

@@ -104,7 +104,7 @@ def test_where_and_cast() -> None:
     check(lambda x: ops.cast(x, to=f16), X.astype(np.float16), X)
 
 
-REDUCTIONS = {
+REDUCTIONS: dict[str, Callable[..., Any]] = {
     "reduce_sum": np.sum,
     "reduce_prod": np.prod,
     "reduce_max": np.max,
@@ -161,9 +161,8 @@ def test_convolution(groups: int) -> None:
     expected = correlate(x, weight, attrs["strides"], attrs["pads"], attrs["dilations"], groups)
     check(lambda a, b: ops.conv(a, b, **attrs), expected, x, weight, rtol=1e-4)
     whole = [np.round(a * 3).astype(np.int8) for a in (x, weight)]
-    exact = correlate(
-        *(a.astype(np.float64) for a in whole), attrs["strides"], attrs["pads"], attrs["dilations"], groups
-    )
+    left, right = (a.astype(np.float64) for a in whole)
+    exact = correlate(left, right, attrs["strides"], attrs["pads"], attrs["dilations"], groups)
     check(lambda a, b: ops.conv_integer(a, b, **attrs), np.round(exact).astype(np.int32), *whole)
 
 
