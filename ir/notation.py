@@ -6,7 +6,7 @@
     n (g c) -> n g c                                        an axis composed of two dims, the first one slower
 
 An axis is a dim, a pack, `...`, an extent (an axis of that length, read at 0), a composition, or a window: a sum of
-dims, each times a constant or an attribute, plus or minus attributes. Names of attributes are given beside the notation.
+dims, each times a constant or an attribute, plus or minus attributes. Attributes are named beside the notation.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ircost.ir import Block, Builder, Function, Location, Module, Region, TensorType, Value, ops
+from ircost.ir.attributes import Attribute
 from ircost.ir.builder import build_body
 from ircost.ir.constant import ConstantData, FileSlice, Missing, Splat, literal
 from ircost.ir.numpy_dtypes import numpy_dtype
@@ -231,7 +232,7 @@ def unknown_weight_step(w: Writer) -> list[Value]:
 
 def opaque_step(w: Writer) -> list[Value]:
     x = w.pick()
-    attrs = {"op": "my.domain::Op", "attributes": ("axis=1", 'mode="x"')}
+    attrs: dict[str, Attribute] = {"op": "my.domain::Op", "attributes": ("axis=1", 'mode="x"')}
     return list(ops.opaque.create([x], attrs, result_types=(x.type, x.type)).results)
 
 

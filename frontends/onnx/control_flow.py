@@ -20,7 +20,7 @@ def if_(node: Node) -> list[Value]:
     if condition is not None:
         return inline_graph(node, branches[0 if bool(condition.reshape(())) else 1])
     bodies = [body_of(node, branch) for branch in branches]
-    if [t for t in yields(bodies[0])] != [t for t in yields(bodies[1])]:
+    if yields(bodies[0]) != yields(bodies[1]):
         raise node.error(
             f"its branches give {yields(bodies[0])} and {yields(bodies[1])}",
             help="bind the input that decides: --value name=...",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -249,9 +250,8 @@ class GraphImporter:
 
     def finish(self, node: Node, results: Sequence[Value], location: Location) -> None:
         """Places the ops behind ``results`` and binds the node's outputs to them."""
-        if sum(1 for name in node.proto.output if name) and len(results) < len(node.proto.output):
-            if any(node.proto.output[len(results) :]):
-                raise node.error(f"{len(node.proto.output)} outputs, {len(results)} are supported")
+        if any(node.proto.output[len(results) :]):
+            raise node.error(f"{len(node.proto.output)} outputs, {len(results)} are supported")
         placed = self.place(results, location)
         for name, value in zip(node.proto.output, placed, strict=False):
             if name in self.values or name in self.pending:
@@ -340,10 +340,11 @@ class GraphImporter:
             return
         name = f"{domain}::{node.proto.op_type}" if domain else node.proto.op_type
         known = [op_type for d, op_type in LOWERINGS if d == domain]
+        near = did_you_mean(node.proto.op_type, known) if known else ""
         raise UnsupportedError(
             f"operator {name} (domain '{domain or 'ai.onnx'}', opset {node.opset}) is not supported",
             at=self.location(node),
-            help=f"{did_you_mean(node.proto.op_type, known) if known else ''} --allow-opaque takes it without a cost".strip(),
+            help=f"{near} --allow-opaque takes it without a cost".strip(),
         )
 
     def _expand(self, node: Node, function: onnx.FunctionProto, opsets: Mapping[str, int]) -> None:
@@ -396,14 +397,14 @@ def constant_with(data: ConstantData, type: TensorType) -> Value:
 
 
 def element_type_name(number: int) -> str:
-    known = {value: name.lower() for name, value in onnx.TensorProto.DataType.items()}
-    return known.get(number, f"element type {number}")
+    known = {value: str(name).lower() for name, value in onnx.TensorProto.DataType.items()}
+    return str(known.get(number, f"element type {number}"))
 
 
 def schema_function(node: Node, domain: str) -> onnx.FunctionProto | None:
     """The body that ONNX itself gives an operator, for the types at hand."""
     try:
-        schema = onnx.defs.get_schema(node.proto.op_type, node.opset, domain)
+        schema: Any = onnx.defs.get_schema(node.proto.op_type, node.opset, domain)
     except onnx.defs.SchemaError:
         return None
     if schema.has_context_dependent_function:
@@ -411,8 +412,10 @@ def schema_function(node: Node, domain: str) -> onnx.FunctionProto | None:
         serialized = schema.get_context_dependent_function_with_opset_version(
             node.opset, node.proto.SerializeToString(), [t.SerializeToString() for t in types]
         )
-        return onnx.FunctionProto.FromString(serialized)
-    return schema.function_body if schema.has_function else None  # type: ignore[no-any-return]
+        expanded: onnx.FunctionProto = onnx.FunctionProto.FromString(serialized)
+        return expanded
+    body: onnx.FunctionProto | None = schema.function_body if schema.has_function else None
+    return body
 
 
 def type_proto(value: Value) -> onnx.TypeProto:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -139,7 +140,7 @@ def source_positions(node: Node, extent: int, out: int, scale: float) -> np.ndar
 
 def nearest(node: Node, positions: np.ndarray, extent: int) -> np.ndarray:
     default = "round_prefer_floor" if node.opset >= 11 and node.proto.op_type == "Resize" else "floor"
-    rounding = {
+    rounding: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "round_prefer_floor": lambda x: np.ceil(x - 0.5),
         "round_prefer_ceil": lambda x: np.floor(x + 0.5),
         "floor": np.floor,
@@ -148,7 +149,8 @@ def nearest(node: Node, positions: np.ndarray, extent: int) -> np.ndarray:
     chosen = rounding.get(node.string("nearest_mode", default))
     if chosen is None:
         raise node.error(f"nearest_mode = '{node.string('nearest_mode', default)}' is not known")
-    return np.clip(chosen(positions), 0, extent - 1).astype(np.int64)
+    index: np.ndarray = np.clip(chosen(positions), 0, extent - 1).astype(np.int64)
+    return index
 
 
 def interpolated(x: Value, positions: np.ndarray, axis: int) -> Value:

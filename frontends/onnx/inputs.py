@@ -11,7 +11,7 @@ from ircost.frontends.imported import ImportOptions
 from ircost.frontends.onnx.element_types import ELEMENT_TYPES
 from ircost.frontends.onnx.errors import OnnxError
 from ircost.ir.errors import UnsupportedError, did_you_mean
-from ircost.ir.types import TensorType
+from ircost.ir.types import DType, TensorType
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ def bind_inputs(inputs: Iterable[onnx.ValueInfoProto], options: ImportOptions, f
     return bound
 
 
-def element_type(info: onnx.ValueInfoProto, file: str) -> object:
+def element_type(info: onnx.ValueInfoProto, file: str) -> DType:
     number = info.type.tensor_type.elem_type
     if not info.type.HasField("tensor_type"):
         raise UnsupportedError(f"input '{info.name}' is no tensor", at=file)

@@ -41,7 +41,8 @@ def _strict_model_class() -> type[Message]:
     schema.syntax = "proto3"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(schema)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("onnx.ModelProto"))
+    made: type[Message] = message_factory.GetMessageClass(pool.FindMessageTypeByName("onnx.ModelProto"))
+    return made
 
 
 def _escape_strings(message: Message) -> None:

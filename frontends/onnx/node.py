@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -89,22 +90,22 @@ class Node:
     def known_ints(self, index: int, what: str) -> tuple[int, ...]:
         return tuple(int(n) for n in self.known(index, what).reshape(-1))
 
-    def int(self, name: str, default: int) -> int:
+    def int(self, name: str, default: builtins.int) -> builtins.int:
         return self.attributes[name].i if name in self.attributes else default
 
-    def float(self, name: str, default: float) -> float:
+    def float(self, name: str, default: builtins.float) -> builtins.float:
         return self.attributes[name].f if name in self.attributes else default
 
     def string(self, name: str, default: str) -> str:
         return self.attributes[name].s.decode("utf-8", "replace") if name in self.attributes else default
 
-    def ints(self, name: str, default: Sequence[int]) -> tuple[int, ...]:
+    def ints(self, name: str, default: Sequence[builtins.int]) -> tuple[builtins.int, ...]:
         return tuple(self.attributes[name].ints) if name in self.attributes else tuple(default)
 
-    def floats(self, name: str, default: Sequence[float]) -> tuple[float, ...]:
+    def floats(self, name: str, default: Sequence[builtins.float]) -> tuple[builtins.float, ...]:
         return tuple(self.attributes[name].floats) if name in self.attributes else tuple(default)
 
-    def ints_from(self, name: str, index: int) -> tuple[int, ...] | None:
+    def ints_from(self, name: str, index: builtins.int) -> tuple[builtins.int, ...] | None:
         """What was an attribute once and is an input now; None where it is neither."""
         if name in self.attributes:
             return tuple(self.attributes[name].ints)
@@ -127,10 +128,10 @@ class Node:
         op = f"{domain}{self.proto.op_type}"
         return OnnxError(f"{op} (opset {self.opset}): {message}", at=self.importer.location(self), help=help)
 
-    def element_type(self, number: int) -> DType:
+    def element_type(self, number: builtins.int) -> DType:
         return self.importer.element_type(number, self)
 
-    def like(self, number: float, value: Value) -> Value:
+    def like(self, number: builtins.float, value: Value) -> Value:
         """A scalar constant in the number format of ``value``."""
         return ops.scalar_like(number, value)
 

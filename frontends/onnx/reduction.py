@@ -122,7 +122,7 @@ def average_pool(node: Node) -> Value:
 
 
 def counted(node: Node, x: Value, total: Value) -> np.ndarray:
-    """How many elements count in each window, as [1, 1, spatial]: those inside of the input, or inside of its pads too."""
+    """How many elements count in each window, as [1, 1, spatial]: those in the input, or in its pads too."""
     window = window_of(node, node.ints("kernel_shape", ()), x.type.shape[2:])
     written = node.ints("pads", (0,) * 2 * len(window.size))
     include = bool(node.int("count_include_pad", 0))

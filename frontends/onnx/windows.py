@@ -68,7 +68,7 @@ def resolve_pads(
 
 
 def ceil_padding(extent: int, size: int, stride: int, dilation: int, begin: int, end: int) -> int:
-    """End padding that makes the last window, which hangs over, whole; it must begin inside of input or begin padding."""
+    """End padding that makes the last window whole; it must begin inside of the input or its begin padding."""
     room = extent + begin + end - (size - 1) * dilation - 1
     outputs = math.ceil(room / stride) + 1
     if (outputs - 1) * stride >= extent + begin:

@@ -1,4 +1,4 @@
-"""Bounds and estimates against measured GEMMs. Needs a folder of measurements: ``--measured DIR``, and pandas with pyarrow."""
+"""Bounds and estimates against measured GEMMs. Needs ``--measured DIR``, and pandas with pyarrow."""
 
 from __future__ import annotations
 
