@@ -14,7 +14,7 @@ def python_blocks(page: Path) -> list[str]:
     return BLOCK.findall(page.read_text())
 
 
-@pytest.mark.parametrize("page", ["write-an-op.md"])
+@pytest.mark.parametrize("page", ["write-an-op.md", "write-a-pass.md"])
 def test_page_runs(page: str) -> None:
     blocks = python_blocks(DOCS / page)
     assert blocks, f"{page} has no code"
@@ -26,3 +26,8 @@ def test_page_runs(page: str) -> None:
 def test_a_new_structured_op_takes_under_15_lines() -> None:
     declaration = python_blocks(DOCS / "write-an-op.md")[0]
     assert len([line for line in declaration.splitlines() if line.strip()]) < 15
+
+
+def test_a_new_pass_takes_under_25_lines() -> None:
+    declaration = python_blocks(DOCS / "write-a-pass.md")[0]
+    assert len([line for line in declaration.splitlines() if line.strip()]) <= 25
