@@ -132,7 +132,8 @@ def source_positions(node: Node, extent: int, out: int, scale: float) -> np.ndar
     if transform == "pytorch_half_pixel":
         return np.zeros(out)
     if transform == "align_corners":
-        return index * (extent - 1) / (out - 1) if out > 1 else np.zeros(out)
+        # The standard measures the output before it is rounded to whole elements.
+        return index * (extent - 1) / (extent * scale - 1) if out > 1 else np.zeros(out)
     if transform == "asymmetric":
         return index / scale
     raise node.error(f"coordinate_transformation_mode = '{transform}' is not supported")

@@ -209,7 +209,8 @@ def space_to_depth(node: Node) -> Value:
     x, block = node[0], node.int("blocksize", 1)
     n, c, h, w = x.type.shape
     split_up = ops.reshape(x, shape=(n, c, h // block, block, w // block, block))
-    moved = ops.transpose(split_up, perm=(0, 3, 5, 1, 2, 4))
+    perm = (0, 3, 5, 1, 2, 4) if node.string("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    moved = ops.transpose(split_up, perm=perm)
     return ops.reshape(moved, shape=(n, c * block**2, h // block, w // block))
 
 
