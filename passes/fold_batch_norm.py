@@ -38,7 +38,7 @@ class BatchNormOfConv(RewritePattern):
 class FoldBatchNorm(Pass):
     """Fold batch normalisation into the convolution before it.
 
-    The new weights depend on constants only: they are computed once, at load. Results differ by rounding.
+    Where weights and statistics are constants, the new weights are computed once, at load. Results differ by rounding.
     """
 
     def patterns(self) -> tuple[RewritePattern, ...]:

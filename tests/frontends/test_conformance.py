@@ -1,4 +1,4 @@
-"""ONNX's own conformance cases for nodes: what we take, we compute right; what we do not take is refused, never wrong."""
+"""ONNX's own conformance cases for nodes: what is taken is computed right, and what is not is refused."""
 
 from __future__ import annotations
 

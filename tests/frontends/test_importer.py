@@ -1,0 +1,172 @@
+"""Binding of inputs, and what is wrong with a graph: one message each, with place and cure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from ircost.frontends.imported import ImportOptions
+from ircost.frontends.onnx.importer import import_model
+from ircost.ir import interpret
+from ircost.ir.errors import IrcError
+
+FLOAT = TensorProto.FLOAT
+
+
+def model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[tuple[str, int, list[Any] | None]],
+    outputs: Sequence[str] = ("y",),
+    opset: int = 17,
+    weights: Sequence[onnx.TensorProto] = (),
+) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info(*info) for info in inputs],
+        [helper.make_tensor_value_info(name, FLOAT, None) for name in outputs],
+        list(weights),
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+
+
+RELU = helper.make_node("Relu", ["x"], ["y"], name="the/relu")
+
+
+def shapes(proto: onnx.ModelProto, **options: Any) -> list[tuple[int, ...]]:
+    imported = import_model(proto, ImportOptions(**options), file="some.onnx")
+    return [argument.type.shape for argument in imported.module.main.arguments]
+
+
+def refusal(proto: onnx.ModelProto, **options: Any) -> str:
+    with pytest.raises(IrcError) as caught:
+        import_model(proto, ImportOptions(**options), file="some.onnx")
+    return caught.value.render()
+
+
+def test_a_leading_dim_becomes_1_and_the_report_says_so() -> None:
+    imported = import_model(model([RELU], [("x", FLOAT, ["N", 3])]))
+    assert imported.module.main.arguments[0].type.shape == (1, 3)
+    assert any("--dim N=" in note for note in imported.notes)
+
+
+def test_dims_bind_by_name_and_shapes_as_a_whole() -> None:
+    proto = model([RELU], [("x", FLOAT, ["N", "length"])])
+    assert shapes(proto, dims={"N": 2, "length": 5}) == [(2, 5)]
+    assert shapes(proto, shapes={"x": (4, 7)}) == [(4, 7)]
+    assert shapes(model([RELU], [("x", FLOAT, None)]), shapes={"x": (4, 7)}) == [(4, 7)]
+    assert shapes(model([RELU], [("x", FLOAT, [-1, 0])]), shapes={"x": (4, 7)}) == [(4, 7)]
+
+
+def test_all_unbound_dims_are_listed_with_what_binds_them() -> None:
+    text = refusal(model([RELU], [("x", FLOAT, ["N", "length"]), ("z", FLOAT, [2, None])]))
+    assert "length of 'x'" in text
+    assert "axis 1 of 'z'" in text
+    assert "--dim length=" in text
+    assert "--shape z=2," in text
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"dims": {"lenght": 5}}, ["'lenght'", "length"]),
+        ({"dims": {"length": 0}}, ["'length'", "1 or more"]),
+        ({"shapes": {"x": (1, 2, 3)}}, ["1x2x3", "?x?"]),
+        ({"shapes": {"y": (1, 2)}}, ["no input 'y'", "x"]),
+        ({"values": {"sr": np.array(1)}}, ["no input 'sr'"]),
+    ],
+)
+def test_a_binding_that_does_not_fit(options: dict[str, Any], words: list[str]) -> None:
+    text = refusal(model([RELU], [("x", FLOAT, ["N", "length"])]), **options)
+    assert all(word in text for word in words), text
+
+
+def test_a_bound_value_decides_a_branch() -> None:
+    branches = {
+        f"{name}_branch": helper.make_graph(
+            [helper.make_node(op, ["x"], [name])], name, [], [helper.make_tensor_value_info(name, FLOAT, None)]
+        )
+        for name, op in (("then", "Relu"), ("else", "Exp"))
+    }
+    proto = model(
+        [
+            helper.make_node("Equal", ["rate", "wanted"], ["is_wanted"]),
+            helper.make_node("If", ["is_wanted"], ["y"], **branches),
+        ],
+        [("x", FLOAT, [3]), ("rate", TensorProto.INT64, [])],
+        weights=[helper.make_tensor("wanted", TensorProto.INT64, [], [16000])],
+    )
+    both = import_model(proto).module
+    assert any(op.name == "if" for op in both.walk())
+    x = np.array([-1, 0, 2], np.float32)
+    np.testing.assert_allclose(interpret(both, [x, np.array(8000)])[0], np.exp(x), rtol=1e-6)
+    one = import_model(proto, ImportOptions(values={"rate": np.array(16000)})).module
+    assert [op.name for op in one.walk() if op.name != "constant"] == ["relu", "return"]
+
+
+def test_an_unknown_operator_is_named_and_never_skipped() -> None:
+    node = helper.make_node("FancyThing", ["x"], ["y"], name="deep/fancy", domain="com.example")
+    proto = model([node], [("x", FLOAT, [3])])
+    proto.opset_import.append(helper.make_opsetid("com.example", 4))
+    text = refusal(proto)
+    for word in ("com.example::FancyThing", "opset 4", "deep/fancy", "some.onnx", "--allow-opaque"):
+        assert word in text
+
+
+def test_an_opaque_operator_stays_in_the_module() -> None:
+    node = helper.make_node("FancyThing", ["x"], ["y"], name="deep/fancy", domain="com.example", axis=1)
+    proto = model([node], [("x", FLOAT, [3])])
+    proto.opset_import.append(helper.make_opsetid("com.example", 4))
+    proto.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", FLOAT, [3]))
+    (op, _) = import_model(proto, ImportOptions(allow_opaque=True)).module.main.block.ops
+    assert (op.name, op.attrs["op"]) == ("opaque", "com.example::FancyThing")
+
+
+def test_a_value_that_nothing_makes() -> None:
+    text = refusal(model([helper.make_node("Relu", ["xx"], ["y"], name="the/relu")], [("x", FLOAT, [3])]))
+    assert "'xx'" in text
+    assert "the/relu" in text
+
+
+def test_a_circle() -> None:
+    nodes = [
+        helper.make_node("Add", ["x", "b"], ["a"], name="first"),
+        helper.make_node("Neg", ["a"], ["b"], name="second"),
+    ]
+    text = refusal(model([*nodes, helper.make_node("Neg", ["a"], ["y"])], [("x", FLOAT, [3])]))
+    assert "circle" in text
+    assert "'first'" in text
+
+
+def test_nodes_out_of_order_are_sorted() -> None:
+    nodes = [helper.make_node("Neg", ["a"], ["y"]), helper.make_node("Exp", ["x"], ["a"])]
+    module = import_model(model(nodes, [("x", FLOAT, [3])])).module
+    assert [op.name for op in module.walk()] == ["exp", "neg", "return"]
+
+
+def test_two_values_of_one_name() -> None:
+    assert "two values" in refusal(model([RELU, RELU], [("x", FLOAT, [3])]))
+
+
+def test_old_opsets_and_text_are_refused() -> None:
+    assert "opset 6" in refusal(model([RELU], [("x", FLOAT, [3])], opset=6))
+    assert "string" in refusal(model([RELU], [("x", TensorProto.STRING, [3])]))
+
+
+def test_shapes_that_do_not_fit_name_the_node() -> None:
+    node = helper.make_node("MatMul", ["x", "z"], ["y"], name="layer/matmul")
+    text = refusal(model([node], [("x", FLOAT, [2, 3]), ("z", FLOAT, [4, 5])]))
+    assert "layer/matmul" in text
+    assert "3" in text
+    assert "4" in text
+
+
+def test_a_tensor_larger_than_any_memory() -> None:
+    node = helper.make_node("Expand", ["x", "shape"], ["y"], name="huge")
+    weights = [helper.make_tensor("shape", TensorProto.INT64, [2], [2**40, 2**20])]
+    assert "huge" in refusal(model([node], [("x", FLOAT, [1, 1])], weights=weights))
