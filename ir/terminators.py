@@ -10,42 +10,36 @@ from ircost.ir.graph import Region
 from ircost.ir.types import TensorType
 
 
-def yielded(region: Region) -> tuple[TensorType, ...]:
-    """Types of what a body hands back."""
-    return tuple(value.type for value in region.block.terminator.operands)
+class Terminator(OpDefinition):
+    """Ends a block; has no result of its own."""
+
+    operand_names = ("results",)
+    is_variadic = True
+    is_pure = False
+    is_terminator = True
+
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
+        return ()
 
 
-class Return(OpDefinition):
+class Return(Terminator):
     """Ends a function; its operands are the function's results."""
 
     name = "return"
-    operand_names = ("results",)
-    is_variadic = True
-    is_pure = False
-    is_terminator = True
-
-    def infer(
-        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
-    ) -> tuple[TensorType, ...]:
-        return ()
 
 
-return_ = register_op(Return())
-
-
-class Yield(OpDefinition):
+class Yield(Terminator):
     """Ends a body; its operands are what the body hands back."""
 
     name = "yield"
-    operand_names = ("results",)
-    is_variadic = True
-    is_pure = False
-    is_terminator = True
-
-    def infer(
-        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
-    ) -> tuple[TensorType, ...]:
-        return ()
 
 
+return_ = register_op(Return())
 yield_ = register_op(Yield())
+
+
+def yielded(region: Region) -> tuple[TensorType, ...]:
+    """Types of what a body hands back."""
+    return tuple(value.type for value in region.block.terminator.operands)

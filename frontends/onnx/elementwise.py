@@ -10,7 +10,7 @@ from ircost.frontends.onnx.node import Node, lowering
 from ircost.ir import ops
 from ircost.ir.definition import OpDefinition
 from ircost.ir.graph import Value
-from ircost.ir.types import boolean
+from ircost.ir.types import DType, boolean
 
 # Operators whose inputs and meaning are those of one op.
 SAME: dict[str, OpDefinition] = {
@@ -88,11 +88,11 @@ def cast_like(node: Node) -> Value:
     return cast_to(node, node[1].type.dtype)
 
 
-def cast_to(node: Node, dtype: object) -> Value:
+def cast_to(node: Node, dtype: DType) -> Value:
     x = node[0]
     if dtype == boolean and x.type.dtype != boolean:
         return ops.not_equal(x, node.like(0, x))
-    return x if x.type.dtype == dtype else ops.cast(x, to=dtype)  # type: ignore[arg-type]
+    return x if x.type.dtype == dtype else ops.cast(x, to=dtype)
 
 
 @lowering("Clip")

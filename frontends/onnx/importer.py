@@ -18,6 +18,7 @@ from ircost.ir import ops
 from ircost.ir.errors import did_you_mean
 from ircost.ir.graph import Function, Module
 from ircost.ir.location import Location
+from ircost.ir.numpy_dtypes import numpy_dtype
 
 NO_OPTIONS = ImportOptions()
 OLDEST_OPSET = 7
@@ -74,18 +75,12 @@ def import_loaded(loaded: LoadedModel, options: ImportOptions) -> Imported:
     for name, argument in zip(names, function.arguments, strict=True):
         importer.define(name, argument)
     for name, value in options.values.items():
-        array = np.asarray(value).astype(numpy_type(bound.types[name]))
+        array = np.asarray(value).astype(numpy_dtype(bound.types[name].dtype))
         importer.define(name, importer.place([ops.constant_of(array)], Location(file, (name,)))[0])
     importer.run(graph.node)
     return_outputs(importer, graph)
     module = Module([function], name=Path(loaded.path).stem, attrs=model_attributes(proto, opsets))
     return Imported(module, tuple(bound.notes + context.notes), context.nodes)
-
-
-def numpy_type(type: object) -> np.dtype:
-    from ircost.ir.numpy_dtypes import numpy_dtype
-
-    return numpy_dtype(type.dtype)  # type: ignore[attr-defined]
 
 
 def return_outputs(importer: GraphImporter, graph: onnx.GraphProto) -> None:

@@ -138,13 +138,30 @@ def check_fits(info: onnx.ValueInfoProto, shape: tuple[int, ...], source: str) -
 
 def unbound_error(unbound: list[tuple[str, int, str]], inputs: list[onnx.ValueInfoProto], file: str) -> OnnxError:
     """One error for all of them, with the options that bind them."""
-    options: dict[str, None] = {}
-    shown = []
-    for input_name, axis, name in unbound:
-        shown.append(f"{name or f'axis {axis}'} of '{input_name}'" if axis >= 0 else f"the shape of '{input_name}'")
-        info = next(info for info in inputs if info.name == input_name)
-        shape = ",".join(
-            str(d.dim_value) if d.dim_value > 0 else (d.dim_param or "N") for d in info.type.tensor_type.shape.dim
-        )
-        options[f"--dim {name}=..." if name else f"--shape {input_name}={shape or '...'}"] = None
-    return OnnxError(f"inputs have unbound dims: {', '.join(shown)}", at=file, help=" ".join(options))
+    infos = {info.name: info for info in inputs}
+    shown = [
+        f"{name or f'axis {axis}'} of '{input_name}'" if axis >= 0 else f"the shape of '{input_name}'"
+        for input_name, axis, name in unbound
+    ]
+    # An input with a dim that has no name is bound as a whole; its named dims need no option of their own.
+    whole = {input_name for input_name, _, name in unbound if not name}
+    options = [
+        shape_option(infos[input_name]) if input_name in whole else f"--dim {name}=..."
+        for input_name, _, name in unbound
+    ]
+    return OnnxError(f"inputs have unbound dims: {', '.join(shown)}", at=file, help=" ".join(dict.fromkeys(options)))
+
+
+def shape_option(info: onnx.ValueInfoProto) -> str:
+    """``--shape x=1,3,H,W``: what is fixed as it is, a leading dim as 1, letters for what the user must say."""
+    symbols = dict(symbolic_dims(info))
+    dims = info.type.tensor_type.shape.dim
+    parts = [
+        str(dim.dim_value)
+        if axis not in symbols
+        else "1"
+        if axis == 0 and len(dims) > 1
+        else symbols[axis] or f"D{axis}"
+        for axis, dim in enumerate(dims)
+    ]
+    return f"--shape {info.name}={','.join(parts) or '...'}"
