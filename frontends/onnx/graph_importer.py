@@ -195,24 +195,24 @@ class GraphImporter:
         return Location(self.context.file, (self.prefix + node.name,))
 
     def run(self, nodes: Iterable[onnx.NodeProto]) -> None:
-        """Lowers nodes in order; such as stand above their producers wait."""
-        waiting = list(nodes)
-        while waiting:
-            left = [node for node in waiting if not self._try(node)]
-            if len(left) == len(waiting):
-                self._report_missing(left)
-            waiting = left
+        """Lowers nodes in order; one that stands above a producer waits for it. Linear in nodes and edges."""
+        waiting: dict[str, list[onnx.NodeProto]] = {}
+        for proto in nodes:
+            ready = [proto]
+            while ready:
+                node = ready.pop()
+                missing = next((name for name in node.input if name and self.find(name) is None), None)
+                if missing is not None:
+                    waiting.setdefault(missing, []).append(node)
+                    continue
+                self._lower(node)
+                ready.extend(user for name in node.output for user in waiting.pop(name, ()))
+        if waiting:
+            self._report_missing([node for users in waiting.values() for node in users])
 
-    def _try(self, proto: onnx.NodeProto) -> bool:
-        inputs = []
-        for name in proto.input:
-            value = self.find(name) if name else None
-            if name and value is None:
-                return False
-            inputs.append(value)
+    def _lower(self, proto: onnx.NodeProto) -> None:
         self.context.nodes += 1
-        self._node(proto, inputs)
-        return True
+        self._node(proto, [self.find(name) if name else None for name in proto.input])
 
     def _report_missing(self, left: Sequence[onnx.NodeProto]) -> None:
         made = {name for node in left for name in node.output}
