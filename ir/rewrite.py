@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from ircost.ir.builder import detached_ops
 from ircost.ir.errors import IrcError
-from ircost.ir.graph import Block, Module, Op, Value, replace_value
+from ircost.ir.graph import Block, Module, Op, Region, Value, replace_value
 from ircost.ir.location import Location, merge_locations
 
 # Rewrites per op after which patterns are taken to undo each other.
@@ -151,9 +151,14 @@ class _Driver:
 def drop_regions(op: Op) -> None:
     """Takes the ops of an op's bodies out, so that values from around it forget them."""
     for region in op.regions:
-        for inner in reversed(list(region.block.ops)):
-            drop_regions(inner)
-            region.block.remove(inner)
+        discard_body(region)
+
+
+def discard_body(region: Region) -> None:
+    """Takes all ops out of a body that is no longer wanted, so that values from around it forget them."""
+    for op in reversed(list(region.block.ops)):
+        drop_regions(op)
+        region.block.remove(op)
 
 
 def absorbed_locations(op: Op, new: Op) -> list[Location | None]:

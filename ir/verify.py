@@ -31,7 +31,7 @@ class _Verifier:
     def __init__(self, module: Module, inferred: InferredTypes) -> None:
         self.module = module
         self.inferred = inferred
-        self.seen: set[Op] = set()
+        self.seen: dict[Op, None] = {}  # in program order
 
     def run(self) -> None:
         if not self.module.functions:
@@ -40,6 +40,7 @@ class _Verifier:
             if name != function.name:
                 raise VerifyError(f"function @{function.name} is filed under the name '{name}'")
             self._block(function.block, set(), "return", function)
+        self._check_users()
         self._check_recursion()
 
     # ---- blocks: order, scopes, terminators
@@ -64,16 +65,12 @@ class _Verifier:
     def _op(self, op: Op, visible: set[Value], function: Function) -> None:
         if op in self.seen:
             self._fail(op, "the op stands in two places")
-        self.seen.add(op)
+        self.seen[op] = None
         for index, operand in enumerate(op.operands):
             if operand not in visible:
                 self._fail(op, self._why_not_visible(op, operand))
             if (op, index) not in operand.uses:
                 self._fail(op, f"operand {index} does not list the op among its uses")
-        for result in op.results:
-            for user, index in result.uses:
-                if user.block is None or user.operands[index] is not result:
-                    self._fail(op, f"lists '{user.name}' among the users of its result, which does not use it")
         self._check_types(op)
         for region in op.regions:
             if region.parent is not op:
@@ -82,6 +79,14 @@ class _Verifier:
             self._block(region.block, scope, "yield", function)
         self._check_regions(op)
         op.definition.verify(op)
+
+    def _check_users(self) -> None:
+        """Who is listed as a user of a result must stand in the module and read it."""
+        for op in self.seen:
+            for result in op.results:
+                for user, index in result.uses:
+                    if user not in self.seen or user.operands[index] is not result:
+                        self._fail(op, f"lists '{user.name}' among the users of its result, which does not use it")
 
     def _why_not_visible(self, op: Op, operand: Value) -> str:
         from ircost.ir.printer import op_line

@@ -8,7 +8,10 @@ import onnx
 from ircost.frontends.onnx.graph_importer import GraphImporter
 from ircost.frontends.onnx.node import Node, lowering
 from ircost.ir import ops
+from ircost.ir.builder import detached_ops
+from ircost.ir.clone import inline_body
 from ircost.ir.graph import Block, Region, Value
+from ircost.ir.rewrite import discard_body
 from ircost.ir.types import TensorType, boolean, i64
 
 
@@ -104,21 +107,23 @@ def keeps_going(body: Region) -> bool:
 def as_scan(node: Node, body: Region, states: list[Value], trips: int) -> list[Value]:
     """The step number is a sequence, the condition is dropped."""
     node.importer.check_elements(trips, node)
-    from ircost.ir.clone import inline_body
-
     types = [*(state.type for state in states), TensorType((), i64)]
     block = Block(types)
     truth = ops.constant_of(np.array(True))
     *carried, step = block.arguments
     _, *results = inline_body(body, [step, truth, *carried])
-    from ircost.ir.builder import detached_ops
-
-    for op in detached_ops(results):
-        block.append(op)
-    block.append(ops.yield_.create(results))
+    finish(block, results)
+    discard_body(body)
     ramp = ops.iota.create((), {"axis": 0}, result_types=(TensorType((trips,), i64),)).result
     attrs = {"length": trips, "states": len(states)}
     return list(ops.scan.create([*states, ramp], attrs, regions=[Region(block)]).results)
+
+
+def finish(block: Block, results: list[Value]) -> None:
+    """Places the ops behind ``results`` and yields them."""
+    for op in detached_ops(results):
+        block.append(op)
+    block.append(ops.yield_.create(results))
 
 
 def as_while(node: Node, body: Region, states: list[Value], trips: np.ndarray | None) -> list[Value]:
@@ -131,18 +136,12 @@ def as_while(node: Node, body: Region, states: list[Value], trips: np.ndarray | 
     running = test.arguments[1]
     if limit is not None:
         running = ops.logical_and(running, ops.less(test.arguments[0], scalar(limit)))
-    from ircost.ir.builder import detached_ops
-    from ircost.ir.clone import inline_body
-
-    for op in detached_ops([running]):
-        test.append(op)
-    test.append(ops.yield_.create([running]))
+    finish(test, [running])
     step = Block(types)
     condition, *results = inline_body(body, step.arguments)
     following = [ops.add(step.arguments[0], ops.constant_of(np.array(1, np.int64))), scalar(condition), *results]
-    for op in detached_ops(following):
-        step.append(op)
-    step.append(ops.yield_.create(following))
+    finish(step, following)
+    discard_body(body)
     bound = int(trips.reshape(())) if trips is not None else 0
     attrs = {"trip_bound": max(bound, 0)}
     values = ops.while_.create([first, begins, *states], attrs, regions=[Region(test), Region(step)]).results

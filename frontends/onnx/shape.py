@@ -7,9 +7,10 @@ import math
 import numpy as np
 
 from ircost.frontends.onnx.node import Node, lowering
+from ircost.frontends.onnx.normalization import splat
 from ircost.ir import ops
 from ircost.ir.graph import Value
-from ircost.ir.types import i64
+from ircost.ir.types import TensorType, f32, i64
 
 
 @lowering("Reshape")
@@ -169,9 +170,6 @@ def size(node: Node) -> Value:
 
 @lowering("ConstantOfShape")
 def constant_of_shape(node: Node) -> Value:
-    from ircost.frontends.onnx.normalization import splat
-    from ircost.ir.types import TensorType, f32
-
     extents = node.known_ints(0, "the shape")
     if "value" not in node.attributes:
         return splat(0.0, TensorType(extents, f32))
@@ -216,8 +214,6 @@ def space_to_depth(node: Node) -> Value:
 
 @lowering("Trilu")
 def trilu(node: Node) -> Value:
-    from ircost.ir.types import TensorType
-
     x = node[0]
     k = int(node.known(1, "k").reshape(())) if node.get(1) is not None else 0
     type = TensorType(x.type.shape[-2:], i64)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec, int_of
-from ircost.ir.constant import ConstantData, literal, materialise
+from ircost.ir.constant import ConstantData, Literal, Splat, literal, materialise
 from ircost.ir.definition import Arrays, OpDefinition, register_op
+from ircost.ir.errors import InterpreterError
 from ircost.ir.graph import Op, Region, Value
 from ircost.ir.numpy_dtypes import dtype_of, numpy_dtype
 from ircost.ir.types import DType, TensorType
@@ -69,8 +70,6 @@ def constant_value(value: Value) -> np.ndarray | None:
 
 def is_in_memory(op: Op) -> bool:
     """Whether a constant's values cost nothing to look at."""
-    from ircost.ir.constant import Literal, Splat
-
     return isinstance(op.attrs["value"], (Literal, Splat))
 
 
@@ -118,8 +117,6 @@ class Opaque(OpDefinition):
         raise AssertionError("an opaque op's types are given")
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
-        from ircost.ir.errors import InterpreterError
-
         raise InterpreterError(f"opaque operator '{op.attrs['op']}' cannot be run", at=op)
 
 

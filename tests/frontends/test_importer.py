@@ -170,3 +170,25 @@ def test_a_tensor_larger_than_any_memory() -> None:
     node = helper.make_node("Expand", ["x", "shape"], ["y"], name="huge")
     weights = [helper.make_tensor("shape", TensorProto.INT64, [2], [2**40, 2**20])]
     assert "huge" in refusal(model([node], [("x", FLOAT, [1, 1])], weights=weights))
+
+
+def test_a_loop_leaves_no_trace_of_the_graph_it_was_made_from() -> None:
+    """Its body reads a value from around it: afterwards only ops of the module do."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go_in"], ["go"]), helper.make_node("Add", ["state", "step"], ["next"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go_in", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("state", FLOAT, [3]),
+        ],
+        [helper.make_tensor_value_info("go", TensorProto.BOOL, []), helper.make_tensor_value_info("next", FLOAT, [3])],
+    )
+    nodes = [helper.make_node("Exp", ["x"], ["step"]), helper.make_node("Loop", ["n", "", "x"], ["y"], body=body)]
+    weights = [helper.make_tensor("n", TensorProto.INT64, [], [4])]
+    module = import_model(model(nodes, [("x", FLOAT, [3])], weights=weights)).module
+    ours = set(module.walk())
+    values = [*module.main.arguments, *(result for op in ours for result in op.results)]
+    assert all(user in ours for value in values for user in value.users)
+    x = np.array([0.0, 1.0, -1.0], np.float32)
+    np.testing.assert_allclose(interpret(module, [x])[0], x + 4 * np.exp(x), rtol=1e-6)
