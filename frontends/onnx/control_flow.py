@@ -40,7 +40,6 @@ def inline_graph(node: Node, graph: onnx.GraphProto) -> list[Value]:
     importer = GraphImporter(
         node.importer.context, node.importer.block, node.importer, f"{node.importer.prefix}{node.name}/"
     )
-    importer.opsets = node.importer.opsets
     return run_graph(importer, graph, node)
 
 
@@ -62,7 +61,6 @@ def body_of(node: Node, graph: onnx.GraphProto, arguments: list[tuple[str, Tenso
     arguments = arguments or []
     block = Block(type for _, type in arguments)
     importer = GraphImporter(node.importer.context, block, node.importer, f"{node.importer.prefix}{node.name}/")
-    importer.opsets = node.importer.opsets
     for (name, _), value in zip(arguments, block.arguments, strict=True):
         importer.define(name, value)
     block.append(ops.yield_.create(run_graph(importer, graph, node)))

@@ -9,9 +9,10 @@ import onnx
 
 import ircost.frontends.onnx.lowerings  # noqa: F401  # registers every operator
 from ircost.frontends.imported import Imported, ImportOptions
+from ircost.frontends.onnx.context import ModelContext
 from ircost.frontends.onnx.errors import OnnxError
 from ircost.frontends.onnx.external_data import ExternalData
-from ircost.frontends.onnx.graph_importer import GraphImporter, ModelContext
+from ircost.frontends.onnx.graph_importer import GraphImporter
 from ircost.frontends.onnx.inputs import bind_inputs
 from ircost.frontends.onnx.model_file import LoadedModel, read_model
 from ircost.ir import ops
@@ -62,12 +63,12 @@ def import_loaded(loaded: LoadedModel, options: ImportOptions) -> Imported:
     )
     context = ModelContext(
         file=file,
+        model=proto,
         opsets=opsets,
         functions={(f.domain, f.name): f for f in proto.functions},
         external=ExternalData(loaded.path),
         constant_weights=loaded.constant_weights,
         allow_opaque=options.allow_opaque,
-        model=proto,
     )
     importer = GraphImporter(context, function.block)
     for name, tensor in initializers.items():

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import onnx
 
 from ircost.frontends.imported import ImportOptions
-from ircost.frontends.onnx.element_types import ELEMENT_TYPES
 from ircost.frontends.onnx.errors import OnnxError
+from ircost.frontends.onnx.tensors import element_type
 from ircost.ir.errors import UnsupportedError, did_you_mean
 from ircost.ir.types import DType, TensorType
 
@@ -42,20 +42,16 @@ def bind_inputs(inputs: Iterable[onnx.ValueInfoProto], options: ImportOptions, f
     for info in inputs:
         extents, left = bind_one(info, options, defaults, bound.notes)
         unbound += left
-        bound.types[info.name] = TensorType(tuple(extents), element_type(info, file))
+        bound.types[info.name] = TensorType(tuple(extents), dtype_of(info, file))
     if unbound:
         raise unbound_error(unbound, inputs, file)
     return bound
 
 
-def element_type(info: onnx.ValueInfoProto, file: str) -> DType:
-    number = info.type.tensor_type.elem_type
+def dtype_of(info: onnx.ValueInfoProto, file: str) -> DType:
     if not info.type.HasField("tensor_type"):
         raise UnsupportedError(f"input '{info.name}' is no tensor", at=file)
-    if number not in ELEMENT_TYPES:
-        name = {value: key.lower() for key, value in onnx.TensorProto.DataType.items()}.get(number, str(number))
-        raise UnsupportedError(f"input '{info.name}' is {name}, which no tensor here can be", at=file)
-    return ELEMENT_TYPES[number]
+    return element_type(info.type.tensor_type.elem_type, f"input '{info.name}'", file)
 
 
 def symbolic_dims(info: onnx.ValueInfoProto) -> list[tuple[int, str]]:

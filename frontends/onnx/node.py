@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 
 from ircost.frontends.onnx.errors import OnnxError
+from ircost.frontends.onnx.tensors import array_of, element_type
 from ircost.ir import ops
 from ircost.ir.graph import Value
 from ircost.ir.types import DType
@@ -47,6 +48,17 @@ class Node:
     def name(self) -> str:
         """The node's name, or that of its first output."""
         return self.proto.name or next(iter(self.proto.output), "") or self.proto.op_type
+
+    @property
+    def operator(self) -> str:
+        """``Conv``, or ``com.example::Fancy`` of another domain."""
+        domain = "" if self.proto.domain == "ai.onnx" else self.proto.domain
+        return f"{domain}::{self.proto.op_type}" if domain else self.proto.op_type
+
+    @property
+    def output_count(self) -> builtins.int:
+        """Outputs that somebody may want, counted up to the last one that has a name."""
+        return max((i + 1 for i, name in enumerate(self.proto.output) if name), default=0)
 
     def __getitem__(self, index: int) -> Value:
         """An input that must be there.
@@ -111,6 +123,10 @@ class Node:
             return tuple(self.attributes[name].ints)
         return None if self.get(index) is None else self.known_ints(index, name)
 
+    def array(self, name: str) -> np.ndarray:
+        """A tensor attribute that must be there."""
+        return array_of(self.attributes[name].t, self.importer.context.file)
+
     def refuse_attributes(self, **neutral: object) -> None:
         """Attributes that the lowering takes at one value only.
 
@@ -124,12 +140,11 @@ class Node:
                     raise self.error(f"attribute {name} = {actual!r} is not supported, only {value!r}")
 
     def error(self, message: str, help: str | None = None) -> OnnxError:
-        domain = f"{self.proto.domain}::" if self.proto.domain else ""
-        op = f"{domain}{self.proto.op_type}"
-        return OnnxError(f"{op} (opset {self.opset}): {message}", at=self.importer.location(self), help=help)
+        return OnnxError(f"{self.operator} (opset {self.opset}): {message}", at=self.importer.location(self), help=help)
 
     def element_type(self, number: builtins.int) -> DType:
-        return self.importer.element_type(number, self)
+        """The number format of one of ONNX's element types."""
+        return element_type(number, f"{self.operator}: element type", self.importer.location(self))
 
     def like(self, number: builtins.float, value: Value) -> Value:
         """A scalar constant in the number format of ``value``."""

@@ -173,7 +173,7 @@ def constant_of_shape(node: Node) -> Value:
     extents = node.known_ints(0, "the shape")
     if "value" not in node.attributes:
         return splat(0.0, TensorType(extents, f32))
-    array = node.importer.array_of(node.attributes["value"].t)
+    array = node.array("value")
     value = ops.constant_of(array)
     number = array.reshape(-1)[0].item()
     return splat(number, TensorType(extents, value.type.dtype))

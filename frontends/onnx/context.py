@@ -1,0 +1,41 @@
+"""What all graphs of one model share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import onnx
+
+from ircost.frontends.onnx.external_data import ExternalData
+from ircost.ir.constant import ConstantData
+from ircost.ir.types import TensorType
+
+
+@dataclass(slots=True)
+class ModelContext:
+    """One import of one model.
+
+    Args:
+        file: the model, as messages and locations name it.
+        model: the whole of it.
+        opsets: version of each domain.
+        functions: model-local functions by (domain, name).
+        external: finds external data.
+        constant_weights: values of large ``Constant`` nodes, by output name.
+        allow_opaque: take unknown operators as opaque ops.
+        nodes: how many were lowered so far.
+        inferred_types: what ONNX's shape inference says, once somebody asked it.
+        notes: what the reader of a report should know.
+    """
+
+    file: str
+    model: onnx.ModelProto
+    opsets: Mapping[str, int]
+    functions: Mapping[tuple[str, str], onnx.FunctionProto]
+    external: ExternalData
+    constant_weights: Mapping[str, ConstantData]
+    allow_opaque: bool
+    nodes: int = 0
+    inferred_types: Mapping[str, TensorType] | None = None
+    notes: list[str] = field(default_factory=list)

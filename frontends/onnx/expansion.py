@@ -1,0 +1,89 @@
+"""Operators that a function defines: the model's own functions, and those that ONNX gives a body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+
+from ircost.frontends.onnx.element_types import ELEMENT_TYPES
+from ircost.frontends.onnx.node import Node
+from ircost.ir.graph import Value
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionBody:
+    """What an operator stands for.
+
+    Args:
+        proto: its nodes.
+        opsets: versions that they are written for.
+        defaults: attributes that a node which calls it may leave out.
+    """
+
+    proto: onnx.FunctionProto
+    opsets: Mapping[str, int]
+    defaults: Mapping[str, onnx.AttributeProto]
+
+    def nodes_for(self, call: onnx.NodeProto) -> list[onnx.NodeProto]:
+        """Its nodes with the attributes of one call."""
+        given = {**self.defaults, **{attribute.name: attribute for attribute in call.attribute}}
+        return [with_attributes(node, given) for node in self.proto.node]
+
+
+def function_body(node: Node, domain: str) -> FunctionBody | None:
+    """The body of a node's operator; None if it has none."""
+    own = node.importer.context.functions.get((node.proto.domain, node.proto.op_type))
+    if own is not None:
+        return FunctionBody(own, opsets_of(own), {attribute.name: attribute for attribute in own.attribute_proto})
+    return schema_body(node, domain)
+
+
+def opsets_of(proto: onnx.FunctionProto) -> dict[str, int]:
+    return {opset.domain: opset.version for opset in proto.opset_import}
+
+
+def schema_body(node: Node, domain: str) -> FunctionBody | None:
+    """The body that ONNX itself gives an operator, for the types at hand."""
+    try:
+        schema: Any = onnx.defs.get_schema(node.proto.op_type, node.opset, domain)
+    except onnx.defs.SchemaError:
+        return None
+    proto = typed_body(schema, node) if schema.has_context_dependent_function else None
+    if proto is None and schema.has_function:
+        proto = schema.function_body
+    if proto is None:
+        return None
+    defaults = {name: a.default_value for name, a in schema.attributes.items() if a.default_value.type}
+    return FunctionBody(proto, opsets_of(proto) or node.importer.opsets, defaults)
+
+
+def typed_body(schema: Any, node: Node) -> onnx.FunctionProto:
+    types = [type_proto(value).SerializeToString() for value in node.inputs if value is not None]
+    data = schema.get_context_dependent_function_with_opset_version(node.opset, node.proto.SerializeToString(), types)
+    body: onnx.FunctionProto = onnx.FunctionProto.FromString(data)
+    return body
+
+
+def type_proto(value: Value) -> onnx.TypeProto:
+    numbers = {dtype: number for number, dtype in ELEMENT_TYPES.items()}
+    return onnx.helper.make_tensor_type_proto(numbers[value.type.dtype], value.type.shape)
+
+
+def with_attributes(node: onnx.NodeProto, given: Mapping[str, onnx.AttributeProto]) -> onnx.NodeProto:
+    """A node of a function with the attributes that refer to the function's own filled in."""
+    if not any(attribute.ref_attr_name for attribute in node.attribute):
+        return node
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    del copy.attribute[:]
+    for attribute in node.attribute:
+        if not attribute.ref_attr_name:
+            copy.attribute.append(attribute)
+        elif attribute.ref_attr_name in given:
+            filled = copy.attribute.add()
+            filled.CopyFrom(given[attribute.ref_attr_name])
+            filled.name = attribute.name
+    return copy
