@@ -10,6 +10,7 @@ from ircost.frontends.onnx.node import Node, lowering
 from ircost.ir import ops
 from ircost.ir.builder import detached_ops
 from ircost.ir.clone import inline_body
+from ircost.ir.errors import IrcError
 from ircost.ir.graph import Block, Region, Value
 from ircost.ir.rewrite import discard_body
 from ircost.ir.types import TensorType, boolean, i64
@@ -22,13 +23,21 @@ def if_(node: Node) -> list[Value]:
     branches = [node.attributes[name].g for name in ("then_branch", "else_branch")]
     if condition is not None:
         return inline_graph(node, branches[0 if bool(condition.reshape(())) else 1])
-    bodies = [body_of(node, branch) for branch in branches]
+    bodies = [branch_body(node, branch) for branch in branches]
     if yields(bodies[0]) != yields(bodies[1]):
         raise node.error(
             f"its branches give {yields(bodies[0])} and {yields(bodies[1])}",
-            help="bind the input that decides: --value name=...",
+            help=node.how_to_bind(0),
         )
     return list(ops.if_.create([scalar(node[0])], {}, regions=bodies).results)
+
+
+def branch_body(node: Node, branch: onnx.GraphProto) -> Region:
+    """A branch that may be taken. Some fit no input: the condition, once known, would have kept them out."""
+    try:
+        return body_of(node, branch)
+    except IrcError as error:
+        raise type(error)(error.message, at=error._at, help=f"{node.how_to_bind(0)}  (decides '{node.name}')") from None
 
 
 def scalar(value: Value) -> Value:
@@ -90,7 +99,7 @@ def loop(node: Node) -> list[Value]:
     if stacked:
         raise node.error(
             "a loop with stacked outputs whose trip count is not known is not supported",
-            help="bind the input that decides it: --value name=...",
+            help=node.how_to_bind(0) if node.get(0) is not None else None,
         )
     return as_while(node, body, states, trips)
 

@@ -162,9 +162,9 @@ class GraphImporter:
         location = self.location(node)
         try:
             results = lowering(node)
-        except OnnxError:
-            raise
         except IrcError as error:
+            if isinstance(error, OnnxError) or isinstance(error._at, Location):
+                raise  # a node of a nested graph; it is named already
             raise type(error)(f"{proto.op_type}: {error.message}", at=error._at or location, help=error.help) from None
         self._finish(node, [results] if isinstance(results, Value) else list(results), location)
 

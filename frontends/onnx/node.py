@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import onnx
 
+from ircost.frontends.onnx.deciding_inputs import how_to_bind
 from ircost.frontends.onnx.errors import OnnxError
 from ircost.frontends.onnx.tensors import array_of, element_type
 from ircost.ir import ops
@@ -95,9 +96,13 @@ class Node:
         if array is None:
             raise self.error(
                 f"{what} (input {index}) depends on the model's inputs",
-                help="bind the input that decides it: --value name=..., or its dims: --dim name=...",
+                help=self.how_to_bind(index),
             )
         return array
+
+    def how_to_bind(self, index: builtins.int) -> str:
+        """The help line where an input should be known and is not."""
+        return how_to_bind(self[index], [info.name for info in self.importer.context.model.graph.input])
 
     def known_ints(self, index: int, what: str) -> tuple[int, ...]:
         return tuple(int(n) for n in self.known(index, what).reshape(-1))

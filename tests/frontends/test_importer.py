@@ -109,6 +109,31 @@ def test_a_bound_value_decides_a_branch() -> None:
     assert [op.name for op in one.walk() if op.name != "constant"] == ["relu", "return"]
 
 
+def test_a_branch_that_fits_no_input_says_which_input_decides() -> None:
+    """As in models that take two sample rates: the branch for the other one has other shapes."""
+    branches = {
+        f"{name}_branch": helper.make_graph(
+            [helper.make_node("Add", ["x", weight], [name], name=f"{name}/add")],
+            name,
+            [],
+            [helper.make_tensor_value_info(name, FLOAT, None)],
+        )
+        for name, weight in (("then", "three"), ("else", "five"))
+    }
+    proto = model(
+        [
+            helper.make_node("Cast", ["rate"], ["is_high"], to=TensorProto.BOOL),
+            helper.make_node("If", ["is_high"], ["y"], name="which", **branches),
+        ],
+        [("x", FLOAT, [3]), ("rate", TensorProto.INT64, [])],
+        weights=[helper.make_tensor(n, FLOAT, [k], [1.0] * k) for n, k in (("three", 3), ("five", 5))],
+    )
+    text = refusal(proto)
+    for word in ("which/else/add", "--value rate=...", "'which'"):
+        assert word in text
+    assert shapes(proto, values={"rate": np.array(1)}) == [(3,)]
+
+
 def test_an_unknown_operator_is_named_and_never_skipped() -> None:
     node = helper.make_node("FancyThing", ["x"], ["y"], name="deep/fancy", domain="com.example")
     proto = model([node], [("x", FLOAT, [3])])
