@@ -8,4 +8,5 @@ import ircost.frontends.onnx.normalization
 import ircost.frontends.onnx.quantisation
 import ircost.frontends.onnx.recurrent
 import ircost.frontends.onnx.reduction
+import ircost.frontends.onnx.resize
 import ircost.frontends.onnx.shape  # noqa: F401
