@@ -1,4 +1,4 @@
-"""If and Loop: nested graphs become bodies."""
+"""If, Loop and Scan: nested graphs become bodies."""
 
 from __future__ import annotations
 
@@ -153,3 +153,44 @@ def as_while(node: Node, body: Region, states: list[Value], trips: np.ndarray | 
     attrs = {"trip_bound": max(bound, 0)}
     values = ops.while_.create([first, begins, *states], attrs, regions=[Region(test), Region(step)]).results
     return list(values[2:])
+
+
+@lowering("Scan")
+def scan(node: Node) -> list[Value]:
+    """Sequences are moved to axis 0, and those that are read or written backwards are flipped."""
+    if node.opset < 9:
+        raise node.error("the batched scan of opset 8 is not supported", help="onnx.version_converter lifts it")
+    graph = node.attributes["body"].g
+    count = node.int("num_scan_inputs", 0)
+    states, sequences = node.given[: len(node.given) - count], node.given[len(node.given) - count :]
+    backwards, axes = node.ints("scan_input_directions", (0,) * count), node.ints("scan_input_axes", (0,) * count)
+    rows = [flipped(moved(x, axis, 0), bool(back)) for x, axis, back in zip(sequences, axes, backwards, strict=True)]
+    types = [state.type for state in states] + [TensorType(x.type.shape[1:], x.type.dtype) for x in rows]
+    body = body_of(node, graph, list(zip((info.name for info in graph.input), types, strict=True)))
+    length = rows[0].type.shape[0] if rows else 0
+    attrs = {"length": length, "states": len(states)}
+    results = ops.scan.create([*states, *rows], attrs, regions=[body]).results
+    stacked = results[len(states) :]
+    backwards = node.ints("scan_output_directions", (0,) * len(stacked))
+    axes = node.ints("scan_output_axes", (0,) * len(stacked))
+    return [
+        *results[: len(states)],
+        *(moved(flipped(x, bool(back)), 0, axis) for x, axis, back in zip(stacked, axes, backwards, strict=True)),
+    ]
+
+
+def moved(x: Value, source: int, target: int) -> Value:
+    """One axis elsewhere, all others in their order."""
+    rank = x.type.rank
+    order = [axis for axis in range(rank) if axis != source % rank]
+    order.insert(target % rank, source % rank)
+    return x if order == sorted(order) else ops.transpose(x, perm=tuple(order))
+
+
+def flipped(x: Value, backwards: bool) -> Value:
+    """Axis 0 from its end."""
+    if not backwards:
+        return x
+    rest = (0,) * (x.type.rank - 1)
+    steps = (-1, *(1 for _ in rest))
+    return ops.slice(x, starts=(x.type.shape[0] - 1, *rest), size=x.type.shape, steps=steps)

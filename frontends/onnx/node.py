@@ -116,6 +116,11 @@ class Node:
     def string(self, name: str, default: str) -> str:
         return self.attributes[name].s.decode("utf-8", "replace") if name in self.attributes else default
 
+    def strings(self, name: str, default: Sequence[str]) -> tuple[str, ...]:
+        if name not in self.attributes:
+            return tuple(default)
+        return tuple(text.decode("utf-8", "replace") for text in self.attributes[name].strings)
+
     def ints(self, name: str, default: Sequence[builtins.int]) -> tuple[builtins.int, ...]:
         return tuple(self.attributes[name].ints) if name in self.attributes else tuple(default)
 

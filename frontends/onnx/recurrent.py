@@ -1,4 +1,4 @@
-"""LSTM and GRU: one composite for each direction."""
+"""LSTM, GRU and RNN: one composite for each direction."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ircost.frontends.onnx.node import Node, lowering
 from ircost.frontends.onnx.normalization import splat
 from ircost.ir import ops
 from ircost.ir.graph import Value
+from ircost.ir.ops.recurrent import RNN_ACTIVATIONS
 from ircost.ir.types import TensorType
 
 Direction = Callable[[int, Value, Value, Value, bool], Sequence[Value]]
@@ -41,12 +42,31 @@ def gru(node: Node) -> list[Value]:
     return run_directions(node, direction)
 
 
+@lowering("RNN")
+def rnn(node: Node) -> list[Value]:
+    check_sequence(node)
+    activations = [name.lower() for name in node.strings("activations", ("Tanh",))]
+
+    def direction(index: int, x: Value, w: Value, r: Value, reverse: bool) -> Sequence[Value]:
+        activation = activations[index % len(activations)]
+        if activation not in RNN_ACTIVATIONS:
+            raise node.error(f"activation {activation} is not supported, only {', '.join(RNN_ACTIVATIONS)}")
+        bias = two_biases(node, index, 1)
+        h = initial_state(node, index, 5, x, r)
+        return ops.rnn.results(x, w, r, ops.add(*bias), h, reverse=reverse, activation=activation)
+
+    return run_directions(node, direction)
+
+
 def check_activations(node: Node, default: tuple[str, ...]) -> None:
-    given = (
-        [text.decode() for text in node.attributes["activations"].strings] if "activations" in node.attributes else []
-    )
+    given = node.strings("activations", ())
     if any(name.lower() != default[i % len(default)].lower() for i, name in enumerate(given)):
-        raise node.error(f"activations {given} are not supported, only {list(default)}")
+        raise node.error(f"activations {list(given)} are not supported, only {list(default)}")
+    check_sequence(node)
+
+
+def check_sequence(node: Node) -> None:
+    """All steps of all rows, and nothing clipped."""
     if "clip" in node.attributes:
         raise node.error("attribute clip is not supported")
     lengths = node.constant(4)

@@ -217,7 +217,8 @@ def filter_of(node: Node, mode: str) -> tuple[Callable[[np.ndarray], np.ndarray]
 
 
 def linear(distance: np.ndarray) -> np.ndarray:
-    return np.maximum(1 - distance, 0.0)
+    weight: np.ndarray = np.maximum(1 - distance, 0.0)
+    return weight
 
 
 def cubic(distance: np.ndarray, a: float) -> np.ndarray:
@@ -225,7 +226,8 @@ def cubic(distance: np.ndarray, a: float) -> np.ndarray:
     d = np.clip(distance, 0, 2)
     near = ((a + 2) * d - (a + 3)) * d * d + 1
     far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-    return np.where(d <= 1, near, far)
+    weight: np.ndarray = np.where(d <= 1, near, far)
+    return weight
 
 
 def weighted(x: Value, axis: int, places: np.ndarray, weights: np.ndarray) -> Value:

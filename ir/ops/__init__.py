@@ -84,7 +84,7 @@ from ircost.ir.ops.normalization import (
     softmax,
 )
 from ircost.ir.ops.pooling import max_pool, sum_pool
-from ircost.ir.ops.recurrent import gru, lstm
+from ircost.ir.ops.recurrent import gru, lstm, rnn
 from ircost.ir.ops.reduction import (
     argmax,
     argmin,
@@ -185,6 +185,7 @@ __all__ = [
     "reshape",
     "return_",
     "rms_norm",
+    "rnn",
     "round",
     "rsqrt",
     "scalar_like",

@@ -9,7 +9,7 @@ from ircost.ir.composite import composite
 from ircost.ir.graph import Value
 from ircost.ir.ops.contraction import contract
 from ircost.ir.ops.control import scan
-from ircost.ir.ops.elementwise import add, mul, sigmoid, sub, tanh
+from ircost.ir.ops.elementwise import add, mul, relu, sigmoid, sub, tanh
 from ircost.ir.ops.movement import slice
 from ircost.ir.ops.normalization import scalar_like
 from ircost.ir.terminators import yield_
@@ -89,6 +89,28 @@ def gru(
 
     h_last, every_h = run_scan(step, [h0], projected, reverse)
     return every_h, h_last
+
+
+@composite
+def rnn(
+    x: Value, w: Value, r: Value, bias: Value, h0: Value, *, reverse: bool = False, activation: str = "tanh"
+) -> tuple[Value, ...]:
+    """Plain recurrent layer, one direction: h = activation(x w' + h r' + bias), ``tanh``, ``relu`` or ``sigmoid``.
+
+    Shapes: x [t, n, k], w [h, k], r [h, h], bias [h] (both of ONNX's added), h0 [n, h].
+    Results: all h [t, n, h], last h [n, h]. Source: Elman 1990; ONNX RNN-22.
+    """
+    projected = add(contract(x, w, notation="t n k, m k -> t n m"), bias)
+
+    def step(h: Value, row: Value) -> tuple[Value, ...]:
+        h_next = RNN_ACTIVATIONS[activation](add(row, project(h, r)))
+        return h_next, h_next
+
+    h_last, every_h = run_scan(step, [h0], projected, reverse)
+    return every_h, h_last
+
+
+RNN_ACTIVATIONS = {"tanh": tanh, "relu": relu, "sigmoid": sigmoid}
 
 
 def run_scan(

@@ -294,6 +294,14 @@ def test_recurrent(reverse: bool) -> None:
         make = lambda *v, after=after: ops.gru.results(*v, reverse=reverse, linear_before_reset=after)  # noqa: E731
         check(make, [np.stack(every), hidden], x, w, r, wb, rb, state, rtol=1e-4)
 
+    w, r, bias = floats(h, k), floats(h, h), floats(h)
+    for name, activation in (("tanh", np.tanh), ("relu", lambda v: np.maximum(v, 0)), ("sigmoid", SIGMOID)):
+        hidden = state
+        for step in reversed(range(t)) if reverse else range(t):
+            hidden = every[step] = activation(x[step] @ w.T + hidden @ r.T + bias)
+        make = lambda *v, name=name: ops.rnn.results(*v, reverse=reverse, activation=name)  # noqa: E731
+        check(make, [np.stack(every), hidden], x, w, r, bias, state, rtol=1e-4)
+
 
 def test_control_flow() -> None:
     def counted(n: Value) -> Value:
@@ -371,6 +379,7 @@ TESTED = {
         "group_norm",
         "lstm",
         "gru",
+        "rnn",
     ],
     *["if", "while", "scan"],
 }
