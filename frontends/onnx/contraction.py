@@ -1,8 +1,6 @@
-"""Matrix products, convolutions, Einsum."""
+"""Matrix products and convolutions."""
 
 from __future__ import annotations
-
-import re
 
 from ircost.frontends.onnx.node import Node, lowering
 from ircost.frontends.onnx.windows import window_of
@@ -124,22 +122,3 @@ def centred(node: Node, index: int, zero_index: int, axis: int) -> Value:
         shape[axis] = zero.type.elements
         zero = ops.reshape(zero, shape=tuple(shape))
     return ops.sub(ops.cast(x, to=i32), ops.cast(zero, to=i32))
-
-
-@lowering("Einsum")
-def einsum(node: Node) -> Value:
-    equation = node.string("equation", "").replace(" ", "")
-    left, arrow, right = equation.partition("->")
-    terms = left.split(",")
-    if not arrow:
-        letters = sorted(set(re.sub(r"[,.]", "", left)))
-        right = ("..." if "..." in left else "") + "".join(c for c in letters if left.count(c) == 1)
-    if len(terms) != 2 or any(len(set(term)) < len(term.replace("...", "")) for term in terms):
-        raise node.error(f"equation '{equation}' is not supported: two operands, each letter once in each")
-    notation = f"{spaced(terms[0])}, {spaced(terms[1])} -> {spaced(right)}"
-    return ops.contract(node[0], node[1], notation=notation)
-
-
-def spaced(term: str) -> str:
-    """``...ij`` as ``... i j``."""
-    return " ".join(re.findall(r"\.\.\.|\w", term))

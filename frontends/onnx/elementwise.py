@@ -22,7 +22,8 @@ SAME: dict[str, OpDefinition] = {
     **{"Softplus": ops.softplus, "Sigmoid": ops.sigmoid, "HardSwish": ops.hard_swish, "PRelu": ops.prelu},
     **{"Less": ops.less, "LessOrEqual": ops.less_equal, "Greater": ops.greater, "GreaterOrEqual": ops.greater_equal},
     **{"And": ops.logical_and, "Or": ops.logical_or, "Xor": ops.logical_xor, "Not": ops.logical_not},
-    **{"Equal": ops.equal, "IsNaN": ops.isnan, "Where": ops.where},
+    **{"BitwiseAnd": ops.bitwise_and, "BitwiseOr": ops.bitwise_or, "BitwiseXor": ops.bitwise_xor},
+    **{"BitwiseNot": ops.bitwise_not, "Equal": ops.equal, "IsNaN": ops.isnan, "Where": ops.where},
 }
 
 
@@ -76,6 +77,15 @@ def mean(node: Node) -> Value:
 @lowering("Mod")
 def mod(node: Node) -> Value:
     return (ops.fmod if node.int("fmod", 0) else ops.mod)(node[0], node[1])
+
+
+@lowering("BitShift")
+def bit_shift(node: Node) -> Value:
+    shifts = {"LEFT": ops.shift_left, "RIGHT": ops.shift_right}
+    direction = node.string("direction", "")
+    if direction not in shifts:
+        raise node.error(f"direction = '{direction}' is neither LEFT nor RIGHT")
+    return shifts[direction](node[0], node[1])
 
 
 @lowering("Cast")

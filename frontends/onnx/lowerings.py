@@ -2,7 +2,9 @@
 
 import ircost.frontends.onnx.contraction
 import ircost.frontends.onnx.control_flow
+import ircost.frontends.onnx.einsum
 import ircost.frontends.onnx.elementwise
+import ircost.frontends.onnx.generation
 import ircost.frontends.onnx.indexing
 import ircost.frontends.onnx.normalization
 import ircost.frontends.onnx.quantisation

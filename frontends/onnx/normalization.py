@@ -3,46 +3,86 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from ircost.frontends.onnx.node import Node, lowering
 from ircost.ir import ops
 from ircost.ir.constant import Splat
-from ircost.ir.definition import OpDefinition
 from ircost.ir.graph import Value
-from ircost.ir.types import TensorType
+from ircost.ir.types import TensorType, i64
 
 
-@lowering("Softmax", "LogSoftmax")
+@lowering("Softmax")
 def softmax(node: Node) -> Value:
-    """Before opset 13 all axes from ``axis`` on were one."""
-    op: OpDefinition = ops.softmax if node.proto.op_type == "Softmax" else ops.log_softmax
+    return over_axis(node, lambda x, axis: ops.softmax(x, axis=axis))
+
+
+@lowering("LogSoftmax")
+def log_softmax(node: Node) -> Value:
+    return over_axis(node, lambda x, axis: ops.log_softmax(x, axis=axis))
+
+
+@lowering("Hardmax")
+def hardmax(node: Node) -> Value:
+    return over_axis(node, one_at_largest)
+
+
+def over_axis(node: Node, make: Callable[[Value, int], Value]) -> Value:
+    """``make`` along the node's axis; before opset 13 all axes from ``axis`` on were one."""
     x = node[0]
     if node.opset >= 13:
-        return op(x, axis=node.int("axis", -1))
+        return make(x, node.int("axis", -1))
     axis = node.int("axis", 1) % max(x.type.rank, 1)
     if axis == x.type.rank - 1:
-        return op(x, axis=-1)
+        return make(x, -1)
     flat = ops.reshape(x, shape=(math.prod(x.type.shape[:axis]), math.prod(x.type.shape[axis:])))
-    return ops.reshape(op(flat, axis=-1), shape=x.type.shape)
+    return ops.reshape(make(flat, -1), shape=x.type.shape)
+
+
+def one_at_largest(x: Value, axis: int) -> Value:
+    """1 at the first largest element along ``axis``, 0 elsewhere."""
+    axis %= x.type.rank
+    extents = tuple(n if i == axis else 1 for i, n in enumerate(x.type.shape))
+    place = ops.iota.create((), {"axis": axis}, result_types=(TensorType(extents, i64),)).result
+    return ops.cast(ops.equal(place, ops.argmax(x, axis=axis, keepdims=True)), to=x.type.dtype)
 
 
 @lowering("BatchNormalization")
 def batch_norm(node: Node) -> Value:
-    if node.int("training_mode", 0) or len([name for name in node.proto.output if name]) > 1:
+    if node.int("training_mode", 0) or node.output_count > 1:
         raise node.error("training mode is not supported")
     return ops.batch_norm(*(node[i] for i in range(5)), epsilon=node.float("epsilon", 1e-5))
 
 
 @lowering("LayerNormalization")
-def layer_norm(node: Node) -> Value:
-    if len([name for name in node.proto.output if name]) > 1:
-        raise node.error("outputs for training (mean, inverse deviation) are not supported")
+def layer_norm(node: Node) -> list[Value]:
+    """The norm; and where training asks for them, mean and inverse deviation."""
     x, scale = node[0], node[1]
-    axis = node.int("axis", -1)
+    axis, epsilon = node.int("axis", -1), node.float("epsilon", 1e-5)
     bias = node.get(2) or splat(0.0, scale.type)
-    return ops.layer_norm(x, scale, bias, axis=axis, epsilon=node.float("epsilon", 1e-5))
+    result = ops.layer_norm(x, scale, bias, axis=axis, epsilon=epsilon)
+    if node.output_count == 1:
+        return [result]
+    axes = tuple(range(axis % x.type.rank, x.type.rank))
+    mean = ops.reduce_mean(x, axes=axes, keepdims=True)
+    centred = ops.sub(x, mean)
+    variance = ops.reduce_mean(ops.mul(centred, centred), axes=axes, keepdims=True)
+    return [result, mean, ops.rsqrt(ops.add(variance, node.like(epsilon, x)))]
+
+
+@lowering("LpNormalization")
+def lp_norm(node: Node) -> Value:
+    """x over its norm along an axis; 0 where the norm is."""
+    x, axes = node[0], (node.int("axis", -1),)
+    order = node.int("p", 2)
+    if order not in (1, 2):
+        raise node.error(f"p = {order}, 1 or 2 expected")
+    total = ops.reduce_sum(ops.abs(x) if order == 1 else ops.mul(x, x), axes=axes, keepdims=True)
+    norm = total if order == 1 else ops.sqrt(total)
+    zero = node.like(0, x)
+    return ops.div(x, ops.where(ops.equal(norm, zero), node.like(1, x), norm))
 
 
 @lowering("RMSNormalization")

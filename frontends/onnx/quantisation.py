@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from ircost.frontends.onnx.contraction import centred
 from ircost.frontends.onnx.node import Node, lowering
+from ircost.frontends.onnx.windows import window_of
 from ircost.ir import ops
 from ircost.ir.graph import Value
-from ircost.ir.types import DType, i32, u8
+from ircost.ir.ops.normalization import per_channel
+from ircost.ir.types import DType, f32, i32, u8
 
 
 @lowering("QuantizeLinear")
@@ -17,10 +20,15 @@ def quantize_linear(node: Node) -> Value:
         raise node.error(f"quantisation to {to} is not supported")
     scale = along_axis(node, node[1], x)
     rounded = ops.round(ops.div(x, scale))
+    return saturated(node, rounded, None if zero is None else along_axis(node, zero, x), to)
+
+
+def saturated(node: Node, rounded: Value, zero: Value | None, to: DType) -> Value:
+    """Whole numbers plus a zero point, as far as an integer format goes."""
     if zero is not None:
-        rounded = ops.add(rounded, ops.cast(along_axis(node, zero, x), to=x.type.dtype))
+        rounded = ops.add(rounded, ops.cast(zero, to=rounded.type.dtype))
     low, high = integer_range(to)
-    return ops.cast(ops.minimum(ops.maximum(rounded, node.like(low, x)), node.like(high, x)), to=to)
+    return ops.cast(ops.minimum(ops.maximum(rounded, node.like(low, rounded)), node.like(high, rounded)), to=to)
 
 
 @lowering("DequantizeLinear")
@@ -66,3 +74,41 @@ def dynamic_quantize_linear(node: Node) -> list[Value]:
     values = ops.add(ops.round(ops.div(x, scale)), point)
     clipped = ops.minimum(ops.maximum(values, zero), node.like(255, x))
     return [ops.cast(clipped, to=u8), scale, ops.cast(point, to=u8)]
+
+
+@lowering("QLinearMatMul")
+def quantised_matmul(node: Node) -> Value:
+    """round(integer product * (scale of a * scale of b / scale of y)) + zero point"""
+    product = ops.matmul_integer(centred(node, 0, 2, -2), centred(node, 3, 5, -1))
+    return requantised(node, product, ops.mul(axis_last(node[1], -2), axis_last(node[4], -1)))
+
+
+@lowering("QLinearConv")
+def quantised_conv(node: Node) -> Value:
+    """The same of a convolution; its bias is in the scale of the product."""
+    x, weight = centred(node, 0, 2, 1), centred(node, 3, 5, 0)
+    window = window_of(node, weight.type.shape[2:], x.type.shape[2:])
+    total = ops.conv_integer(x, weight, strides=window.strides, dilations=window.dilations, pads=window.pads)
+    bias, scale, rank = node.get(8), node[4], x.type.rank
+    if bias is not None:
+        total = ops.add(total, per_channel(bias, rank))
+    return requantised(
+        node, total, ops.mul(scalar(node[1]), per_channel(scale, rank) if scale.type.elements > 1 else scalar(scale))
+    )
+
+
+def requantised(node: Node, total: Value, scale: Value) -> Value:
+    zero = node[7]
+    ratio = ops.cast(ops.div(scale, scalar(node[6])), to=f32)
+    return saturated(node, ops.round(ops.mul(ops.cast(total, to=f32), ratio)), scalar(zero), zero.type.dtype)
+
+
+def scalar(value: Value) -> Value:
+    return ops.reshape(value, shape=()) if value.type.rank else value
+
+
+def axis_last(scale: Value, axis: int) -> Value:
+    """A scale for each row (axis -2) or column (-1) of a matrix; one for all as it is."""
+    if scale.type.elements == 1:
+        return scalar(scale)
+    return ops.reshape(scale, shape=(scale.type.elements, *(1,) * (-1 - axis)))

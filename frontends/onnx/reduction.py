@@ -104,7 +104,7 @@ def spatial_axes(x: Value) -> tuple[int, ...]:
 
 @lowering("MaxPool")
 def max_pool(node: Node) -> Value:
-    if len([name for name in node.proto.output if name]) > 1:
+    if node.output_count > 1:
         raise node.error("the second output, positions of the maxima, is not supported")
     x = node[0]
     window = window_of(node, node.ints("kernel_shape", ()), x.type.shape[2:])
@@ -119,6 +119,25 @@ def average_pool(node: Node) -> Value:
     if not any(pad for pair in window.pads for pad in pair):
         return ops.mul(total, node.like(1 / math.prod(window.size), x))
     return ops.div(total, ops.constant_of(counted(node, x, total), x.type.dtype))
+
+
+@lowering("LpPool")
+def lp_pool(node: Node) -> Value:
+    """(sum of |x|^p over each window)^(1/p)"""
+    x, order = node[0], node.int("p", 2)
+    window = window_of(node, node.ints("kernel_shape", ()), x.type.shape[2:])
+    powers = ops.mul(x, x) if order == 2 else ops.pow(ops.abs(x), node.like(order, x))
+    total = ops.sum_pool(
+        powers, window=window.size, strides=window.strides, dilations=window.dilations, pads=window.pads
+    )
+    return ops.sqrt(total) if order == 2 else ops.pow(total, node.like(1 / order, x))
+
+
+@lowering("GlobalLpPool")
+def global_lp_pool(node: Node) -> Value:
+    x, order = node[0], node.int("p", 2)
+    total = ops.reduce_sum(ops.pow(ops.abs(x), node.like(order, x)), axes=spatial_axes(x), keepdims=True)
+    return ops.pow(total, node.like(1 / order, x))
 
 
 def counted(node: Node, x: Value, total: Value) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Operators that regroup, select or repeat elements, and those that ask for shapes."""
+"""Operators that regroup, select or repeat elements."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import math
 import numpy as np
 
 from ircost.frontends.onnx.node import Node, lowering
-from ircost.frontends.onnx.normalization import splat
 from ircost.ir import ops
 from ircost.ir.graph import Value
-from ircost.ir.types import TensorType, f32, i64
 
 
 @lowering("Reshape")
@@ -155,39 +153,6 @@ def pad_by_index(node: Node, x: Value, pads: list[tuple[int, int]], mode: str) -
     return x
 
 
-@lowering("Shape")
-def shape(node: Node) -> Value:
-    extents = node[0].type.shape
-    start = node.int("start", 0)
-    end = node.int("end", len(extents))
-    return ops.constant_of(np.array(extents[start:end], np.int64))
-
-
-@lowering("Size")
-def size(node: Node) -> Value:
-    return ops.constant_of(np.array(node[0].type.elements, np.int64))
-
-
-@lowering("ConstantOfShape")
-def constant_of_shape(node: Node) -> Value:
-    extents = node.known_ints(0, "the shape")
-    if "value" not in node.attributes:
-        return splat(0.0, TensorType(extents, f32))
-    array = node.array("value")
-    value = ops.constant_of(array)
-    number = array.reshape(-1)[0].item()
-    return splat(number, TensorType(extents, value.type.dtype))
-
-
-@lowering("Range")
-def range_(node: Node) -> Value:
-    start, limit, delta = (node.known(i, what).reshape(())[()] for i, what in enumerate(("start", "limit", "delta")))
-    count = max(math.ceil((limit.item() - start.item()) / delta.item()), 0)
-    node.importer.check_elements(count, node)
-    values = start + np.arange(count).astype(start.dtype) * delta
-    return ops.constant_of(values.astype(start.dtype))
-
-
 @lowering("DepthToSpace")
 def depth_to_space(node: Node) -> Value:
     x, block = node[0], node.int("blocksize", 1)
@@ -210,16 +175,3 @@ def space_to_depth(node: Node) -> Value:
     perm = (0, 3, 5, 1, 2, 4) if node.string("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
     moved = ops.transpose(split_up, perm=perm)
     return ops.reshape(moved, shape=(n, c * block**2, h // block, w // block))
-
-
-@lowering("Trilu")
-def trilu(node: Node) -> Value:
-    x = node[0]
-    k = int(node.known(1, "k").reshape(())) if node.get(1) is not None else 0
-    type = TensorType(x.type.shape[-2:], i64)
-    row, column = (ops.iota.create((), {"axis": axis}, result_types=(type,)).result for axis in (0, 1))
-    diagonal = ops.sub(column, row)
-    bound = ops.constant_of(np.array(k, np.int64))
-    keep = (ops.greater_equal if node.int("upper", 1) else ops.less_equal)(diagonal, bound)
-    zeros = node.like(0, x)
-    return ops.where(keep, x, zeros)

@@ -1,5 +1,6 @@
 """All ops by name: ``ops.matmul(x, w)`` makes a detached op and returns its result."""
 
+from ircost.ir.ops.bitwise import bitwise_and, bitwise_not, bitwise_or, bitwise_xor, shift_left, shift_right
 from ircost.ir.ops.constant import constant, constant_array, constant_of, constant_value, iota, opaque
 from ircost.ir.ops.contraction import contract, conv, conv_integer, conv_transpose, matmul, matmul_integer
 from ircost.ir.ops.control import call, if_, kernel, scan, while_
@@ -110,6 +111,10 @@ __all__ = [
     "atan",
     "atanh",
     "batch_norm",
+    "bitwise_and",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_xor",
     "broadcast",
     "call",
     "cast",
@@ -192,6 +197,8 @@ __all__ = [
     "scan",
     "scatter_elements",
     "scatter_nd",
+    "shift_left",
+    "shift_right",
     "sigmoid",
     "sign",
     "silu",

@@ -63,6 +63,7 @@ UNARY: dict[str, tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]] = {
     **{"relu": (X, lambda x: x * (x > 0)), "leaky_relu": (X, lambda x: np.where(x > 0, x, 0.01 * x))},
     **{"elu": (X, lambda x: np.where(x > 0, x, np.expm1(x))), "softplus": (X * 40, lambda x: np.logaddexp(x, 0))},
     **{"sigmoid": (X, SIGMOID), "silu": (X, lambda x: x * SIGMOID(x)), "logical_not": (TRUTH, np.logical_not)},
+    **{"bitwise_not": (WHOLE, lambda x: -1 - x)},
     **{"hard_sigmoid": (X * 2, lambda x: np.clip(0.2 * x + 0.5, 0, 1))},
     **{"hard_swish": (X * 2, lambda x: x * np.clip(x + 3, 0, 6) / 6)},
     **{"gelu": (X, lambda x: x * scipy.special.ndtr(x)), "isnan": (ODD, np.isnan), "isinf": (ODD, np.isinf)},
@@ -76,6 +77,9 @@ BINARY: dict[str, tuple[np.ndarray, np.ndarray, Callable[..., np.ndarray]]] = {
     **{"less": (WHOLE, OTHER, np.less), "less_equal": (WHOLE, OTHER, np.less_equal)},
     **{"greater": (WHOLE, OTHER, np.greater), "greater_equal": (WHOLE, OTHER, np.greater_equal)},
     **{"logical_and": (TRUTH, TRUTH2, np.logical_and), "logical_or": (TRUTH, TRUTH2, np.logical_or)},
+    **{"bitwise_and": (WHOLE, OTHER, np.bitwise_and), "bitwise_or": (WHOLE, OTHER, np.bitwise_or)},
+    **{"bitwise_xor": (WHOLE, OTHER, np.bitwise_xor), "shift_right": (WHOLE, OTHER, lambda x, n: np.floor(x / 2**n))},
+    **{"shift_left": (WHOLE, OTHER, lambda x, n: x * 2**n)},
     **{"logical_xor": (TRUTH, TRUTH2, np.logical_xor), "prelu": (X, POSITIVE, lambda x, s: np.where(x > 0, x, s * x))},
 }
 

@@ -1,0 +1,72 @@
+"""Operators whose result follows from shapes and a few numbers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ircost.frontends.onnx.node import Node, lowering
+from ircost.frontends.onnx.normalization import splat
+from ircost.ir import ops
+from ircost.ir.graph import Value
+from ircost.ir.types import TensorType, f32, i64
+
+
+@lowering("Shape")
+def shape(node: Node) -> Value:
+    extents = node[0].type.shape
+    start = node.int("start", 0)
+    end = node.int("end", len(extents))
+    return ops.constant_of(np.array(extents[start:end], np.int64))
+
+
+@lowering("Size")
+def size(node: Node) -> Value:
+    return ops.constant_of(np.array(node[0].type.elements, np.int64))
+
+
+@lowering("ConstantOfShape")
+def constant_of_shape(node: Node) -> Value:
+    extents = node.known_ints(0, "the shape")
+    if "value" not in node.attributes:
+        return splat(0.0, TensorType(extents, f32))
+    array = node.array("value")
+    value = ops.constant_of(array)
+    number = array.reshape(-1)[0].item()
+    return splat(number, TensorType(extents, value.type.dtype))
+
+
+@lowering("Range")
+def range_(node: Node) -> Value:
+    start, limit, delta = (node.known(i, what).reshape(())[()] for i, what in enumerate(("start", "limit", "delta")))
+    count = max(math.ceil((limit.item() - start.item()) / delta.item()), 0)
+    node.importer.check_elements(count, node)
+    values = start + np.arange(count).astype(start.dtype) * delta
+    return ops.constant_of(values.astype(start.dtype))
+
+
+@lowering("EyeLike")
+def eye_like(node: Node) -> Value:
+    """1 on diagonal ``k``, 0 elsewhere."""
+    x = node[0]
+    dtype = node.element_type(node.int("dtype", 0)) if "dtype" in node.attributes else x.type.dtype
+    offset = ops.constant_of(np.array(node.int("k", 0), np.int64))
+    return ops.cast(ops.equal(diagonals(x.type.shape), offset), to=dtype)
+
+
+@lowering("Trilu")
+def trilu(node: Node) -> Value:
+    """What lies on, above or below diagonal ``k``."""
+    x = node[0]
+    k = int(node.known(1, "k").reshape(())) if node.get(1) is not None else 0
+    side = ops.greater_equal if node.int("upper", 1) else ops.less_equal
+    keep = side(diagonals(x.type.shape[-2:]), ops.constant_of(np.array(k, np.int64)))
+    return ops.where(keep, x, node.like(0, x))
+
+
+def diagonals(shape: tuple[int, ...]) -> Value:
+    """[m, n]: on which diagonal each element lies, 0 the main one, positive above."""
+    type = TensorType(shape, i64)
+    row, column = (ops.iota.create((), {"axis": axis}, result_types=(type,)).result for axis in (0, 1))
+    return ops.sub(column, row)
