@@ -47,7 +47,10 @@ def parse_equation(node: Node) -> tuple[list[Term], Labels]:
     for term, text in zip(terms, texts, strict=True):
         if len(term.labels) != term.value.type.rank:
             raise node.error(f"'{text}' in equation '{equation}' does not fit {term.value.type}")
-    return terms, labels_of(right, spread + len(right.replace("...", "")))
+    wanted = labels_of(right, spread + len(right.replace("...", "")))
+    if len(set(wanted)) < len(wanted) or not all(any(label in term.labels for term in terms) for label in wanted):
+        raise node.error(f"equation '{equation}': each label of the result must stand once, and in an operand")
+    return terms, wanted
 
 
 def labels_of(text: str, rank: int) -> Labels:
