@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import onnx
+
 from ircost.ir import types
-from ircost.ir.types import DType
+from ircost.ir.types import DType, TensorType
 
 # TensorProto.DataType of onnx.proto. Text (8), complex numbers (14, 15), the 8-bit floats without a negative
 # zero (18, 20) and the 6-bit floats (27, 28) have no counterpart.
@@ -30,3 +32,9 @@ ELEMENT_TYPES: dict[int, DType] = {
     25: types.u2,
     26: types.i2,
 }
+
+
+def type_proto(type: TensorType) -> onnx.TypeProto:
+    """A type as ONNX writes it."""
+    (number,) = (number for number, dtype in ELEMENT_TYPES.items() if dtype == type.dtype)
+    return onnx.helper.make_tensor_type_proto(number, type.shape)

@@ -8,9 +8,8 @@ from typing import Any
 
 import onnx
 
-from ircost.frontends.onnx.element_types import ELEMENT_TYPES
+from ircost.frontends.onnx.element_types import type_proto
 from ircost.frontends.onnx.node import Node
-from ircost.ir.graph import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +60,10 @@ def schema_body(node: Node, domain: str) -> FunctionBody | None:
 
 
 def typed_body(schema: Any, node: Node) -> onnx.FunctionProto:
-    types = [type_proto(value).SerializeToString() for value in node.inputs if value is not None]
+    types = [type_proto(value.type).SerializeToString() for value in node.inputs if value is not None]
     data = schema.get_context_dependent_function_with_opset_version(node.opset, node.proto.SerializeToString(), types)
     body: onnx.FunctionProto = onnx.FunctionProto.FromString(data)
     return body
-
-
-def type_proto(value: Value) -> onnx.TypeProto:
-    numbers = {dtype: number for number, dtype in ELEMENT_TYPES.items()}
-    return onnx.helper.make_tensor_type_proto(numbers[value.type.dtype], value.type.shape)
 
 
 def with_attributes(node: onnx.NodeProto, given: Mapping[str, onnx.AttributeProto]) -> onnx.NodeProto:

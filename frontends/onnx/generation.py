@@ -39,7 +39,7 @@ def constant_of_shape(node: Node) -> Value:
 
 @lowering("Range")
 def range_(node: Node) -> Value:
-    start, limit, delta = (node.known(i, what).reshape(())[()] for i, what in enumerate(("start", "limit", "delta")))
+    start, limit, delta = (node.known_number(i, what) for i, what in enumerate(("start", "limit", "delta")))
     count = max(math.ceil((limit.item() - start.item()) / delta.item()), 0)
     node.importer.check_elements(count, node)
     values = start + np.arange(count).astype(start.dtype) * delta
@@ -59,7 +59,7 @@ def eye_like(node: Node) -> Value:
 def trilu(node: Node) -> Value:
     """What lies on, above or below diagonal ``k``."""
     x = node[0]
-    k = int(node.known(1, "k").reshape(())) if node.get(1) is not None else 0
+    k = node.known_int(1, "k") if node.get(1) is not None else 0
     side = ops.greater_equal if node.int("upper", 1) else ops.less_equal
     keep = side(diagonals(x.type.shape[-2:]), ops.constant_of(np.array(k, np.int64)))
     return ops.where(keep, x, node.like(0, x))

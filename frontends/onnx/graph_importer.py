@@ -12,6 +12,7 @@ from ircost.frontends.onnx.errors import OnnxError
 from ircost.frontends.onnx.expansion import FunctionBody, function_body
 from ircost.frontends.onnx.node import LOWERINGS, Node
 from ircost.frontends.onnx.opaque import opaque_op
+from ircost.frontends.onnx.second_opinion import STUMBLES, complaint
 from ircost.frontends.onnx.tensors import constant_of_tensor, constant_with, tensor_type
 from ircost.ir import ops
 from ircost.ir.builder import detached_ops
@@ -166,6 +167,11 @@ class GraphImporter:
             if isinstance(error, OnnxError) or isinstance(error._at, Location):
                 raise  # a node of a nested graph; it is named already
             raise type(error)(f"{proto.op_type}: {error.message}", at=error._at or location, help=error.help) from None
+        except STUMBLES:
+            reason = complaint(node)
+            if reason is None:
+                raise  # the node is valid: the fault is ours
+            raise node.error(reason, help="the model is damaged, or a dim is bound to what it cannot be") from None
         self._finish(node, [results] if isinstance(results, Value) else list(results), location)
 
     def _finish(self, node: Node, results: Sequence[Value], location: Location) -> None:

@@ -38,7 +38,7 @@ def scatter_nd(node: Node) -> Value:
 
 @lowering("CumSum")
 def cumsum(node: Node) -> Value:
-    axis = int(node.known(1, "the axis").reshape(()))
+    axis = node.known_int(1, "the axis")
     return ops.cumsum(
         node[0], axis=axis, exclusive=bool(node.int("exclusive", 0)), reverse=bool(node.int("reverse", 0))
     )
@@ -47,7 +47,7 @@ def cumsum(node: Node) -> Value:
 @lowering("TopK")
 def top_k(node: Node) -> tuple[Value, ...]:
     """k was an attribute up to opset 9."""
-    k = node.int("k", 0) if node.opset < 10 else int(node.known(1, "k").reshape(-1)[0])
+    k = node.int("k", 0) if node.opset < 10 else node.known_int(1, "k")
     return ops.top_k.results(node[0], k=k, axis=node.int("axis", -1), largest=bool(node.int("largest", 1)))
 
 
@@ -55,7 +55,7 @@ def top_k(node: Node) -> tuple[Value, ...]:
 def one_hot(node: Node) -> Value:
     """where(indices == 0 .. depth - 1, on, off); negative indices count from the end."""
     indices, values = node[0], node[2]
-    depth = int(node.known(1, "the depth").reshape(()))
+    depth = node.known_int(1, "the depth")
     node.importer.check_elements(indices.type.elements * depth, node)
     axis = node.int("axis", -1)
     rank = indices.type.rank + 1

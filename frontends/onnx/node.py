@@ -104,6 +104,17 @@ class Node:
         """The help line where an input should be known and is not."""
         return how_to_bind(self[index], [info.name for info in self.importer.context.model.graph.input])
 
+    def known_number(self, index: builtins.int, what: str) -> np.generic:
+        """The one element of an input that must be known, in the input's own format."""
+        array = self.known(index, what)
+        if array.size != 1:
+            raise self.error(f"{what} (input {index}) has {array.size} elements, 1 expected")
+        number: np.generic = array.reshape(-1)[0]
+        return number
+
+    def known_int(self, index: builtins.int, what: str) -> builtins.int:
+        return builtins.int(self.known_number(index, what).item())
+
     def known_ints(self, index: int, what: str) -> tuple[int, ...]:
         return tuple(int(n) for n in self.known(index, what).reshape(-1))
 

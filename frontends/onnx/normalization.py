@@ -93,6 +93,7 @@ def rms_norm(node: Node) -> Value:
 @lowering("InstanceNormalization")
 def instance_norm(node: Node) -> Value:
     x = node[0]
+    check_channels(node, x, 1)
     return ops.group_norm(x, node[1], node[2], groups=x.type.shape[1], epsilon=node.float("epsilon", 1e-5))
 
 
@@ -101,9 +102,15 @@ def group_norm(node: Node) -> Value:
     """Before opset 21 scale and bias were one for each group."""
     x, scale, bias = node[0], node[1], node[2]
     groups = node.int("num_groups", 1)
+    check_channels(node, x, groups)
     if node.opset < 21:
         scale, bias = (spread(value, x.type.shape[1] // groups) for value in (scale, bias))
     return ops.group_norm(x, scale, bias, groups=groups, epsilon=node.float("epsilon", 1e-5))
+
+
+def check_channels(node: Node, x: Value, groups: int) -> None:
+    if x.type.rank < 2 or groups < 1 or x.type.shape[1] % groups:
+        raise node.error(f"{x.type} has no channels (axis 1) that make up {groups} groups")
 
 
 def spread(vector: Value, times: int) -> Value:

@@ -107,8 +107,11 @@ def slice_(node: Node) -> Value:
 
 @lowering("Expand")
 def expand(node: Node) -> Value:
-    x = node[0]
-    shape = np.broadcast_shapes(x.type.shape, node.known_ints(1, "the new shape"))
+    x, wanted = node[0], node.known_ints(1, "the new shape")
+    try:
+        shape = np.broadcast_shapes(x.type.shape, wanted)
+    except ValueError:
+        raise node.error(f"{x.type} does not broadcast to {list(wanted)}") from None
     return x if shape == x.type.shape else ops.broadcast(x, shape=shape)
 
 
@@ -136,7 +139,7 @@ def pad(node: Node) -> Value:
         return pad_by_index(node, x, pads, mode)
     value = node.float("value", 0.0)
     if node.get(2) is not None:
-        value = float(node.known(2, "the padding value").reshape(()))
+        value = float(node.known_number(2, "the padding value").item())
     return ops.pad(x, pads=tuple(pads), value=value)
 
 

@@ -10,7 +10,7 @@ from ircost.frontends.onnx.importer import import_model
 from ircost.ir import interpret
 from ircost.ir.errors import IrcError
 
-EQUATIONS = {
+EQUATIONS: dict[str, list[tuple[int, ...]]] = {
     "bhid,bhjd->bhij": [(2, 3, 4, 5), (2, 3, 6, 5)],
     "...ij,...jk->...ik": [(1, 3, 4), (2, 3, 4, 5)],
     "i,j,k->kji": [(2,), (3,), (4,)],

@@ -191,6 +191,24 @@ def test_shapes_that_do_not_fit_name_the_node() -> None:
     assert "4" in text
 
 
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        (helper.make_node("MaxPool", ["x"], ["y"], name="pool"), ["window of 0 axes"]),
+        (helper.make_node("Concat", ["x", "x"], ["y"], name="join", axis=9), ["[9]"]),
+        (helper.make_node("Max", [], ["y"], name="most"), ["input"]),
+        (helper.make_node("ConvTranspose", ["x", "x"], ["y"], name="up", strides=[1, 1, 1]), ["strides"]),
+        (helper.make_node("InstanceNormalization", ["v", "v", "v"], ["y"], name="norm"), ["channels"]),
+        (helper.make_node("GroupNormalization", ["x", "v", "v"], ["y"], name="norm", num_groups=2), ["groups"]),
+    ],
+    ids=lambda value: value.op_type if isinstance(value, onnx.NodeProto) else "",
+)
+def test_an_invalid_node_is_the_models_fault(node: onnx.NodeProto, words: list[str]) -> None:
+    text = refusal(model([node], [("x", FLOAT, [1, 3, 5, 5]), ("v", FLOAT, [3])], opset=21))
+    for word in (node.op_type, node.name, *words):
+        assert word in text
+
+
 def test_a_tensor_larger_than_any_memory() -> None:
     node = helper.make_node("Expand", ["x", "shape"], ["y"], name="huge")
     weights = [helper.make_tensor("shape", TensorProto.INT64, [2], [2**40, 2**20])]
