@@ -130,6 +130,9 @@ def local_response_norm(node: Node) -> Value:
     """x / (bias + alpha / size * sum of squares over neighbouring channels) ** beta"""
     x, size = node[0], node.int("size", 1)
     alpha, beta, bias = node.float("alpha", 1e-4), node.float("beta", 0.75), node.float("bias", 1.0)
+    check_channels(node, x, 1)
+    if size < 1:
+        raise node.error(f"size = {size}, 1 or more expected")
     n, c, *spatial = x.type.shape
     squares = ops.reshape(ops.mul(x, x), shape=(n, 1, c, math.prod(spatial)))
     before = (size - 1) // 2

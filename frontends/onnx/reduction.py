@@ -124,7 +124,7 @@ def average_pool(node: Node) -> Value:
 @lowering("LpPool")
 def lp_pool(node: Node) -> Value:
     """(sum of |x|^p over each window)^(1/p)"""
-    x, order = node[0], node.int("p", 2)
+    x, order = node[0], norm_order(node)
     window = window_of(node, node.ints("kernel_shape", ()), x.type.shape[2:])
     powers = ops.mul(x, x) if order == 2 else ops.pow(ops.abs(x), node.like(order, x))
     total = ops.sum_pool(
@@ -135,9 +135,16 @@ def lp_pool(node: Node) -> Value:
 
 @lowering("GlobalLpPool")
 def global_lp_pool(node: Node) -> Value:
-    x, order = node[0], node.int("p", 2)
+    x, order = node[0], norm_order(node)
     total = ops.reduce_sum(ops.pow(ops.abs(x), node.like(order, x)), axes=spatial_axes(x), keepdims=True)
     return ops.pow(total, node.like(1 / order, x))
+
+
+def norm_order(node: Node) -> int:
+    order = node.int("p", 2)
+    if order < 1:
+        raise node.error(f"p = {order}, 1 or more expected")
+    return order
 
 
 def counted(node: Node, x: Value, total: Value) -> np.ndarray:
