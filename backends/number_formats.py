@@ -16,17 +16,18 @@ _WIDER_IN_MATRIX: dict[str, tuple[str, ...]] = {
     "u2": ("i4", "i8"),
 }
 
+# Without a matrix unit for them these are for storage: no runtime multiplies matrices of them in lanes.
+_NARROW_FLOATS = ("f8e4m3", "f8e5m2", "f8e4m3fnuz", "f8e5m2fnuz", "f8e8m0", "f6e2m3", "f6e3m2", "f4e2m1")
+
 # Lanes convert on load and store; what they convert to, the likeliest first.
 _WIDER_IN_VECTOR: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("tf32", "f16", "bf16"), ("f32",)),
-    **dict.fromkeys(("f8e4m3", "f8e5m2", "f8e8m0", "f4e2m1"), ("f16", "f32")),
+    **dict.fromkeys(_NARROW_FLOATS, ("f16", "f32")),
     # An i64 add is two i32 adds: the i32 rate is an upper bound for it, as a peak should be.
     **dict.fromkeys(("i64", "i32", "i16", "i8", "i4", "i2", "bool"), ("i32", "f32")),
     **dict.fromkeys(("u64", "u32", "u16", "u8", "u4", "u2"), ("i32", "f32")),
 }
 
-# Without a matrix unit for them these are for storage: no runtime multiplies matrices of them in lanes.
-_STORAGE_ONLY = ("f8e4m3", "f8e5m2", "f8e8m0", "f4e2m1")
 
 
 def unit_for(
@@ -54,7 +55,7 @@ def unit_for(
         for candidate in (dtype, *_WIDER_IN_MATRIX.get(dtype, ())):
             if candidate in matrix:
                 return "matrix", candidate
-        if dtype in _STORAGE_ONLY:
+        if dtype in _NARROW_FLOATS:
             return None
     for candidate in (dtype, *_WIDER_IN_VECTOR.get(dtype, ())):
         if candidate in vector:

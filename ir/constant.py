@@ -102,10 +102,8 @@ def unpack(data: bytes, dtype: DType, elements: int) -> np.ndarray:
     """Packed bytes as an array of one element a place."""
     if dtype.bits >= 8:
         return np.frombuffer(data, dtype=numpy_dtype(dtype))
-    per_byte = 8 // dtype.bits
-    raw = np.frombuffer(data, dtype=np.uint8)
-    shifts = np.arange(per_byte, dtype=np.uint8) * np.uint8(dtype.bits)
-    codes = ((raw[:, None] >> shifts) & np.uint8(2**dtype.bits - 1)).reshape(-1)[:elements]
+    bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8), count=elements * dtype.bits, bitorder="little")
+    codes = np.packbits(bits.reshape(-1, dtype.bits), axis=1, bitorder="little")[:, 0]
     if dtype.is_float:
         return codes.view(numpy_dtype(dtype))
     if dtype.is_signed:

@@ -21,7 +21,11 @@ NUMPY_DTYPES: dict[str, np.dtype] = {
         **{
             "f8e4m3": ml_dtypes.float8_e4m3fn,
             "f8e5m2": ml_dtypes.float8_e5m2,
+            "f8e4m3fnuz": ml_dtypes.float8_e4m3fnuz,
+            "f8e5m2fnuz": ml_dtypes.float8_e5m2fnuz,
             "f8e8m0": ml_dtypes.float8_e8m0fnu,
+            "f6e2m3": ml_dtypes.float6_e2m3fn,
+            "f6e3m2": ml_dtypes.float6_e3m2fn,
         },
         **{"f4e2m1": ml_dtypes.float4_e2m1fn, "bool": np.bool_},
         **{

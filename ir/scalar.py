@@ -40,6 +40,13 @@ def erf(x: np.ndarray) -> Any:
     return scipy_erf(x)
 
 
+def power_of_two_below(x: np.ndarray) -> Any:
+    """The largest power of two that is not larger than x; of 0, infinities and NaN, themselves."""
+    _, exponent = np.frexp(x)
+    power = np.ldexp(np.ones_like(x), exponent - 1)
+    return np.where(np.isfinite(x) & (x > 0), power, x)
+
+
 _FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
     "add": {"add": np.add, "sub": np.subtract, "neg": np.negative},
     "multiply": {"mul": np.multiply},
@@ -57,6 +64,7 @@ _FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
         **{"floor": np.floor, "ceil": np.ceil, "round": np.rint},
     },
     "logic": {
+        "power_of_two_below": power_of_two_below,
         **{"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor, "not": np.logical_not},
         **{"bit_and": np.bitwise_and, "bit_or": np.bitwise_or, "bit_xor": np.bitwise_xor},
         **{"bit_not": np.bitwise_not, "shift_left": np.left_shift, "shift_right": np.right_shift},

@@ -28,8 +28,9 @@ class DType:
         kind: float, signed, unsigned, bool.
         exponent_bits, mantissa_bits: of a float; ``tf32`` uses 19 of the 32 bits it is stored in.
 
-    Source: IEEE 754-2019 (f64, f32, f16), OCP 8-bit Floating Point 1.0 (f8e4m3, f8e5m2), OCP Microscaling Formats
-    1.0 (f8e8m0, f4e2m1), NVIDIA A100 white paper 2020 (tf32: 8 exponent bits, 10 mantissa bits).
+    Source: IEEE 754-2019 (f64, f32, f16), OCP 8-bit Floating Point 1.0 (f8e4m3, f8e5m2), Noune et al., "8-bit
+    Numerical Formats for Deep Neural Networks", 2022 (f8e4m3fnuz, f8e5m2fnuz), OCP Microscaling Formats 1.0 (f8e8m0,
+    f6e2m3, f6e3m2, f4e2m1), NVIDIA A100 white paper 2020 (tf32: 8 exponent bits, 10 mantissa bits).
     """
 
     name: str
@@ -67,7 +68,12 @@ f16 = DType("f16", 16, NumberKind.FLOAT, 5, 10)
 bf16 = DType("bf16", 16, NumberKind.FLOAT, 8, 7)
 f8e4m3 = DType("f8e4m3", 8, NumberKind.FLOAT, 4, 3)
 f8e5m2 = DType("f8e5m2", 8, NumberKind.FLOAT, 5, 2)
+# As AMD's CDNA 3 has them: no infinity, no negative zero, exponents biased by one more.
+f8e4m3fnuz = DType("f8e4m3fnuz", 8, NumberKind.FLOAT, 4, 3)
+f8e5m2fnuz = DType("f8e5m2fnuz", 8, NumberKind.FLOAT, 5, 2)
 f8e8m0 = DType("f8e8m0", 8, NumberKind.FLOAT, 8, 0)
+f6e2m3 = DType("f6e2m3", 6, NumberKind.FLOAT, 2, 3)
+f6e3m2 = DType("f6e3m2", 6, NumberKind.FLOAT, 3, 2)
 f4e2m1 = DType("f4e2m1", 4, NumberKind.FLOAT, 2, 1)
 i64, i32, i16, i8, i4, i2 = (DType(f"i{n}", n, NumberKind.SIGNED) for n in (64, 32, 16, 8, 4, 2))
 u64, u32, u16, u8, u4, u2 = (DType(f"u{n}", n, NumberKind.UNSIGNED) for n in (64, 32, 16, 8, 4, 2))
@@ -77,7 +83,7 @@ boolean = DType("bool", 8, NumberKind.BOOL)
 DTYPES: dict[str, DType] = {
     dtype.name: dtype
     for dtype in (
-        *(f64, f32, tf32, f16, bf16, f8e4m3, f8e5m2, f8e8m0, f4e2m1),
+        *(f64, f32, tf32, f16, bf16, f8e4m3, f8e5m2, f8e4m3fnuz, f8e5m2fnuz, f8e8m0, f6e2m3, f6e3m2, f4e2m1),
         *(i64, i32, i16, i8, i4, i2, u64, u32, u16, u8, u4, u2, boolean),
     )
 }

@@ -160,6 +160,8 @@ def holds_all(wide: DType, narrow: DType) -> bool:
     """Whether every value of ``narrow`` is one of ``wide``."""
     if wide == narrow:
         return True
+    if wide.name.endswith("fnuz"):
+        return False  # -0 becomes 0
     if narrow.kind is NumberKind.BOOL:
         return wide.name != "f8e8m0"  # powers of two only: there is no 0
     if narrow.is_float:

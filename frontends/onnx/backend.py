@@ -19,7 +19,7 @@ from ircost.ir.verify import verify
 LARGEST_BOUND = 4096  # elements of an input whose values are bound where something depends on them
 
 
-class PreparedModel(BackendRep):  # type: ignore[misc]  # onnx's own types are loose
+class PreparedModel(BackendRep):
     """A model that runs on arrays: it is imported for the shapes of each call."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -43,7 +43,7 @@ class PreparedModel(BackendRep):  # type: ignore[misc]  # onnx's own types are l
         return grouped([info.name for info in self.model.graph.output], names, interpret(module, arrays))
 
 
-class InterpreterBackend(Backend):  # type: ignore[misc]
+class InterpreterBackend(Backend):
     """Imports a model and interprets it.
 
     >>> InterpreterBackend.supports_device("CPU")

@@ -7,8 +7,7 @@ import onnx
 from ircost.ir import types
 from ircost.ir.types import DType, TensorType
 
-# TensorProto.DataType of onnx.proto. Text (8), complex numbers (14, 15), the 8-bit floats without a negative
-# zero (18, 20) and the 6-bit floats (27, 28) have no counterpart.
+# TensorProto.DataType of onnx.proto. Text (8) and complex numbers (14, 15) have no counterpart.
 ELEMENT_TYPES: dict[int, DType] = {
     1: types.f32,
     2: types.u8,
@@ -24,13 +23,17 @@ ELEMENT_TYPES: dict[int, DType] = {
     13: types.u64,
     16: types.bf16,
     17: types.f8e4m3,
+    18: types.f8e4m3fnuz,
     19: types.f8e5m2,
+    20: types.f8e5m2fnuz,
     21: types.u4,
     22: types.i4,
     23: types.f4e2m1,
     24: types.f8e8m0,
     25: types.u2,
     26: types.i2,
+    27: types.f6e2m3,
+    28: types.f6e3m2,
 }
 
 

@@ -10,7 +10,6 @@ from ircost.frontends.onnx.node import Node, lowering
 from ircost.ir import ops
 from ircost.ir.definition import OpDefinition
 from ircost.ir.graph import Value
-from ircost.ir.types import DType, boolean
 
 # Operators whose inputs and meaning are those of one op.
 SAME: dict[str, OpDefinition] = {
@@ -86,23 +85,6 @@ def bit_shift(node: Node) -> Value:
     if direction not in shifts:
         raise node.error(f"direction = '{direction}' is neither LEFT nor RIGHT")
     return shifts[direction](node[0], node[1])
-
-
-@lowering("Cast")
-def cast(node: Node) -> Value:
-    return cast_to(node, node.element_type(node.int("to", 0)))
-
-
-@lowering("CastLike")
-def cast_like(node: Node) -> Value:
-    return cast_to(node, node[1].type.dtype)
-
-
-def cast_to(node: Node, dtype: DType) -> Value:
-    x = node[0]
-    if dtype == boolean and x.type.dtype != boolean:
-        return ops.not_equal(x, node.like(0, x))
-    return x if x.type.dtype == dtype else ops.cast(x, to=dtype)
 
 
 @lowering("Clip")

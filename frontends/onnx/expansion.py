@@ -56,7 +56,9 @@ def schema_body(node: Node, domain: str) -> FunctionBody | None:
     if proto is None:
         return None
     defaults = {name: a.default_value for name, a in schema.attributes.items() if a.default_value.type}
-    return FunctionBody(proto, opsets_of(proto) or node.importer.opsets, defaults)
+    # A body without versions is written for the caller's; a caller of another domain may import no ai.onnx.
+    opsets = opsets_of(proto) or node.importer.opsets
+    return FunctionBody(proto, {"": onnx.defs.onnx_opset_version(), **opsets}, defaults)
 
 
 def typed_body(schema: Any, node: Node) -> onnx.FunctionProto:

@@ -11,6 +11,7 @@ from ircost.frontends.onnx.context import ModelContext
 from ircost.frontends.onnx.errors import OnnxError
 from ircost.frontends.onnx.expansion import FunctionBody, function_body
 from ircost.frontends.onnx.node import LOWERINGS, Node
+from ircost.frontends.onnx.older_opsets import FIRST_OPSET, bring_to_opset_7
 from ircost.frontends.onnx.opaque import opaque_op
 from ircost.frontends.onnx.second_opinion import STUMBLES, complaint
 from ircost.frontends.onnx.tensors import constant_of_tensor, constant_with, tensor_type
@@ -162,6 +163,8 @@ class GraphImporter:
             return
         location = self.location(node)
         try:
+            if node.opset < FIRST_OPSET and not domain:
+                bring_to_opset_7(node)
             results = lowering(node)
         except IrcError as error:
             if isinstance(error, OnnxError) or isinstance(error._at, Location):

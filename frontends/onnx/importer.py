@@ -22,7 +22,6 @@ from ircost.ir.location import Location
 from ircost.ir.numpy_dtypes import numpy_dtype
 
 NO_OPTIONS = ImportOptions()
-OLDEST_OPSET = 7
 
 
 def import_onnx(path: str, options: ImportOptions = NO_OPTIONS) -> Imported:
@@ -48,10 +47,6 @@ def import_loaded(loaded: LoadedModel, options: ImportOptions) -> Imported:
     """A read model as a module with one function, ``main``."""
     proto, graph, file = loaded.proto, loaded.proto.graph, Path(loaded.path).name
     opsets = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in proto.opset_import}
-    if opsets.get("", OLDEST_OPSET) < OLDEST_OPSET:
-        raise OnnxError(
-            f"opset {opsets['']} is older than {OLDEST_OPSET}", at=file, help="onnx.version_converter lifts it"
-        )
     initializers = {tensor.name: tensor for tensor in graph.initializer}
     infos = [info for info in graph.input if info.name not in initializers]
     bound = bind_inputs(infos, options, file)
@@ -101,4 +96,4 @@ def return_outputs(importer: GraphImporter, graph: onnx.GraphProto) -> None:
 def model_attributes(proto: onnx.ModelProto, opsets: dict[str, int]) -> dict[str, str | int]:
     producer = f"{proto.producer_name} {proto.producer_version}".strip()
     attrs: dict[str, str | int] = {"producer": producer} if producer else {}
-    return {**attrs, "opset": opsets.get("", OLDEST_OPSET)}
+    return {**attrs, "opset": opsets.get("", 1)}

@@ -1,5 +1,6 @@
 """Imports every family of lowerings, so that each operator is known."""
 
+import ircost.frontends.onnx.casting
 import ircost.frontends.onnx.contraction
 import ircost.frontends.onnx.control_flow
 import ircost.frontends.onnx.einsum

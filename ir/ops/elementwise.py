@@ -89,6 +89,12 @@ def sign(x: Scalar) -> Scalar:
 
 
 @structured_op(UNARY, types="F -> F")
+def power_of_two_below(x: Scalar) -> Scalar:
+    """The largest power of two that is not larger than x; of 0, infinities and NaN, themselves."""
+    return call("power_of_two_below", x)
+
+
+@structured_op(UNARY, types="F -> F")
 def reciprocal(x: Scalar) -> Scalar:
     """1 / x. Source: ONNX Reciprocal-13."""
     return 1 / x

@@ -178,8 +178,22 @@ def test_two_values_of_one_name() -> None:
     assert "two values" in refusal(model([RELU, RELU], [("x", FLOAT, [3])]))
 
 
-def test_old_opsets_and_text_are_refused() -> None:
-    assert "opset 6" in refusal(model([RELU], [("x", FLOAT, [3])], opset=6))
+def test_what_means_something_else_in_an_old_opset_is_refused() -> None:
+    reshape = helper.make_node("Reshape", ["x"], ["y"], name="flat", shape=[3])
+    assert "before opset 7" in refusal(model([reshape], [("x", FLOAT, [3, 1])], opset=4))
+    norm = helper.make_node("BatchNormalization", ["x", *"vvvv"], ["y"], name="norm")
+    assert "is_test" in refusal(model([norm], [("x", FLOAT, [1, 3]), ("v", FLOAT, [3])], opset=6))
+
+
+def test_opset_6_broadcasts_along_an_axis() -> None:
+    add = helper.make_node("Add", ["x", "z"], ["y"], broadcast=1, axis=1)
+    proto = model([add], [("x", FLOAT, [2, 3, 4]), ("z", FLOAT, [3])], opset=6)
+    x, z = np.ones((2, 3, 4), np.float32), np.arange(3, dtype=np.float32)
+    (y,) = interpret(import_model(proto).module, [x, z])
+    np.testing.assert_array_equal(y, x + z[:, None])
+
+
+def test_text_is_refused() -> None:
     assert "string" in refusal(model([RELU], [("x", TensorProto.STRING, [3])]))
 
 

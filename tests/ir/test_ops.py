@@ -63,6 +63,7 @@ UNARY: dict[str, tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]] = {
     **{"relu": (X, lambda x: x * (x > 0)), "leaky_relu": (X, lambda x: np.where(x > 0, x, 0.01 * x))},
     **{"elu": (X, lambda x: np.where(x > 0, x, np.expm1(x))), "softplus": (X * 40, lambda x: np.logaddexp(x, 0))},
     **{"sigmoid": (X, SIGMOID), "silu": (X, lambda x: x * SIGMOID(x)), "logical_not": (TRUTH, np.logical_not)},
+    **{"power_of_two_below": (POSITIVE, lambda x: np.exp2(np.floor(np.log2(x))))},
     **{"bitwise_not": (WHOLE, lambda x: -1 - x)},
     **{"hard_sigmoid": (X * 2, lambda x: np.clip(0.2 * x + 0.5, 0, 1))},
     **{"hard_swish": (X * 2, lambda x: x * np.clip(x + 3, 0, 6) / 6)},

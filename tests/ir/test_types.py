@@ -16,7 +16,9 @@ from ircost.ir.numpy_dtypes import NUMPY_DTYPES, dtype_of, numpy_dtype, round_to
 from ircost.ir.types import DTYPES, TensorType, f4e2m1, f8e4m3, f32, i2, i4, parse_dtype, parse_type, tf32, u4
 
 BITS = {
-    **{"f64": 64, "f32": 32, "tf32": 32, "f16": 16, "bf16": 16, "f8e4m3": 8, "f8e5m2": 8, "f8e8m0": 8, "f4e2m1": 4},
+    **{"f64": 64, "f32": 32, "tf32": 32, "f16": 16, "bf16": 16},
+    **dict.fromkeys(("f8e4m3", "f8e5m2", "f8e4m3fnuz", "f8e5m2fnuz", "f8e8m0"), 8),
+    **{"f6e2m3": 6, "f6e3m2": 6, "f4e2m1": 4},
     **{"i64": 64, "i32": 32, "i16": 16, "i8": 8, "i4": 4, "i2": 2},
     **{"u64": 64, "u32": 32, "u16": 16, "u8": 8, "u4": 4, "u2": 2, "bool": 8},
 }
