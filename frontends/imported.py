@@ -18,12 +18,14 @@ class ImportOptions:
         dims: extents of symbolic dims, by name.
         shapes: whole shapes of inputs, by name.
         values: values of inputs, by name; what depends on them folds.
+        bounds: how often a loop runs at most, or how many elements a node selects at most, by node name.
         allow_opaque: take operators that are not known as opaque ops, whose cost is unknown.
     """
 
     dims: Mapping[str, int] = field(default_factory=dict)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
+    bounds: Mapping[str, int] = field(default_factory=dict)
     allow_opaque: bool = False
 
 

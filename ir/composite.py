@@ -22,6 +22,7 @@ class CompositeOp(OpDefinition):
 
     is_composite = True
     is_isolated = True
+    follows_bounds = True  # as far as the ops in its body do
     region_names = ("body",)
 
     def __init__(self, name: str, decompose: Callable[..., Any]) -> None:

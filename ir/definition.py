@@ -38,6 +38,7 @@ class OpDefinition(ABC):
         is_commutative: the two operands may change places.
         is_terminator: ends a block.
         region_names: labels of its regions, in order.
+        follows_bounds: takes operands with an extent that depends on data, and says so of its results.
         is_isolated: its regions see their own arguments only, which stand for the operands.
     """
 
@@ -52,6 +53,7 @@ class OpDefinition(ABC):
     is_composite: bool = False
     region_names: tuple[str, ...] = ()
     is_isolated: bool = False
+    follows_bounds: bool = False
     # Result types cannot be derived from operands and attributes: the text format must give them.
     needs_result_types: bool = False
 
@@ -138,6 +140,7 @@ class OpDefinition(ABC):
         self.check_operand_count(len(operands))
         complete = self.complete_attrs(attrs or {})
         types = [operand.type for operand in operands]
+        self.check_bounded(types)
         if not regions:
             regions = self.build_regions(types, complete)
         if len(regions) != len(self.region_names):
@@ -153,6 +156,16 @@ class OpDefinition(ABC):
         names = ", ".join(self.operand_names) or "none"
         more = " and more" if self.is_variadic else ""
         raise ShapeError(f"{self.name}: {count} operands given, expected {expected} ({names}){more}")
+
+    def check_bounded(self, operands: Sequence[TensorType]) -> None:
+        if self.follows_bounds or self.is_terminator:
+            return
+        for type in operands:
+            if type.bounded:
+                raise ShapeError(
+                    f"{self.name}: operand {type} has an extent that depends on data, which it cannot take",
+                    help="bind the inputs that the extent depends on: --value name=...",
+                )
 
     def complete_attrs(self, attrs: Mapping[str, Attribute]) -> dict[str, Attribute]:
         """Attributes with defaults filled in, in declared order.

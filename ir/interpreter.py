@@ -106,11 +106,17 @@ class _Interpreter:
 
     def _while(self, op: Op, operands: list[np.ndarray], values: Environment) -> list[np.ndarray]:
         condition, body = op.regions
-        for _ in range(MAX_TRIPS):
+        states = len(operands)
+        rows: list[list[np.ndarray]] = [[] for _ in op.results[states:]]
+        limit = int_of(op.attrs, "trip_bound") if rows else MAX_TRIPS
+        for _ in range(limit + 1):
             if not bool(self._region(condition, operands, values)[0].reshape(())):
-                return operands
-            operands = self._region(body, operands, values)
-        raise InterpreterError(f"a loop ran {MAX_TRIPS:,} times without an end", at=op)
+                return [*operands, *map(stack, rows, op.results[states:])]
+            results = self._region(body, operands, values)
+            operands = results[:states]
+            for stacked, row in zip(rows, results[states:], strict=True):
+                stacked.append(row)
+        raise InterpreterError(f"a loop ran {limit:,} times without an end", at=op, help="is its bound too low?")
 
     def _scan(self, op: Op, operands: list[np.ndarray], values: Environment) -> list[np.ndarray]:
         states_count = int_of(op.attrs, "states")
@@ -126,3 +132,8 @@ class _Interpreter:
 
     def _region(self, region: Region, arguments: Sequence[np.ndarray], values: Environment) -> list[np.ndarray]:
         return self._block(region.block, arguments, values)
+
+
+def stack(rows: Sequence[np.ndarray], result: Value) -> np.ndarray:
+    """Rows along a new axis 0; there may be none."""
+    return np.stack(rows) if rows else np.empty((0, *result.type.shape[1:]), numpy_dtype(result.type.dtype))

@@ -44,6 +44,8 @@ class StructuredOp(OpDefinition):
         dims: extents of dims that no operand has.
     """
 
+    follows_bounds = True
+
     def __init__(
         self,
         name: str,
@@ -137,7 +139,24 @@ class StructuredOp(OpDefinition):
             except ShapeError as error:
                 raise ShapeError(f"{self.name}: {error.message}") from None
         space = self.bind(operands, attrs)
+        self.check_follows(operands, attrs)
         return (TensorType(space.results[0].shape, dtype, _bounded_axes(space, operands)),)
+
+    def check_follows(self, operands: Sequence[TensorType], attrs: Attributes) -> None:
+        """An extent that depends on data may be as short as 0: no attribute may fix it.
+
+        Raises:
+            ShapeError: one does.
+        """
+        shorter = [
+            TensorType(tuple(0 if axis in type.bounded else n for axis, n in enumerate(type.shape)), type.dtype)
+            for type in operands
+        ]
+        if any(type.bounded for type in operands):
+            try:
+                self.bind(shorter, attrs)
+            except ShapeError as error:
+                raise ShapeError(f"{error.message}: an extent of {operands[0]} depends on data") from None
 
     def iteration_space(self, op: Op) -> IterationSpace:
         return self.bind([value.type for value in op.operands], op.attrs)

@@ -29,6 +29,7 @@ def compile_model(
     dims: Mapping[str, int] | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     values: Mapping[str, object] | None = None,
+    bounds: Mapping[str, int] | None = None,
     allow_opaque: bool = False,
     pipeline: str = DEFAULT_PIPELINE,
     cost_model: str = "roofline",
@@ -43,6 +44,7 @@ def compile_model(
         target: name, alias, YAML file, or a loaded target.
         dtype: cost the model as if converted to this number format; its own where left out.
         dims, shapes, values: bind symbolic dims by name, whole input shapes, and values of small inputs.
+        bounds: how often a loop runs, or how many elements a node selects, at most, by the node's name.
         allow_opaque: let operators pass that are not known; their cost is then unknown, and the report lists them.
         pipeline: passes to run.
         cost_model: name of the cost model.
@@ -54,11 +56,18 @@ def compile_model(
         IrcError: the model, the target or an option is wrong; says what, where, and how to mend it.
     """
     machine = target if isinstance(target, Target) else load_target(target, target_folders)
+    options = ImportOptions(
+        dims=dict(dims or {}),
+        shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
+        values={name: np.asarray(value) for name, value in (values or {}).items()},
+        bounds=dict(bounds or {}),
+        allow_opaque=allow_opaque,
+    )
     context = PassContext(target=machine, cost_model=COST_MODELS.get(cost_model))
     text = full_pipeline(pipeline, dtype)
     passes = parse_pipeline(text)  # a mistake in it is told before a large model is read
     with collector_paused():
-        imported = _imported(model, dims, shapes, values, allow_opaque)
+        imported = _imported(model, options)
         reports = run_pipeline(imported.module, passes, context=context, after_pass=after_pass)
         if on_reports is not None:
             on_reports(reports)
@@ -76,24 +85,12 @@ def full_pipeline(pipeline: str, dtype: str | None) -> str:
     return ",".join([*convert, *filter(None, [pipeline])])
 
 
-def _imported(
-    model: str | Path | Module | Imported,
-    dims: Mapping[str, int] | None,
-    shapes: Mapping[str, Sequence[int]] | None,
-    values: Mapping[str, object] | None,
-    allow_opaque: bool,
-) -> Imported:
+def _imported(model: str | Path | Module | Imported, options: ImportOptions) -> Imported:
     if isinstance(model, Imported):
         return model
     if isinstance(model, Module):
         verify(model)
         return Imported(module=model, notes=(), nodes=sum(1 for _ in model.walk()))
-    options = ImportOptions(
-        dims=dict(dims or {}),
-        shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
-        values={name: np.asarray(value) for name, value in (values or {}).items()},
-        allow_opaque=allow_opaque,
-    )
     imported = load(model, options)
     verify(imported.module)
     return imported

@@ -71,6 +71,7 @@ def import_for(model: onnx.ModelProto, inputs: Sequence[Any]) -> tuple[Imported,
     names = [info.name for info in model.graph.input if info.name not in initializers]
     arrays = dict(flattened(names, inputs))
     shapes = {name: array.shape for name, array in arrays.items()}
+    shapes |= {name: () for name, value in zip(names, inputs, strict=False) if isinstance(value, list) and not value}
     for values in bindings(arrays):
         try:
             imported = import_model(model, ImportOptions(shapes=shapes, values=values))

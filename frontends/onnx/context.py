@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import onnx
 
+from ircost.frontends.onnx.bounds import Bounds
 from ircost.frontends.onnx.external_data import ExternalData
 from ircost.ir.constant import ConstantData
 from ircost.ir.types import TensorType
@@ -27,6 +28,7 @@ class ModelContext:
         nodes: how many were lowered so far.
         inferred_types: what ONNX's shape inference says, once somebody asked it.
         notes: what the reader of a report should know.
+        bounds: of what data decide.
     """
 
     file: str
@@ -39,3 +41,4 @@ class ModelContext:
     nodes: int = 0
     inferred_types: Mapping[str, TensorType] | None = None
     notes: list[str] = field(default_factory=list)
+    bounds: Bounds = field(default_factory=lambda: Bounds({}))

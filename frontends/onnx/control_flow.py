@@ -1,23 +1,23 @@
-"""If, Loop and Scan: nested graphs become bodies."""
+"""If and Scan: nested graphs become bodies."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+
 import onnx
 
 from ircost.frontends.onnx.graph_importer import GraphImporter
 from ircost.frontends.onnx.node import Node, lowering
+from ircost.frontends.onnx.sequence_value import OnnxValue, tensors_of
 from ircost.ir import ops
 from ircost.ir.builder import detached_ops
-from ircost.ir.clone import inline_body
 from ircost.ir.errors import IrcError
 from ircost.ir.graph import Block, Region, Value
-from ircost.ir.rewrite import discard_body
-from ircost.ir.types import TensorType, boolean, i64
+from ircost.ir.types import TensorType
 
 
 @lowering("If")
-def if_(node: Node) -> list[Value]:
+def if_(node: Node) -> list[OnnxValue]:
     """The branch itself where the condition is known."""
     condition = node.constant(0)
     branches = [node.attributes[name].g for name in ("then_branch", "else_branch")]
@@ -29,7 +29,7 @@ def if_(node: Node) -> list[Value]:
             f"its branches give {yields(bodies[0])} and {yields(bodies[1])}",
             help=node.how_to_bind(0),
         )
-    return list(ops.if_.create([scalar(node[0])], {}, regions=bodies).results)
+    return [*ops.if_.create([scalar(node[0])], {}, regions=bodies).results]
 
 
 def branch_body(node: Node, branch: onnx.GraphProto) -> Region:
@@ -44,15 +44,23 @@ def scalar(value: Value) -> Value:
     return value if value.type.rank == 0 else ops.reshape(value, shape=())
 
 
-def inline_graph(node: Node, graph: onnx.GraphProto) -> list[Value]:
-    """Lowers a nested graph into the block around it."""
-    importer = GraphImporter(
-        node.importer.context, node.importer.block, node.importer, f"{node.importer.prefix}{node.name}/"
-    )
+def inline_graph(
+    node: Node, graph: onnx.GraphProto, arguments: Sequence[OnnxValue] = (), prefix: str = ""
+) -> list[OnnxValue]:
+    """Lowers a nested graph into the block around it.
+
+    Args:
+        arguments: what its inputs are.
+        prefix: put before the names of its nodes, behind that of ``node``.
+    """
+    outer = node.importer
+    importer = GraphImporter(outer.context, outer.block, outer, f"{outer.prefix}{node.name}/{prefix}")
+    for info, value in zip(graph.input, arguments, strict=False):
+        importer.define(info.name, value)
     return run_graph(importer, graph, node)
 
 
-def run_graph(importer: GraphImporter, graph: onnx.GraphProto, node: Node) -> list[Value]:
+def run_graph(importer: GraphImporter, graph: onnx.GraphProto, node: Node) -> list[OnnxValue]:
     for tensor in graph.initializer:
         importer.add_initializer(tensor.name, tensor, None)
     importer.run(graph.node)
@@ -72,7 +80,10 @@ def body_of(node: Node, graph: onnx.GraphProto, arguments: list[tuple[str, Tenso
     importer = GraphImporter(node.importer.context, block, node.importer, f"{node.importer.prefix}{node.name}/")
     for (name, _), value in zip(arguments, block.arguments, strict=True):
         importer.define(name, value)
-    block.append(ops.yield_.create(run_graph(importer, graph, node)))
+    results = run_graph(importer, graph, node)
+    if not all(isinstance(value, Value) for value in results):
+        raise node.error("a branch or a body yields a sequence, which no value here can be", help=node.how_to_bind(0))
+    block.append(ops.yield_.create([tensor for value in results for tensor in tensors_of(value)]))
     return Region(block)
 
 
@@ -80,79 +91,11 @@ def yields(region: Region) -> list[TensorType]:
     return [value.type for value in region.block.terminator.operands]
 
 
-@lowering("Loop")
-def loop(node: Node) -> list[Value]:
-    """A scan where the trip count is known and nothing stops it early; a `while` where it only carries state."""
-    graph = node.attributes["body"].g
-    states = [value for value in node.inputs[2:] if value is not None]
-    trips = node.constant(0)
-    begins = node.constant(1)
-    begins_true = node.get(1) is None or (begins is not None and bool(begins.reshape(())))
-    names = [info.name for info in graph.input]
-    types = [TensorType((), i64), TensorType((), boolean), *(state.type for state in states)]
-    body = body_of(node, graph, list(zip(names, types, strict=True)))
-    stacked = len(yields(body)) - 1 - len(states)
-    if yields(body)[1 : 1 + len(states)] != types[2:]:
-        raise node.error(f"its state changes shape from {types[2:]} to {yields(body)[1 : 1 + len(states)]}")
-    if trips is not None and begins_true and keeps_going(body):
-        return as_scan(node, body, states, int(trips.reshape(())))
-    if stacked:
-        raise node.error(
-            "a loop with stacked outputs whose trip count is not known is not supported",
-            help=node.how_to_bind(0) if node.get(0) is not None else None,
-        )
-    return as_while(node, body, states, trips)
-
-
-def keeps_going(body: Region) -> bool:
-    """Whether the body hands the condition on as it is, or true."""
-    condition = body.block.terminator.operands[0]
-    known = ops.constant_value(condition)
-    return condition is body.block.arguments[1] or (known is not None and bool(known.reshape(())))
-
-
-def as_scan(node: Node, body: Region, states: list[Value], trips: int) -> list[Value]:
-    """The step number is a sequence, the condition is dropped."""
-    node.importer.check_elements(trips, node)
-    types = [*(state.type for state in states), TensorType((), i64)]
-    block = Block(types)
-    truth = ops.constant_of(np.array(True))
-    *carried, step = block.arguments
-    _, *results = inline_body(body, [step, truth, *carried])
-    finish(block, results)
-    discard_body(body)
-    ramp = ops.iota.create((), {"axis": 0}, result_types=(TensorType((trips,), i64),)).result
-    attrs = {"length": trips, "states": len(states)}
-    return list(ops.scan.create([*states, ramp], attrs, regions=[Region(block)]).results)
-
-
 def finish(block: Block, results: list[Value]) -> None:
     """Places the ops behind ``results`` and yields them."""
     for op in detached_ops(results):
         block.append(op)
     block.append(ops.yield_.create(results))
-
-
-def as_while(node: Node, body: Region, states: list[Value], trips: np.ndarray | None) -> list[Value]:
-    """State: step number, condition, the loop's own."""
-    limit = node.get(0)
-    first = ops.constant_of(np.array(0, np.int64))
-    begins = scalar(node[1]) if node.get(1) is not None else ops.constant_of(np.array(True))
-    types = [TensorType((), i64), TensorType((), boolean), *(state.type for state in states)]
-    test = Block(types)
-    running = test.arguments[1]
-    if limit is not None:
-        running = ops.logical_and(running, ops.less(test.arguments[0], scalar(limit)))
-    finish(test, [running])
-    step = Block(types)
-    condition, *results = inline_body(body, step.arguments)
-    following = [ops.add(step.arguments[0], ops.constant_of(np.array(1, np.int64))), scalar(condition), *results]
-    finish(step, following)
-    discard_body(body)
-    bound = int(trips.reshape(())) if trips is not None else 0
-    attrs = {"trip_bound": max(bound, 0)}
-    values = ops.while_.create([first, begins, *states], attrs, regions=[Region(test), Region(step)]).results
-    return list(values[2:])
 
 
 @lowering("Scan")

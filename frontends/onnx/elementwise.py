@@ -7,6 +7,7 @@ from functools import reduce
 import numpy as np
 
 from ircost.frontends.onnx.node import Node, lowering
+from ircost.frontends.onnx.sequence_value import OnnxValue
 from ircost.ir import ops
 from ircost.ir.definition import OpDefinition
 from ircost.ir.graph import Value
@@ -35,8 +36,10 @@ lowering(*SAME)(lower_same)
 
 
 @lowering("Identity")
-def identity(node: Node) -> Value:
-    return node[0]
+def identity(node: Node) -> OnnxValue:
+    """Of sequences and optionals, too."""
+    given = node.raw(0)
+    return node[0] if given is None else given
 
 
 @lowering("Dropout")

@@ -8,8 +8,8 @@ from typing import Any
 
 import onnx
 
-from ircost.frontends.onnx.element_types import type_proto
 from ircost.frontends.onnx.node import Node
+from ircost.frontends.onnx.sequence_value import type_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def schema_body(node: Node, domain: str) -> FunctionBody | None:
 
 
 def typed_body(schema: Any, node: Node) -> onnx.FunctionProto:
-    types = [type_proto(value.type).SerializeToString() for value in node.inputs if value is not None]
+    types = [type_of(value).SerializeToString() for value in node.inputs if value is not None]
     data = schema.get_context_dependent_function_with_opset_version(node.opset, node.proto.SerializeToString(), types)
     body: onnx.FunctionProto = onnx.FunctionProto.FromString(data)
     return body

@@ -15,14 +15,18 @@ from ircost.ir.types import TensorType, f32, i64
 
 @lowering("Shape")
 def shape(node: Node) -> Value:
-    extents = node[0].type.shape
-    start = node.int("start", 0)
-    end = node.int("end", len(extents))
-    return ops.constant_of(np.array(extents[start:end], np.int64))
+    """Extents that depend on data are read at run time, all others are known."""
+    x = node[0]
+    chosen = range(x.type.rank)[node.int("start", 0) : node.int("end", x.type.rank)]
+    if any(axis in x.type.bounded for axis in chosen):
+        return ops.slice(ops.shape_of(x), starts=(chosen.start,), size=(len(chosen),))
+    return ops.constant_of(np.array([x.type.shape[axis] for axis in chosen], np.int64))
 
 
 @lowering("Size")
 def size(node: Node) -> Value:
+    if node[0].type.bounded:
+        return ops.reduce_prod(ops.shape_of(node[0]), axes=(0,))
     return ops.constant_of(np.array(node[0].type.elements, np.int64))
 
 

@@ -14,6 +14,7 @@ from ircost.frontends.onnx.node import LOWERINGS, Node
 from ircost.frontends.onnx.older_opsets import FIRST_OPSET, bring_to_opset_7
 from ircost.frontends.onnx.opaque import opaque_op
 from ircost.frontends.onnx.second_opinion import STUMBLES, complaint
+from ircost.frontends.onnx.sequence_value import Absent, OnnxValue, SequenceValue, tensors_of, with_tensors
 from ircost.frontends.onnx.tensors import constant_of_tensor, constant_with, tensor_type
 from ircost.ir import ops
 from ircost.ir.builder import detached_ops
@@ -53,7 +54,7 @@ class GraphImporter:
         self.outer = outer if sees_outer else None
         self.depth: int = outer.depth + 1 if outer is not None else 0
         self.prefix = prefix
-        self.values: dict[str, Value] = {}
+        self.values: dict[str, OnnxValue] = {}
         self.pending: dict[str, onnx.TensorProto | ConstantData] = {}
         self.types: dict[str, TensorType] = {}
         self.last_weight: Op | None = None
@@ -63,14 +64,14 @@ class GraphImporter:
 
     # ---- names
 
-    def define(self, name: str, value: Value) -> None:
+    def define(self, name: str, value: OnnxValue) -> None:
         """Binds a name; an empty one is an output that nobody wants."""
         if not name:
             return
         if name in self.values or name in self.pending:
             raise OnnxError(f"two values are called '{name}'", at=self.context.file, help="the model is damaged")
         self.values[name] = value
-        if value.name is None:
+        if isinstance(value, Value) and value.name is None:
             value.name = name
 
     def add_initializer(self, name: str, tensor: onnx.TensorProto, data: ConstantData | None) -> None:
@@ -80,7 +81,7 @@ class GraphImporter:
             self.types[name] = tensor_type(tensor, name, self.context.file)
             self.pending[name] = data
 
-    def find(self, name: str) -> Value | None:
+    def find(self, name: str) -> OnnxValue | None:
         """The value of that name here or in a graph around; None if there is none."""
         if name in self.values:
             return self.values[name]
@@ -175,20 +176,27 @@ class GraphImporter:
             if reason is None:
                 raise  # the node is valid: the fault is ours
             raise node.error(reason, help="the model is damaged, or a dim is bound to what it cannot be") from None
-        self._finish(node, [results] if isinstance(results, Value) else list(results), location)
+        is_one = isinstance(results, (Value, SequenceValue, Absent))
+        self._finish(node, [results] if is_one else list(results), location)  # type: ignore[list-item,arg-type]
 
-    def _finish(self, node: Node, results: Sequence[Value], location: Location) -> None:
+    def _finish(self, node: Node, results: Sequence[OnnxValue], location: Location) -> None:
         """Places the ops behind ``results`` and binds the node's outputs to them."""
         if any(node.proto.output[len(results) :]):
             raise node.error(f"{len(node.proto.output)} outputs, {len(results)} are supported")
-        placed = self.place(results, location)
+        tensors = self.place([tensor for result in results for tensor in tensors_of(result)], location)
+        placed = [with_tensors(result, tensors) for result in results]
         for name, value in zip(node.proto.output, placed, strict=False):
             if name in self.values or name in self.pending:
                 raise OnnxError(f"two values are called '{name}'", at=location, help="the model is damaged")
             if name:
                 self.values[name] = value
-                if value.name is None and value.producer is not None and value.producer.block is self.block:
-                    value.name = name
+                if isinstance(value, Value):
+                    self._suggest_name(value, name)
+
+    def _suggest_name(self, value: Value, name: str) -> None:
+        """Names what was made here, and has no name yet."""
+        if value.name is None and value.producer is not None and value.producer.block is self.block:
+            value.name = name
 
     def _without_lowering(self, node: Node, domain: str) -> None:
         body = function_body(node, domain)

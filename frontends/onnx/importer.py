@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,17 @@ import onnx
 
 import ircost.frontends.onnx.lowerings  # noqa: F401  # registers every operator
 from ircost.frontends.imported import Imported, ImportOptions
+from ircost.frontends.onnx.bounds import Bounds
 from ircost.frontends.onnx.context import ModelContext
 from ircost.frontends.onnx.errors import OnnxError
 from ircost.frontends.onnx.external_data import ExternalData
 from ircost.frontends.onnx.graph_importer import GraphImporter
 from ircost.frontends.onnx.inputs import bind_inputs
 from ircost.frontends.onnx.model_file import LoadedModel, read_model
+from ircost.frontends.onnx.sequence_value import Absent, OnnxValue, SequenceValue, flat_names, tensors_of
 from ircost.ir import ops
 from ircost.ir.errors import did_you_mean
-from ircost.ir.graph import Function, Module
+from ircost.ir.graph import Function, Module, Value
 from ircost.ir.location import Location
 from ircost.ir.numpy_dtypes import numpy_dtype
 
@@ -50,11 +53,11 @@ def import_loaded(loaded: LoadedModel, options: ImportOptions) -> Imported:
     initializers = {tensor.name: tensor for tensor in graph.initializer}
     infos = [info for info in graph.input if info.name not in initializers]
     bound = bind_inputs(infos, options, file)
-    names = [info.name for info in infos if info.name not in options.values]
+    names = [name for name in bound.types if name not in options.values]
     function = Function(
         "main",
         [bound.types[name] for name in names],
-        {"inputs": tuple(names), "outputs": tuple(info.name for info in graph.output)},
+        {"inputs": tuple(names)},
     )
     context = ModelContext(
         file=file,
@@ -64,23 +67,35 @@ def import_loaded(loaded: LoadedModel, options: ImportOptions) -> Imported:
         external=ExternalData(loaded.path),
         constant_weights=loaded.constant_weights,
         allow_opaque=options.allow_opaque,
+        bounds=Bounds(options.bounds),
     )
     importer = GraphImporter(context, function.block)
     for name, tensor in initializers.items():
         importer.add_initializer(name, tensor, loaded.weights.get(name))
-    for name, argument in zip(names, function.arguments, strict=True):
-        importer.define(name, argument)
+    tensors = dict(zip(names, function.arguments, strict=True))
     for name, value in options.values.items():
         array = np.asarray(value).astype(numpy_dtype(bound.types[name].dtype))
-        importer.define(name, importer.place([ops.constant_of(array)], Location(file, (name,)))[0])
+        tensors[name] = importer.place([ops.constant_of(array)], Location(file, (name,)))[0]
+    for name, parts in bound.inputs.items():
+        importer.define(name, input_value(parts, tensors))
     importer.run(graph.node)
-    return_outputs(importer, graph)
+    context.bounds.check_all_used(file)
+    function.attrs = {**function.attrs, "outputs": return_outputs(importer, graph)}
     module = Module([function], name=Path(loaded.path).stem, attrs=model_attributes(proto, opsets))
-    return Imported(module, tuple(bound.notes + context.notes), context.nodes)
+    return Imported(module, (*bound.notes, *context.notes, *context.bounds.notes), context.nodes)
 
 
-def return_outputs(importer: GraphImporter, graph: onnx.GraphProto) -> None:
-    results = []
+def input_value(parts: str | list[str] | None, tensors: Mapping[str, Value]) -> OnnxValue:
+    """A tensor, a sequence of some, or an optional that is left out."""
+    if parts is None:
+        return Absent()
+    return tensors[parts] if isinstance(parts, str) else SequenceValue(tuple(tensors[part] for part in parts))
+
+
+def return_outputs(importer: GraphImporter, graph: onnx.GraphProto) -> tuple[str, ...]:
+    """Ends the function with what the graph gives; names of the tensors."""
+    results: list[Value] = []
+    names: list[str] = []
     for info in graph.output:
         value = importer.find(info.name)
         if value is None:
@@ -89,8 +104,10 @@ def return_outputs(importer: GraphImporter, graph: onnx.GraphProto) -> None:
                 at=importer.context.file,
                 help=did_you_mean(info.name, importer.names()),
             )
-        results.append(value)
+        results.extend(tensors_of(value))
+        names.extend(flat_names(info.name, value))
     importer.block.append(ops.return_.create(results))
+    return tuple(names)
 
 
 def model_attributes(proto: onnx.ModelProto, opsets: dict[str, int]) -> dict[str, str | int]:

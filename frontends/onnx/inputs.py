@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import onnx
@@ -19,11 +19,13 @@ class BoundInputs:
     """Types of a model's inputs.
 
     Args:
-        types: by name, in order.
+        types: of tensors by name, in order; those of a sequence ``x`` are ``x.0``, ``x.1`` and so on.
+        inputs: of each input the tensor it is, the tensors of its sequence, or None for an optional that is left out.
         notes: dims that nobody bound and that got a default.
     """
 
     types: dict[str, TensorType] = field(default_factory=dict)
+    inputs: dict[str, str | list[str] | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -35,9 +37,9 @@ def bind_inputs(inputs: Iterable[onnx.ValueInfoProto], options: ImportOptions, f
     Raises:
         OnnxError: a dim is left unbound, an option names nothing of the model, or contradicts it.
     """
-    inputs = list(inputs)
-    check_names(inputs, options, file)
     bound, unbound = BoundInputs(), []
+    inputs = [tensor for info in inputs for tensor in tensors_in(info, options, bound, file)]
+    check_names(inputs, options, file, [name for name, parts in bound.inputs.items() if parts == []])
     defaults: dict[str, int] = {}
     for info in inputs:
         extents, left = bind_one(info, options, defaults, bound.notes)
@@ -46,6 +48,51 @@ def bind_inputs(inputs: Iterable[onnx.ValueInfoProto], options: ImportOptions, f
     if unbound:
         raise unbound_error(unbound, inputs, file)
     return bound
+
+
+def tensors_in(
+    info: onnx.ValueInfoProto, options: ImportOptions, bound: BoundInputs, file: str
+) -> list[onnx.ValueInfoProto]:
+    """The tensors of one input: of a sequence as many as have a shape or a value bound, of an optional perhaps none.
+
+    Raises:
+        OnnxError: of a sequence nobody says what is in it.
+    """
+    type = info.type
+    is_optional = type.HasField("optional_type")
+    if is_optional:
+        type = type.optional_type.elem_type
+    given = [name for name in dict.fromkeys((*options.shapes, *options.values)) if is_part(name, info.name)]
+    if type.HasField("sequence_type"):
+        if info.name in options.shapes:
+            bound.inputs[info.name] = []
+            return []
+        if not given and not is_optional:
+            raise OnnxError(
+                f"input '{info.name}' is a sequence, and nothing says what is in it",
+                at=file,
+                help=f"--shape {info.name}.0=... for each element; --shape {info.name}= for none",
+            )
+        bound.inputs[info.name] = given or None
+        return [typed(name, type.sequence_type.elem_type) for name in given]
+    if is_optional and info.name not in (*options.shapes, *options.values):
+        bound.inputs[info.name] = None
+        bound.notes.append(f"optional input '{info.name}' is taken as left out (--shape {info.name}=... gives it)")
+        return []
+    bound.inputs[info.name] = info.name
+    return [typed(info.name, type)]
+
+
+def is_part(name: str, sequence: str) -> bool:
+    """Whether ``name`` is an element of ``sequence``, as ``x.0`` is of ``x``."""
+    whole, _, number = name.rpartition(".")
+    return whole == sequence and number.isdecimal()
+
+
+def typed(name: str, type: onnx.TypeProto) -> onnx.ValueInfoProto:
+    info = onnx.ValueInfoProto(name=name)
+    info.type.CopyFrom(type)
+    return info
 
 
 def dtype_of(info: onnx.ValueInfoProto, file: str) -> DType:
@@ -67,8 +114,10 @@ def symbolic_dims(info: onnx.ValueInfoProto) -> list[tuple[int, str]]:
     return dims
 
 
-def check_names(inputs: list[onnx.ValueInfoProto], options: ImportOptions, file: str) -> None:
-    names = [info.name for info in inputs]
+def check_names(
+    inputs: list[onnx.ValueInfoProto], options: ImportOptions, file: str, empty_sequences: Sequence[str] = ()
+) -> None:
+    names = [*(info.name for info in inputs), *empty_sequences]
     symbols = {name for info in inputs for _, name in symbolic_dims(info) if name}
     for name in (*options.shapes, *options.values):
         if name not in names:

@@ -11,6 +11,7 @@ import onnx
 
 from ircost.frontends.onnx.deciding_inputs import how_to_bind
 from ircost.frontends.onnx.errors import OnnxError
+from ircost.frontends.onnx.sequence_value import Absent, OnnxValue, SequenceValue
 from ircost.frontends.onnx.tensors import array_of, element_type
 from ircost.ir import ops
 from ircost.ir.graph import Value
@@ -32,7 +33,9 @@ class Node:
 
     __slots__ = ("_attributes", "importer", "inputs", "opset", "proto")
 
-    def __init__(self, proto: onnx.NodeProto, inputs: list[Value | None], opset: int, importer: GraphImporter) -> None:
+    def __init__(
+        self, proto: onnx.NodeProto, inputs: list[OnnxValue | None], opset: int, importer: GraphImporter
+    ) -> None:
         self.proto = proto
         self.inputs = inputs
         self.opset = opset
@@ -73,13 +76,40 @@ class Node:
         return value
 
     def get(self, index: int) -> Value | None:
-        """An optional input."""
+        """An optional input, a tensor.
+
+        Raises:
+            OnnxError: it is a sequence.
+        """
+        value = self.raw(index)
+        if isinstance(value, SequenceValue):
+            raise self.error(f"input {index} is a sequence, a tensor expected")
+        return None if isinstance(value, Absent) else value
+
+    def raw(self, index: int) -> OnnxValue | None:
+        """An input of any kind; None where it is left out."""
         return self.inputs[index] if index < len(self.inputs) else None
+
+    def sequence(self, index: int) -> tuple[Value, ...]:
+        """The tensors of an input that must be a sequence.
+
+        Raises:
+            OnnxError: it is none.
+        """
+        value = self.raw(index)
+        if not isinstance(value, SequenceValue):
+            raise self.error(f"input {index} is no sequence")
+        return value.items
 
     @property
     def given(self) -> list[Value]:
-        """All inputs that are there."""
-        return [value for value in self.inputs if value is not None]
+        """All inputs that are there, tensors."""
+        values = (self.get(index) for index in range(len(self.inputs)))
+        return [value for value in values if value is not None]
+
+    def bound(self, most: builtins.int, what: str) -> builtins.int:
+        """How many of something there are at most, where data decide: what the user says, or all that can be."""
+        return self.importer.context.bounds.take(self.name, most, what, self.operator)
 
     def constant(self, index: int) -> np.ndarray | None:
         """The value of an input that is known; None where it is left out or not known."""
@@ -172,7 +202,7 @@ class Node:
         return ops.scalar_like(number, value)
 
 
-Lowering: TypeAlias = Callable[[Node], Value | Sequence[Value]]
+Lowering: TypeAlias = Callable[[Node], OnnxValue | Sequence[OnnxValue]]
 LOWERINGS: dict[tuple[str, str], Lowering] = {}
 
 

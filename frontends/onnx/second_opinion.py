@@ -6,8 +6,8 @@ import onnx
 from onnx.checker import ValidationError
 from onnx.shape_inference import InferenceError
 
-from ircost.frontends.onnx.element_types import type_proto
 from ircost.frontends.onnx.node import Node
+from ircost.frontends.onnx.sequence_value import type_of
 
 # What Python raises where an input, attribute or axis is not there, or lists differ in length.
 STUMBLES = (ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
@@ -39,7 +39,7 @@ def check(node: Node) -> None:
     onnx.shape_inference.infer_node_outputs(
         schema,
         proto,
-        {name: type_proto(value.type) for name, value in given.items()},
+        {name: type_of(value) for name, value in given.items()},
         {name: onnx.numpy_helper.from_array(array) for name, array in known.items()},
         opset_imports=[onnx.helper.make_opsetid(d, v) for d, v in node.importer.opsets.items()],
     )

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ircost.frontends.onnx.node import Node, lowering
+from ircost.frontends.onnx.running_slice import running_slice
 from ircost.ir import ops
 from ircost.ir.graph import Value
 
@@ -88,21 +89,37 @@ def split(node: Node) -> list[Value]:
 def slice_(node: Node) -> Value:
     """Attributes up to opset 9, inputs since; ends are clamped as NumPy does."""
     x = node[0]
+    axes = node.ints_from("axes", 3)
+    if node.get(1) is not None and node.constant(1) is None and node.constant(2) is None and node.get(4) is None:
+        return running_slice(node, x, node[1], node[2], axes or tuple(range(node[1].type.elements)))
     starts, ends = node.ints_from("starts", 1), node.ints_from("ends", 2)
     assert starts is not None and ends is not None, "the schema requires both"
-    axes = node.ints_from("axes", 3) or tuple(range(len(starts)))
+    axes = axes or tuple(range(len(starts)))
     steps = node.known_ints(4, "steps") if node.get(4) is not None else (1,) * len(starts)
     ranges = [range(extent) for extent in x.type.shape]
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         if not -x.type.rank <= axis < x.type.rank or step == 0:
             raise node.error(f"axis {axis} with step {step} does not fit {x.type}")
         ranges[axis] = range(x.type.shape[axis])[start:end:step]
+    if x.type.bounded:
+        return picked(node, x, ranges)
     return ops.slice(
         x,
         starts=tuple(r.start if len(r) else 0 for r in ranges),
         size=tuple(len(r) for r in ranges),
         steps=tuple(r.step if len(r) else 1 for r in ranges),
     )
+
+
+def picked(node: Node, x: Value, ranges: list[range]) -> Value:
+    """A slice of axes whose extent is known, as gathers: they follow an extent that depends on data."""
+    for axis, chosen in enumerate(ranges):
+        if chosen == range(x.type.shape[axis]):
+            continue
+        if axis in x.type.bounded:
+            raise node.error(f"axis {axis} of {x.type} is sliced, and its extent depends on data")
+        x = ops.gather(x, ops.constant_of(np.arange(chosen.start, chosen.stop, chosen.step)), axis=axis)
+    return x
 
 
 @lowering("Expand")

@@ -67,6 +67,7 @@ from ircost.ir.ops.elementwise import (
 )
 from ircost.ir.ops.indexing import (
     cumsum,
+    dynamic_slice,
     gather,
     gather_elements,
     gather_nd,
@@ -97,6 +98,7 @@ from ircost.ir.ops.reduction import (
     reduce_prod,
     reduce_sum,
 )
+from ircost.ir.ops.selection import compress, non_max_suppression, nonzero, shape_of, unique
 from ircost.ir.ops.shape import concat, reshape
 from ircost.ir.terminators import return_, yield_
 
@@ -120,6 +122,7 @@ __all__ = [
     "call",
     "cast",
     "ceil",
+    "compress",
     "concat",
     "constant",
     "constant_array",
@@ -133,6 +136,7 @@ __all__ = [
     "cosh",
     "cumsum",
     "div",
+    "dynamic_slice",
     "elu",
     "equal",
     "erf",
@@ -174,6 +178,8 @@ __all__ = [
     "mod",
     "mul",
     "neg",
+    "non_max_suppression",
+    "nonzero",
     "not_equal",
     "opaque",
     "pad",
@@ -199,6 +205,7 @@ __all__ = [
     "scan",
     "scatter_elements",
     "scatter_nd",
+    "shape_of",
     "shift_left",
     "shift_right",
     "sigmoid",
@@ -216,6 +223,7 @@ __all__ = [
     "tanh",
     "top_k",
     "transpose",
+    "unique",
     "where",
     "while_",
     "yield_",

@@ -16,6 +16,7 @@ class Call(OpDefinition):
     """Runs another function of the module. A model of 80 equal layers is one function called 80 times."""
 
     name = "call"
+    follows_bounds = True
     operand_names = ("arguments",)
     is_variadic = True
     attributes = {"callee": AttributeSpec("str", REQUIRED)}
@@ -37,6 +38,7 @@ class If(OpDefinition):
     """
 
     name = "if"
+    follows_bounds = True
     operand_names = ("condition",)
     region_names = ("then", "else")
 
@@ -60,8 +62,9 @@ if_ = register_op(If())
 class While(OpDefinition):
     """Runs ``body`` as long as ``condition`` yields true; both take the state, the body yields the next one.
 
-    ``trip_bound`` is how often the body runs at most, for cost; 0 where nobody knows.
-    Source: ONNX Loop-25 without scan outputs.
+    What the body yields beyond the state is stacked along a new axis 0, one slice a trip: as long as the loop ran.
+    ``trip_bound`` is how often the body runs at most, for cost; 0 where nobody knows and nothing is stacked.
+    Results: final states, then stacked outputs. Source: ONNX Loop-25.
     """
 
     name = "while"
@@ -76,9 +79,14 @@ class While(OpDefinition):
         condition, body = map(yielded, regions)
         if len(condition) != 1 or condition[0].dtype != boolean:
             raise ShapeError(f"while: the condition yields {list(condition)}, a single bool expected")
-        if body != tuple(operands):
-            raise ShapeError(f"while: the body yields {list(body)}, its state is {list(operands)}")
-        return tuple(operands)
+        states, rows = body[: len(operands)], body[len(operands) :]
+        bound = int_of(attrs, "trip_bound")
+        if states != tuple(operands):
+            raise ShapeError(f"while: the body yields {list(states)}, its state is {list(operands)}")
+        if rows and bound < 1:
+            raise ShapeError("while: stacked outputs need a trip_bound", help="how often the loop runs at most")
+        stacked = (TensorType((bound, *t.shape), t.dtype, (0, *(i + 1 for i in t.bounded))) for t in rows)
+        return (*operands, *stacked)
 
 
 while_ = register_op(While())
@@ -138,6 +146,7 @@ class Kernel(OpDefinition):
     """
 
     name = "kernel"
+    follows_bounds = True
     operand_names = ("inputs",)
     is_variadic = True
     region_names = ("body",)

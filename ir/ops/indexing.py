@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec, int_of
+from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec, int_of, ints_of
 from ircost.ir.counts import Counts
 from ircost.ir.definition import Arrays, OpDefinition, register_op
 from ircost.ir.errors import DTypeError, InterpreterError, ShapeError
@@ -21,6 +21,7 @@ class _Indexed(OpDefinition):
     """Reads ``data`` at places that ``indices`` name: traffic counts what is touched, not the whole operand."""
 
     operand_names: tuple[str, ...] = ("data", "indices")
+    follows_bounds = True
 
     def operand_bytes(self, op: Op) -> Sequence[int]:
         data, indices = op.operands[:2]
@@ -47,7 +48,13 @@ class Gather(_Indexed):
         self.check_indices(operands)
         data, indices = operands
         (axis,) = normalised_axes((int_of(attrs, "axis"),), data.rank)
-        return (TensorType(data.shape[:axis] + indices.shape + data.shape[axis + 1 :], data.dtype),)
+        shape = data.shape[:axis] + indices.shape + data.shape[axis + 1 :]
+        bounded = (
+            *(i for i in data.bounded if i < axis),
+            *(axis + i for i in indices.bounded),
+            *(indices.rank + i - 1 for i in data.bounded if i > axis),
+        )
+        return (TensorType(shape, data.dtype, bounded),)
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         data, indices = operands
@@ -86,7 +93,7 @@ class GatherElements(_Indexed):
         normalised_axes((int_of(attrs, "axis"),), data.rank)
         if data.rank != indices.rank:
             raise ShapeError(f"gather_elements: data {data} and indices {indices} differ in rank")
-        return (TensorType(indices.shape, data.dtype),)
+        return (TensorType(indices.shape, data.dtype, indices.bounded),)
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         data, indices = operands
@@ -117,7 +124,11 @@ class GatherNd(_Indexed):
         batch = int_of(attrs, "batch_dims")
         if indices.rank == 0 or batch + indices.shape[-1] > data.rank:
             raise ShapeError(f"gather_nd: index tuples of {indices} do not fit data {data}")
-        return (TensorType(indices.shape[:-1] + data.shape[batch + indices.shape[-1] :], data.dtype),)
+        used = batch + indices.shape[-1]
+        if indices.rank - 1 in indices.bounded:
+            raise ShapeError(f"gather_nd: the length of the index tuples of {indices} depends on data")
+        bounded = (*indices.bounded, *(indices.rank - 1 + i - used for i in data.bounded if i >= used))
+        return (TensorType(indices.shape[:-1] + data.shape[used:], data.dtype, bounded),)
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         data, indices = operands
@@ -131,6 +142,38 @@ class GatherNd(_Indexed):
 gather_nd = register_op(GatherNd())
 
 
+class DynamicSlice(_Indexed):
+    """``size`` elements on each axis, from places that are known at run time; all of them must lie inside.
+
+    Shapes: x [d1 .. dr], starts [r], out ``size``. Source: ONNX Slice-13 where only the starts depend on data.
+    """
+
+    name = "dynamic_slice"
+    operand_names = ("x", "starts")
+    attributes = {"size": AttributeSpec("Ints", REQUIRED)}
+    follows_bounds = False
+
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
+        self.check_indices(operands)
+        x, starts = operands
+        size = ints_of(attrs, "size")
+        if starts.shape != (x.rank,) or len(size) != x.rank or any(n > m for n, m in zip(size, x.shape, strict=True)):
+            raise ShapeError(f"dynamic_slice: {list(size)} from starts {starts} does not fit {x}")
+        return (TensorType(size, x.dtype),)
+
+    def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
+        x, starts = operands
+        ranges = [range(int(s), int(s) + n) for s, n in zip(starts, ints_of(op.attrs, "size"), strict=True)]
+        if any(r.start < 0 or r.stop > n for r, n in zip(ranges, x.shape, strict=True)):
+            raise InterpreterError(f"dynamic_slice: starts {starts.tolist()} reach outside of {list(x.shape)}", at=op)
+        return [x[tuple(slice(r.start, r.stop) for r in ranges)]]
+
+
+dynamic_slice = register_op(DynamicSlice())
+
+
 class ScatterElements(OpDefinition):
     """A copy of ``data`` with ``updates`` put, added, ... at ``indices`` along ``axis``.
 
@@ -140,13 +183,14 @@ class ScatterElements(OpDefinition):
 
     name = "scatter_elements"
     operand_names = ("data", "indices", "updates")
+    follows_bounds = True
     attributes = {**AXIS, "reduction": AttributeSpec("str", "none")}
 
     def infer(
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
     ) -> tuple[TensorType, ...]:
         data, indices, updates = operands
-        if indices.shape != updates.shape or data.rank != indices.rank:
+        if indices != updates.with_dtype(indices.dtype) or data.rank != indices.rank:
             raise ShapeError(f"scatter_elements: indices {indices} and updates {updates} do not fit data {data}")
         return (data,)
 
@@ -169,14 +213,17 @@ class ScatterNd(OpDefinition):
 
     name = "scatter_nd"
     operand_names = ("data", "indices", "updates")
+    follows_bounds = True
     attributes = {"reduction": AttributeSpec("str", "none")}
 
     def infer(
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
     ) -> tuple[TensorType, ...]:
         data, indices, updates = operands
-        expected = indices.shape[:-1] + data.shape[indices.shape[-1] :]
-        if updates.shape != expected:
+        used = indices.shape[-1]
+        bounded = (*indices.bounded, *(indices.rank - 1 + i - used for i in data.bounded if i >= used))
+        expected = indices.shape[:-1] + data.shape[used:]
+        if (updates.shape, updates.bounded) != (expected, bounded):
             raise ShapeError(
                 f"scatter_nd: updates are {updates}, indices {indices} into {data} want shape {list(expected)}"
             )

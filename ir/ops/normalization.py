@@ -8,6 +8,7 @@ import numpy as np
 
 from ircost.ir.attributes import Ints
 from ircost.ir.composite import composite
+from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Value
 from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.ops.constant import constant_of
@@ -22,7 +23,13 @@ def scalar_like(value: float, like: Value) -> Value:
 
 
 def mean(x: Value, axes: Ints) -> Value:
-    """Mean over ``axes``, which stay as 1: sum, times one over the count."""
+    """Mean over ``axes``, which stay as 1: sum, times one over the count.
+
+    Raises:
+        ShapeError: the count depends on data.
+    """
+    if any(axis % x.type.rank in x.type.bounded for axis in axes):
+        raise ShapeError(f"mean: an extent of {x.type} depends on data, and so would the count")
     count = math.prod(x.type.shape[axis] for axis in axes)
     return mul(reduce_sum(x, axes=axes, keepdims=True), scalar_like(1 / max(count, 1), x))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec, int_of, ints_of
+from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec, Ints, int_of, ints_of
 from ircost.ir.definition import Arrays, OpDefinition, register_op
 from ircost.ir.errors import DTypeError, ShapeError
 from ircost.ir.graph import Op, Region
@@ -25,6 +25,7 @@ class Reshape(OpDefinition):
     operand_names = ("x",)
     attributes = {"shape": AttributeSpec("Ints", REQUIRED)}
     is_view = True
+    follows_bounds = True
 
     def infer(
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
@@ -33,13 +34,32 @@ class Reshape(OpDefinition):
         shape = ints_of(attrs, "shape")
         if math.prod(shape) != x.elements:
             raise ShapeError(f"reshape: {x} has {x.elements} elements, shape {list(shape)} has {math.prod(shape)}")
-        return (TensorType(shape, x.dtype),)
+        return (TensorType(shape, x.dtype, bounded_after_reshape(x, shape)),)
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
-        return [operands[0].reshape(op.result.type.shape)]
+        type = op.result.type
+        return [operands[0].reshape([-1 if axis in type.bounded else n for axis, n in enumerate(type.shape)])]
 
 
 reshape = register_op(Reshape())
+
+
+def bounded_after_reshape(x: TensorType, shape: Ints) -> Ints:
+    """Where an extent that depends on data goes: to the axis with as much before it, and as much or more in it.
+
+    Raises:
+        ShapeError: more than one depends on data, or none of the new axes can follow.
+    """
+    if not x.bounded:
+        return ()
+    if len(x.bounded) == 1:
+        (axis,) = x.bounded
+        before, extent, behind = (math.prod(x.shape[s]) for s in np.s_[:axis, axis : axis + 1, axis + 1 :])
+        for i, n in enumerate(shape):
+            rest = math.prod(shape[i + 1 :])
+            if n >= extent and math.prod(shape[:i]) == before and extent > 0 and behind % max(rest, 1) == 0:
+                return (i,)
+    raise ShapeError(f"reshape: an extent of {x} depends on data, and shape {list(shape)} cannot follow it")
 
 
 class Concat(OpDefinition):
@@ -52,6 +72,7 @@ class Concat(OpDefinition):
     operand_names = ("inputs",)
     is_variadic = True
     attributes = {"axis": AttributeSpec("int", REQUIRED)}
+    follows_bounds = True
 
     def infer(
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
@@ -66,7 +87,8 @@ class Concat(OpDefinition):
             if without(other.shape, axis) != without(first.shape, axis):
                 raise ShapeError(f"concat: {first} and {other} differ in more than axis {axis}")
         extent = sum(operand.shape[axis] for operand in operands)
-        return (TensorType((*first.shape[:axis], extent, *first.shape[axis + 1 :]), first.dtype),)
+        bounded = tuple(sorted({i for operand in operands for i in operand.bounded}))
+        return (TensorType((*first.shape[:axis], extent, *first.shape[axis + 1 :]), first.dtype, bounded),)
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         return [np.concatenate(operands, axis=int_of(op.attrs, "axis"))]

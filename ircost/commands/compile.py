@@ -58,14 +58,11 @@ def make_report(
     *,
     target_folders: tuple[str, ...],
     dtype: str | None,
-    dims: tuple[str, ...],
-    shapes: tuple[str, ...],
-    values: tuple[str, ...],
-    allow_opaque: bool,
     pipeline: str | None,
     cost_model: str,
     stats: bool,
     print_after: tuple[str, ...],
+    **bindings: Any,
 ) -> Report:
     """The report; what was asked for on the way goes to stderr. Options are checked before the model is read."""
     from ircost.api import DEFAULT_PIPELINE, compile_model, full_pipeline
@@ -73,7 +70,7 @@ def make_report(
     from ircost.passes import parse_pipeline
 
     chosen = DEFAULT_PIPELINE if pipeline is None else pipeline
-    bound = read_import_options(dims, shapes, values, allow_opaque)
+    bound = read_import_options(**bindings)
     with working(f"compiling {model}"):
         return compile_model(
             model,
@@ -82,7 +79,8 @@ def make_report(
             dims=bound.dims,
             shapes=bound.shapes,
             values=bound.values,
-            allow_opaque=allow_opaque,
+            bounds=bound.bounds,
+            allow_opaque=bound.allow_opaque,
             pipeline=chosen,
             cost_model=cost_model,
             target_folders=target_folders,

@@ -29,28 +29,29 @@ IMPORT_OPTIONS = (
         metavar="INPUT=16000",
         help="Bind an input's value; what depends on it folds.",
     ),
+    click.option(
+        "--bound", "bounds", multiple=True, metavar="NODE=N", help="How often a loop runs, or a node selects, at most."
+    ),
     click.option("--allow-opaque", is_flag=True, help="Take unknown operators; their cost is reported as unknown."),
 )
 
 
 def import_options(command: Command) -> Command:
-    """Options that bind a model's inputs: ``dims``, ``shapes``, ``values``, ``allow_opaque``."""
+    """Options that bind a model's inputs: ``dims``, ``shapes``, ``values``, ``bounds``, ``allow_opaque``."""
     for option in reversed(IMPORT_OPTIONS):
         command = option(command)
     return command
 
 
-def read_model(
-    model: str, dims: Iterable[str], shapes: Iterable[str], values: Iterable[str], allow_opaque: bool
-) -> Imported:
-    """Imports and verifies a model as the options say."""
-    imported = load(model, read_import_options(dims, shapes, values, allow_opaque))
+def read_model(model: str, **options: Any) -> Imported:
+    """Imports and verifies a model as the options say: those of `read_import_options`."""
+    imported = load(model, read_import_options(**options))
     verify(imported.module)
     return imported
 
 
 def read_import_options(
-    dims: Iterable[str], shapes: Iterable[str], values: Iterable[str], allow_opaque: bool
+    dims: Iterable[str], shapes: Iterable[str], values: Iterable[str], bounds: Iterable[str], allow_opaque: bool
 ) -> ImportOptions:
     """The options' texts as values.
 
@@ -61,6 +62,7 @@ def read_import_options(
         dims={name: extent(f"--dim {name}", text) for name, text in pairs("--dim", dims).items()},
         shapes={name: shape(f"--shape {name}", text) for name, text in pairs("--shape", shapes).items()},
         values={name: array(f"--value {name}", text) for name, text in pairs("--value", values).items()},
+        bounds={name: extent(f"--bound {name}", text) for name, text in pairs("--bound", bounds).items()},
         allow_opaque=allow_opaque,
     )
 
