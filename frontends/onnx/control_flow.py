@@ -24,12 +24,37 @@ def if_(node: Node) -> list[OnnxValue]:
     if condition is not None:
         return inline_graph(node, branches[0 if bool(condition.reshape(())) else 1])
     bodies = [branch_body(node, branch) for branch in branches]
+    drop_extra_ones(node, bodies)
     if yields(bodies[0]) != yields(bodies[1]):
         raise node.error(
             f"its branches give {yields(bodies[0])} and {yields(bodies[1])}",
             help=node.how_to_bind(0),
         )
     return [*ops.if_.create([scalar(node[0])], {}, regions=bodies).results]
+
+
+def drop_extra_ones(node: Node, bodies: list[Region]) -> None:
+    """Branches that give the same but for axes of 1 both give the shape with fewer of them."""
+    for i, types in enumerate(zip(*map(yields, bodies), strict=False)):
+        first, second = types
+        alike = [n for n in first.shape if n != 1] == [n for n in second.shape if n != 1]
+        if first == second or first.dtype != second.dtype or first.bounded or second.bounded or not alike:
+            continue
+        shape = min(first.shape, second.shape, key=len)
+        node.importer.context.notes.append(
+            f"branches of If '{node.name}' give {first} and {second}; {TensorType(shape, first.dtype)} is taken"
+        )
+        for body in bodies:
+            reshape_result(body.block, i, shape)
+
+
+def reshape_result(block: Block, index: int, shape: tuple[int, ...]) -> None:
+    """Makes a body yield one of its results under another shape."""
+    results = list(block.terminator.operands)
+    if results[index].type.shape != shape:
+        block.remove(block.terminator)
+        results[index] = ops.reshape(results[index], shape=shape)
+        finish(block, results)
 
 
 def branch_body(node: Node, branch: onnx.GraphProto) -> Region:

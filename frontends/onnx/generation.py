@@ -8,6 +8,7 @@ import numpy as np
 
 from ircost.frontends.onnx.node import Node, lowering
 from ircost.frontends.onnx.normalization import splat
+from ircost.frontends.onnx.running_window import running_range
 from ircost.ir import ops
 from ircost.ir.graph import Value
 from ircost.ir.types import TensorType, f32, i64
@@ -43,6 +44,9 @@ def constant_of_shape(node: Node) -> Value:
 
 @lowering("Range")
 def range_(node: Node) -> Value:
+    step = node.constant(2)
+    if node.constant(0) is None and node.constant(1) is None and step is not None and step.reshape(()) == 1:
+        return running_range(node, node[0], node[1])
     start, limit, delta = (node.known_number(i, what) for i, what in enumerate(("start", "limit", "delta")))
     count = max(math.ceil((limit.item() - start.item()) / delta.item()), 0)
     node.importer.check_elements(count, node)

@@ -1,4 +1,4 @@
-"""Loop: a scan where its course is known, unrolled where its state changes shape, else a `while`."""
+"""Loop: a scan where its course is known, else a `while`; unrolled where its state keeps changing shape."""
 
 from __future__ import annotations
 
@@ -16,34 +16,70 @@ from ircost.ir.rewrite import discard_body
 from ircost.ir.types import TensorType, boolean, i64
 
 MAX_UNROLLED = 1024  # trips
+UNLIMITED = 2**31 - 1  # trips from here on are how exporters write that only the condition ends a loop
 
 
 @lowering("Loop")
 def loop(node: Node) -> list[OnnxValue]:
     states = [Absent() if value is None else value for value in node.inputs[2:]]
-    tensors = [state for state in states if isinstance(state, Value)]
     trips = known_trips(node)
-    if len(tensors) < len(states):
+    begins = node[1] if node.get(1) is not None else ops.constant_of(np.array(True))
+    if not all(isinstance(state, Value) for state in states):
         return unrolled(node, states, trips, "its state is no tensor")
+    tensors = [tensor(node, state) for state in states]
+    body = steady_body(node, tensors)
+    if body is not None:
+        return [*as_structured(node, body, tensors, trips, begins, first=0)]
+    return peeled(node, tensors, trips, begins)
+
+
+def steady_body(node: Node, states: list[Value]) -> Region | None:
+    """The body for a state of these types; None where it yields a state of others."""
     graph = node.attributes["body"].g
+    types = [TensorType((), i64), TensorType((), boolean), *(state.type for state in states)]
     names = [info.name for info in graph.input]
-    types = [TensorType((), i64), TensorType((), boolean), *(state.type for state in tensors)]
     body = body_of(node, graph, list(zip(names, types, strict=True)))
-    after = yields(body)[1 : 1 + len(states)]
-    if after != types[2:]:
-        discard_body(body)
-        return unrolled(node, states, trips, f"its state changes from {types[2:]} to {after}")
-    begins = node.constant(1)
-    begins_true = node.get(1) is None or (begins is not None and bool(begins.reshape(())))
-    if trips is not None and begins_true and keeps_going(body):
-        return [*as_scan(node, body, tensors, trips)]
-    return [*as_while(node, body, tensors, trips)]
+    if yields(body)[1 : 1 + len(states)] == types[2:]:
+        return body
+    discard_body(body)
+    return None
+
+
+def peeled(node: Node, states: list[Value], trips: int | None, begins: Value) -> list[OnnxValue]:
+    """The first trip by itself, where the state has its lasting shape from then on; else all of them."""
+    begins_true = ops.constant_value(begins)
+    if begins_true is not None and begins_true.reshape(()) and trips != 0:
+        condition, *results = (tensor(node, value) for value in one_trip(node, 0, begins_true, [*states]))
+        after, rows = results[: len(states)], results[len(states) :]
+        body = steady_body(node, after)
+        if body is not None:
+            left = None if trips is None else trips - 1
+            looped = as_structured(node, body, after, left, condition, first=1)
+            ends, stacks = looped[: len(states)], looped[len(states) :]
+            whole = (ops.concat(with_axis(row), stack, axis=0) for row, stack in zip(rows, stacks, strict=True))
+            return [*ends, *whole]
+    return unrolled(node, [*states], trips, "its state changes shape")
+
+
+def as_structured(
+    node: Node, body: Region, states: list[Value], trips: int | None, begins: Value, first: int
+) -> tuple[Value, ...]:
+    """A scan where the course is known, else a `while`.
+
+    Args:
+        first: number of the first step.
+    """
+    known = ops.constant_value(begins)
+    if trips is not None and known is not None and known.reshape(()) and keeps_going(body):
+        return as_scan(node, body, states, trips, first)
+    return as_while(node, body, states, trips, scalar(begins), first)
 
 
 def known_trips(node: Node) -> int | None:
     """The trip count where it is known; a loop without one runs until its condition fails."""
     trips = node.constant(0)
-    return None if trips is None else max(int(trips.reshape(())), 0)
+    count = UNLIMITED if trips is None else max(int(trips.reshape(())), 0)
+    return count if count < UNLIMITED else None
 
 
 def keeps_going(body: Region) -> bool:
@@ -53,7 +89,7 @@ def keeps_going(body: Region) -> bool:
     return condition is body.block.arguments[1] or (known is not None and bool(known.reshape(())))
 
 
-def as_scan(node: Node, body: Region, states: list[Value], trips: int) -> tuple[Value, ...]:
+def as_scan(node: Node, body: Region, states: list[Value], trips: int, first: int) -> tuple[Value, ...]:
     """The step number is a sequence, the condition is dropped."""
     node.importer.check_elements(trips, node)
     types = [*(state.type for state in states), TensorType((), i64)]
@@ -64,15 +100,18 @@ def as_scan(node: Node, body: Region, states: list[Value], trips: int) -> tuple[
     finish(block, results)
     discard_body(body)
     ramp = ops.iota.create((), {"axis": 0}, result_types=(TensorType((trips,), i64),)).result
+    if first:
+        ramp = ops.add(ramp, ops.constant_of(np.array(first, np.int64)))
     attrs = {"length": trips, "states": len(states)}
     return ops.scan.create([*states, ramp], attrs, regions=[Region(block)]).results
 
 
-def as_while(node: Node, body: Region, states: list[Value], trips: int | None) -> tuple[Value, ...]:
+def as_while(
+    node: Node, body: Region, states: list[Value], trips: int | None, begins: Value, first: int
+) -> tuple[Value, ...]:
     """State: step number, condition, the loop's own."""
     bound = trip_bound(node, trips, stacks=len(yields(body)) > 1 + len(states))
-    first = ops.constant_of(np.array(0, np.int64))
-    begins = scalar(node[1]) if node.get(1) is not None else ops.constant_of(np.array(True))
+    start = ops.constant_of(np.array(first, np.int64))
     types = [TensorType((), i64), TensorType((), boolean), *(state.type for state in states)]
     test = Block(types)
     running = test.arguments[1]
@@ -85,7 +124,7 @@ def as_while(node: Node, body: Region, states: list[Value], trips: int | None) -
     finish(step, following)
     discard_body(body)
     regions = [Region(test), Region(step)]
-    return ops.while_.create([first, begins, *states], {"trip_bound": bound}, regions=regions).results[2:]
+    return ops.while_.create([start, begins, *states], {"trip_bound": bound}, regions=regions).results[2:]
 
 
 def trip_bound(node: Node, trips: int | None, stacks: bool) -> int:
@@ -149,10 +188,12 @@ def stacked(node: Node, rows: list[list[Value]]) -> list[Value]:
     if not rows:
         first = len(node.inputs) - 1
         return [empty(node, info) for info in graph.output[first:]]
-    return [
-        ops.concat(*(ops.reshape(x, shape=(1, *x.type.shape)) for x in column), axis=0)
-        for column in zip(*rows, strict=True)
-    ]
+    return [ops.concat(*map(with_axis, column), axis=0) for column in zip(*rows, strict=True)]
+
+
+def with_axis(row: Value) -> Value:
+    """One slice of what is stacked along axis 0."""
+    return ops.reshape(row, shape=(1, *row.type.shape))
 
 
 def empty(node: Node, info: onnx.ValueInfoProto) -> Value:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ircost.frontends.onnx.node import Node, lowering
-from ircost.frontends.onnx.running_slice import running_slice
+from ircost.frontends.onnx.running_window import running_slice
 from ircost.ir import ops
 from ircost.ir.graph import Value
 
@@ -90,8 +90,8 @@ def slice_(node: Node) -> Value:
     """Attributes up to opset 9, inputs since; ends are clamped as NumPy does."""
     x = node[0]
     axes = node.ints_from("axes", 3)
-    if node.get(1) is not None and node.constant(1) is None and node.constant(2) is None and node.get(4) is None:
-        return running_slice(node, x, node[1], node[2], axes or tuple(range(node[1].type.elements)))
+    if len(node.inputs) > 2 and (node.constant(1) is None or node.constant(2) is None):
+        return slice_by_data(node, x, axes or tuple(range(node[1].type.elements)))
     starts, ends = node.ints_from("starts", 1), node.ints_from("ends", 2)
     assert starts is not None and ends is not None, "the schema requires both"
     axes = axes or tuple(range(len(starts)))
@@ -109,6 +109,19 @@ def slice_(node: Node) -> Value:
         size=tuple(len(r) for r in ranges),
         steps=tuple(r.step if len(r) else 1 for r in ranges),
     )
+
+
+def slice_by_data(node: Node, x: Value, axes: tuple[int, ...]) -> Value:
+    """x[start:end] where either depends on data: of a known length if that follows, else as long as data make it."""
+    if node.get(4) is not None and any(step != 1 for step in node.known_ints(4, "steps")):
+        raise node.error("starts or ends depend on the model's inputs, and steps are not 1", help=node.how_to_bind(1))
+    starts, ends = node[1], node[2]
+    if len(axes) == 1 and (running := running_slice(x, starts, ends, axes[0] % x.type.rank)) is not None:
+        return running
+    for i, axis in enumerate(axes):
+        start, end = (ops.slice(v, starts=(i,), size=(1,)) if v.type.elements > 1 else v for v in (starts, ends))
+        x = ops.slice_between(x, start, end, axis=axis, bound=node.bound(x.type.shape[axis], f"steps on axis {axis}"))
+    return x
 
 
 def picked(node: Node, x: Value, ranges: list[range]) -> Value:

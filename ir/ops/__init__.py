@@ -98,7 +98,7 @@ from ircost.ir.ops.reduction import (
     reduce_prod,
     reduce_sum,
 )
-from ircost.ir.ops.selection import compress, non_max_suppression, nonzero, shape_of, unique
+from ircost.ir.ops.selection import compress, non_max_suppression, nonzero, shape_of, slice_between, unique
 from ircost.ir.ops.shape import concat, reshape
 from ircost.ir.terminators import return_, yield_
 
@@ -214,6 +214,7 @@ __all__ = [
     "sin",
     "sinh",
     "slice",
+    "slice_between",
     "softmax",
     "softplus",
     "sqrt",

@@ -102,6 +102,41 @@ class Compress(_Selection):
 compress = register_op(Compress())
 
 
+class SliceBetween(_Selection):
+    """x[start:end] along ``axis``, both known at run time; negative ones count from the end, as NumPy does.
+
+    Shapes: x [a.., n, b..], start and end: one element, out [a.., <=bound, b..].
+    Source: ONNX Slice-13 with steps of 1 where starts or ends depend on data.
+    """
+
+    name = "slice_between"
+    operand_names = ("x", "start", "end")
+    attributes = {"axis": AttributeSpec("int", REQUIRED), **BOUND}
+
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
+        x, start, end = operands
+        (axis,) = normalised_axes((int_of(attrs, "axis"),), x.rank)
+        if start.elements != 1 or end.elements != 1:
+            raise ShapeError(f"slice_between: start is {start}, end is {end}, one element each expected")
+        shape = (*x.shape[:axis], self.bound(attrs, x.shape[axis]), *x.shape[axis + 1 :])
+        return (TensorType(shape, x.dtype, tuple(sorted({*x.bounded, axis}))),)
+
+    def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
+        x, start, end = operands
+        axis = int_of(op.attrs, "axis") % x.ndim
+        chosen = range(x.shape[axis])[int(start.reshape(())) : int(end.reshape(()))]
+        self.check_bound(op, len(chosen))
+        return [np.take(x, chosen, axis=axis)]
+
+    def operand_bytes(self, op: Op) -> Sequence[int]:
+        return [op.result.type.size_bytes, *(operand.type.size_bytes for operand in op.operands[1:])]
+
+
+slice_between = register_op(SliceBetween())
+
+
 class Unique(_Selection):
     """Different slices along ``axis``, sorted or in the order in which they first occur.
 

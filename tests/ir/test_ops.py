@@ -391,7 +391,8 @@ TESTED = {
 # Tested elsewhere: constants with types, calls and kernels with passes, opaque ops with the frontend.
 ELSEWHERE = {
     *("constant", "call", "kernel", "return", "yield", "opaque"),
-    *("nonzero", "compress", "unique", "non_max_suppression", "shape_of", "dynamic_slice"),  # test_selection.py
+    # test_selection.py
+    *("nonzero", "compress", "unique", "non_max_suppression", "shape_of", "dynamic_slice", "slice_between"),
 }
 
 

@@ -139,3 +139,12 @@ def test_outputs_of_a_loop_are_as_long_as_it_ran(start: int) -> None:
     assert squares.tolist() == [i * i for i in range(start, 3)]
     with pytest.raises(InterpreterError, match="bound"):
         run(build, np.array(-9))
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 3), (2, -1), (-2, 2**40), (3, 1)])
+def test_slice_between_is_numpys(start: int, end: int) -> None:
+    def build(x: Value, start: Value, end: Value) -> Value:
+        return ops.slice_between(x, start, end, axis=1, bound=5)
+
+    (actual,) = run(build, SPARSE, np.array([start]), np.array([end]))
+    np.testing.assert_array_equal(actual, SPARSE[:, start:end])
