@@ -25,7 +25,6 @@ class ModelContext:
         external: finds external data.
         constant_weights: values of large ``Constant`` nodes, by output name.
         allow_opaque: take unknown operators as opaque ops.
-        nodes: how many were lowered so far.
         inferred_types: what ONNX's shape inference says, once somebody asked it.
         notes: what the reader of a report should know.
         bounds: of what data decide.
@@ -38,7 +37,6 @@ class ModelContext:
     external: ExternalData
     constant_weights: Mapping[str, ConstantData]
     allow_opaque: bool
-    nodes: int = 0
     inferred_types: Mapping[str, TensorType] | None = None
     notes: list[str] = field(default_factory=list)
     bounds: Bounds = field(default_factory=lambda: Bounds({}))

@@ -151,7 +151,6 @@ class GraphImporter:
         )
 
     def _lower(self, proto: onnx.NodeProto) -> None:
-        self.context.nodes += 1
         inputs = [self.find(name) if name else None for name in proto.input]
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         node = Node(proto, inputs, self.opsets.get(domain, 1), self)
@@ -217,9 +216,7 @@ class GraphImporter:
         for name, value in zip(body.proto.input, node.inputs, strict=False):
             if value is not None:
                 inner.values[name] = value
-        before = self.context.nodes
         inner.run(body.nodes_for(node.proto))
-        self.context.nodes = before
         for name, output in zip(body.proto.output, node.proto.output, strict=False):
             found = inner.find(name) if output else None
             if output and found is None:

@@ -82,7 +82,14 @@ def import_loaded(loaded: LoadedModel, options: ImportOptions) -> Imported:
     context.bounds.check_all_used(file)
     function.attrs = {**function.attrs, "outputs": return_outputs(importer, graph)}
     module = Module([function], name=Path(loaded.path).stem, attrs=model_attributes(proto, opsets))
-    return Imported(module, (*bound.notes, *context.notes, *context.bounds.notes), context.nodes)
+    notes = tuple(dict.fromkeys((*bound.notes, *context.notes, *context.bounds.notes)))
+    return Imported(module, notes, count_nodes(graph))
+
+
+def count_nodes(graph: onnx.GraphProto) -> int:
+    """Operators of a graph and of those nested in it, constants included."""
+    nested = (a.g for node in graph.node for a in node.attribute if a.type == onnx.AttributeProto.GRAPH)
+    return len(graph.node) + sum(map(count_nodes, nested))
 
 
 def input_value(parts: str | list[str] | None, tensors: Mapping[str, Value]) -> OnnxValue:
