@@ -11,19 +11,24 @@ from ircost.frontends.onnx.node import Node, lowering
 from ircost.frontends.onnx.sequence_value import OnnxValue, tensors_of
 from ircost.ir import ops
 from ircost.ir.builder import detached_ops
-from ircost.ir.errors import IrcError
+from ircost.ir.clone import inline_body
+from ircost.ir.errors import IrcError, ShapeError
 from ircost.ir.graph import Block, Region, Value
 from ircost.ir.types import TensorType
 
 
 @lowering("If")
 def if_(node: Node) -> list[OnnxValue]:
-    """The branch itself where the condition is known."""
+    """The branch itself where the condition is known, or where the other one fits no input of these shapes."""
     condition = node.constant(0)
     branches = [node.attributes[name].g for name in ("then_branch", "else_branch")]
     if condition is not None:
         return inline_graph(node, branches[0 if bool(condition.reshape(())) else 1])
-    bodies = [branch_body(node, branch) for branch in branches]
+    tried = [branch_body(node, branch) for branch in branches]
+    misfits = [error for error in tried if isinstance(error, ShapeError)]
+    bodies = [body for body in tried if isinstance(body, Region)]
+    if misfits:
+        return [*only_branch(node, bodies, misfits)]
     drop_extra_ones(node, bodies)
     if yields(bodies[0]) != yields(bodies[1]):
         raise node.error(
@@ -57,12 +62,29 @@ def reshape_result(block: Block, index: int, shape: tuple[int, ...]) -> None:
         finish(block, results)
 
 
-def branch_body(node: Node, branch: onnx.GraphProto) -> Region:
-    """A branch that may be taken. Some fit no input: the condition, once known, would have kept them out."""
+def branch_body(node: Node, branch: onnx.GraphProto) -> Region | ShapeError:
+    """A branch that may be taken; what is wrong with it where it fits no input of these shapes."""
     try:
         return body_of(node, branch)
+    except ShapeError as error:
+        return error
     except IrcError as error:
         raise type(error)(error.message, at=error._at, help=f"{node.how_to_bind(0)}  (decides '{node.name}')") from None
+
+
+def only_branch(node: Node, fitting: list[Region], misfits: list[ShapeError]) -> Sequence[Value]:
+    """The one branch that fits, in place of the node: with the other one the model would fail.
+
+    Raises:
+        ShapeError: none fits.
+    """
+    if not fitting:
+        error = misfits[0]
+        raise ShapeError(error.message, at=error._at, help=f"{node.how_to_bind(0)}  (decides '{node.name}')")
+    node.importer.context.notes.append(
+        f"If '{node.name}': one branch fits no input of these shapes, the other is taken ({node.how_to_bind(0)})"
+    )
+    return inline_body(fitting[0], ())
 
 
 def scalar(value: Value) -> Value:

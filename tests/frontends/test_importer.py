@@ -109,8 +109,8 @@ def test_a_bound_value_decides_a_branch() -> None:
     assert [op.name for op in one.walk() if op.name != "constant"] == ["relu", "return"]
 
 
-def test_a_branch_that_fits_no_input_says_which_input_decides() -> None:
-    """As in models that take two sample rates: the branch for the other one has other shapes."""
+def two_rates() -> onnx.ModelProto:
+    """As models that take two sample rates: the branch for the other one has other shapes."""
     branches = {
         f"{name}_branch": helper.make_graph(
             [helper.make_node("Add", ["x", weight], [name], name=f"{name}/add")],
@@ -120,18 +120,28 @@ def test_a_branch_that_fits_no_input_says_which_input_decides() -> None:
         )
         for name, weight in (("then", "three"), ("else", "five"))
     }
-    proto = model(
+    return model(
         [
             helper.make_node("Cast", ["rate"], ["is_high"], to=TensorProto.BOOL),
             helper.make_node("If", ["is_high"], ["y"], name="which", **branches),
         ],
-        [("x", FLOAT, [3]), ("rate", TensorProto.INT64, [])],
+        [("x", FLOAT, ["N"]), ("rate", TensorProto.INT64, [])],
         weights=[helper.make_tensor(n, FLOAT, [k], [1.0] * k) for n, k in (("three", 3), ("five", 5))],
     )
-    text = refusal(proto)
-    for word in ("which/else/add", "--value rate=...", "'which'"):
+
+
+def test_a_branch_that_fits_no_input_is_not_taken() -> None:
+    imported = import_model(two_rates(), ImportOptions(shapes={"x": (3,)}))
+    assert [op.name for op in imported.module.walk()].count("if") == 0
+    assert any("--value rate=..." in note for note in imported.notes)
+    assert shapes(two_rates(), shapes={"x": (3,)}, values={"rate": np.array(1)}) == [(3,)]
+    assert "which/else/add" in refusal(two_rates(), shapes={"x": (3,)}, values={"rate": np.array(0)})
+
+
+def test_branches_that_fit_no_input_say_which_input_decides() -> None:
+    text = refusal(two_rates(), shapes={"x": (7,)})
+    for word in ("which/then/add", "--value rate=...", "'which'"):
         assert word in text
-    assert shapes(proto, values={"rate": np.array(1)}) == [(3,)]
 
 
 def test_an_unknown_operator_is_named_and_never_skipped() -> None:
