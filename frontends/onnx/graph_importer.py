@@ -13,6 +13,7 @@ from ircost.frontends.onnx.expansion import FunctionBody, function_body
 from ircost.frontends.onnx.node import LOWERINGS, Node
 from ircost.frontends.onnx.older_opsets import FIRST_OPSET, bring_to_opset_7
 from ircost.frontends.onnx.opaque import opaque_op
+from ircost.frontends.onnx.refused import REFUSED
 from ircost.frontends.onnx.second_opinion import STUMBLES, complaint
 from ircost.frontends.onnx.sequence_value import Absent, OnnxValue, SequenceValue, tensors_of, with_tensors
 from ircost.frontends.onnx.tensors import constant_of_tensor, constant_with, tensor_type
@@ -293,6 +294,9 @@ def constant_value(node: Node, stored: ConstantData | None) -> Value:
 
 
 def unknown_operator(node: Node, domain: str) -> UnsupportedError:
+    reason = REFUSED.get((domain, node.proto.op_type))
+    if reason is not None:
+        return UnsupportedError(f"operator {node.operator} is refused: {reason}", at=node.importer.location(node))
     known = [op_type for d, op_type in LOWERINGS if d == domain]
     near = did_you_mean(node.proto.op_type, known) if known else ""
     return UnsupportedError(

@@ -28,8 +28,15 @@ PROPERTIES = {
 @click.command()
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def command(name: str | None, as_json: bool) -> None:
+@click.option("--coverage", is_flag=True, help="List ONNX operators instead, and how each version is taken.")
+@click.option("--markdown", is_flag=True, help="With --coverage: as the page docs/onnx.md.")
+def command(name: str | None, as_json: bool, coverage: bool, markdown: bool) -> None:
     """List the ops of the IR; with NAME, all that is declared of one."""
+    if coverage:
+        from ircost.commands.coverage import show_coverage
+
+        show_coverage("json" if as_json else "markdown" if markdown else "text")
+        return
     definitions = [OPS.get(name)] if name else list(OPS)
     if as_json:
         click.echo(json.dumps([facts(definition) for definition in definitions], indent=2, sort_keys=True))
