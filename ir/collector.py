@@ -20,4 +20,7 @@ def collector_paused() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
+            # There and back: what was made meanwhile counts as old, and is not looked through at once.
+            gc.freeze()
+            gc.unfreeze()
             gc.enable()

@@ -133,12 +133,15 @@ class StructuredOp(OpDefinition):
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
     ) -> tuple[TensorType, ...]:
         (dtype,) = self.signature.results([type.dtype for type in operands], attrs)
-        if self.is_elementwise and not any(type.bounded for type in operands):
+        is_bounded = any([type.bounded for type in operands])
+        if self.is_elementwise and not is_bounded:
             try:
                 return (TensorType(broadcast_shapes([type.shape for type in operands]), dtype),)
             except ShapeError as error:
                 raise ShapeError(f"{self.name}: {error.message}") from None
         space = self.bind(operands, attrs)
+        if not is_bounded:
+            return (TensorType(space.results[0].shape, dtype),)
         self.check_follows(operands, attrs)
         return (TensorType(space.results[0].shape, dtype, _bounded_axes(space, operands)),)
 
@@ -152,11 +155,10 @@ class StructuredOp(OpDefinition):
             TensorType(tuple(0 if axis in type.bounded else n for axis, n in enumerate(type.shape)), type.dtype)
             for type in operands
         ]
-        if any(type.bounded for type in operands):
-            try:
-                self.bind(shorter, attrs)
-            except ShapeError as error:
-                raise ShapeError(f"{error.message}: an extent of {operands[0]} depends on data") from None
+        try:
+            self.bind(shorter, attrs)
+        except ShapeError as error:
+            raise ShapeError(f"{error.message}: an extent of {operands[0]} depends on data") from None
 
     def iteration_space(self, op: Op) -> IterationSpace:
         return self.bind([value.type for value in op.operands], op.attrs)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NoReturn
 
+from ircost.ir.attributes import Attribute
 from ircost.ir.errors import IrcError, VerifyError
 from ircost.ir.graph import Block, Function, Module, Op, Value
 from ircost.ir.types import TensorType
@@ -12,26 +14,41 @@ from ircost.ir.types import TensorType
 CONTEXT_LINES = 3
 
 
-InferredTypes = dict[object, tuple[TensorType, ...] | None]
+Snapshot = tuple[tuple[Value, ...], tuple[Attribute, ...], tuple[TensorType, ...]]
 
 
-def verify(module: Module, inferred: InferredTypes | None = None) -> None:
+@dataclass(slots=True)
+class VerifierMemory:
+    """What one run leaves for the next, of the same module after a pass.
+
+    Args:
+        inferred: result types of equal ops.
+        checked: operands, attributes and result types that were found right together, by op.
+    """
+
+    inferred: dict[object, tuple[TensorType, ...] | None] = field(default_factory=dict)
+    checked: dict[Op, Snapshot] = field(default_factory=dict)
+
+
+def verify(module: Module, memory: VerifierMemory | None = None) -> None:
     """Checks types, dominance, regions, use lists, calls, and each op's own invariants. Linear in the number of ops.
 
     Args:
-        inferred: what earlier runs inferred for equal ops, and what this one adds: saves time from pass to pass.
+        memory: of earlier runs on the same module: saves time from pass to pass.
 
     Raises:
         VerifyError: names the op and its node, and prints the lines of IR around it.
     """
-    _Verifier(module, {} if inferred is None else inferred).run()
+    _Verifier(module, memory or VerifierMemory()).run()
 
 
 class _Verifier:
-    def __init__(self, module: Module, inferred: InferredTypes) -> None:
+    def __init__(self, module: Module, memory: VerifierMemory) -> None:
         self.module = module
-        self.inferred = inferred
-        self.seen: dict[Op, None] = {}  # in program order
+        self.memory = memory
+        self.inferred = memory.inferred
+        self.seen: dict[Op, Snapshot] = {}  # in program order
+        self.calls: list[tuple[str, Op]] = []  # and the function each stands in
 
     def run(self) -> None:
         if not self.module.functions:
@@ -42,6 +59,7 @@ class _Verifier:
             self._block(function.block, set(), "return", function)
         self._check_users()
         self._check_recursion()
+        self.memory.checked = self.seen
 
     # ---- blocks: order, scopes, terminators
 
@@ -65,20 +83,30 @@ class _Verifier:
     def _op(self, op: Op, visible: set[Value], function: Function) -> None:
         if op in self.seen:
             self._fail(op, "the op stands in two places")
-        self.seen[op] = None
+        now = (op.operands, tuple(op.attrs.values()), tuple([result.type for result in op.results]))
+        self.seen[op] = now
         for index, operand in enumerate(op.operands):
             if operand not in visible:
                 self._fail(op, self._why_not_visible(op, operand))
             if (op, index) not in operand.uses:
                 self._fail(op, f"operand {index} does not list the op among its uses")
-        self._check_types(op)
+        # Operands that are the same values have the same types, or their own producers are at fault.
+        before = None if op.regions or op.name == "call" else self.memory.checked.get(op)
+        if before is None or before[0] is not now[0] or before[1:] != now[1:]:
+            self._check_types(op)
+        if op.name == "call":
+            self.calls.append((function.name, op))
+        if op.regions:
+            self._regions(op, visible, function)
+        op.definition.verify(op)
+
+    def _regions(self, op: Op, visible: set[Value], function: Function) -> None:
         for region in op.regions:
             if region.parent is not op:
                 self._fail(op, "a region belongs to another op")
             scope: set[Value] = set() if op.definition.is_isolated else visible
             self._block(region.block, scope, "yield", function)
-        self._check_regions(op)
-        op.definition.verify(op)
+        self._check_arguments(op)
 
     def _check_users(self) -> None:
         """Who is listed as a user of a result must stand in the module and read it."""
@@ -137,7 +165,7 @@ class _Verifier:
             self._fail(op, f"@{callee.name} takes {_types(expected)}")
         return tuple([value.type for value in callee.results])
 
-    def _check_regions(self, op: Op) -> None:
+    def _check_arguments(self, op: Op) -> None:
         """Bodies of isolated ops and of `while` take what the op's operands are; those of `if` take nothing."""
         operands = [operand.type for operand in op.operands]
         expected = {"if": [], "scan": None}.get(op.name, operands)
@@ -150,10 +178,9 @@ class _Verifier:
 
     def _check_recursion(self) -> None:
         """Functions call downwards: a cycle would never be costed to its end."""
-        callees = {
-            name: list(dict.fromkeys(str(op.attrs["callee"]) for op in function.walk() if op.name == "call"))
-            for name, function in self.module.functions.items()
-        }
+        callees: dict[str, list[str]] = {name: [] for name in self.module.functions}
+        for caller, op in self.calls:
+            callees[caller].append(str(op.attrs["callee"]))
         done: set[str] = set()
         for root in callees:
             path: list[tuple[str, int]] = [(root, 0)]

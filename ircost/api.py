@@ -14,7 +14,7 @@ from ircost.frontends import Imported, ImportOptions, load
 from ircost.ir.collector import collector_paused
 from ircost.ir.graph import Module
 from ircost.ir.types import parse_dtype
-from ircost.ir.verify import verify
+from ircost.ir.verify import VerifierMemory, verify
 from ircost.passes import Pass, PassContext, PassReport, parse_pipeline, run_pipeline
 from ircost.report import Report
 
@@ -67,8 +67,9 @@ def compile_model(
     text = full_pipeline(pipeline, dtype)
     passes = parse_pipeline(text)  # a mistake in it is told before a large model is read
     with collector_paused():
-        imported = _imported(model, options)
-        reports = run_pipeline(imported.module, passes, context=context, after_pass=after_pass)
+        memory = VerifierMemory()
+        imported = _imported(model, options, memory)
+        reports = run_pipeline(imported.module, passes, context=context, after_pass=after_pass, memory=memory)
         if on_reports is not None:
             on_reports(reports)
         source = str(model) if isinstance(model, (str, Path)) else ""
@@ -85,12 +86,12 @@ def full_pipeline(pipeline: str, dtype: str | None) -> str:
     return ",".join([*convert, *filter(None, [pipeline])])
 
 
-def _imported(model: str | Path | Module | Imported, options: ImportOptions) -> Imported:
+def _imported(model: str | Path | Module | Imported, options: ImportOptions, memory: VerifierMemory) -> Imported:
     if isinstance(model, Imported):
         return model
     if isinstance(model, Module):
-        verify(model)
+        verify(model, memory)
         return Imported(module=model, notes=(), nodes=sum(1 for _ in model.walk()))
     imported = load(model, options)
-    verify(imported.module)
+    verify(imported.module, memory)
     return imported

@@ -14,7 +14,7 @@ from ircost.ir.errors import IrcError
 from ircost.ir.graph import Module
 from ircost.ir.parser import parse_module
 from ircost.ir.printer import print_module
-from ircost.ir.verify import InferredTypes, verify
+from ircost.ir.verify import VerifierMemory, verify
 from ircost.passes.base import Pass, PassContext, PassError
 from ircost.passes.pipeline_text import parse_pipeline, pass_text, pipeline_text
 
@@ -63,6 +63,7 @@ def run_pipeline(
     verify_each: bool = True,
     after_pass: Callable[[Pass, Module], None] | None = None,
     reproducer_folder: str | Path = ".",
+    memory: VerifierMemory | None = None,
 ) -> tuple[PassReport, ...]:
     """Rewrites a module in place.
 
@@ -73,6 +74,7 @@ def run_pipeline(
         verify_each: verify after each pass.
         after_pass: called with each pass and the module after it: to print, to look.
         reproducer_folder: where a failure leaves its file.
+        memory: of the verification that the module has passed; saves time.
 
     Raises:
         PassError: the text is no pipeline, or the module is one that a pass refuses.
@@ -81,11 +83,11 @@ def run_pipeline(
     """
     passes = parse_pipeline(pipeline) if isinstance(pipeline, str) else pipeline
     before = clone_module(module)  # cheaper than its text, which only a failure needs
-    inferred: InferredTypes = {}
+    memory = memory or VerifierMemory()
     reports = []
     for position, instance in enumerate(passes):
         try:
-            reports.append(_run(module, instance, context or PassContext(), inferred if verify_each else None))
+            reports.append(_run(module, instance, context or PassContext(), memory if verify_each else None))
         except PassError:
             raise
         except Exception as error:  # whatever a pass does wrong, its user gets a reproducer
@@ -97,13 +99,13 @@ def run_pipeline(
     return tuple(reports)
 
 
-def _run(module: Module, instance: Pass, context: PassContext, inferred: InferredTypes | None) -> PassReport:
+def _run(module: Module, instance: Pass, context: PassContext, memory: VerifierMemory | None) -> PassReport:
     ops_before = count_ops(module)
     start = time.perf_counter()
     fired = instance.run(module, context)
     ran = time.perf_counter()
-    if inferred is not None:
-        verify(module, inferred)
+    if memory is not None:
+        verify(module, memory)
     return PassReport(pass_text(instance), ran - start, time.perf_counter() - ran, ops_before, count_ops(module), fired)
 
 

@@ -177,15 +177,16 @@ class GraphImporter:
                 raise  # the node is valid: the fault is ours
             raise node.error(reason, help="the model is damaged, or a dim is bound to what it cannot be") from None
         is_one = isinstance(results, (Value, SequenceValue, Absent))
-        self._finish(node, [results] if is_one else list(results), location)  # type: ignore[list-item,arg-type]
+        self._finish(node, [results] if is_one else results, location)  # type: ignore[list-item,arg-type]
 
     def _finish(self, node: Node, results: Sequence[OnnxValue], location: Location) -> None:
         """Places the ops behind ``results`` and binds the node's outputs to them."""
-        if any(node.proto.output[len(results) :]):
-            raise node.error(f"{len(node.proto.output)} outputs, {len(results)} are supported")
+        names = list(node.proto.output)
+        if len(names) > len(results) and any(names[len(results) :]):
+            raise node.error(f"{len(names)} outputs, {len(results)} are supported")
         tensors = self.place([tensor for result in results for tensor in tensors_of(result)], location)
-        placed = [with_tensors(result, tensors) for result in results]
-        for name, value in zip(node.proto.output, placed, strict=False):
+        for name, result in zip(names, results, strict=False):
+            value = with_tensors(result, tensors)
             if name in self.values or name in self.pending:
                 raise OnnxError(f"two values are called '{name}'", at=location, help="the model is damaged")
             if name:

@@ -10,7 +10,7 @@ from ircost.ir import Block, Function, Module, Op, Region, TensorType, ops
 from ircost.ir.errors import IrcError, VerifyError
 from ircost.ir.parser import parse_module
 from ircost.ir.types import f16, f32
-from ircost.ir.verify import verify
+from ircost.ir.verify import VerifierMemory, verify
 
 TEXT = """
 func @layer(%x: 2x3xf32) -> 2x3xf32 {
@@ -249,11 +249,11 @@ def test_isolated_text_does_not_see_around() -> None:
 
 def test_results_remembered_from_equal_ops_are_checked_all_the_same() -> None:
     module = parse_module("func @main(%x: 2xf32) -> (2xf32, 2xf32) { %a = exp %x %b = exp %x return %a, %b }")
-    inferred: dict = {}
-    verify(module, inferred)
+    memory = VerifierMemory()
+    verify(module, memory)
     op_named(module, "exp").result.type = TensorType((3,), f32)
     with pytest.raises(VerifyError, match="result types are"):
-        verify(module, inferred)
+        verify(module, memory)
 
 
 def test_a_scan_that_never_yields_its_state() -> None:
