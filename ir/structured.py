@@ -133,7 +133,7 @@ class StructuredOp(OpDefinition):
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
     ) -> tuple[TensorType, ...]:
         (dtype,) = self.signature.results([type.dtype for type in operands], attrs)
-        is_bounded = any([type.bounded for type in operands])
+        is_bounded = any(type.bounded for type in operands)
         if self.is_elementwise and not is_bounded:
             try:
                 return (TensorType(broadcast_shapes([type.shape for type in operands]), dtype),)
