@@ -21,7 +21,7 @@ from ircost.ir.types import TensorType
 def if_(node: Node) -> list[OnnxValue]:
     """The branch itself where the condition is known, or where the other one fits no input of these shapes."""
     condition = node.constant(0)
-    branches = [node.attributes[name].g for name in ("then_branch", "else_branch")]
+    branches = [node.graph(name) for name in ("then_branch", "else_branch")]
     if condition is not None:
         return inline_graph(node, branches[0 if bool(condition.reshape(())) else 1])
     tried = [branch_body(node, branch) for branch in branches]
@@ -150,7 +150,7 @@ def scan(node: Node) -> list[Value]:
     """Sequences are moved to axis 0, and those that are read or written backwards are flipped."""
     if node.opset < 9:
         raise node.error("the batched scan of opset 8 is not supported", help="onnx.version_converter lifts it")
-    graph = node.attributes["body"].g
+    graph = node.graph("body")
     count = node.int("num_scan_inputs", 0)
     states, sequences = node.given[: len(node.given) - count], node.given[len(node.given) - count :]
     backwards, axes = node.ints("scan_input_directions", (0,) * count), node.ints("scan_input_axes", (0,) * count)

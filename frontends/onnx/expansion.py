@@ -41,7 +41,9 @@ def function_body(node: Node, domain: str) -> FunctionBody | None:
 
 
 def opsets_of(proto: onnx.FunctionProto) -> dict[str, int]:
-    return {opset.domain: opset.version for opset in proto.opset_import}
+    """Versions of a function's domains; of those beyond what the installed onnx knows, its newest."""
+    newest = onnx.defs.onnx_opset_version()
+    return {opset.domain: min(max(opset.version, 1), newest) for opset in proto.opset_import}
 
 
 def schema_body(node: Node, domain: str) -> FunctionBody | None:

@@ -287,10 +287,15 @@ def constant_value(node: Node, stored: ConstantData | None) -> Value:
         if stored is not None:
             return constant_with(stored, tensor_type(tensor, node.name, node.importer.context.file))
         return constant_of_tensor(tensor, node.name, node.importer.context)
-    numbers = {"value_int": np.int64, "value_float": np.float32, "value_ints": np.int64, "value_floats": np.float32}
-    for name, dtype in numbers.items():
+    numbers: dict[str, object] = {
+        "value_int": node.int("value_int", 0),
+        "value_ints": node.ints("value_ints", ()),
+        "value_float": node.float("value_float", 0.0),
+        "value_floats": node.floats("value_floats", ()),
+    }
+    for name, number in numbers.items():
         if name in node.attributes:
-            return ops.constant_of(np.array(onnx.helper.get_attribute_value(node.attributes[name]), dtype))
+            return ops.constant_of(np.array(number, np.int64 if "int" in name else np.float32))
     raise node.error(f"a constant by {', '.join(node.attributes) or 'nothing'} is not supported")
 
 

@@ -25,6 +25,8 @@ from ircost.ir.location import Location
 from ircost.ir.numpy_dtypes import numpy_dtype
 
 NO_OPTIONS = ImportOptions()
+LATEST_OPSET = 1 << 16  # there are some 30; what is far beyond is damage
+DAMAGED = "the model is damaged"
 
 
 def import_onnx(path: str, options: ImportOptions = NO_OPTIONS) -> Imported:
@@ -49,7 +51,7 @@ def import_model(proto: onnx.ModelProto, options: ImportOptions = NO_OPTIONS, fi
 def import_loaded(loaded: LoadedModel, options: ImportOptions) -> Imported:
     """A read model as a module with one function, ``main``."""
     proto, graph, file = loaded.proto, loaded.proto.graph, Path(loaded.path).name
-    opsets = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in proto.opset_import}
+    opsets, notes = known_opsets(proto, file)
     initializers = {tensor.name: tensor for tensor in graph.initializer}
     infos = [info for info in graph.input if info.name not in initializers]
     bound = bind_inputs(infos, options, file)
@@ -82,14 +84,31 @@ def import_loaded(loaded: LoadedModel, options: ImportOptions) -> Imported:
     context.bounds.check_all_used(file)
     function.attrs = {**function.attrs, "outputs": return_outputs(importer, graph)}
     module = Module([function], name=Path(loaded.path).stem, attrs=model_attributes(proto, opsets))
-    notes = tuple(dict.fromkeys((*bound.notes, *context.notes, *context.bounds.notes)))
-    return Imported(module, notes, count_nodes(graph))
+    notes += [*bound.notes, *context.notes, *context.bounds.notes]
+    return Imported(module, tuple(dict.fromkeys(notes)), count_nodes(graph))
 
 
 def count_nodes(graph: onnx.GraphProto) -> int:
     """Operators of a graph and of those nested in it, constants included."""
     nested = (a.g for node in graph.node for a in node.attribute if a.type == onnx.AttributeProto.GRAPH)
     return len(graph.node) + sum(map(count_nodes, nested))
+
+
+def known_opsets(proto: onnx.ModelProto, file: str) -> tuple[dict[str, int], list[str]]:
+    """Version of each domain, and notes: an opset newer than the installed onnx knows is taken as its newest.
+
+    Raises:
+        OnnxError: a version is no version.
+    """
+    opsets = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in proto.opset_import}
+    for domain, version in opsets.items():
+        if not 0 < version < LATEST_OPSET:
+            raise OnnxError(f"opset {version} of domain '{domain or 'ai.onnx'}' is no version", at=file, help=DAMAGED)
+    newest = onnx.defs.onnx_opset_version()
+    if opsets.get("", 1) <= newest:
+        return opsets, []
+    note = f"opset {opsets['']} is newer than onnx {onnx.__version__} knows: taken as {newest}, its newest"
+    return {**opsets, "": newest}, [note]
 
 
 def input_value(parts: str | list[str] | None, tensors: Mapping[str, Value]) -> OnnxValue:

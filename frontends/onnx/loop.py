@@ -35,7 +35,7 @@ def loop(node: Node) -> list[OnnxValue]:
 
 def steady_body(node: Node, states: list[Value]) -> Region | None:
     """The body for a state of these types; None where it yields a state of others."""
-    graph = node.attributes["body"].g
+    graph = node.graph("body")
     types = [TensorType((), i64), TensorType((), boolean), *(state.type for state in states)]
     names = [info.name for info in graph.input]
     body = body_of(node, graph, list(zip(names, types, strict=True)))
@@ -173,7 +173,7 @@ def unrolled(node: Node, states: list[OnnxValue], trips: int | None, why: str) -
 def one_trip(node: Node, trip: int, condition: np.ndarray, states: list[OnnxValue]) -> list[OnnxValue]:
     step = ops.constant_of(np.array(trip, np.int64))
     truth = ops.constant_of(condition.reshape(()).astype(np.bool_))
-    return inline_graph(node, node.attributes["body"].g, [step, truth, *states], f"{trip}/")
+    return inline_graph(node, node.graph("body"), [step, truth, *states], f"{trip}/")
 
 
 def tensor(node: Node, value: OnnxValue) -> Value:
@@ -184,7 +184,7 @@ def tensor(node: Node, value: OnnxValue) -> Value:
 
 def stacked(node: Node, rows: list[list[Value]]) -> list[Value]:
     """Each output of all trips along a new axis 0."""
-    graph = node.attributes["body"].g
+    graph = node.graph("body")
     if not rows:
         first = len(node.inputs) - 1
         return [empty(node, info) for info in graph.output[first:]]

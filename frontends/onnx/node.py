@@ -20,6 +20,8 @@ from ircost.ir.types import DType
 if TYPE_CHECKING:
     from ircost.frontends.onnx.graph_importer import GraphImporter
 
+Kind = onnx.AttributeProto
+
 
 class Node:
     """Typed access to inputs and attributes.
@@ -149,34 +151,60 @@ class Node:
         return tuple(int(n) for n in self.known(index, what).reshape(-1))
 
     def int(self, name: str, default: builtins.int) -> builtins.int:
-        return self.attributes[name].i if name in self.attributes else default
+        attribute = self._attribute(name, Kind.INT)
+        return default if attribute is None else attribute.i
 
     def float(self, name: str, default: builtins.float) -> builtins.float:
-        return self.attributes[name].f if name in self.attributes else default
+        attribute = self._attribute(name, Kind.FLOAT)
+        return default if attribute is None else attribute.f
 
     def string(self, name: str, default: str) -> str:
-        return self.attributes[name].s.decode("utf-8", "replace") if name in self.attributes else default
+        attribute = self._attribute(name, Kind.STRING)
+        return default if attribute is None else attribute.s.decode("utf-8", "replace")
 
     def strings(self, name: str, default: Sequence[str]) -> tuple[str, ...]:
-        if name not in self.attributes:
-            return tuple(default)
-        return tuple(text.decode("utf-8", "replace") for text in self.attributes[name].strings)
+        attribute = self._attribute(name, Kind.STRINGS)
+        return tuple(default if attribute is None else (s.decode("utf-8", "replace") for s in attribute.strings))
 
     def ints(self, name: str, default: Sequence[builtins.int]) -> tuple[builtins.int, ...]:
-        return tuple(self.attributes[name].ints) if name in self.attributes else tuple(default)
+        attribute = self._attribute(name, Kind.INTS)
+        return tuple(default if attribute is None else attribute.ints)
 
     def floats(self, name: str, default: Sequence[builtins.float]) -> tuple[builtins.float, ...]:
-        return tuple(self.attributes[name].floats) if name in self.attributes else tuple(default)
+        attribute = self._attribute(name, Kind.FLOATS)
+        return tuple(default if attribute is None else attribute.floats)
+
+    def graph(self, name: str) -> onnx.GraphProto:
+        """A nested graph that must be there."""
+        return self._needed(name, Kind.GRAPH).g
+
+    def _attribute(self, name: str, kind: builtins.int) -> onnx.AttributeProto | None:
+        """An attribute of that kind; None where it is left out. Old files do not say of which kind theirs are.
+
+        Raises:
+            OnnxError: it is of another kind.
+        """
+        attribute = self.attributes.get(name)
+        if attribute is not None and attribute.type not in (kind, Kind.UNDEFINED):
+            kinds = [Kind.AttributeType.Name(n).lower() for n in (attribute.type, kind)]
+            raise self.error(f"attribute {name} is of kind {kinds[0]}, {kinds[1]} expected")
+        return attribute
+
+    def _needed(self, name: str, kind: builtins.int) -> onnx.AttributeProto:
+        attribute = self._attribute(name, kind)
+        if attribute is None:
+            raise self.error(f"attribute {name} is missing")
+        return attribute
 
     def ints_from(self, name: str, index: builtins.int) -> tuple[builtins.int, ...] | None:
         """What was an attribute once and is an input now; None where it is neither."""
         if name in self.attributes:
-            return tuple(self.attributes[name].ints)
+            return self.ints(name, ())
         return None if self.get(index) is None else self.known_ints(index, name)
 
     def array(self, name: str) -> np.ndarray:
         """A tensor attribute that must be there."""
-        return array_of(self.attributes[name].t, self.importer.context.file)
+        return array_of(self._needed(name, Kind.TENSOR).t, self.importer.context.file)
 
     def refuse_attributes(self, **neutral: object) -> None:
         """Attributes that the lowering takes at one value only.
