@@ -24,6 +24,13 @@ def int_of(attrs: Attributes, name: str) -> int:
     return value
 
 
+def float_of(attrs: Attributes, name: str) -> float:
+    """A float attribute of a complete dict."""
+    value = attrs[name]
+    assert isinstance(value, (int, float)), "its kind was checked"
+    return float(value)
+
+
 def ints_of(attrs: Attributes, name: str) -> Ints:
     """An attribute that is a list of whole numbers."""
     value = attrs[name]

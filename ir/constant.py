@@ -103,7 +103,11 @@ def unpack(data: bytes, dtype: DType, elements: int) -> np.ndarray:
     if dtype.bits >= 8:
         return np.frombuffer(data, dtype=numpy_dtype(dtype))
     bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8), count=elements * dtype.bits, bitorder="little")
-    codes = np.packbits(bits.reshape(-1, dtype.bits), axis=1, bitorder="little")[:, 0]
+    return from_codes(np.packbits(bits.reshape(-1, dtype.bits), axis=1, bitorder="little")[:, 0], dtype)
+
+
+def from_codes(codes: np.ndarray, dtype: DType) -> np.ndarray:
+    """Bit patterns of fewer than 8 bits, one a byte, as numbers."""
     if dtype.is_float:
         return codes.view(numpy_dtype(dtype))
     if dtype.is_signed:

@@ -21,6 +21,11 @@ def cast_like(node: Node) -> Value:
     return cast_to(node, node[1].type.dtype)
 
 
+@lowering("BitCast")
+def bitcast(node: Node) -> Value:
+    return ops.bitcast(node[0], to=node.element_type(node.int("to", 0)))
+
+
 def cast_to(node: Node, to: DType) -> Value:
     x = node[0]
     if x.type.dtype == to:

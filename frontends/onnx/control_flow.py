@@ -10,7 +10,7 @@ from ircost.frontends.onnx.graph_importer import GraphImporter
 from ircost.frontends.onnx.node import Node, lowering
 from ircost.frontends.onnx.sequence_value import OnnxValue, tensors_of
 from ircost.ir import ops
-from ircost.ir.builder import detached_ops
+from ircost.ir.builder import build_body, detached_ops
 from ircost.ir.clone import inline_body
 from ircost.ir.errors import IrcError, ShapeError
 from ircost.ir.graph import Block, Region, Value
@@ -149,7 +149,7 @@ def finish(block: Block, results: list[Value]) -> None:
 def scan(node: Node) -> list[Value]:
     """Sequences are moved to axis 0, and those that are read or written backwards are flipped."""
     if node.opset < 9:
-        raise node.error("the batched scan of opset 8 is not supported", help="onnx.version_converter lifts it")
+        return batched_scan(node)
     graph = node.graph("body")
     count = node.int("num_scan_inputs", 0)
     states, sequences = node.given[: len(node.given) - count], node.given[len(node.given) - count :]
@@ -167,6 +167,27 @@ def scan(node: Node) -> list[Value]:
         *results[: len(states)],
         *(moved(flipped(x, bool(back)), 0, axis) for x, axis, back in zip(stacked, axes, backwards, strict=True)),
     ]
+
+
+def batched_scan(node: Node) -> list[Value]:
+    """The scan of opset 8: one for each element of the batch, which is axis 0 of every input; time is axis 1."""
+    if node.get(0) is not None:
+        raise node.error("sequence_lens is not supported", help="onnx.version_converter lifts it")
+    graph, values = node.graph("body"), node.given
+    count = node.int("num_scan_inputs", 0)
+    backwards = node.ints("directions", (0,) * count)
+    inner = [TensorType(v.type.shape[1:], v.type.dtype) for v in values]
+    states = len(values) - count
+
+    def one(*arguments: Value) -> Sequence[Value]:
+        rows = [flipped(x, bool(back)) for x, back in zip(arguments[states:], backwards, strict=True)]
+        types = [t.type for t in arguments[:states]] + [TensorType(x.type.shape[1:], x.type.dtype) for x in rows]
+        body = body_of(node, graph, list(zip((info.name for info in graph.input), types, strict=True)))
+        attrs = {"length": rows[0].type.shape[0] if rows else 0, "states": states}
+        return ops.scan.create([*arguments[:states], *rows], attrs, regions=[body]).results
+
+    attrs = {"length": values[0].type.shape[0] if values else 0, "states": 0}
+    return list(ops.scan.create(values, attrs, regions=[build_body(inner, one, ops.yield_)]).results)
 
 
 def moved(x: Value, source: int, target: int) -> Value:

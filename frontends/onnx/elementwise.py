@@ -42,18 +42,6 @@ def identity(node: Node) -> OnnxValue:
     return node[0] if given is None else given
 
 
-@lowering("Dropout")
-def dropout(node: Node) -> list[Value]:
-    """Inference: the input, and a mask of ones."""
-    training = node.constant(2)
-    if node.get(2) is not None and (training is None or bool(training)):
-        raise node.error("training mode is not supported")
-    x = node[0]
-    if len(node.proto.output) < 2:
-        return [x]
-    return [x, ops.constant_of(np.ones(x.type.shape, np.bool_))]
-
-
 @lowering("Max")
 def maximum(node: Node) -> Value:
     return reduce(ops.maximum, node.given)

@@ -36,12 +36,11 @@ def scatter_nd(node: Node) -> Value:
     return ops.scatter_nd(node[0], node[1], node[2], reduction=node.string("reduction", "none"))
 
 
-@lowering("CumSum")
-def cumsum(node: Node) -> Value:
+@lowering("CumSum", "CumProd")
+def running(node: Node) -> Value:
+    op = ops.cumsum if node.proto.op_type == "CumSum" else ops.cumprod
     axis = node.known_int(1, "the axis")
-    return ops.cumsum(
-        node[0], axis=axis, exclusive=bool(node.int("exclusive", 0)), reverse=bool(node.int("reverse", 0))
-    )
+    return op(node[0], axis=axis, exclusive=bool(node.int("exclusive", 0)), reverse=bool(node.int("reverse", 0)))
 
 
 @lowering("TopK")

@@ -7,12 +7,21 @@ import ircost.frontends.onnx.einsum
 import ircost.frontends.onnx.elementwise
 import ircost.frontends.onnx.generation
 import ircost.frontends.onnx.indexing
+import ircost.frontends.onnx.linear_algebra
 import ircost.frontends.onnx.loop
 import ircost.frontends.onnx.normalization
+import ircost.frontends.onnx.pooling
 import ircost.frontends.onnx.quantisation
+import ircost.frontends.onnx.random
 import ircost.frontends.onnx.recurrent
 import ircost.frontends.onnx.reduction
+import ircost.frontends.onnx.regions
 import ircost.frontends.onnx.resize
+import ircost.frontends.onnx.sampling
 import ircost.frontends.onnx.selection
+import ircost.frontends.onnx.sequence_axis
 import ircost.frontends.onnx.sequences
-import ircost.frontends.onnx.shape  # noqa: F401
+import ircost.frontends.onnx.shape
+import ircost.frontends.onnx.signal
+import ircost.frontends.onnx.text
+import ircost.frontends.onnx.unpooling  # noqa: F401

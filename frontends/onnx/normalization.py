@@ -50,10 +50,25 @@ def one_at_largest(x: Value, axis: int) -> Value:
 
 
 @lowering("BatchNormalization")
-def batch_norm(node: Node) -> Value:
-    if node.int("training_mode", 0) or node.output_count > 1:
-        raise node.error("training mode is not supported")
-    return ops.batch_norm(*(node[i] for i in range(5)), epsilon=node.float("epsilon", 1e-5))
+def batch_norm(node: Node) -> list[Value]:
+    """With the statistics given; in training mode (opset 14 on) with those of the batch, and the running ones."""
+    x, scale, bias, *running = (node[i] for i in range(5))
+    epsilon = node.float("epsilon", 1e-5)
+    if not node.int("training_mode", 0):
+        if node.output_count > 1:
+            raise node.error("training mode is not supported", help="export the model for inference")
+        return [ops.batch_norm(x, scale, bias, *running, epsilon=epsilon)]
+    axes = tuple(axis for axis in range(x.type.rank) if axis != 1)
+    mean = ops.reduce_mean(x, axes=axes, keepdims=True)
+    centred = ops.sub(x, mean)
+    variance = ops.reduce_mean(ops.mul(centred, centred), axes=axes)
+    mean = ops.reshape(mean, shape=running[0].type.shape)
+    momentum = node.float("momentum", 0.9)
+    after = [
+        ops.add(ops.mul(old, node.like(momentum, old)), ops.mul(new, node.like(1 - momentum, new)))
+        for old, new in zip(running, (mean, variance), strict=True)
+    ]
+    return [ops.batch_norm(x, scale, bias, mean, variance, epsilon=epsilon), *after]
 
 
 @lowering("LayerNormalization")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ircost.frontends.onnx.casting import saturated as to_range
 from ircost.frontends.onnx.contraction import centred
 from ircost.frontends.onnx.node import Node, lowering
 from ircost.frontends.onnx.windows import window_of
@@ -13,14 +14,20 @@ from ircost.ir.types import DType, f32, i32, u8
 
 @lowering("QuantizeLinear")
 def quantize_linear(node: Node) -> Value:
-    """saturate(round(x / scale) + zero point)"""
+    """saturate(round(x / scale) + zero point); narrow floats round by themselves"""
     x, zero = node[0], node.get(2)
     to = zero.type.dtype if zero is not None else node.element_type(node.int("output_dtype", 0) or 2)
-    if not to.is_integer:
-        raise node.error(f"quantisation to {to} is not supported")
     scale = along_axis(node, node[1], x)
-    rounded = ops.round(ops.div(x, scale))
-    return saturated(node, rounded, None if zero is None else along_axis(node, zero, x), to)
+    precision = node.int("precision", 0)
+    inner = node.element_type(precision) if precision else f32 if x.type.dtype == i32 else x.type.dtype
+    ratio = ops.div(in_format(x, inner), in_format(scale, inner))
+    if not to.is_integer:
+        return ops.cast(to_range(ratio, to) if node.int("saturate", 1) else ratio, to=to)
+    return saturated(node, ops.round(ratio), None if zero is None else along_axis(node, zero, x), to)
+
+
+def in_format(x: Value, dtype: DType) -> Value:
+    return x if x.type.dtype == dtype else ops.cast(x, to=dtype)
 
 
 def saturated(node: Node, rounded: Value, zero: Value | None, to: DType) -> Value:
@@ -36,6 +43,8 @@ def dequantize_linear(node: Node) -> Value:
     """(x - zero point) * scale"""
     x, zero = node[0], node.get(2)
     scale = along_axis(node, node[1], x)
+    if node.int("output_dtype", 0):
+        scale = in_format(scale, node.element_type(node.int("output_dtype", 0)))
     if x.type.dtype.is_float:
         return ops.mul(ops.cast(x, to=scale.type.dtype), scale)
     whole = ops.cast(x, to=i32) if x.type.dtype != i32 else x
@@ -46,13 +55,29 @@ def dequantize_linear(node: Node) -> Value:
 
 
 def along_axis(node: Node, value: Value, x: Value) -> Value:
-    """A scale or zero point such that it broadcasts against x."""
+    """A scale or zero point such that it broadcasts against x: one for all, for each row, or for each block of rows."""
     if value.type.elements == 1:
         return ops.reshape(value, shape=()) if value.type.rank else value
-    if value.type.rank != 1:
-        raise node.error("blocked quantisation is not supported")
     axis = node.int("axis", 1) % x.type.rank
+    if value.type.rank == x.type.rank and node.int("block_size", 0):
+        return by_block(node, value, x, axis, node.int("block_size", 0))
+    if value.type.rank != 1:
+        raise node.error(f"scales of {value.type} do not fit {x.type}")
     return ops.reshape(value, shape=tuple(value.type.elements if i == axis else 1 for i in range(x.type.rank)))
+
+
+def by_block(node: Node, value: Value, x: Value, axis: int, block: int) -> Value:
+    """Each scale repeated for the elements of its block; the last block may be short."""
+    shape, extent = value.type.shape, x.type.shape[axis]
+    if shape[axis] != -(-extent // block) or (*shape[:axis], *shape[axis + 1 :]) != (
+        *x.type.shape[:axis],
+        *x.type.shape[axis + 1 :],
+    ):
+        raise node.error(f"scales of {value.type} do not fit blocks of {block} on axis {axis} of {x.type}")
+    apart = ops.reshape(value, shape=(*shape[: axis + 1], 1, *shape[axis + 1 :]))
+    spread = ops.broadcast(apart, shape=(*shape[: axis + 1], block, *shape[axis + 1 :]))
+    whole = ops.reshape(spread, shape=(*shape[:axis], shape[axis] * block, *shape[axis + 1 :]))
+    return ops.slice(whole, starts=(0,) * len(shape), size=x.type.shape)
 
 
 def integer_range(dtype: DType) -> tuple[int, int]:

@@ -66,7 +66,6 @@ from ircost.ir.ops.elementwise import (
     where,
 )
 from ircost.ir.ops.indexing import (
-    cumsum,
     dynamic_slice,
     gather,
     gather_elements,
@@ -75,6 +74,7 @@ from ircost.ir.ops.indexing import (
     scatter_nd,
     top_k,
 )
+from ircost.ir.ops.linear_algebra import det
 from ircost.ir.ops.movement import broadcast, pad, slice, transpose
 from ircost.ir.ops.normalization import (
     batch_norm,
@@ -86,7 +86,8 @@ from ircost.ir.ops.normalization import (
     scalar_like,
     softmax,
 )
-from ircost.ir.ops.pooling import max_pool, sum_pool
+from ircost.ir.ops.pooling import max_pool, max_pool_position, sum_pool
+from ircost.ir.ops.random import random
 from ircost.ir.ops.recurrent import gru, lstm, rnn
 from ircost.ir.ops.reduction import (
     argmax,
@@ -98,8 +99,11 @@ from ircost.ir.ops.reduction import (
     reduce_prod,
     reduce_sum,
 )
+from ircost.ir.ops.running import cumprod, cumsum
+from ircost.ir.ops.sampling import roi_align, sample
 from ircost.ir.ops.selection import compress, non_max_suppression, nonzero, shape_of, slice_between, unique
-from ircost.ir.ops.shape import concat, reshape
+from ircost.ir.ops.shape import bitcast, concat, reshape
+from ircost.ir.ops.signal import fft
 from ircost.ir.terminators import return_, yield_
 
 __all__ = [
@@ -114,6 +118,7 @@ __all__ = [
     "atan",
     "atanh",
     "batch_norm",
+    "bitcast",
     "bitwise_and",
     "bitwise_not",
     "bitwise_or",
@@ -134,13 +139,16 @@ __all__ = [
     "conv_transpose",
     "cos",
     "cosh",
+    "cumprod",
     "cumsum",
+    "det",
     "div",
     "dynamic_slice",
     "elu",
     "equal",
     "erf",
     "exp",
+    "fft",
     "floor",
     "fmod",
     "gather",
@@ -173,6 +181,7 @@ __all__ = [
     "matmul",
     "matmul_integer",
     "max_pool",
+    "max_pool_position",
     "maximum",
     "minimum",
     "mod",
@@ -186,6 +195,7 @@ __all__ = [
     "pow",
     "power_of_two_below",
     "prelu",
+    "random",
     "reciprocal",
     "reduce_all",
     "reduce_any",
@@ -199,8 +209,10 @@ __all__ = [
     "return_",
     "rms_norm",
     "rnn",
+    "roi_align",
     "round",
     "rsqrt",
+    "sample",
     "scalar_like",
     "scan",
     "scatter_elements",

@@ -251,37 +251,6 @@ def scatter(data: np.ndarray, places: tuple[np.ndarray, ...], updates: np.ndarra
     return result
 
 
-class Cumsum(OpDefinition):
-    """Running sum along ``axis``; ``exclusive`` leaves out the element itself, ``reverse`` runs from the end.
-
-    Source: ONNX CumSum-14.
-    """
-
-    name = "cumsum"
-    operand_names = ("x",)
-    attributes = {**AXIS, "exclusive": AttributeSpec("bool", False), "reverse": AttributeSpec("bool", False)}
-
-    def infer(
-        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
-    ) -> tuple[TensorType, ...]:
-        normalised_axes((int_of(attrs, "axis"),), operands[0].rank)
-        return (operands[0],)
-
-    def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
-        axis = int_of(op.attrs, "axis")
-        x = np.flip(operands[0], axis) if op.attrs["reverse"] else operands[0]
-        total = np.cumsum(x, axis=axis, dtype=x.dtype)
-        if op.attrs["exclusive"]:
-            total = total - x
-        return [np.flip(total, axis) if op.attrs["reverse"] else total]
-
-    def counts(self, op: Op) -> Counts:
-        return Counts(add=op.result.type.elements)
-
-
-cumsum = register_op(Cumsum())
-
-
 class TopK(OpDefinition):
     """The ``k`` largest (or smallest) elements along ``axis``, in order, and where they stood; ties by position.
 

@@ -20,6 +20,12 @@ def max_pool(x: Scalar, *, window: Ints, strides: Ints = (), dilations: Ints = (
     return x
 
 
+@structured_op(POOL, reduce="argmax", types="N -> i64", padding=-math.inf)
+def max_pool_position(x: Scalar, *, window: Ints, strides: Ints = (), dilations: Ints = (), pads: Pairs = ()) -> Scalar:
+    """Where in each window the first largest element stands, counted row by row. Source: ONNX MaxPool-22."""
+    return x
+
+
 @structured_op(POOL, reduce="sum", types="N -> N")
 def sum_pool(x: Scalar, *, window: Ints, strides: Ints = (), dilations: Ints = (), pads: Pairs = ()) -> Scalar:
     """Sum of each window; padding counts as 0. The average divides it by how many elements count.

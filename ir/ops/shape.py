@@ -1,4 +1,4 @@
-"""Ops that regroup elements: reshape, concatenation."""
+"""Ops that regroup elements or bits: reshape, bitcast, concatenation."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec, Ints, int_of, ints_of
+from ircost.ir.constant import from_codes
 from ircost.ir.definition import Arrays, OpDefinition, register_op
 from ircost.ir.errors import DTypeError, ShapeError
 from ircost.ir.graph import Op, Region
+from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.ops.reduction import normalised_axes
-from ircost.ir.types import TensorType
+from ircost.ir.types import DType, TensorType
 
 
 class Reshape(OpDefinition):
@@ -60,6 +62,37 @@ def bounded_after_reshape(x: TensorType, shape: Ints) -> Ints:
             if n >= extent and math.prod(shape[:i]) == before and extent > 0 and behind % max(rest, 1) == 0:
                 return (i,)
     raise ShapeError(f"reshape: an extent of {x} depends on data, and shape {list(shape)} cannot follow it")
+
+
+class Bitcast(OpDefinition):
+    """The same bits read in another number format of the same width. Moves nothing. Source: ONNX BitCast-26."""
+
+    name = "bitcast"
+    operand_names = ("x",)
+    attributes = {"to": AttributeSpec("DType", REQUIRED)}
+    is_view = True
+    follows_bounds = True
+
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
+        (x,) = operands
+        to = attrs["to"]
+        assert isinstance(to, DType), "its kind was checked"
+        if to.bits != x.dtype.bits:
+            raise DTypeError(f"bitcast: {x.dtype} has {x.dtype.bits} bits, {to} has {to.bits}")
+        return (x.with_dtype(to),)
+
+    def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
+        (x,) = operands
+        to = op.result.type.dtype
+        if to.bits >= 8:
+            return [np.ascontiguousarray(x).view(numpy_dtype(to)).reshape(x.shape)]
+        codes = np.ascontiguousarray(x).view(np.uint8) & np.uint8(2**to.bits - 1)
+        return [from_codes(codes, to).reshape(x.shape)]
+
+
+bitcast = register_op(Bitcast())
 
 
 class Concat(OpDefinition):

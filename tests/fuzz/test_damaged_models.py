@@ -17,7 +17,7 @@ CASES = 400
 
 
 @pytest.fixture(scope="module")
-def models() -> list[onnx.ModelProto]:
+def models() -> object:
     return seeds()
 
 

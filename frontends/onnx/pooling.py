@@ -1,0 +1,128 @@
+"""Pools: windows that slide over the spatial axes, or cover them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ircost.frontends.onnx.node import Node, lowering
+from ircost.frontends.onnx.windows import Window, window_of
+from ircost.ir import ops
+from ircost.ir.attributes import Attribute
+from ircost.ir.graph import Value
+from ircost.ir.types import TensorType, i64
+
+
+@lowering("GlobalAveragePool")
+def global_average_pool(node: Node) -> Value:
+    return ops.reduce_mean(node[0], axes=spatial_axes(node[0]), keepdims=True)
+
+
+@lowering("GlobalMaxPool")
+def global_max_pool(node: Node) -> Value:
+    return ops.reduce_max(node[0], axes=spatial_axes(node[0]), keepdims=True)
+
+
+def spatial_axes(x: Value) -> tuple[int, ...]:
+    return tuple(range(2, x.type.rank))
+
+
+@lowering("MaxPool")
+def max_pool(node: Node) -> list[Value]:
+    """The maxima, and where they stand in the whole of x."""
+    x = node[0]
+    window = window_of(node, node.ints("kernel_shape", ()), x.type.shape[2:])
+    attrs: dict[str, Attribute] = {
+        "window": window.size,
+        "strides": window.strides,
+        "dilations": window.dilations,
+        "pads": window.pads,
+    }
+    maxima = ops.max_pool(x, **attrs)
+    if node.output_count == 1:
+        return [maxima]
+    return [maxima, flat_places(x, window, ops.max_pool_position(x, **attrs), bool(node.int("storage_order", 0)))]
+
+
+def flat_places(x: Value, window: Window, position: Value, is_column_major: bool) -> Value:
+    """Places in windows as places in x, batch and channels included; spatial axes in either order."""
+    spatial = x.type.shape[2:]
+    images = [coordinate(position, axis) for axis in (0, 1)]
+    total = ops.add(ops.mul(images[0], whole(x.type.shape[1])), images[1])
+    places = {}
+    rest = math.prod(window.size)
+    for axis, size in enumerate(window.size):
+        rest //= size
+        tap = ops.mod(ops.div(position, whole(rest)), whole(size))
+        first = ops.mul(coordinate(position, axis + 2), whole(window.strides[axis]))
+        start = ops.sub(first, whole(window.pads[axis][0]))
+        places[axis] = ops.add(start, ops.mul(tap, whole(window.dilations[axis])))
+    for axis in sorted(places, reverse=is_column_major):
+        total = ops.add(ops.mul(total, whole(spatial[axis])), places[axis])
+    return total
+
+
+def coordinate(like: Value, axis: int) -> Value:
+    """Each element's own index along one axis, as broadcasts against ``like``."""
+    shape = tuple(n if i == axis else 1 for i, n in enumerate(like.type.shape))
+    return ops.iota.create((), {"axis": axis}, result_types=(TensorType(shape, i64),)).result
+
+
+def whole(number: int) -> Value:
+    return ops.constant_of(np.array(number, np.int64))
+
+
+@lowering("AveragePool")
+def average_pool(node: Node) -> Value:
+    x = node[0]
+    window = window_of(node, node.ints("kernel_shape", ()), x.type.shape[2:])
+    total = ops.sum_pool(x, window=window.size, strides=window.strides, dilations=window.dilations, pads=window.pads)
+    if not any(pad for pair in window.pads for pad in pair):
+        return ops.mul(total, node.like(1 / math.prod(window.size), x))
+    return ops.div(total, ops.constant_of(counted(node, x, total), x.type.dtype))
+
+
+@lowering("LpPool")
+def lp_pool(node: Node) -> Value:
+    """(sum of |x|^p over each window)^(1/p)"""
+    x, order = node[0], norm_order(node)
+    window = window_of(node, node.ints("kernel_shape", ()), x.type.shape[2:])
+    powers = ops.mul(x, x) if order == 2 else ops.pow(ops.abs(x), node.like(order, x))
+    total = ops.sum_pool(
+        powers, window=window.size, strides=window.strides, dilations=window.dilations, pads=window.pads
+    )
+    return ops.sqrt(total) if order == 2 else ops.pow(total, node.like(1 / order, x))
+
+
+@lowering("GlobalLpPool")
+def global_lp_pool(node: Node) -> Value:
+    x, order = node[0], norm_order(node)
+    total = ops.reduce_sum(ops.pow(ops.abs(x), node.like(order, x)), axes=spatial_axes(x), keepdims=True)
+    return ops.pow(total, node.like(1 / order, x))
+
+
+def norm_order(node: Node) -> int:
+    order = node.int("p", 2)
+    if order < 1:
+        raise node.error(f"p = {order}, 1 or more expected")
+    return order
+
+
+def counted(node: Node, x: Value, total: Value) -> np.ndarray:
+    """How many elements count in each window, as [1, 1, spatial]: those in the input, or in its pads too."""
+    window = window_of(node, node.ints("kernel_shape", ()), x.type.shape[2:])
+    written = node.ints("pads", (0,) * 2 * len(window.size))
+    include = bool(node.int("count_include_pad", 0))
+    result = np.ones((1, 1, *(1,) * len(window.size)), np.float64)
+    for axis, (extent, n, stride, dilation, (begin, _)) in enumerate(
+        zip(x.type.shape[2:], window.size, window.strides, window.dilations, window.pads, strict=True)
+    ):
+        low, high = (-begin, extent + (written[len(window.size) + axis] if written else 0)) if include else (0, extent)
+        outputs = np.arange(total.type.shape[2 + axis])[:, None] * stride - begin
+        positions = outputs + np.arange(n) * dilation
+        inside = ((positions >= low) & (positions < high)).sum(axis=1)
+        shape = [1] * (2 + len(window.size))
+        shape[2 + axis] = -1
+        result = result * inside.reshape(shape)
+    return result
