@@ -7,6 +7,7 @@ from ircost.frontends.onnx.windows import window_of
 from ircost.ir import ops
 from ircost.ir.graph import Value
 from ircost.ir.ops.normalization import per_channel
+from ircost.ir.ops.quantised import integer_convolution, integer_product
 from ircost.ir.types import i32
 
 
@@ -101,14 +102,35 @@ def transposed_pads(
 
 @lowering("MatMulInteger")
 def matmul_integer(node: Node) -> Value:
-    return ops.matmul_integer(centred(node, 0, 2, -2), centred(node, 1, 3, -1))
+    return integer_product(node[0], node[1], zero_point(node, 2, -2), zero_point(node, 3, -1))
+
+
+def zero_point(node: Node, index: int, axis: int) -> Value | None:
+    """A zero point that broadcasts along ``axis`` of a matrix product; None for 0."""
+    zero, known = node.get(index), node.constant(index)
+    if zero is None or (known is not None and not known.any()):
+        return None
+    if zero.type.elements == 1:
+        return ops.reshape(zero, shape=())
+    shape = (*zero.type.shape, *(1,) * (-1 - axis)) if zero.type.rank == 1 else zero.type.shape
+    return ops.reshape(zero, shape=shape)
 
 
 @lowering("ConvInteger")
 def conv_integer(node: Node) -> Value:
-    x, weight = centred(node, 0, 2, 1), centred(node, 1, 3, 0)
-    window = window_of(node, weight.type.shape[2:], x.type.shape[2:])
-    return ops.conv_integer(x, weight, strides=window.strides, dilations=window.dilations, pads=window.pads)
+    return convolution_of_integers(node, 2, 1, 3)
+
+
+def convolution_of_integers(node: Node, x_zero: int, weight: int, weight_zero: int) -> Value:
+    """Inputs by position; a zero point of the weights is subtracted from them, which happens at load."""
+    x, filters = node[0], centred(node, weight, weight_zero, 0)
+    window = window_of(node, filters.type.shape[2:], x.type.shape[2:])
+    zero = zero_point(node, x_zero, -1)
+    if zero is not None and zero.type.rank:
+        raise node.error("a zero point for each channel of x is not supported")
+    return integer_convolution(
+        x, filters, zero, strides=window.strides, dilations=window.dilations, pads=window.pads
+    )
 
 
 def centred(node: Node, index: int, zero_index: int, axis: int) -> Value:

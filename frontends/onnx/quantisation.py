@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ircost.frontends.onnx.casting import saturated as to_range
-from ircost.frontends.onnx.contraction import centred
+from ircost.frontends.onnx.contraction import convolution_of_integers, zero_point
 from ircost.frontends.onnx.node import Node, lowering
-from ircost.frontends.onnx.windows import window_of
 from ircost.ir import ops
 from ircost.ir.graph import Value
 from ircost.ir.ops.normalization import per_channel
-from ircost.ir.types import DType, f32, i32, u8
+from ircost.ir.ops.quantised import integer_product, quantised_dynamically
+from ircost.ir.types import DType, f32, i32
 
 
 @lowering("QuantizeLinear")
@@ -89,32 +89,21 @@ def integer_range(dtype: DType) -> tuple[int, int]:
 @lowering("DynamicQuantizeLinear")
 def dynamic_quantize_linear(node: Node) -> list[Value]:
     """To u8, with scale and zero point from the range of x, 0 included."""
-    x = node[0]
-    axes = tuple(range(x.type.rank))
-    zero = node.like(0, x)
-    low = ops.minimum(ops.reduce_min(x, axes=axes), zero)
-    high = ops.maximum(ops.reduce_max(x, axes=axes), zero)
-    scale = ops.div(ops.sub(high, low), node.like(255, x))
-    point = ops.minimum(ops.maximum(ops.round(ops.div(ops.neg(low), scale)), zero), node.like(255, x))
-    values = ops.add(ops.round(ops.div(x, scale)), point)
-    clipped = ops.minimum(ops.maximum(values, zero), node.like(255, x))
-    return [ops.cast(clipped, to=u8), scale, ops.cast(point, to=u8)]
+    return [*quantised_dynamically(node[0])]
 
 
 @lowering("QLinearMatMul")
 def quantised_matmul(node: Node) -> Value:
     """round(integer product * (scale of a * scale of b / scale of y)) + zero point"""
-    product = ops.matmul_integer(centred(node, 0, 2, -2), centred(node, 3, 5, -1))
+    product = integer_product(node[0], node[3], zero_point(node, 2, -2), zero_point(node, 5, -1))
     return requantised(node, product, ops.mul(axis_last(node[1], -2), axis_last(node[4], -1)))
 
 
 @lowering("QLinearConv")
 def quantised_conv(node: Node) -> Value:
     """The same of a convolution; its bias is in the scale of the product."""
-    x, weight = centred(node, 0, 2, 1), centred(node, 3, 5, 0)
-    window = window_of(node, weight.type.shape[2:], x.type.shape[2:])
-    total = ops.conv_integer(x, weight, strides=window.strides, dilations=window.dilations, pads=window.pads)
-    bias, scale, rank = node.get(8), node[4], x.type.rank
+    total = convolution_of_integers(node, 2, 3, 5)
+    bias, scale, rank = node.get(8), node[4], node[0].type.rank
     if bias is not None:
         total = ops.add(total, per_channel(bias, rank))
     return requantised(

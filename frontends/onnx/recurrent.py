@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from ircost.frontends.onnx.node import Node, lowering
 from ircost.frontends.onnx.normalization import splat
 from ircost.ir import ops
+from ircost.ir.attributes import Attribute
 from ircost.ir.graph import Value
-from ircost.ir.ops.recurrent import RNN_ACTIVATIONS
+from ircost.ir.ops.recurrent import ACTIVATIONS
 from ircost.ir.types import TensorType
 
 Direction = Callable[[int, Value, Value, Value, bool], Sequence[Value]]
@@ -16,63 +17,79 @@ Direction = Callable[[int, Value, Value, Value, bool], Sequence[Value]]
 
 @lowering("LSTM")
 def lstm(node: Node) -> list[Value]:
-    check_activations(node, ("Sigmoid", "Tanh", "Tanh"))
-    node.refuse_attributes(input_forget=0)
-    if node.get(7) is not None and not is_zero(node, 7):
-        raise node.error("peephole weights (input 7) are not supported")
-
     def direction(index: int, x: Value, w: Value, r: Value, reverse: bool) -> Sequence[Value]:
-        bias = two_biases(node, index, 4)
         h, c = (initial_state(node, index, i, x, r) for i in (5, 6))
-        return ops.lstm.results(x, w, r, ops.add(*bias), h, c, reverse=reverse)
+        more, attrs = lstm_options(node, index, reverse)
+        return ops.lstm.results(x, w, r, ops.add(*two_biases(node, index, 4)), h, c, *more, **attrs)
 
     return run_directions(node, direction)
 
 
+def lstm_options(node: Node, direction: int, reverse: bool) -> tuple[list[Value], dict[str, Attribute]]:
+    """Peepholes and lengths where there are such, and the attributes of one direction."""
+    has_peepholes = node.get(7) is not None and not is_zero(node, 7)
+    lengths = lengths_of(node)
+    attrs: dict[str, Attribute] = {
+        **shared_attributes(node, direction, ("Sigmoid", "Tanh", "Tanh")),
+        "reverse": reverse,
+        "input_forget": bool(node.int("input_forget", 0)),
+        "has_peepholes": has_peepholes,
+        "has_lengths": bool(lengths),
+    }
+    return [*([part(node[7], direction)] if has_peepholes else []), *lengths], attrs
+
+
 @lowering("GRU")
 def gru(node: Node) -> list[Value]:
-    check_activations(node, ("Sigmoid", "Tanh"))
-
     def direction(index: int, x: Value, w: Value, r: Value, reverse: bool) -> Sequence[Value]:
-        bias = two_biases(node, index, 3)
         h = initial_state(node, index, 5, x, r)
+        attrs = {**shared_attributes(node, index, ("Sigmoid", "Tanh")), "reverse": reverse}
         after = bool(node.int("linear_before_reset", 0))
-        return ops.gru.results(x, w, r, *bias, h, reverse=reverse, linear_before_reset=after)
+        bias = two_biases(node, index, 3)
+        return ops.gru.results(x, w, r, *bias, h, *lengths_of(node), linear_before_reset=after, **attrs)
 
     return run_directions(node, direction)
 
 
 @lowering("RNN")
 def rnn(node: Node) -> list[Value]:
-    check_sequence(node)
-    activations = [name.lower() for name in node.strings("activations", ("Tanh",))]
-
     def direction(index: int, x: Value, w: Value, r: Value, reverse: bool) -> Sequence[Value]:
-        activation = activations[index % len(activations)]
-        if activation not in RNN_ACTIVATIONS:
-            raise node.error(f"activation {activation} is not supported, only {', '.join(RNN_ACTIVATIONS)}")
-        bias = two_biases(node, index, 1)
         h = initial_state(node, index, 5, x, r)
-        return ops.rnn.results(x, w, r, ops.add(*bias), h, reverse=reverse, activation=activation)
+        attrs = {**shared_attributes(node, index, ("Tanh",)), "reverse": reverse}
+        return ops.rnn.results(x, w, r, ops.add(*two_biases(node, index, 1)), h, *lengths_of(node), **attrs)
 
     return run_directions(node, direction)
 
 
-def check_activations(node: Node, default: tuple[str, ...]) -> None:
-    given = node.strings("activations", ())
-    if any(name.lower() != default[i % len(default)].lower() for i, name in enumerate(given)):
-        raise node.error(f"activations {list(given)} are not supported, only {list(default)}")
-    check_sequence(node)
+def shared_attributes(node: Node, direction: int, default: tuple[str, ...]) -> dict[str, Attribute]:
+    """Activations of one direction, and the clip.
+
+    Those that take parameters take the next of ``activation_alpha`` and ``activation_beta``, as far as there are any.
+    """
+    given = node.strings("activations", default * 2)
+    alphas, betas = (list(node.floats(f"activation_{name}", ())) for name in ("alpha", "beta"))
+    words = []
+    for name in given:
+        _, defaults = ACTIVATIONS.get(name.lower(), (None, ()))
+        parameters = [
+            rest.pop(0) if rest else number for number, rest in zip(defaults, (alphas, betas), strict=False)
+        ]
+        words.append(":".join([name.lower(), *map(repr, parameters)]))
+    count = len(default)
+    if len(words) < count * (direction + 1):
+        raise node.error(f"{len(words)} activations are given, {count} for each direction expected")
+    own = words[count * direction : count * (direction + 1)]
+    return {"activations": " ".join(own), "clip": node.float("clip", 0.0)}
 
 
-def check_sequence(node: Node) -> None:
-    """All steps of all rows, and nothing clipped."""
-    if "clip" in node.attributes:
-        raise node.error("attribute clip is not supported")
-    lengths = node.constant(4)
+def lengths_of(node: Node) -> list[Value]:
+    """Lengths of the sequences of the batch, unless all are known to be whole."""
+    lengths = node.get(4)
+    if lengths is None:
+        return []
+    known = ops.constant_value(lengths)
     steps = node[0].type.shape[1 if node.int("layout", 0) else 0]
-    if node.get(4) is not None and (lengths is None or not bool((lengths == steps).all())):
-        raise node.error("sequence_lens (input 4) shorter than the input are not supported")
+    return [] if known is not None and bool((known == steps).all()) else [lengths]
 
 
 def run_directions(node: Node, direction: Direction) -> list[Value]:
@@ -105,9 +122,9 @@ def part(value: Value, index: int) -> Value:
     return ops.reshape(row, shape=shape)
 
 
-def two_biases(node: Node, index: int, gates: int) -> tuple[Value, Value]:
+def two_biases(node: Node, index: int, gates: int, hidden: int = 0) -> tuple[Value, Value]:
     """Biases of the input's and of the state's product; zeros where there is none."""
-    hidden = node[2].type.shape[-1]
+    hidden = hidden or node[2].type.shape[-1]
     type = TensorType((gates * hidden,), node[0].type.dtype)
     if node.get(3) is None:
         return splat(0.0, type), splat(0.0, type)
@@ -116,10 +133,10 @@ def two_biases(node: Node, index: int, gates: int) -> tuple[Value, Value]:
     return first, second
 
 
-def initial_state(node: Node, direction: int, index: int, x: Value, r: Value) -> Value:
+def initial_state(node: Node, direction: int, index: int, x: Value, r: Value, hidden: int = 0) -> Value:
     state = node.get(index)
     if state is None:
-        return splat(0.0, TensorType((x.type.shape[1], r.type.shape[-1]), x.type.dtype))
+        return splat(0.0, TensorType((x.type.shape[1], hidden or r.type.shape[-1]), x.type.dtype))
     if node.int("layout", 0):
         state = ops.transpose(state, perm=(1, 0, 2))
     return part(state, direction)

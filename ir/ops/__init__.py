@@ -87,6 +87,7 @@ from ircost.ir.ops.normalization import (
     softmax,
 )
 from ircost.ir.ops.pooling import max_pool, max_pool_position, sum_pool
+from ircost.ir.ops.quantised import dynamic_quantized_lstm
 from ircost.ir.ops.random import random
 from ircost.ir.ops.recurrent import gru, lstm, rnn
 from ircost.ir.ops.reduction import (
@@ -143,6 +144,7 @@ __all__ = [
     "cumsum",
     "det",
     "div",
+    "dynamic_quantized_lstm",
     "dynamic_slice",
     "elu",
     "equal",

@@ -1,0 +1,117 @@
+"""Products of quantised tensors: integers inside, scales and zero points outside."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ircost.ir.composite import composite
+from ircost.ir.graph import Value
+from ircost.ir.numpy_dtypes import numpy_dtype
+from ircost.ir.ops.constant import constant_of
+from ircost.ir.ops.contraction import conv_integer, matmul_integer
+from ircost.ir.ops.elementwise import add, cast, div, maximum, minimum, mul, neg, round, sub
+from ircost.ir.ops.normalization import scalar_like
+from ircost.ir.ops.recurrent import ACTIVATION_WORDS, lstm_step, run_steps
+from ircost.ir.ops.reduction import reduce_max, reduce_min, reduce_sum
+from ircost.ir.ops.shape import reshape
+from ircost.ir.types import DType, i32, u8
+
+
+def integer_product(a: Value, w: Value, a_zero: Value | None = None, w_zero: Value | None = None) -> Value:
+    """(a - a_zero) (w - w_zero) with the product itself on narrow integers: zero points are taken out of sums.
+
+    Shapes: a [.., m, k], w [.., k, n], zero points of one element, or a_zero [m, 1] and w_zero [n]; out [.., m, n] i32.
+    With k terms: sum a w - a_zero sum w - w_zero sum a + k a_zero w_zero. Sums of a constant w are taken at load.
+    Source: Jacob et al., "Quantization and Training of Neural Networks", CVPR 2018, section 2.3.
+    """
+    total = matmul_integer(a, w)
+    if a_zero is not None:
+        a_zero = widened(a_zero)
+        total = sub(total, mul(a_zero, reduce_sum(widened(w), axes=(w.type.rank - 2,), keepdims=True)))
+    if w_zero is not None:
+        w_zero = widened(w_zero)
+        total = sub(total, mul(reduce_sum(widened(a), axes=(a.type.rank - 1,), keepdims=True), w_zero))
+    if a_zero is not None and w_zero is not None:
+        total = add(total, mul(mul(a_zero, w_zero), constant_of(np.array(a.type.shape[-1], np.int32))))
+    return total
+
+
+def integer_convolution(x: Value, weight: Value, x_zero: Value | None, **window: object) -> Value:
+    """The same of a convolution: padding counts as the zero point, so less of the weight is summed at the borders.
+
+    Shapes: x [n, c, ...], weight [f, c, ...], x_zero one element.
+    """
+    total = conv_integer(x, weight, **window)  # type: ignore[arg-type]
+    if x_zero is None:
+        return total
+    ones = constant_of(np.ones((1, *x.type.shape[1:]), numpy_dtype(weight.type.dtype)))
+    return sub(total, mul(widened(x_zero), conv_integer(ones, weight, **window)))  # type: ignore[arg-type]
+
+
+def widened(value: Value, dtype: DType = i32) -> Value:
+    return value if value.type.dtype == dtype else cast(value, to=dtype)
+
+
+def quantised_dynamically(x: Value) -> tuple[Value, Value, Value]:
+    """x as u8, its scale and its zero point (u8), by the range of x with 0 in it.
+
+    Source: ONNX DynamicQuantizeLinear-11.
+    """
+    axes = tuple(range(x.type.rank))
+    zero, largest = scalar_like(0, x), scalar_like(255, x)
+    low, high = minimum(reduce_min(x, axes=axes), zero), maximum(reduce_max(x, axes=axes), zero)
+    scale = div(sub(high, low), largest)
+    point = minimum(maximum(round(div(neg(low), scale)), zero), largest)
+    values = minimum(maximum(add(round(div(x, scale)), point), zero), largest)
+    return cast(values, to=u8), scale, cast(point, to=u8)
+
+
+def dynamic_product(x: Value, w: Value, scale: Value, zero: Value | None) -> Value:
+    """x w for quantised w, x quantised on the way; in the format of x.
+
+    Shapes: x [m, k], w [k, n], scale and zero of one element or [n].
+    """
+    narrow, x_scale, x_zero = quantised_dynamically(x)
+    total = integer_product(narrow, w, x_zero, zero)
+    return mul(cast(total, to=x.type.dtype), mul(x_scale, scale))
+
+
+@composite
+def dynamic_quantized_lstm(
+    x: Value,
+    w: Value,
+    r: Value,
+    bias: Value,
+    h0: Value,
+    c0: Value,
+    w_scale: Value,
+    w_zero: Value,
+    r_scale: Value,
+    r_zero: Value,
+    *more: Value,
+    reverse: bool = False,
+    activations: str = ACTIVATION_WORDS,
+    clip: float = 0.0,
+    input_forget: bool = False,
+    has_peepholes: bool = False,
+    has_lengths: bool = False,
+) -> tuple[Value, ...]:
+    """`lstm` with quantised weights: input and state are quantised before each product.
+
+    Shapes: as of `lstm`, but w [k, 4*h] and r [h, 4*h]; scales and zero points of one element or [4*h].
+    Results: as of `lstm`. Source: com.microsoft::DynamicQuantizeLSTM-1.
+    """
+    t, n, k = x.type.shape
+    product = dynamic_product(reshape(x, shape=(t * n, k)), w, w_scale, w_zero)
+    projected = add(reshape(product, shape=(t, n, w.type.shape[1])), bias)
+    step = lstm_step(
+        lambda h: dynamic_product(h, r, r_scale, r_zero),
+        activations,
+        clip,
+        input_forget,
+        more[0] if has_peepholes else None,
+    )
+    h_last, c_last, every_h = run_steps(step, [h0, c0], projected, more[-1] if has_lengths else None, reverse)
+    return every_h, h_last, c_last
+
+
