@@ -97,7 +97,9 @@ def lstm_step(
         project_state: the product of the state with its weights.
         weights: peepholes.
     """
-    gate, squash, reveal = bounded_activations(activations, clip)
+    # onnxruntime keeps what goes into the gates within the clip, but not the cell that goes into the output.
+    gate, squash, _ = bounded_activations(activations, clip)
+    reveal = activation(activations.split()[-1])
 
     def step(h: Value, c: Value, row: Value) -> tuple[Value, ...]:
         peepholes = gates_of_vector(weights, 3) if weights is not None else None
