@@ -18,7 +18,7 @@ from ircost.ir.verify import VerifierMemory, verify
 from ircost.passes import Pass, PassContext, PassReport, parse_pipeline, run_pipeline
 from ircost.report import Report
 
-DEFAULT_PIPELINE = "canonicalize,fold-batch-norm,fuse"
+DEFAULT_PIPELINE = "canonicalize,recognise,fold-batch-norm,fuse"
 
 
 def compile_model(

@@ -11,4 +11,5 @@ import ircost.passes.fold_control_flow
 import ircost.passes.fuse
 import ircost.passes.merge_equal_ops
 import ircost.passes.merge_reshapes
-import ircost.passes.outline  # noqa: F401
+import ircost.passes.outline
+import ircost.passes.recognise  # noqa: F401

@@ -1,5 +1,6 @@
 """All ops by name: ``ops.matmul(x, w)`` makes a detached op and returns its result."""
 
+from ircost.ir.ops.attention import attention, rotary_embedding
 from ircost.ir.ops.bitwise import bitwise_and, bitwise_not, bitwise_or, bitwise_xor, shift_left, shift_right
 from ircost.ir.ops.constant import constant, constant_array, constant_of, constant_value, iota, opaque
 from ircost.ir.ops.contraction import contract, conv, conv_integer, conv_transpose, matmul, matmul_integer
@@ -49,6 +50,7 @@ from ircost.ir.ops.elementwise import (
     pow,
     power_of_two_below,
     prelu,
+    quick_gelu,
     reciprocal,
     relu,
     round,
@@ -61,6 +63,7 @@ from ircost.ir.ops.elementwise import (
     softplus,
     sqrt,
     sub,
+    swiglu,
     tan,
     tanh,
     where,
@@ -118,6 +121,7 @@ __all__ = [
     "asinh",
     "atan",
     "atanh",
+    "attention",
     "batch_norm",
     "bitcast",
     "bitwise_and",
@@ -197,6 +201,7 @@ __all__ = [
     "pow",
     "power_of_two_below",
     "prelu",
+    "quick_gelu",
     "random",
     "reciprocal",
     "reduce_all",
@@ -212,6 +217,7 @@ __all__ = [
     "rms_norm",
     "rnn",
     "roi_align",
+    "rotary_embedding",
     "round",
     "rsqrt",
     "sample",
@@ -234,6 +240,7 @@ __all__ = [
     "sqrt",
     "sub",
     "sum_pool",
+    "swiglu",
     "tan",
     "tanh",
     "top_k",

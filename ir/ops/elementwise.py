@@ -281,6 +281,18 @@ def silu(x: Scalar) -> Scalar:
 
 
 @structured_op(UNARY, types="F -> F")
+def quick_gelu(x: Scalar) -> Scalar:
+    """x * sigmoid(1.702 x). Source: Hendrycks, Gimpel 2016; com.microsoft::QuickGelu-1."""
+    return x / (1 + call("exp", -1.702 * x))
+
+
+@structured_op(BINARY, types="F, F -> F")
+def swiglu(gate: Scalar, up: Scalar) -> Scalar:
+    """silu(gate) * up. Source: Shazeer, "GLU Variants Improve Transformer", 2020; ONNX SwiGLU."""
+    return gate / (1 + call("exp", -gate)) * up
+
+
+@structured_op(UNARY, types="F -> F")
 def gelu(x: Scalar) -> Scalar:
     """x * Phi(x) with the normal distribution's Phi, by erf. Source: Hendrycks, Gimpel 2016; ONNX Gelu-20."""
     return 0.5 * x * (1 + call("erf", x * math.sqrt(0.5)))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import scipy.ndimage
+import scipy.special
 from op_support import check, floats, run
 
 from ircost.ir import ops
@@ -131,3 +132,33 @@ def test_position_of_the_maximum() -> None:
     x = floats(1, 2, 4, 4)
     windows = np.lib.stride_tricks.sliding_window_view(x, (2, 3), axis=(2, 3)).reshape(1, 2, 3, 2, 6)
     check(lambda x: ops.max_pool_position(x, window=(2, 3)), windows.argmax(-1), x)
+
+
+def test_quick_gelu_and_swiglu() -> None:
+    y = floats(3, 4, 5)
+    sigmoid = scipy.special.expit
+    check(ops.quick_gelu, X * sigmoid(1.702 * X), X)
+    check(ops.swiglu, X * sigmoid(X) * y, X, y)
+
+
+@pytest.mark.parametrize("groups", [4, 2, 1])
+def test_attention(groups: int) -> None:
+    q, k, v = floats(2, 4, 5, 8), floats(2, groups, 6, 8), floats(2, groups, 6, 3)
+    mask = np.where(np.arange(6) > np.arange(5)[:, None], -np.inf, 0).astype(np.float32)
+    keys, values = (np.repeat(x, 4 // groups, axis=1) for x in (k, v))
+    scores = 0.3 * q @ keys.swapaxes(-1, -2) + mask
+    check(lambda *args: ops.attention(*args, scale=0.3), scipy.special.softmax(scores, axis=-1) @ values, q, k, v, mask)
+
+
+def test_rows_that_are_all_masked() -> None:
+    q, k, v = floats(1, 1, 2, 4), floats(1, 1, 3, 4), floats(1, 1, 3, 4)
+    mask = np.array([[0, 0, 0], [-np.inf] * 3], np.float32)
+    (out,) = run(lambda *args: ops.attention(*args, scale=1.0, is_guarded=True), q, k, v, mask)
+    assert not out[0, 0, 1].any() and np.isfinite(out).all()
+
+
+def test_rotary_embedding() -> None:
+    x, angle = floats(2, 3, 8), floats(3, 4)
+    cos, sin = (np.concatenate([f(angle)] * 2, -1).astype(np.float32) for f in (np.cos, np.sin))
+    turned = (x[..., :4] + 1j * x[..., 4:]) * np.exp(1j * angle)
+    check(ops.rotary_embedding, np.concatenate([turned.real, turned.imag], -1), x, cos, sin, rtol=1e-4)

@@ -368,6 +368,7 @@ ELSEWHERE = {
     *("nonzero", "compress", "unique", "non_max_suppression", "shape_of", "dynamic_slice", "slice_between"),
     # test_more_ops.py
     *("cumprod", "det", "fft", "bitcast", "random", "sample", "roi_align", "max_pool_position"),
+    *("attention", "rotary_embedding", "quick_gelu", "swiglu"),
     "dynamic_quantized_lstm",  # tests/frontends/test_recurrent.py
 }
 

@@ -155,7 +155,7 @@ def test_text_is_refused(text: str, message: str) -> None:
 def test_a_misspelt_pass_lists_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="no pass 'canonicalise'") as raised:
         parse_pipeline("canonicalise")
-    assert "did you mean canonicalize?" in raised.value.render()
+    assert "did you mean canonicalize" in raised.value.render()
 
 
 def test_a_misspelt_option_lists_the_nearest() -> None:
