@@ -23,7 +23,10 @@ EXIT_DOES_NOT_FIT = 1
 @click.option("--dtype", metavar="FORMAT", help="Cost the model as if converted: f16, bf16, f8e4m3, ...")
 @import_options
 @click.option(
-    "--passes", "pipeline", metavar="PIPELINE", help="Passes to run.  [default: canonicalize,recognise,fold-batch-norm,fuse]"
+    "--passes",
+    "pipeline",
+    metavar="PIPELINE",
+    help="Passes to run.  [default: canonicalize,recognise,fold-batch-norm,fuse]",
 )
 @click.option("--model", "cost_model", metavar="NAME", default="roofline", show_default=True, help="Cost model.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
