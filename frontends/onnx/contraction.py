@@ -50,6 +50,10 @@ def scaled(node: Node, value: Value, factor: float) -> Value:
 
 @lowering("Conv")
 def conv(node: Node) -> Value:
+    return plain_conv(node)
+
+
+def plain_conv(node: Node) -> Value:
     x, weight, bias = node[0], node[1], node.get(2)
     window = window_of(node, weight.type.shape[2:], x.type.shape[2:])
     check_groups(node, x, weight)

@@ -65,7 +65,11 @@ def schema_body(node: Node, domain: str) -> FunctionBody | None:
 
 def typed_body(schema: Any, node: Node) -> onnx.FunctionProto:
     types = [type_of(value).SerializeToString() for value in node.inputs if value is not None]
-    data = schema.get_context_dependent_function_with_opset_version(node.opset, node.proto.SerializeToString(), types)
+    call = node.proto.SerializeToString()
+    try:
+        data = schema.get_context_dependent_function_with_opset_version(node.opset, call, types)
+    except RuntimeError as error:
+        raise node.error(f"its function cannot be built: {error}", help="the model is damaged") from None
     body: onnx.FunctionProto = onnx.FunctionProto.FromString(data)
     return body
 

@@ -19,10 +19,8 @@ def nonzero(node: Node) -> Value:
 @lowering("Compress")
 def compress(node: Node) -> Value:
     """Without an axis x is flattened first."""
-    x, condition = node[0], node[1]
-    axis = node.int("axis", 0)
-    if "axis" not in node.attributes:
-        x = ops.reshape(x, shape=(x.type.elements,))
+    condition = node[1]
+    x, axis = along_axis(node)
     most = min(x.type.shape[axis], condition.type.elements)
     return ops.compress(x, condition, axis=axis, bound=node.bound(most, "slices"))
 
@@ -30,11 +28,19 @@ def compress(node: Node) -> Value:
 @lowering("Unique")
 def unique(node: Node) -> tuple[Value, ...]:
     """Without an axis x is flattened first."""
-    x, axis = node[0], node.int("axis", 0)
-    if "axis" not in node.attributes:
-        x = ops.reshape(x, shape=(x.type.elements,))
+    x, axis = along_axis(node)
     bound = node.bound(x.type.shape[axis], "different values")
     return ops.unique.results(x, axis=axis, is_sorted=bool(node.int("sorted", 1)), bound=bound)
+
+
+def along_axis(node: Node) -> tuple[Value, int]:
+    """x and the axis, counted from the front; x as a vector where no axis is given."""
+    x, axis = node[0], node.int("axis", 0)
+    if "axis" not in node.attributes:
+        return ops.reshape(x, shape=(x.type.elements,)), 0
+    if not -x.type.rank <= axis < x.type.rank:
+        raise node.error(f"axis {axis} does not fit {x.type}")
+    return x, axis % x.type.rank
 
 
 @lowering("NonMaxSuppression")

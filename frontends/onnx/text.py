@@ -8,10 +8,11 @@ from itertools import pairwise
 import numpy as np
 
 from ircost.frontends.onnx.node import Node, lowering
+from ircost.frontends.onnx.normalization import splat
 from ircost.frontends.onnx.refused import STRINGS
 from ircost.ir import ops
 from ircost.ir.graph import Value
-from ircost.ir.types import f32
+from ircost.ir.types import TensorType, f32
 
 
 @lowering("TfIdfVectorizer")
@@ -36,7 +37,9 @@ def tf_idf(node: Node) -> Value:
     if mode != "TF":
         counts = ops.mul(counts, ops.constant_of(weights))
     where = np.broadcast_to(indexes.astype(np.int64), (rows.type.shape[0], len(indexes)))
-    empty = ops.constant_of(np.zeros((rows.type.shape[0], int(indexes.max()) + 1), np.float32))
+    columns = int(indexes.max(initial=-1)) + 1
+    node.importer.check_elements(rows.type.shape[0] * columns, node)
+    empty = splat(0.0, TensorType((rows.type.shape[0], columns), f32))
     result = ops.scatter_elements(empty, ops.constant_of(where.copy()), counts, axis=1, reduction="add")
     return result if x.type.rank == 2 else ops.reshape(result, shape=(result.type.shape[1],))
 

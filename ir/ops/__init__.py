@@ -90,7 +90,7 @@ from ircost.ir.ops.normalization import (
     softmax,
 )
 from ircost.ir.ops.pooling import max_pool, max_pool_position, sum_pool
-from ircost.ir.ops.quantised import dynamic_quantized_lstm
+from ircost.ir.ops.quantised import block_quantised_matmul, dynamic_quantized_lstm
 from ircost.ir.ops.random import random
 from ircost.ir.ops.recurrent import gru, lstm, rnn
 from ircost.ir.ops.reduction import (
@@ -106,7 +106,7 @@ from ircost.ir.ops.reduction import (
 from ircost.ir.ops.running import cumprod, cumsum
 from ircost.ir.ops.sampling import roi_align, sample
 from ircost.ir.ops.selection import compress, non_max_suppression, nonzero, shape_of, slice_between, unique
-from ircost.ir.ops.shape import bitcast, concat, reshape
+from ircost.ir.ops.shape import bitcast, concat, reshape, unpack
 from ircost.ir.ops.signal import fft
 from ircost.ir.terminators import return_, yield_
 
@@ -128,6 +128,7 @@ __all__ = [
     "bitwise_not",
     "bitwise_or",
     "bitwise_xor",
+    "block_quantised_matmul",
     "broadcast",
     "call",
     "cast",
@@ -246,6 +247,7 @@ __all__ = [
     "top_k",
     "transpose",
     "unique",
+    "unpack",
     "where",
     "while_",
     "yield_",

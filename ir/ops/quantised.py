@@ -8,8 +8,9 @@ from ircost.ir.composite import composite
 from ircost.ir.graph import Value
 from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.ops.constant import constant_of
-from ircost.ir.ops.contraction import conv_integer, matmul_integer
+from ircost.ir.ops.contraction import contract, conv_integer, matmul_integer
 from ircost.ir.ops.elementwise import add, cast, div, maximum, minimum, mul, neg, round, sub
+from ircost.ir.ops.movement import slice
 from ircost.ir.ops.normalization import scalar_like
 from ircost.ir.ops.recurrent import ACTIVATION_WORDS, lstm_step, run_steps
 from ircost.ir.ops.reduction import reduce_max, reduce_min, reduce_sum
@@ -74,6 +75,23 @@ def dynamic_product(x: Value, w: Value, scale: Value, zero: Value | None) -> Val
     narrow, x_scale, x_zero = quantised_dynamically(x)
     total = integer_product(narrow, w, x_zero, zero)
     return mul(cast(total, to=x.type.dtype), mul(x_scale, scale))
+
+
+@composite
+def block_quantised_matmul(a: Value, weights: Value, scales: Value, zeros: Value, *, inner: int) -> Value:
+    """a times the transpose of weights of few bits, each block of a row with its scale and zero point.
+
+    One kernel: the weights are read at their own width and brought to the format of the scales on the way.
+
+    Shapes: a [.., k], weights [n, blocks, block], scales and zeros [n, blocks, 1], zeros in the format of the scales or
+    of one element; ``inner`` is k, the last block may be longer; out [.., n]. Source: com.microsoft::MatMulNBits-1.
+    """
+    n, blocks, block = weights.type.shape
+    centred = sub(widened(weights, scales.type.dtype), widened(zeros, scales.type.dtype))
+    whole = reshape(mul(centred, scales), shape=(n, blocks * block))
+    whole = slice(whole, starts=(0, 0), size=(n, inner)) if blocks * block != inner else whole
+    rows = " ".join(f"d{i}" for i in range(a.type.rank - 1))
+    return contract(a, whole, notation=f"{rows} k, n k -> {rows} n")
 
 
 @composite

@@ -9,8 +9,9 @@ import numpy as np
 
 from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec, Ints, int_of, ints_of
 from ircost.ir.constant import from_codes
+from ircost.ir.constant import unpack as unpack_bits
 from ircost.ir.definition import Arrays, OpDefinition, register_op
-from ircost.ir.errors import DTypeError, ShapeError
+from ircost.ir.errors import DTypeError, ShapeError, VerifyError
 from ircost.ir.graph import Op, Region
 from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.ops.reduction import normalised_axes
@@ -93,6 +94,37 @@ class Bitcast(OpDefinition):
 
 
 bitcast = register_op(Bitcast())
+
+
+class Unpack(OpDefinition):
+    """Bytes as the narrow integers that lie in them, the lowest bits first. Moves nothing.
+
+    Shapes: x [.., n] u8, out of another shape whose elements take up as many bits, up to the last byte of each row.
+    """
+
+    name = "unpack"
+    operand_names = ("x",)
+    attributes = {"to": AttributeSpec("DType", REQUIRED)}
+    is_view = True
+    needs_result_types = True
+
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
+        raise AssertionError("the shape of what is unpacked is given")
+
+    def verify(self, op: Op) -> None:
+        x, out = op.operands[0].type, op.result.type
+        if x.dtype.bits != 8 or out.dtype != op.attrs["to"] or out.elements * out.dtype.bits > x.elements * 8:
+            raise VerifyError(f"unpack: {out} does not lie in {x}", at=op)
+
+    def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
+        out = op.result.type
+        numbers = unpack_bits(np.ascontiguousarray(operands[0]).tobytes(), out.dtype, out.elements)
+        return [numbers[: out.elements].reshape(out.shape).astype(numpy_dtype(out.dtype))]
+
+
+unpack = register_op(Unpack())
 
 
 class Concat(OpDefinition):

@@ -1,0 +1,111 @@
+"""Operators of com.microsoft against onnxruntime."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from ircost.frontends.onnx.backend import InterpreterBackend
+from ircost.frontends.onnx.importer import import_model
+from ircost.ir.types import DTYPES
+
+onnxruntime = pytest.importorskip("onnxruntime")
+RANDOM = np.random.default_rng(5)
+
+
+def floats(*shape: int) -> np.ndarray:
+    return RANDOM.uniform(-1, 1, shape).astype(np.float32)
+
+
+def whole(low: int, high: int, *shape: int, dtype: type = np.uint8) -> np.ndarray:
+    return RANDOM.integers(low, high, shape).astype(dtype)
+
+
+def model_of(
+    operator: str, feeds: dict[str, np.ndarray | None], outputs: list[str], **attributes: Any
+) -> onnx.ModelProto:
+    given = {name: array for name, array in feeds.items() if array is not None}
+    node = helper.make_node(
+        operator, [n if n in given else "" for n in feeds], outputs, domain="com.microsoft", name="node", **attributes
+    )
+    inputs = [
+        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in given.items()
+    ]
+    results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs if name]
+    domains = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(helper.make_graph([node], "g", inputs, results), opset_imports=domains, ir_version=8)
+
+
+CASES: list[tuple[str, dict[str, np.ndarray | None], dict[str, Any], list[str]]] = [
+    ("Gelu", {"x": floats(3, 8)}, {}, ["y"]),
+    ("BiasGelu", {"x": floats(3, 8), "b": floats(8)}, {}, ["y"]),
+    ("FastGelu", {"x": floats(3, 8), "b": floats(8)}, {}, ["y"]),
+    ("QuickGelu", {"x": floats(3, 8)}, {}, ["y"]),
+    ("QuickGelu", {"x": floats(3, 8)}, {"alpha": 1.2}, ["y"]),
+    ("FusedMatMul", {"a": floats(2, 4, 3), "b": floats(5, 4)}, {"transA": 1, "transB": 1, "alpha": 0.5}, ["y"]),
+    ("FusedConv", {"x": floats(1, 3, 6, 6), "w": floats(4, 3, 3, 3), "b": floats(4)}, {"activation": "Relu"}, ["y"]),
+    (
+        "SkipLayerNormalization",
+        {"x": floats(2, 3, 8), "s": floats(2, 3, 8), "g": floats(8), "b": floats(8), "bias": floats(8)},
+        {"epsilon": 1e-5},
+        ["y", "", "", "sum"],
+    ),
+    (
+        "SkipSimplifiedLayerNormalization",
+        {"x": floats(2, 3, 8), "s": floats(2, 3, 8), "g": floats(8)},
+        {"epsilon": 1e-5},
+        ["y", "", "", "sum"],
+    ),
+    (
+        "MatMulNBits",
+        {"a": floats(3, 64), "w": whole(0, 256, 16, 2, 16), "s": floats(32)},
+        {"K": 64, "N": 16, "bits": 4, "block_size": 32},
+        ["y"],
+    ),
+    (
+        "MatMulNBits",
+        {"a": floats(2, 3, 48), "w": whole(0, 256, 8, 3, 8), "s": floats(24), "z": whole(0, 256, 16)},
+        {"K": 48, "N": 8, "bits": 4, "block_size": 16},
+        ["y"],
+    ),
+    (
+        "DynamicQuantizeMatMul",
+        {"a": floats(3, 8), "b": whole(0, 256, 8, 5), "s": np.array(0.02, np.float32), "z": np.array(128, np.uint8)},
+        {},
+        ["y"],
+    ),
+    (
+        "MatMulIntegerToFloat",
+        {
+            **{"a": whole(0, 256, 3, 8), "b": whole(0, 256, 8, 5), "as": np.array(0.1, np.float32)},
+            **{"bs": np.array(0.2, np.float32), "az": np.array(100, np.uint8), "bz": np.array(120, np.uint8)},
+        },
+        {},
+        ["y"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("operator", "feeds", "attributes", "outputs"), CASES)
+def test_as_onnxruntime(
+    operator: str, feeds: dict[str, np.ndarray | None], attributes: dict[str, Any], outputs: list[str]
+) -> None:
+    model = model_of(operator, feeds, outputs, **attributes)
+    given = {name: array for name, array in feeds.items() if array is not None}
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    expected = session.run(None, given)
+    for ours, theirs in zip(InterpreterBackend.prepare(model).run(list(given.values())), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
+
+
+def test_weights_of_four_bits_are_read_as_such() -> None:
+    feeds: dict[str, np.ndarray | None] = {"a": floats(1, 64), "w": whole(0, 256, 16, 2, 16), "s": floats(32)}
+    module = import_model(model_of("MatMulNBits", feeds, ["y"], K=64, N=16, bits=4, block_size=32)).module
+    (unpack,) = (op for op in module.walk() if op.name == "unpack")
+    assert unpack.result.type.dtype == DTYPES["u4"]
+    (product,) = (op for op in module.walk() if op.name == "block_quantised_matmul")
+    assert product.definition.operand_bytes(product)[1] == 16 * 64 // 2
