@@ -9,6 +9,7 @@ import ircost.frontends.onnx.generation
 import ircost.frontends.onnx.indexing
 import ircost.frontends.onnx.linear_algebra
 import ircost.frontends.onnx.loop
+import ircost.frontends.onnx.microsoft_attention
 import ircost.frontends.onnx.microsoft_fused
 import ircost.frontends.onnx.microsoft_quantised
 import ircost.frontends.onnx.microsoft_recurrent

@@ -87,6 +87,53 @@ CASES: list[tuple[str, dict[str, np.ndarray | None], dict[str, Any], list[str]]]
         {},
         ["y"],
     ),
+    (
+        "RotaryEmbedding",
+        {"x": floats(2, 5, 32), "ids": whole(0, 9, 2, 5, dtype=np.int64), "c": floats(9, 4), "s": floats(9, 4)},
+        {},
+        ["y"],
+    ),
+    (
+        "RotaryEmbedding",
+        {"x": floats(1, 5, 16), "ids": np.array([3]), "c": floats(9, 4), "s": floats(9, 4)},
+        {"interleaved": 1},
+        ["y"],
+    ),
+    (
+        "MultiHeadAttention",
+        {
+            **{"q": floats(2, 3, 16), "k": floats(2, 5, 16), "v": floats(2, 5, 16), "b": floats(48), "mask": None},
+            "bias": floats(1, 4, 3, 5),
+        },
+        {"num_heads": 4},
+        ["y"],
+    ),
+    (
+        "Attention",
+        {"x": floats(2, 5, 16), "w": floats(16, 48), "b": floats(48)},
+        {"num_heads": 4, "unidirectional": 1},
+        ["y"],
+    ),
+    (
+        "GroupQueryAttention",
+        {
+            **{"q": floats(1, 1, 32), "k": floats(1, 1, 16), "v": floats(1, 1, 16)},
+            **{"pk": floats(1, 2, 6, 8), "pv": floats(1, 2, 6, 8)},
+            **{"seqlens": np.array([6], np.int32), "total": np.array(7, np.int32)},
+            **{"cos": floats(16, 4), "sin": floats(16, 4)},
+        },
+        {"num_heads": 4, "kv_num_heads": 2, "do_rotary": 1},
+        ["y", "k2", "v2"],
+    ),
+    (
+        "GroupQueryAttention",
+        {
+            **{"q": floats(1, 5, 128), "k": None, "v": None, "pk": None, "pv": None},
+            **{"seqlens": np.array([4], np.int32), "total": np.array(5, np.int32)},
+        },
+        {"num_heads": 4, "kv_num_heads": 2},
+        ["y", "k2", "v2"],
+    ),
 ]
 
 

@@ -1,0 +1,179 @@
+"""Attention operators of com.microsoft: heads side by side in one axis, caches of keys and values, rotary positions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ircost.frontends.onnx.microsoft_fused import MICROSOFT
+from ircost.frontends.onnx.node import Node, lowering
+from ircost.ir import ops
+from ircost.ir.graph import Value
+from ircost.ir.types import TensorType, i64
+
+
+@lowering("RotaryEmbedding", domain=MICROSOFT)
+def rotary_embedding(node: Node) -> Value:
+    """Of [b, s, h * d] or [b, h, s, d]; positions are one offset, or one for each token."""
+    x, ids = node[0], node[1]
+    if x.type.rank == 4:
+        heads = x
+    else:
+        width = node[2].type.shape[1] * 2
+        heads = by_head(x, node.int("num_heads", 0) or x.type.shape[-1] // width)
+    batch, _, steps, _ = heads.type.shape
+    if ids.type.elements == 1:
+        ids = ops.add(ops.reshape(ids, shape=(1,)), ramp(steps))
+    turned = rotated(heads, *caches(node, 2, ids, batch), bool(node.int("interleaved", 0)))
+    return turned if x.type.rank == 4 else side_by_side(turned)
+
+
+def caches(node: Node, index: int, ids: Value, batch: int) -> tuple[Value, Value]:
+    """Cosines and sines at the positions ``ids`` [s] or [b, s], as [b or 1, 1, s, r / 2]."""
+
+    def at_positions(table: Value) -> Value:
+        rows = ops.gather(table, ids, axis=0)
+        return ops.reshape(rows, shape=(batch if ids.type.rank == 2 else 1, 1, *rows.type.shape[-2:]))
+
+    return at_positions(node[index]), at_positions(node[index + 1])
+
+
+def rotated(x: Value, cos: Value, sin: Value, interleaved: bool) -> Value:
+    """The first r elements of each head turned, the others as they are; pairs are neighbours, or halves apart."""
+    *lead, width = x.type.shape
+    rotary = 2 * cos.type.shape[-1]
+    if rotary < width:
+        first, rest = (
+            ops.slice(x, starts=(0, 0, 0, at), size=(*lead, n)) for at, n in ((0, rotary), (rotary, width - rotary))
+        )
+        return ops.concat(rotated(first, cos, sin, interleaved), rest, axis=3)
+    if interleaved:
+        x = ops.reshape(x, shape=(*lead, rotary // 2, 2))
+        x = ops.reshape(ops.transpose(x, perm=(0, 1, 2, 4, 3)), shape=(*lead, rotary))
+    turned = ops.rotary_embedding(x, ops.concat(cos, cos, axis=3), ops.concat(sin, sin, axis=3))
+    if interleaved:
+        turned = ops.reshape(turned, shape=(*lead, 2, rotary // 2))
+        turned = ops.reshape(ops.transpose(turned, perm=(0, 1, 2, 4, 3)), shape=(*lead, rotary))
+    return turned
+
+
+@lowering("MultiHeadAttention", domain=MICROSOFT)
+def multi_head_attention(node: Node) -> list[Value]:
+    """Queries, keys and values [b, s, h * d] each, or keys and values by head already; biases of all three in one."""
+    heads = node.int("num_heads", 0)
+    if node.get(1) is None or node.get(2) is None:
+        raise node.error("queries, keys and values packed into one input are not supported")
+    if node.get(4) is not None:
+        raise node.error("key_padding_mask (input 4) is not supported", help="give it as an attention bias")
+    q, k, v = (node[i] for i in range(3))
+    if node.get(3) is not None:
+        q, k, v = with_biases([q, k, v], node[3])
+    q, k, v = (x if x.type.rank == 4 else by_head(x, heads) for x in (q, k, v))
+    k, v = (cached(node.get(i), x) for i, x in ((6, k), (7, v)))
+    masks = [] if node.get(5) is None else [node[5]]
+    if node.int("unidirectional", 0):
+        masks.append(causal_mask(q, k))
+    return [attended(node, q, k, v, masks), k, v][: max(node.output_count, 1)]
+
+
+@lowering("Attention", domain=MICROSOFT)
+def attention(node: Node) -> list[Value]:
+    """The three projections in one product, then attention over all heads."""
+    if any(node.get(i) is not None for i in (3, 4)) or node.output_count > 1:
+        raise node.error("mask_index, past and present are not supported")
+    x, weight = node[0], node[1]
+    hidden = weight.type.shape[1] // 3
+    widths = node.ints("qkv_hidden_sizes", (hidden,) * 3)
+    projected = ops.matmul(x, weight)
+    if node.get(2) is not None:
+        projected = ops.add(projected, node[2])
+    q, k, v = (by_head(part, node.int("num_heads", 1)) for part in pieces(projected, widths))
+    masks = [] if node.get(5) is None else [node[5]]
+    if node.int("unidirectional", 0):
+        masks.append(causal_mask(q, k))
+    return [attended(node, q, k, v, masks)]
+
+
+@lowering("GroupQueryAttention", domain=MICROSOFT)
+def group_query_attention(node: Node) -> list[Value]:
+    """Causal attention of several heads on each head of keys and values, with a cache that new ones are put behind.
+
+    Every row of the batch is taken to be as long as the cache and the new tokens together.
+    """
+    node.refuse_attributes(softcap=0.0, smooth_softmax=0)
+    if node.int("local_window_size", -1) > 0:
+        raise node.error("local_window_size is not supported")
+    heads, groups = node.int("num_heads", 0), node.int("kv_num_heads", 0)
+    q, k, v = packed_or_not(node, heads, groups)
+    q, k, v = by_head(q, heads), by_head(k, groups), by_head(v, groups)
+    past = node.get(3)
+    begin = past.type.shape[2] if past is not None else 0
+    if node.int("do_rotary", 0):
+        ids = ops.add(ramp(q.type.shape[2]), ops.constant_of(np.array(begin)))
+        cos, sin = caches(node, 7, ids, q.type.shape[0])
+        q, k = (rotated(x, cos, sin, bool(node.int("rotary_interleaved", 0))) for x in (q, k))
+    k, v = cached(past, k), cached(node.get(4), v)
+    note = f"GroupQueryAttention '{node.name}': all rows are taken to be {k.type.shape[2]} long"
+    node.importer.context.notes.append(note)
+    return [attended(node, q, k, v, [causal_mask(q, k)]), k, v]
+
+
+def packed_or_not(node: Node, heads: int, groups: int) -> list[Value]:
+    if node.get(1) is not None:
+        return [node[0], node[1], node[2]]
+    width = node[0].type.shape[-1] // (heads + 2 * groups)
+    return pieces(node[0], (heads * width, groups * width, groups * width))
+
+
+def attended(node: Node, q: Value, k: Value, v: Value, masks: list[Value]) -> Value:
+    scale = node.float("scale", 0.0) or 1 / math.sqrt(q.type.shape[-1])
+    return side_by_side(ops.attention(q, k, v, *masks, scale=scale))
+
+
+def by_head(x: Value, heads: int) -> Value:
+    """[b, s, h * d] as [b, h, s, d]."""
+    batch, steps, width = x.type.shape
+    return ops.transpose(ops.reshape(x, shape=(batch, steps, heads, width // heads)), perm=(0, 2, 1, 3))
+
+
+def side_by_side(x: Value) -> Value:
+    """[b, h, s, d] as [b, s, h * d]."""
+    batch, heads, steps, width = x.type.shape
+    return ops.reshape(ops.transpose(x, perm=(0, 2, 1, 3)), shape=(batch, steps, heads * width))
+
+
+def cached(past: Value | None, x: Value) -> Value:
+    return x if past is None or past.type.shape[2] == 0 else ops.concat(past, x, axis=2)
+
+
+def with_biases(parts: list[Value], bias: Value) -> list[Value]:
+    """Each with its piece of a bias for all of them."""
+    begin, found = 0, []
+    for x in parts:
+        width = x.type.shape[-1]
+        found.append(ops.add(x, ops.slice(bias, starts=(begin,), size=(width,))))
+        begin += width
+    return found
+
+
+def pieces(x: Value, widths: tuple[int, ...]) -> list[Value]:
+    """The last axis in pieces of these widths."""
+    *lead, _ = x.type.shape
+    begins = [sum(widths[:i]) for i in range(len(widths))]
+    return [
+        ops.slice(x, starts=(*(0 for _ in lead), begin), size=(*lead, width))
+        for begin, width in zip(begins, widths, strict=True)
+    ]
+
+
+def causal_mask(q: Value, k: Value) -> Value:
+    """0 up to each query's own position, counted from the end of the keys, and -inf behind it, [1, 1, m, n]."""
+    m, n = q.type.shape[2], k.type.shape[2]
+    row = ops.add(ops.reshape(ramp(m), shape=(1, 1, m, 1)), ops.constant_of(np.array(n - m)))
+    seen = ops.less_equal(ops.reshape(ramp(n), shape=(1, 1, 1, n)), row)
+    return ops.where(seen, ops.scalar_like(0, q), ops.scalar_like(-math.inf, q))
+
+
+def ramp(count: int) -> Value:
+    return ops.iota.create((), {"axis": 0}, result_types=(TensorType((count,), i64),)).result
