@@ -13,6 +13,8 @@ import ircost.frontends.onnx.microsoft_attention
 import ircost.frontends.onnx.microsoft_fused
 import ircost.frontends.onnx.microsoft_quantised
 import ircost.frontends.onnx.microsoft_recurrent
+import ircost.frontends.onnx.ml_linear
+import ircost.frontends.onnx.ml_trees
 import ircost.frontends.onnx.normalization
 import ircost.frontends.onnx.pooling
 import ircost.frontends.onnx.quantisation

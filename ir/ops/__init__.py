@@ -108,6 +108,7 @@ from ircost.ir.ops.sampling import roi_align, sample
 from ircost.ir.ops.selection import compress, non_max_suppression, nonzero, shape_of, slice_between, unique
 from ircost.ir.ops.shape import bitcast, concat, reshape, unpack
 from ircost.ir.ops.signal import fft
+from ircost.ir.ops.trees import tree_ensemble
 from ircost.ir.terminators import return_, yield_
 
 __all__ = [
@@ -246,6 +247,7 @@ __all__ = [
     "tanh",
     "top_k",
     "transpose",
+    "tree_ensemble",
     "unique",
     "unpack",
     "where",

@@ -117,10 +117,10 @@ CASES: list[tuple[str, dict[str, np.ndarray | None], dict[str, Any], list[str]]]
     (
         "GroupQueryAttention",
         {
-            **{"q": floats(1, 1, 32), "k": floats(1, 1, 16), "v": floats(1, 1, 16)},
-            **{"pk": floats(1, 2, 6, 8), "pv": floats(1, 2, 6, 8)},
+            **{"q": floats(1, 1, 64), "k": floats(1, 1, 32), "v": floats(1, 1, 32)},
+            **{"pk": floats(1, 2, 6, 16), "pv": floats(1, 2, 6, 16)},
             **{"seqlens": np.array([6], np.int32), "total": np.array(7, np.int32)},
-            **{"cos": floats(16, 4), "sin": floats(16, 4)},
+            **{"cos": floats(16, 8), "sin": floats(16, 8)},
         },
         {"num_heads": 4, "kv_num_heads": 2, "do_rotary": 1},
         ["y", "k2", "v2"],
