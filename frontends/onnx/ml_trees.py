@@ -164,7 +164,8 @@ def child(node: Node, chains: list[list[int]], first_leaf: int, index: int, is_l
 def member_sets(node: Node) -> list[list[float]]:
     """Sets of values, divided by NaN."""
     sets: list[list[float]] = [[]]
-    values = node.array("membership_values").reshape(-1) if "membership_values" in node.attributes else []
+    given = "membership_values" in node.attributes
+    values = node.array("membership_values").reshape(-1) if given else np.array([])
     for value in values:
         if np.isnan(value):
             sets.append([])
