@@ -9,6 +9,8 @@ from ircost.frontends.onnx.sequence_value import Absent, OnnxValue, SequenceValu
 from ircost.ir import ops
 from ircost.ir.graph import Value
 
+MOST_PARTS = 4096  # of a sequence: each is a value of its own
+
 
 @lowering("SequenceEmpty")
 def sequence_empty(node: Node) -> SequenceValue:
@@ -63,12 +65,14 @@ def split_to_sequence(node: Node) -> SequenceValue:
     x = node[0]
     axis = node.int("axis", 0) % x.type.rank
     extent = x.type.shape[axis]
-    sizes = [1] * extent
+    check_count(node, extent if node.get(1) is None else 0)
+    sizes = [1] * extent if node.get(1) is None else []
     if node.get(1) is not None:
         split = node.known(1, "sizes of the parts")
         each = int(split.reshape(-1)[0]) if split.ndim == 0 else 0
         if split.ndim == 0 and each < 1:
             raise node.error(f"parts of {each} elements")
+        check_count(node, extent // each if each else split.size)
         sizes = [int(n) for n in split] if split.ndim else [min(each, extent - at) for at in range(0, extent, each)]
     if sum(sizes) != extent or min(sizes, default=0) < 0:
         raise node.error(f"parts of {sizes} do not make up axis {axis} of {x.type}")
@@ -76,6 +80,11 @@ def split_to_sequence(node: Node) -> SequenceValue:
     if node.get(1) is None and not node.int("keepdims", 1):
         parts = [ops.reshape(p, shape=(*p.type.shape[:axis], *p.type.shape[axis + 1 :])) for p in parts]
     return SequenceValue(tuple(parts))
+
+
+def check_count(node: Node, count: int) -> None:
+    if count > MOST_PARTS:
+        raise node.error(f"{count:,} parts; {MOST_PARTS:,} can be told apart")
 
 
 def part(x: Value, axis: int, start: int, size: int) -> Value:
