@@ -21,6 +21,8 @@ def quantize_linear(node: Node) -> Value:
     precision = node.int("precision", 0)
     inner = node.element_type(precision) if precision else f32 if x.type.dtype == i32 else x.type.dtype
     ratio = ops.div(in_format(x, inner), in_format(scale, inner))
+    if to.bits > 16 or (to.is_float and to.bits > 8):
+        raise node.error(f"quantisation to {to} is not supported", help="integers of 16 bits, floats of 8 bits at most")
     if not to.is_integer:
         return ops.cast(to_range(ratio, to) if node.int("saturate", 1) else ratio, to=to)
     return saturated(node, ops.round(ratio), None if zero is None else along_axis(node, zero, x), to)

@@ -13,24 +13,23 @@ import tempfile
 import warnings
 from pathlib import Path
 
-import atheris
-
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "fuzz")]
-
-with atheris.instrument_imports(include=["ircost"]):
-    from seeds import seeds
-    from survival import survives_file
 
 FILE = Path(tempfile.mkdtemp()) / "damaged.onnx"
 
 
-def one_file(data: bytes) -> None:
-    FILE.write_bytes(data)
-    survives_file(FILE)
-
-
 def main() -> None:
+    import atheris
+
+    with atheris.instrument_imports(include=["ircost"]):
+        from seeds import seeds
+        from survival import survives_file
+
+    def one_file(data: bytes) -> None:
+        FILE.write_bytes(data)
+        survives_file(FILE)
+
     corpus = Path(sys.argv[1])
     corpus.mkdir(exist_ok=True)
     if not any(corpus.iterdir()):
