@@ -47,6 +47,8 @@ def along_axis(node: Node) -> tuple[Value, int]:
 def non_max_suppression(node: Node) -> Value:
     """How many boxes are kept at most follows from the limit, where that is known."""
     boxes, scores = node[0], node[1]
+    if scores.type.rank != 3:
+        raise node.error(f"scores are {scores.type}, [batches, classes, boxes] expected")
     default_limit = ops.constant_of(np.array(0, np.int64))
     limit = scalar(node.get(2)) or default_limit
     iou = scalar(node.get(3)) or ops.constant_of(np.array(0, np.float32))
