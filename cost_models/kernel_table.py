@@ -15,7 +15,6 @@ from ircost.ir.counts import work_of
 from ircost.ir.graph import Block, Module, Op, Value
 from ircost.ir.load_time import load_time_ops
 from ircost.ir.location import Location
-from ircost.ir.structured import StructuredOp
 from ircost.ir.types import DType
 
 Key = tuple[object, ...]
@@ -218,14 +217,9 @@ def _profile(op: Op) -> _Profile:
 
 def _engines(op: Op, flops: int, transcendental: int) -> Iterator[tuple[Engine, float]]:
     if flops:
-        yield ("matrix" if is_contraction(op) else "vector"), float(flops)
+        yield ("matrix" if op.definition.is_contraction else "vector"), float(flops)
     if transcendental:
         yield "special", float(transcendental)
-
-
-def is_contraction(op: Op) -> bool:
-    """Whether matrix units can run it."""
-    return isinstance(op.definition, StructuredOp) and op.definition.is_contraction
 
 
 def arithmetic_dtype(op: Op) -> DType:

@@ -103,6 +103,11 @@ class OpDefinition(ABC):
         return ()
 
     @property
+    def is_contraction(self) -> bool:
+        """Whether matrix units can run it: it sums products of two operands."""
+        return False
+
+    @property
     def doc(self) -> str:
         return self.__doc__ or ""
 

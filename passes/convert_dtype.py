@@ -14,7 +14,6 @@ from ircost.ir.attributes import Attribute, Attributes
 from ircost.ir.constant import Literal, Splat, literal, materialise
 from ircost.ir.graph import Block, Function, Module, Op, Region, Value
 from ircost.ir.numpy_dtypes import numpy_dtype
-from ircost.ir.structured import StructuredOp
 from ircost.ir.types import DType, TensorType, bf16
 from ircost.passes.base import Pass, PassContext, PassError, register_pass
 
@@ -116,7 +115,7 @@ class _Converter:
 
 def is_contraction(op: Op) -> bool:
     """Whether the op is one of those whose operands and result may differ in format."""
-    return isinstance(op.definition, StructuredOp) and op.definition.is_contraction and "out" in op.attrs
+    return op.definition.is_contraction and "out" in op.attrs
 
 
 def converted_data(op: Op, to: DType) -> Attribute:

@@ -10,6 +10,7 @@ from ircost.frontends.onnx.node import Node, lowering
 from ircost.frontends.onnx.normalization import splat
 from ircost.frontends.onnx.running_window import running_range
 from ircost.ir import ops
+from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Value
 from ircost.ir.types import TensorType, f32, i64
 
@@ -75,6 +76,8 @@ def trilu(node: Node) -> Value:
 
 def diagonals(shape: tuple[int, ...]) -> Value:
     """[m, n]: on which diagonal each element lies, 0 the main one, positive above."""
+    if len(shape) != 2:
+        raise ShapeError(f"a matrix is expected, the shape is {list(shape)}")
     type = TensorType(shape, i64)
     row, column = (ops.iota.create((), {"axis": axis}, result_types=(type,)).result for axis in (0, 1))
     return ops.sub(column, row)

@@ -14,7 +14,7 @@ from ircost.frontends.onnx.node import LOWERINGS, Node
 from ircost.frontends.onnx.older_opsets import FIRST_OPSET, bring_to_opset_7
 from ircost.frontends.onnx.opaque import opaque_op
 from ircost.frontends.onnx.refused import REFUSED
-from ircost.frontends.onnx.second_opinion import STUMBLES, complaint
+from ircost.frontends.onnx.second_opinion import REPORT_IF_VALID, STUMBLES, complaint, inputs_do_not_fit
 from ircost.frontends.onnx.sequence_value import Absent, OnnxValue, SequenceValue, tensors_of, with_tensors
 from ircost.frontends.onnx.tensors import constant_of_tensor, constant_with, tensor_type
 from ircost.ir import ops
@@ -171,10 +171,10 @@ class GraphImporter:
             if isinstance(error, OnnxError) or isinstance(error._at, Location):
                 raise  # a node of a nested graph; it is named already
             raise type(error)(f"{proto.op_type}: {error.message}", at=error._at or location, help=error.help) from None
-        except STUMBLES:
+        except STUMBLES as stumble:
             reason = complaint(node)
             if reason is None:
-                raise  # the node is valid: the fault is ours
+                raise node.error(inputs_do_not_fit(node), help=REPORT_IF_VALID) from stumble
             raise node.error(reason, help="the model is damaged, or a dim is bound to what it cannot be") from None
         is_one = isinstance(results, (Value, SequenceValue, Absent))
         self._finish(node, [results] if is_one else results, location)  # type: ignore[list-item,arg-type]

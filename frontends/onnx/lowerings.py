@@ -10,6 +10,8 @@ import ircost.frontends.onnx.indexing
 import ircost.frontends.onnx.linear_algebra
 import ircost.frontends.onnx.loop
 import ircost.frontends.onnx.microsoft_attention
+import ircost.frontends.onnx.microsoft_embedding
+import ircost.frontends.onnx.microsoft_experts
 import ircost.frontends.onnx.microsoft_fused
 import ircost.frontends.onnx.microsoft_quantised
 import ircost.frontends.onnx.microsoft_recurrent

@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 
+from ircost.frontends.onnx.contraction import zero_point
 from ircost.frontends.onnx.microsoft_fused import MICROSOFT
 from ircost.frontends.onnx.node import Node, lowering
 from ircost.ir import ops
 from ircost.ir.graph import Value
+from ircost.ir.ops.quantised import integer_product
 from ircost.ir.types import TensorType, i64
 
 
@@ -60,39 +62,85 @@ def rotated(x: Value, cos: Value, sin: Value, interleaved: bool) -> Value:
 
 @lowering("MultiHeadAttention", domain=MICROSOFT)
 def multi_head_attention(node: Node) -> list[Value]:
-    """Queries, keys and values [b, s, h * d] each, or keys and values by head already; biases of all three in one."""
+    """Queries, keys and values [b, s, h * d] each, or keys and values by head already; biases of all three in one.
+
+    Keys and values may be packed, [b, n, h, 2, d], and the queries with them, [b, s, h, 3, d].
+    """
     heads = node.int("num_heads", 0)
-    if node.get(1) is None or node.get(2) is None:
-        raise node.error("queries, keys and values packed into one input are not supported")
-    if node.get(4) is not None:
-        raise node.error("key_padding_mask (input 4) is not supported", help="give it as an attention bias")
-    q, k, v = (node[i] for i in range(3))
+    q, k, v = unpacked(node)
     if node.get(3) is not None:
         q, k, v = with_biases([q, k, v], node[3])
     q, k, v = (x if x.type.rank == 4 else by_head(x, heads) for x in (q, k, v))
     k, v = (cached(node.get(i), x) for i, x in ((6, k), (7, v)))
     masks = [] if node.get(5) is None else [node[5]]
+    if node.get(4) is not None:
+        masks.append(padding_mask(node, node[4], q, k))
     if node.int("unidirectional", 0):
-        masks.append(causal_mask(q, k))
+        masks.append(position_mask(q, k))
     return [attended(node, q, k, v, masks), k, v][: max(node.output_count, 1)]
+
+
+def unpacked(node: Node) -> list[Value]:
+    """Queries, keys and values, each [b, s, h * d] or as they come."""
+    if node.get(1) is not None and node.get(2) is not None:
+        return [node[0], node[1], node[2]]
+    several, alone = (node[0], []) if node.get(1) is None else (node[1], [node[0]])
+    if several.type.rank != 5:
+        raise node.error(f"packed keys and values are {several.type}, five axes expected")
+    batch, steps, heads, count, width = several.type.shape
+    return [
+        *alone,
+        *(
+            ops.reshape(
+                ops.slice(several, starts=(0, 0, 0, i, 0), size=(batch, steps, heads, 1, width)),
+                shape=(batch, steps, heads * width),
+            )
+            for i in range(count)
+        ),
+    ]
 
 
 @lowering("Attention", domain=MICROSOFT)
 def attention(node: Node) -> list[Value]:
     """The three projections in one product, then attention over all heads."""
-    if any(node.get(i) is not None for i in (3, 4)) or node.output_count > 1:
-        raise node.error("mask_index, past and present are not supported")
     x, weight = node[0], node[1]
-    hidden = weight.type.shape[1] // 3
-    widths = node.ints("qkv_hidden_sizes", (hidden,) * 3)
     projected = ops.matmul(x, weight)
     if node.get(2) is not None:
         projected = ops.add(projected, node[2])
+    return projected_attention(node, projected, mask=node.get(3), past=node.get(4), bias=node.get(5))
+
+
+@lowering("QAttention", domain=MICROSOFT)
+def quantised_attention(node: Node) -> list[Value]:
+    """The same, where the projections are one product of quantised tensors."""
+    total = integer_product(node[0], node[1], zero_point(node, 6, -2), zero_point(node, 7, -1))
+    scale = ops.mul(node[3], node[4])
+    projected = ops.add(ops.mul(ops.cast(total, to=scale.type.dtype), scale), node[2])
+    return projected_attention(node, projected, mask=node.get(5), past=node.get(8), bias=None)
+
+
+def projected_attention(
+    node: Node, projected: Value, mask: Value | None, past: Value | None, bias: Value | None
+) -> list[Value]:
+    """Attention of [b, s, widths of q, k and v]; the cache is [2, b, h, n, d], and the second output alike."""
+    node.refuse_attributes(do_rotary=0, past_present_share_buffer=0)
+    hidden = projected.type.shape[-1] // 3
+    widths = node.ints("qkv_hidden_sizes", (hidden,) * 3)
     q, k, v = (by_head(part, node.int("num_heads", 1)) for part in pieces(projected, widths))
-    masks = [] if node.get(5) is None else [node[5]]
+    if past is not None:
+        k, v = (cached(one_of_two(past, i), x) for i, x in enumerate((k, v)))
+    masks = [] if bias is None else [bias]
+    if mask is not None:
+        masks.append(padding_mask(node, mask, q, k))
     if node.int("unidirectional", 0):
-        masks.append(causal_mask(q, k))
-    return [attended(node, q, k, v, masks)]
+        masks.append(position_mask(q, k, hidden=node.float("mask_filter_value", -10000.0)))
+    present = [ops.reshape(x, shape=(1, *x.type.shape)) for x in (k, v)] if node.output_count > 1 else []
+    return [attended(node, q, k, v, masks), *([ops.concat(*present, axis=0)] if present else [])]
+
+
+def one_of_two(past: Value, index: int) -> Value:
+    shape = past.type.shape[1:]
+    return ops.reshape(ops.slice(past, starts=(index, 0, 0, 0, 0), size=(1, *shape)), shape=shape)
 
 
 @lowering("GroupQueryAttention", domain=MICROSOFT)
@@ -101,9 +149,9 @@ def group_query_attention(node: Node) -> list[Value]:
 
     Every row of the batch is taken to be as long as the cache and the new tokens together.
     """
-    node.refuse_attributes(softcap=0.0, smooth_softmax=0)
-    if node.int("local_window_size", -1) > 0:
-        raise node.error("local_window_size is not supported")
+    node.refuse_attributes(smooth_softmax=0)
+    if any(node.get(i) is not None for i in (9, 11)):
+        raise node.error("position_ids and head_sink (inputs 9 and 11) are not supported")
     heads, groups = node.int("num_heads", 0), node.int("kv_num_heads", 0)
     q, k, v = packed_or_not(node, heads, groups)
     q, k, v = by_head(q, heads), by_head(k, groups), by_head(v, groups)
@@ -116,7 +164,9 @@ def group_query_attention(node: Node) -> list[Value]:
     k, v = cached(past, k), cached(node.get(4), v)
     note = f"GroupQueryAttention '{node.name}': all rows are taken to be {k.type.shape[2]} long"
     node.importer.context.notes.append(note)
-    return [attended(node, q, k, v, [causal_mask(q, k)]), k, v]
+    masks = [] if node.get(10) is None else [node[10]]
+    masks.append(position_mask(q, k, window=node.int("local_window_size", -1)))
+    return [attended(node, q, k, v, masks), k, v]
 
 
 def packed_or_not(node: Node, heads: int, groups: int) -> list[Value]:
@@ -128,7 +178,7 @@ def packed_or_not(node: Node, heads: int, groups: int) -> list[Value]:
 
 def attended(node: Node, q: Value, k: Value, v: Value, masks: list[Value]) -> Value:
     scale = node.float("scale", 0.0) or 1 / math.sqrt(q.type.shape[-1])
-    return side_by_side(ops.attention(q, k, v, *masks, scale=scale))
+    return side_by_side(ops.attention(q, k, v, *masks, scale=scale, softcap=node.float("softcap", 0.0)))
 
 
 def by_head(x: Value, heads: int) -> Value:
@@ -167,12 +217,37 @@ def pieces(x: Value, widths: tuple[int, ...]) -> list[Value]:
     ]
 
 
-def causal_mask(q: Value, k: Value) -> Value:
-    """0 up to each query's own position, counted from the end of the keys, and -inf behind it, [1, 1, m, n]."""
+def position_mask(q: Value, k: Value, window: int = -1, hidden: float = -math.inf) -> Value:
+    """[1, 1, m, n]: 0 up to each query's own position, counted from the end of the keys, and ``hidden`` behind it.
+
+    With a ``window`` only as many keys as that, up to the own one, are seen.
+    """
     m, n = q.type.shape[2], k.type.shape[2]
     row = ops.add(ops.reshape(ramp(m), shape=(1, 1, m, 1)), ops.constant_of(np.array(n - m)))
-    seen = ops.less_equal(ops.reshape(ramp(n), shape=(1, 1, 1, n)), row)
-    return ops.where(seen, ops.scalar_like(0, q), ops.scalar_like(-math.inf, q))
+    column = ops.reshape(ramp(n), shape=(1, 1, 1, n))
+    seen = ops.less_equal(column, row)
+    if window > 0:
+        near = ops.greater(column, ops.sub(row, ops.constant_of(np.array(window))))
+        seen = ops.logical_and(seen, near)
+    return ops.where(seen, ops.scalar_like(0, q), ops.scalar_like(hidden, q))
+
+
+def padding_mask(node: Node, mask: Value, q: Value, k: Value) -> Value:
+    """What is added to the scores [b, h, m, n], of a mask that says which tokens count.
+
+    It is 1 or 0 for each key [b, n] or for each query and key [b, m, n], or the length of each row [b].
+    """
+    b, _, m, _ = q.type.shape
+    n = k.type.shape[2]
+    if mask.type.shape == (b,):
+        ends = ops.cast(ops.reshape(mask, shape=(b, 1, 1, 1)), to=i64)
+        seen = ops.less(ops.reshape(ramp(n), shape=(1, 1, 1, n)), ends)
+    elif mask.type.shape in ((b, n), (b, m, n)):
+        wide = ops.reshape(mask, shape=(b, 1, m if mask.type.rank == 3 else 1, n))
+        seen = ops.greater(wide, node.like(0, wide))
+    else:
+        raise node.error(f"a mask {mask.type} is not supported", help=f"[{b}], [{b}, {n}] or [{b}, {m}, {n}]")
+    return ops.where(seen, ops.scalar_like(0, q), ops.scalar_like(node.float("mask_filter_value", -10000.0), q))
 
 
 def ramp(count: int) -> Value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ircost.frontends.onnx.ml_scores import ML, as_floats, classified, transformed
+from ircost.frontends.onnx.ml_scores import ML, as_floats, classified, labelled, transformed
 from ircost.frontends.onnx.node import Node, lowering
 from ircost.frontends.onnx.refused import STRINGS
 from ircost.ir import ops
@@ -53,6 +53,46 @@ def svm_regressor(node: Node) -> Value:
     if node.int("one_class", 0):
         total = ops.where(ops.greater(total, node.like(0, total)), node.like(1, total), node.like(-1, total))
     return transformed(node, total)
+
+
+@lowering("SVMClassifier", domain=ML)
+def svm_classifier(node: Node) -> list[Value]:
+    """One score for each pair of classes, and the class that wins most pairs; or a linear model of each class."""
+    if node.floats("prob_a", ()):
+        raise node.error("probabilities (prob_a) are not supported", help="export the classifier without them")
+    x, per_class = as_floats(node[0]), node.ints("vectors_per_class", ())
+    classes = len(node.ints("classlabels_ints", ())) or len(node.strings("classlabels_strings", ()))
+    coefficients, offsets = np.array(node.floats("coefficients", ())), np.array(node.floats("rho", ()))
+    if not per_class:
+        products = ops.contract(x, constant(coefficients.reshape(classes, -1), x), notation="n f, c f -> n c")
+        return classified(node, ops.add(products, constant(offsets[:1], x)), is_positive=False)
+    vectors = np.reshape(node.floats("support_vectors", ()), (sum(per_class), -1))
+    pairs = [(i, j) for i in range(len(per_class)) for j in range(i + 1, len(per_class))]
+    weights = pair_weights(coefficients.reshape(-1, sum(per_class)), per_class, pairs)
+    scores = ops.add(ops.matmul(kernel(node, x, vectors), constant(weights, x)), constant(offsets[: len(pairs)], x))
+    wins = ops.cast(ops.greater(scores, node.like(0, scores)), to=x.type.dtype)
+    of_first, of_second = (np.eye(len(per_class))[[pair[side] for pair in pairs]] for side in (0, 1))
+    losses = ops.sub(node.like(1, wins), wins)
+    votes = ops.add(ops.matmul(wins, constant(of_first, x)), ops.matmul(losses, constant(of_second, x)))
+    label = labelled(node, ops.argmax(votes, axis=1))
+    if len(pairs) == 1:
+        scores = ops.concat(ops.neg(scores), scores, axis=1)
+    return [label, transformed(node, scores)]
+
+
+def pair_weights(coefficients: np.ndarray, per_class: tuple[int, ...], pairs: list[tuple[int, int]]) -> np.ndarray:
+    """[supports, pairs]: what each support vector weighs in the contest of two classes.
+
+    ``coefficients`` [classes - 1, supports] hold for each vector those against the other classes, in order.
+    Source: ONNX SVMClassifier-1; Chang, Lin, "LIBSVM", 2011, section 7.
+    """
+    ends = np.cumsum(per_class)
+    weights = np.zeros((coefficients.shape[1], len(pairs)))
+    for column, (i, j) in enumerate(pairs):
+        for own, other in ((i, j - 1), (j, i)):
+            place = slice(ends[own] - per_class[own], ends[own])
+            weights[place, column] = coefficients[other, place]
+    return weights
 
 
 def kernel(node: Node, x: Value, vectors: np.ndarray) -> Value:

@@ -8,9 +8,20 @@ from onnx.shape_inference import InferenceError
 
 from ircost.frontends.onnx.node import Node
 from ircost.frontends.onnx.sequence_value import type_of
+from ircost.ir.graph import Value
 
 # What Python raises where an input, attribute or axis is not there, or lists differ in length.
 STUMBLES = (ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
+
+
+# ONNX's own checks let some ranks and extents pass that no runtime takes.
+REPORT_IF_VALID = "the model is damaged, unless another runtime takes it: then please report it"
+
+
+def inputs_do_not_fit(node: Node) -> str:
+    """The message for a node that ONNX's checks accept and a lowering could make nothing of."""
+    types = (str(value.type) if isinstance(value, Value) else "a sequence" for value in node.inputs if value)
+    return f"its inputs do not fit together: {', '.join(types) or 'none'}"
 
 
 def complaint(node: Node) -> str | None:

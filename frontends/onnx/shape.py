@@ -116,6 +116,8 @@ def slice_by_data(node: Node, x: Value, axes: tuple[int, ...]) -> Value:
     if node.get(4) is not None and any(step != 1 for step in node.known_ints(4, "steps")):
         raise node.error("starts or ends depend on the model's inputs, and steps are not 1", help=node.how_to_bind(1))
     starts, ends = node[1], node[2]
+    if any(not -x.type.rank <= axis < x.type.rank for axis in axes) or len(axes) > starts.type.elements:
+        raise node.error(f"axes {list(axes)} do not fit {x.type} and {starts.type.elements} starts")
     if len(axes) == 1 and (running := running_slice(x, starts, ends, axes[0] % x.type.rank)) is not None:
         return running
     for i, axis in enumerate(axes):

@@ -68,6 +68,7 @@ from ircost.ir.ops.elementwise import (
     tanh,
     where,
 )
+from ircost.ir.ops.experts import expert_matmul, mixture_of_experts
 from ircost.ir.ops.indexing import (
     dynamic_slice,
     gather,
@@ -156,6 +157,7 @@ __all__ = [
     "equal",
     "erf",
     "exp",
+    "expert_matmul",
     "fft",
     "floor",
     "fmod",
@@ -192,6 +194,7 @@ __all__ = [
     "max_pool_position",
     "maximum",
     "minimum",
+    "mixture_of_experts",
     "mod",
     "mul",
     "neg",

@@ -6,18 +6,20 @@ from ircost.ir.composite import composite
 from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Value
 from ircost.ir.ops.contraction import contract
-from ircost.ir.ops.elementwise import add, isnan, mul, neg, where
+from ircost.ir.ops.elementwise import add, isnan, mul, neg, tanh, where
 from ircost.ir.ops.movement import slice
 from ircost.ir.ops.normalization import scalar_like, softmax
 from ircost.ir.ops.shape import concat, reshape
 
 
 @composite
-def attention(q: Value, k: Value, v: Value, *mask: Value, scale: float, is_guarded: bool = False) -> Value:
+def attention(
+    q: Value, k: Value, v: Value, *mask: Value, scale: float, is_guarded: bool = False, softcap: float = 0.0
+) -> Value:
     """softmax(scale q k' + mask) v; heads of k and v serve as many heads of q each as there are more of these.
 
     Shapes: q [b, h, m, d], k [b, g, n, d], v [b, g, n, e] with h a multiple of g; masks broadcast to [b, h, m, n] and
-    are added; out [b, h, m, e]. ``is_guarded`` gives rows of 0 where all of a row is masked, which would be NaN.
+    are added; out [b, h, m, e]. Scores s become softcap tanh(s / softcap) unless that is 0. ``is_guarded`` gives rows of 0 where all of a row is masked, which would be NaN.
     Source: Vaswani et al. 2017; Ainslie et al., "GQA", 2023; ONNX Attention-23.
     """
     if not q.type.rank == k.type.rank == v.type.rank == 4 or q.type.shape[1] % k.type.shape[1]:
@@ -29,6 +31,8 @@ def attention(q: Value, k: Value, v: Value, *mask: Value, scale: float, is_guard
         k, v = (reshape(x, shape=(b, g, 1, *x.type.shape[2:])) for x in (k, v))
     scores = contract(q, k, notation="... m d, ... n d -> ... m n")
     scores = mul(scores, scalar_like(scale, scores)) if scale != 1.0 else scores
+    if softcap:
+        scores = mul(tanh(mul(scores, scalar_like(1 / softcap, scores))), scalar_like(softcap, scores))
     for bias in mask:
         scores = add(scores, bias if h == g else grouped_mask(bias, g, h))
     shares = softmax(scores, axis=scores.type.rank - 1)

@@ -10,7 +10,7 @@ import numpy as np
 from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec, int_of
 from ircost.ir.constant import ConstantData, Literal, Splat, literal, materialise
 from ircost.ir.definition import Arrays, OpDefinition, register_op
-from ircost.ir.errors import InterpreterError
+from ircost.ir.errors import InterpreterError, VerifyError
 from ircost.ir.graph import Op, Region, Value
 from ircost.ir.numpy_dtypes import dtype_of, numpy_dtype
 from ircost.ir.types import DType, TensorType
@@ -88,11 +88,16 @@ class Iota(OpDefinition):
     ) -> tuple[TensorType, ...]:
         raise AssertionError("an iota's type is given")
 
+    def verify(self, op: Op) -> None:
+        axis, type = int_of(op.attrs, "axis"), op.result.type
+        if not -type.rank <= axis < type.rank:
+            raise VerifyError(f"iota: there is no axis {axis} in {type}", at=op)
+
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         type = op.result.type
         axis = int_of(op.attrs, "axis")
         ramp = np.arange(type.shape[axis]).astype(numpy_dtype(type.dtype))
-        return [np.broadcast_to(ramp.reshape([-1 if i == axis else 1 for i in range(type.rank)]), type.shape)]
+        return [np.broadcast_to(ramp.reshape([-1 if i == axis % type.rank else 1 for i in range(type.rank)]), type.shape)]
 
 
 iota = register_op(Iota())

@@ -134,6 +134,95 @@ CASES: list[tuple[str, dict[str, np.ndarray | None], dict[str, Any], list[str]]]
         {"num_heads": 4, "kv_num_heads": 2},
         ["y", "k2", "v2"],
     ),
+    (
+        "MoE",
+        {"x": floats(6, 8), "r": floats(6, 4), "u": floats(4, 16, 8), "ub": floats(4, 16), "d": floats(4, 8, 16)},
+        {"k": 2, "activation_type": "silu", "normalize_routing_weights": 1},
+        ["y"],
+    ),
+    (
+        "MoE",
+        {
+            **{"x": floats(1, 8), "r": floats(1, 4), "u": floats(4, 32, 8), "ub": floats(4, 32)},
+            **{"d": floats(4, 8, 16), "db": floats(4, 8)},
+        },
+        {
+            **{"k": 2, "activation_type": "swiglu", "swiglu_fusion": 1, "swiglu_limit": 0.5},
+            **{"activation_alpha": 1.702, "activation_beta": 1.0},
+        },
+        ["y"],
+    ),
+    (
+        "QMoE",
+        {
+            **{"x": floats(6, 32), "r": floats(6, 4), "u": whole(0, 256, 4, 64, 16), "us": floats(4, 64, 2), "ub": None},
+            **{"d": whole(0, 256, 4, 32, 32), "ds": floats(4, 32, 4), "db": None, "g": None, "gs": None, "gb": None},
+            **{"uz": whole(0, 256, 4, 64, 1), "dz": whole(0, 256, 4, 32, 2)},
+        },
+        {"k": 2, "activation_type": "relu", "normalize_routing_weights": 1, "expert_weight_bits": 4, "block_size": 16},
+        ["y"],
+    ),
+    (
+        "QMoE",
+        {
+            **{"x": floats(1, 32), "r": floats(1, 4), "u": whole(0, 256, 4, 64, 32), "us": floats(4, 64), "ub": None},
+            **{"d": whole(0, 256, 4, 32, 64), "ds": floats(4, 32)},
+        },
+        {"k": 1, "activation_type": "identity", "normalize_routing_weights": 1, "expert_weight_bits": 8},
+        ["y"],
+    ),
+    (
+        "Attention",
+        {
+            **{"x": floats(2, 5, 16), "w": floats(16, 48), "b": floats(48)},
+            **{"mask": whole(0, 2, 2, 8, dtype=np.int32), "past": floats(2, 2, 4, 3, 4)},
+        },
+        {"num_heads": 4, "unidirectional": 1},
+        ["y", "present"],
+    ),
+    (
+        "Attention",
+        {"x": floats(2, 5, 16), "w": floats(16, 48), "b": floats(48), "ends": np.array([3, 5], np.int32)},
+        {"num_heads": 4},
+        ["y"],
+    ),
+    (
+        "QAttention",
+        {
+            **{"x": whole(0, 256, 2, 5, 16), "w": whole(0, 256, 16, 48), "b": floats(48)},
+            **{"xs": np.array(0.01, np.float32), "ws": np.array(0.02, np.float32), "mask": None},
+            **{"xz": np.array(100, np.uint8), "wz": np.array(120, np.uint8), "past": floats(2, 2, 4, 3, 4)},
+        },
+        {"num_heads": 4},
+        ["y", "present"],
+    ),
+    (
+        "MultiHeadAttention",
+        {
+            **{"q": floats(2, 3, 16), "k": floats(2, 5, 16), "v": floats(2, 5, 16), "b": None},
+            "padding": whole(0, 2, 2, 5, dtype=np.int32),
+        },
+        {"num_heads": 4},
+        ["y"],
+    ),
+    (
+        "GroupQueryAttention",
+        {
+            **{"q": floats(1, 5, 128), "k": None, "v": None, "pk": floats(1, 2, 0, 16), "pv": floats(1, 2, 0, 16)},
+            **{"seqlens": np.array([4], np.int32), "total": np.array(5, np.int32)},
+        },
+        {"num_heads": 4, "kv_num_heads": 2, "local_window_size": 2, "softcap": 3.0},
+        ["y", "k2", "v2"],
+    ),
+    (
+        "EmbedLayerNormalization",
+        {
+            **{"ids": whole(0, 9, 2, 4, dtype=np.int32), "segments": whole(0, 2, 2, 4, dtype=np.int32)},
+            **{"words": floats(9, 8), "positions": floats(6, 8), "kinds": floats(2, 8), "g": floats(8), "b": floats(8)},
+        },
+        {},
+        ["y", ""],
+    ),
 ]
 
 
@@ -156,3 +245,14 @@ def test_weights_of_four_bits_are_read_as_such() -> None:
     assert unpack.result.type.dtype == DTYPES["u4"]
     (product,) = (op for op in module.walk() if op.name == "block_quantised_matmul")
     assert product.definition.operand_bytes(product)[1] == 16 * 64 // 2
+
+
+def test_few_rows_read_the_weights_of_their_experts_only() -> None:
+    feeds: dict[str, np.ndarray | None] = {
+        **{"x": floats(1, 8), "r": floats(1, 16), "u": floats(16, 32, 8), "b": None, "d": floats(16, 8, 32)}
+    }
+    module = import_model(model_of("MoE", feeds, ["y"], k=2)).module
+    (mixture,) = (op for op in module.walk() if op.name == "mixture_of_experts")
+    reads = mixture.definition.operand_bytes(mixture)
+    assert reads[3:5] == [2 * 32 * 8 * 4, 2 * 8 * 32 * 4]
+    assert mixture.definition.counts(mixture).macs == 2 * 2 * 32 * 8 + 2 * 8

@@ -117,3 +117,27 @@ def test_damaged_trees_are_refused(change: dict[str, Any], word: str) -> None:
     attributes = {**trees(1, 3, 1, "target"), **change}
     with pytest.raises(IrcError, match=word):
         import_model(model_of("TreeEnsembleRegressor", 1, n_targets=1, **attributes))
+
+
+@pytest.mark.parametrize("kernel", ["LINEAR", "RBF"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_support_vector_classifier(classes: int, kernel: str) -> None:
+    vectors, pairs = 6 * classes, classes * (classes - 1) // 2
+    model = model_of(
+        "SVMClassifier",
+        2,
+        classlabels_ints=list(range(classes)),
+        vectors_per_class=[6] * classes,
+        support_vectors=RANDOM.uniform(-1, 1, vectors * 4).tolist(),
+        coefficients=RANDOM.uniform(-1, 1, (classes - 1) * vectors).tolist(),
+        rho=RANDOM.uniform(-1, 1, pairs).tolist(),
+        kernel_type=kernel,
+        kernel_params=[0.3, 0.1, 2.0],
+    )
+    compare(model)
+
+
+def test_linear_support_vector_classifier() -> None:
+    coefficients = RANDOM.uniform(-1, 1, 12).tolist()
+    attributes = {"classlabels_ints": [0, 1, 2], "coefficients": coefficients, "rho": [0.3]}
+    compare(model_of("SVMClassifier", 2, kernel_params=[0.3, 0.1, 2.0], **attributes))

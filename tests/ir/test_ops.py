@@ -370,7 +370,7 @@ ELSEWHERE = {
     *("cumprod", "det", "fft", "bitcast", "random", "sample", "roi_align", "max_pool_position"),
     *("attention", "rotary_embedding", "quick_gelu", "swiglu"),
     "tree_ensemble",  # tests/frontends/test_ml.py
-    *("unpack", "block_quantised_matmul"),  # tests/frontends/test_microsoft.py
+    *("unpack", "block_quantised_matmul", "expert_matmul", "mixture_of_experts"),  # tests/frontends/test_microsoft.py
     "dynamic_quantized_lstm",  # tests/frontends/test_recurrent.py
 }
 

@@ -1,0 +1,165 @@
+"""Mixtures of experts: each row of a batch meets the weights of the few experts that a router picked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ircost.ir.attributes import Attributes
+from ircost.ir.composite import composite
+from ircost.ir.counts import Counts
+from ircost.ir.definition import Arrays, OpDefinition, register_op
+from ircost.ir.errors import AttributeTypeError, DTypeError, InterpreterError, ShapeError, did_you_mean
+from ircost.ir.graph import Op, Region, Value
+from ircost.ir.ops.contraction import contract
+from ircost.ir.ops.elementwise import add, cast, gelu, gelu_tanh, maximum, minimum, mul, relu, sigmoid, silu, sub
+from ircost.ir.ops.indexing import gather
+from ircost.ir.ops.movement import broadcast, slice
+from ircost.ir.ops.normalization import scalar_like
+from ircost.ir.ops.shape import reshape
+from ircost.ir.types import TensorType
+
+
+class ExpertMatmul(OpDefinition):
+    """out[r] = weights[expert[r]] x[r]: a product grouped by expert; no copy of the weights is made for a row.
+
+    Shapes: x [r, k], expert [r] of integers, weights [e, n, k]; out [r, n]. The traffic counts as many experts as rows
+    can meet. Source: Gale et al., "MegaBlocks: Efficient Sparse Training with Mixture-of-Experts", MLSys 2023.
+    """
+
+    name = "expert_matmul"
+    operand_names = ("x", "expert", "weights")
+
+    @property
+    def is_contraction(self) -> bool:
+        return True
+
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
+        x, expert, weights = operands
+        if (x.rank, expert.rank, weights.rank) != (2, 1, 3) or x.shape != (expert.shape[0], weights.shape[2]):
+            raise ShapeError(
+                f"expert_matmul: x is {x}, expert is {expert}, weights are {weights}", help="[r, k], [r], [e, n, k]"
+            )
+        if not expert.dtype.is_integer or x.dtype != weights.dtype:
+            raise DTypeError(f"expert_matmul: formats {x.dtype}, {expert.dtype}, {weights.dtype} do not fit")
+        return (TensorType((x.shape[0], weights.shape[1]), x.dtype),)
+
+    def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
+        x, expert, weights = operands
+        if expert.size and not 0 <= expert.min() <= expert.max() < len(weights):
+            raise InterpreterError(f"expert_matmul: there are {len(weights)} experts, one row asks for another", at=op)
+        out = np.zeros((len(x), weights.shape[1]), x.dtype)
+        for number in np.unique(expert):
+            rows = expert == number
+            out[rows] = x[rows] @ weights[number].T
+        return [out]
+
+    def operand_bytes(self, op: Op) -> Sequence[int]:
+        x, expert, weights = (operand.type for operand in op.operands)
+        met = min(x.shape[0], weights.shape[0])
+        return x.size_bytes, expert.size_bytes, weights.size_bytes * met // max(weights.shape[0], 1)
+
+    def counts(self, op: Op) -> Counts:
+        x, _, weights = (operand.type for operand in op.operands)
+        return Counts(multiply_add=x.elements * weights.shape[1])
+
+
+expert_matmul = register_op(ExpertMatmul())
+
+ACTIVATIONS: dict[str, Callable[[Value], Value]] = {
+    **{"silu": silu, "gelu": gelu, "gelu_tanh": gelu_tanh, "relu": relu, "identity": lambda x: x},
+}
+GATES = ("none", "halves", "pairs")
+
+
+@composite
+def mixture_of_experts(
+    x: Value,
+    shares: Value,
+    experts: Value,
+    up: Value,
+    down: Value,
+    *more: Value,
+    activation: str = "silu",
+    gate: str = "halves",
+    slope: float = 1.0,
+    offset: float = 0.0,
+    limit: float = 0.0,
+    has_biases: bool = False,
+    has_scales: bool = False,
+) -> Value:
+    """The feed-forward layers of the experts of each row, added up by the shares that the router gave them.
+
+    With ``gate`` = halves the first half of what ``up`` gives passes the activation and multiplies the second, with
+    pairs every even one does so with the odd one behind it, with none there is no gate. ``slope`` multiplies the
+    sigmoid's input of a silu, ``offset`` is added to the gated half, ``limit`` is a clip of both (0: none).
+
+    Shapes: x [t, h], shares and experts [t, k], up [e, m, h], down [e, h, i] with m = i, or 2 i where there is a gate;
+    then, where there are such, biases [e, m] and [e, h]; then scales and zero points of up [e, m, blocks] and those of
+    down [e, h, blocks], the zero points in the format of the scales or of one element; out [t, h].
+    Source: Shazeer et al., "Outrageously Large Neural Networks", 2017; com.microsoft::MoE-1, QMoE-1.
+    """
+    if activation not in ACTIVATIONS or gate not in GATES:
+        raise AttributeTypeError(
+            f"mixture_of_experts: activation '{activation}' or gate '{gate}' is not known",
+            help=did_you_mean(activation, ACTIVATIONS) or f"gates are {', '.join(GATES)}",
+        )
+    t, k = experts.type.shape
+    biases, scales = (more[:2], more[2:]) if has_biases else ((), more)
+    expert = reshape(experts, shape=(t * k,))
+    rows = broadcast(reshape(x, shape=(t, 1, x.type.shape[1])), shape=(t, k, x.type.shape[1]))
+    hidden = layer(reshape(rows, shape=(t * k, x.type.shape[1])), expert, up, biases[:1], scales[:2])
+    inner = gated(hidden, ACTIVATIONS[activation], gate, slope, offset, limit)
+    out = reshape(layer(inner, expert, down, biases[1:], scales[2:]), shape=(t, k, down.type.shape[1]))
+    return contract(shares, out, notation="t k, t k h -> t h")
+
+
+def layer(x: Value, expert: Value, weights: Value, bias: Sequence[Value], scales: Sequence[Value]) -> Value:
+    """Each row through the layer of its expert; where rows are fewer than experts only theirs are read."""
+    if x.type.shape[0] < weights.type.shape[0]:
+        picked = [gather(part, expert, axis=0) for part in (weights, *scales[:1])]
+        zeros = [gather(z, expert, axis=0) if z.type.rank == 3 else z for z in scales[1:]]
+        out = contract(x, dequantised(picked[0], [*picked[1:], *zeros]), notation="r k, r n k -> r n")
+    else:
+        out = expert_matmul(x, expert, dequantised(weights, scales))
+    return add(out, gather(bias[0], expert, axis=0)) if bias else out
+
+
+def dequantised(weights: Value, scales: Sequence[Value]) -> Value:
+    """[.., n, k] with a scale and a zero point for each block of k; as they are where there are no scales."""
+    if not scales:
+        return weights
+    scale, zero = scales
+    *lead, k = weights.type.shape
+    blocks = scale.type.shape[-1]
+    apart = cast(reshape(weights, shape=(*lead, blocks, k // blocks)), to=scale.type.dtype)
+    zero = reshape(zero, shape=(*zero.type.shape, 1)) if zero.type.rank else zero
+    zero = cast(zero, to=scale.type.dtype) if zero.type.dtype != scale.type.dtype else zero
+    return reshape(mul(sub(apart, zero), reshape(scale, shape=(*lead, blocks, 1))), shape=(*lead, k))
+
+
+def gated(
+    x: Value, activation: Callable[[Value], Value], gate: str, slope: float, offset: float, limit: float
+) -> Value:
+    """[r, m] as [r, i]."""
+    if gate == "none":
+        return activation(x)
+    r, m = x.type.shape
+    if gate == "pairs":
+        x = reshape(x, shape=(r, m // 2, 2))
+        parts = [
+            reshape(slice(x, starts=(0, 0, i), size=(r, m // 2, 1)), shape=(r, m // 2)) for i in range(2)
+        ]
+    else:
+        parts = [slice(x, starts=(0, i * m // 2), size=(r, m // 2)) for i in range(2)]
+    first, second = parts
+    if limit:
+        first = minimum(first, scalar_like(limit, x))
+        second = maximum(minimum(second, scalar_like(limit, x)), scalar_like(-limit, x))
+    second = add(second, scalar_like(offset, x)) if offset else second
+    if slope != 1.0:
+        return mul(mul(first, sigmoid(mul(first, scalar_like(slope, x)))), second)
+    return mul(activation(first), second)
