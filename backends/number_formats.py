@@ -29,10 +29,7 @@ _WIDER_IN_VECTOR: dict[str, tuple[str, ...]] = {
 }
 
 
-
-def unit_for(
-    dtype: str, engine: Engine, matrix: Collection[str], vector: Collection[str]
-) -> tuple[Engine, str] | None:
+def unit_for(dtype: str, engine: Engine, matrix: Collection[str], vector: Collection[str]) -> tuple[Engine, str] | None:
     """The unit, and the number format it runs in, for arithmetic in ``dtype``.
 
     Args:

@@ -29,9 +29,7 @@ def _named(levels: object) -> object:
     """``{hbm: {...}}`` of a file to ``({name: hbm, ...},)``."""
     if not isinstance(levels, Mapping):
         return levels
-    return tuple(
-        {**level, "name": name} if isinstance(level, Mapping) else level for name, level in levels.items()
-    )
+    return tuple({**level, "name": name} if isinstance(level, Mapping) else level for name, level in levels.items())
 
 
 class Target(Part):
@@ -66,9 +64,7 @@ class Target(Part):
     matrix: Peaks = Field(default_factory=dict)
     vector: Peaks
     special_per_s: Annotated[Figure, Quantity("flop/s")] | None = Field(default=None, alias="special")
-    memory: Annotated[
-        tuple[MemoryLevel, ...], BeforeValidator(_named, json_schema_input_type=dict[str, MemoryLevel])
-    ]
+    memory: Annotated[tuple[MemoryLevel, ...], BeforeValidator(_named, json_schema_input_type=dict[str, MemoryLevel])]
     links: Annotated[tuple[Link, ...], BeforeValidator(_named, json_schema_input_type=dict[str, Link])] = ()
     launch_overhead_s: Annotated[Figure, Quantity("s")] = Field(alias="launch_overhead")
     processors: Processors
@@ -82,9 +78,7 @@ class Target(Part):
         if not self.memory:
             raise wrong("no memory", "list at least main memory: capacity, bandwidth, energy")
         if self.main_memory.energy_j_per_byte is None:
-            raise wrong(
-                f"main memory '{self.main_memory.name}' lacks 'energy'", "such as 'energy: 3.9 pJ/bit'"
-            )
+            raise wrong(f"main memory '{self.main_memory.name}' lacks 'energy'", "such as 'energy: 3.9 pJ/bit'")
         return self
 
     @property

@@ -51,9 +51,7 @@ def with_sources(section: Entry, source: str = "", guess: bool = False) -> Entry
     own = section.section
     source, guess = _text(own, "source", source), _truth(own, guess)
     figures = {key: entry for key, entry in own.items() if key not in ("source", "guess")}
-    return replace(
-        section, value={key: _sourced(key, entry, source, guess) for key, entry in figures.items()}
-    )
+    return replace(section, value={key: _sourced(key, entry, source, guess) for key, entry in figures.items()})
 
 
 def _sourced(key: str, entry: Entry, source: str, guess: bool) -> Entry:

@@ -78,9 +78,7 @@ class _Network:
         operands = [x, self.weight("fc.weight", CLASSES, features), self.weight("fc.bias", CLASSES)]
         self.nodes.append(helper.make_node("Gemm", operands, [logits], name="/fc/Gemm", transB=1))
 
-    def conv(
-        self, x: str, block: str, module: str, channels: int, out: int, kernel: int = 1, stride: int = 1
-    ) -> str:
+    def conv(self, x: str, block: str, module: str, channels: int, out: int, kernel: int = 1, stride: int = 1) -> str:
         name = f"{block}.{module}".lstrip(".")
         weight = self.weight(f"{name}.weight", out, channels, kernel, kernel)
         bias = self.weight(f"{name}.bias", out)

@@ -1,6 +1,6 @@
 """Where does ResNet-50 run fastest, and what limits it there? Prints a table over several machines and formats.
 
-    python examples/compare_targets.py
+python examples/compare_targets.py
 """
 
 from __future__ import annotations

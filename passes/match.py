@@ -95,6 +95,17 @@ class Number(Form):
 
 
 @dataclass(frozen=True, slots=True)
+class OneOf(Form):
+    """Any of several ways to write the same."""
+
+    forms: tuple[Form, ...]
+
+    def matches(self, value: Value, found: Match) -> Iterator[Match]:
+        for form in self.forms:
+            yield from form.matches(value, found)
+
+
+@dataclass(frozen=True, slots=True)
 class Call(Form):
     """An op of one of these names; attributes as given, floats about so."""
 
@@ -142,6 +153,15 @@ class Terms(Form):
 def call(names: str, *operands: Form, **attributes: object) -> Call:
     """``call("pow", x, Number(3))``; several names apart by blanks."""
     return Call(tuple(names.split()), operands, tuple(attributes.items()))
+
+
+def one_of(*forms: Form) -> OneOf:
+    return OneOf(forms)
+
+
+def reshaped(form: Form) -> OneOf:
+    """A form, or a reshape of it: axes of one element come and go."""
+    return OneOf((form, Call(("reshape",), (form,))))
 
 
 def product(*terms: Form, by: Sequence[Form] = (), times: float | str = 1.0) -> Terms:
@@ -233,6 +253,13 @@ def uniform(value: Value) -> float | None:
         return None
     first = array.reshape(-1)[0]
     return float(first) if array.size == 1 or bool((array == first).all()) else None
+
+
+def behind_reshapes(value: Value) -> Value:
+    """What a chain of reshapes begins with."""
+    while value.producer is not None and value.producer.name == "reshape":
+        value = value.producer.operands[0]
+    return value
 
 
 def is_near(number: float, wanted: float, scale: float = 0.0) -> bool:

@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from ircost.ir import ops
 from ircost.ir.graph import Op, Value
 from ircost.ir.rewrite import RewritePattern
-from ircost.passes.match import Form, Match, Number, Operand, call, match, product, total
+from ircost.passes.match import Form, Match, Number, Operand, call, match, one_of, product, total
 
 X, UP = Operand("x"), Operand("up")
-CUBE = call("pow", X, Number(3.0))
 
 
 class FormPattern(RewritePattern):
@@ -71,11 +70,14 @@ class WrittenGeluTanh(FormPattern):
     """x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))  ->  gelu_tanh(x)"""
 
     root = ("mul", "div")
-    forms = tuple(
-        product(X, total(call("tanh", inner), plus=1.0), times=0.5)
-        for cube in (CUBE, product(X, X, X), product(X, product(X, X)))
-        for inner in (product(total(X, product(cube, times=0.044715)), times=math.sqrt(2 / math.pi)),)
+    ROOT, CUBIC = math.sqrt(2 / math.pi), 0.044715
+    ARGUMENTS = (
+        product(total(X, product(call("pow", X, Number(3.0)), times=CUBIC)), times=ROOT),
+        product(total(X, product(X, X, X, times=CUBIC)), times=ROOT),
+        product(total(X, product(X, product(X, X), times=CUBIC)), times=ROOT),
+        product(X, total(product(X, X, times=CUBIC), plus=1.0), times=ROOT),
     )
+    forms = (product(X, total(call("tanh", one_of(*ARGUMENTS)), plus=1.0), times=0.5),)
 
     def replacement(self, op: Op, found: Match) -> Value | None:
         return unary(found, op, ops.gelu_tanh)

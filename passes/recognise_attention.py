@@ -8,12 +8,13 @@ from ircost.ir import ops
 from ircost.ir.attributes import int_of, ints_of
 from ircost.ir.graph import Op, Value
 from ircost.ir.rewrite import RewritePattern
-from ircost.passes.match import Match, Operand, call, flattened, product, total, uniform
+from ircost.passes.match import Match, Operand, behind_reshapes, call, flattened, product, total, uniform
 from ircost.passes.recognise_activations import FormPattern
 from ircost.passes.recognise_norms import softmax_axis
 
 X, COS, SIN = Operand("x"), Operand("cos"), Operand("sin")
 MOST_MASKS = 3
+ROW_BY_ROW = "... m k, ... n k -> ... m n"  # how absorb-transposes writes q k'
 
 
 class WrittenRotaryEmbedding(FormPattern):
@@ -42,12 +43,38 @@ def starts_of_half(op: Op, rank: int, width: int) -> int | None:
     return start if not any(lead) and op.result.type.shape == whole and set(steps) <= {1} else None
 
 
+class WrittenRotaryEmbeddingOfHalves(FormPattern):
+    """concat(x1 cos - x2 sin, x2 cos + x1 sin)  ->  rotary_embedding(x, [cos, cos], [sin, sin])"""
+
+    root = "concat"
+    LOW, HIGH = Operand("low"), Operand("high")
+    forms = (
+        call(
+            "concat",
+            total(product(LOW, COS), less=[product(HIGH, SIN)]),
+            total(product(HIGH, COS), product(LOW, SIN)),
+        ),
+    )
+
+    def replacement(self, op: Op, found: Match) -> Value | None:
+        low, high = (found.values[name].producer for name in ("low", "high"))
+        if low is None or high is None or not low.name == high.name == "slice" or low.operands != high.operands:
+            return None
+        x = low.operands[0]
+        rank, width = x.type.rank, x.type.shape[-1]
+        halves = [starts_of_half(half, rank, width) for half in (low, high)]
+        if int_of(op.attrs, "axis") % rank != rank - 1 or halves != [0, width // 2] or x.type != op.result.type:
+            return None
+        angles = (found.values[name] for name in ("cos", "sin"))
+        return ops.rotary_embedding(x, *(ops.concat(v, v, axis=v.type.rank - 1) for v in angles))
+
+
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What goes into a softmax: scale q k' + masks. ``keys`` lie [.., d, n], as the product wants them."""
+    """What goes into a softmax: scale q k' + masks. ``k`` lies [.., n, d]."""
 
     q: Value
-    keys: Value
+    k: Value
     scale: float
     masks: tuple[Value, ...]
 
@@ -58,22 +85,32 @@ class WrittenAttention(RewritePattern):
     root = "matmul"
 
     def rewrite(self, op: Op) -> Value | None:
-        if op.result.type.rank != 4:
-            return None
         shares, v = op.operands
+        if op.result.type.rank not in (3, 4) or v.type.rank != shares.type.rank:
+            return None
         guarded = behind_guard(shares)
         softmax = only_producer(shares, "softmax") if guarded is None else guarded
-        if softmax is None or softmax_axis(softmax) != 3:
+        if softmax is None or softmax_axis(softmax) != op.result.type.rank - 1:
             return None
         scores = scores_of(softmax.operands[0])
-        if scores is None:
+        if scores is None or not all(map(is_mask, scores.masks)):
             return None
-        k, v = without_repeat(untransposed(scores.keys)), without_repeat(v)
-        heads = scores.q.type.shape[1]
-        if k.type.shape[1] != v.type.shape[1] or heads % k.type.shape[1] or not all(map(is_mask, scores.masks)):
+        q, k, v = (heads_of(x) for x in (scores.q, without_repeat(scores.k), without_repeat(v)))
+        if (
+            k.type.shape[1] != v.type.shape[1]
+            or q.type.shape[1] % k.type.shape[1]
+            or q.type.shape[0] != v.type.shape[0]
+        ):
             return None
-        made = ops.attention(scores.q, k, v, *scores.masks, scale=scores.scale, is_guarded=guarded is not None)
+        made = ops.attention(q, k, v, *scores.masks, scale=scores.scale, is_guarded=guarded is not None)
+        if op.result.type.rank == 3:
+            made = ops.reshape(made, shape=made.type.shape[1:])
         return made if made.type == op.result.type else None
+
+
+def heads_of(x: Value) -> Value:
+    """[h, n, d] as [1, h, n, d]: batch and heads are one axis."""
+    return x if x.type.rank == 4 else ops.reshape(x, shape=(1, *x.type.shape))
 
 
 def is_mask(value: Value) -> bool:
@@ -105,17 +142,20 @@ def scores_of(value: Value) -> Scores | None:
     for i, term in enumerate(parts.terms):
         found = scaled_product(term) if len(term.uses) == 1 else None
         if found is not None:
-            return Scores(*found, masks=(*parts.terms[:i], *parts.terms[i + 1 :]))
+            q, k, scale = found
+            return Scores(q, k, scale, masks=(*parts.terms[:i], *parts.terms[i + 1 :]))
     return None
 
 
 def scaled_product(value: Value) -> tuple[Value, Value, float] | None:
-    """q, keys and the scale of a product of both; constants may stand at either, or behind the product."""
+    """q, k and the scale of q k'; constants may stand at either, or behind the product."""
     parts = flattened(value, is_product=True, limit=1)
     if parts is None or len(parts.terms) != 1 or parts.inverse:
         return None
-    op = only_producer(parts.terms[0], "matmul")
-    if op is None or op.result.type.rank != 4:
+    op = only_producer(parts.terms[0], "matmul") or only_producer(parts.terms[0], "contract")
+    if op is None or op.result.type.rank not in (3, 4) or op.operands[0].type.rank != op.operands[1].type.rank:
+        return None
+    if op.name == "contract" and op.attrs["notation"] != ROW_BY_ROW:
         return None
     sides = [flattened(operand, is_product=True, limit=1) for operand in op.operands]
     scale, bare = parts.constant, []
@@ -126,22 +166,23 @@ def scaled_product(value: Value) -> tuple[Value, Value, float] | None:
             bare.append(side.terms[0])
         else:
             bare.append(operand)
-    return bare[0], bare[1], scale
+    return bare[0], untransposed(bare[1]) if op.name == "matmul" else bare[1], scale
 
 
 def untransposed(keys: Value) -> Value:
-    """k [b, h, n, d] for keys [b, h, d, n]: behind the transpose that made them, or by another one."""
-    op = keys.producer
-    if op is not None and op.name == "reshape":
+    """k [.., n, d] for keys [.., d, n]: behind the transpose that made them, or by another one."""
+    op, rank = keys.producer, keys.type.rank
+    if op is not None and op.name == "reshape" and rank == 4:
         inner = untransposed_flat(op)
         if inner is not None:
             return inner
+    swap = (*range(rank - 2), rank - 1, rank - 2)
     if op is not None and op.name == "transpose":
         perm = ints_of(op.attrs, "perm")
-        swapped = (*perm[:-2], perm[-1], perm[-2])
+        swapped = tuple(perm[axis] for axis in swap)
         source = op.operands[0]
-        return source if swapped == tuple(range(4)) else ops.transpose(source, perm=swapped)
-    return ops.transpose(keys, perm=(0, 1, 3, 2))
+        return source if swapped == tuple(range(rank)) else ops.transpose(source, perm=swapped)
+    return ops.transpose(keys, perm=swap)
 
 
 def untransposed_flat(op: Op) -> Value | None:
@@ -155,13 +196,6 @@ def untransposed_flat(op: Op) -> Value | None:
     if behind is not None and behind.name == "reshape" and behind.operands[0].type.shape == (b, h, n, d):
         return behind.operands[0]
     return ops.reshape(source, shape=(b, h, n, d)) if source.type.shape == (b * h, n, d) else None
-
-
-def behind_reshapes(value: Value) -> Value:
-    """What a chain of reshapes begins with."""
-    while value.producer is not None and value.producer.name == "reshape":
-        value = value.producer.operands[0]
-    return value
 
 
 def without_repeat(value: Value) -> Value:
@@ -182,4 +216,6 @@ def without_repeat(value: Value) -> Value:
     return ops.reshape(narrow, shape=(b, g, n, d))
 
 
-ATTENTION: tuple[type[RewritePattern], ...] = (WrittenRotaryEmbedding, WrittenAttention)
+ATTENTION: tuple[type[RewritePattern], ...] = (
+    *(WrittenRotaryEmbedding, WrittenRotaryEmbeddingOfHalves, WrittenAttention),
+)

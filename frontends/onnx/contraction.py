@@ -132,9 +132,7 @@ def convolution_of_integers(node: Node, x_zero: int, weight: int, weight_zero: i
     zero = zero_point(node, x_zero, -1)
     if zero is not None and zero.type.rank:
         raise node.error("a zero point for each channel of x is not supported")
-    return integer_convolution(
-        x, filters, zero, strides=window.strides, dilations=window.dilations, pads=window.pads
-    )
+    return integer_convolution(x, filters, zero, strides=window.strides, dilations=window.dilations, pads=window.pads)
 
 
 def centred(node: Node, index: int, zero_index: int, axis: int) -> Value:

@@ -74,4 +74,3 @@ def matmul_integer_to_float(node: Node) -> Value:
     total = integer_product(node[0], node[1], zero_point(node, 4, -2), zero_point(node, 5, -1))
     scale = ops.mul(node[2], node[3])
     return with_bias(node, ops.mul(ops.cast(total, to=scale.type.dtype), scale), 6)
-

@@ -71,9 +71,7 @@ def shared_attributes(node: Node, direction: int, default: tuple[str, ...]) -> d
     words = []
     for name in given:
         _, defaults = ACTIVATIONS.get(name.lower(), (None, ()))
-        parameters = [
-            rest.pop(0) if rest else number for number, rest in zip(defaults, (alphas, betas), strict=False)
-        ]
+        parameters = [rest.pop(0) if rest else number for number, rest in zip(defaults, (alphas, betas), strict=False)]
         words.append(":".join([name.lower(), *map(repr, parameters)]))
     count = len(default)
     if len(words) < count * (direction + 1):

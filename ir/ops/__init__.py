@@ -93,7 +93,7 @@ from ircost.ir.ops.normalization import (
 from ircost.ir.ops.pooling import max_pool, max_pool_position, sum_pool
 from ircost.ir.ops.quantised import block_quantised_matmul, dynamic_quantized_lstm
 from ircost.ir.ops.random import random
-from ircost.ir.ops.recurrent import gru, lstm, rnn
+from ircost.ir.ops.recurrent import gru, lstm, lstm_cell, rnn
 from ircost.ir.ops.reduction import (
     argmax,
     argmin,
@@ -188,6 +188,7 @@ __all__ = [
     "logical_or",
     "logical_xor",
     "lstm",
+    "lstm_cell",
     "matmul",
     "matmul_integer",
     "max_pool",

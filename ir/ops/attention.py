@@ -19,7 +19,8 @@ def attention(
     """softmax(scale q k' + mask) v; heads of k and v serve as many heads of q each as there are more of these.
 
     Shapes: q [b, h, m, d], k [b, g, n, d], v [b, g, n, e] with h a multiple of g; masks broadcast to [b, h, m, n] and
-    are added; out [b, h, m, e]. Scores s become softcap tanh(s / softcap) unless that is 0. ``is_guarded`` gives rows of 0 where all of a row is masked, which would be NaN.
+    are added; out [b, h, m, e]. Scores s become softcap tanh(s / softcap) unless that is 0. ``is_guarded`` gives rows
+    of 0 where all of a row is masked, which would be NaN.
     Source: Vaswani et al. 2017; Ainslie et al., "GQA", 2023; ONNX Attention-23.
     """
     if not q.type.rank == k.type.rank == v.type.rank == 4 or q.type.shape[1] % k.type.shape[1]:

@@ -97,7 +97,9 @@ class Iota(OpDefinition):
         type = op.result.type
         axis = int_of(op.attrs, "axis")
         ramp = np.arange(type.shape[axis]).astype(numpy_dtype(type.dtype))
-        return [np.broadcast_to(ramp.reshape([-1 if i == axis % type.rank else 1 for i in range(type.rank)]), type.shape)]
+        return [
+            np.broadcast_to(ramp.reshape([-1 if i == axis % type.rank else 1 for i in range(type.rank)]), type.shape)
+        ]
 
 
 iota = register_op(Iota())

@@ -10,11 +10,11 @@ from ircost.ir.attributes import Attributes
 from ircost.ir.composite import composite
 from ircost.ir.counts import Counts
 from ircost.ir.definition import Arrays, OpDefinition, register_op
-from ircost.ir.errors import AttributeTypeError, DTypeError, InterpreterError, ShapeError, did_you_mean
+from ircost.ir.errors import AttributeTypeError, DTypeError, ShapeError, did_you_mean
 from ircost.ir.graph import Op, Region, Value
 from ircost.ir.ops.contraction import contract
 from ircost.ir.ops.elementwise import add, cast, gelu, gelu_tanh, maximum, minimum, mul, relu, sigmoid, silu, sub
-from ircost.ir.ops.indexing import gather
+from ircost.ir.ops.indexing import gather, wrap_indices
 from ircost.ir.ops.movement import broadcast, slice
 from ircost.ir.ops.normalization import scalar_like
 from ircost.ir.ops.shape import reshape
@@ -24,7 +24,8 @@ from ircost.ir.types import TensorType
 class ExpertMatmul(OpDefinition):
     """out[r] = weights[expert[r]] x[r]: a product grouped by expert; no copy of the weights is made for a row.
 
-    Shapes: x [r, k], expert [r] of integers, weights [e, n, k]; out [r, n]. The traffic counts as many experts as rows
+    Shapes: x [r, k], expert [r] of integers (negative ones count from the end),
+    weights [e, n, k]; out [r, n]. The traffic counts as many experts as rows
     can meet. Source: Gale et al., "MegaBlocks: Efficient Sparse Training with Mixture-of-Experts", MLSys 2023.
     """
 
@@ -49,8 +50,7 @@ class ExpertMatmul(OpDefinition):
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         x, expert, weights = operands
-        if expert.size and not 0 <= expert.min() <= expert.max() < len(weights):
-            raise InterpreterError(f"expert_matmul: there are {len(weights)} experts, one row asks for another", at=op)
+        expert = wrap_indices(op, expert, len(weights))
         out = np.zeros((len(x), weights.shape[1]), x.dtype)
         for number in np.unique(expert):
             rows = expert == number
@@ -150,9 +150,7 @@ def gated(
     r, m = x.type.shape
     if gate == "pairs":
         x = reshape(x, shape=(r, m // 2, 2))
-        parts = [
-            reshape(slice(x, starts=(0, 0, i), size=(r, m // 2, 1)), shape=(r, m // 2)) for i in range(2)
-        ]
+        parts = [reshape(slice(x, starts=(0, 0, i), size=(r, m // 2, 1)), shape=(r, m // 2)) for i in range(2)]
     else:
         parts = [slice(x, starts=(0, i * m // 2), size=(r, m // 2)) for i in range(2)]
     first, second = parts

@@ -131,5 +131,3 @@ def dynamic_quantized_lstm(
     )
     h_last, c_last, every_h = run_steps(step, [h0, c0], projected, more[-1] if has_lengths else None, reverse)
     return every_h, h_last, c_last
-
-

@@ -275,3 +275,13 @@ def bounded(function: Activation, clip: float) -> Activation:
     if not clip:
         return function
     return lambda x: function(minimum(maximum(x, scalar_like(-clip, x)), scalar_like(clip, x)))
+
+
+@composite
+def lstm_cell(i: Value, f: Value, g: Value, o: Value, c: Value) -> tuple[Value, ...]:
+    """One step of an LSTM behind its products: c' = sigmoid(f) c + sigmoid(i) tanh(g), h = sigmoid(o) tanh(c').
+
+    Shapes: all [.., h]. Results: h, c'. Source: Hochreiter, Schmidhuber 1997.
+    """
+    c_next = add(mul(sigmoid(f), c), mul(sigmoid(i), tanh(g)))
+    return mul(sigmoid(o), tanh(c_next)), c_next

@@ -68,8 +68,7 @@ def markdown(rows: Sequence[OperatorCoverage]) -> str:
         "",
         "- native: a lowering of ours, for this form and as opsets up to the next one use it;",
         "- function: expanded by the body that ONNX itself gives the operator;",
-        "- refused: one message says why, with the node; "
-        "`--allow-opaque` takes what is not known without a cost.",
+        "- refused: one message says why, with the node; `--allow-opaque` takes what is not known without a cost.",
     ]
     for domain, title in TITLES.items():
         chosen = [row for row in rows if row.domain == domain]

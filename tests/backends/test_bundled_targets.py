@@ -44,9 +44,7 @@ def test_file_is_named_after_its_target(name: str) -> None:
 def test_file_names_its_schema(name: str) -> None:
     first = (BUNDLED / f"{name}.yaml").read_text().splitlines()[0]
     assert first == "# yaml-language-server: $schema=../target.schema.json"
-    assert (BUNDLED / first.rpartition("=")[2]).resolve() == Path(
-        BUNDLED.parent / "target.schema.json"
-    ).resolve()
+    assert (BUNDLED / first.rpartition("=")[2]).resolve() == Path(BUNDLED.parent / "target.schema.json").resolve()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -89,9 +87,7 @@ def test_links_are_slower_than_main_memory_and_sorted(name: str) -> None:
 def test_narrower_is_never_slower(name: str) -> None:
     target = load_target(name)
     for peaks in (target.matrix, target.vector):
-        floats = [
-            peaks[dtype] for dtype in ("f64", "f32", "tf32", "f16", "f8e4m3", "f4e2m1") if dtype in peaks
-        ]
+        floats = [peaks[dtype] for dtype in ("f64", "f32", "tf32", "f16", "f8e4m3", "f4e2m1") if dtype in peaks]
         assert floats == sorted(floats)
 
 
@@ -107,9 +103,7 @@ def test_derived_energy_exhausts_the_power_limit(name: str) -> None:
     assert arithmetic_w > 0.2 * target.power.peak_w
 
 
-@pytest.mark.parametrize(
-    "name", ["h100_sxm", "h100_pcie", "h200_sxm", "a100_sxm_80gb", "b200_sxm", "mi300x", "l40s"]
-)
+@pytest.mark.parametrize("name", ["h100_sxm", "h100_pcie", "h200_sxm", "a100_sxm_80gb", "b200_sxm", "mi300x", "l40s"])
 def test_each_halving_of_a_format_doubles_the_matrix_peak(name: str) -> None:
     matrix = load_target(name).matrix
     assert matrix["f16"] == near(2 * matrix["tf32"], 0.012)

@@ -108,9 +108,7 @@ def test_digest_is_of_the_content() -> None:
 def test_digest_is_the_same_in_another_process() -> None:
     program = "from ircost.backends import load_target; print(load_target('h100').digest())"
     run = [sys.executable, "-c", program]
-    outputs = {
-        subprocess.run(run, capture_output=True, check=True, env=_seeded(seed)).stdout for seed in "12"
-    }
+    outputs = {subprocess.run(run, capture_output=True, check=True, env=_seeded(seed)).stdout for seed in "12"}
     assert outputs == {f"{load_target('h100').digest()}\n".encode()}
 
 

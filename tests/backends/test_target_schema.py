@@ -62,9 +62,7 @@ def mistakes(value: Any, schema: dict[str, Any], place: str = "") -> list[str]:
         return [f"{place}: not {schema['type']}"]
     if isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
         return [f"{place}: '{value}' does not match"]
-    if value not in schema.get("enum", [value]) or (
-        isinstance(value, int) and value < schema.get("minimum", value)
-    ):
+    if value not in schema.get("enum", [value]) or (isinstance(value, int) and value < schema.get("minimum", value)):
         return [f"{place}: {value} not allowed"]
     return _in_object(value, schema, place) if isinstance(value, dict) else []
 

@@ -40,9 +40,7 @@ def test_onnx_finds_nothing_wrong(model: onnx.ModelProto) -> None:
     onnx.checker.check_model(whole, full_check=True)
 
 
-def test_multiply_adds_are_those_of_the_published_count(
-    model: onnx.ModelProto, shapes: dict[str, list[int]]
-) -> None:
+def test_multiply_adds_are_those_of_the_published_count(model: onnx.ModelProto, shapes: dict[str, list[int]]) -> None:
     """4.089 G, as torchvision's documentation says of ResNet50_Weights (a multiply-add is one there)."""
     macs = 0
     for node in model.graph.node:

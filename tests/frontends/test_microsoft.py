@@ -155,7 +155,13 @@ CASES: list[tuple[str, dict[str, np.ndarray | None], dict[str, Any], list[str]]]
     (
         "QMoE",
         {
-            **{"x": floats(6, 32), "r": floats(6, 4), "u": whole(0, 256, 4, 64, 16), "us": floats(4, 64, 2), "ub": None},
+            **{
+                "x": floats(6, 32),
+                "r": floats(6, 4),
+                "u": whole(0, 256, 4, 64, 16),
+                "us": floats(4, 64, 2),
+                "ub": None,
+            },
             **{"d": whole(0, 256, 4, 32, 32), "ds": floats(4, 32, 4), "db": None, "g": None, "gs": None, "gb": None},
             **{"uz": whole(0, 256, 4, 64, 1), "dz": whole(0, 256, 4, 32, 2)},
         },

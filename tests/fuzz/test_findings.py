@@ -9,7 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from ircost.frontends.onnx.importer import ImportOptions, import_model
+from ircost.frontends.imported import ImportOptions
+from ircost.frontends.onnx.importer import import_model
 from ircost.ir.errors import IrcError
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
