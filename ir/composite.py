@@ -6,12 +6,15 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec
+from ircost.ir.attributes import REQUIRED, Attribute, Attributes, AttributeSpec
 from ircost.ir.builder import build_body
+from ircost.ir.clone import clone_region
 from ircost.ir.definition import OpDefinition, register_op
-from ircost.ir.graph import Region, Value
+from ircost.ir.graph import Region
 from ircost.ir.terminators import yield_, yielded
 from ircost.ir.types import TensorType
+
+MOST_BODIES = 256  # that one composite remembers
 
 
 class CompositeOp(OpDefinition):
@@ -36,13 +39,19 @@ class CompositeOp(OpDefinition):
             if p.kind is p.KEYWORD_ONLY
         }
         self._decompose = decompose
+        self._built: dict[tuple[Sequence[TensorType], tuple[Attribute, ...]], Region] = {}
         self.__doc__ = decompose.__doc__
 
     def build_regions(self, operands: Sequence[TensorType], attrs: Attributes) -> tuple[Region, ...]:
-        def body(*arguments: Value) -> Any:
-            return self._decompose(*arguments, **attrs)
-
-        return (build_body(operands, body, yield_),)
+        """A copy of the body for these types and attributes, which is built once: models repeat their layers."""
+        key = tuple(operands), tuple(attrs.values())
+        built = self._built.get(key)
+        if built is None:
+            built = build_body(operands, lambda *arguments: self._decompose(*arguments, **attrs), yield_)
+            if len(self._built) >= MOST_BODIES:
+                self._built.clear()
+            self._built[key] = built
+        return (clone_region(built, {}),)
 
     def infer(
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]

@@ -107,6 +107,7 @@ class Op:
         if self.block is not None:
             del self.operands[index].uses[self, index]
             value.uses[self, index] = None
+            self.block.edits += 1
         self.operands = (*self.operands[:index], value, *self.operands[index + 1 :])
 
     def walk(self) -> Iterator[Op]:
@@ -128,12 +129,16 @@ class Op:
 
 
 class Block:
-    """A list of ops and the arguments they may read. The last op is the terminator."""
+    """A list of ops and the arguments they may read. The last op is the terminator.
 
-    __slots__ = ("arguments", "first", "last", "region")
+    ``edits`` grows with every change of its own ops or their operands: who finds it as it was need not look again.
+    """
+
+    __slots__ = ("arguments", "edits", "first", "last", "region")
 
     def __init__(self, argument_types: Iterable[TensorType] = ()) -> None:
         self.arguments = tuple([Value(type, block=self, index=i) for i, type in enumerate(argument_types)])
+        self.edits = 0
         self.first: Op | None = None
         self.last: Op | None = None
         self.region: Region | None = None
@@ -177,6 +182,7 @@ class Block:
     def remove(self, op: Op) -> None:
         """Detaches an op; its operands forget it. Its results must not be in use any more if it is to be dropped."""
         assert op.block is self, "the op stands in another block"
+        self.edits += 1
         for index, operand in enumerate(op.operands):
             del operand.uses[op, index]
         if op.previous is None:
@@ -191,11 +197,13 @@ class Block:
 
     def add_argument(self, type: TensorType) -> Value:
         argument = Value(type, block=self, index=len(self.arguments))
+        self.edits += 1
         self.arguments = (*self.arguments, argument)
         return argument
 
     def _link(self, op: Op, previous: Op | None, following: Op | None) -> Op:
         assert op.block is None, f"{op.name} stands in a block already"
+        self.edits += 1
         op.block, op.previous, op.next = self, previous, following
         if previous is None:
             self.first = op

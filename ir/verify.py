@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -14,7 +14,7 @@ from ircost.ir.types import TensorType
 CONTEXT_LINES = 3
 
 
-Snapshot = tuple[tuple[Value, ...], tuple[Attribute, ...], tuple[TensorType, ...]]
+Snapshot = tuple[tuple[Value, ...], Mapping[str, Attribute], tuple[TensorType, ...]]
 
 
 @dataclass(slots=True)
@@ -23,11 +23,13 @@ class VerifierMemory:
 
     Args:
         inferred: result types of equal ops.
-        checked: operands, attributes and result types that were found right together, by op.
+        checked: operands, attributes (these very objects) and result types that were found right together, by op.
+        bodies: of composites, found right at this many edits, by block.
     """
 
     inferred: dict[object, tuple[TensorType, ...] | None] = field(default_factory=dict)
     checked: dict[Op, Snapshot] = field(default_factory=dict)
+    bodies: dict[Block, int] = field(default_factory=dict)
 
 
 def verify(module: Module, memory: VerifierMemory | None = None) -> None:
@@ -48,6 +50,8 @@ class _Verifier:
         self.memory = memory
         self.inferred = memory.inferred
         self.seen: dict[Op, Snapshot] = {}  # in program order
+        self.open_blocks: list[Block] = []  # those around the op at hand whose values it may read
+        self.reads = self.uses = 0  # operands of all ops, and listed uses of all values
         self.calls: list[tuple[str, Op]] = []  # and the function each stands in
 
     def run(self) -> None:
@@ -56,60 +60,79 @@ class _Verifier:
         for name, function in self.module.functions.items():
             if name != function.name:
                 raise VerifyError(f"function @{function.name} is filed under the name '{name}'")
-            self._block(function.block, set(), "return", function)
+            self.uses += sum(len(argument.uses) for argument in function.arguments)
+            self._block(function.block, "return", function)
         self._check_users()
         self._check_recursion()
         self.memory.checked = self.seen
 
     # ---- blocks: order, scopes, terminators
 
-    def _block(self, block: Block, visible: set[Value], terminator: str, function: Function) -> None:
+    def _block(self, block: Block, terminator: str, function: Function) -> None:
         last = block.last
         if last is None or last.name != terminator:
             where = f"in function @{function.name}"
             raise VerifyError(
                 f"a block ends with {last.name if last else 'nothing'}, '{terminator}' expected", at=where
             )
-        visible.update(block.arguments)
+        self.open_blocks.append(block)
         for op in block.ops:
             if op.definition.is_terminator and op is not last:
                 self._fail(op, f"'{op.name}' stands before the end of its block")
-            self._op(op, visible, function)
-            visible.update(op.results)
-        visible.difference_update(block.arguments)
-        for op in block.ops:
-            visible.difference_update(op.results)
+            self._op(op, block, function)
+        self.open_blocks.pop()
 
-    def _op(self, op: Op, visible: set[Value], function: Function) -> None:
+    def _op(self, op: Op, block: Block, function: Function) -> None:
         if op in self.seen:
             self._fail(op, "the op stands in two places")
-        now = (op.operands, tuple(op.attrs.values()), tuple([result.type for result in op.results]))
-        self.seen[op] = now
-        for index, operand in enumerate(op.operands):
-            if operand not in visible:
+        operands = op.operands
+        for index, operand in enumerate(operands):
+            producer = operand.producer
+            home = operand.block if producer is None else producer.block
+            is_made = producer is None or producer in self.seen
+            if not is_made or (home is not block and home not in self.open_blocks):
                 self._fail(op, self._why_not_visible(op, operand))
             if (op, index) not in operand.uses:
                 self._fail(op, f"operand {index} does not list the op among its uses")
+        types = tuple([result.type for result in op.results])
+        self.seen[op] = operands, op.attrs, types
+        self.reads += len(operands)
+        for result in op.results:
+            self.uses += len(result.uses)
         # Operands that are the same values have the same types, or their own producers are at fault.
         before = None if op.regions or op.name == "call" else self.memory.checked.get(op)
-        if before is None or before[0] is not now[0] or before[1:] != now[1:]:
+        if before is None or before[0] is not operands or before[1] is not op.attrs or before[2] != types:
             self._check_types(op)
         if op.name == "call":
             self.calls.append((function.name, op))
         if op.regions:
-            self._regions(op, visible, function)
+            self._regions(op, function)
         op.definition.verify(op)
 
-    def _regions(self, op: Op, visible: set[Value], function: Function) -> None:
+    def _regions(self, op: Op, function: Function) -> None:
         for region in op.regions:
             if region.parent is not op:
                 self._fail(op, "a region belongs to another op")
-            scope: set[Value] = set() if op.definition.is_isolated else visible
-            self._block(region.block, scope, "yield", function)
+            self.uses += sum(len(argument.uses) for argument in region.block.arguments)
+            if not op.definition.is_isolated:
+                self._block(region.block, "yield", function)
+            elif self.memory.bodies.get(region.block) == region.block.edits:
+                self.uses -= sum(len(argument.uses) for argument in region.block.arguments)
+            else:
+                outside, self.open_blocks = self.open_blocks, []
+                self._block(region.block, "yield", function)
+                self.open_blocks = outside
+                if not any(inner.regions for inner in region.block.ops):
+                    self.memory.bodies[region.block] = region.block.edits
         self._check_arguments(op)
 
     def _check_users(self) -> None:
-        """Who is listed as a user of a result must stand in the module and read it."""
+        """Who is listed as a user of a value must stand in the module and read it.
+
+        Every reader was found among the users of what it reads, so that as many users as reads are the readers.
+        """
+        if self.uses == self.reads:
+            return
         for op in self.seen:
             for result in op.results:
                 for user, index in result.uses:

@@ -50,6 +50,11 @@ class Form(ABC):
     def matches(self, value: Value, found: Match) -> Iterator[Match]:
         """All ways in which ``value`` is of this form."""
 
+    @property
+    def heads(self) -> frozenset[str] | None:
+        """Names of the ops that may make a value of this form; None where any may, or none."""
+        return None
+
 
 def match(form: Form, value: Value) -> Match | None:
     """The first way in which a value is of a form whose inside nobody else reads; None if there is none."""
@@ -100,6 +105,11 @@ class OneOf(Form):
 
     forms: tuple[Form, ...]
 
+    @property
+    def heads(self) -> frozenset[str] | None:
+        heads = [form.heads for form in self.forms]
+        return None if None in heads else frozenset().union(*(names for names in heads if names is not None))
+
     def matches(self, value: Value, found: Match) -> Iterator[Match]:
         for form in self.forms:
             yield from form.matches(value, found)
@@ -112,6 +122,10 @@ class Call(Form):
     names: tuple[str, ...]
     operands: tuple[Form, ...]
     attributes: tuple[tuple[str, object], ...] = ()
+
+    @property
+    def heads(self) -> frozenset[str] | None:
+        return frozenset(self.names)
 
     def matches(self, value: Value, found: Match) -> Iterator[Match]:
         op = value.producer
@@ -135,8 +149,23 @@ class Terms(Form):
     terms: tuple[Form, ...]
     inverse: tuple[Form, ...] = ()
     constant: float | str = 0.0
+    # Names of which one must be right behind the value: of its terms, or of what sums and products are made of.
+    near: frozenset[str] = field(init=False, default=frozenset())
+
+    def __post_init__(self) -> None:
+        heads = [term.heads for term in (*self.terms, *self.inverse)]
+        known = [names for names in heads if names is not None]
+        if known:
+            object.__setattr__(self, "near", frozenset(chain_names(self.is_product)).union(*known))
+
+    @property
+    def heads(self) -> frozenset[str] | None:
+        alone = len(self.terms) + len(self.inverse) == 1
+        return None if alone else frozenset(chain_names(self.is_product))
 
     def matches(self, value: Value, found: Match) -> Iterator[Match]:
+        if self.near and not self._is_near(value):
+            return
         parts = flattened(value, self.is_product, limit=len(self.terms) + len(self.inverse))
         if parts is None or len(parts.terms) != len(self.terms) or len(parts.inverse) != len(self.inverse):
             return
@@ -148,6 +177,19 @@ class Terms(Form):
         found = replace(found, inner=(*found.inner, *parts.inner))
         for first in in_any_order(self.terms, parts.terms, found):
             yield from in_any_order(self.inverse, parts.inverse, first)
+
+    def _is_near(self, value: Value) -> bool:
+        op = value.producer
+        if op is None:
+            return False
+        if op.name in self.near and op.name not in chain_names(self.is_product):
+            return True  # a sum of one term
+        near = self.near
+        return any(operand.producer is not None and operand.producer.name in near for operand in op.operands)
+
+
+def chain_names(is_product: bool) -> tuple[str, ...]:
+    return FORWARD[is_product], BACKWARD[is_product], INVERSE[is_product]
 
 
 def call(names: str, *operands: Form, **attributes: object) -> Call:
