@@ -43,8 +43,11 @@ class Builder:
 
 def detached_ops(values: Iterable[Value]) -> list[Op]:
     """Detached ops that ``values`` are made of, each below the producers of its operands."""
+    values = list(values)
+    if len(values) == 1 and (alone := values[0].producer) is not None and is_alone(alone):
+        return [alone]
     order: dict[Op, None] = {}
-    stack = [(value.producer, False) for value in reversed(list(values))]
+    stack = [(value.producer, False) for value in reversed(values)]
     while stack:
         op, is_done = stack.pop()
         if op is None or op.block is not None or op in order:
@@ -57,6 +60,13 @@ def detached_ops(values: Iterable[Value]) -> list[Op]:
         for region in op.regions:
             stack.extend((value.producer, False) for inner in region.block.walk() for value in reversed(inner.operands))
     return list(order)
+
+
+def is_alone(op: Op) -> bool:
+    """Whether an op is detached and all that it reads is in place."""
+    if op.block is not None or op.regions:
+        return False
+    return all(operand.producer is None or operand.producer.block is not None for operand in op.operands)
 
 
 def build_body(types: Sequence[TensorType], body: Callable[..., Any], terminator: OpDefinition) -> Region:

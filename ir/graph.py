@@ -100,7 +100,8 @@ class Op:
 
     @property
     def has_uses(self) -> bool:
-        return any(result.uses for result in self.results)
+        results = self.results
+        return bool(results[0].uses) if len(results) == 1 else any(result.uses for result in results)
 
     def set_operand(self, index: int, value: Value) -> None:
         """Reads ``value`` instead; keeps the use lists."""

@@ -62,6 +62,8 @@ class _Driver:
             roots = (pattern.root,) if isinstance(pattern.root, str) else pattern.root
             for root in roots:
                 self.by_root.setdefault(root, []).append(pattern)
+        for root in self.by_root:
+            self.by_root[root] += self.of_any
         self.fired: Counter[str] = Counter()
         self.worklist: deque[Op] = deque()
         self.waiting: set[Op] = set()
@@ -89,7 +91,7 @@ class _Driver:
         if is_dead(op):
             self._erase(op)
             return
-        for pattern in (*self.by_root.get(op.name, ()), *self.of_any):
+        for pattern in self.by_root.get(op.name, self.of_any):
             replacement = self._rewrite(pattern, op)
             if replacement is not None:
                 values = [replacement] if isinstance(replacement, Value) else list(replacement)

@@ -55,9 +55,15 @@ class Form(ABC):
         """Names of the ops that may make a value of this form; None where any may, or none."""
         return None
 
+    def is_possible(self, value: Value) -> bool:
+        """False where a glance at the value's producer tells that it is not of this form."""
+        return True
+
 
 def match(form: Form, value: Value) -> Match | None:
     """The first way in which a value is of a form whose inside nobody else reads; None if there is none."""
+    if not form.is_possible(value):
+        return None
     return next((found for found in form.matches(value, Match()) if is_closed(found, value)), None)
 
 
@@ -164,7 +170,7 @@ class Terms(Form):
         return None if alone else frozenset(chain_names(self.is_product))
 
     def matches(self, value: Value, found: Match) -> Iterator[Match]:
-        if self.near and not self._is_near(value):
+        if not self.is_possible(value):
             return
         parts = flattened(value, self.is_product, limit=len(self.terms) + len(self.inverse))
         if parts is None or len(parts.terms) != len(self.terms) or len(parts.inverse) != len(self.inverse):
@@ -178,13 +184,14 @@ class Terms(Form):
         for first in in_any_order(self.terms, parts.terms, found):
             yield from in_any_order(self.inverse, parts.inverse, first)
 
-    def _is_near(self, value: Value) -> bool:
-        op = value.producer
+    def is_possible(self, value: Value) -> bool:
+        op, near = value.producer, self.near
+        if not near:
+            return True
         if op is None:
             return False
-        if op.name in self.near and op.name not in chain_names(self.is_product):
+        if op.name in near and op.name not in chain_names(self.is_product):
             return True  # a sum of one term
-        near = self.near
         return any(operand.producer is not None and operand.producer.name in near for operand in op.operands)
 
 

@@ -53,6 +53,8 @@ def _merge(block: Block, visible: dict[Key, Op], numbers: dict[Value, int]) -> i
             visible[key] = op
             added.append(key)
             continue
+        if not have_equal_bodies(op, first):
+            continue
         _replace(op, first)
         merged += 1
     for key in added:
@@ -71,13 +73,17 @@ def _replace(op: Op, first: Op) -> None:
 
 
 def op_key(op: Op, numbers: dict[Value, int]) -> Key:
-    """Equal for ops that compute the same; ``numbers`` gives each value a number at its first mention."""
+    """Equal for ops that compute the same, but for their bodies; numbers each value at its first mention."""
     operands = tuple([numbers.setdefault(operand, len(numbers)) for operand in op.operands])
     if op.definition.is_commutative:
         operands = tuple(sorted(operands))
     results = tuple([result.type for result in op.results])
-    bodies = tuple([body_key(region.block) for region in op.regions])
-    return op.name, operands, attribute_keys(op.attrs.values()), results, bodies
+    return op.name, operands, attribute_keys(op.attrs.values()), results
+
+
+def have_equal_bodies(op: Op, other: Op) -> bool:
+    pairs = zip(op.regions, other.regions, strict=True)
+    return all(body_key(region.block) == body_key(first.block) for region, first in pairs)
 
 
 def body_key(block: Block) -> Key:
@@ -85,7 +91,8 @@ def body_key(block: Block) -> Key:
     numbers: dict[Value, int] = {argument: i for i, argument in enumerate(block.arguments)}
     keys: list[Key] = []
     for op in block.ops:
-        keys.append(op_key(op, numbers))
+        bodies = tuple([body_key(region.block) for region in op.regions])
+        keys.append((op_key(op, numbers), bodies))
         for result in op.results:
             numbers.setdefault(result, len(numbers))
     return tuple(keys)

@@ -113,7 +113,15 @@ def _run(module: Module, instance: Pass, context: PassContext, memory: VerifierM
 
 def count_ops(module: Module) -> int:
     """Ops of all functions, those in bodies included."""
-    return sum(1 for _ in module.walk())
+    count, blocks = 0, [function.block for function in module.functions.values()]
+    while blocks:
+        op = blocks.pop().first
+        while op is not None:
+            count += 1
+            if op.regions:
+                blocks.extend([region.block for region in op.regions])
+            op = op.next
+    return count
 
 
 def _failure(instance: Pass, error: Exception) -> str:
