@@ -41,6 +41,8 @@ class Target(Part):
         vendor: who makes it.
         kind: what it is.
         description: one line for a listing.
+        architecture: its generation, such as hopper: machines of one share what is fitted to measurements.
+        runtime: whose kernels run on it, such as vllm; "" is nobody's in particular. Given as ``h100_sxm+vllm``.
         matrix: peak flop/s of the matrix units per number format, dense; a multiply-add is two.
         vector: the same of the vector lanes.
         special_per_s: transcendental functions (exp, tanh, rsqrt, ...) per second, f32.
@@ -61,6 +63,8 @@ class Target(Part):
     vendor: str = ""
     kind: Literal["gpu", "cpu", "accelerator", "microcontroller"]
     description: str = ""
+    architecture: str = ""
+    runtime: str = ""
     matrix: Peaks = Field(default_factory=dict)
     vector: Peaks
     special_per_s: Annotated[Figure, Quantity("flop/s")] | None = Field(default=None, alias="special")

@@ -17,7 +17,7 @@ from ircost.ir.errors import did_you_mean
 from ircost.ir.types import DTYPES
 
 # All else that is a single value in a target's file is a figure.
-NOT_FIGURES = frozenset({"name", "aliases", "vendor", "kind", "description", "extends", "per_processor"})
+NOT_FIGURES = frozenset({"name", "aliases", "vendor", "kind", "description", "architecture", "runtime", "extends", "per_processor"})
 # What a file says of itself, and of no file that extends it.
 OWN = frozenset({"name", "aliases", "description", "extends"})
 

@@ -1,0 +1,48 @@
+"""Number formats as measured tables name them: what is computed in, and how wide operands lie in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """Args:
+    arithmetic: format of the products.
+    activation_bytes, weight_bytes, result_bytes: of an element, scales included.
+    """
+
+    arithmetic: str
+    activation_bytes: float
+    weight_bytes: float
+    result_bytes: float
+
+
+# 128 x 128 blocks of weights and 1 x 128 of activations share a scale of 4 bytes; groups of 128 int4 one of 2; blocks of
+# 32 fp4 one byte (MX), of 16 one byte (NVFP4).
+FORMATS = {
+    "float32": Format("f32", 4, 4, 4),
+    "float64": Format("f64", 8, 8, 8),
+    "tf32": Format("tf32", 4, 4, 4),
+    "float16": Format("f16", 2, 2, 2),
+    "half": Format("f16", 2, 2, 2),
+    "bfloat16": Format("bf16", 2, 2, 2),
+    "fp8": Format("f8e4m3", 1, 1, 2),
+    "fp8_block": Format("f8e4m3", 1 + 4 / 128, 1 + 4 / 128**2, 2),
+    "mxfp8": Format("f8e4m3", 1 + 1 / 32, 1 + 1 / 32, 2),
+    "int8": Format("i8", 1, 1, 4),
+    "sq": Format("i8", 1, 1, 2),
+    "int8_wo": Format("bf16", 2, 1, 2),
+    "int4_wo": Format("bf16", 2, 0.5 + 2 / 128, 2),
+    "w4a16_mxfp4": Format("bf16", 2, 0.5 + 1 / 32, 2),
+    "w4a8_mxfp4": Format("f8e4m3", 1, 0.5 + 1 / 32, 2),
+    "mxfp4": Format("f4e2m1", 0.5 + 1 / 32, 0.5 + 1 / 32, 2),
+    "nvfp4": Format("f4e2m1", 0.5 + 1 / 16, 0.5 + 1 / 16, 2),
+    "fp4": Format("f4e2m1", 0.5 + 1 / 16, 0.5 + 1 / 16, 2),
+}
+ALIASES = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "f16": "float16", "f32": "float32"}
+
+
+def format_of(name: str) -> Format | None:
+    """None where nobody knows the name."""
+    return FORMATS.get(ALIASES.get(name, name))

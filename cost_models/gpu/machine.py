@@ -1,0 +1,69 @@
+"""A target as the analytical model sees it: a handful of numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ircost.backends import Target
+
+# What one processor takes in from beyond it in one clock: the port between L2 and an SM is 64 bytes wide.
+# Source: NVIDIA A100 Tensor Core GPU Architecture white paper, 2020 (64 B per clock and SM).
+PORT_BYTES_PER_CLOCK = 64
+# Reads of shared memory: 32 banks of 4 bytes. Source: CUDA C++ Programming Guide, "Shared Memory".
+SHARED_BYTES_PER_CLOCK = 128
+
+
+@dataclass(frozen=True, slots=True)
+class GpuMachine:
+    """What the model asks of a machine.
+
+    Args:
+        name, architecture, runtime: the target's; the last two choose the fitted constants.
+        processors: SMs, or compute units.
+        clock_hz: of the processors.
+        main_bytes_per_s: main memory, by its data sheet.
+        cache_bytes: the last cache that all processors share; 0 where the target has none.
+        vector_flops_per_s: f32 on the vector lanes.
+        special_per_s: transcendental functions.
+        launch_s: least time between two kernels launched one by one.
+    """
+
+    name: str
+    architecture: str
+    runtime: str
+    processors: float
+    clock_hz: float
+    main_bytes_per_s: float
+    cache_bytes: float
+    vector_flops_per_s: float
+    special_per_s: float
+    launch_s: float
+
+    @property
+    def port_bytes_per_s(self) -> float:
+        """From L2 into one processor."""
+        return PORT_BYTES_PER_CLOCK * self.clock_hz
+
+    @property
+    def shared_bytes_per_s(self) -> float:
+        """From its shared memory into one processor's arithmetic."""
+        return SHARED_BYTES_PER_CLOCK * self.clock_hz
+
+
+def machine_of(target: Target) -> GpuMachine:
+    """The numbers of a target."""
+    caches = [level for level in target.memory[1:] if not level.per_processor]
+    vector = target.vector.get("f32") or max(target.vector.values())
+    return GpuMachine(
+        name=target.name,
+        architecture=target.architecture,
+        runtime=target.runtime,
+        processors=float(target.processors.count),
+        clock_hz=float(target.processors.clock_hz),
+        main_bytes_per_s=float(target.main_memory.bandwidth_bytes_per_s),
+        cache_bytes=float(max((level.capacity_bytes for level in caches), default=0.0)),
+        vector_flops_per_s=float(vector),
+        # Where nothing is said: a quarter of the lanes' multiply-adds, as on every NVIDIA machine since Maxwell.
+        special_per_s=float(target.special_per_s or vector / 8),
+        launch_s=float(target.launch_overhead_s),
+    )

@@ -1,0 +1,139 @@
+"""Estimates of measured rows: the same models that estimate a network's kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ircost.backends import Target
+from ircost.backends.errors import TargetError
+from ircost.cost_models.gpu.constants import ConstantsFile, Scope, dtype_class
+from ircost.cost_models.gpu.families import FAMILIES, Columns, Family, Setting
+from ircost.cost_models.gpu.formats import format_of
+from ircost.cost_models.gpu.machine import machine_of
+
+TargetOf = Callable[[str], Target]
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """Rows of a table that share target, runtime, number format and kind.
+
+    Args:
+        scope: whose constants apply.
+        device: as the table has it.
+        rows: their places in the table.
+        setting: None where the target is unknown or cannot compute in the format; then ``failure`` says why.
+    """
+
+    scope: Scope
+    device: str
+    rows: np.ndarray
+    setting: Setting | None
+    failure: str = ""
+
+
+def family_of(columns: Columns, at: str) -> Family:
+    """The family that a table's columns tell of.
+
+    Raises:
+        TargetError: none has these columns.
+    """
+    fitting = [family for family in FAMILIES.values() if family.columns <= set(columns)]
+    if not fitting:
+        known = ", ".join(FAMILIES)
+        raise TargetError(f"{at}: its columns tell of no family of kernels", help=f"families are {known}")
+    return max(fitting, key=lambda family: len(family.columns))
+
+
+def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator[RowGroup]:
+    """The rows of a table, those alike together."""
+    count = len(columns["device"])
+    runtimes = columns.get("framework", np.full(count, "", dtype=object))
+    keys = [columns["device"], runtimes, columns["dtype"], family.kinds(columns)]
+    codes = np.zeros(count, dtype=np.int64)
+    words = []
+    for key in keys:
+        names, numbers = np.unique(key.astype(str), return_inverse=True)
+        codes = codes * len(names) + numbers
+        words.append(names)
+    for code, rows in by_code(codes):
+        parts = []
+        for names in reversed(words):
+            code, number = divmod(code, len(names))
+            parts.append(str(names[number]))
+        kind, dtype, runtime, device = parts
+        setting, failure = setting_of(device, dtype, target_of)
+        architecture = setting.machine.architecture if setting else ""
+        yield RowGroup(
+            Scope(family.name, architecture, runtime, dtype_class(dtype), kind), device, rows, setting, failure
+        )
+
+
+def by_code(codes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    order = np.argsort(codes, kind="stable")
+    ordered = codes[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(codes) else np.zeros(0, int)
+    for start, end in zip(starts, [*starts[1:], len(codes)], strict=True):
+        yield int(ordered[start]), order[start:end]
+
+
+def setting_of(device: str, dtype: str, target_of: TargetOf) -> tuple[Setting | None, str]:
+    """What the models need to know of a device and a format, or why they cannot tell."""
+    form = format_of(dtype)
+    if form is None:
+        return None, f"number format '{dtype}' is not known"
+    try:
+        target = target_of(device)
+        peak = float(target.peak_flops_per_s(form.arithmetic))
+    except TargetError as error:
+        return None, error.message
+    return Setting(target, machine_of(target), form, peak), ""
+
+
+def estimate_rows(
+    family: Family, columns: Columns, groups: Sequence[RowGroup], constants: ConstantsFile
+) -> tuple[np.ndarray, np.ndarray]:
+    """Latency and physical limit of every row, in seconds; NaN where a row cannot be expressed."""
+    latency_s = np.full(len(columns["device"]), np.nan)
+    bound_s = np.full(len(latency_s), np.nan)
+    for group in groups:
+        if group.setting is None:
+            continue
+        own = {name: column[group.rows] for name, column in columns.items()}
+        fitted, _ = constants.of(group.scope)
+        bound_s[group.rows] = physical_limit_s(family, own, group.setting)
+        latency_s[group.rows] = np.maximum(
+            family.estimate(own, group.setting, fitted.constants).latency_s, bound_s[group.rows]
+        )
+    return latency_s, bound_s
+
+
+def physical_limit_s(family: Family, columns: Columns, setting: Setting) -> np.ndarray:
+    """No run is shorter: operations at peak; bytes beyond what caches hold over main memory's bandwidth."""
+    totals = family.totals(columns, setting)
+    held = sum(
+        level.capacity_bytes * (setting.machine.processors if level.per_processor else 1)
+        for level in setting.target.memory[1:]
+    )
+    memory_s = np.maximum(totals.touched_bytes - held, 0.0) / setting.machine.main_bytes_per_s
+    limit: np.ndarray = np.maximum(totals.flops / setting.flops_per_s, memory_s)
+    return limit
+
+
+def roofline_rows(family: Family, columns: Columns, groups: Sequence[RowGroup]) -> np.ndarray:
+    """The plain roofline with a launch floor, of every row, in seconds."""
+    latency_s = np.full(len(columns["device"]), np.nan)
+    for group in groups:
+        if group.setting is None:
+            continue
+        own = {name: column[group.rows] for name, column in columns.items()}
+        totals = family.totals(own, group.setting)
+        machine = group.setting.machine
+        busy = np.maximum(totals.flops / group.setting.flops_per_s, totals.touched_bytes / machine.main_bytes_per_s)
+        latency_s[group.rows] = np.maximum(busy, machine.launch_s)
+    return latency_s
+
+
