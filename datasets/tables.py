@@ -38,7 +38,9 @@ class MeasuredTable:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
 
-    def take(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def of_device(self, device: str) -> dict[str, np.ndarray]:
+        """The columns of one device's rows."""
+        rows = np.flatnonzero(self.columns["device"] == device)
         return {name: column[rows] for name, column in self.columns.items()}
 
 
@@ -54,7 +56,8 @@ def read_table(path: str | Path) -> MeasuredTable:
     except OSError as error:
         raise TableError(f"{path} cannot be read: {error.strerror}") from error
     columns = _csv(path) if path.suffix == ".csv" else _parquet(path)
-    missing = [name for name in ("device", "dtype", "latency_us") if name not in columns]
+    needed = ("device", "dtype", "forward_us" if "forward_us" in columns else "latency_us")
+    missing = [name for name in needed if name not in columns]
     if missing:
         raise TableError(
             f"{path} has no column {', '.join(missing)}", help="tables have device, dtype, latency_us and dims"

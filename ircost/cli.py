@@ -20,6 +20,8 @@ VERBS = {
     "compile": ("ircost.commands.compile", "Latency, energy and memory of a model on a target."),
     "opt": ("ircost.commands.opt", "Read IR, run passes, print IR."),
     "run": ("ircost.commands.run", "Execute a model with the reference interpreter."),
+    "evaluate": ("ircost.commands.evaluate", "Score a cost model on tables of measurements."),
+    "calibrate": ("ircost.commands.calibrate", "Fit the analytical model's constants to measurements."),
     "targets": ("ircost.commands.targets", "The machines that are known, and their figures."),
     "passes": ("ircost.commands.passes", "The passes that pipelines are made of."),
     "ops": ("ircost.commands.ops", "The ops of the IR."),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 
-from ircost.cost_models.gpu.constants import ANY, ConstantsFile, Fitted, Scope
+from ircost.cost_models.gpu.constants import ConstantsFile, Fitted, Scope
 from ircost.cost_models.gpu.families import FAMILIES, Columns, Setting
 from ircost.cost_models.gpu.fit import Sample, fit
 from ircost.cost_models.gpu.rows import TargetOf, family_of, groups_of
@@ -51,21 +53,17 @@ def measured_samples(columns: Columns, at: str, target_of: TargetOf) -> list[Mea
     return found
 
 
-def scopes_of(samples: Sequence[Measured]) -> dict[Scope, list[Measured]]:
-    """Every scope that some sample belongs to, with its samples; of scopes with the same samples the nearest only."""
+def scopes_of(samples: Sequence[Measured]) -> list[tuple[list[Scope], list[Measured]]]:
+    """Every scope that some sample belongs to, with its samples; scopes with the same samples together."""
     pools: dict[Scope, list[Measured]] = {}
     for sample in samples:
         for scope in sample.scope.wider():
             pools.setdefault(scope, []).append(sample)
-    distinct: dict[tuple[int, ...], Scope] = {}
-    for scope in sorted(pools, key=breadth):
-        distinct.setdefault(tuple(sorted(map(id, pools[scope]))), scope)
-    return {scope: pools[scope] for scope in sorted(distinct.values(), key=str)}
-
-
-def breadth(scope: Scope) -> tuple[int, str]:
-    parts = (scope.architecture, scope.runtime, scope.dtype, scope.kind)
-    return sum(part == ANY for part in parts), str(scope)
+    alike: dict[tuple[int, ...], tuple[list[Scope], list[Measured]]] = {}
+    for scope in sorted(pools, key=str):
+        scopes, _ = alike.setdefault(tuple(sorted(map(id, pools[scope]))), ([], pools[scope]))
+        scopes.append(scope)
+    return list(alike.values())
 
 
 def calibrate(
@@ -86,20 +84,15 @@ def calibrate(
         on_progress: called with how many fits are done, of how many.
     """
     pools = scopes_of([sample for sample in samples if sample.device != without_device])
-    fits: dict[Scope, Fitted] = {}
-    if workers > 1:
-        with ProcessPoolExecutor(workers) as pool:
-            for done, (scope, fitted) in enumerate(
-                zip(pools, pool.map(fitted_to, pools.values(), chunksize=4), strict=True)
-            ):
-                fits[scope] = fitted
-                if on_progress is not None:
-                    on_progress(done + 1, len(pools))
-    else:
-        for done, (scope, own) in enumerate(pools.items()):
-            fits[scope] = fitted_to(own)
+    with ProcessPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
+        run = map if pool is None else pool.map
+        fits: dict[Scope, Fitted] = {}
+        for done, ((scopes, _), fitted) in enumerate(
+            zip(pools, run(fitted_to, [own for _, own in pools]), strict=True), start=1
+        ):
+            fits.update(dict.fromkeys(scopes, fitted))
             if on_progress is not None:
-                on_progress(done + 1, len(pools))
+                on_progress(done, len(pools))
     return ConstantsFile(dict(tables), fits)
 
 
@@ -124,3 +117,11 @@ def fitted_to(samples: Sequence[Measured]) -> Fitted:
 def head(sample: Measured, count: int) -> Measured:
     own = {name: column[:count] for name, column in sample.columns.items()}
     return Measured(sample.scope, sample.device, sample.setting, own, sample.latency_s[:count])
+
+
+def unseen_constants(columns: Columns, at: str, target_of: TargetOf) -> dict[str, ConstantsFile]:
+    """For each device of a table the constants that all other devices give."""
+    samples = measured_samples(columns, at, target_of)
+    workers = os.cpu_count() or 1
+    devices = [str(name) for name in np.unique(columns["device"].astype(str))]
+    return {device: calibrate(samples, {}, without_device=device, workers=workers) for device in devices}

@@ -201,6 +201,9 @@ VECTOR_OPS = {
     "rms_norm": PerElement(1, 1, 6, 0, True),
     "rope": PerElement(1, 1, 4, 0),
     "embedding": PerElement(1, 1, 0, 0),
+    "copy": PerElement(1, 1, 0, 0),
+    "softmax_gradient": PerElement(2, 1, 4, 0, True),
+    "layer_norm_gradient": PerElement(3, 1, 12, 0, True),
     "computescale": PerElement(1, 0, 2, 0, True),
     "scale_matrix": PerElement(1, 0.5, 2, 0),
 }

@@ -93,22 +93,48 @@ def setting_of(device: str, dtype: str, target_of: TargetOf) -> tuple[Setting | 
     return Setting(target, machine_of(target), form, peak), ""
 
 
-def estimate_rows(
+def analytical_rows(
     family: Family, columns: Columns, groups: Sequence[RowGroup], constants: ConstantsFile
-) -> tuple[np.ndarray, np.ndarray]:
-    """Latency and physical limit of every row, in seconds; NaN where a row cannot be expressed."""
-    latency_s = np.full(len(columns["device"]), np.nan)
-    bound_s = np.full(len(latency_s), np.nan)
-    for group in groups:
-        if group.setting is None:
-            continue
-        own = {name: column[group.rows] for name, column in columns.items()}
+) -> np.ndarray:
+    """The analytical model's latency of every row, in seconds, never below the physical limit; NaN where it cannot."""
+
+    def of_group(own: Columns, group: RowGroup, setting: Setting) -> np.ndarray:
         fitted, _ = constants.of(group.scope)
-        bound_s[group.rows] = physical_limit_s(family, own, group.setting)
-        latency_s[group.rows] = np.maximum(
-            family.estimate(own, group.setting, fitted.constants).latency_s, bound_s[group.rows]
-        )
-    return latency_s, bound_s
+        latency_s = family.estimate(own, setting, fitted.constants).latency_s
+        return np.maximum(latency_s, physical_limit_s(family, own, setting))
+
+    return _by_group(columns, groups, of_group)
+
+
+def roofline_rows(
+    family: Family, columns: Columns, groups: Sequence[RowGroup], constants: ConstantsFile
+) -> np.ndarray:
+    """The plain roofline with a launch floor, of every row, in seconds; it takes no constants."""
+    del constants
+
+    def of_group(own: Columns, group: RowGroup, setting: Setting) -> np.ndarray:
+        totals = family.totals(own, setting)
+        machine = setting.machine
+        busy_s = np.maximum(totals.flops / setting.flops_per_s, totals.touched_bytes / machine.main_bytes_per_s)
+        return np.maximum(busy_s, machine.launch_s)
+
+    return _by_group(columns, groups, of_group)
+
+
+def limit_rows(family: Family, columns: Columns, groups: Sequence[RowGroup]) -> np.ndarray:
+    """The physical limit of every row, in seconds."""
+    return _by_group(columns, groups, lambda own, group, setting: physical_limit_s(family, own, setting))
+
+
+def _by_group(
+    columns: Columns, groups: Sequence[RowGroup], of_group: Callable[[Columns, RowGroup, Setting], np.ndarray]
+) -> np.ndarray:
+    result = np.full(len(columns["device"]), np.nan)
+    for group in groups:
+        if group.setting is not None:
+            own = {name: column[group.rows] for name, column in columns.items()}
+            result[group.rows] = of_group(own, group, group.setting)
+    return result
 
 
 def physical_limit_s(family: Family, columns: Columns, setting: Setting) -> np.ndarray:
@@ -121,19 +147,3 @@ def physical_limit_s(family: Family, columns: Columns, setting: Setting) -> np.n
     memory_s = np.maximum(totals.touched_bytes - held, 0.0) / setting.machine.main_bytes_per_s
     limit: np.ndarray = np.maximum(totals.flops / setting.flops_per_s, memory_s)
     return limit
-
-
-def roofline_rows(family: Family, columns: Columns, groups: Sequence[RowGroup]) -> np.ndarray:
-    """The plain roofline with a launch floor, of every row, in seconds."""
-    latency_s = np.full(len(columns["device"]), np.nan)
-    for group in groups:
-        if group.setting is None:
-            continue
-        own = {name: column[group.rows] for name, column in columns.items()}
-        totals = family.totals(own, group.setting)
-        machine = group.setting.machine
-        busy = np.maximum(totals.flops / group.setting.flops_per_s, totals.touched_bytes / machine.main_bytes_per_s)
-        latency_s[group.rows] = np.maximum(busy, machine.launch_s)
-    return latency_s
-
-
