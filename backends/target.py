@@ -7,11 +7,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
 from ircost.backends.errors import TargetError
 from ircost.backends.figure import Figure, Quantity
 from ircost.backends.number_formats import Engine, unit_for
+from ircost.backends.runtime import runtime_named
 from ircost.backends.target_parts import (
     ArithmeticEnergy,
     Link,
@@ -32,6 +33,18 @@ def _named(levels: object) -> object:
     return tuple({**level, "name": name} if isinstance(level, Mapping) else level for name, level in levels.items())
 
 
+def _fastest_first(links: tuple[Link, ...]) -> tuple[Link, ...]:
+    """A file that extends another adds its links at the end; those of one speed keep the file's order."""
+    return tuple(sorted(links, key=lambda link: -link.bandwidth_bytes_per_s))
+
+
+def _known_runtime(name: str) -> str:
+    try:
+        return runtime_named(name).name if name else ""
+    except TargetError as error:
+        raise wrong(error.message, error.help) from error
+
+
 class Target(Part):
     """A machine. Load one with ``load_target``; every figure is a float that knows its source.
 
@@ -42,7 +55,8 @@ class Target(Part):
         kind: what it is.
         description: one line for a listing.
         architecture: its generation, such as hopper: machines of one share what is fitted to measurements.
-        runtime: whose kernels run on it, such as vllm; "" is nobody's in particular. Given as ``h100_sxm+vllm``.
+        runtime: whose kernels run on it, a name in ``RUNTIMES``; "" is nobody's in particular. Given as
+            ``h100_sxm+vllm``.
         matrix: peak flop/s of the matrix units per number format, dense; a multiply-add is two.
         vector: the same of the vector lanes.
         special_per_s: transcendental functions (exp, tanh, rsqrt, ...) per second, f32.
@@ -64,12 +78,16 @@ class Target(Part):
     kind: Literal["gpu", "cpu", "accelerator", "microcontroller"]
     description: str = ""
     architecture: str = ""
-    runtime: str = ""
+    runtime: Annotated[str, AfterValidator(_known_runtime)] = ""
     matrix: Peaks = Field(default_factory=dict)
     vector: Peaks
     special_per_s: Annotated[Figure, Quantity("flop/s")] | None = Field(default=None, alias="special")
     memory: Annotated[tuple[MemoryLevel, ...], BeforeValidator(_named, json_schema_input_type=dict[str, MemoryLevel])]
-    links: Annotated[tuple[Link, ...], BeforeValidator(_named, json_schema_input_type=dict[str, Link])] = ()
+    links: Annotated[
+        tuple[Link, ...],
+        BeforeValidator(_named, json_schema_input_type=dict[str, Link]),
+        AfterValidator(_fastest_first),
+    ] = ()
     launch_overhead_s: Annotated[Figure, Quantity("s")] = Field(alias="launch_overhead")
     processors: Processors
     power: Power
@@ -92,8 +110,36 @@ class Target(Part):
 
     @property
     def link(self) -> Link | None:
-        """The fastest way out, if there is any."""
-        return self.links[0] if self.links else None
+        """The fastest way to another device of the same node or domain, if there is any."""
+        return next((link for link in self.links if link.topology != "network"), None)
+
+    @property
+    def bus(self) -> Link | None:
+        """The fastest way to the host, if there is any."""
+        return next((link for link in self.links if link.topology == "bus"), None)
+
+    @property
+    def network(self) -> Link | None:
+        """The way to other nodes, if the standard system has one for each device.
+
+        >>> from ircost.backends import load_target
+        >>> [link.name for link in (load_target("h100").link, load_target("h100").network) if link]
+        ['nvlink', 'network']
+        """
+        return next((link for link in self.links if link.topology == "network"), None)
+
+    def with_runtime(self, name: str) -> Target:
+        """This machine as that runtime's kernels find it: ``h100_sxm`` becomes ``h100_sxm+vllm``.
+
+        Raises:
+            TargetError: no such runtime; lists the nearest.
+
+        >>> from ircost.backends import load_target
+        >>> load_target("h100").with_runtime("vllm")
+        Target('h100_sxm+vllm')
+        """
+        runtime = runtime_named(name)
+        return self.model_copy(update={"name": f"{self.name}+{runtime.key}", "runtime": runtime.name})
 
     def unit_for(self, dtype: DType | str, engine: Engine = "matrix") -> tuple[Engine, str]:
         """The unit that computes in ``dtype``, and the format it does it in; see ``number_formats.unit_for``.

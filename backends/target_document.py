@@ -17,7 +17,14 @@ from ircost.ir.errors import did_you_mean
 from ircost.ir.types import DTYPES
 
 # All else that is a single value in a target's file is a figure.
-NOT_FIGURES = frozenset({"name", "aliases", "vendor", "kind", "description", "architecture", "runtime", "extends", "per_processor"})
+NOT_FIGURES = frozenset(
+    {
+        *("name", "aliases", "vendor", "kind", "description", "architecture", "runtime", "extends"),
+        *("per_processor", "topology", "devices", "reduces"),
+    }
+)
+# Drops what the extended target has under this key.
+NOTHING = "none"
 # What a file says of itself, and of no file that extends it.
 OWN = frozenset({"name", "aliases", "description", "extends"})
 
@@ -39,6 +46,8 @@ WORDS: dict[str, tuple[str, str | None]] = {
     "string_pattern_mismatch": ("not a name", "use letters, digits, '_', '-' and '.'"),
     "bool_type": ("neither true nor false", None),
     "bool_parsing": ("neither true nor false", None),
+    "int_type": ("not a whole number", "such as 8"),
+    "int_parsing": ("not a whole number", "such as 8"),
 }
 
 
@@ -93,7 +102,10 @@ def _truth(section: dict[str, Entry], default: bool) -> bool:
 
 
 def merged(base: Entry, child: Entry) -> Entry:
-    """What ``child`` says, and for the rest what ``base`` says; sections are merged key by key."""
+    """What ``child`` says, and for the rest what ``base`` says; sections are merged key by key.
+
+    Where ``child`` says ``none``, what ``base`` has there is dropped.
+    """
     inherited = {key: entry for key, entry in base.section.items() if key not in OWN}
     return _merged(replace(base, value=inherited), child)
 
@@ -103,7 +115,12 @@ def _merged(base: Entry, child: Entry) -> Entry:
         return child
     below = base.value
     over = {key: _merged(below[key], entry) if key in below else entry for key, entry in child.value.items()}
-    return replace(child, value={**below, **over})
+    dropped = {key for key, entry in over.items() if key in below and _is_nothing(entry)}
+    return replace(child, value={key: entry for key, entry in {**below, **over}.items() if key not in dropped})
+
+
+def _is_nothing(entry: Entry) -> bool:
+    return isinstance(entry.value, WrittenFigure) and entry.value.text == NOTHING
 
 
 def build_target(document: Entry) -> Target:

@@ -35,19 +35,30 @@ def load_target(name_or_path: str | Path, folders: Sequence[str | Path] = ()) ->
     """The machine of that name, alias or file.
 
     Args:
-        name_or_path: a name or alias, or a path that ends in ``.yaml`` or ``.yml``.
+        name_or_path: a name or alias, or a path that ends in ``.yaml`` or ``.yml``; after it may stand the runtime
+            whose kernels run there, as in ``h100+vllm``.
         folders: more folders of target files; they come before the bundled ones.
 
     Raises:
-        TargetError: there is none, or its file is wrong: what, in which line, and the cure.
+        TargetError: there is none, no such runtime, or its file is wrong: what, in which line, and the cure.
 
-    >>> load_target("h100")
-    Target('h100_sxm')
+    >>> load_target("h100"), load_target("h100+vllm")
+    (Target('h100_sxm'), Target('h100_sxm+vllm'))
     """
-    found = _find(name_or_path, folders)
-    if isinstance(found, Target):
-        return found
-    return build_target(_document(read_file(found), found, folders, ()))
+    machine, runtime = _split(os.fspath(name_or_path))
+    found = _find(machine, folders)
+    target = found if isinstance(found, Target) else build_target(_document(read_file(found), found, folders, ()))
+    return target if runtime is None else target.with_runtime(runtime)
+
+
+def _split(name: str) -> tuple[str, str | None]:
+    """Machine and runtime; a plus sign in the name of a folder or a file is not between them."""
+    machine, plus, runtime = name.rpartition("+")
+    return (machine, runtime) if plus and os.sep not in runtime and not _is_path(name) else (name, None)
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith((".yaml", ".yml"))
 
 
 def parse_target(text: str, file: str = "text.yaml", folders: Sequence[str | Path] = ()) -> Target:
@@ -79,7 +90,7 @@ def target_names(folders: Sequence[str | Path] = ()) -> list[str]:
 
 def _find(name_or_path: str | Path, folders: Sequence[str | Path]) -> Path | Target:
     name = os.fspath(name_or_path)
-    if name.endswith((".yaml", ".yml")) or os.sep in name:
+    if _is_path(name) or os.sep in name:
         return _file(Path(name))
     files = sorted(path for folder in folders for path in Path(folder).glob("*.yaml"))
     own = next((path for path in files if path.stem == name), None)
@@ -147,7 +158,7 @@ def _base(own: Entry, path: Path, folders: Sequence[str | Path]) -> Path | None:
         raise TargetError("'extends' takes one target", at=extends.place)
     beside = path.parent / extends.value
     try:
-        base = _find(beside if extends.value.endswith((".yaml", ".yml")) else extends.value, folders)
+        base = _find(beside if _is_path(extends.value) else extends.value, folders)
     except TargetError as error:
         raise TargetError(error.message, at=extends.place, help=error.help) from error
     if isinstance(base, Target):

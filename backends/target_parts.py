@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -37,17 +37,40 @@ class MemoryLevel(Part):
     per_processor: bool = False
 
 
+Topology = Literal["switch", "mesh", "pair", "bus", "network"]
+
+# What a link is when its file does not say, by how its name starts; any other is a switch.
+USUAL_TOPOLOGY: dict[str, Topology] = {
+    "pcie": "bus",
+    **dict.fromkeys(("network", "ib", "infiniband", "roce", "ethernet", "efa", "slingshot"), "network"),
+}
+
+
+def _usual_topology(said: dict[str, Any]) -> Topology:
+    name = said.get("name", "")
+    return next((topology for start, topology in USUAL_TOPOLOGY.items() if name.startswith(start)), "switch")
+
+
 class Link(Part):
     """A way to other devices or to the host.
 
     Args:
-        bandwidth_bytes_per_s: of all lanes together, in one direction; data sheets often add both up.
+        bandwidth_bytes_per_s: out of one device, of all lanes together, in one direction; data sheets often add
+            both directions up.
         latency_s: from send to arrival of the first byte.
+        topology: what it joins, and how. ``switch``: every device reaches every other at full bandwidth. ``mesh``: a
+            wire to each neighbour, so one neighbour gets a part of the bandwidth. ``pair``: a bridge between two.
+            ``bus``: shared, through the host. ``network``: between nodes.
+        devices: how many it joins at most; None where that is open.
+        reduces: its switches add up what they pass on, as NVLink SHARP does.
     """
 
     name: str
     bandwidth_bytes_per_s: Annotated[Figure, Quantity("B/s")] = Field(alias="bandwidth")
     latency_s: Annotated[Figure, Quantity("s")] | None = Field(default=None, alias="latency")
+    topology: Topology = Field(default_factory=_usual_topology)
+    devices: int | None = Field(default=None, ge=2)
+    reduces: bool = False
 
 
 class Processors(Part):

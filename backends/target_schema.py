@@ -9,7 +9,11 @@ import json
 from typing import Any
 
 from ircost.backends.target import Target
+from ircost.backends.target_document import NOTHING
 from ircost.ir.types import DTYPES
+
+# A file that extends another may drop what that says.
+DROPPED = {"enum": [NOTHING]}
 
 
 def target_schema() -> dict[str, Any]:
@@ -25,8 +29,10 @@ def target_schema() -> dict[str, Any]:
         for owner in (schema, schema["$defs"]["ArithmeticEnergy"]):
             owner["properties"][key] = _per_format(owner["properties"][key])
     for key in ("memory", "links"):
-        schema["properties"][key]["properties"] = _source_keys()
-        schema["properties"][key].pop("default", None)
+        section = schema["properties"][key]
+        section["properties"] = _source_keys()
+        section["additionalProperties"] = {"anyOf": [section["additionalProperties"], DROPPED]}
+        section.pop("default", None)
     schema["properties"]["extends"] = {
         "type": "string",
         "description": "a target's name, or a file beside this",
@@ -59,7 +65,7 @@ def _share_figures(schema: Any, figures: dict[str, Any]) -> Any:
         return schema
     if "$comment" in schema:
         name = schema["$comment"].replace("/", " per ").replace(" ", "_")
-        figures[name] = {"title": schema["$comment"], "anyOf": schema["anyOf"]}
+        figures[name] = {"title": schema["$comment"], "anyOf": [*schema["anyOf"], DROPPED]}
         return {"$ref": f"#/$defs/{name}"}
     return {key: _share_figures(inner, figures) for key, inner in schema.items()}
 

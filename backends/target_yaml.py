@@ -71,7 +71,9 @@ def read_text(text: str, file: str) -> Entry:
         return _Reader(text, file).document()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise TargetError(f"not YAML: {error.problem}", at=f"{file}:{line}") from error
+        # Newer versions of libyaml count the levels themselves.
+        problem = "nested too deep" if "nesting depth" in str(error.problem) else f"not YAML: {error.problem}"
+        raise TargetError(problem, at=f"{file}:{line}") from error
     except yaml.YAMLError as error:
         raise TargetError(f"not YAML: {str(error).splitlines()[0]}", at=file) from error
 

@@ -1,0 +1,58 @@
+"""Whose kernels run on a machine, and how they are launched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ircost.backends.errors import TargetError
+from ircost.ir.errors import did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A runtime, serving engine or kernel library.
+
+    Args:
+        name: as tables of measurements call it.
+        description: one line for a listing.
+        launch: ``graph``: whole steps are recorded once and replayed, so a kernel costs little to launch. ``eager``:
+            the host launches kernels one by one.
+    """
+
+    name: str
+    description: str
+    launch: Literal["graph", "eager"]
+
+    @property
+    def key(self) -> str:
+        """The name as one word, for the command line: ``vendor_library``."""
+        return self.name.replace(" ", "_")
+
+
+_ROWS = (
+    Runtime("vllm", "vLLM, serving of language models", "graph"),
+    Runtime("sglang", "SGLang, serving of language models", "graph"),
+    Runtime("trtllm", "NVIDIA TensorRT-LLM, serving of language models", "graph"),
+    Runtime("pytorch", "PyTorch, op by op", "eager"),
+    Runtime("vendor library", "the vendor's own library, such as cuBLAS, called one kernel at a time", "eager"),
+    Runtime("sarathi", "Sarathi-Serve, serving with chunked prefill", "eager"),
+    Runtime("nccl", "NVIDIA NCCL, collectives between devices", "eager"),
+)
+RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in _ROWS}
+
+
+def runtime_named(name: str) -> Runtime:
+    """The runtime of that name; ``_`` may stand for a blank.
+
+    Raises:
+        TargetError: there is none; lists the nearest.
+
+    >>> runtime_named("vllm").launch, runtime_named("vendor_library").name
+    ('graph', 'vendor library')
+    """
+    runtime = RUNTIMES.get(name) or RUNTIMES.get(name.replace("_", " "))
+    if runtime is None:
+        known = [runtime.key for runtime in _ROWS]
+        raise TargetError(f"no runtime '{name}'", help=did_you_mean(name, known, f"known: {', '.join(known)}"))
+    return runtime
