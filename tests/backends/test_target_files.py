@@ -113,7 +113,7 @@ def test_unknown_name_lists_the_nearest() -> None:
     error = refusal(lambda: load_target("h10"))
     assert error.message == "no target 'h10'"
     assert error.help is not None
-    assert re.fullmatch(r"did you mean h100, h100_pcie, h100_sxm\? \(irc targets lists \d+\)", error.help)
+    assert re.fullmatch(r"did you mean h100, h100_nvl, h100_pcie\? \(irc targets lists \d+\)", error.help)
 
 
 @pytest.mark.parametrize("name", ["", "\0", "../targets/h100_sxm", "no.yaml", "/dev/zero", "h100_sxm.yml"])
