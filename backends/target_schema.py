@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ircost.backends.runtime import RUNTIMES
 from ircost.backends.target import Target
 from ircost.backends.target_document import NOTHING
 from ircost.ir.types import DTYPES
@@ -33,6 +34,7 @@ def target_schema() -> dict[str, Any]:
         section["properties"] = _source_keys()
         section["additionalProperties"] = {"anyOf": [section["additionalProperties"], DROPPED]}
         section.pop("default", None)
+    schema["properties"]["runtime"]["enum"] = ["", *dict.fromkeys((*RUNTIMES, *(row.key for row in RUNTIMES.values())))]
     schema["properties"]["extends"] = {
         "type": "string",
         "description": "a target's name, or a file beside this",

@@ -209,8 +209,10 @@ def test_figures_follow_from_multiprocessors_and_clock(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("l40s", "rtx_4090"), ("l4", "rtx_4090"), ("a30", "a100"), ("a40", "a10"), ("rtx_a6000", "rtx_3090")]
-    + [("rtx_pro_6000", "rtx_5090"), ("rtx_pro_6000_server", "rtx_5090"), ("titan_rtx", "rtx_2080")],
+    [
+        *(("l40s", "rtx_4090"), ("l4", "rtx_4090"), ("a30", "a100"), ("a40", "a10"), ("rtx_a6000", "rtx_3090")),
+        *(("rtx_pro_6000", "rtx_5090"), ("rtx_pro_6000_server", "rtx_5090"), ("titan_rtx", "rtx_2080")),
+    ],
 )
 def test_rates_per_multiprocessor_and_clock_of_one_generation_agree(one: str, other: str) -> None:
     """Tensor cores of one generation: the cards differ in their count and clock. The GeForce do too, for integers."""

@@ -29,6 +29,21 @@ def test_bundled_files_fit(path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "runtime: vllm",
+        "runtime: vendor_library",
+        "links: {nvlink: {topology: mesh, devices: 8, reduces: true}}",
+        "links: {nvlink: none}",
+        "matrix: {f64: none}",
+        "memory: {l2: none}",
+    ],
+)
+def test_schema_takes(text: str) -> None:
+    assert mistakes(yaml.safe_load(text), SCHEMA) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "bandwidth: 3 TB/s",
         "matrix: {fp16: 3 TFLOP/s}",
         "matrix: {f16: 3 TB/s}",
@@ -37,6 +52,10 @@ def test_bundled_files_fit(path: Path) -> None:
         "power: {peak: {value: 3 W, sorce: x}}",
         "processors: {count: -1}",
         "kind: toaster",
+        "runtime: vlm",
+        "links: {nvlink: {topology: ring}}",
+        "links: {nvlink: {devices: 1}}",
+        "links: {nvlink: nothing}",
     ],
 )
 def test_schema_refuses(text: str) -> None:
