@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ircost.cost_models.gpu.constants import ConstantsFile
-from ircost.cost_models.gpu.families import Columns, Family
+from ircost.cost_models.gpu.families import Family
 from ircost.cost_models.gpu.model_ops import is_model_ops, parts_of_model_ops
 from ircost.cost_models.gpu.rows import (
     RowGroup,
@@ -19,6 +19,7 @@ from ircost.cost_models.gpu.rows import (
     limit_rows,
     roofline_rows,
 )
+from ircost.cost_models.gpu.table_work import Columns
 
 RowModel = Callable[[Family, Columns, Sequence[RowGroup], ConstantsFile], np.ndarray]  # seconds; NaN: cannot tell
 ROW_MODELS: dict[str, RowModel] = {"roofline": roofline_rows, "analytical": analytical_rows}

@@ -6,19 +6,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ircost.cost_models.gpu.terms import Column, Constants, Parameter, Terms
+from ircost.cost_models.gpu.demand import COMMON, RESIDENT, Column, Demand, Parameter, beside
 
 OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send_recv", "broadcast")
 ALGORITHMS = ("ring", "tree", "direct", "in switch")
+# Flags beside the data instead of barriers: half the bandwidth, a fraction of the latency.
+# Source: Hu et al., "Demystifying NCCL", 2025 (LL and Simple protocols).
+PROTOCOLS = ("flags", "bulk")
+CHOICES = tuple(f"{algorithm}, {protocol}" for algorithm in ALGORITHMS for protocol in PROTOCOLS)
+NEVER = 1e6
 
 PARAMETERS = {
-    "launch_s": Parameter(5e-6, 5e-7, 1e-3, "start and end of the collective"),
-    "hop_s": Parameter(1.5e-6, 1e-7, 1e-4, "one step between neighbours in a node"),
-    "far_hop_s": Parameter(1e-5, 1e-6, 1e-3, "one step between nodes"),
-    "link": Parameter(0.75, 0.05, 1.0, "share of the links' bandwidth within a node"),
-    "bus": Parameter(0.4, 0.01, 1.0, "share of the bandwidth through a bus that all devices of a node share"),
-    "network": Parameter(0.5, 0.01, 1.0, "share of the network's bandwidth between nodes"),
-    "ramp_bytes": Parameter(1e6, 1e3, 1e9, "message at which half of the bandwidth is reached"),
+    "link": Parameter("share", 0.75, "share of the links' bandwidth within a node"),
+    "bus": Parameter("share", 0.4, "share of the bandwidth through a bus that all devices of a node share"),
+    "network": Parameter("share", 0.5, "share of the network's bandwidth between nodes"),
+    "launch": Parameter("time", 5e-6, "start and end of the collective"),
+    "hop": Parameter("time", 1e-6, "one step between neighbours in a node, with flags"),
+    "bulk_hop": Parameter("time", 3e-6, "the same with barriers, in bulk"),
+    "far_hop": Parameter("time", 1e-5, "one step between nodes"),
+    **{name: parameter for name, parameter in COMMON.items() if name != RESIDENT},
 }
 
 
@@ -46,8 +52,8 @@ class CollectiveWork:
     has_switch_reduction: Column
 
 
-def collective(work: CollectiveWork, constants: Constants) -> Terms:
-    """The fastest of ring, tree, one shot to all, and reduction in the switch.
+def collective_demand(work: CollectiveWork) -> Demand:
+    """Ring, tree, one shot to all, and reduction in the switch, each with flags or in bulk.
 
     A ring of n takes n - 1 steps (twice that for an all-reduce) and moves (n - 1) / n of the buffer each way; a tree
     takes log2 n steps and moves all of it; one shot takes one step and sends the buffer to each; a switch that adds up
@@ -56,35 +62,40 @@ def collective(work: CollectiveWork, constants: Constants) -> Terms:
     Source: Thakur et al., "Optimization of Collective Communication Operations in MPICH", IJHPCA 2005; NVIDIA,
     nccl-tests PERFORMANCE.md (bus bandwidth).
     """
-    n, nodes = np.asarray(work.world, float), np.asarray(work.nodes, float)
-    size = np.asarray(work.size_bytes, float)
-    is_reduce, is_pair = work.op == 0, np.isin(work.op, (4, 5))
-    per_node = n / nodes
-    near = np.where(
-        np.asarray(work.is_bus) > 0,
-        work.link_bytes_per_s * constants["bus"] / np.maximum(per_node / 2, 1),
-        work.link_bytes_per_s * constants["link"],
+    op, n, nodes, size, link, network, is_bus, switched = beside(
+        *(work.op, work.world, work.nodes, work.size_bytes, work.link_bytes_per_s, work.network_bytes_per_s),
+        *(work.is_bus, work.has_switch_reduction),
     )
-    far = np.asarray(work.network_bytes_per_s) * constants["network"] * np.where(nodes > 1, 1, np.inf)
-    rate = np.where(nodes > 1, np.minimum(near, far), near)
-    hop = np.where(nodes > 1, constants["far_hop_s"], constants["hop_s"])
+    size = size + np.zeros_like(n)
+    is_reduce, is_pair, is_far = op == 0, np.isin(op, (4, 5)), nodes > 1
     twice = np.where(is_reduce, 2.0, 1.0)
     share = np.where(is_pair, 1.0, (n - 1) / n)
-
-    def moved_s(bytes_moved: Column, steps: Column) -> Column:
-        message = bytes_moved / np.maximum(steps, 1)
-        return (bytes_moved + constants["ramp_bytes"] * (1 - np.exp(-message / constants["ramp_bytes"]))) / rate
-
-    steps = np.where(is_pair, 1.0, twice * (n - 1))
-    ring = steps * hop + moved_s(twice * share * size, steps)
     depth = np.where(is_pair, 1.0, twice * np.ceil(np.log2(n)))
-    tree = np.where(is_reduce, depth * hop + moved_s(2.0 * size, depth), np.inf)
-    direct = np.where(nodes > 1, np.inf, hop + moved_s(np.where(is_reduce, n - 1, share) * size, np.ones_like(n)))
-    switch = np.where(
-        is_reduce & (np.asarray(work.has_switch_reduction) > 0) & (nodes == 1), 2 * hop + moved_s(size, n / n), np.inf
+    barred = np.zeros_like(size)
+    # Bytes that each device sends, steps, and where an algorithm does not exist.
+    ways = (
+        (twice * share * size, np.where(is_pair, 1.0, twice * (n - 1)), barred),
+        (2.0 * size, depth, np.where(is_reduce, 0.0, NEVER)),
+        (np.where(is_reduce, n - 1, share) * size, barred + 1, np.where(is_far, NEVER, 0.0)),
+        (size, barred + 2, np.where(is_reduce & (switched > 0) & ~is_far, 0.0, NEVER)),
     )
-    times = np.column_stack([ring, tree, direct, switch])
-    best = times.argmin(axis=1)
-    launch_s = np.full_like(size, constants["launch_s"])
-    busy_s = times[np.arange(len(size)), best]
-    return Terms(busy_s + launch_s, {"link": busy_s}, {"launch": launch_s}, best, ALGORITHMS)
+    moved = np.concatenate([np.repeat(m, 2, axis=1) * (2.0, 1.0) for m, _, _ in ways], axis=1)
+    steps = np.concatenate([np.repeat(s, 2, axis=1) for _, s, _ in ways], axis=1)
+    never = np.concatenate([np.repeat(b, 2, axis=1) for _, _, b in ways], axis=1)
+    flags = np.tile([1.0, 0.0], len(ways))
+    crowd = np.maximum(n / nodes / 2, 1)  # devices that cross the bus at a time
+    on_bus = is_bus > 0
+    return Demand(
+        busy={
+            "link": np.where(on_bus, 0.0, moved / link),
+            "bus": np.where(on_bus, moved / link * crowd, 0.0),
+            "network": np.where(is_far, moved / network, 0.0),
+        },
+        fixed={
+            "launch": np.ones_like(moved) + never,
+            "hop": np.where(is_far, 0.0, steps * flags),
+            "bulk_hop": np.where(is_far, 0.0, steps * (1 - flags)),
+            "far_hop": np.where(is_far, steps, 0.0),
+        },
+        choices=CHOICES,
+    )

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
+from ircost.cost_models.gpu.demand import Parameter
 from ircost.cost_models.gpu.families import FAMILIES
+from ircost.cost_models.gpu.fit import BASE, start_of, value_of
 from ircost.ir.errors import IrcError
 
 BUNDLED = Path(__file__).parent / "constants.json"
-VERSION = 1
-ANY = "*"
-# Formats of one width run at one speed on every matrix unit so far.
-SAME_SPEED = {"bfloat16": "16 bit", "float16": "16 bit", "half": "16 bit", "bf16": "16 bit", "f16": "16 bit"}
+VERSION = 2
+Effect = tuple[str, str]  # what rows have in common, and of which of its levels
 
 
 class ConstantsError(IrcError):
@@ -23,49 +25,31 @@ class ConstantsError(IrcError):
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """What constants are for; ``*`` is all.
+class Share:
+    """What one effect adds to a constant.
 
     Args:
-        family: gemm, attention, ...
-        architecture: of the machine. runtime: whose kernels. dtype: as tables name it, with formats of one width and
-            speed under one name.
-        kind: of kernels within a family.
+        effect: such as ``architecture``; ``all`` is the family's own.
+        level: such as ``hopper``.
+        factor: by which it multiplies a time or a factor, or the odds of a loss for a share; of ``all`` the value.
     """
 
-    family: str
-    architecture: str
-    runtime: str
-    dtype: str
-    kind: str
-
-    def wider(self) -> list[Scope]:
-        """This scope and those that hold it, the nearest first.
-
-        A runtime's kernels tell more than a chip's generation: half of what is fitted is overhead.
-        """
-        f, a, r, d, k = self.family, self.architecture, self.runtime, self.dtype, self.kind
-        chain = [
-            *((a, r, d, k), (ANY, r, d, k), (a, ANY, d, k), (ANY, ANY, d, k)),
-            *((ANY, r, ANY, k), (a, ANY, ANY, k), (ANY, ANY, ANY, k), (ANY, ANY, ANY, ANY)),
-        ]
-        return [Scope(f, *rest) for rest in dict.fromkeys(chain)]
-
-    def __str__(self) -> str:
-        return "/".join([self.family, self.architecture, self.runtime, self.dtype, self.kind or "-"])
+    effect: str
+    level: str
+    factor: float
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """Constants of a scope.
+class FamilyFit:
+    """Effects of one family's constants, on the link scale (see ``fit``).
 
     Args:
-        constants: by name.
+        effects: (effect, level) -> parameter -> amount.
         rows, devices: that they were fitted to.
         median_error: of |log(predicted / measured)| on those.
     """
 
-    constants: Mapping[str, float]
+    effects: Mapping[Effect, Mapping[str, float]]
     rows: int = 0
     devices: tuple[str, ...] = ()
     median_error: float = 0.0
@@ -77,29 +61,61 @@ class ConstantsFile:
 
     Args:
         tables: SHA-256 of each table's file, by name.
-        fits: by scope.
+        fits: by family.
     """
 
     tables: Mapping[str, str] = field(default_factory=dict)
-    fits: Mapping[Scope, Fitted] = field(default_factory=dict)
+    fits: Mapping[str, FamilyFit] = field(default_factory=dict)
 
-    def of(self, scope: Scope) -> tuple[Fitted, Scope | None]:
-        """The fit of the nearest scope, and that scope; the defaults, and None, where nothing was fitted."""
-        for wider in scope.wider():
-            if wider in self.fits:
-                return self.fits[wider], wider
-        parameters = FAMILIES[scope.family].parameters
-        return Fitted({name: parameter.default for name, parameter in parameters.items()}), None
+    def of(self, family: str, labels: Mapping[str, str]) -> dict[str, float]:
+        """The constants of a family's kernels with these labels: their defaults where nothing was fitted."""
+        return {
+            name: float(value_of(parameter, self._point(family, labels, name, parameter)))
+            for name, parameter in FAMILIES[family].parameters.items()
+        }
+
+    def shares(self, family: str, labels: Mapping[str, str], name: str) -> list[Share]:
+        """How a constant comes about, the family's own value first."""
+        parameter = FAMILIES[family].parameters[name]
+        fit = self.fits.get(family)
+        if fit is None:
+            return [Share("default", "", float(parameter.default))]
+        own = fit.effects.get((BASE, ""), {}).get(name, start_of(parameter))
+        found = [Share(BASE, "", float(value_of(parameter, own)))]
+        for effect, level in labels.items():
+            amount = fit.effects.get((effect, level), {}).get(name, 0.0)
+            if amount:
+                found.append(Share(effect, level, float(np.exp(amount))))
+        return found
+
+    def unseen(self, family: str, labels: Mapping[str, str]) -> tuple[str, ...]:
+        """Effects whose level the fit never met: there the family's mean stands in."""
+        fit = self.fits.get(family)
+        known = fit.effects if fit is not None else {}
+        return tuple(effect for effect, level in labels.items() if level and (effect, level) not in known)
+
+    def _point(self, family: str, labels: Mapping[str, str], name: str, parameter: Parameter) -> float:
+        fit = self.fits.get(family)
+        if fit is None:
+            return start_of(parameter)
+        base = fit.effects.get((BASE, ""), {}).get(name, start_of(parameter))
+        return base + sum(fit.effects.get(key, {}).get(name, 0.0) for key in labels.items())
 
     def to_json(self) -> str:
         """The text of a file: sorted, the same for the same fits."""
-        rows = [
-            {**asdict(scope), **asdict(fit), "constants": {k: float(f"{v:.4g}") for k, v in fit.constants.items()}}
-            for scope, fit in sorted(self.fits.items(), key=lambda item: str(item[0]))
-        ]
-        lines = ",\n  ".join(json.dumps(row) for row in rows)
+        families = [_family_text(name, fit) for name, fit in sorted(self.fits.items())]
         tables = json.dumps(dict(sorted(self.tables.items())), indent=1)
-        return f'{{"version": {VERSION},\n "tables": {tables},\n "fits": [\n  {lines}\n ]\n}}\n'
+        body = ",\n".join(families)
+        return f'{{"version": {VERSION},\n"tables": {tables},\n"families": {{\n{body}\n}}}}\n'
+
+
+def _family_text(name: str, fit: FamilyFit) -> str:
+    effects = ",\n  ".join(
+        json.dumps([effect, level, {k: round(v, 4) for k, v in sorted(amounts.items()) if round(v, 4)}])
+        for (effect, level), amounts in sorted(fit.effects.items())
+    )
+    about = {"rows": fit.rows, "devices": list(fit.devices), "median_error": round(fit.median_error, 4)}
+    return f'{json.dumps(name)}: {{"about": {json.dumps(about)}, "effects": [\n  {effects}]}}'
 
 
 def read_constants(path: str | Path) -> ConstantsFile:
@@ -110,34 +126,30 @@ def read_constants(path: str | Path) -> ConstantsFile:
     """
     try:
         content = json.loads(Path(path).read_text())
-        if content["version"] != VERSION:
-            raise ConstantsError(f"{path}: version {content['version']}, {VERSION} expected", help="irc calibrate")
-        fits = {scope: fitted for scope, fitted in map(_entry, content["fits"])}
-        return ConstantsFile(content["tables"], fits)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        version = content["version"]
+        fits = {str(name): _family_fit(entry) for name, entry in content.get("families", {}).items()}
+        tables = {str(k): str(v) for k, v in content["tables"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConstantsError(f"{path} holds no constants: {error}", help="irc calibrate writes such a file") from error
+    if version != VERSION:
+        raise ConstantsError(f"{path}: version {version}, {VERSION} expected", help="write it anew with irc calibrate")
+    return ConstantsFile(tables, {name: fit for name, fit in fits.items() if name in FAMILIES})
 
 
-def _entry(row: Mapping[str, object]) -> tuple[Scope, Fitted]:
-    scope = Scope(*(str(row[name]) for name in ("family", "architecture", "runtime", "dtype", "kind")))
-    constants = row["constants"]
-    assert isinstance(constants, dict)
-    known = FAMILIES[scope.family].parameters
-    missing: Iterable[str] = set(known) - set(constants)
-    defaults = {name: known[name].default for name in missing}
-    return scope, Fitted(
-        {**defaults, **{str(k): float(v) for k, v in constants.items()}},
-        int(str(row["rows"])),
-        tuple(row["devices"]),  # type: ignore[arg-type]
-        float(str(row["median_error"])),
+def _family_fit(entry: Mapping[str, Mapping[str, object]]) -> FamilyFit:
+    about = entry["about"]
+    effects: dict[Effect, dict[str, float]] = {}
+    for effect, level, amounts in entry["effects"]:  # type: ignore[misc]
+        effects[str(effect), str(level)] = {str(k): float(v) for k, v in amounts.items()}
+    return FamilyFit(
+        effects,
+        int(str(about["rows"])),
+        tuple(map(str, about["devices"])),  # type: ignore[call-overload]
+        float(str(about["median_error"])),
     )
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=1)
 def bundled_constants() -> ConstantsFile:
-    """Those that come with the package; none where the file is absent."""
-    return read_constants(BUNDLED) if BUNDLED.exists() else ConstantsFile()
-
-
-def dtype_class(dtype: str) -> str:
-    return SAME_SPEED.get(dtype, dtype)
+    """Those that come with the package."""
+    return read_constants(BUNDLED)

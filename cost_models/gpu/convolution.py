@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ircost.cost_models.gpu import gemm as products
+from ircost.cost_models.gpu.demand import Column, Demand, Parameter, beside, either
+from ircost.cost_models.gpu.gemm import PARAMETERS as GEMM_PARAMETERS
+from ircost.cost_models.gpu.gemm import GemmWork, gemm_demand
 from ircost.cost_models.gpu.machine import GpuMachine
-from ircost.cost_models.gpu.terms import Column, Constants, Parameter, Terms, overlapped
 
 # F(4x4, 3x3): 36 products for 16 results, where 144 stand. Source: Lavin, Gray, "Fast Algorithms for Convolutional
 # Neural Networks", CVPR 2016.
 WINOGRAD_TILE, WINOGRAD_POINTS = 4, 36
 
 PARAMETERS = {
-    **products.PARAMETERS,
-    "winograd": Parameter(0.6, 0.05, 1.5, "share of a product's speed that Winograd's transformed products reach"),
-    "transforms": Parameter(1.0, 0.1, 10.0, "how often Winograd's transformed tensors cross main memory"),
+    **GEMM_PARAMETERS,
+    "winograd": Parameter("factor", 1.5, "how much slower Winograd's products run than those of an implicit GEMM"),
+    "transforms": Parameter("factor", 1.0, "how often Winograd's transformed tensors cross main memory"),
+    "layout": Parameter("factor", 0.3, "how often operands and results are streamed to change their layout"),
 }
 
 
@@ -34,6 +36,7 @@ class ConvolutionWork:
         is_winograd: 1 where its shortcut may be taken: 3 x 3 without stride or dilation, floats.
         element_bytes: of operands and results.
         flops_per_s: peak of the units that run it.
+        sets: how many operands take turns between two uses of one; without end where each is used once.
     """
 
     batch: Column
@@ -50,9 +53,10 @@ class ConvolutionWork:
     is_winograd: Column
     element_bytes: Column
     flops_per_s: Column
+    sets: Column
 
 
-def as_products(work: ConvolutionWork) -> products.GemmWork:
+def as_products(work: ConvolutionWork) -> GemmWork:
     """The product that an implicit GEMM runs: pixels by output channels, over window and input channels.
 
     The gradient of the data has the input's pixels and channels as its result, that of the weights sums over pixels.
@@ -67,57 +71,64 @@ def as_products(work: ConvolutionWork) -> products.GemmWork:
     met = pixels * window / np.maximum(work.batch * work.in_height * work.in_width, 1)
     k = np.where(forward, inputs * window, np.where(data, outputs * met, pixels))
     e = work.element_bytes
-    return products.GemmWork(work.groups, m, n, np.maximum(k, 1), e, e, e, work.flops_per_s)
+    return GemmWork(
+        work.groups, m, n, np.maximum(k, 1), e, e, e, 0.0, 0.0, work.sets, work.sets, work.flops_per_s
+    )
 
 
-def convolution(work: ConvolutionWork, machine: GpuMachine, constants: Constants) -> Terms:
-    """The faster of an implicit GEMM, whose window is read from L2 again and again, and Winograd.
+def convolution_demand(work: ConvolutionWork, machine: GpuMachine) -> Demand:
+    """An implicit GEMM, whose window is read from L2 again and again, or Winograd, for each tile and split.
 
     Winograd's tiles of 6 x 6 become 36 products of tiles by channels; transformed tensors go through memory.
     """
-    gemm = as_products(work)
-    direct = products.gemm(gemm, machine, constants)
+    batch, channels, high, wide, filters, element, window, groups, sets = beside(
+        *(work.batch, work.in_channels, work.in_height, work.in_width, work.out_channels, work.element_bytes),
+        *(work.kernel_height * work.kernel_width, work.groups, work.sets),
+    )
+    out_high, out_wide, is_winograd = beside(work.out_height, work.out_width, work.is_winograd)
+    rate = machine.main_bytes_per_s
+    tensors = batch * (channels * high * wide + filters * out_high * out_wide) * element
+    once = tensors + channels * filters * window / groups * element
+    footprint = machine.share_of_cache(sets * once)
+
+    direct = gemm_demand(as_products(work), machine)
     # The implicit matrix is not in memory: a window's elements are the input's, over and over.
-    tensors = work.batch * (
-        work.in_channels * work.in_height * work.in_width + work.out_channels * work.out_height * work.out_width
+    direct_s = np.minimum(direct.busy["main"], np.broadcast_to(once / rate, direct.busy["main"].shape))
+    none = np.zeros_like(direct_s)
+    layout = tensors / rate + none
+    plain = replace(
+        direct,
+        busy={**direct.busy, "main": direct_s},
+        fixed={**direct.fixed, "winograd": none, "transforms": none, "layout": layout},
+        reused=((direct_s, footprint),),
     )
-    once = (tensors + work.in_channels * work.out_channels * work.kernel_height * work.kernel_width / work.groups) * (
-        work.element_bytes
-    )
-    main_s = np.minimum(direct.busy["main"], once / (machine.main_bytes_per_s * constants["main_memory"]))
-    busy = {**direct.busy, "main": main_s}
-    latency_s = overlapped(busy, constants["sharpness"]) + sum(direct.fixed.values())
 
     tiles = work.batch * np.ceil(work.out_height / WINOGRAD_TILE) * np.ceil(work.out_width / WINOGRAD_TILE)
-    rows = len(latency_s)
-    points = np.full(rows, float(WINOGRAD_POINTS))
-    is_weights = np.broadcast_to(work.direction == 2, (rows,))
-    inner, outer = np.where(work.direction == 1, 1, 0), work.out_channels
-    del inner
-    transformed = products.GemmWork(
+    is_weights = work.direction == 2
+    points = np.full(len(tiles), float(WINOGRAD_POINTS))
+    transformed = GemmWork(
         points,
         np.where(is_weights, work.out_channels, tiles),
-        np.where(is_weights, work.in_channels, outer),
+        np.where(is_weights, work.in_channels, work.out_channels),
         np.where(is_weights, tiles, work.in_channels),
         *(work.element_bytes,) * 3,
-        work.flops_per_s * constants["winograd"],
+        *(0.0, 0.0, work.sets, work.sets),
+        work.flops_per_s,
     )
-    short = products.gemm(transformed, machine, constants)
-    moved = tiles * WINOGRAD_POINTS * (work.in_channels + work.out_channels) * work.element_bytes * 2
-    transforms_s = moved * constants["transforms"] / (machine.main_bytes_per_s * constants["main_memory"])
-    short_s = short.latency_s + transforms_s
-    better = (np.broadcast_to(work.is_winograd, (rows,)) > 0) & (short_s < latency_s)
-
-    def either(a: Column, b: Column) -> Column:
-        return np.where(better, b, a)
-
-    return Terms(
-        either(latency_s, short_s),
-        {name: either(busy[name], short.busy[name]) for name in busy},
-        {
-            **{name: either(direct.fixed[name], short.fixed[name]) for name in direct.fixed},
-            "transforms": np.where(better, transforms_s, 0.0),
+    products = gemm_demand(transformed, machine)
+    moved = beside(tiles)[0] * WINOGRAD_POINTS * (channels + filters) * element * 2
+    # Where the shortcut may not be taken it takes forever.
+    barred = np.where(is_winograd > 0, 0.0, 1e9)
+    short = replace(
+        products,
+        busy={**products.busy, "matrix": none},
+        fixed={
+            **products.fixed,
+            "launch": 3 * products.fixed["launch"] + barred,
+            "winograd": products.busy["matrix"],
+            "transforms": moved / rate + none,
+            "layout": none,
         },
-        either(direct.choice, short.choice + len(products.CHOICES)).astype(int),
-        (*products.CHOICES, *(f"Winograd {choice}" for choice in products.CHOICES)),
+        choices=tuple(f"Winograd {choice}" for choice in products.choices),
     )
+    return either(plain, short)

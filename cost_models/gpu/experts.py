@@ -7,23 +7,28 @@ from functools import lru_cache
 
 import numpy as np
 
+from ircost.cost_models.gpu.demand import COMMON, Column, Demand, Parameter, beside
 from ircost.cost_models.gpu.machine import GpuMachine
-from ircost.cost_models.gpu.terms import Column, Constants, Parameter, Terms, cold_share, overlapped
 
 ROW_TILES = (16, 32, 64, 128, 256)
 COLUMN_TILES = (64, 128, 256)
 STEP = 32
 CHOICES = tuple(f"{rows}x{columns}" for rows in ROW_TILES for columns in COLUMN_TILES)
+ROW_TILE = np.repeat(np.array(ROW_TILES, float), len(COLUMN_TILES))[None]
+COLUMN_TILE = np.tile(np.array(COLUMN_TILES, float), len(ROW_TILES))[None]
 
 PARAMETERS = {
-    "arithmetic": Parameter(0.7, 0.1, 1.0, "share of the matrix units' peak that the main loop reaches"),
-    "main_memory": Parameter(0.8, 0.3, 0.98, "share of main memory's bandwidth that the weights' stream reaches"),
-    "port": Parameter(0.5, 0.05, 1.0, "share of the ports' bandwidth between L2 and the processors"),
-    "launch_s": Parameter(2e-5, 1e-6, 1e-2, "sorting the rows by expert, and all launches"),
-    "wave_s": Parameter(2e-6, 1e-8, 1e-4, "prologue and epilogue of a wave of tiles"),
-    "rows": Parameter(4.0, 0.5, 30.0, "how often a row of activations crosses main memory: gather, gate, combine"),
-    "sharpness": Parameter(3.0, 1.0, 30.0, "how well arithmetic and loads overlap: exponent of their sum"),
-    "resident": Parameter(0.15, 1e-3, 1.5, "share of the cache that keeps operands between two runs of a benchmark"),
+    "matrix": Parameter("share", 0.7, "share of the matrix units' peak that the main loop reaches"),
+    "vector": Parameter("share", 0.5, "share of the vector lanes' peak that unpacking weights reaches"),
+    "shared": Parameter("share", 0.7, "share of the bandwidth of shared memory"),
+    "l2": Parameter("share", 0.6, "share of the bandwidth between L2 and the processors"),
+    "main": Parameter("share", 0.8, "share of main memory's bandwidth that the weights' stream reaches"),
+    "launch": Parameter("time", 2e-5, "sorting the rows by expert, and all launches"),
+    "wave": Parameter("time", 2e-6, "prologue and epilogue of a wave of tiles"),
+    "step": Parameter("time", 3e-8, "one step along k: what its loads and barriers leave unhidden"),
+    "rows": Parameter("factor", 4.0, "how often a row of activations streams: gather, gate, convert, combine"),
+    "expert": Parameter("time", 5e-8, "one more expert: its part of sorting and of the blocks' schedule"),
+    **COMMON,
 }
 
 
@@ -39,7 +44,9 @@ class ExpertsWork:
         matrices: 3 with a gate, 2 without.
         skew: exponent of the power law that tokens follow over the experts; 0: all get as many.
         activation_bytes, weight_bytes: of an element.
+        unpack_flops: vector operations on each weight before it can be multiplied.
         flops_per_s: peak of the matrix units in this format.
+        sets: how many layers' weights take turns between two uses of one; without end where each is used once.
     """
 
     tokens: Column
@@ -52,63 +59,73 @@ class ExpertsWork:
     skew: Column
     activation_bytes: Column
     weight_bytes: Column
+    unpack_flops: Column
     flops_per_s: Column
+    sets: Column
 
 
-def experts(work: ExpertsWork, machine: GpuMachine, constants: Constants) -> Terms:
-    """Time of routing, two grouped products and the rows' way between them, under the best tile.
+def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
+    """Routing, two grouped products and the rows' way between them, for each tile.
 
     An expert with r rows fills ceil(r / tile) tiles down; experts without rows are not read. Under skewed routing the
     busiest rank counts.
 
     Source: Gale et al., "MegaBlocks", MLSys 2023 (grouped products over experts).
     """
-    names = ("tokens", "hidden", "inner", "chosen", "experts", "ranks", "matrices", "skew")
-    count = len(work.tokens)
-    tokens, hidden, inner, chosen, total, ranks, matrices, skew = (
-        np.broadcast_to(getattr(work, name), (count,)).astype(float) for name in names
+    loads = rank_loads(work)
+    rows, met, tiles_down = loads[:, :1], loads[:, 1:2], loads[:, 2:]
+    hidden, inner, matrices, total, ranks, activation, weight, unpack, peak, sets = beside(
+        *(work.hidden, work.inner, work.matrices, work.experts, work.ranks, work.activation_bytes),
+        *(work.weight_bytes, work.unpack_flops, work.flops_per_s, work.sets),
     )
-    keys, index = np.unique(np.column_stack([tokens, chosen, total, ranks, skew]), axis=0, return_inverse=True)
-    loads = np.array([rank_load(*(float(x) for x in key)) for key in keys])[index.reshape(-1)]
-    rows, met, tiles_down = loads[:, 0], loads[:, 1], loads[:, 2:]
-
-    activation = np.broadcast_to(work.activation_bytes, (count,))[:, None]
-    weight = np.broadcast_to(work.weight_bytes, (count,))[:, None]
-    peak = np.broadcast_to(work.flops_per_s, (count,))[:, None]
-    row_tile = np.repeat(np.array(ROW_TILES, float), len(COLUMN_TILES))[None]
-    column_tile = np.tile(np.array(COLUMN_TILES, float), len(ROW_TILES))[None]
     down = np.repeat(tiles_down, len(COLUMN_TILES), axis=1)
-
-    matrix_s = port_s = wave_s = np.zeros_like(down)
-    up_columns = (matrices - 1) * inner
-    for columns, depth in ((up_columns, hidden), (hidden, inner)):
-        blocks = np.maximum(down * np.ceil(columns[:, None] / column_tile), 1)
-        waves = np.ceil(blocks / machine.processors)
-        steps = np.ceil(depth[:, None] / STEP) * STEP
-        fed = (row_tile * activation + column_tile * weight) / machine.shared_bytes_per_s
-        computed = 2 * row_tile * column_tile / (peak / machine.processors)
-        matrix_s = matrix_s + waves * steps * np.maximum(computed, fed) / constants["arithmetic"]
-        loaded = blocks * (row_tile * activation + column_tile * weight) * steps
-        active = np.minimum(blocks, machine.processors)
-        port_s = port_s + loaded / (active * machine.port_bytes_per_s * constants["port"])
-        wave_s = wave_s + constants["wave_s"] * np.ceil(blocks / machine.processors / 2)
-
-    weights = (met * matrices * hidden * inner)[:, None] * weight
-    moved = (rows * (hidden + inner))[:, None] * activation * constants["rows"]
-    traffic = (weights + moved) * cold_share(weights + moved, machine, constants["resident"])
-    main_s = np.broadcast_to(traffic / (machine.main_bytes_per_s * constants["main_memory"]), matrix_s.shape)
-    launch_s = np.full_like(matrix_s, constants["launch_s"])
-    busy = {"matrix": matrix_s, "l2": port_s, "main": main_s}
-    latency_s = overlapped(busy, constants["sharpness"]) + wave_s + launch_s
-    best = latency_s.argmin(axis=1)
-    at = np.arange(count), best
-    return Terms(
-        latency_s[at],
-        {name: column[at] for name, column in busy.items()},
-        {"launch": launch_s[at], "waves": wave_s[at]},
-        best,
-        CHOICES,
+    processors, slower = machine.processors, machine.clocks_per_reference
+    matrix_s = shared_s = l2_s = vector_s = wave = step = np.zeros_like(down)
+    for columns, depth in (((matrices - 1) * inner, hidden), (hidden, inner)):
+        blocks = np.maximum(down * np.ceil(columns / COLUMN_TILE), 1)
+        waves = np.ceil(blocks / processors)
+        steps = np.ceil(depth / STEP)
+        deep = steps * STEP
+        fed = ROW_TILE * activation + COLUMN_TILE * weight
+        matrix_s = matrix_s + waves * deep * 2 * ROW_TILE * COLUMN_TILE * processors / peak
+        shared_s = shared_s + waves * deep * fed / machine.shared_bytes_per_s
+        vector_s = vector_s + waves * deep * COLUMN_TILE * unpack * processors / machine.vector_flops_per_s
+        l2_s = l2_s + blocks * fed * deep / machine.l2_bytes_per_s(np.minimum(blocks, processors))
+        wave = wave + np.ceil(blocks / processors / 2)
+        step = step + steps * np.ceil(blocks / processors / 2)
+    weights = met * matrices * hidden * inner * weight
+    moved = rows * (hidden + inner) * activation
+    rate = machine.main_bytes_per_s
+    ones = np.ones_like(down)
+    return Demand(
+        busy={
+            "matrix": matrix_s,
+            "vector": vector_s,
+            "shared": shared_s,
+            "l2": l2_s,
+            "main": (weights + moved) / rate * ones,
+        },
+        fixed={
+            "launch": slower * ones,
+            "wave": wave * slower,
+            "step": step * slower,
+            "rows": moved / rate * ones,
+            "expert": total / ranks * slower * ones,
+        },
+        reused=(((weights + moved) / rate, machine.share_of_cache(sets * weights + moved)),),
+        choices=CHOICES,
     )
+
+
+def rank_loads(work: ExpertsWork) -> np.ndarray:
+    """[rows, 2 + row tiles] of the busiest rank, see ``rank_load``; each distinct routing is looked at once."""
+    names = ("tokens", "chosen", "experts", "ranks", "skew")
+    count = len(work.tokens)
+    columns = [np.broadcast_to(getattr(work, name), (count,)).astype(float) for name in names]
+    keys, index = np.unique(np.column_stack(columns), axis=0, return_inverse=True)
+    loads = np.array([rank_load(*map(float, key)) for key in keys])
+    found: np.ndarray = loads[index.reshape(-1)]
+    return found
 
 
 @lru_cache(maxsize=1 << 16)

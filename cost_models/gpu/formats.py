@@ -10,12 +10,21 @@ class Format:
     """Args:
     arithmetic: format of the products.
     activation_bytes, weight_bytes, result_bytes: of an element, scales included.
+    unpack_flops: vector operations on each weight before it can be multiplied: mask, convert, scale.
+    converted_bytes: of an activation, read in 16 bits and written in the format, where a kernel of its own converts.
     """
 
     arithmetic: str
     activation_bytes: float
     weight_bytes: float
     result_bytes: float
+    unpack_flops: float = 0.0
+    converted_bytes: float = 0.0
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether blocks of activations have scales of their own."""
+        return self.activation_bytes % 0.5 != 0
 
 
 # 128 x 128 blocks of weights and 1 x 128 of activations share a scale of 4 bytes; groups of 128 int4 one of 2; blocks of
@@ -27,18 +36,18 @@ FORMATS = {
     "float16": Format("f16", 2, 2, 2),
     "half": Format("f16", 2, 2, 2),
     "bfloat16": Format("bf16", 2, 2, 2),
-    "fp8": Format("f8e4m3", 1, 1, 2),
-    "fp8_block": Format("f8e4m3", 1 + 4 / 128, 1 + 4 / 128**2, 2),
-    "mxfp8": Format("f8e4m3", 1 + 1 / 32, 1 + 1 / 32, 2),
+    "fp8": Format("f8e4m3", 1, 1, 2, converted_bytes=3),
+    "fp8_block": Format("f8e4m3", 1 + 4 / 128, 1 + 4 / 128**2, 2, converted_bytes=3),
+    "mxfp8": Format("f8e4m3", 1 + 1 / 32, 1 + 1 / 32, 2, converted_bytes=3),
     "int8": Format("i8", 1, 1, 4),
     "sq": Format("i8", 1, 1, 2),
-    "int8_wo": Format("bf16", 2, 1, 2),
-    "int4_wo": Format("bf16", 2, 0.5 + 2 / 128, 2),
-    "w4a16_mxfp4": Format("bf16", 2, 0.5 + 1 / 32, 2),
-    "w4a8_mxfp4": Format("f8e4m3", 1, 0.5 + 1 / 32, 2),
-    "mxfp4": Format("f4e2m1", 0.5 + 1 / 32, 0.5 + 1 / 32, 2),
-    "nvfp4": Format("f4e2m1", 0.5 + 1 / 16, 0.5 + 1 / 16, 2),
-    "fp4": Format("f4e2m1", 0.5 + 1 / 16, 0.5 + 1 / 16, 2),
+    "int8_wo": Format("bf16", 2, 1, 2, unpack_flops=2),
+    "int4_wo": Format("bf16", 2, 0.5 + 2 / 128, 2, unpack_flops=3),
+    "w4a16_mxfp4": Format("bf16", 2, 0.5 + 1 / 32, 2, unpack_flops=3),
+    "w4a8_mxfp4": Format("f8e4m3", 1, 0.5 + 1 / 32, 2, unpack_flops=3, converted_bytes=3),
+    "mxfp4": Format("f4e2m1", 0.5 + 1 / 32, 0.5 + 1 / 32, 2, converted_bytes=2.5),
+    "nvfp4": Format("f4e2m1", 0.5 + 1 / 16, 0.5 + 1 / 16, 2, converted_bytes=2.5),
+    "fp4": Format("f4e2m1", 0.5 + 1 / 16, 0.5 + 1 / 16, 2, converted_bytes=2.5),
 }
 ALIASES = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "f16": "float16", "f32": "float32"}
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
+from ircost.cost_models.gpu.demand import COMMON, Column, Demand, Parameter, beside
 from ircost.cost_models.gpu.machine import GpuMachine
-from ircost.cost_models.gpu.terms import Column, Constants, Parameter, Terms, cold_share, overlapped
 
 # Tiles of the output that libraries ship kernels for (CUTLASS, cuBLAS), rows x columns.
 TILES = (
@@ -20,17 +20,22 @@ STEP = 32  # elements of k that are loaded at once
 ACCUMULATOR_BYTES = 4
 CANDIDATES = tuple(product(TILES, SPLITS))
 CHOICES = tuple(f"{rows}x{columns}" + (f" split-k {split}" if split > 1 else "") for (rows, columns), split in CANDIDATES)
-CHUNK = 4096  # rows at a time: what a few dozen columns of candidates take stays in the CPU's cache
+TILE_ROWS, TILE_COLUMNS, SPLIT = (
+    np.array(column, dtype=float)[None] for column in zip(*((r, c, s) for (r, c), s in CANDIDATES), strict=True)
+)
 
 PARAMETERS = {
-    "arithmetic": Parameter(0.8, 0.2, 1.0, "share of the matrix units' peak that the main loop reaches"),
-    "main_memory": Parameter(0.85, 0.3, 0.98, "share of main memory's bandwidth that long streams reach"),
-    "port": Parameter(0.6, 0.1, 1.0, "share of the ports' bandwidth between L2 and the processors"),
-    "launch_s": Parameter(2e-6, 1e-7, 1e-3, "start and end of a kernel"),
-    "wave_s": Parameter(2e-6, 1e-8, 1e-4, "prologue and epilogue of a wave of tiles"),
-    "split_s": Parameter(2e-6, 1e-8, 1e-2, "adding up the parts of a split reduction, beside their bytes"),
-    "sharpness": Parameter(3.0, 1.0, 30.0, "how well arithmetic and loads overlap: exponent of their sum"),
-    "resident": Parameter(0.15, 1e-3, 1.5, "share of the cache that keeps operands between two runs of a benchmark"),
+    "matrix": Parameter("share", 0.8, "share of the peak that the main loop reaches"),
+    "vector": Parameter("share", 0.5, "share of the vector lanes' peak that unpacking weights reaches"),
+    "shared": Parameter("share", 0.7, "share of the bandwidth of shared memory"),
+    "l2": Parameter("share", 0.6, "share of the ports' bandwidth between L2 and the processors"),
+    "main": Parameter("share", 0.85, "share of main memory's bandwidth that long streams reach"),
+    "launch": Parameter("time", 2e-6, "start and end of a kernel"),
+    "convert": Parameter("factor", 1.0, "how often the activations' conversion to a narrow format streams them"),
+    "wave": Parameter("time", 1e-6, "prologue and epilogue of a wave of tiles"),
+    "step": Parameter("time", 3e-8, "one step along k: what its loads and barriers leave unhidden"),
+    "split": Parameter("time", 1e-6, "adding up the parts of a split reduction, beside their bytes"),
+    **COMMON,
 }
 
 
@@ -40,6 +45,10 @@ class GemmWork:
 
     Args:
         lhs_bytes, rhs_bytes, out_bytes: of an element; a format below a byte is a fraction.
+        unpack_flops: vector operations on each element of rhs before it can be multiplied.
+        converted_bytes: of an element of lhs, read and written, where a kernel of its own converts it first; else 0.
+        lhs_sets, rhs_sets: how many operands take turns between two uses of one: 1 where a benchmark runs the same again
+            and again, without end where each is used once.
         flops_per_s: peak of the units that run it.
     """
 
@@ -50,16 +59,15 @@ class GemmWork:
     lhs_bytes: Column
     rhs_bytes: Column
     out_bytes: Column
+    unpack_flops: Column
+    converted_bytes: Column
+    lhs_sets: Column
+    rhs_sets: Column
     flops_per_s: Column
 
-    def rows(self, which: slice) -> list[np.ndarray]:
-        """All fields of some rows, as columns beside candidates."""
-        count = len(self.m)
-        return [np.broadcast_to(getattr(self, f.name), (count,))[which, None].astype(float) for f in fields(self)]
 
-
-def gemm(work: GemmWork, machine: GpuMachine, constants: Constants) -> Terms:
-    """Time of each product under its best tile.
+def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
+    """What each tile and split asks for.
 
     Every output tile is one block of threads; a split gives several blocks a share of k each, and adds up what they
     find. Blocks run in waves over the processors. In one wave, arithmetic, the ports into the processors and main
@@ -70,42 +78,25 @@ def gemm(work: GemmWork, machine: GpuMachine, constants: Constants) -> Terms:
     Source: NVIDIA, "Matrix Multiplication Background User's Guide", 2023 (tile and wave quantisation); Osama et al.,
     "Stream-K", PPoPP 2023 (splits).
     """
-    count = len(work.m)
-    parts = [_chunk(work, slice(start, start + CHUNK), machine, constants) for start in range(0, count, CHUNK)]
-    if not parts:
-        empty = np.zeros(0)
-        return Terms(empty, {"matrix": empty}, {"launch": empty}, empty.astype(int), CHOICES)
-    first = parts[0]
-    return Terms(
-        np.concatenate([part.latency_s for part in parts]),
-        {name: np.concatenate([part.busy[name] for part in parts]) for name in first.busy},
-        {name: np.concatenate([part.fixed[name] for part in parts]) for name in first.fixed},
-        np.concatenate([part.choice for part in parts if part.choice is not None]),
-        CHOICES,
+    batch, m, n, k, lhs, rhs, out, unpack, converted, lhs_sets, rhs_sets, peak = beside(
+        *(work.batch, work.m, work.n, work.k, work.lhs_bytes, work.rhs_bytes, work.out_bytes),
+        *(work.unpack_flops, work.converted_bytes, work.lhs_sets, work.rhs_sets, work.flops_per_s),
     )
-
-
-TILE_ROWS, TILE_COLUMNS, SPLIT = (
-    np.array(column, dtype=float)[None] for column in zip(*((r, c, s) for (r, c), s in CANDIDATES), strict=True)
-)
-
-
-def _chunk(work: GemmWork, which: slice, machine: GpuMachine, constants: Constants) -> Terms:
-    batch, m, n, k, lhs, rhs, out, peak = work.rows(which)
     processors = machine.processors
     down, across = np.ceil(m / TILE_ROWS), np.ceil(n / TILE_COLUMNS)
     blocks = batch * down * across * SPLIT
-    depth = np.ceil(k / SPLIT / STEP) * STEP
+    steps = np.ceil(k / SPLIT / STEP)
+    depth = steps * STEP
     waves = np.ceil(blocks / processors)
     active = np.minimum(blocks, processors)
 
-    peak_of_one = peak / processors
-    fed = (TILE_ROWS * lhs + TILE_COLUMNS * rhs) / machine.shared_bytes_per_s
-    computed = 2 * TILE_ROWS * TILE_COLUMNS / peak_of_one
-    matrix_s = waves * depth * np.maximum(computed, fed) / constants["arithmetic"]
+    matrix_s = waves * depth * (2 * TILE_ROWS * TILE_COLUMNS * processors / peak)
+    shared_s = waves * depth * ((TILE_ROWS * lhs + TILE_COLUMNS * rhs) / machine.shared_bytes_per_s)
+    unpack_s = waves * depth * TILE_COLUMNS * unpack * processors / machine.vector_flops_per_s
 
     loaded = blocks * (TILE_ROWS * lhs + TILE_COLUMNS * rhs) * depth
-    port_s = loaded / (active * machine.port_bytes_per_s * constants["port"])
+    partial = np.where(SPLIT > 1, 2 * SPLIT * batch * m * n * ACCUMULATOR_BYTES, 0.0)
+    port_s = loaded / machine.l2_bytes_per_s(active) + partial / machine.l2_bytes_per_s(processors)
 
     operands = batch * (m * lhs + n * rhs) * k
     touched = operands + batch * m * n * out
@@ -115,30 +106,29 @@ def _chunk(work: GemmWork, which: slice, machine: GpuMachine, constants: Constan
     in_waves = waves * (rows_at_once * TILE_ROWS * lhs + columns_at_once * TILE_COLUMNS * rhs) * depth
     in_waves = np.minimum(in_waves * np.minimum(SPLIT, active), loaded)
     again = np.maximum(in_waves - operands, 0) / (1 + (0.7 * machine.cache_bytes / np.maximum(operands, 1)) ** 4)
-    traffic = touched * cold_share(touched, machine, constants["resident"]) + again
-    main_s = traffic / (machine.main_bytes_per_s * constants["main_memory"])
-
-    partial = 2 * SPLIT * batch * m * n * ACCUMULATOR_BYTES
-    add_up_s = np.where(
-        SPLIT > 1,
-        constants["split_s"] + partial / (processors * machine.port_bytes_per_s * constants["port"]),
-        0.0,
-    )
-    wave_s = constants["wave_s"] * np.ceil(blocks / processors / 2)
-    launch_s = np.full_like(wave_s, constants["launch_s"])
-    busy = {"matrix": matrix_s, "l2": port_s, "main": main_s}
-    latency_s = overlapped(busy, constants["sharpness"]) + wave_s + add_up_s + launch_s
-    best = latency_s.argmin(axis=1)
-
-    def chosen(table: np.ndarray) -> Column:
-        wide = np.broadcast_to(table, latency_s.shape)
-        result: Column = wide[np.arange(len(best)), best]
-        return result
-
-    return Terms(
-        chosen(latency_s),
-        {name: chosen(column) for name, column in busy.items()},
-        {"launch": chosen(launch_s), "waves": chosen(wave_s), "split": chosen(add_up_s)},
-        best,
-        CHOICES,
+    rate = machine.main_bytes_per_s
+    activations, weights = batch * m * (k * lhs + n * out), batch * n * k * rhs
+    slower = machine.clocks_per_reference
+    is_converted = converted > 0
+    ones = np.ones_like(waves)
+    return Demand(
+        busy={
+            "matrix": matrix_s,
+            "vector": unpack_s,
+            "shared": shared_s,
+            "l2": port_s,
+            "main": (touched + again) / rate,
+        },
+        fixed={
+            "launch": (ones + is_converted) * slower,
+            "convert": batch * m * k * converted / rate * ones,
+            "wave": np.ceil(blocks / processors / 2) * slower,
+            "step": steps * np.ceil(blocks / processors / 2) * slower,
+            "split": np.where(SPLIT > 1, slower, 0.0) * ones,
+        },
+        reused=(
+            (activations / rate, machine.share_of_cache(lhs_sets * activations + weights)),
+            (weights / rate, machine.share_of_cache(lhs_sets * activations + rhs_sets * weights)),
+        ),
+        choices=CHOICES,
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ircost.backends import Target
 
 # What one processor takes in from beyond it in one clock: the port between L2 and an SM is 64 bytes wide.
@@ -11,6 +13,10 @@ from ircost.backends import Target
 PORT_BYTES_PER_CLOCK = 64
 # Reads of shared memory: 32 banks of 4 bytes. Source: CUDA C++ Programming Guide, "Shared Memory".
 SHARED_BYTES_PER_CLOCK = 128
+
+
+# Latencies on a chip are so many clocks: fitted times are those at this clock.
+REFERENCE_CLOCK_HZ = 2e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,7 @@ class GpuMachine:
         clock_hz: of the processors.
         main_bytes_per_s: main memory, by its data sheet.
         cache_bytes: the last cache that all processors share; 0 where the target has none.
+        cache_bytes_per_s: of that nearest to the processors; without end where the target does not say.
         vector_flops_per_s: f32 on the vector lanes.
         special_per_s: transcendental functions.
         launch_s: least time between two kernels launched one by one.
@@ -35,19 +42,32 @@ class GpuMachine:
     clock_hz: float
     main_bytes_per_s: float
     cache_bytes: float
+    cache_bytes_per_s: float
     vector_flops_per_s: float
     special_per_s: float
     launch_s: float
 
     @property
-    def port_bytes_per_s(self) -> float:
-        """From L2 into one processor."""
-        return PORT_BYTES_PER_CLOCK * self.clock_hz
+    def clocks_per_reference(self) -> float:
+        """How much longer than at the reference clock a number of clocks takes."""
+        return REFERENCE_CLOCK_HZ / self.clock_hz
+
+    def l2_bytes_per_s(self, active: np.ndarray) -> np.ndarray:
+        """From L2 into so many processors: their ports, or what L2 delivers."""
+        rate: np.ndarray = np.minimum(active * (PORT_BYTES_PER_CLOCK * self.clock_hz), self.cache_bytes_per_s)
+        return rate
 
     @property
     def shared_bytes_per_s(self) -> float:
         """From its shared memory into one processor's arithmetic."""
         return SHARED_BYTES_PER_CLOCK * self.clock_hz
+
+    def share_of_cache(self, touched_bytes: np.ndarray) -> np.ndarray:
+        """Touched bytes as a multiple of the last cache; without end where there is none."""
+        if self.cache_bytes <= 0:
+            return np.full(np.shape(touched_bytes), np.inf)
+        share: np.ndarray = touched_bytes / self.cache_bytes
+        return share
 
 
 def machine_of(target: Target) -> GpuMachine:
@@ -62,6 +82,7 @@ def machine_of(target: Target) -> GpuMachine:
         clock_hz=float(target.processors.clock_hz),
         main_bytes_per_s=float(target.main_memory.bandwidth_bytes_per_s),
         cache_bytes=float(max((level.capacity_bytes for level in caches), default=0.0)),
+        cache_bytes_per_s=float(caches[-1].bandwidth_bytes_per_s) if caches else float("inf"),
         vector_flops_per_s=float(vector),
         # Where nothing is said: a quarter of the lanes' multiply-adds, as on every NVIDIA machine since Maxwell.
         special_per_s=float(target.special_per_s or vector / 8),

@@ -10,7 +10,8 @@ from math import prod
 
 import numpy as np
 
-from ircost.cost_models.gpu.families import FAMILIES, Columns, Family
+from ircost.cost_models.gpu.families import FAMILIES, Family
+from ircost.cost_models.gpu.table_work import Columns
 
 # Element-wise ops and reductions by their names there.
 VECTOR_NAMES = {

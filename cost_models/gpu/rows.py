@@ -9,26 +9,32 @@ import numpy as np
 
 from ircost.backends import Target
 from ircost.backends.errors import TargetError
-from ircost.cost_models.gpu.constants import ConstantsFile, Scope, dtype_class
-from ircost.cost_models.gpu.families import FAMILIES, Columns, Family, Setting
+from ircost.cost_models.gpu.constants import ConstantsFile
+from ircost.cost_models.gpu.demand import times
+from ircost.cost_models.gpu.families import FAMILIES, Family
 from ircost.cost_models.gpu.formats import format_of
+from ircost.cost_models.gpu.labels import implementation, labels_of
 from ircost.cost_models.gpu.machine import machine_of
+from ircost.cost_models.gpu.table_work import VECTOR_OPS, Columns, Setting, coded
 
 TargetOf = Callable[[str], Target]
+CHUNK = 4096  # rows at a time: what a few dozen columns of candidates take stays in the CPU's cache
+# Where a matrix unit lacks a narrow format, kernels unpack it to the next that it has.
+WIDER = {"f4e2m1": "f8e4m3", "f8e4m3": "bf16", "bf16": "f16"}
 
 
 @dataclass(frozen=True, slots=True)
 class RowGroup:
-    """Rows of a table that share target, runtime, number format and kind.
+    """Rows of a table that share target, runtime, number format, kind and implementation.
 
     Args:
-        scope: whose constants apply.
+        labels: for the constants.
         device: as the table has it.
         rows: their places in the table.
         setting: None where the target is unknown or cannot compute in the format; then ``failure`` says why.
     """
 
-    scope: Scope
+    labels: Mapping[str, str]
     device: str
     rows: np.ndarray
     setting: Setting | None
@@ -51,25 +57,43 @@ def family_of(columns: Columns, at: str) -> Family:
 def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator[RowGroup]:
     """The rows of a table, those alike together."""
     count = len(columns["device"])
-    runtimes = columns.get("framework", np.full(count, "", dtype=object))
-    keys = [columns["device"], runtimes, columns["dtype"], family.kinds(columns)]
+    none = np.full(count, "", dtype=object)
+    runtimes, kernels = columns.get("framework", none), columns.get("kernel", none)
+    dtypes = columns.get("dtype", np.full(count, "bfloat16", dtype=object))
+    ops = columns["op"] if "op" in columns and "rows" in columns else none
+    keys = [columns["device"], runtimes, dtypes, family.kinds(columns), *_implementations(runtimes, kernels), ops]
     codes = np.zeros(count, dtype=np.int64)
     words = []
     for key in keys:
-        names, numbers = np.unique(key.astype(str), return_inverse=True)
-        codes = codes * len(names) + numbers
+        numbers, names = coded(key)
+        codes = codes * max(len(names), 1) + numbers
         words.append(names)
     for code, rows in by_code(codes):
         parts = []
         for names in reversed(words):
-            code, number = divmod(code, len(names))
-            parts.append(str(names[number]))
-        kind, dtype, runtime, device = parts
-        setting, failure = setting_of(device, dtype, target_of)
-        architecture = setting.machine.architecture if setting else ""
-        yield RowGroup(
-            Scope(family.name, architecture, runtime, dtype_class(dtype), kind), device, rows, setting, failure
+            code, number = divmod(code, max(len(names), 1))
+            parts.append(names[number])
+        op, kernel, kind, dtype, runtime, device = parts
+        setting, failure = setting_of(device, runtime, dtype, target_of)
+        if op and op not in VECTOR_OPS:
+            setting, failure = None, f"operator '{op}' is not known"
+        machine = setting.machine if setting else None
+        labels = labels_of(
+            architecture=machine.architecture if machine else "",
+            device=machine.name if machine else "",
+            runtime=runtime,
+            dtype=dtype,
+            kind=kind,
+            kernel=kernel,
         )
+        yield RowGroup(labels, device, rows, setting, failure)
+
+
+def _implementations(runtimes: np.ndarray, kernels: np.ndarray) -> list[np.ndarray]:
+    """Kernel names cut to the library that they tell of, so that not every name is a group."""
+    del runtimes
+    codes, names = coded(kernels)
+    return [np.array([implementation("", name) for name in names], dtype=object)[codes]] if names else [kernels]
 
 
 def by_code(codes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -80,17 +104,27 @@ def by_code(codes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         yield int(ordered[start]), order[start:end]
 
 
-def setting_of(device: str, dtype: str, target_of: TargetOf) -> tuple[Setting | None, str]:
+def setting_of(device: str, runtime: str, dtype: str, target_of: TargetOf) -> tuple[Setting | None, str]:
     """What the models need to know of a device and a format, or why they cannot tell."""
     form = format_of(dtype)
     if form is None:
         return None, f"number format '{dtype}' is not known"
     try:
         target = target_of(device)
-        peak = float(target.peak_flops_per_s(form.arithmetic))
+        peak = _peak(target, form.arithmetic)
     except TargetError as error:
         return None, error.message
-    return Setting(target, machine_of(target), form, peak), ""
+    return Setting(target, machine_of(target), runtime, form, peak), ""
+
+
+def _peak(target: Target, arithmetic: str) -> float:
+    """Of the format, or of the next wider one that the target has."""
+    try:
+        return float(target.peak_flops_per_s(arithmetic))
+    except TargetError:
+        if arithmetic not in WIDER:
+            raise
+        return _peak(target, WIDER[arithmetic])
 
 
 def analytical_rows(
@@ -99,8 +133,8 @@ def analytical_rows(
     """The analytical model's latency of every row, in seconds, never below the physical limit; NaN where it cannot."""
 
     def of_group(own: Columns, group: RowGroup, setting: Setting) -> np.ndarray:
-        fitted, _ = constants.of(group.scope)
-        latency_s = family.estimate(own, setting, fitted.constants).latency_s
+        fitted = constants.of(family.name, group.labels)
+        latency_s = times(family.demand(own, setting), fitted).latency_s
         return np.maximum(latency_s, physical_limit_s(family, own, setting))
 
     return _by_group(columns, groups, of_group)
@@ -131,9 +165,12 @@ def _by_group(
 ) -> np.ndarray:
     result = np.full(len(columns["device"]), np.nan)
     for group in groups:
-        if group.setting is not None:
-            own = {name: column[group.rows] for name, column in columns.items()}
-            result[group.rows] = of_group(own, group, group.setting)
+        if group.setting is None:
+            continue
+        for start in range(0, len(group.rows), CHUNK):
+            rows = group.rows[start : start + CHUNK]
+            own = {name: column[rows] for name, column in columns.items()}
+            result[rows] = of_group(own, group, group.setting)
     return result
 
 

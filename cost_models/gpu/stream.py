@@ -6,20 +6,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ircost.cost_models.gpu.demand import COMMON, Column, Demand, Parameter, beside
 from ircost.cost_models.gpu.machine import GpuMachine
-from ircost.cost_models.gpu.terms import Column, Constants, Parameter, Terms, cold_share, overlapped
 
 # Elements that one block of 256 threads takes, four each: what spreads a small tensor over the processors.
 BLOCK_ELEMENTS = 1024
+# What one processor keeps on its way from main memory: some 2,048 threads with 16 bytes each.
+# Source: CUDA C++ Programming Guide, "Compute Capabilities" (threads per SM); 16-byte loads.
+IN_FLIGHT_BYTES = 32768
+# From main memory to a register. Source: Jia et al., "Dissecting the NVIDIA Volta GPU", 2018, some 400 ns unloaded.
+MEMORY_LATENCY_S = 5e-7
 
 PARAMETERS = {
-    "main_memory": Parameter(0.85, 0.3, 0.98, "share of main memory's bandwidth that long streams reach"),
-    "port": Parameter(0.5, 0.05, 1.0, "share of the ports' bandwidth between L2 and the processors"),
-    "arithmetic": Parameter(0.5, 0.05, 1.0, "share of the vector lanes' peak"),
-    "launch_s": Parameter(3e-6, 1e-7, 1e-3, "start and end of a kernel"),
-    "row_s": Parameter(5e-8, 1e-10, 1e-4, "a wave of rows that are reduced: synchronisation of their threads"),
-    "sharpness": Parameter(3.0, 1.0, 30.0, "how well arithmetic and loads overlap: exponent of their sum"),
-    "resident": Parameter(0.3, 1e-3, 1.5, "share of the cache that keeps operands between two runs of a benchmark"),
+    "main": Parameter("share", 0.85, "share of main memory's bandwidth that long streams reach"),
+    "l2": Parameter("share", 0.5, "share of the bandwidth between L2 and the processors"),
+    "flight": Parameter("share", 0.7, "share of the loads that could be in flight"),
+    "vector": Parameter("share", 0.5, "share of the vector lanes' peak"),
+    "launch": Parameter("time", 3e-6, "start and end of a kernel"),
+    "row": Parameter("time", 5e-8, "a wave of rows that are reduced: synchronisation of their threads"),
+    **COMMON,
 }
 
 
@@ -32,6 +37,7 @@ class StreamWork:
         read_bytes, write_bytes: of operands and results, each once.
         flops: on the vector lanes; special: transcendental functions.
         reduced_rows: rows that are reduced, each by threads that wait for each other; 0 for element-wise work.
+        sets: how many operands take turns between two uses of one; without end where each is used once.
     """
 
     elements: Column
@@ -40,24 +46,33 @@ class StreamWork:
     flops: Column
     special: Column
     reduced_rows: Column
+    sets: Column
 
 
-def stream(work: StreamWork, machine: GpuMachine, constants: Constants) -> Terms:
+def stream_demand(work: StreamWork, machine: GpuMachine) -> Demand:
     """Bytes over bandwidth, arithmetic beside it, and what a kernel costs anyhow.
 
-    A tensor with fewer elements than all processors take at a time keeps some of them idle: their ports are missing.
+    A tensor with fewer elements than all processors take at a time keeps some of them idle: their ports are missing, and
+    so are their loads in flight, without which main memory's latency shows.
+
+    Source: Little's law, for the loads in flight: Volkov, "Better Performance at Lower Occupancy", GTC 2010.
     """
-    traffic = np.asarray(work.read_bytes + work.write_bytes, dtype=float)
-    blocks = np.maximum(np.ceil(np.asarray(work.elements, dtype=float) / BLOCK_ELEMENTS), 1)
-    active = np.minimum(blocks, machine.processors)
-    main_s = traffic * cold_share(traffic, machine, constants["resident"])
-    main_s = main_s / (machine.main_bytes_per_s * constants["main_memory"])
-    port_s = traffic / (active * machine.port_bytes_per_s * constants["port"])
-    share = active / machine.processors * constants["arithmetic"]
-    vector_s = work.flops / (machine.vector_flops_per_s * share)
-    special_s = work.special / (machine.special_per_s * share)
-    rows_s = constants["row_s"] * np.ceil(np.asarray(work.reduced_rows, dtype=float) / machine.processors)
-    busy = {"main": main_s, "l2": port_s, "vector": vector_s + special_s}
-    launch_s = np.full_like(traffic, constants["launch_s"])
-    latency_s = overlapped(busy, constants["sharpness"]) + rows_s + launch_s
-    return Terms(latency_s, busy, {"launch": launch_s, "rows": rows_s})
+    elements, read, written, flops, special, rows, sets = beside(
+        *(work.elements, work.read_bytes, work.write_bytes, work.flops, work.special, work.reduced_rows, work.sets)
+    )
+    traffic = read + written
+    active = np.minimum(np.maximum(np.ceil(elements / BLOCK_ELEMENTS), 1), machine.processors)
+    rate = machine.main_bytes_per_s
+    share = active / machine.processors
+    slower = machine.clocks_per_reference
+    ones = np.ones_like(traffic)
+    return Demand(
+        busy={
+            "main": traffic / rate,
+            "l2": traffic / machine.l2_bytes_per_s(active),
+            "flight": traffic * MEMORY_LATENCY_S / (active * IN_FLIGHT_BYTES),
+            "vector": (flops / machine.vector_flops_per_s + special / machine.special_per_s) / share,
+        },
+        fixed={"launch": slower * ones, "row": np.ceil(rows / machine.processors) * slower * ones},
+        reused=((traffic / rate, machine.share_of_cache(sets * traffic)),),
+    )

@@ -1,0 +1,195 @@
+"""What kernels ask of a machine, and the time that takes: the one formula that all families share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+Constants = Mapping[str, np.ndarray | float]  # by parameter's name; a number, or [rows]
+Column = np.ndarray  # float64, a row for each kernel
+
+SHARPNESS = "sharpness"
+RESIDENT = "resident"
+HOST = "host"
+# The host runs ahead of the device or does not: little shows of the shorter of the two.
+HOST_SHARPNESS = 6.0
+# Least-recently-used replacement loses all of what is a little too large: the step from hot to cold is steep.
+STEEPNESS = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A constant that no data sheet gives.
+
+    Args:
+        kind: ``share`` of a data-sheet rate, 0 to 1; ``time`` in seconds; ``factor``, a positive number.
+        default: before any fit.
+        meaning: for people.
+    """
+
+    kind: Literal["share", "time", "factor"]
+    default: float
+    meaning: str
+
+
+COMMON = {
+    HOST: Parameter("time", 2e-6, "from one launch to the next on the host, where nothing was recorded before"),
+    SHARPNESS: Parameter("factor", 3.0, "how well resources overlap: exponent of the norm of their times"),
+    RESIDENT: Parameter("factor", 0.6, "share of the cache that keeps what is used again"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What each candidate (a tile, a split) of each kernel asks for; every column is [rows, candidates] or broadcasts.
+
+    Args:
+        busy: seconds at data-sheet speed, by resource; resources work side by side, each at its fitted share.
+        fixed: how often each fitted time is paid, by its name: launches, waves, steps.
+        reused: what a cache may save of ``busy["main"]``, and how much is touched between two uses of it, as a share of
+            that cache: operands that a benchmark's last run, or the kernel before, has left there.
+        choices: the candidates, in words.
+    """
+
+    busy: Mapping[str, Column]
+    fixed: Mapping[str, Column]
+    reused: tuple[tuple[Column, Column], ...] = ()
+    choices: tuple[str, ...] = ("",)
+
+    @property
+    def rows(self) -> int:
+        return len(next(iter(self.busy.values())))
+
+    def narrowed(self) -> Demand:
+        """The same in half of the memory: for fits, which hold the candidates of many rows."""
+
+        def of(column: Column) -> Column:
+            return np.asarray(column, dtype=np.float32)
+
+        return Demand(
+            {name: of(column) for name, column in self.busy.items()},
+            {name: of(column) for name, column in self.fixed.items()},
+            tuple((of(seconds), of(footprint)) for seconds, footprint in self.reused),
+            self.choices,
+        )
+
+    def chosen(self, best: Column) -> Demand:
+        """One candidate of each row; all columns become [rows]."""
+        rows = np.arange(len(best))
+
+        def of(column: Column) -> Column:
+            wide = np.broadcast_to(column, (len(best), len(self.choices)))
+            return wide[rows, best].astype(float)
+
+        return Demand(
+            {name: of(column) for name, column in self.busy.items()},
+            {name: of(column) for name, column in self.fixed.items()},
+            tuple((of(seconds), of(footprint)) for seconds, footprint in self.reused),
+            self.choices,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Times of kernels, taken apart; every column is [rows].
+
+    Args:
+        latency_s: overlapped + fixed.
+        busy: seconds of resources that work side by side; ``hidden`` behind the slowest of them, but for what shows.
+        fixed: seconds that nothing hides.
+        choice: which of ``choices`` the model took.
+        demand: of the chosen candidates.
+    """
+
+    latency_s: Column
+    busy: Mapping[str, Column]
+    fixed: Mapping[str, Column]
+    choice: Column
+    choices: tuple[str, ...]
+    demand: Demand = field(repr=False)
+
+
+def times(demand: Demand, constants: Constants) -> Terms:
+    """Time of each kernel under its best candidate.
+
+    The slowest resource sets the pace; how much others show beside it is ``sharpness``. Candidates are compared without
+    that: the largest of their resources, and what is fixed.
+    """
+    best = best_candidate(demand, constants)
+    own = demand.chosen(best)
+    busy = busy_s(own, constants)
+    fixed = {name: count * constants[name] for name, count in own.fixed.items()}
+    device_s = overlapped(list(busy.values()), constants[SHARPNESS]) + sum(fixed.values())
+    latency_s = overlapped([device_s, np.broadcast_to(constants[HOST], device_s.shape)], HOST_SHARPNESS)
+    return Terms(latency_s, busy, fixed, best, demand.choices, own)
+
+
+def best_candidate(demand: Demand, constants: Constants) -> Column:
+    if len(demand.choices) == 1:
+        return np.zeros(demand.rows, dtype=int)
+    beside = {name: np.asarray(value)[..., None] if np.ndim(value) else value for name, value in constants.items()}
+    busy = busy_s(demand, beside)
+    total = np.maximum.reduce(np.broadcast_arrays(*busy.values()))
+    for name, count in demand.fixed.items():
+        total = total + count * beside[name]
+    best: Column = total.argmin(axis=1)
+    return best
+
+
+def busy_s(demand: Demand, constants: Constants) -> dict[str, Column]:
+    """Seconds of each resource at its fitted share of the data-sheet speed."""
+    found = {name: seconds / constants[name] for name, seconds in demand.busy.items()}
+    if "main" in found:
+        main_s = demand.busy["main"]
+        for seconds, footprint in demand.reused:
+            main_s = main_s - seconds * (1.0 - cold_share(footprint, constants[RESIDENT]))
+        found["main"] = np.maximum(main_s, 0.0) / constants["main"]
+    return found
+
+
+def cold_share(footprint: Column, resident: np.ndarray | float) -> Column:
+    """Share of what a kernel touches that main memory must bring, though it ran just before: 1 far beyond the cache."""
+    with np.errstate(over="ignore"):
+        share: Column = 1.0 / (1.0 + (resident / np.maximum(footprint, 1e-9)) ** STEEPNESS)
+    return share
+
+
+def overlapped(columns: list[Column], sharpness: np.ndarray | float) -> Column:
+    """Time of resources that work side by side: the largest, and a little more where others come near to it.
+
+    (sum of t^p)^(1/p): p = 1 is one after the other, p without end the largest alone.
+    """
+    top = np.maximum.reduce(columns)
+    safe = np.where(top > 0, top, 1.0)
+    total = sum((column / safe) ** sharpness for column in columns)
+    result: Column = top * total ** (1.0 / sharpness)
+    return result
+
+
+def beside(*columns: Column | float) -> list[Column]:
+    """Columns [rows] as [rows, 1], beside candidates; one number for all rows stays as it is."""
+    return [np.asarray(column, dtype=float)[..., None] if np.ndim(column) else np.asarray(column) for column in columns]
+
+
+def either(first: Demand, second: Demand) -> Demand:
+    """The candidates of both; they ask for the same resources and times."""
+
+    def joined(a: Column, b: Column) -> Column:
+        wide = [np.broadcast_to(c, (first.rows, len(d.choices))) for c, d in ((a, first), (b, second))]
+        return np.concatenate(wide, axis=1)
+
+    def all_of(a: Mapping[str, Column], b: Mapping[str, Column]) -> dict[str, Column]:
+        return {name: joined(a[name], b[name]) for name in a}
+
+    count = max(len(first.reused), len(second.reused))
+    none = (np.zeros((first.rows, 1)), np.ones((first.rows, 1)))
+    pairs = zip(*((*d.reused, *(none,) * (count - len(d.reused))) for d in (first, second)), strict=True)
+    return Demand(
+        all_of(first.busy, second.busy),
+        all_of(first.fixed, second.fixed),
+        tuple((joined(a[0], b[0]), joined(a[1], b[1])) for a, b in pairs),
+        (*first.choices, *second.choices),
+    )

@@ -1,0 +1,67 @@
+"""What kernels have in common, beyond their shapes: the effects that fitted constants are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# Formats of one width run at one speed on every matrix unit so far.
+SAME_SPEED = dict.fromkeys(("bfloat16", "float16", "half", "bf16", "f16", "fp16"), "16 bit")
+# Libraries that a kernel's name tells of; the first that fits.
+IMPLEMENTATIONS = (
+    *("deepgemm", "flashmla", "flashinfer", "marlin", "triton", "cutlass", "fa2", "fa3", "fa4"),
+    *("nongated", "winograd", "fft", "implicit"),
+)
+
+# Effect -> how far its levels may spread, a standard deviation on the link scale.
+WIDTHS = {
+    "architecture": 0.5,
+    "device": 0.3,
+    "runtime": 1.0,
+    "dtype": 0.5,
+    "kind": 0.7,
+    "kernel": 0.7,
+    "runtime, dtype": 0.5,
+    "runtime, kind": 0.5,
+    "architecture, dtype": 0.3,
+    "architecture, kernel": 0.3,
+}
+
+
+def labels_of(
+    *, architecture: str, device: str, runtime: str, dtype: str, kind: str = "", kernel: str = ""
+) -> dict[str, str]:
+    """The level of each effect; an effect without a level adds nothing.
+
+    Args:
+        architecture, device: the target's. runtime: whose kernels. dtype, kernel: as tables name them.
+        kind: of kernels within a family.
+    """
+    width = SAME_SPEED.get(dtype, dtype)
+    made_by = implementation(runtime, kernel)
+    alone = {
+        "architecture": architecture,
+        "device": device,
+        "runtime": runtime,
+        "dtype": width,
+        "kind": kind,
+        "kernel": made_by,
+    }
+    pairs = {
+        "runtime, dtype": (runtime, width),
+        "runtime, kind": (runtime, kind),
+        "architecture, dtype": (architecture, width),
+        "architecture, kernel": (architecture, made_by),
+    }
+    return {**alone, **{effect: " ".join(parts) if all(parts) else "" for effect, parts in pairs.items()}}
+
+
+def implementation(runtime: str, kernel: str) -> str:
+    """The library behind a kernel's name, with the runtime that calls it; "" where the name tells none."""
+    low = kernel.lower().replace("_", "")
+    found = next((word for word in IMPLEMENTATIONS if word in low), "")
+    return f"{runtime} {found}".strip() if found else ""
+
+
+def spread(labels: Mapping[str, str]) -> float:
+    """Standard deviation on the link scale that is left where levels were never seen; 0 where all were."""
+    return sum(WIDTHS[effect] ** 2 for effect in labels) ** 0.5

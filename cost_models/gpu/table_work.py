@@ -1,0 +1,344 @@
+"""How rows of measured tables become work for the models of their families."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ircost.backends import Target
+from ircost.cost_models.gpu.attention import AttentionWork, pairs_per_head
+from ircost.cost_models.gpu.collective import OPS, CollectiveWork
+from ircost.cost_models.gpu.convolution import ConvolutionWork
+from ircost.cost_models.gpu.demand import Column
+from ircost.cost_models.gpu.experts import ExpertsWork, rank_loads
+from ircost.cost_models.gpu.formats import Format, format_of
+from ircost.cost_models.gpu.gemm import GemmWork
+from ircost.cost_models.gpu.machine import GpuMachine
+from ircost.cost_models.gpu.scan import ScanWork
+from ircost.cost_models.gpu.stream import StreamWork
+
+Columns = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What no machine can do without: operations in the units that run them, and bytes touched once."""
+
+    flops: Column
+    touched_bytes: Column
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Rows of one target, one runtime, one number format."""
+
+    target: Target
+    machine: GpuMachine
+    runtime: str
+    format: Format
+    flops_per_s: float
+
+
+def coded(column: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """A column of words as numbers, and the words that they stand for, in order of appearance."""
+    numbers: dict[object, int] = {}
+    codes = np.fromiter((numbers.setdefault(word, len(numbers)) for word in column), np.int64, len(column))
+    return codes, [str(word) for word in numbers]
+
+
+def each(column: np.ndarray, of: Callable[[str], float]) -> Column:
+    """A number for each word of a column; each distinct word is looked at once."""
+    codes, words = coded(column)
+    return np.array([of(word) for word in words], dtype=float)[codes] if words else np.zeros(0)
+
+
+def floats(columns: Columns, *names: str) -> list[Column]:
+    return [np.asarray(columns[name], dtype=float) for name in names]
+
+
+# ---- how a benchmark repeats itself
+
+# Weights, and activations, that take turns in a loop over one shape. Source: ai-dynamo/aiconfigurator at 095f58a,
+# collector/{vllm,sglang,trtllm}/collect_gemm.py; elsewhere the same operands are used again and again.
+WEIGHT_SETS = {"vllm": 6.0, "sglang": 6.0, "trtllm": 5.0}
+ACTIVATION_SETS = {"sglang": 6.0}
+
+
+def gemm_sets(weight_bytes: Column, setting: Setting) -> tuple[Column, Column]:
+    """Sets of activations, and of weights."""
+    weights = np.full(len(weight_bytes), WEIGHT_SETS.get(setting.runtime, 1.0))
+    if setting.runtime == "vllm" and setting.format.is_blocked:
+        weights = np.ones_like(weights)
+    elif setting.runtime == "trtllm":
+        enough = np.ceil(setting.machine.cache_bytes / np.maximum(weight_bytes, 1))
+        weights = np.clip(enough, 1, weights)
+    return np.full_like(weights, ACTIVATION_SETS.get(setting.runtime, 1.0)), weights
+
+
+# ---- gemm
+
+
+def gemm_work(columns: Columns, setting: Setting) -> GemmWork:
+    batch, m, n, k = floats(columns, "batch", "m", "n", "k")
+    form = setting.format
+    lhs_sets, rhs_sets = gemm_sets(n * k * form.weight_bytes, setting)
+    return GemmWork(
+        *(batch, m, n, k, form.activation_bytes, form.weight_bytes, form.result_bytes),
+        *(form.unpack_flops, form.converted_bytes, lhs_sets, rhs_sets, setting.flops_per_s),
+    )
+
+
+def gemm_totals(columns: Columns, setting: Setting) -> Totals:
+    batch, m, n, k = floats(columns, "batch", "m", "n", "k")
+    form = setting.format
+    touched = batch * (m * k * form.activation_bytes + n * k * form.weight_bytes + m * n * form.result_bytes)
+    return Totals(2 * batch * m * n * k, touched)
+
+
+# ---- attention and multi-head latent attention
+
+LATENT, ROPE, NOPE, VALUE = 512, 64, 128, 128  # DeepSeek-V2 and V3: arXiv:2405.04434, table of hyper-parameters
+
+
+def attention_work(columns: Columns, setting: Setting) -> AttentionWork:
+    batch, queries, keys, heads, kv_heads, width, window = floats(
+        columns, "batch", "q_len", "kv_len", "heads", "kv_heads", "head_dim", "window"
+    )
+    causal = each(columns["phase"], lambda phase: float(phase != "encoder"))
+    kv_bytes = 2 * width * element_bytes(columns["kv_dtype"], setting)
+    q_bytes = max(setting.format.activation_bytes, 2.0)
+    return AttentionWork(
+        *(batch, queries, keys, heads, kv_heads, width, width, kv_bytes),
+        *(q_bytes, np.maximum(window, 0), causal, setting.flops_per_s, 1.0),
+    )
+
+
+def mla_work(columns: Columns, setting: Setting) -> AttentionWork:
+    """Prefill: heads with keys of their own. Decode: all heads share one latent, which is key and value at once."""
+    batch, queries, keys, heads = floats(columns, "batch", "q_len", "kv_len", "heads")
+    absorbed = each(columns["phase"], lambda phase: float(phase != "prefill")) > 0
+    wide = element_bytes(columns["kv_dtype"], setting)
+    return AttentionWork(
+        *(batch, queries, keys, heads, np.where(absorbed, 1.0, heads)),
+        np.where(absorbed, LATENT + ROPE, NOPE + ROPE).astype(float),
+        np.where(absorbed, LATENT, VALUE).astype(float),
+        np.where(absorbed, (LATENT + ROPE) * wide, (NOPE + ROPE + VALUE) * 2.0),
+        *(2.0, 0.0, 1.0, setting.flops_per_s, 1.0),
+    )
+
+
+def element_bytes(names: np.ndarray, setting: Setting) -> Column:
+    def of(name: str) -> float:
+        form = format_of(name)
+        return setting.format.weight_bytes if form is None else form.weight_bytes
+
+    return each(names, of)
+
+
+def attention_totals(work: AttentionWork) -> Totals:
+    window, causal = (np.broadcast_to(np.asarray(x, float), np.shape(work.batch)) for x in (work.window, work.is_causal))
+    pairs = pairs_per_head(work.queries, work.keys, window, causal)
+    flops = 2 * work.batch * work.heads * pairs * (work.key_width + work.value_width)
+    seen = np.where(window > 0, np.minimum(window + work.queries, work.keys), work.keys)
+    rows = work.heads * work.queries * (work.key_width + work.value_width) * work.query_bytes
+    return Totals(flops, work.batch * (work.kv_heads * seen * work.kv_bytes + rows))
+
+
+# ---- experts
+
+
+def experts_work(columns: Columns, setting: Setting) -> ExpertsWork:
+    tokens, hidden, inner, chosen, total, tp, ep = floats(
+        columns, "tokens", "hidden", "inter", "topk", "experts", "tp", "ep"
+    )
+    form = setting.format
+    return ExpertsWork(
+        *(tokens, hidden, inner / tp, chosen, total, ep),
+        each(columns["kernel"], lambda kernel: 2.0 if "nongated" in kernel else 3.0),
+        each(columns["distribution"], skew_of),
+        *(form.activation_bytes, form.weight_bytes, form.unpack_flops, setting.flops_per_s, 1.0),
+    )
+
+
+def skew_of(distribution: str) -> float:
+    """1.2 of ``power_law_1.2``; 0 of ``balanced``."""
+    tail = distribution.rpartition("_")[2]
+    return float(tail) if distribution.startswith("power_law") and tail.replace(".", "", 1).isdigit() else 0.0
+
+
+def experts_totals(work: ExpertsWork) -> Totals:
+    """The rank's share of the products; weights of as few experts as its rows can do with."""
+    rows = work.tokens * work.chosen / work.ranks
+    met = np.minimum(np.minimum(work.experts / work.ranks, work.chosen), np.maximum(rows, 1))
+    if np.any(np.asarray(work.skew) > 0):
+        loads = rank_loads(work)
+        rows = np.where(np.asarray(work.skew) > 0, np.minimum(rows, loads[:, 0]), rows)
+    each_expert = work.matrices * work.hidden * work.inner
+    return Totals(2 * rows * each_expert, met * each_expert * work.weight_bytes)
+
+
+# ---- streams: element-wise ops, norms, quantisation
+
+
+@dataclass(frozen=True, slots=True)
+class PerElement:
+    """Of an op on ``rows x cols``: elements read and written for each of the result, and arithmetic."""
+
+    reads: float
+    writes: float
+    flops: float
+    special: float
+    is_reduced: bool = False
+
+
+# Flops of special functions as CUDA's math library expands them are beside the special units' own. Source: CUDA C++
+# Programming Guide, "Arithmetic Instructions"; ops by the IR's own definitions.
+VECTOR_OPS = {
+    "add": PerElement(2, 1, 1, 0),
+    "mul": PerElement(2, 1, 1, 0),
+    "div": PerElement(2, 1, 8, 1),
+    "pow": PerElement(2, 1, 40, 2),
+    "add_scalar": PerElement(1, 1, 1, 0),
+    "mul_scalar": PerElement(1, 1, 1, 0),
+    "div_scalar": PerElement(1, 1, 1, 0),
+    "pow_scalar": PerElement(1, 1, 1, 0),
+    "relu": PerElement(1, 1, 1, 0),
+    "tanh": PerElement(1, 1, 12, 1),
+    "gelu": PerElement(1, 1, 20, 1),
+    "activation": PerElement(1, 1, 20, 1),
+    "silu_and_mul": PerElement(2, 1, 10, 2),
+    "softmax": PerElement(1, 1, 4, 1, True),
+    "layer_norm": PerElement(1, 1, 8, 0, True),
+    "norm": PerElement(1, 1, 6, 0, True),
+    "rms_norm": PerElement(1, 1, 6, 0, True),
+    "rope": PerElement(1, 1, 4, 0),
+    "embedding": PerElement(1, 1, 0, 0),
+    "copy": PerElement(1, 1, 0, 0),
+    "where": PerElement(3, 1, 1, 0),
+    "cumsum": PerElement(1, 1, 1, 0, True),
+    "dropout": PerElement(1, 1.25, 10, 0),
+    "softmax_gradient": PerElement(2, 1, 4, 0, True),
+    "layer_norm_gradient": PerElement(3, 1, 12, 0, True),
+    "computescale": PerElement(1, 0, 2, 0, True),
+    "scale_matrix": PerElement(1, 0.5, 2, 0),
+}
+
+
+def stream_work(columns: Columns, setting: Setting) -> StreamWork:
+    """Raises:
+    KeyError: an op that nobody knows; ``unknown_ops`` finds them before.
+    """
+    rows, cols = floats(columns, "rows", "cols")
+    wide = 2.0 if setting.format.arithmetic.startswith("f8") else setting.format.activation_bytes
+
+    def of(field: str) -> Column:
+        return each(columns["op"], lambda op: float(getattr(VECTOR_OPS[op], field)))
+
+    elements = rows * cols
+    return StreamWork(
+        *(elements, elements * of("reads") * wide, elements * of("writes") * wide),
+        *(elements * of("flops"), elements * of("special"), rows * of("is_reduced"), 1.0),
+    )
+
+
+def stream_totals(work: StreamWork) -> Totals:
+    return Totals(np.zeros_like(work.elements), work.read_bytes + work.write_bytes)
+
+
+# ---- recurrent
+
+
+def scan_work(columns: Columns, setting: Setting) -> ScanWork:
+    batch, steps, key_heads, key_width, value_heads, value_width, heads, groups, state, head = floats(
+        columns,
+        *("batch", "seq_len", "num_k_heads", "head_k_dim", "num_v_heads", "head_v_dim"),
+        *("nheads", "n_groups", "d_state", "head_dim"),
+    )
+    is_mamba = heads > 0
+    heads = np.where(is_mamba, heads, value_heads)
+    key_width, value_width = np.where(is_mamba, state, key_width), np.where(is_mamba, head, value_width)
+    key_heads = np.where(is_mamba, groups, key_heads)
+    tokens = batch * steps
+    channels = 2 * key_heads * key_width + heads * value_width
+    is_conv = each(columns["kernel"], lambda kernel: float("conv1d" in kernel)) > 0
+    states = batch * heads * key_width * value_width * 4
+    mixing = tokens * (channels + heads * (value_width + 2)) * 2 + 2 * states
+    wide = np.where(is_conv, tokens * channels * 4 + batch * channels * 2 * 3 * 2, mixing)
+    is_context = each(columns["phase"], lambda phase: float(phase == "context")) > 0
+    return ScanWork(
+        *(batch, steps, np.where(is_conv, 1.0, heads), np.where(is_conv, 1.0, key_width)),
+        *(np.where(is_conv, 1.0, value_width), wide, (is_context & ~is_conv).astype(float), setting.flops_per_s, 1.0),
+    )
+
+
+def scan_totals(work: ScanWork) -> Totals:
+    return Totals(np.zeros(len(work.batch)), np.asarray(work.touched_bytes, float) / 2)
+
+
+# ---- convolutions
+
+
+def convolution_work(columns: Columns, setting: Setting) -> ConvolutionWork:
+    batch, cin, high, wide, cout, kh, kw, sh, sw, ph, pw = floats(
+        columns,
+        *("batch", "in_channels", "in_h", "in_w", "out_channels", "kernel_h", "kernel_w"),
+        *("stride_h", "stride_w", "pad_h", "pad_w"),
+    )
+    out_high, out_wide = np.floor((high + 2 * ph - kh) / sh) + 1, np.floor((wide + 2 * pw - kw) / sw) + 1
+    direction = each(columns["op"], lambda op: {"conv2d_dgrad": 1.0, "conv2d_wgrad": 2.0}.get(op, 0.0))
+    is_winograd = (kh == 3) & (kw == 3) & (sh == 1) & (sw == 1) & setting.format.arithmetic.startswith("f")
+    groups = floats(columns, "groups")[0] if "groups" in columns else np.ones_like(batch)
+    return ConvolutionWork(
+        *(batch, groups, cin, high, wide, cout, np.maximum(out_high, 1), np.maximum(out_wide, 1), kh, kw),
+        *(direction, (is_winograd & (groups == 1)).astype(float)),
+        *(setting.format.activation_bytes, setting.flops_per_s, 1.0),
+    )
+
+
+def convolution_totals(work: ConvolutionWork) -> Totals:
+    macs = work.batch * work.out_height * work.out_width * work.out_channels * work.in_channels / work.groups
+    flops = 2 * macs * work.kernel_height * work.kernel_width
+    # Strides may skip inputs: those that no window meets need not be read.
+    met_high = np.minimum(work.in_height, work.out_height * work.kernel_height)
+    met_wide = np.minimum(work.in_width, work.out_width * work.kernel_width)
+    pixels = work.in_channels * met_high * met_wide + work.out_channels * work.out_height * work.out_width
+    # Winograd needs a quarter of the products.
+    return Totals(np.where(work.is_winograd > 0, flops / 4, flops), work.batch * pixels * work.element_bytes)
+
+
+# ---- collectives
+
+BUS_LINKS = ("pcie",)
+BUS_BYTES_PER_S = 16e9  # PCIe 3 x16, where a target names no link at all: PCI Express Base Specification 3.0, 2010
+# One network card for each device, 200 Gb/s, as DGX A100 has. Source: NVIDIA DGX A100 data sheet, 2020.
+NETWORK_BYTES_PER_S = 25e9
+
+
+def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
+    world, size = floats(columns, "world_size", "bytes")
+    here = each(columns["topology"], lambda name: devices_per_node(name) or np.inf)
+    nodes = np.where(np.isfinite(here), np.ceil(world / here), 1.0)
+    link = setting.target.link
+    pairs = each(columns["topology"], lambda name: float("pairs" in name)) > 0
+    pcie = next((float(x.bandwidth_bytes_per_s) for x in setting.target.links if x.name in BUS_LINKS), BUS_BYTES_PER_S)
+    own = float(link.bandwidth_bytes_per_s) if link is not None else pcie
+    is_bus = (pairs & (world / nodes > 2)) | (link is None or link.name in BUS_LINKS)
+    return CollectiveWork(
+        each(columns["op"], lambda op: float(OPS.index(op))),
+        *(world, nodes, size, np.where(is_bus, pcie, own), NETWORK_BYTES_PER_S),
+        *(is_bus.astype(float), np.zeros_like(world)),
+    )
+
+
+def devices_per_node(topology: str) -> int:
+    """8 of ``dgx nvlink; 8 per node``; 0 where all stand in one node."""
+    head, _, tail = topology.rpartition(";")
+    word = tail.strip().partition(" ")[0]
+    return int(word) if head and word.isdigit() and "per node" in tail else 0
+
+
+def collective_totals(work: CollectiveWork) -> Totals:
+    """Links are not the device: nothing here bounds it."""
+    return Totals(np.zeros_like(work.size_bytes), np.zeros_like(work.size_bytes))
