@@ -56,11 +56,11 @@ def read_table(path: str | Path) -> MeasuredTable:
     except OSError as error:
         raise TableError(f"{path} cannot be read: {error.strerror}") from error
     columns = _csv(path) if path.suffix == ".csv" else _parquet(path)
-    needed = ("device", "dtype", "forward_us" if "forward_us" in columns else "latency_us")
+    needed = ("device", "forward_us" if "forward_us" in columns else "latency_us")
     missing = [name for name in needed if name not in columns]
     if missing:
         raise TableError(
-            f"{path} has no column {', '.join(missing)}", help="tables have device, dtype, latency_us and dims"
+            f"{path} has no column {', '.join(missing)}", help="tables have device, latency_us and dims"
         )
     return MeasuredTable(str(path), columns, hashlib.sha256(data).hexdigest())
 
