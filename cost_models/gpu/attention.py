@@ -47,6 +47,8 @@ class AttentionWork:
         is_causal: 1 where the last query sees all keys, the one before it one less, and so on; 0 where all see all.
         flops_per_s: peak of the matrix units in this format.
         sets: how many caches of keys and values take turns between two uses of one; without end where each is used once.
+        extra_bytes: of what is fused into it: masks, further operands.
+        extra_flops: of that, on the vector lanes.
     """
 
     batch: Column
@@ -62,6 +64,8 @@ class AttentionWork:
     is_causal: Column
     flops_per_s: Column
     sets: Column
+    extra_bytes: Column | float = 0.0
+    extra_flops: Column | float = 0.0
 
 
 def pairs_per_head(queries: Column, keys: Column, window: Column, is_causal: Column) -> Column:
@@ -91,6 +95,7 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
         *(work.batch, work.queries, work.keys, work.heads, work.kv_heads, work.key_width, work.value_width),
         *(work.kv_bytes, work.query_bytes, work.window, work.is_causal, work.flops_per_s, work.sets),
     )
+    extra, extra_flops = beside(work.extra_bytes, work.extra_flops)
     processors, slower = machine.processors, machine.clocks_per_reference
     group = heads / kv_heads
     pairs = pairs_per_head(queries, keys, window, causal)
@@ -111,12 +116,13 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
     matrix_s = rounds * 2 * TILE * KEY_TILE * (wide + out_wide) * processors / peak
     softmax_s = rounds * TILE * KEY_TILE * processors
     softmax_s = softmax_s * (FLOPS_PER_SCORE / machine.vector_flops_per_s + 1 / machine.special_per_s)
+    softmax_s = softmax_s + extra_flops * processors / active / machine.vector_flops_per_s
     partial = np.where(SPLIT > 1, 2 * SPLIT * batch * heads * queries * out_wide * ACCUMULATOR_BYTES, 0.0)
-    loaded = blocks * (steps * KEY_TILE * kv_bytes + TILE * (wide + out_wide) * q_bytes)
+    loaded = blocks * (steps * KEY_TILE * kv_bytes + TILE * (wide + out_wide) * q_bytes) + extra
     l2_s = loaded / machine.l2_bytes_per_s(active) + partial / machine.l2_bytes_per_s(processors)
     seen = np.minimum(keys, np.where(window > 0, window + queries, keys))
     cached = batch * kv_heads * seen * kv_bytes
-    rows = batch * heads * queries * (wide + out_wide) * q_bytes
+    rows = batch * heads * queries * (wide + out_wide) * q_bytes + extra
     rate = machine.main_bytes_per_s
     ones = np.ones_like(rounds)
     return Demand(

@@ -37,6 +37,8 @@ class ConvolutionWork:
         element_bytes: of operands and results.
         flops_per_s: peak of the units that run it.
         sets: how many operands take turns between two uses of one; without end where each is used once.
+        weight_sets: the same of the weights, where they differ; else 0.
+        extra_bytes, extra_flops, extra_special: of what is fused behind it, see ``GemmWork``.
     """
 
     batch: Column
@@ -54,6 +56,18 @@ class ConvolutionWork:
     element_bytes: Column
     flops_per_s: Column
     sets: Column
+    weight_sets: Column | float = 0.0
+    extra_bytes: Column | float = 0.0
+    extra_flops: Column | float = 0.0
+    extra_special: Column | float = 0.0
+
+    @property
+    def sets_of_weights(self) -> Column:
+        return np.where(np.asarray(self.weight_sets) > 0, self.weight_sets, self.sets)
+
+    @property
+    def fused(self) -> tuple[Column | float, Column | float, Column | float]:
+        return self.extra_bytes, self.extra_flops, self.extra_special
 
 
 def as_products(work: ConvolutionWork) -> GemmWork:
@@ -72,7 +86,8 @@ def as_products(work: ConvolutionWork) -> GemmWork:
     k = np.where(forward, inputs * window, np.where(data, outputs * met, pixels))
     e = work.element_bytes
     return GemmWork(
-        work.groups, m, n, np.maximum(k, 1), e, e, e, 0.0, 0.0, work.sets, work.sets, work.flops_per_s
+        *(work.groups, m, n, np.maximum(k, 1), e, e, e, 0.0, 0.0),
+        *(work.sets, work.sets_of_weights, work.flops_per_s, *work.fused),
     )
 
 
@@ -85,11 +100,15 @@ def convolution_demand(work: ConvolutionWork, machine: GpuMachine) -> Demand:
         *(work.batch, work.in_channels, work.in_height, work.in_width, work.out_channels, work.element_bytes),
         *(work.kernel_height * work.kernel_width, work.groups, work.sets),
     )
-    out_high, out_wide, is_winograd = beside(work.out_height, work.out_width, work.is_winograd)
+    out_high, out_wide, is_winograd, weight_sets, extra = beside(
+        work.out_height, work.out_width, work.is_winograd, work.sets_of_weights, work.extra_bytes
+    )
     rate = machine.main_bytes_per_s
     tensors = batch * (channels * high * wide + filters * out_high * out_wide) * element
-    once = tensors + channels * filters * window / groups * element
-    footprint = machine.share_of_cache(sets * once)
+    weights = channels * filters * window / groups * element
+    once = tensors + weights + extra
+    share = weights / np.maximum(once, 1)
+    footprints = machine.share_of_cache(sets * once), machine.share_of_cache(weight_sets * once)
 
     direct = gemm_demand(as_products(work), machine)
     # The implicit matrix is not in memory: a window's elements are the input's, over and over.
@@ -100,9 +119,11 @@ def convolution_demand(work: ConvolutionWork, machine: GpuMachine) -> Demand:
         direct,
         busy={**direct.busy, "main": direct_s},
         fixed={**direct.fixed, "winograd": none, "transforms": none, "layout": layout},
-        reused=((direct_s, footprint),),
+        reused=((direct_s * (1 - share), footprints[0]), (direct_s * share, footprints[1])),
     )
 
+    if not np.any(work.is_winograd):
+        return plain
     tiles = work.batch * np.ceil(work.out_height / WINOGRAD_TILE) * np.ceil(work.out_width / WINOGRAD_TILE)
     is_weights = work.direction == 2
     points = np.full(len(tiles), float(WINOGRAD_POINTS))
@@ -112,8 +133,8 @@ def convolution_demand(work: ConvolutionWork, machine: GpuMachine) -> Demand:
         np.where(is_weights, work.in_channels, work.out_channels),
         np.where(is_weights, tiles, work.in_channels),
         *(work.element_bytes,) * 3,
-        *(0.0, 0.0, work.sets, work.sets),
-        work.flops_per_s,
+        *(0.0, 0.0, work.sets, work.sets_of_weights),
+        *(work.flops_per_s, *work.fused),
     )
     products = gemm_demand(transformed, machine)
     moved = beside(tiles)[0] * WINOGRAD_POINTS * (channels + filters) * element * 2

@@ -50,6 +50,8 @@ class GemmWork:
         lhs_sets, rhs_sets: how many operands take turns between two uses of one: 1 where a benchmark runs the same again
             and again, without end where each is used once.
         flops_per_s: peak of the units that run it.
+        extra_bytes: of what is fused behind it: further operands, larger results, as a whole.
+        extra_flops, extra_special: of that, on the vector lanes and in the special units.
     """
 
     batch: Column
@@ -64,6 +66,9 @@ class GemmWork:
     lhs_sets: Column
     rhs_sets: Column
     flops_per_s: Column
+    extra_bytes: Column | float = 0.0
+    extra_flops: Column | float = 0.0
+    extra_special: Column | float = 0.0
 
 
 def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
@@ -82,6 +87,7 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
         *(work.batch, work.m, work.n, work.k, work.lhs_bytes, work.rhs_bytes, work.out_bytes),
         *(work.unpack_flops, work.converted_bytes, work.lhs_sets, work.rhs_sets, work.flops_per_s),
     )
+    extra, extra_flops, extra_special = beside(work.extra_bytes, work.extra_flops, work.extra_special)
     processors = machine.processors
     down, across = np.ceil(m / TILE_ROWS), np.ceil(n / TILE_COLUMNS)
     blocks = batch * down * across * SPLIT
@@ -94,12 +100,15 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
     shared_s = waves * depth * ((TILE_ROWS * lhs + TILE_COLUMNS * rhs) / machine.shared_bytes_per_s)
     unpack_s = waves * depth * TILE_COLUMNS * unpack * processors / machine.vector_flops_per_s
 
+    active_share = active / processors
+    fused_s = (extra_flops / machine.vector_flops_per_s + extra_special / machine.special_per_s) / active_share
+
     loaded = blocks * (TILE_ROWS * lhs + TILE_COLUMNS * rhs) * depth
     partial = np.where(SPLIT > 1, 2 * SPLIT * batch * m * n * ACCUMULATOR_BYTES, 0.0)
-    port_s = loaded / machine.l2_bytes_per_s(active) + partial / machine.l2_bytes_per_s(processors)
+    port_s = (loaded + extra) / machine.l2_bytes_per_s(active) + partial / machine.l2_bytes_per_s(processors)
 
     operands = batch * (m * lhs + n * rhs) * k
-    touched = operands + batch * m * n * out
+    touched = operands + batch * m * n * out + extra
     side = np.sqrt(active * TILE_COLUMNS / TILE_ROWS)
     rows_at_once = np.minimum(np.maximum(side, 1), down)
     columns_at_once = np.minimum(np.maximum(active / SPLIT / rows_at_once, 1), across)
@@ -107,14 +116,14 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
     in_waves = np.minimum(in_waves * np.minimum(SPLIT, active), loaded)
     again = np.maximum(in_waves - operands, 0) / (1 + (0.7 * machine.cache_bytes / np.maximum(operands, 1)) ** 4)
     rate = machine.main_bytes_per_s
-    activations, weights = batch * m * (k * lhs + n * out), batch * n * k * rhs
+    activations, weights = batch * m * (k * lhs + n * out) + extra, batch * n * k * rhs
     slower = machine.clocks_per_reference
     is_converted = converted > 0
     ones = np.ones_like(waves)
     return Demand(
         busy={
             "matrix": matrix_s,
-            "vector": unpack_s,
+            "vector": unpack_s + fused_s,
             "shared": shared_s,
             "l2": port_s,
             "main": (touched + again) / rate,
