@@ -26,7 +26,7 @@ PARAMETERS = {
     "l2": Parameter("share", 0.5, "share of the bandwidth between L2 and the processors"),
     "main": Parameter("share", 0.8, "share of main memory's bandwidth that long streams reach"),
     "launch": Parameter("time", 4e-6, "start and end of a kernel"),
-    "wave": Parameter("time", 1e-6, "prologue and epilogue of a wave of tiles"),
+    "wave": Parameter("time", 1e-6, "prologue and epilogue of one more wave of tiles"),
     "step": Parameter("time", 2e-7, "one step over a tile of keys: what its loads and barriers leave unhidden"),
     "split": Parameter("time", 2e-6, "putting the parts of split keys together, beside their bytes"),
     **COMMON,
@@ -46,6 +46,7 @@ class AttentionWork:
         window: keys that a query sees at most; 0 for all.
         is_causal: 1 where the last query sees all keys, the one before it one less, and so on; 0 where all see all.
         flops_per_s: peak of the matrix units in this format.
+        most_shared: heads that one block can hold beside each other; where more share keys, each is on its own.
         sets: how many caches of keys and values take turns between two uses of one; without end where each is used once.
         extra_bytes: of what is fused into it: masks, further operands.
         extra_flops: of that, on the vector lanes.
@@ -64,6 +65,7 @@ class AttentionWork:
     is_causal: Column
     flops_per_s: Column
     sets: Column
+    most_shared: Column
     extra_bytes: Column | float = 0.0
     extra_flops: Column | float = 0.0
 
@@ -91,19 +93,20 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
 
     Source: Dao, "FlashAttention-2", 2023; Dao et al., "Flash-Decoding", 2023.
     """
-    batch, queries, keys, heads, kv_heads, wide, out_wide, kv_bytes, q_bytes, window, causal, peak, sets = beside(
+    batch, queries, keys, heads, kv_heads, wide, out_wide, kv_bytes, q_bytes, window, causal, peak, sets, most = beside(
         *(work.batch, work.queries, work.keys, work.heads, work.kv_heads, work.key_width, work.value_width),
-        *(work.kv_bytes, work.query_bytes, work.window, work.is_causal, work.flops_per_s, work.sets),
+        *(work.kv_bytes, work.query_bytes, work.window, work.is_causal, work.flops_per_s, work.sets, work.most_shared),
     )
     extra, extra_flops = beside(work.extra_bytes, work.extra_flops)
     processors, slower = machine.processors, machine.clocks_per_reference
-    group = heads / kv_heads
+    group = np.where(heads / kv_heads > most, 1, heads / kv_heads)
+    alone = heads / group  # groups of heads that walk over keys of their own
     pairs = pairs_per_head(queries, keys, window, causal)
     span = np.maximum(pairs / queries, 1)  # keys that a query sees, in the mean
     longest = np.where(window > 0, np.minimum(window, keys), keys)
 
     tiles = np.ceil(queries * group / TILE)
-    blocks = batch * kv_heads * tiles * SPLIT
+    blocks = batch * alone * tiles * SPLIT
     active = np.minimum(blocks, processors)
     # A tile of queries walks over all keys that any of them sees, and over whole tiles of those.
     extra = np.where(causal > 0, np.minimum(TILE / group, queries) / 2, 0)
@@ -129,7 +132,7 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
         busy={"matrix": matrix_s, "vector": softmax_s, "l2": l2_s, "main": (cached + rows) / rate * ones},
         fixed={
             "launch": slower * ones,
-            "wave": np.ceil(blocks / processors / 2) * slower,
+            "wave": np.maximum(blocks / processors - 1, 0) * slower,
             "step": rounds * slower,
             "split": np.where(SPLIT > 1, slower, 0.0) * ones,
         },

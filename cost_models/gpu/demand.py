@@ -52,12 +52,14 @@ class Demand:
         reused: what a cache may save of ``busy["main"]``, and how much is touched between two uses of it, as a share of
             that cache: operands that a benchmark's last run, or the kernel before, has left there.
         choices: the candidates, in words.
+        repeats: resource -> the fitted factor by which its seconds grow, where there is one.
     """
 
     busy: Mapping[str, Column]
     fixed: Mapping[str, Column]
     reused: tuple[tuple[Column, Column], ...] = ()
     choices: tuple[str, ...] = ("",)
+    repeats: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -74,6 +76,7 @@ class Demand:
             {name: of(column) for name, column in self.fixed.items()},
             tuple((of(seconds), of(footprint)) for seconds, footprint in self.reused),
             self.choices,
+            self.repeats,
         )
 
     def chosen(self, best: Column) -> Demand:
@@ -89,6 +92,7 @@ class Demand:
             {name: of(column) for name, column in self.fixed.items()},
             tuple((of(seconds), of(footprint)) for seconds, footprint in self.reused),
             self.choices,
+            self.repeats,
         )
 
 
@@ -147,6 +151,8 @@ def busy_s(demand: Demand, constants: Constants) -> dict[str, Column]:
         for seconds, footprint in demand.reused:
             main_s = main_s - seconds * (1.0 - cold_share(footprint, constants[RESIDENT]))
         found["main"] = np.maximum(main_s, 0.0) / constants["main"]
+    for name, factor in demand.repeats.items():
+        found[name] = found[name] * constants[factor]
     return found
 
 
@@ -192,4 +198,5 @@ def either(first: Demand, second: Demand) -> Demand:
         all_of(first.fixed, second.fixed),
         tuple((joined(a[0], b[0]), joined(a[1], b[1])) for a, b in pairs),
         (*first.choices, *second.choices),
+        first.repeats,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from ircost.cost_models.gpu import attention, collective, convolution, experts, gemm, scan, stream
 from ircost.cost_models.gpu import table_work as rows
 from ircost.cost_models.gpu.demand import Demand, Parameter
-from ircost.cost_models.gpu.table_work import VECTOR_OPS, Columns, Setting, Totals, coded
+from ircost.cost_models.gpu.table_work import Columns, Setting, Totals, coded
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,16 @@ def phases(columns: Columns) -> np.ndarray:
     return words(columns["phase"], str)
 
 
+# Ops of one tensor or two, with nothing but arithmetic on each element, cost the same on every library.
+PLAIN = frozenset(
+    ("add", "mul", "div", "pow", "relu", "gelu", "tanh", "copy", "where", "dropout")
+    + ("add_scalar", "mul_scalar", "div_scalar", "pow_scalar")
+)
+
+
 def vector_kind(op: str) -> str:
-    """Reductions of rows and element-wise work; what moves data by indices or with odd strides has its own name."""
-    if op in ("embedding", "rope", "computescale", "scale_matrix", "softmax"):
-        return op
-    return "rows" if op in VECTOR_OPS and VECTOR_OPS[op].is_reduced else "elements"
+    """Plain arithmetic on elements is one kind; each other op has kernels of its own."""
+    return "elements" if op in PLAIN else op
 
 
 def scan_kinds(columns: Columns) -> np.ndarray:

@@ -30,6 +30,7 @@ from ircost.cost_models.gpu.demand import (
 
 KNEE = 0.1  # errors in |log(predicted / measured)| beyond it count by their size, not its square
 BASE = "all"
+STIFF = 80.0
 BASE_WIDTH = 1.5  # how far the family's own constants may stand off their defaults, on the link scale
 
 
@@ -110,7 +111,7 @@ def fit(
     counts = np.array([len(s.measured_s) for s in samples], float)
     weights = np.array([s.weight for s in samples])
     row_weight = (weights / counts)[index] / weights.sum()
-    strength = 1.0 / (weights.sum() * 40)
+    strength = 1.0 / (weights.sum() * STIFF)
     for _ in range(rounds):
         z = design @ point
         chosen = []
@@ -147,6 +148,7 @@ class _Problem:
         self.parameters, self.names, self.index = parameters, names, index
         self.busy = {n: np.concatenate([d.busy[n] for d in chosen]) for n in chosen[0].busy}
         self.fixed = {n: np.concatenate([d.fixed[n] for d in chosen]) for n in chosen[0].fixed}
+        self.repeats = chosen[0].repeats
         count = len(chosen[0].reused)
         self.reused = [
             tuple(np.concatenate([d.reused[i][part] for d in chosen]) for part in (0, 1)) for i in range(count)
@@ -163,6 +165,8 @@ class _Problem:
             melted = melted - STEEPNESS * seconds * cold * (1 - cold)
         if "main" in slow:
             slow["main"] = np.maximum(main, 0) / value["main"]
+        for n, factor in self.repeats.items():
+            slow[n] = slow[n] * value[factor]
         p = value[SHARPNESS]
         top = np.maximum(np.maximum.reduce(list(slow.values())), 1e-15)
         ratio = {n: np.maximum(s / top, 1e-12) for n, s in slow.items()}
@@ -191,7 +195,10 @@ class _Problem:
                 partials.append(norm * (logs / total / p - np.log(total) / p**2) * p)
             elif name == RESIDENT and "main" in slow:
                 d = norm / total * powers["main"] / ratio["main"] * (1 / top)
-                partials.append(d * melted / value["main"])
+                partials.append(d * melted / value["main"] * value.get(self.repeats.get("main", ""), 1.0))
+            elif name in self.repeats.values():
+                own = [n for n, factor in self.repeats.items() if factor == name]
+                partials.append(norm / total * sum(powers[n] for n in own))
             elif name == HOST:
                 partials.append(latency * (host / most) ** HOST_SHARPNESS / both / by_device)
             else:

@@ -18,7 +18,7 @@ WIDTHS = {
     "device": 0.3,
     "runtime": 1.0,
     "dtype": 0.5,
-    "kind": 0.7,
+    "kind": 1.0,
     "kernel": 0.7,
     "runtime, dtype": 0.5,
     "runtime, kind": 0.5,
@@ -28,15 +28,18 @@ WIDTHS = {
 
 
 def labels_of(
-    *, architecture: str, device: str, runtime: str, dtype: str, kind: str = "", kernel: str = ""
+    *, architecture: str, device: str, runtime: str, dtype: str, cache: str = "", kind: str = "", kernel: str = ""
 ) -> dict[str, str]:
     """The level of each effect; an effect without a level adds nothing.
 
     Args:
         architecture, device: the target's. runtime: whose kernels. dtype, kernel: as tables name them.
+        cache: number format of cached keys and values.
         kind: of kernels within a family.
     """
     width = SAME_SPEED.get(dtype, dtype)
+    if cache and SAME_SPEED.get(cache, cache) != width:
+        width = f"{width}, {SAME_SPEED.get(cache, cache)} cache"
     made_by = implementation(runtime, kernel)
     alone = {
         "architecture": architecture,

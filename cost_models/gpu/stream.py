@@ -22,6 +22,7 @@ PARAMETERS = {
     "l2": Parameter("share", 0.5, "share of the bandwidth between L2 and the processors"),
     "flight": Parameter("share", 0.7, "share of the loads that could be in flight"),
     "vector": Parameter("share", 0.5, "share of the vector lanes' peak"),
+    "passes": Parameter("factor", 1.0, "how often its operands are streamed, for once that it takes"),
     "launch": Parameter("time", 3e-6, "start and end of a kernel"),
     "row": Parameter("time", 5e-8, "a wave of rows that are reduced: synchronisation of their threads"),
     **COMMON,
@@ -38,6 +39,7 @@ class StreamWork:
         flops: on the vector lanes; special: transcendental functions.
         reduced_rows: rows that are reduced, each by threads that wait for each other; 0 for element-wise work.
         sets: how many operands take turns between two uses of one; without end where each is used once.
+        cold_bytes: of those read or written, what no cache holds, however small.
     """
 
     elements: Column
@@ -47,6 +49,7 @@ class StreamWork:
     special: Column
     reduced_rows: Column
     sets: Column
+    cold_bytes: Column | float = 0.0
 
 
 def stream_demand(work: StreamWork, machine: GpuMachine) -> Demand:
@@ -60,6 +63,7 @@ def stream_demand(work: StreamWork, machine: GpuMachine) -> Demand:
     elements, read, written, flops, special, rows, sets = beside(
         *(work.elements, work.read_bytes, work.write_bytes, work.flops, work.special, work.reduced_rows, work.sets)
     )
+    (cold,) = beside(work.cold_bytes)
     traffic = read + written
     active = np.minimum(np.maximum(np.ceil(elements / BLOCK_ELEMENTS), 1), machine.processors)
     rate = machine.main_bytes_per_s
@@ -70,9 +74,10 @@ def stream_demand(work: StreamWork, machine: GpuMachine) -> Demand:
         busy={
             "main": traffic / rate,
             "l2": traffic / machine.l2_bytes_per_s(active),
-            "flight": traffic * MEMORY_LATENCY_S / (active * IN_FLIGHT_BYTES),
+            "flight": traffic * MEMORY_LATENCY_S * slower / (active * IN_FLIGHT_BYTES),
             "vector": (flops / machine.vector_flops_per_s + special / machine.special_per_s) / share,
         },
         fixed={"launch": slower * ones, "row": np.ceil(rows / machine.processors) * slower * ones},
-        reused=((traffic / rate, machine.share_of_cache(sets * traffic)),),
+        reused=(((traffic - np.minimum(cold, traffic)) / rate, machine.share_of_cache(sets * traffic)),),
+        repeats={"main": "passes", "l2": "passes", "flight": "passes"},
     )

@@ -43,8 +43,9 @@ class Setting:
 
 def coded(column: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """A column of words as numbers, and the words that they stand for, in order of appearance."""
-    numbers: dict[object, int] = {}
-    codes = np.fromiter((numbers.setdefault(word, len(numbers)) for word in column), np.int64, len(column))
+    words = column.tolist()
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(words))}
+    codes = np.fromiter(map(numbers.__getitem__, words), np.int64, len(words))
     return codes, [str(word) for word in numbers]
 
 
@@ -99,6 +100,9 @@ def gemm_totals(columns: Columns, setting: Setting) -> Totals:
 
 # ---- attention and multi-head latent attention
 
+# Heads that share keys and values: TensorRT-LLM's XQA kernel takes up to 32, then its older kernel runs each on its own.
+# Source: NVIDIA/TensorRT-LLM, docs/source/advanced/gpt-attention.md (XQA optimisation).
+MOST_SHARED = {"trtllm": 32.0}
 LATENT, ROPE, NOPE, VALUE = 512, 64, 128, 128  # DeepSeek-V2 and V3: arXiv:2405.04434, table of hyper-parameters
 
 
@@ -112,6 +116,7 @@ def attention_work(columns: Columns, setting: Setting) -> AttentionWork:
     return AttentionWork(
         *(batch, queries, keys, heads, kv_heads, width, width, kv_bytes),
         *(q_bytes, np.maximum(window, 0), causal, setting.flops_per_s, 1.0),
+        each(columns["phase"], lambda phase: MOST_SHARED.get(setting.runtime, np.inf) if phase == "decode" else np.inf),
     )
 
 
@@ -125,7 +130,7 @@ def mla_work(columns: Columns, setting: Setting) -> AttentionWork:
         np.where(absorbed, LATENT + ROPE, NOPE + ROPE).astype(float),
         np.where(absorbed, LATENT, VALUE).astype(float),
         np.where(absorbed, (LATENT + ROPE) * wide, (NOPE + ROPE + VALUE) * 2.0),
-        *(2.0, 0.0, 1.0, setting.flops_per_s, 1.0),
+        *(2.0, 0.0, 1.0, setting.flops_per_s, 1.0, np.inf),
     )
 
 
