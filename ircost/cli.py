@@ -22,6 +22,7 @@ VERBS = {
     "run": ("ircost.commands.run", "Execute a model with the reference interpreter."),
     "evaluate": ("ircost.commands.evaluate", "Score a cost model on tables of measurements."),
     "calibrate": ("ircost.commands.calibrate", "Fit the analytical model's constants to measurements."),
+    "reproduce": ("ircost.commands.reproduce", "Claims of papers, held against predictions."),
     "targets": ("ircost.commands.targets", "The machines that are known, and their figures."),
     "passes": ("ircost.commands.passes", "The passes that pipelines are made of."),
     "ops": ("ircost.commands.ops", "The ops of the IR."),

@@ -1,0 +1,148 @@
+"""``irc reproduce``: verdicts, reasons, exit codes, and the page that it writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ircost.datasets.claim_yaml import ClaimError
+from ircost.datasets.claims import ClaimFile, claim_ids, read_claim
+from ircost.reproduction import reproduce
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "papers.md"
+Irc = Callable[..., Any]
+
+CLAIM = """\
+id: C99
+paper: {title: Faster, authors: [Doe, Roe], venue: "2024"}
+claim: it is faster
+predictor: gemm roofline
+configuration: {target: rtx_a6000, dtype: f16, n: 4096, k: 4096, rows: {decode: 1}}
+figures:
+  - {name: intensity, unit: op/B, values: {decode: 1}, tolerance: 2 %, source: table 1}
+  - {name: bound, values: {decode: memory}, tolerance: exact, source: table 1}
+"""
+
+
+def claim(folder: Path, old: str = "", new: str = "") -> ClaimFile:
+    """The claim above with one place changed."""
+    assert old in CLAIM
+    (folder / "C99.yaml").write_text(CLAIM.replace(old, new) if old else CLAIM)
+    return read_claim("C99", folder)
+
+
+def facts(irc: Irc, name: str) -> dict[str, Any]:
+    (found,) = json.loads(irc("reproduce", name, "--json").out)
+    return dict(found)
+
+
+def test_all_inside_exits_with_0(irc: Irc) -> None:
+    outcome = irc("reproduce", "C22")
+    assert outcome.code == 0
+    assert "OUTSIDE" not in outcome.out
+    assert "why" not in outcome.out
+
+
+def test_exit_code_and_words_follow_the_verdict(irc: Irc) -> None:
+    found = facts(irc, "C17")
+    outcome = irc("reproduce", "C17")
+    outside = [figure for figure in found["figures"] if not figure["inside"]]
+    assert outcome.code == (1 if outside else 0)
+    assert outcome.out.count("OUTSIDE") == len(outside)
+    assert outcome.out.count("why batch") == len(outside)
+    assert found["inside"] == (not outside)
+
+
+def test_figures_agree_with_their_verdict(irc: Irc) -> None:
+    for name in claim_ids():
+        for figure in facts(irc, name)["figures"]:
+            if isinstance(figure["claimed"], str):
+                assert figure["inside"] == (figure["claimed"] == figure["predicted"])
+            else:
+                assert figure["ratio"] == pytest.approx(figure["predicted"] / figure["claimed"])
+                allowed = float(figure["tolerance"].removesuffix(" %")) / 100
+                assert figure["inside"] == (abs(figure["ratio"] - 1) <= allowed)
+
+
+def test_constants_are_told_with_where_they_are_from(irc: Irc) -> None:
+    found = facts(irc, "C17")
+    baseline, compared = found["constants"]
+    assert (baseline["kernel"], compared["kernel"]) == ("float16 product", "int4_wo product")
+    for kernel in (baseline, compared):
+        assert kernel["rows"] > 0 and kernel["devices"]
+        assert "device" in kernel["unseen"], "nobody measured an A10: if somebody did, say so here"
+        main = kernel["constants"]["main"]
+        assert 0 < main["value"] < 1
+        assert main["from"][0][0] == "all"
+    assert found["target_figures"]["memory.gddr.bandwidth_bytes_per_s"]["value"] == 600e9
+
+
+def test_a_speedup_never_beats_the_bytes(irc: Irc) -> None:
+    """4.125 bits for 16: whatever constants are fitted, one and the same share for both formats cannot give more."""
+    found = facts(irc, "C17")
+    batch = {figure["point"]: figure["predicted"] for figure in found["figures"]}
+    assert 1 < batch["batch 128"] < batch["batch 64"] < batch["batch 16"]
+
+
+def test_closed_forms_use_no_constants(irc: Irc) -> None:
+    found = facts(irc, "C22")
+    assert found["constants"] == []
+    attained = {figure["point"]: figure for figure in found["figures"] if figure["figure"] == "attainable"}
+    assert attained["prefill"]["predicted"] == pytest.approx(154.8)
+
+
+def test_no_ids_are_all(irc: Irc) -> None:
+    assert [found["id"] for found in json.loads(irc("reproduce", "--json").out)] == claim_ids()
+
+
+def test_unknown_ids(irc: Irc) -> None:
+    outcome = irc("reproduce", "C71")
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: no claim 'C71'\n  help: did you mean C17?")
+
+
+def test_claims_that_wait(irc: Irc) -> None:
+    outcome = irc("reproduce", "C04")
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: nothing predicts C04 yet")
+
+
+def test_json_and_markdown_exclude_each_other(irc: Irc) -> None:
+    assert irc("reproduce", "--json", "--markdown").code == 2
+
+
+def test_page_is_current(irc: Irc) -> None:
+    outcome = irc("reproduce", "--markdown")
+    assert outcome.code == 0
+    assert PAGE.read_text() == outcome.out, "run: irc reproduce --markdown > docs/papers.md"
+
+
+def test_a_figure_outside_has_its_reason(tmp_path: Path) -> None:
+    assert reproduce(claim(tmp_path)).inside
+    judged = reproduce(claim(tmp_path, "decode: memory", "decode: compute"))
+    assert not judged.inside
+    assert [judgement.inside for judgement in judged.judgements] == [True, False]
+    assert judged.judgements[1].reason.endswith("bound by gddr")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("gemm roofline", "gem roofline", ["no predictor 'gem roofline'", "C99.yaml:4", "did you mean gemm roofline"]),
+        ("dtype:", "dtyp:", ["configuration.dtyp: no such key", "C99.yaml:5", "did you mean dtype?"]),
+        ("n: 4096", "n: 0", ["configuration.n: ", "C99.yaml:5"]),
+        ("rtx_a6000", "rtx_a600", ["no target 'rtx_a600'", "C99.yaml:5", "did you mean rtx_a6000"]),
+        ("f16", "f61", ["f61", "C99.yaml:5"]),
+        ("name: intensity", "name: intensty", ["nothing predicts intensty at decode", "C99.yaml:7", "did you mean"]),
+        ("values: {decode: 1}", "values: {deocde: 1}", ["nothing predicts intensity at deocde", "C99.yaml:7"]),
+    ],
+)
+def test_mistakes_are_told_with_their_line(tmp_path: Path, old: str, new: str, told: list[str]) -> None:
+    with pytest.raises(ClaimError) as raised:
+        reproduce(claim(tmp_path, old, new))
+    shown = raised.value.render()
+    assert all(part in shown for part in told), shown
