@@ -28,7 +28,7 @@ EXIT_DOES_NOT_FIT = 1
     metavar="PIPELINE",
     help="Passes to run.  [default: canonicalize,recognise,fold-batch-norm,fuse]",
 )
-@click.option("--model", "cost_model", metavar="NAME", default="roofline", show_default=True, help="Cost model.")
+@click.option("--model", "cost_model", metavar="NAME", default="auto", show_default=True, help="analytical, roofline, or auto: by the target.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the kernels as CSV.")
 @click.option("--all", "show_all", is_flag=True, help="List every kernel.")
