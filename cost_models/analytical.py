@@ -27,6 +27,8 @@ PAID_FOR = {
     **{"launch": "launch", "host": "launch"},
     **{"convert": MAIN, "transforms": MAIN, "layout": MAIN, "rows": MAIN, "winograd": "matrix"},
 }
+# Columns of busy resources that are another's: loads in flight are main memory's latency.
+WORKS_FOR = {"flight": MAIN, "chain": "steps"}
 BUSY = ("matrix", "vector", "shared", "l2", MAIN, "launch", "steps")
 
 
@@ -148,10 +150,10 @@ def _column(group: PartGroup, name: str) -> np.ndarray:
 
 
 def resources_s(part: Evaluated) -> dict[str, np.ndarray]:
-    """Seconds of each resource in one launch, by ``BUSY``; loads in flight are main memory's latency."""
+    """Seconds of each resource in one launch, by ``BUSY``."""
     found: dict[str, np.ndarray] = {}
     for name, seconds in part.terms.busy.items():
-        resource = {"matrix": part.rates.unit, "flight": MAIN}.get(name, name)
+        resource = part.rates.unit if name == "matrix" else WORKS_FOR.get(name, name)
         found[resource] = np.maximum(found[resource], seconds) if resource in found else seconds
     for name, seconds in part.terms.fixed.items():
         resource = PAID_FOR.get(name, "steps")

@@ -37,7 +37,7 @@ def report_on(
     module = imported.module
     table = kernel_table(module)
     estimates = chosen_model(cost_model, target).estimate(table, target)
-    runs = _branches_taken(table, estimates)
+    runs = branches_taken(table, estimates)
     at_peak_s = data_sheet_s(table, target)
     kernels = tuple(_kernel_report(table, estimates, at_peak_s, run) for run in runs)
     memory = memory_use(module)
@@ -57,7 +57,7 @@ def report_on(
         energy_j=float(sum(kernel.energy_j or 0.0 for kernel in kernels)),
         peak_memory_bytes=memory.peak_bytes,
         weights_bytes=memory.weights_bytes,
-        peak_at=_node_name(memory.peak_op) if memory.peak_op else "",
+        peak_at=node_name(memory.peak_op) if memory.peak_op else "",
         memory_capacity_bytes=int(target.main_memory.capacity_bytes),
         flops=sum(kernel.flops for kernel in kernels),
         macs=sum(kernel.macs for kernel in kernels),
@@ -79,7 +79,7 @@ def report_on(
     )
 
 
-def _branches_taken(table: KernelTable, estimates: Estimates) -> list[KernelRun]:
+def branches_taken(table: KernelTable, estimates: Estimates) -> list[KernelRun]:
     """The runs without those in the cheaper branch of each `if`; inner ones are decided first."""
     runs = list(table.runs)
     for choice in sorted({number for run in runs for number, _ in run.branch}, reverse=True):
@@ -98,7 +98,7 @@ def _kernel_report(table: KernelTable, estimates: Estimates, at_peak_s: np.ndarr
     is_unknown = bool(table.is_unknown[row])
     once_s = float(estimates.latency_s[row])
     return KernelReport(
-        name=_node_name(run.op),
+        name=node_name(run.op),
         op=_op_label(run.op),
         source_nodes=run.location.nodes if run.location else (),
         count=count,
@@ -113,7 +113,7 @@ def _kernel_report(table: KernelTable, estimates: Estimates, at_peak_s: np.ndarr
     )
 
 
-def _node_name(op: Op) -> str:
+def node_name(op: Op) -> str:
     """The node that an op is mostly for: of a fused one, the first."""
     return op.location.nodes[0] if op.location and op.location.nodes else f"{op.name}"
 
@@ -175,7 +175,7 @@ def _idle_matrix_units(table: KernelTable, target: Target) -> list[str]:
 def _unbounded_loops(module: Module) -> list[str]:
     """Loops that stop on a condition nobody can foresee."""
     return [
-        f"loop '{_node_name(op)}' has no known trip count: its body is counted once"
+        f"loop '{node_name(op)}' has no known trip count: its body is counted once"
         for op in module.walk()
         if op.name == "while" and op.attrs["trip_bound"] == 0
     ]
