@@ -64,7 +64,7 @@ def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator
         for names in reversed(vocabularies):
             code, number = divmod(code, max(len(names), 1))
             parts.append(names[number])
-        cache, op, kernel, kind, dtype, runtime, device = parts
+        cache, _, kernel, kind, dtype, runtime, device = parts
         setting, failure = setting_of(device, runtime, dtype, target_of)
         machine = setting.machine if setting else None
         labels = labels_of(
@@ -119,7 +119,8 @@ def analytical_rows(
     def of_group(own: Columns, group: RowGroup, setting: Setting) -> np.ndarray:
         fitted = constants.of(family.name, group.labels)
         latency_s = times(family.demand(own, setting), fitted).latency_s
-        return np.maximum(latency_s, physical_limit_s(family, own, setting))
+        at_least: np.ndarray = np.maximum(latency_s, physical_limit_s(family, own, setting))
+        return at_least
 
     return _by_group(columns, groups, of_group)
 

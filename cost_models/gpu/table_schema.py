@@ -12,7 +12,7 @@ from ircost.cost_models.gpu.families import FAMILIES, Family, words
 from ircost.cost_models.gpu.formats import format_of
 from ircost.cost_models.gpu.table_work import VECTOR_OPS, Columns, coded
 
-WORDS = frozenset("device framework kernel op dtype kv_dtype phase distribution topology".split())
+WORDS = frozenset(("device", "framework", "kernel", "op", "dtype", "kv_dtype", "phase", "distribution", "topology"))
 # Columns that a table may lack, and what that means. Without `kv_dtype` it is that of the arithmetic.
 DEFAULTS: Mapping[str, str | float] = {
     **{"framework": "", "kernel": "", "dtype": "bfloat16", "distribution": "balanced", "topology": ""},
@@ -21,7 +21,12 @@ DEFAULTS: Mapping[str, str | float] = {
 }
 # Dims that some ops of a family have not: there stands -1.
 LACKING = {
-    "recurrent": frozenset("num_k_heads head_k_dim num_v_heads head_v_dim nheads n_groups d_state head_dim".split())
+    "recurrent": frozenset(
+        (
+            *("num_k_heads", "head_k_dim", "num_v_heads", "head_v_dim"),
+            *("nheads", "n_groups", "d_state", "head_dim"),
+        )
+    )
 }
 QUANTIZING = frozenset(("computescale", "scale_matrix"))
 KNOWN: Mapping[str, Mapping[str, Callable[[str], bool]]] = {
