@@ -58,7 +58,9 @@ def in_sectors(access: Access, space: IterationSpace, type: TensorType) -> float
             rows *= axis.touched(sizes)
         is_whole = is_whole and span == axis.extent
     run_bytes = run * type.dtype.bits / 8
-    return float(rows * math.ceil(run_bytes / SECTOR_BYTES) * SECTOR_BYTES) if run * rows else 0.0
+    if rows == 1:
+        return run_bytes  # one run from end to end: its last sector is no matter
+    return float(rows * math.ceil(run_bytes / SECTOR_BYTES) * SECTOR_BYTES)
 
 
 def _by_index(op: Op, read_bytes: float) -> float:
