@@ -83,16 +83,18 @@ def by_code(codes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Each code with its rows, in the order of the codes."""
     order = np.argsort(codes, kind="stable")
     ordered = codes[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(codes) else np.zeros(0, int)
-    for start, end in zip(starts, [*starts[1:], len(codes)], strict=True):
-        yield int(ordered[start]), order[start:end]
+    starts = np.flatnonzero(np.r_[len(codes) > 0, ordered[1:] != ordered[:-1]])
+    for rows in np.split(order, starts[1:]) if len(starts) else ():
+        yield int(codes[rows[0]]), rows
 
 
 def setting_of(device: str, runtime: str, dtype: str, target_of: TargetOf) -> tuple[Setting | None, str]:
     """What the models need to know of a device and a format, or why they cannot tell."""
     form = format_of(dtype)
     if form is None:
-        return None, f"number format '{dtype}' is not known"
+        return None, f"number format '{dtype}' is not known" if dtype else "dtype is missing"
+    if not device:
+        return None, "device is missing"
     try:
         target = target_of(device)
         peak = _peak(target, form.arithmetic)

@@ -19,6 +19,7 @@ DEFAULTS: Mapping[str, str | float] = {
     **{"batch": 1, "window": 0, "tp": 1, "ep": 1, "stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0},
     "power_w": float("nan"),
 }
+MAY_BE_NOUGHT = frozenset(("window", "pad_h", "pad_w"))
 # Dims that some ops of a family have not: there stands -1.
 LACKING = {
     "recurrent": frozenset(
@@ -103,7 +104,7 @@ def _number(value: object) -> float:
 
 
 def unreadable(family: Family, columns: Columns) -> dict[str, np.ndarray]:
-    """Why rows tell of no kernel, and which: extents that are missing or below nought, words that nobody knows.
+    """Why rows tell of no kernel, and which: extents that no kernel has, words that nobody knows.
 
     Args:
         columns: completed.
@@ -111,9 +112,11 @@ def unreadable(family: Family, columns: Columns) -> dict[str, np.ndarray]:
     found = {}
     for name in sorted(family.columns - WORDS - {"power_w"}):
         numbers = columns[name]
-        found[f"{name} is missing"] = ~np.isfinite(numbers)
-        if name not in LACKING.get(family.name, ()):
+        found[f"{name} is no number"] = ~np.isfinite(numbers)
+        if name in MAY_BE_NOUGHT:
             found[f"{name} is negative"] = numbers < 0
+        elif name not in LACKING.get(family.name, ()):
+            found[f"{name} is not positive"] = numbers <= 0
     for name, is_known in KNOWN.get(family.name, {}).items():
         codes, names = coded(columns[name])
         for number, word in enumerate(names):

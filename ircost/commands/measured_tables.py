@@ -8,6 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from ircost.commands.options import OptionError
 from ircost.terminal import progress, working
 
@@ -99,6 +101,16 @@ def constants_without_each(tables: Sequence[MeasuredTable], target_of: Callable[
             f"--leave-out-device: no table of {', '.join(missing)} to fit to",
             help="operators of models are made of these kernels: give their tables too",
         )
+    for name, devices in devices_of(data).items():
+        if len(devices) == 1:
+            click.echo(f"note: {name}: without {devices[0]} no row is left to fit to; defaults are judged", err=True)
     with progress("fitting without each device") as advance:
         found = calibrate_without_each(data, advance)
     return lambda target: found[target if target in found else ""]
+
+
+def devices_of(data: Sequence[Measured]) -> dict[str, list[str]]:
+    """The targets whose rows each family is fitted to."""
+    from ircost.cost_models.gpu.calibrate import by_family
+
+    return {own.family: sorted(set(own.devices)) for own in by_family(data)}
