@@ -246,8 +246,6 @@ class Reader:
         """
         times = max((times for _, times, _ in self.work), default=1)
         flops = special = products = reduced = 0.0
-        # Lanes walk along operands and results; what is between stays in registers.
-        types = [value.type.elements for value in (*self.op.operands, *self.op.results)]
         for inner, often, counts in self.work:
             if inner.definition.is_contraction and not on_lanes:
                 products += counts.flops * often
@@ -261,8 +259,18 @@ class Reader:
         cold = {v: n for v, n, is_cold in zip(self.op.operands, operand_bytes, self.cold, strict=False) if is_cold}
         cold_bytes = sum(cold.values()) * share + (written if self.is_result_cold else 0.0)
         each = [x / times for x in (read, written, flops, special)]
-        sizes = (max(types), *each, reduced, cold_bytes / times, products / times)
+        sizes = (self._elements(read + written) / times, *each, reduced, cold_bytes / times, products / times)
         return Part("vector", stream_kind(self.op, self.work), self._stream_dtype(), sizes, times)
+
+    def _elements(self, moved: float) -> float:
+        """Elements that threads share out: all that is moved, as if it were of the largest operands or results.
+
+        A small operand beside them counts by its bytes, so that a longer kernel has as much to do for each thread.
+        """
+        types = [value.type for value in (*self.op.operands, *self.op.results)]
+        most = max(type.elements for type in types)
+        width = sum(type.dtype.bits / 8 for type in types if type.elements == most)
+        return moved / width
 
     def _stream_dtype(self) -> DType:
         formats = [self.dtype_of(inner) for inner, _, counts in self.work if counts.flops]
