@@ -3,7 +3,7 @@
     python -m benchmarks.accuracy DIR
 
 DIR holds the measured tables, one for each family, as Parquet or CSV. Takes some minutes: constants are fitted anew
-without each device. What it prints for one family, `irc evaluate DIR/gemm.parquet --leave-out-device --by device` does too.
+without each device. `irc evaluate DIR/gemm.parquet --leave-out-device --by device` prints the same of one family.
 """
 
 from __future__ import annotations

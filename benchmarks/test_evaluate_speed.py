@@ -53,6 +53,9 @@ def test_a_million_rows_take_less_than_a_minute(columns: dict[str, np.ndarray], 
     benchmark.pedantic(evaluation_s, (columns, "analytical"), rounds=3, warmup_rounds=1)
     own_s = benchmark.stats.stats.min
     benchmark.extra_info.update(ratio=own_s / reference_s, rows_per_s=ROWS / own_s)
-    print(f"\n{ROWS:,} rows: analytical {own_s:.2f} s, roofline {reference_s:.2f} s, ratio {own_s / reference_s:.1f}", end="")
+    print(
+        f"\n{ROWS:,} rows: analytical {own_s:.2f} s, roofline {reference_s:.2f} s, ratio {own_s / reference_s:.1f}",
+        end="",
+    )
     print(f"; a million rows take {own_s * 1e6 / ROWS:.1f} s")
     assert own_s * 1e6 / ROWS < 60

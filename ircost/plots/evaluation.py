@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ircost.cost_models.gpu.table_schema import number_column
 from ircost.ir.errors import IrcError
 
 if TYPE_CHECKING:
@@ -40,7 +41,14 @@ class Size:
 
 
 def product(*names: str) -> Callable[[Columns], np.ndarray]:
-    return lambda columns: np.prod([np.asarray(columns[n], float) for n in names if n in columns], axis=0)
+    """Of the columns that a table has; those that it may leave out are 1."""
+
+    def of(columns: Columns) -> np.ndarray:
+        sizes = [number_column(columns[name]).astype(float) for name in names if name in columns]
+        found: np.ndarray = np.prod([np.ones(len(columns["device"])), *sizes], axis=0)
+        return np.nan_to_num(found, nan=1.0)
+
+    return of
 
 
 TOKENS = Size("new tokens (batch × q_len)", product("batch", "q_len"))

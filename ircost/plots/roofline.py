@@ -131,7 +131,7 @@ def _draw_ceilings(axes: Axes, target: Target, low: float, high: float) -> None:
             color=MAIN_MEMORY_COLOUR if is_main else "#666666",
         )
     main = float(target.main_memory.bandwidth_bytes_per_s)
-    above = np.inf
+    above: float = np.inf
     for name, peak in ceilings(target):
         axes.plot([peak / main, high], [peak, peak], color="#444444", linewidth=0.9)
         if above / peak > 1.25:  # names of ceilings close to one another would overlap
