@@ -1,5 +1,7 @@
-"""Laws of the analytical model: never below the physical limit, more of a resource is never slower, a larger batch neither
-is faster; over random kernels and machines."""
+"""Laws of the analytical model, over random kernels and machines.
+
+Never below the physical limit; more of a resource is never slower, and a larger batch never faster.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ SLACK = 1 + 1e-9
 @st.composite
 def extents(draw: st.DrawFn, most: int = 8192) -> int:
     """Spread over the scales: of small ones there are as many as of large ones."""
-    return int(round(2 ** draw(st.floats(0, np.log2(most)))))
+    return round(2 ** draw(st.floats(0, np.log2(most))))
 
 
 def table_of(*values: Value, function: Function) -> KernelTable:
@@ -41,7 +43,8 @@ def table_of(*values: Value, function: Function) -> KernelTable:
 def kernels(draw: st.DrawFn) -> KernelTable:
     """One kernel: a product, a convolution, attention, a norm, element-wise work, a movement."""
     maker = draw(st.sampled_from([product, convolution, attention, norm, elementwise, movement]))
-    return maker(draw, draw(st.sampled_from([f32, f16, bf16])))(1)
+    table: KernelTable = maker(draw, draw(st.sampled_from([f32, f16, bf16])))(1)
+    return table
 
 
 def product(draw: st.DrawFn, dtype: DType):

@@ -15,6 +15,7 @@ from ircost.backends.figure import Figure
 from ircost.cost_models.explanation import Node
 from ircost.explaining import ExplainError, explain_report
 from ircost.ir import Module
+from ircost.report import Report
 
 RESNET = Path(__file__).resolve().parents[2] / "datasets/models/resnet50.onnx"
 TARGETS = ("h100_sxm", "a100_sxm_80gb+vllm", "l40s", "t4", "mi300x", "cpu")
@@ -25,7 +26,7 @@ def check(tree: Node) -> None:
         assert node.combined() == pytest.approx(node.value, rel=1e-9, abs=1e-18), node.label
 
 
-def explained(model: object, target: str, cost_model: str = "auto", **options: object) -> tuple[ircost.Report, Node]:
+def explained(model: object, target: str, cost_model: str = "auto", **options: object) -> tuple[Report, Node]:
     report = ircost.compile(model, target=target, cost_model=cost_model, **options)
     return report, explain_report(report, load_target(target), cost_model, most=None)
 
