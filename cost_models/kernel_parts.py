@@ -336,7 +336,7 @@ class Dims:
     >>> from ircost.ir.notation import parse_notation
     >>> dims = Dims(bind(parse_notation("b m k, b k n -> b m n"), [(8, 16, 32), (8, 32, 64)], {}))
     >>> [dims.extent(role) for role in "bmnk"]
-    [8, 16, 64, 32]
+    [8.0, 16.0, 64.0, 32.0]
     """
 
     space: IterationSpace
