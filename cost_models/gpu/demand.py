@@ -35,6 +35,10 @@ class Parameter:
     meaning: str
 
 
+# Steps of a main loop that one processor starts behind one another, for lack of anything else to do meanwhile.
+CHAIN = "chain"
+STEPS = Parameter("factor", 1e7, "steps of a main loop that one processor takes in a second, one after the other")
+
 COMMON = {
     HOST: Parameter("time", 2e-6, "from one launch to the next on the host, where nothing was recorded before"),
     SHARPNESS: Parameter("factor", 3.0, "how well resources overlap: exponent of the norm of their times"),
@@ -47,7 +51,8 @@ class Demand:
     """What each candidate (a tile, a split) of each kernel asks for; every column is [rows, candidates] or broadcasts.
 
     Args:
-        busy: seconds at data-sheet speed, by resource; resources work side by side, each at its fitted share.
+        busy: seconds at data-sheet speed, by resource; resources work side by side, each at its fitted share. Of
+            ``chain`` it is how many steps follow one another, at so many fitted steps a second.
         fixed: how often each fitted time is paid, by its name: launches, waves, steps.
         reused: what a cache may save of ``busy["main"]``, and how much is touched between two uses of it, as a share of
             that cache: operands that a benchmark's last run, or the kernel before, has left there.

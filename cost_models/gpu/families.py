@@ -50,6 +50,13 @@ def phases(columns: Columns) -> np.ndarray:
     return words(columns["phase"], str)
 
 
+def attention_kinds(columns: Columns) -> np.ndarray:
+    """Phases; decoding kernels differ by whether heads share keys and values."""
+    kinds = phases(columns)
+    is_shared = np.asarray(columns["heads"]) > np.asarray(columns["kv_heads"])
+    return np.where((kinds == "decode") & is_shared, "decode, shared heads", kinds).astype(object)
+
+
 # Ops of one tensor or two, with nothing but arithmetic on each element, cost the same on every library.
 PLAIN = frozenset(
     ("add", "mul", "div", "pow", "relu", "gelu", "tanh", "copy", "where", "dropout")
@@ -97,7 +104,7 @@ FAMILIES: dict[str, Family] = {
             "attention",
             frozenset("batch q_len kv_len heads kv_heads head_dim window phase dtype kv_dtype".split()),
             attention.PARAMETERS,
-            phases,
+            attention_kinds,
             lambda columns, setting: attention.attention_demand(rows.attention_work(columns, setting), setting.machine),
             lambda columns, setting: rows.attention_totals(rows.attention_work(columns, setting)),
         ),

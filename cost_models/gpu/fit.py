@@ -186,7 +186,7 @@ class _Problem:
                 if self.parameters[name].kind == "share":
                     d = d * slow[name] * (1 - value[name])  # d slow / dz = busy * exp(z) = slow * (1 - share)
                 else:
-                    d = d * slow[name]
+                    d = -d * slow[name]
                 partials.append(d)
             elif name in self.fixed:
                 partials.append(self.fixed[name] * value[name])

@@ -60,8 +60,9 @@ def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator
     none = np.full(count, "", dtype=object)
     runtimes, kernels = columns.get("framework", none), columns.get("kernel", none)
     dtypes = columns.get("dtype", np.full(count, "bfloat16", dtype=object))
+    caches = columns.get("kv_dtype", none)
     ops = columns["op"] if "op" in columns and "rows" in columns else none
-    keys = [columns["device"], runtimes, dtypes, family.kinds(columns), *_implementations(runtimes, kernels), ops]
+    keys = [columns["device"], runtimes, dtypes, family.kinds(columns), *_implementations(runtimes, kernels), ops, caches]
     codes = np.zeros(count, dtype=np.int64)
     words = []
     for key in keys:
@@ -73,7 +74,7 @@ def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator
         for names in reversed(words):
             code, number = divmod(code, max(len(names), 1))
             parts.append(names[number])
-        op, kernel, kind, dtype, runtime, device = parts
+        cache, op, kernel, kind, dtype, runtime, device = parts
         setting, failure = setting_of(device, runtime, dtype, target_of)
         if op and op not in VECTOR_OPS:
             setting, failure = None, f"operator '{op}' is not known"
@@ -83,6 +84,7 @@ def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator
             device=machine.name if machine else "",
             runtime=runtime,
             dtype=dtype,
+            cache=cache,
             kind=kind,
             kernel=kernel,
         )
