@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import COMMON, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import CHAIN, COMMON, STEPS, Column, Demand, Parameter, beside
 from ircost.cost_models.gpu.machine import GpuMachine
 
 # Tiles of the output that libraries ship kernels for (CUTLASS, cuBLAS), rows x columns.
@@ -18,6 +18,7 @@ TILES = (
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 STEP = 32  # elements of k that are loaded at once
 ACCUMULATOR_BYTES = 4
+BESIDE = 2  # blocks that share a processor, and hide each other's waits
 CANDIDATES = tuple(product(TILES, SPLITS))
 CHOICES = tuple(f"{rows}x{columns}" + (f" split-k {split}" if split > 1 else "") for (rows, columns), split in CANDIDATES)
 TILE_ROWS, TILE_COLUMNS, SPLIT = (
@@ -33,7 +34,7 @@ PARAMETERS = {
     "launch": Parameter("time", 2e-6, "start and end of a kernel"),
     "convert": Parameter("factor", 1.0, "how often the activations' conversion to a narrow format streams them"),
     "wave": Parameter("time", 1e-6, "prologue and epilogue of a wave of tiles"),
-    "step": Parameter("time", 3e-8, "one step along k: what its loads and barriers leave unhidden"),
+    CHAIN: STEPS,
     "split": Parameter("time", 1e-6, "adding up the parts of a split reduction, beside their bytes"),
     **COMMON,
 }
@@ -127,12 +128,12 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
             "shared": shared_s,
             "l2": port_s,
             "main": (touched + again) / rate,
+            CHAIN: steps * np.maximum(blocks / processors / BESIDE, 1) * slower,
         },
         fixed={
             "launch": (ones + is_converted) * slower,
             "convert": batch * m * k * converted / rate * ones,
-            "wave": np.ceil(blocks / processors / 2) * slower,
-            "step": steps * np.ceil(blocks / processors / 2) * slower,
+            "wave": np.maximum(blocks / processors - 1, 0) * slower,
             "split": np.where(SPLIT > 1, slower, 0.0) * ones,
         },
         reused=(
