@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.families import Family
-from ircost.cost_models.gpu.model_ops import is_model_ops, parts_of_model_ops
+from ircost.cost_models.gpu.model_ops import backward_us, is_model_ops, parts_of_model_ops
 from ircost.cost_models.gpu.rows import (
     RowGroup,
     TargetOf,
     analytical_rows,
-    family_of,
+    by_code,
     groups_of,
     limit_rows,
     roofline_rows,
 )
-from ircost.cost_models.gpu.table_work import Columns
+from ircost.cost_models.gpu.table_schema import DEFAULTS, completed, family_of, number_column, unreadable, word_column
+from ircost.cost_models.gpu.table_work import Columns, coded
 
 RowModel = Callable[[Family, Columns, Sequence[RowGroup], ConstantsFile], np.ndarray]  # seconds; NaN: cannot tell
+ConstantsOf = Callable[[str], ConstantsFile]  # by the target's name
 ROW_MODELS: dict[str, RowModel] = {"roofline": roofline_rows, "analytical": analytical_rows}
 GROUPINGS = ("device", "framework", "dtype")
+ROUNDING = 1e-9  # how far below its bound a prediction may lie that was raised to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +35,20 @@ class Prediction:
 
     Args:
         family: of kernels, or ``model_ops``.
-        labels: [rows] of each column in ``GROUPINGS`` that the table has.
+        columns: [rows] each, of the table.
         measured_s, predicted_s, bound_s: [rows]; NaN where a row failed.
         failures: why rows could not be expressed, and which.
     """
 
     family: str
-    labels: Mapping[str, np.ndarray]
+    columns: Columns
     measured_s: np.ndarray
     predicted_s: np.ndarray
     bound_s: np.ndarray
     failures: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.measured_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +56,10 @@ class Score:
     """Errors of one group of rows, in percent.
 
     Args:
-        family: of kernels. labels: what the rows share.
-        rows: all of them. failed: those that could not be expressed.
+        family: of kernels.
+        labels: what the rows share.
+        rows: all of them.
+        failed: those that could not be expressed.
         mape: mean of |predicted - measured| / measured; median_ape, p90_ape: its median and ninetieth percentile.
         bias: median of (predicted - measured) / measured.
         kendall_tau: 1 where the model puts all rows into their measured order, 0 by chance (tau-b).
@@ -62,23 +70,22 @@ class Score:
     labels: Mapping[str, str]
     rows: int
     failed: int
-    mape: float | None
-    median_ape: float | None
-    p90_ape: float | None
-    bias: float | None
-    kendall_tau: float | None
-    below_bound: float | None
+    mape: float | None = None
+    median_ape: float | None = None
+    p90_ape: float | None = None
+    bias: float | None = None
+    kendall_tau: float | None = None
+    below_bound: float | None = None
 
     def to_json(self) -> dict[str, object]:
-        own = {name: getattr(self, name) for name in NUMBERS}
-        return {"family": self.family, **self.labels, **own}
+        return {"family": self.family, **self.labels, **{name: getattr(self, name) for name in NUMBERS}}
 
 
 NUMBERS = ("rows", "failed", "mape", "median_ape", "p90_ape", "bias", "kendall_tau", "below_bound")
 
 
 def predict_table(
-    columns: Columns, at: str, target_of: TargetOf, model: RowModel, constants: ConstantsFile
+    columns: Columns, at: str, target_of: TargetOf, model: RowModel, constants_of: ConstantsOf
 ) -> Prediction:
     """What a model says of a table's rows.
 
@@ -86,100 +93,135 @@ def predict_table(
         columns: of the table, in the schema of `docs/cost-models.md`.
         at: the table's name, for errors.
         target_of: finds the machine by the table's device names.
+        constants_of: the fitted constants for a target, by its name.
 
     Raises:
         TargetError: the columns tell of no family of kernels.
     """
-    count = len(columns["device"])
-    labels = {name: columns[name].astype(str) for name in GROUPINGS if name in columns}
     if is_model_ops(columns):
-        parts, failures = parts_of_model_ops(columns)
-        measured_s = (columns["forward_us"] + np.nan_to_num(columns["backward_us"])) * 1e-6
-        name = "model_ops"
+        name, (parts, failures) = "model_ops", parts_of_model_ops(columns)
+        measured_s = number_column(columns["forward_us"]) + backward_us(columns)
     else:
         family = family_of(columns, at)
-        parts, failures = [(family, columns, np.arange(count))], {}
-        measured_s = columns["latency_us"].astype(float) * 1e-6
-        name = family.name
-    predicted_s, bound_s = np.zeros(count), np.zeros(count)
+        name, parts, failures = family.name, [(family, columns, np.arange(len(columns["device"])))], {}
+        measured_s = number_column(columns["latency_us"])
+    measured_s = measured_s * 1e-6
+    predicted_s, bound_s = np.zeros(len(measured_s)), np.zeros(len(measured_s))
     for family, own, rows in parts:
-        groups = list(groups_of(family, own, target_of))
-        np.add.at(predicted_s, rows, model(family, own, groups, constants))
-        np.add.at(bound_s, rows, limit_rows(family, own, groups))
-        for group in groups:
-            if group.failure:
-                failures.setdefault(group.failure, []).append(rows[group.rows])
-    unmeasured = np.flatnonzero(~(measured_s > 0))
-    if len(unmeasured):
-        failures.setdefault("no positive latency was measured", []).append(unmeasured)
+        part = _predict_part(completed(family, own), family, target_of, model, constants_of)
+        np.add.at(predicted_s, rows, part.predicted_s)
+        np.add.at(bound_s, rows, part.bound_s)
+        for reason, where in part.failures.items():
+            failures.setdefault(reason, []).append(rows[where])
+    failures["no positive latency was measured"] = [np.flatnonzero(~(measured_s > 0) | np.isinf(measured_s))]
     told = {reason: np.unique(np.concatenate(where)) for reason, where in failures.items()}
     for where in told.values():
-        predicted_s[where] = np.nan
-    return Prediction(name, labels, measured_s, predicted_s, bound_s, told)
+        predicted_s[where] = bound_s[where] = np.nan
+    failed = {reason: rows for reason, rows in sorted(told.items()) if len(rows)}
+    return Prediction(name, columns, measured_s, predicted_s, bound_s, failed)
+
+
+def _predict_part(
+    columns: Columns, family: Family, target_of: TargetOf, model: RowModel, constants_of: ConstantsOf
+) -> Prediction:
+    """Rows of one family; only those that can be read reach the model."""
+    count = len(columns["device"])
+    failures = {reason: [rows] for reason, rows in unreadable(family, columns).items()}
+    readable = np.ones(count, dtype=bool)
+    for (rows,) in failures.values():
+        readable[rows] = False
+    kept = np.flatnonzero(readable)
+    own = columns if len(kept) == count else {name: column[kept] for name, column in columns.items()}
+    predicted_s, bound_s = np.full(count, np.nan), np.full(count, np.nan)
+    groups = list(groups_of(family, own, target_of))
+    with np.errstate(all="ignore"):  # what comes of extents of nought is told below
+        bound_s[kept] = limit_rows(family, own, groups)
+        for name, some in _by_target(groups):
+            rows = np.concatenate([group.rows for group in some])
+            predicted_s[kept[rows]] = model(family, own, some, constants_of(name))[rows]
+    for group in groups:
+        if group.setting is None:
+            failures.setdefault(group.failure, []).append(kept[group.rows])
+        else:
+            odd = group.rows[~(np.isfinite(predicted_s[kept[group.rows]]) & (predicted_s[kept[group.rows]] > 0))]
+            failures.setdefault("the model finds no latency for such extents", []).append(kept[odd])
+    told = {reason: np.concatenate(rows) for reason, rows in failures.items()}
+    return Prediction(family.name, columns, np.full(count, np.nan), predicted_s, bound_s, told)
+
+
+def _by_target(groups: Iterable[RowGroup]) -> Iterator[tuple[str, list[RowGroup]]]:
+    found: dict[str, list[RowGroup]] = {}
+    for group in groups:
+        if group.setting is not None:
+            found.setdefault(group.setting.machine.name, []).append(group)
+    yield from found.items()
 
 
 def joined(predictions: Iterable[Prediction]) -> Prediction:
-    """Predictions of parts of one table, as one; rows are numbered as they come."""
-    parts = list(predictions)
-    failures: dict[str, list[np.ndarray]] = {}
-    start = 0
-    for part in parts:
-        for reason, rows in part.failures.items():
-            failures.setdefault(reason, []).append(rows + start)
-        start += len(part.measured_s)
-    return Prediction(
-        parts[0].family,
-        {name: np.concatenate([part.labels[name] for part in parts]) for name in parts[0].labels},
-        np.concatenate([part.measured_s for part in parts]),
-        np.concatenate([part.predicted_s for part in parts]),
-        np.concatenate([part.bound_s for part in parts]),
-        {reason: np.concatenate(rows) for reason, rows in failures.items()},
-    )
+    """Predictions of tables of one family, as one; rows are numbered as they come."""
+    first, *others = predictions
+    for other in others:
+        failures = dict(first.failures)
+        for reason, rows in other.failures.items():
+            failures[reason] = np.concatenate([failures.get(reason, rows[:0]), rows + len(first)])
+        shared = {name: np.concatenate([first.columns[name], other.columns[name]]) for name in _shared(first, other)}
+        times = (
+            np.concatenate([getattr(first, name), getattr(other, name)])
+            for name in ("measured_s", "predicted_s", "bound_s")
+        )
+        first = Prediction(first.family, shared, *times, failures)
+    return first
+
+
+def _shared(first: Prediction, other: Prediction) -> list[str]:
+    return [name for name in first.columns if name in other.columns]
+
+
+def label_column(prediction: Prediction, name: str) -> np.ndarray:
+    """The words of a grouping's column; where the table has none, what that means."""
+    column = prediction.columns.get(name)
+    return np.full(len(prediction), DEFAULTS[name], dtype=object) if column is None else word_column(column)
 
 
 def scores_of(prediction: Prediction, by: Sequence[str] = ()) -> list[Score]:
     """Scores of all rows, or of each group that shares the columns ``by``, in the order of their names."""
-    used = [name for name in by if name in prediction.labels]
-    count = len(prediction.measured_s)
-    if not used:
-        return [_score(prediction, {}, np.arange(count))] if count else []
-    codes = np.zeros(count, dtype=np.int64)
-    names = []
-    for label in used:
-        words, numbers = np.unique(prediction.labels[label], return_inverse=True)
-        codes = codes * len(words) + numbers.reshape(-1)
-        names.append(words)
+    codes = np.zeros(len(prediction), dtype=np.int64)
+    vocabularies = []
+    for label in by:
+        numbers, names = coded(label_column(prediction, label))
+        ordered = sorted(names)
+        place = np.array([ordered.index(name) for name in names], dtype=np.int64)
+        codes = codes * max(len(names), 1) + (place[numbers] if names else 0)
+        vocabularies.append(ordered)
     found = []
-    for code in np.unique(codes):
-        rows = np.flatnonzero(codes == code)
-        first = {label: str(prediction.labels[label][rows[0]]) for label in used}
-        found.append(_score(prediction, first, rows))
+    for code, rows in by_code(codes):
+        labels = {}
+        for label, names in reversed([*zip(by, vocabularies, strict=True)]):
+            code, number = divmod(code, len(names))
+            labels[label] = names[number]
+        found.append(_score(prediction, {label: labels[label] for label in by}, rows))
     return found
 
 
 def _score(prediction: Prediction, labels: Mapping[str, str], rows: np.ndarray) -> Score:
     from scipy.stats import kendalltau
 
-    predicted_s, measured_s = prediction.predicted_s[rows], prediction.measured_s[rows]
-    told = np.isfinite(predicted_s)
-    failed = int((~told).sum())
-    if not told.any():
-        return Score(prediction.family, labels, len(rows), failed, *(None,) * 6)
-    predicted_s, measured_s, bound_s = predicted_s[told], measured_s[told], prediction.bound_s[rows][told]
+    told = rows[np.isfinite(prediction.predicted_s[rows])]
+    score = Score(prediction.family, labels, rows=len(rows), failed=len(rows) - len(told))
+    if not len(told):
+        return score
+    predicted_s, measured_s = prediction.predicted_s[told], prediction.measured_s[told]
     error = 100 * (predicted_s / measured_s - 1)
     size = np.abs(error)
-    tau = kendalltau(predicted_s, measured_s).statistic if len(error) > 1 else np.nan
-    return Score(
-        prediction.family,
-        labels,
-        rows=len(rows),
-        failed=failed,
+    tau = float(kendalltau(predicted_s, measured_s).statistic) if len(told) > 1 else np.nan
+    return replace(
+        score,
         mape=_percent(size.mean()),
         median_ape=_percent(np.median(size)),
         p90_ape=_percent(np.quantile(size, 0.9)),
         bias=_percent(np.median(error)),
-        kendall_tau=round(float(tau), 4) if np.isfinite(tau) else None,
-        below_bound=_percent(100 * (predicted_s < bound_s * (1 - 1e-9)).mean()),
+        kendall_tau=round(tau, 4) if np.isfinite(tau) else None,
+        below_bound=_percent(100 * (predicted_s < prediction.bound_s[told] * (1 - ROUNDING)).mean()),
     )
 
 

@@ -1,23 +1,25 @@
 """A module as a table of distinct kernels: what cost models estimate.
 
-Equal kernels (same op, types, attributes and body) are one row, however often the model runs them. A function that is
-called 80 times is looked at once.
+Equal kernels (same op, types, attributes and body, operands alike in whether they are weights) are one row, however
+often the model runs them. A function that is called 80 times is looked at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from ircost.cost_models.kernel_parts import Part, PartGroup, Reader, grouped
 from ircost.ir.counts import work_of
-from ircost.ir.graph import Block, Module, Op, Value
+from ircost.ir.graph import Block, Function, Module, Op, Value
 from ircost.ir.load_time import load_time_ops
 from ircost.ir.location import Location
 from ircost.ir.types import DType
 
 Key = tuple[object, ...]
+Cold = tuple[bool, ...]  # for each operand of an op, and for its results together
 Engine = str  # "matrix": contractions; "vector": all other arithmetic; "special": transcendental functions
 
 
@@ -51,6 +53,7 @@ class KernelTable:
         launches: [rows] kernels that must follow one another in one run: 1, or more for a scan over time.
         macs, flops: [rows] of one run.
         is_unknown: [rows] opaque ops, whose cost nobody knows.
+        parts: what the kernels come down to, see ``kernel_parts``; a cost model may do without.
         runs: every place where the model runs a kernel, in program order.
         load_time: ops that run once, when the model is loaded, and are in no row.
     """
@@ -66,6 +69,7 @@ class KernelTable:
     is_unknown: np.ndarray
     runs: tuple[KernelRun, ...]
     load_time: tuple[Op, ...]
+    parts: tuple[PartGroup, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ops)
@@ -93,12 +97,14 @@ class _Collector:
     ops: list[Op] = field(default_factory=list)
     runs: list[KernelRun] = field(default_factory=list)
     load_time: list[Op] = field(default_factory=list)
+    cold: list[Cold] = field(default_factory=list)
     choices: int = 0
 
     def table(self) -> KernelTable:
-        self._block(self.module.main.block, 1, ())
+        main = self.module.main
+        self._block(main.block, 1, (), ColdValues.of_main(main))
         columns: dict[tuple[Engine, DType], int] = {}
-        profiles = [_profile(op) for op in self.ops]
+        profiles = [_profile(op, cold) for op, cold in zip(self.ops, self.cold, strict=True)]
         for profile in profiles:
             for column in profile.work:
                 columns.setdefault(column, len(columns))
@@ -118,33 +124,85 @@ class _Collector:
             is_unknown=np.array([p.is_unknown for p in profiles], dtype=bool),
             runs=tuple(self.runs),
             load_time=tuple(self.load_time),
+            parts=grouped([p.parts for p in profiles]),
         )
 
-    def _block(self, block: Block, count: int, branch: tuple[tuple[int, int], ...]) -> None:
+    def _block(self, block: Block, count: int, branch: tuple[tuple[int, int], ...], cold: ColdValues) -> None:
         at_load = load_time_ops(block)
+        cold.weights |= at_load
         for op in block.ops:
             if op in at_load:
                 if op.name != "constant":
                     self.load_time.append(op)
             elif op.name == "call":
-                self._block(self.module.functions[str(op.attrs["callee"])].block, count, branch)
+                callee = self.module.functions[str(op.attrs["callee"])]
+                self._block(callee.block, count, branch, cold.inside(callee.arguments, op.operands))
             elif op.name == "if":
                 choice, self.choices = self.choices, self.choices + 1
                 for side, region in enumerate(op.regions):
-                    self._block(region.block, count, (*branch, (choice, side)))
+                    self._block(region.block, count, (*branch, (choice, side)), cold)
             elif op.name in ("while", "scan"):
                 for region in op.regions:
-                    self._block(region.block, count * trips(op), branch)
+                    self._block(region.block, count * trips(op), branch, cold.in_loop(op, region.block))
             elif is_kernel(op):
-                self._run(op, count, branch)
+                self._run(op, count, branch, cold)
 
-    def _run(self, op: Op, count: int, branch: tuple[tuple[int, int], ...]) -> None:
-        key = structural_key(op)
+    def _run(self, op: Op, count: int, branch: tuple[tuple[int, int], ...], values: ColdValues) -> None:
+        cold = values.of(op)
+        key = structural_key(op), cold
         row = self.rows.get(key)
         if row is None:
             row = self.rows[key] = len(self.ops)
             self.ops.append(op)
+            self.cold.append(cold)
         self.runs.append(KernelRun(row, count, op, op.location, branch))
+
+
+@dataclass(slots=True)
+class ColdValues:
+    """What no cache holds yet when it is read in a run of the model: weights and inputs; and results that leave it.
+
+    Args:
+        weights: load-time ops met so far.
+        values: arguments that stand for weights or inputs.
+        leaving: what the model returns.
+    """
+
+    weights: set[Op]
+    values: set[Value]
+    leaving: set[Value]
+
+    @classmethod
+    def of_main(cls, main: Function) -> ColdValues:
+        return cls(set(), set(main.arguments), {_owner(value) for value in main.results})
+
+    def inside(self, arguments: Sequence[Value], operands: Sequence[Value]) -> ColdValues:
+        """In a function that is called with these operands."""
+        cold = {a for a, operand in zip(arguments, operands, strict=True) if self.has(operand)}
+        return ColdValues(self.weights, cold, set())
+
+    def in_loop(self, op: Op, body: Block) -> ColdValues:
+        """In a loop: what it reads in each trip is in the cache after the first, but for slices of cold operands."""
+        states = op.attrs.get("states")
+        if not isinstance(states, int):
+            return ColdValues(set(), set(), set())
+        pairs = list(zip(body.arguments, op.operands, strict=False))[states:]
+        return ColdValues(set(), {argument for argument, operand in pairs if self.has(operand)}, set())
+
+    def has(self, value: Value) -> bool:
+        owner = _owner(value)
+        return owner in self.values or owner.producer in self.weights
+
+    def of(self, op: Op) -> Cold:
+        leaves = any(result in self.leaving for result in op.results) if self.leaving else False
+        return (*[self.has(value) for value in op.operands], leaves)
+
+
+def _owner(value: Value) -> Value:
+    """The value whose bytes a view shows."""
+    while value.producer is not None and value.producer.definition.is_view:
+        value = value.producer.operands[0]
+    return value
 
 
 def trips(op: Op) -> int:
@@ -194,16 +252,18 @@ class _Profile:
     macs: int
     flops: int
     is_unknown: bool
+    parts: list[Part]
 
 
-def _profile(op: Op) -> _Profile:
+def _profile(op: Op, cold: Cold) -> _Profile:
     """Work and traffic of one kernel; looked at once for each row."""
     work: dict[tuple[Engine, DType], float] = {}
     macs = flops = 0
     launches = 1
     is_unknown = False
-    for inner, times in work_of(op):
-        counts = inner.definition.counts(inner).times(times)
+    inside = [(inner, times, inner.definition.counts(inner)) for inner, times in work_of(op)]
+    for inner, times, once in inside:
+        counts = once.times(times) if times != 1 else once
         macs += counts.macs
         flops += counts.flops
         launches = max(launches, times)
@@ -212,7 +272,10 @@ def _profile(op: Op) -> _Profile:
             column = (engine, arithmetic_dtype(inner))
             work[column] = work.get(column, 0.0) + amount
     traffic = op.definition.traffic(op)
-    return _Profile(work, traffic.read_bytes, traffic.write_bytes, launches, macs, flops, is_unknown)
+    reader = Reader(op, inside, (traffic.read_bytes, traffic.write_bytes), cold[:-1], cold[-1], arithmetic_dtype)
+    return _Profile(
+        work, traffic.read_bytes, traffic.write_bytes, launches, macs, flops, is_unknown, reader.parts()
+    )
 
 
 def _engines(op: Op, flops: int, transcendental: int) -> Iterator[tuple[Engine, float]]:

@@ -192,12 +192,13 @@ def waiting(folder: Path = BUNDLED) -> Mapping[str, tuple[str, str]]:
 
 
 def read_claims(ids: Sequence[str] = (), folder: Path = BUNDLED) -> list[ClaimFile]:
-    """The claims with these ids, in this order; all where none are given.
+    """The claims with these ids, in this order, each once; all where none are given.
 
     Raises:
         ClaimError: there is none of that id, or a file is wrong.
     """
-    return [read_claim(name, folder) for name in ids or claim_ids(folder)]
+    files = [read_claim(name, folder) for name in ids or claim_ids(folder)]
+    return list({file.claim.id: file for file in files}.values())
 
 
 def read_claim(name: str, folder: Path = BUNDLED) -> ClaimFile:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ircost.ir.errors import IrcError
 
+# Words even where they look like numbers; of CSV, whose columns do not say.
 TEXT = frozenset(
     "device source framework framework_version op dtype kv_dtype kernel phase distribution topology model".split()
 )
@@ -38,11 +41,6 @@ class MeasuredTable:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
 
-    def of_device(self, device: str) -> dict[str, np.ndarray]:
-        """The columns of one device's rows."""
-        rows = np.flatnonzero(self.columns["device"] == device)
-        return {name: column[rows] for name, column in self.columns.items()}
-
 
 def read_table(path: str | Path) -> MeasuredTable:
     """A table of measurements.
@@ -54,45 +52,64 @@ def read_table(path: str | Path) -> MeasuredTable:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise TableError(f"{path} cannot be read: {error.strerror}") from error
-    columns = _csv(path) if path.suffix == ".csv" else _parquet(path)
-    needed = ("device", "forward_us" if "forward_us" in columns else "latency_us")
+        raise TableError(f"cannot read {path}: {error.strerror}", help="give a Parquet or CSV file") from error
+    columns = _csv(data, path) if path.suffix.lower() == ".csv" else _parquet(data, path)
+    needed = ("device", "op", "forward_us") if {"dims", "forward_us"} <= columns.keys() else ("device", "latency_us")
     missing = [name for name in needed if name not in columns]
     if missing:
         raise TableError(
-            f"{path} has no column {', '.join(missing)}", help="tables have device, latency_us and dims"
+            f"{path} has no column {', '.join(missing)}", help="tables have device, latency_us and dims of the kernels"
         )
     return MeasuredTable(str(path), columns, hashlib.sha256(data).hexdigest())
 
 
-def _parquet(path: Path) -> dict[str, np.ndarray]:
+def _parquet(data: bytes, path: Path) -> dict[str, np.ndarray]:
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise TableError("reading Parquet needs pyarrow", help="pip install 'ircost[data]', or give CSV") from error
     try:
-        table = pyarrow.parquet.read_table(path)
+        table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data)).read()
+        return {name: _column(table.column(place)) for place, name in enumerate(table.column_names)}
     except (pyarrow.ArrowException, OSError) as error:
-        raise TableError(f"{path} is no Parquet file: {error}") from error
-    columns = {}
-    for name in table.column_names:
-        array = table[name].to_numpy(zero_copy_only=False)
-        columns[name] = np.where(array == None, "", array).astype(object) if array.dtype == object else array  # noqa: E711
-    return columns
+        raise TableError(f"{path} is no Parquet file: {error}", help="CSV is told by the ending .csv") from error
 
 
-def _csv(path: Path) -> dict[str, np.ndarray]:
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    columns: dict[str, np.ndarray] = {}
-    for name in rows[0] if rows else ():
-        texts = [row[name] or "" for row in rows]
-        if name in TEXT:
-            columns[name] = np.array(texts, dtype=object)
-            continue
+def _column(column: Any) -> np.ndarray:
+    """As NumPy: numbers with NaN where nothing stands, words as objects with the empty word there."""
+    import pyarrow
+
+    if pyarrow.types.is_dictionary(column.type):
+        # The words of a dictionary stay one object each, however many rows have them.
+        values = [chunk.dictionary.to_pylist() for chunk in column.chunks]
+        chunks = [
+            np.array([*words, None], dtype=object)[chunk.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)]
+            for words, chunk in zip(values, column.chunks, strict=True)
+        ]
+        array = np.concatenate([np.zeros(0, dtype=object), *chunks])
+    else:
+        array = column.to_numpy(zero_copy_only=False)
+    return np.where(array == None, "", array).astype(object) if array.dtype == object else array  # noqa: E711
+
+
+def _csv(data: bytes, path: Path) -> dict[str, np.ndarray]:
+    try:
+        lines = [row for row in csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TableError(f"{path} is no CSV file: {error}", help="it has to be UTF-8, with commas") from error
+    head, rows = (lines[0], lines[1:]) if lines else ([], [])
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(head):
+            raise TableError(f"{path}: row {number} has {len(row)} fields, the head {len(head)}")
+    texts = zip(*rows, strict=True) if rows else ((),) * len(head)
+    return {name: _csv_column(name, column) for name, column in zip(head, texts, strict=True)}
+
+
+def _csv_column(name: str, texts: tuple[str, ...]) -> np.ndarray:
+    if name not in TEXT:
         try:
-            columns[name] = np.array([float(text) if text else np.nan for text in texts])
+            return np.array([float(text) if text else np.nan for text in texts], dtype=float)
         except ValueError:
-            columns[name] = np.array(texts, dtype=object)
-    return columns
+            pass
+    return np.array(texts, dtype=object)

@@ -188,8 +188,20 @@ def _used(kernel: Kernel, fitted: ConstantsFile, wanted: SpeedupConfiguration) -
         median_error=fit.median_error if fit else 0.0,
         labels={effect: level for effect, level in labels.items() if level},
         unseen=tuple(effect for effect in labels if effect in unseen),
+        format_seen_with=_seen_with(labels["dtype"], fitted),
         constants=tuple(sorted(constants, key=lambda constant: -constant.influence)),
     )
+
+
+def _seen_with(dtype: str, fitted: ConstantsFile) -> dict[str, tuple[str, ...]]:
+    """Runtimes and architectures whose kernels of a format were measured: the fit has an effect for each such pair."""
+    fit = fitted.fits.get(GEMM.name)
+    found: dict[str, list[str]] = {}
+    for effect, level in fit.effects if fit is not None else ():
+        other, _, name = effect.partition(", ")
+        if name == "dtype" and level.endswith(f" {dtype}"):
+            found.setdefault(other, []).append(level.removesuffix(f" {dtype}"))
+    return {other: tuple(sorted(levels)) for other, levels in sorted(found.items())}
 
 
 def _influences(kernel: Kernel, wanted: SpeedupConfiguration) -> dict[str, float]:

@@ -40,6 +40,7 @@ class UsedFit:
         family: of kernels that was fitted. rows, devices, median_error: of that fit.
         labels: the kernel's, those of a level only.
         unseen: those of ``labels`` that no measurement has: there, what all have in common stands in.
+        format_seen_with: with what the number format was measured: levels by effect, such as runtime -> trtllm.
         constants: the most influential first; those without influence are left out.
     """
 
@@ -50,6 +51,7 @@ class UsedFit:
     median_error: float
     labels: Mapping[str, str]
     unseen: tuple[str, ...]
+    format_seen_with: Mapping[str, tuple[str, ...]]
     constants: tuple[UsedConstant, ...]
 
 

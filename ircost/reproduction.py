@@ -97,7 +97,8 @@ def _judgement_facts(judgement: Judgement) -> dict[str, Any]:
 
 def _fit_facts(fit: UsedFit) -> dict[str, Any]:
     plain = {
-        name: getattr(fit, name) for name in ("kernel", "family", "rows", "devices", "median_error", "labels", "unseen")
+        name: getattr(fit, name)
+        for name in ("kernel", "family", "rows", "devices", "median_error", "labels", "unseen", "format_seen_with")
     }
     constants = {
         constant.name: {

@@ -124,10 +124,13 @@ def share_text(share: Share, kind: str) -> str:
 
 
 def fit_lines(fits: Sequence[UsedFit]) -> Iterator[str]:
-    """Where the constants are from, a line for each family; then what was never measured."""
+    """Where the constants are from: a line for each family, and for each kernel; then what was never measured."""
     for family, fit in {fit.family: fit for fit in fits}.items():
         machines = f"{len(fit.devices)} machines ({', '.join(fit.devices)})"
         yield f"{family}: fitted to {fit.rows:,} rows of {machines}, median error {fit.median_error:.1%}"
+    for fit in fits:
+        seen = "; ".join(f"{effect} {', '.join(levels)}" for effect, levels in fit.format_seen_with.items())
+        yield f"{fit.kernel}: its number format was measured with {seen or 'nothing'}"
     unseen: dict[str, list[str]] = {}
     for fit in fits:
         unseen.setdefault(unseen_text(fit), []).append(fit.kernel)

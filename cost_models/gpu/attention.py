@@ -103,7 +103,7 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
         *(work.batch, work.queries, work.keys, work.heads, work.kv_heads, work.key_width, work.value_width),
         *(work.kv_bytes, work.query_bytes, work.window, work.is_causal, work.flops_per_s, work.sets, work.most_shared, work.fewest_queries),
     )
-    extra, extra_flops = beside(work.extra_bytes, work.extra_flops)
+    fused_bytes, fused_flops = beside(work.extra_bytes, work.extra_flops)
     processors, slower = machine.processors, machine.clocks_per_reference
     group = np.where(heads / kv_heads > most, 1, heads / kv_heads)
     alone = heads / group  # groups of heads that walk over keys of their own
@@ -127,13 +127,16 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
     matrix_s = rounds * 2 * TILE * KEY_TILE * (wide + out_wide) * processors / peak
     softmax_s = rounds * TILE * KEY_TILE * processors
     softmax_s = softmax_s * (FLOPS_PER_SCORE / machine.vector_flops_per_s + 1 / machine.special_per_s)
-    softmax_s = softmax_s + extra_flops * processors / active / machine.vector_flops_per_s
+    # Whole tiles: half an empty one takes as long.
+    each_row = fused_flops / (batch * heads * queries)
+    softmax_s = softmax_s + np.ceil(blocks / processors) * TILE * each_row * processors / machine.vector_flops_per_s
     partial = np.where(SPLIT > 1, 2 * SPLIT * batch * heads * queries * out_wide * ACCUMULATOR_BYTES, 0.0)
-    loaded = blocks * (steps * KEY_TILE * kv_bytes + TILE * (wide + out_wide) * q_bytes) + extra
+    loaded = blocks * (steps * KEY_TILE * kv_bytes + TILE * (wide + out_wide) * q_bytes)
+    loaded = loaded + tiles * TILE / (queries * group) * fused_bytes
     l2_s = loaded / machine.l2_bytes_per_s(active) + partial / machine.l2_bytes_per_s(processors)
     seen = np.minimum(keys, np.where(window > 0, window + queries, keys))
     cached = batch * kv_heads * seen * kv_bytes
-    rows = batch * heads * queries * (wide + out_wide) * q_bytes + extra
+    rows = batch * heads * queries * (wide + out_wide) * q_bytes + fused_bytes
     rate = machine.main_bytes_per_s
     ones = np.ones_like(rounds)
     return Demand(

@@ -11,16 +11,18 @@ from ircost.cost_models.gpu.constants import ConstantsFile, FamilyFit
 from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.fit import Fit, Sample, fit
 from ircost.cost_models.gpu.labels import WIDTHS
-from ircost.cost_models.gpu.rows import TargetOf, family_of, groups_of
+from ircost.cost_models.gpu.rows import TargetOf, groups_of
+from ircost.cost_models.gpu.table_schema import completed, family_of, number_column, unreadable
 from ircost.cost_models.gpu.table_work import Columns
 
 SAMPLE_ROWS = 500  # of a group: more change the constants by less than their noise
 FEWEST_ROWS = 8
+OnProgress = Callable[[int, int], object]  # how many fits are done, of how many
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Samples of one table, group by group, and the target of each."""
+    """Samples of one family, group by group, and the target of each."""
 
     family: str
     samples: tuple[Sample, ...]
@@ -28,8 +30,18 @@ class Measured:
 
 
 def measured(columns: Columns, at: str, target_of: TargetOf, sample_rows: int = SAMPLE_ROWS) -> Measured:
-    """Samples of a table's groups, the same every time."""
+    """Samples of a table's groups, the same every time.
+
+    Args:
+        columns: of the table, in the schema of `docs/cost-models.md`.
+        at: the table's name, for errors.
+        sample_rows: of each group, at most.
+
+    Raises:
+        TargetError: the columns tell of no family of kernels.
+    """
     family = family_of(columns, at)
+    columns = _usable(completed(family, columns), family.name)
     samples, devices = [], []
     for group in groups_of(family, columns, target_of):
         if group.setting is None or len(group.rows) < FEWEST_ROWS:
@@ -38,43 +50,91 @@ def measured(columns: Columns, at: str, target_of: TargetOf, sample_rows: int = 
         own = {name: column[chosen] for name, column in columns.items()}
         demand = family.demand(own, group.setting).narrowed()
         weight = min(len(chosen) / 100, 1.0)
-        samples.append(Sample(group.labels, demand, np.asarray(own["latency_us"], float) * 1e-6, weight))
+        samples.append(Sample(group.labels, demand, own["latency_us"] * 1e-6, weight))
         devices.append(group.setting.machine.name)
     return Measured(family.name, tuple(samples), tuple(devices))
 
 
-def fitted(data: Measured, without_device: str = "", start: Fit | None = None) -> Fit | None:
-    """Effects of all samples but those of one target; None where that leaves nothing."""
-    kept = [s for s, device in zip(data.samples, data.devices, strict=True) if device != without_device]
-    if not kept:
-        return None
-    return fit(FAMILIES[data.family].parameters, kept, WIDTHS, rounds=2 if start else 4, start=start)
+def _usable(columns: Columns, family: str) -> dict[str, np.ndarray]:
+    """Rows that tell of a kernel and of a latency."""
+    latency_us = number_column(columns["latency_us"]).astype(float)
+    usable = np.isfinite(latency_us) & (latency_us > 0)
+    for rows in unreadable(FAMILIES[family], columns).values():
+        usable[rows] = False
+    kept = np.flatnonzero(usable)
+    return {name: column[kept] for name, column in {**columns, "latency_us": latency_us}.items()}
+
+
+def by_family(data: Sequence[Measured]) -> list[Measured]:
+    """Samples of several tables of one family together, families in the order of their names."""
+    found: dict[str, Measured] = {}
+    for own in data:
+        before = found.get(own.family, Measured(own.family, (), ()))
+        found[own.family] = Measured(own.family, before.samples + own.samples, before.devices + own.devices)
+    return [found[name] for name in sorted(found)]
 
 
 def calibrate(
-    data: Sequence[Measured],
-    tables: Mapping[str, str],
-    *,
-    without_device: str = "",
-    start: Mapping[str, Fit] | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    data: Sequence[Measured], tables: Mapping[str, str] | None = None, on_progress: OnProgress | None = None
 ) -> ConstantsFile:
     """Fits every family.
 
     Args:
         data: of all tables.
         tables: SHA-256 of their files, by name.
-        without_device: leave one target out.
-        start: fits to begin at.
-        on_progress: called with how many families are done, of how many.
+        on_progress: called after each fit.
     """
     fits = {}
-    for done, own in enumerate(data, start=1):
-        found = fitted(own, without_device, (start or {}).get(own.family))
+    families = by_family(data)
+    for done, own in enumerate(families, start=1):
+        found = _family_fit(own)
         if found is not None:
-            devices = sorted({device for device in own.devices if device != without_device})
-            rows = sum(len(s.measured_s) for s, d in zip(own.samples, own.devices, strict=True) if d != without_device)
-            fits[own.family] = FamilyFit(found.effects, rows, tuple(devices), found.median_error)
+            fits[own.family] = found
         if on_progress is not None:
-            on_progress(done, len(data))
-    return ConstantsFile(dict(tables), fits)
+            on_progress(done, len(families))
+    return ConstantsFile(dict(tables or {}), fits)
+
+
+def calibrate_without_each(data: Sequence[Measured], on_progress: OnProgress | None = None) -> dict[str, ConstantsFile]:
+    """Constants for each target that never saw it: fitted anew to the other targets' rows alone.
+
+    Under the empty name are those that saw all: for targets of which no family has rows enough to be fitted to.
+    """
+    families = by_family(data)
+    fits: dict[str, dict[str, FamilyFit]] = {}
+    names = sorted({device for own in families for device in own.devices})
+    pairs = [(name, own) for own in families for name in ("", *names) if not name or name in own.devices]
+    for done, (name, own) in enumerate(pairs, start=1):
+        found = _family_fit(own, name)
+        fits.setdefault(name, {})
+        if found is not None:
+            fits[name][own.family] = found
+        if on_progress is not None:
+            on_progress(done, len(pairs))
+    met = {name: {own.family for own in families if name in own.devices} for name in names}
+    all_seen = fits.get("", {})
+    return {
+        name: ConstantsFile({}, {**{f: fit for f, fit in all_seen.items() if f not in met.get(name, ())}, **own})
+        for name, own in fits.items()
+    }
+
+
+def fitted(data: Measured, without_device: str = "", start: Fit | None = None) -> Fit | None:
+    """Effects of all samples but those of one target; None where that leaves nothing.
+
+    Args:
+        start: where the search begins, for a quick second fit; it should not have seen what is left out.
+    """
+    kept = [s for s, device in zip(data.samples, data.devices, strict=True) if device != without_device]
+    if not kept:
+        return None
+    return fit(FAMILIES[data.family].parameters, kept, WIDTHS, rounds=2 if start else 4, start=start)
+
+
+def _family_fit(data: Measured, without_device: str = "") -> FamilyFit | None:
+    found = fitted(data, without_device)
+    if found is None:
+        return None
+    kept = [(s, device) for s, device in zip(data.samples, data.devices, strict=True) if device != without_device]
+    rows = sum(len(sample.measured_s) for sample, _ in kept)
+    return FamilyFit(found.effects, rows, tuple(sorted({device for _, device in kept})), found.median_error)

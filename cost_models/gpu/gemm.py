@@ -101,12 +101,15 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
     shared_s = waves * depth * ((TILE_ROWS * lhs + TILE_COLUMNS * rhs) / machine.shared_bytes_per_s)
     unpack_s = waves * depth * TILE_COLUMNS * unpack * processors / machine.vector_flops_per_s
 
-    active_share = active / processors
-    fused_s = (extra_flops / machine.vector_flops_per_s + extra_special / machine.special_per_s) / active_share
+    # What is fused behind it runs on whole tiles: half an empty one takes as long.
+    padded = blocks / SPLIT * TILE_ROWS * TILE_COLUMNS / (batch * m * n)
+    of_tile = TILE_ROWS * TILE_COLUMNS * processors / (batch * m * n)
+    fused_s = extra_flops / machine.vector_flops_per_s + extra_special / machine.special_per_s
+    fused_s = np.ceil(blocks / SPLIT / processors) * of_tile * fused_s
 
     loaded = blocks * (TILE_ROWS * lhs + TILE_COLUMNS * rhs) * depth
     partial = np.where(SPLIT > 1, 2 * SPLIT * batch * m * n * ACCUMULATOR_BYTES, 0.0)
-    port_s = (loaded + extra) / machine.l2_bytes_per_s(active) + partial / machine.l2_bytes_per_s(processors)
+    port_s = (loaded + padded * extra) / machine.l2_bytes_per_s(active) + partial / machine.l2_bytes_per_s(processors)
 
     operands = batch * (m * lhs + n * rhs) * k
     touched = operands + batch * m * n * out + extra

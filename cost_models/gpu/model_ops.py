@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from math import prod
 
 import numpy as np
 
 from ircost.cost_models.gpu.families import FAMILIES, Family
-from ircost.cost_models.gpu.table_work import Columns
+from ircost.cost_models.gpu.table_schema import number_column
+from ircost.cost_models.gpu.table_work import VECTOR_OPS, Columns
 
-# Element-wise ops and reductions by their names there.
+# Element-wise ops and reductions by their names there; a `u` at the end: the other operand is one number.
 VECTOR_NAMES = {
-    **{name: name for name in ("add", "mul", "div", "relu", "gelu", "tanh", "softmax")},
+    **{name: name for name in ("add", "mul", "div", "pow", "relu", "gelu", "tanh", "softmax")},
     **{"addu": "add_scalar", "mulu": "mul_scalar", "divu": "div_scalar", "powu": "pow_scalar", "ln": "layer_norm"},
 }
-# Their gradients read the result's gradient beside the operand: as many bytes as a product of two tensors.
-BACKWARD_NAMES = {"softmax": "softmax_gradient", "layer_norm": "layer_norm_gradient"}
+MEMORY_NAMES = {"EMBEDDING": "embedding", "where": "where", "cumsum": "cumsum", "dropout": "dropout"}
+# Gradients read the result's gradient beside the operand: as many bytes as a product of two tensors. That of a sum is
+# the result's own, and no kernel.
+BACKWARD_NAMES = {"softmax": "softmax_gradient", "layer_norm": "layer_norm_gradient", "add": "", "add_scalar": ""}
+BACKWARD = "mul"
 Kernel = tuple[str, tuple[object, ...]]  # family, and its dims in the order of DIMS
 DIMS = {"gemm": ("op", "batch", "m", "n", "k"), "vector": ("op", "rows", "cols")}
 
 
 def is_model_ops(columns: Columns) -> bool:
-    return {"dims", "forward_us", "backward_us"} <= set(columns)
+    return {"op", "dims", "forward_us"} <= columns.keys()
 
 
 def parts_of_model_ops(
@@ -34,11 +38,11 @@ def parts_of_model_ops(
     """The rows as columns of families, with the row that each kernel belongs to; and the rows that nobody can read."""
     found: dict[str, list[tuple[int, tuple[object, ...]]]] = defaultdict(list)
     failures: dict[str, list[np.ndarray]] = {}
-    for row, (op, dims, backward_us) in enumerate(
-        zip(columns["op"], columns["dims"], columns["backward_us"], strict=True)
-    ):
+    is_trained = backward_us(columns) > 0
+    operands = columns.get("input_shapes", np.full(len(is_trained), "[]", dtype=object))
+    for row, (op, dims, shapes) in enumerate(zip(columns["op"], columns["dims"], operands, strict=True)):
         try:
-            for family, kernel in kernels_of(str(op), str(dims), backward_us > 0):
+            for family, kernel in kernels_of(str(op), str(dims), str(shapes), bool(is_trained[row])):
                 found[family].append((row, kernel))
         except (ValueError, SyntaxError, TypeError, KeyError, IndexError):
             failures.setdefault(f"operator '{op}' with dims {dims} is not known", []).append(np.array([row]))
@@ -53,17 +57,38 @@ def parts_of_model_ops(
     return parts, failures
 
 
+def backward_us(columns: Columns) -> np.ndarray:
+    """Measured time of the backward pass; 0 where there was none."""
+    if "backward_us" not in columns:
+        return np.zeros(len(columns["op"]))
+    return np.nan_to_num(number_column(columns["backward_us"]))
+
+
 @lru_cache(maxsize=1 << 14)
-def kernels_of(op: str, dims: str, is_trained: bool) -> tuple[Kernel, ...]:
+def kernels_of(op: str, dims: str, input_shapes: str, is_trained: bool) -> tuple[Kernel, ...]:
     """The kernels of one operator.
 
+    Args:
+        op: the table's name of it.
+        dims: its kernels' kinds and extents, as text.
+        input_shapes: of its operands, as text.
+        is_trained: with those of its gradient.
+
     Raises:
-        ValueError: it is not known.
+        ValueError, SyntaxError, TypeError, KeyError, IndexError: it is not known, or its dims cannot be read.
+
+    >>> kernels_of("Linear", "[['Linear', (8, 64, 32)]]", "[[8, 64]]", False)
+    (('gemm', ('linear', 1, 8, 32, 64)),)
+    >>> kernels_of("div", "[['VECdiv', (8, 64)]]", "[[8, 64], [1]]", False)
+    (('vector', ('div_scalar', 8, 64)),)
     """
-    return tuple(kernel for kind, extents in ast.literal_eval(dims) for kernel in _kernels(op, kind, extents, is_trained))
+    kernels = ast.literal_eval(dims)
+    operands = ast.literal_eval(input_shapes)
+    by_number = len(operands) > 1 and prod(operands[-1]) == 1
+    return tuple(kernel for kind, extents in kernels for kernel in _kernels(op, kind, extents, by_number, is_trained))
 
 
-def _kernels(op: str, kind: str, extents: tuple[int, ...], is_trained: bool) -> Iterator[Kernel]:
+def _kernels(op: str, kind: str, extents: tuple[int, ...], by_number: bool, is_trained: bool) -> Iterator[Kernel]:
     if kind in ("Linear", "BMM"):
         *batches, m, k, n = extents
         batch, name = prod(batches), "bmm" if kind == "BMM" else "linear"
@@ -74,17 +99,21 @@ def _kernels(op: str, kind: str, extents: tuple[int, ...], is_trained: bool) -> 
     elif kind == "MEM":
         yield from _memory_kernels(op, extents, is_trained)  # type: ignore[arg-type]
     elif kind.startswith("VEC"):
-        name = VECTOR_NAMES[kind[3:]]
-        yield "vector", (name, *extents)
-        if is_trained:
-            yield "vector", (BACKWARD_NAMES.get(name, "mul"), *extents)
-    else:
-        raise ValueError(kind)
-
-
-def _memory_kernels(op: str, shapes: tuple[tuple[int, ...], ...], is_trained: bool) -> Iterator[Kernel]:
-    *_, result = shapes
-    name = "embedding" if op == "EMBEDDING" else "copy"
-    rows, cols = prod(result[:-1]), result[-1]
-    for _ in range(1 + is_trained):
+        name, (rows, cols) = VECTOR_NAMES[kind[3:]], extents
+        name = f"{name}_scalar" if by_number and f"{name}_scalar" in VECTOR_OPS else name
+        backward = BACKWARD_NAMES.get(name, BACKWARD)
         yield "vector", (name, rows, cols)
+        if is_trained and backward:
+            yield "vector", (backward, rows, cols)
+    else:
+        raise ValueError(f"no kernels of kind {kind}")
+
+
+def _memory_kernels(op: str, shapes: Sequence[Sequence[int]], is_trained: bool) -> Iterator[Kernel]:
+    *operands, result = shapes
+    name = MEMORY_NAMES[op]
+    if name == "where" and sum(prod(shape) == prod(result) for shape in operands) < 2:
+        name = "copy"  # a mask and a number that all rows share: one operand is read in full
+    assert name in VECTOR_OPS, f"{name} is no op of tables"
+    for _ in range(1 + is_trained):
+        yield "vector", (name, prod(result[:-1]), result[-1])

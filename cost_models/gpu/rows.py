@@ -11,14 +11,14 @@ from ircost.backends import Target
 from ircost.backends.errors import TargetError
 from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.demand import times
-from ircost.cost_models.gpu.families import FAMILIES, Family
+from ircost.cost_models.gpu.families import Family, words
 from ircost.cost_models.gpu.formats import format_of
 from ircost.cost_models.gpu.labels import implementation, labels_of
 from ircost.cost_models.gpu.machine import machine_of
-from ircost.cost_models.gpu.table_work import VECTOR_OPS, Columns, Setting, coded
+from ircost.cost_models.gpu.table_work import Columns, Setting, coded
 
 TargetOf = Callable[[str], Target]
-CHUNK = 4096  # rows at a time: what a few dozen columns of candidates take stays in the CPU's cache
+CHUNK = 1024  # rows at a time: columns of candidates stay in the CPU's cache; 4096 take twice as long
 # Where a matrix unit lacks a narrow format, kernels unpack it to the next that it has.
 WIDER = {"f4e2m1": "f8e4m3", "f8e4m3": "bf16", "bf16": "f16"}
 
@@ -41,43 +41,31 @@ class RowGroup:
     failure: str = ""
 
 
-def family_of(columns: Columns, at: str) -> Family:
-    """The family that a table's columns tell of.
-
-    Raises:
-        TargetError: none has these columns.
-    """
-    fitting = [family for family in FAMILIES.values() if family.columns <= set(columns)]
-    if not fitting:
-        known = ", ".join(FAMILIES)
-        raise TargetError(f"{at}: its columns tell of no family of kernels", help=f"families are {known}")
-    return max(fitting, key=lambda family: len(family.columns))
-
-
 def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator[RowGroup]:
-    """The rows of a table, those alike together."""
+    """The rows of a table, those alike together.
+
+    Args:
+        columns: completed.
+    """
     count = len(columns["device"])
     none = np.full(count, "", dtype=object)
-    runtimes, kernels = columns.get("framework", none), columns.get("kernel", none)
-    dtypes = columns.get("dtype", np.full(count, "bfloat16", dtype=object))
+    made_by = words(columns["kernel"], lambda kernel: implementation("", kernel))
+    ops = columns["op"] if "rows" in columns else none
     caches = columns.get("kv_dtype", none)
-    ops = columns["op"] if "op" in columns and "rows" in columns else none
-    keys = [columns["device"], runtimes, dtypes, family.kinds(columns), *_implementations(runtimes, kernels), ops, caches]
+    keys = [columns["device"], columns["framework"], columns["dtype"], family.kinds(columns), made_by, ops, caches]
     codes = np.zeros(count, dtype=np.int64)
-    words = []
+    vocabularies = []
     for key in keys:
         numbers, names = coded(key)
         codes = codes * max(len(names), 1) + numbers
-        words.append(names)
+        vocabularies.append(names)
     for code, rows in by_code(codes):
         parts = []
-        for names in reversed(words):
+        for names in reversed(vocabularies):
             code, number = divmod(code, max(len(names), 1))
             parts.append(names[number])
         cache, op, kernel, kind, dtype, runtime, device = parts
         setting, failure = setting_of(device, runtime, dtype, target_of)
-        if op and op not in VECTOR_OPS:
-            setting, failure = None, f"operator '{op}' is not known"
         machine = setting.machine if setting else None
         labels = labels_of(
             architecture=machine.architecture if machine else "",
@@ -91,14 +79,8 @@ def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator
         yield RowGroup(labels, device, rows, setting, failure)
 
 
-def _implementations(runtimes: np.ndarray, kernels: np.ndarray) -> list[np.ndarray]:
-    """Kernel names cut to the library that they tell of, so that not every name is a group."""
-    del runtimes
-    codes, names = coded(kernels)
-    return [np.array([implementation("", name) for name in names], dtype=object)[codes]] if names else [kernels]
-
-
 def by_code(codes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Each code with its rows, in the order of the codes."""
     order = np.argsort(codes, kind="stable")
     ordered = codes[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(codes) else np.zeros(0, int)
@@ -142,9 +124,7 @@ def analytical_rows(
     return _by_group(columns, groups, of_group)
 
 
-def roofline_rows(
-    family: Family, columns: Columns, groups: Sequence[RowGroup], constants: ConstantsFile
-) -> np.ndarray:
+def roofline_rows(family: Family, columns: Columns, groups: Sequence[RowGroup], constants: ConstantsFile) -> np.ndarray:
     """The plain roofline with a launch floor, of every row, in seconds; it takes no constants."""
     del constants
 

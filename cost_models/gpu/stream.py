@@ -65,7 +65,8 @@ def stream_demand(work: StreamWork, machine: GpuMachine) -> Demand:
     )
     (cold,) = beside(work.cold_bytes)
     traffic = read + written
-    active = np.minimum(np.maximum(np.ceil(elements / BLOCK_ELEMENTS), 1), machine.processors)
+    # No whole blocks: one more element must not look as if it woke a processor for all that the others do.
+    active = np.minimum(np.maximum(elements / BLOCK_ELEMENTS, 1), machine.processors)
     rate = machine.main_bytes_per_s
     share = active / machine.processors
     slower = machine.clocks_per_reference

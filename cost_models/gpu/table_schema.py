@@ -1,0 +1,117 @@
+"""What measured tables have as columns: what may be left out, and which rows tell of no kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from ircost.backends.errors import TargetError
+from ircost.cost_models.gpu.collective import OPS
+from ircost.cost_models.gpu.families import FAMILIES, Family, words
+from ircost.cost_models.gpu.formats import format_of
+from ircost.cost_models.gpu.table_work import VECTOR_OPS, Columns, coded
+
+WORDS = frozenset("device framework kernel op dtype kv_dtype phase distribution topology".split())
+# Columns that a table may lack, and what that means. Without `kv_dtype` it is that of the arithmetic.
+DEFAULTS: Mapping[str, str | float] = {
+    **{"framework": "", "kernel": "", "dtype": "bfloat16", "distribution": "balanced", "topology": ""},
+    **{"batch": 1, "window": 0, "tp": 1, "ep": 1, "stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0},
+    "power_w": float("nan"),
+}
+# Dims that some ops of a family have not: there stands -1.
+LACKING = {
+    "recurrent": frozenset("num_k_heads head_k_dim num_v_heads head_v_dim nheads n_groups d_state head_dim".split())
+}
+QUANTIZING = frozenset(("computescale", "scale_matrix"))
+KNOWN: Mapping[str, Mapping[str, Callable[[str], bool]]] = {
+    "attention": {
+        "phase": ("prefill", "decode", "encoder").__contains__,
+        "kv_dtype": lambda name: format_of(name) is not None,
+    },
+    "mla": {
+        "phase": ("prefill", "decode").__contains__,
+        "kv_dtype": lambda name: format_of(name) is not None,
+    },
+    "moe": {"distribution": lambda name: name == "balanced" or name.startswith("power_law_")},
+    "recurrent": {"phase": ("context", "generation", "verify").__contains__},
+    "conv": {"op": ("conv2d", "conv2d_dgrad", "conv2d_wgrad").__contains__},
+    "collective": {"op": OPS.__contains__},
+    "vector": {"op": VECTOR_OPS.__contains__},
+    "quantize": {"op": VECTOR_OPS.__contains__},
+}
+
+
+def family_of(columns: Columns, at: str) -> Family:
+    """The family that a table's columns tell of.
+
+    Raises:
+        TargetError: none has these columns; says what the nearest lacks.
+    """
+    needed = {name: family.columns - DEFAULTS.keys() - {"kv_dtype"} for name, family in FAMILIES.items()}
+    fitting = [name for name, own in needed.items() if own <= columns.keys()]
+    if not fitting:
+        nearest = max(needed, key=lambda name: len(needed[name] & columns.keys()) / len(needed[name]))
+        missing = ", ".join(sorted(needed[nearest] - columns.keys()))
+        raise TargetError(
+            f"{at}: its columns tell of no family of kernels",
+            help=f"for {nearest} it lacks {missing}; families are {', '.join(FAMILIES)}, model_ops",
+        )
+    name = max(fitting, key=lambda name: len(needed[name]))
+    if name in ("vector", "quantize"):  # both are ops on rows x cols: only the ops tell them apart
+        name = "quantize" if set(coded(columns["op"])[1]) <= QUANTIZING else "vector"
+    return FAMILIES[name]
+
+
+def completed(family: Family, columns: Columns) -> dict[str, np.ndarray]:
+    """The columns of a table and those that it may leave out; words as words, numbers as far as they can be read."""
+    count = len(columns["device"])
+    absent = {name: np.full(count, value, object) for name, value in DEFAULTS.items() if name not in columns}
+    whole = {**absent, **columns}
+    if "kv_dtype" in family.columns and "kv_dtype" not in whole:
+        whole["kv_dtype"] = whole["dtype"]
+    return {name: readable_column(name, column, name in family.columns) for name, column in whole.items()}
+
+
+def readable_column(name: str, column: np.ndarray, is_needed: bool = True) -> np.ndarray:
+    if name in WORDS:
+        return word_column(column)
+    return number_column(column) if is_needed else column
+
+
+def word_column(column: np.ndarray) -> np.ndarray:
+    """Words as text; where nothing stands, the empty word."""
+    column = np.where(column == None, "", column) if column.dtype == object else column  # noqa: E711
+    return words(column, lambda word: "" if word == "nan" else word)
+
+
+def number_column(column: np.ndarray) -> np.ndarray:
+    """Numbers as they are; texts as far as they are numbers, else NaN."""
+    return column if column.dtype.kind in "iufb" else np.array([_number(value) for value in column.tolist()], float)
+
+
+def _number(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def unreadable(family: Family, columns: Columns) -> dict[str, np.ndarray]:
+    """Why rows tell of no kernel, and which: extents that are missing or below nought, words that nobody knows.
+
+    Args:
+        columns: completed.
+    """
+    found = {}
+    for name in sorted(family.columns - WORDS - {"power_w"}):
+        numbers = columns[name]
+        found[f"{name} is missing"] = ~np.isfinite(numbers)
+        if name not in LACKING.get(family.name, ()):
+            found[f"{name} is negative"] = numbers < 0
+    for name, is_known in KNOWN.get(family.name, {}).items():
+        codes, names = coded(columns[name])
+        for number, word in enumerate(names):
+            if not is_known(word):
+                found[f"{name} '{word}' is not known" if word else f"{name} is missing"] = codes == number
+    return {reason: np.flatnonzero(mask) for reason, mask in found.items() if mask.any()}

@@ -1,0 +1,431 @@
+"""What kernels come down to: products, convolutions, attention, experts, streams, and their sizes.
+
+Read off the iteration spaces: the dims of a contraction are batch, m, n or k by which operands have them, an axis that
+runs over an m and a k dim at once is a window, and what sums no products is a stream. No machine is looked at here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ircost.cost_models.access_pattern import moved_bytes
+from ircost.ir.counts import Counts
+from ircost.ir.graph import Block, Op, Value
+from ircost.ir.index import Access, IterationSpace
+from ircost.ir.structured import StructuredOp
+from ircost.ir.types import DType
+
+# Work of one op of a kernel: the op, how often it runs, its counts of one run.
+InnerWork = tuple[Op, int, Counts]
+
+EXTRA = ("extra_bytes", "extra_flops", "extra_special")
+# Family of kernels -> what describes one of them; `..._bytes` of operands are those of an element.
+FIELDS: dict[str, tuple[str, ...]] = {
+    "gemm": (
+        *("batch", "m", "n", "k", "lhs_bytes", "rhs_bytes", "out_bytes", "unpack_flops"),
+        *("is_lhs_cold", "is_rhs_cold", *EXTRA),
+    ),
+    "conv": (
+        *("batch", "groups", "in_channels", "in_height", "in_width", "out_channels", "out_height", "out_width"),
+        *("kernel_height", "kernel_width", "direction", "is_winograd", "element_bytes"),
+        *("is_lhs_cold", "is_rhs_cold", *EXTRA),
+    ),
+    "attention": (
+        *("batch", "queries", "keys", "heads", "kv_heads", "key_width", "value_width", "kv_bytes", "query_bytes"),
+        *("is_lhs_cold", "is_rhs_cold", *EXTRA),
+    ),
+    "moe": (
+        *("tokens", "hidden", "inner", "chosen", "experts", "matrices", "activation_bytes", "weight_bytes"),
+        *("unpack_flops", "is_rhs_cold"),
+    ),
+    "vector": (
+        *("elements", "read_bytes", "write_bytes", "flops", "special", "reduced_rows", "cold_bytes"),
+        "contraction_flops",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one launch does.
+
+    Args:
+        family: a key of ``FIELDS``.
+        kind: of kernels within the family, by the names that fits know; "" for none in particular.
+        dtype: number format of the arithmetic.
+        sizes: in the order of ``FIELDS``.
+        times: how often it is launched in one run of the kernel.
+    """
+
+    family: str
+    kind: str
+    dtype: DType
+    sizes: tuple[float, ...]
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PartGroup:
+    """Parts of one family, kind and number format, of many kernels, as columns.
+
+    Args:
+        rows: [parts] of the table of kernels; a kernel of several launches stands here several times.
+        times: [parts] launches of each.
+        sizes: [parts, fields].
+    """
+
+    family: str
+    kind: str
+    dtype: DType
+    rows: np.ndarray
+    times: np.ndarray
+    sizes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def grouped(parts: Sequence[Sequence[Part]]) -> tuple[PartGroup, ...]:
+    """The parts of each kernel of a table, those alike together, in order of appearance."""
+    found: dict[tuple[str, str, DType], list[tuple[int, Part]]] = {}
+    for row, own in enumerate(parts):
+        for part in own:
+            found.setdefault((part.family, part.kind, part.dtype), []).append((row, part))
+    return tuple(
+        PartGroup(
+            *key,
+            rows=np.array([row for row, _ in members]),
+            times=np.array([part.times for _, part in members], dtype=float),
+            sizes=np.array([part.sizes for _, part in members], dtype=float),
+        )
+        for key, members in found.items()
+    )
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads a kernel.
+
+    Args:
+        op: the kernel.
+        work: of the ops in it.
+        traffic_bytes: (read, written) compulsory traffic.
+        cold: for each operand, whether nothing has touched it before in this run of the model: weights and inputs.
+        is_result_cold: whether the result leaves the model.
+        dtype_of: number format of an op's arithmetic.
+    """
+
+    op: Op
+    work: Sequence[InnerWork]
+    traffic_bytes: tuple[float, float]
+    cold: Sequence[bool]
+    is_result_cold: bool
+    dtype_of: Callable[[Op], DType]
+    outer: dict[Value, Value] = field(default_factory=dict)  # arguments of bodies, and what stands for them outside
+
+    def parts(self) -> list[Part]:
+        """The launches that the kernel comes down to; none where nobody knows.
+
+        A composite that libraries have a kernel of its own for is that kernel; each other product is a launch, with
+        the arithmetic beside it fused; what has no product is one stream.
+        """
+        if any(inner.name == "opaque" for inner, _, _ in self.work):
+            return []
+        if self.op.regions:
+            self._enter(self.op)
+            whole = next((op for op in [self.op, *self.op.regions[0].block.ops] if op.name in WHOLE), None)
+            if whole is not None:
+                return [WHOLE[whole.name](self, whole)]
+        products = [(inner, times) for inner, times, _ in self.work if inner.definition.is_contraction]
+        spaces = [inner.definition.iteration_space(inner) for inner, _ in products]
+        if not products or any(space is None or not is_product(space) for space in spaces):
+            return [self._stream()]
+        return [
+            self._product(inner, times, space, is_only=len(products) == 1, fused=fused)
+            for (inner, times), space, fused in zip(products, spaces, self._fused(products), strict=True)
+            if space is not None
+        ]
+
+    # ---- what is around
+
+    def _enter(self, op: Op) -> None:
+        for region in op.regions:
+            self.outer.update(zip(region.block.arguments, op.operands, strict=False))
+            for inner in region.block.ops:
+                if inner.regions:
+                    self._enter(inner)
+
+    def is_cold(self, value: Value) -> bool:
+        """Whether an operand of the kernel, seen from within, is cold."""
+        while value in self.outer:
+            value = self.outer[value]
+        places = [i for i, operand in enumerate(self.op.operands) if operand is value]
+        return any(self.cold[i] for i in places)
+
+    def _fused(self, products: Sequence[tuple[Op, int]]) -> list[tuple[float, float]]:
+        """Flops and special functions beside each product: of the ops that run as often, those of its loop."""
+        fused = [[0.0, 0.0] for _ in products]
+        for inner, times, counts in self.work:
+            if inner.definition.is_contraction:
+                continue
+            alike = [i for i, (_, often) in enumerate(products) if often == times]
+            place = alike[-1] if alike else 0
+            ratio = times / products[place][1]
+            fused[place][0] += counts.flops * ratio
+            fused[place][1] += counts.transcendental * ratio
+        return [(flops, special) for flops, special in fused]
+
+    def _operand(self, value: Value) -> tuple[float, float, bool]:
+        """Bytes in memory behind a product's operand, flops on the way from there, whether they are cold."""
+        producer = value.producer
+        if producer is None or not self._is_inside(producer):
+            return float(value.type.size_bytes), 0.0, self.is_cold(value)
+        if not is_prologue(producer):
+            return float(value.type.size_bytes), 0.0, False
+        behind = [self._operand(operand) for operand in dict.fromkeys(producer.operands)]
+        flops = float(producer.definition.counts(producer).flops)
+        return (
+            sum(n for n, _, _ in behind),
+            flops + sum(n for _, n, _ in behind),
+            any(is_cold for _, _, is_cold in behind),
+        )
+
+    def _is_inside(self, op: Op) -> bool:
+        block: Block | None = op.block
+        while block is not None:
+            parent = block.parent_op
+            if parent is self.op:
+                return True
+            block = parent.block if parent is not None else None
+        return False
+
+    # ---- the parts
+
+    def _product(
+        self, op: Op, times: int, space: IterationSpace, *, is_only: bool, fused: tuple[float, float]
+    ) -> Part:
+        lhs, rhs = op.operands
+        (lhs_bytes, _, lhs_cold), (rhs_bytes, unpack, rhs_cold) = self._operand(lhs), self._operand(rhs)
+        out_bytes = float(op.result.type.size_bytes)
+        flops, special = fused
+        extra = max(sum(self.traffic_bytes) - lhs_bytes - rhs_bytes - out_bytes, 0.0) if is_only else 0.0
+        extras = (extra, max(flops - unpack, 0.0), special)
+        is_first = times == 1  # what a loop reads again is in the cache by then
+        lhs_cold = is_first and (lhs_cold or (is_only and self.is_result_cold))
+        rhs_cold = is_first and rhs_cold
+        dtype = self.dtype_of(op)
+        dims = Dims(space)
+        if dims.windows and dims.extent("n") == 1 and dims.extent("k", inside=False) == 1:
+            return self._stream(on_lanes=True)  # each channel by itself: nothing for matrix units to share
+        if dims.windows:
+            sizes = dims.convolution(is_float=dtype.is_float)
+            element = (lhs_bytes + rhs_bytes + out_bytes) / max(
+                lhs.type.elements + rhs.type.elements + op.result.type.elements, 1
+            )
+            return Part("conv", "", dtype, (*sizes, element, lhs_cold, rhs_cold, *extras), times)
+        m, n = dims.extent("m"), dims.extent("n")
+        sides = [
+            (m, lhs_bytes / max(lhs.type.elements, 1), lhs_cold),
+            (n, rhs_bytes / max(rhs.type.elements, 1), rhs_cold),
+        ]
+        if lhs_cold and not rhs_cold:  # rows of a weight by columns of activations: the same product transposed
+            sides.reverse()
+        (m, lhs_wide, lhs_cold), (n, rhs_wide, rhs_cold) = sides
+        batch, k = dims.extent("b"), dims.extent("k")
+        widths = (lhs_wide, rhs_wide, out_bytes / max(op.result.type.elements, 1), unpack / max(rhs.type.elements, 1))
+        sizes = (batch, m, n, k, *widths, lhs_cold, rhs_cold, *extras)
+        return Part("gemm", "batched" if batch > 1 else "", dtype, sizes, times)
+
+    def _stream(self, on_lanes: bool = False) -> Part:
+        """All of the kernel as one stream.
+
+        Args:
+            on_lanes: products run on the vector lanes; else they count at the peak of the units for products.
+        """
+        times = max((times for _, times, _ in self.work), default=1)
+        flops = special = products = reduced = 0.0
+        # Lanes walk along operands and results; what is between stays in registers.
+        types = [value.type.elements for value in (*self.op.operands, *self.op.results)]
+        for inner, often, counts in self.work:
+            if inner.definition.is_contraction and not on_lanes:
+                products += counts.flops * often
+            else:
+                flops += counts.flops * often
+                special += counts.transcendental * often
+            reduced = max(reduced, reduced_rows(inner))
+        read, written = moved_bytes(self.op, *self.traffic_bytes)
+        share = read / max(self.traffic_bytes[0], 1)
+        operand_bytes = self.op.definition.operand_bytes(self.op) if any(self.cold) else ()
+        cold = {v: n for v, n, is_cold in zip(self.op.operands, operand_bytes, self.cold, strict=False) if is_cold}
+        cold_bytes = sum(cold.values()) * share + (written if self.is_result_cold else 0.0)
+        each = [x / times for x in (read, written, flops, special)]
+        sizes = (max(types), *each, reduced, cold_bytes / times, products / times)
+        return Part("vector", stream_kind(self.op, self.work), self._stream_dtype(), sizes, times)
+
+    def _stream_dtype(self) -> DType:
+        formats = [self.dtype_of(inner) for inner, _, counts in self.work if counts.flops]
+        return max(formats or [self.dtype_of(self.op)], key=lambda dtype: (dtype.is_float, dtype.bits))
+
+    def _attention(self, op: Op) -> Part:
+        q, k, v = (operand.type for operand in op.operands[:3])
+        batch, heads, queries, width = q.shape
+        own = q.size_bytes + k.size_bytes + v.size_bytes + op.result.type.size_bytes
+        beside = [counts for inner, _, counts in self.work if inner.block is not None and inner.block.parent_op is self.op]
+        is_outside = op is not self.op
+        sizes = (
+            *(batch, queries, k.shape[2], heads, k.shape[1], width, v.shape[3]),
+            (k.size_bytes + v.size_bytes) / max(batch * k.shape[1] * k.shape[2], 1),
+            q.dtype.bits / 8,
+            self.is_cold(op.operands[0]) or self.is_result_cold,
+            self.is_cold(op.operands[1]),
+            max(sum(self.traffic_bytes) - own, 0.0),
+            float(sum(counts.flops for counts in beside)) if is_outside else 0.0,
+            float(sum(counts.transcendental for counts in beside)) if is_outside else 0.0,
+        )
+        return Part("attention", "decode" if queries == 1 else "encoder", self.dtype_of(op), sizes)
+
+    def _experts(self, op: Op) -> Part:
+        x, shares, _, up, down = (operand.type for operand in op.operands[:5])
+        unpacked = op.attrs["has_scales"]
+        weights = sum(operand.type.size_bytes for operand in op.operands[3:]) if unpacked else up.size_bytes + down.size_bytes
+        sizes = (
+            *(x.shape[0], x.shape[1], down.shape[2], shares.shape[1], up.shape[0]),
+            2.0 if op.attrs["gate"] == "none" else 3.0,
+            x.dtype.bits / 8,
+            weights / max(up.elements + down.elements, 1),
+            3.0 if unpacked else 0.0,  # mask, convert, scale
+            self.is_cold(op.operands[3]),
+        )
+        return Part("moe", "", self.dtype_of(op), sizes)
+
+
+# Composites that libraries have one kernel, or one fused layer, for.
+WHOLE: dict[str, Callable[[Reader, Op], Part]] = {
+    "attention": Reader._attention,
+    "mixture_of_experts": Reader._experts,
+}
+
+
+# ---- the dims of a product
+
+
+def is_product(space: IterationSpace) -> bool:
+    return len(space.operands) == 2 and len(space.results) == 1
+
+
+@dataclass(slots=True)
+class Dims:
+    """The dims of a product by role: ``b`` where both operands and the result have them, ``m`` the first and the
+    result, ``n`` the second and the result, ``k`` what is summed.
+
+    >>> from ircost.ir.bind import bind
+    >>> from ircost.ir.notation import parse_notation
+    >>> dims = Dims(bind(parse_notation("b m k, b k n -> b m n"), [(8, 16, 32), (8, 32, 64)], {}))
+    >>> [dims.extent(role) for role in "bmnk"]
+    [8, 16, 64, 32]
+    """
+
+    space: IterationSpace
+    roles: list[str] = field(init=False)
+    windows: list[tuple[int, int, int, int]] = field(init=False)  # m dim, k dim, extent of the axis, stride
+    is_scattered: bool = field(init=False)  # windows are in the result: a transposed convolution
+
+    def __post_init__(self) -> None:
+        lhs, rhs = (access.dims for access in self.space.operands)
+        out = self.space.results[0].dims
+        self.roles = [_role(i in lhs, i in rhs, i in out) for i in range(len(self.space.dims))]
+        self.windows = list(self._windows(self.space.operands[0], "k"))
+        self.is_scattered = not self.windows
+        if self.is_scattered:
+            found = list(self._windows(self.space.results[0], "n"))
+            self.windows = [] if all(self._is_composed(window) for window in found) else found
+
+    def _windows(self, access: Access, role: str) -> Iterable[tuple[int, int, int, int]]:
+        for axis in access.axes:
+            if len(axis.terms) < 2:
+                continue
+            by_role = {self.roles[dim]: (dim, abs(step)) for dim, step in axis.terms}
+            if "m" in by_role and role in by_role:
+                (outer, stride), (inner, dilation) = by_role["m"], by_role[role]
+                yield outer, inner, axis.extent, max(stride, dilation)
+
+    def _is_composed(self, window: tuple[int, int, int, int]) -> bool:
+        outer, inner, extent, _ = window
+        return self.space.dims[outer].extent * self.space.dims[inner].extent == extent
+
+    def extent(self, role: str, inside: bool = True) -> float:
+        """Of all dims of a role together.
+
+        Args:
+            inside: with those of windows.
+        """
+        left_out = set() if inside else {dim for window in self.windows for dim in window[:2]}
+        extents = [
+            dim.extent
+            for i, (dim, own) in enumerate(zip(self.space.dims, self.roles, strict=True))
+            if own == role and i not in left_out
+        ]
+        return float(math.prod(extents))
+
+    def convolution(self, *, is_float: bool) -> tuple[float, ...]:
+        """Sizes of a convolution up to ``is_winograd``; axes beyond two are folded into the first."""
+        axes = [
+            (self.space.dims[outer].extent, self.space.dims[inner].extent, extent)
+            for outer, inner, extent, _ in self.windows
+        ]
+        is_plain = len(axes) == 2 and all(stride == 1 and kernel == 3 for (_, kernel, _), (*_, stride) in zip(axes, self.windows, strict=True))
+        *lead, (out_width, kernel_width, in_width) = axes
+        out_height, kernel_height, in_height = (math.prod(column) for column in zip(*lead, strict=True)) if lead else (1, 1, 1)
+        groups, batch = self.extent("b"), self.extent("m", inside=False)
+        summed, made = groups * self.extent("k", inside=False), groups * self.extent("n", inside=False)
+        is_winograd = is_plain and groups == 1 and is_float and not self.is_scattered
+        if self.is_scattered:  # the gradient of a convolution that reads the result
+            return (batch, groups, made, in_height, in_width, summed, out_height, out_width, kernel_height, kernel_width, 1.0, 0.0)
+        return (batch, groups, summed, in_height, in_width, made, out_height, out_width, kernel_height, kernel_width, 0.0, float(is_winograd))
+
+
+def _role(in_lhs: bool, in_rhs: bool, in_out: bool) -> str:
+    if not in_out:
+        return "k"
+    if in_lhs and in_rhs:
+        return "b"
+    return "m" if in_lhs else "n"
+
+
+# ---- streams
+
+
+def is_prologue(op: Op) -> bool:
+    """Whether a product can take the op in where it loads: element-wise work, and moves that change no value."""
+    if op.definition.is_view or op.name == "constant":
+        return True
+    return isinstance(op.definition, StructuredOp) and op.definition.reduce is None
+
+
+def reduced_rows(op: Op) -> float:
+    """Elements that reductions end in; 0 where nothing is reduced."""
+    if not isinstance(op.definition, StructuredOp) or op.definition.reduce is None:
+        return 0.0
+    return float(op.definition.iteration_space(op).result_points)
+
+
+# Kinds of streams as measured tables name them, where ours have other names.
+KINDS = {"rotary_embedding": "rope", "gather": "embedding", "log_softmax": "softmax", "transpose": "copy"}
+
+
+def stream_kind(op: Op, work: Sequence[InnerWork]) -> str:
+    """``elements`` where all is element-wise, else the name of what is not."""
+    named = [op] if op.name != "kernel" else list(op.regions[0].block.ops)
+    odd = [o for o in named if not is_plain(o)]
+    return KINDS.get(odd[0].name, odd[0].name) if odd else "elements"
+
+
+def is_plain(op: Op) -> bool:
+    definition = op.definition
+    if definition.is_view or definition.is_terminator or op.name == "constant":
+        return True
+    return isinstance(definition, StructuredOp) and definition.reduce is None
