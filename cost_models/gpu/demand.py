@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from ircost.cost_models.gpu.labels import WIDTHS
+
 Constants = Mapping[str, np.ndarray | float]  # by parameter's name; a number, or [rows]
 Column = np.ndarray  # float64, a row for each kernel
 
@@ -20,6 +22,9 @@ HOST_SHARPNESS = 6.0
 STEEPNESS = 8.0
 
 
+ALL_EFFECTS = frozenset(WIDTHS)
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """A constant that no data sheet gives.
@@ -28,11 +33,13 @@ class Parameter:
         kind: ``share`` of a data-sheet rate, 0 to 1; ``time`` in seconds; ``factor``, a positive number.
         default: before any fit.
         meaning: for people.
+        effects: what may move it; see ``labels``.
     """
 
     kind: Literal["share", "time", "factor"]
     default: float
     meaning: str
+    effects: frozenset[str] = ALL_EFFECTS
 
 
 # Steps of a main loop that one processor starts behind one another, for lack of anything else to do meanwhile.

@@ -100,6 +100,9 @@ def fit(
     base = np.array([start_of(parameters[name]) for name in names])
     origin = np.zeros((len(levels), len(names)))
     origin[0] = base
+    is_free = np.array(
+        [[effect == BASE or effect in parameters[name].effects for name in names] for effect, _ in levels]
+    )
     penalty[0] = 1.0 / BASE_WIDTH**2
     point = origin.copy()
     if start is not None:
@@ -131,7 +134,7 @@ def fit(
             grad = design.T @ gz
             off = b - origin
             value += 0.5 * strength * float((penalty * off**2).sum())
-            return value, (grad + strength * penalty * off).ravel()
+            return value, (is_free * (grad + strength * penalty * off)).ravel()
 
         best = minimize(loss, point.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 150, "maxfun": 200})
         point = best.x.reshape(point.shape)
