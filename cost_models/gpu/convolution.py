@@ -9,6 +9,7 @@ import numpy as np
 from ircost.cost_models.gpu.demand import Column, Demand, Parameter, beside, either
 from ircost.cost_models.gpu.gemm import PARAMETERS as GEMM_PARAMETERS
 from ircost.cost_models.gpu.gemm import GemmWork, gemm_demand
+from ircost.cost_models.gpu.labels import OF_KERNEL
 from ircost.cost_models.gpu.machine import GpuMachine
 
 # F(4x4, 3x3): 36 products for 16 results, where 144 stand. Source: Lavin, Gray, "Fast Algorithms for Convolutional
@@ -17,9 +18,9 @@ WINOGRAD_TILE, WINOGRAD_POINTS = 4, 36
 
 PARAMETERS = {
     **GEMM_PARAMETERS,
-    "winograd": Parameter("factor", 1.5, "how much slower Winograd's products run than those of an implicit GEMM"),
-    "transforms": Parameter("factor", 1.0, "how often Winograd's transformed tensors cross main memory"),
-    "layout": Parameter("factor", 0.3, "how often operands and results are streamed to change their layout"),
+    "winograd": Parameter("factor", 1.5, "how much slower Winograd's products run than those of an implicit GEMM", OF_KERNEL),
+    "transforms": Parameter("factor", 1.0, "how often Winograd's transformed tensors cross main memory", OF_KERNEL),
+    "layout": Parameter("factor", 0.3, "how often operands and results are streamed to change their layout", OF_KERNEL),
 }
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ircost.cost_models.gpu.labels import WIDTHS
+from ircost.cost_models.gpu.labels import OF_MACHINE, WIDTHS
 
 Constants = Mapping[str, np.ndarray | float]  # by parameter's name; a number, or [rows]
 Column = np.ndarray  # float64, a row for each kernel
@@ -49,7 +49,7 @@ STEPS = Parameter("factor", 1e7, "steps of a main loop that one processor takes 
 COMMON = {
     HOST: Parameter("time", 2e-6, "from one launch to the next on the host, where nothing was recorded before"),
     SHARPNESS: Parameter("factor", 3.0, "how well resources overlap: exponent of the norm of their times"),
-    RESIDENT: Parameter("factor", 0.6, "share of the cache that keeps what is used again"),
+    RESIDENT: Parameter("factor", 0.6, "share of the cache that keeps what is used again", OF_MACHINE),
 }
 
 

@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 
 from ircost.cost_models.gpu.demand import CHAIN, COMMON, STEPS, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.labels import OF_KERNEL
 from ircost.cost_models.gpu.machine import GpuMachine
 
 # Tiles of the output that libraries ship kernels for (CUTLASS, cuBLAS), rows x columns.
@@ -32,7 +33,7 @@ PARAMETERS = {
     "l2": Parameter("share", 0.6, "share of the ports' bandwidth between L2 and the processors"),
     "main": Parameter("share", 0.85, "share of main memory's bandwidth that long streams reach"),
     "launch": Parameter("time", 2e-6, "start and end of a kernel"),
-    "convert": Parameter("factor", 1.0, "how often the activations' conversion to a narrow format streams them"),
+    "convert": Parameter("factor", 1.0, "how often the activations' conversion to a narrow format streams them", OF_KERNEL),
     "wave": Parameter("time", 1e-6, "prologue and epilogue of a wave of tiles"),
     CHAIN: STEPS,
     "split": Parameter("time", 1e-6, "adding up the parts of a split reduction, beside their bytes"),

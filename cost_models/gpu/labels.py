@@ -68,3 +68,8 @@ def implementation(runtime: str, kernel: str) -> str:
 def spread(labels: Mapping[str, str]) -> float:
     """Standard deviation on the link scale that is left where levels were never seen; 0 where all were."""
     return sum(WIDTHS[effect] ** 2 for effect in labels) ** 0.5
+
+
+# Effects of the machine, and of whose kernel it is: how often a kernel streams its operands is no matter of the machine.
+OF_MACHINE = frozenset(effect for effect in WIDTHS if effect.startswith(("architecture", "device")))
+OF_KERNEL = frozenset(WIDTHS) - OF_MACHINE
