@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
-from ircost.cost_models.gpu.labels import OF_MACHINE, WIDTHS
+from ircost.cost_models.gpu.labels import OF_HOST, OF_MACHINE, WIDTHS
 
 Constants = Mapping[str, np.ndarray | float]  # by parameter's name; a number, or [rows]
 Column = np.ndarray  # float64, a row for each kernel
 
 SHARPNESS = "sharpness"
 RESIDENT = "resident"
-HOST = "host"
+HOST, ISSUE = "host", "issue"
 # The host runs ahead of the device or does not: little shows of the shorter of the two.
 HOST_SHARPNESS = 6.0
 # Least-recently-used replacement loses all of what is a little too large: the step from hot to cold is steep.
@@ -47,7 +47,8 @@ CHAIN = "chain"
 STEPS = Parameter("factor", 1e7, "steps of a main loop that one processor takes in a second, one after the other")
 
 COMMON = {
-    HOST: Parameter("time", 2e-6, "from one launch to the next on the host, where nothing was recorded before"),
+    HOST: Parameter("time", 2e-6, "from one launch to the next on the host, where it runs ahead of the device", OF_HOST),
+    ISSUE: Parameter("time", 1e-6, "what the host adds to each kernel, where the device waits for it", OF_HOST),
     SHARPNESS: Parameter("factor", 3.0, "how well resources overlap: exponent of the norm of their times"),
     RESIDENT: Parameter("factor", 0.6, "share of the cache that keeps what is used again", OF_MACHINE),
 }
@@ -76,6 +77,11 @@ class Demand:
     @property
     def rows(self) -> int:
         return len(next(iter(self.busy.values())))
+
+    def issued_by(self, launch: str) -> Demand:
+        """The same where the host launches kernels one by one (``eager``), or replays what it recorded (``graph``)."""
+        count = np.full((self.rows, 1), 1.0 if launch == "eager" else 0.0)
+        return replace(self, fixed={**self.fixed, ISSUE: count})
 
     def narrowed(self) -> Demand:
         """The same in half of the memory: for fits, which hold the candidates of many rows."""

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ircost.backends.runtime import RUNTIMES
 from ircost.cost_models.gpu import attention, collective, convolution, experts, gemm, scan, stream
 from ircost.cost_models.gpu import table_work as rows
 from ircost.cost_models.gpu.demand import Demand, Parameter
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.cost_models.gpu.table_work import Columns, Setting, Totals, coded
 
 
@@ -20,7 +22,7 @@ class Family:
     columns: that a table of it has.
     parameters: constants of its model.
     kinds: a word for each row: what kernels of one kind have in common is an effect of its own.
-    demand: what rows ask for.
+    kernel_demand: what rows ask for, once they are launched.
     totals: for the physical limit.
     """
 
@@ -28,8 +30,17 @@ class Family:
     columns: frozenset[str]
     parameters: Mapping[str, Parameter]
     kinds: Callable[[Columns], np.ndarray]
-    demand: Callable[[Columns, Setting], Demand]
+    kernel_demand: Callable[[Columns, Setting], Demand]
     totals: Callable[[Columns, Setting], Totals]
+
+    def demand(self, columns: Columns, setting: Setting) -> Demand:
+        """What rows ask for, under the launches of their runtime."""
+        return self.kernel_demand(columns, setting).issued_by(launch_of(setting.runtime))
+
+
+def launch_of(runtime: str) -> str:
+    """``eager`` or ``graph``; a runtime that nobody knows records nothing."""
+    return RUNTIMES[runtime].launch if runtime in RUNTIMES else "graph" if runtime == GRAPH_REPLAY else "eager"
 
 
 def words(column: np.ndarray, of: Callable[[str], str]) -> np.ndarray:
@@ -169,5 +180,5 @@ FAMILIES: dict[str, Family] = {
 FAMILIES["quantize"] = Family(
     "quantize",
     frozenset("op rows cols dtype power_w".split()),
-    *(FAMILIES["vector"].parameters, FAMILIES["vector"].kinds, FAMILIES["vector"].demand, FAMILIES["vector"].totals),
+    *(FAMILIES["vector"].parameters, FAMILIES["vector"].kinds, FAMILIES["vector"].kernel_demand, FAMILIES["vector"].totals),
 )
