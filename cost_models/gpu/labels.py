@@ -77,3 +77,5 @@ OF_MACHINE = frozenset(effect for effect in WIDTHS if effect.startswith(("archit
 OF_KERNEL = frozenset(WIDTHS) - OF_MACHINE
 # Effects of the host and of how a benchmark launches.
 OF_HOST = frozenset(("device", "runtime", "kind", "kernel", "runtime, kind"))
+# Effects of a kernel's start on the device: what the host does before is no part of it.
+OF_START = OF_MACHINE | {"kind", "kernel", "dtype"}
