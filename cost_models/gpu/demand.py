@@ -78,10 +78,9 @@ class Demand:
     def rows(self) -> int:
         return len(next(iter(self.busy.values())))
 
-    def issued_by(self, launch: str) -> Demand:
-        """The same where the host launches kernels one by one (``eager``), or replays what it recorded (``graph``)."""
-        count = np.full((self.rows, 1), 1.0 if launch == "eager" else 0.0)
-        return replace(self, fixed={**self.fixed, ISSUE: count})
+    def issued(self, is_waited_for: bool) -> Demand:
+        """The same where the device waits for the host before each kernel, or does not."""
+        return replace(self, fixed={**self.fixed, ISSUE: np.full((self.rows, 1), float(is_waited_for))})
 
     def narrowed(self) -> Demand:
         """The same in half of the memory: for fits, which hold the candidates of many rows."""

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ircost.backends.runtime import RUNTIMES
 from ircost.cost_models.gpu import attention, collective, convolution, experts, gemm, scan, stream
 from ircost.cost_models.gpu import table_work as rows
 from ircost.cost_models.gpu.demand import Demand, Parameter
-from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.cost_models.gpu.table_work import Columns, Setting, Totals, coded
 
 
@@ -34,13 +32,13 @@ class Family:
     totals: Callable[[Columns, Setting], Totals]
 
     def demand(self, columns: Columns, setting: Setting) -> Demand:
-        """What rows ask for, under the launches of their runtime."""
-        return self.kernel_demand(columns, setting).issued_by(launch_of(setting.runtime))
+        """What rows ask for, as their runtime's benchmark launches them."""
+        return self.kernel_demand(columns, setting).issued(setting.runtime in WAITED_FOR)
 
 
-def launch_of(runtime: str) -> str:
-    """``eager`` or ``graph``; a runtime that nobody knows records nothing."""
-    return RUNTIMES[runtime].launch if runtime in RUNTIMES else "graph" if runtime == GRAPH_REPLAY else "eager"
+# Runtimes whose kernels were timed one call at a time, the host's part included: PyTorch, by events around each call.
+# Source: sitar-lab/NeuSight, arXiv:2407.13853, section 6.
+WAITED_FOR = frozenset({"pytorch"})
 
 
 def words(column: np.ndarray, of: Callable[[str], str]) -> np.ndarray:
