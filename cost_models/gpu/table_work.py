@@ -16,6 +16,7 @@ from ircost.cost_models.gpu.experts import ExpertsWork, rank_loads
 from ircost.cost_models.gpu.formats import Format, format_of
 from ircost.cost_models.gpu.gemm import GemmWork
 from ircost.cost_models.gpu.machine import GpuMachine
+from ircost.cost_models.gpu.power import sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork
 from ircost.cost_models.gpu.stream import StreamWork
 
@@ -32,13 +33,24 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Rows of one target, one runtime, one number format."""
+    """Rows of one target, one runtime, one number format.
+
+    Args:
+        arithmetic: the format of the products, or the wider one that the target has.
+        flops_per_s: its peak.
+    """
 
     target: Target
     machine: GpuMachine
     runtime: str
     format: Format
+    arithmetic: str
     flops_per_s: float
+
+    @property
+    def sustained_flops_per_s(self) -> float:
+        """What the board's power leaves of the peak."""
+        return sustained_flops_per_s(self.target, self.arithmetic)
 
 
 def coded(column: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -87,7 +99,7 @@ def gemm_work(columns: Columns, setting: Setting) -> GemmWork:
     lhs_sets, rhs_sets = gemm_sets(n * k * form.weight_bytes, setting)
     return GemmWork(
         *(batch, m, n, k, form.activation_bytes, form.weight_bytes, form.result_bytes),
-        *(form.unpack_flops, form.converted_bytes, lhs_sets, rhs_sets, setting.flops_per_s),
+        *(form.unpack_flops, form.converted_bytes, lhs_sets, rhs_sets, setting.sustained_flops_per_s),
     )
 
 
@@ -122,7 +134,7 @@ def attention_work(columns: Columns, setting: Setting) -> AttentionWork:
     q_bytes = max(setting.format.activation_bytes, 2.0)
     return AttentionWork(
         *(batch, queries, keys, heads, kv_heads, width, width, kv_bytes),
-        *(q_bytes, np.maximum(window, 0), causal, setting.flops_per_s, 1.0),
+        *(q_bytes, np.maximum(window, 0), causal, setting.sustained_flops_per_s, 1.0),
         each(columns["phase"], lambda phase: MOST_SHARED.get(setting.runtime, np.inf) if phase == "decode" else np.inf),
         each(columns["phase"], lambda phase: 1.0 if phase == "decode" else 64.0),
     )
@@ -138,7 +150,7 @@ def mla_work(columns: Columns, setting: Setting) -> AttentionWork:
         np.where(absorbed, LATENT + ROPE, NOPE + ROPE).astype(float),
         np.where(absorbed, LATENT, VALUE).astype(float),
         np.where(absorbed, (LATENT + ROPE) * wide, (NOPE + ROPE + VALUE) * 2.0),
-        *(2.0, 0.0, 1.0, setting.flops_per_s, 1.0, np.inf, np.where(absorbed, 1.0, 64.0)),
+        *(2.0, 0.0, 1.0, setting.sustained_flops_per_s, 1.0, np.inf, np.where(absorbed, 1.0, 64.0)),
     )
 
 
@@ -171,7 +183,7 @@ def experts_work(columns: Columns, setting: Setting) -> ExpertsWork:
         *(tokens, hidden, inner / tp, chosen, total, ep),
         each(columns["kernel"], lambda kernel: 2.0 if "nongated" in kernel else 3.0),
         each(columns["distribution"], skew_of),
-        *(form.activation_bytes, form.weight_bytes, form.unpack_flops, setting.flops_per_s, 1.0),
+        *(form.activation_bytes, form.weight_bytes, form.unpack_flops, setting.sustained_flops_per_s, 1.0),
     )
 
 
@@ -282,7 +294,7 @@ def scan_work(columns: Columns, setting: Setting) -> ScanWork:
     is_context = each(columns["phase"], lambda phase: float(phase == "context")) > 0
     return ScanWork(
         *(batch, steps, np.where(is_conv, 1.0, heads), np.where(is_conv, 1.0, key_width)),
-        *(np.where(is_conv, 1.0, value_width), wide, (is_context & ~is_conv).astype(float), setting.flops_per_s, 1.0),
+        *(np.where(is_conv, 1.0, value_width), wide, (is_context & ~is_conv).astype(float), setting.sustained_flops_per_s, 1.0),
     )
 
 
@@ -306,7 +318,7 @@ def convolution_work(columns: Columns, setting: Setting) -> ConvolutionWork:
     return ConvolutionWork(
         *(batch, groups, cin, high, wide, cout, np.maximum(out_high, 1), np.maximum(out_wide, 1), kh, kw),
         *(direction, (is_winograd & (groups == 1)).astype(float)),
-        *(setting.format.activation_bytes, setting.flops_per_s, 1.0),
+        *(setting.format.activation_bytes, setting.sustained_flops_per_s, 1.0),
     )
 
 
