@@ -40,6 +40,7 @@ class ConvolutionWork:
         sets: how many operands take turns between two uses of one; without end where each is used once.
         weight_sets: the same of the weights, where they differ; else 0.
         extra_bytes, extra_flops, extra_special: of what is fused behind it, see ``GemmWork``.
+        least_tile: rows and columns of the smallest tile that there is a kernel for.
     """
 
     batch: Column
@@ -61,6 +62,7 @@ class ConvolutionWork:
     extra_bytes: Column | float = 0.0
     extra_flops: Column | float = 0.0
     extra_special: Column | float = 0.0
+    least_tile: Column | float = 16.0
 
     @property
     def sets_of_weights(self) -> Column:
@@ -89,6 +91,9 @@ def as_products(work: ConvolutionWork) -> GemmWork:
     return GemmWork(
         *(work.groups, m, n, np.maximum(k, 1), e, e, e, 0.0, 0.0),
         *(work.sets, work.sets_of_weights, work.flops_per_s, *work.fused),
+        least_tile=work.least_tile,
+        # Only the gradient of the weights sums over enough to be split.
+        most_split=np.where(work.direction == 2, np.inf, 1.0),
     )
 
 
@@ -136,6 +141,7 @@ def convolution_demand(work: ConvolutionWork, machine: GpuMachine) -> Demand:
         *(work.element_bytes,) * 3,
         *(0.0, 0.0, work.sets, work.sets_of_weights),
         *(work.flops_per_s, *work.fused),
+        least_tile=work.least_tile,
     )
     products = gemm_demand(transformed, machine)
     moved = beside(tiles)[0] * WINOGRAD_POINTS * (channels + filters) * element * 2

@@ -19,6 +19,7 @@ TILES = (
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 STEP = 32  # elements of k that are loaded at once
 ACCUMULATOR_BYTES = 4
+NEVER = 1e6  # launches of what there is no kernel for
 BESIDE = 2  # blocks that share a processor, and hide each other's waits
 CANDIDATES = tuple(product(TILES, SPLITS))
 CHOICES = tuple(f"{rows}x{columns}" + (f" split-k {split}" if split > 1 else "") for (rows, columns), split in CANDIDATES)
@@ -54,6 +55,8 @@ class GemmWork:
         flops_per_s: peak of the units that run it.
         extra_bytes: of what is fused behind it: further operands, larger results, as a whole.
         extra_flops, extra_special: of that, on the vector lanes and in the special units.
+        least_tile: rows and columns of the smallest tile that there is a kernel for.
+        most_split: how many blocks may share a reduction.
     """
 
     batch: Column
@@ -71,6 +74,8 @@ class GemmWork:
     extra_bytes: Column | float = 0.0
     extra_flops: Column | float = 0.0
     extra_special: Column | float = 0.0
+    least_tile: Column | float = 16.0
+    most_split: Column | float = np.inf
 
 
 def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
@@ -124,6 +129,8 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
     activations, weights = batch * m * (k * lhs + n * out) + extra, batch * n * k * rhs
     slower = machine.clocks_per_reference
     is_converted = converted > 0
+    least, most = beside(work.least_tile, work.most_split)
+    is_barred = (np.minimum(TILE_ROWS, TILE_COLUMNS) < least) | (most < SPLIT)
     ones = np.ones_like(waves)
     return Demand(
         busy={
@@ -135,7 +142,7 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
             CHAIN: steps * np.maximum(blocks / processors / BESIDE, 1) * slower,
         },
         fixed={
-            "launch": (ones + is_converted) * slower,
+            "launch": (ones + is_converted) * slower + np.where(is_barred, NEVER, 0.0),
             "convert": batch * m * k * converted / rate * ones,
             "wave": np.maximum(blocks / processors - 1, 0) * slower,
             "split": np.where(SPLIT > 1, slower, 0.0) * ones,

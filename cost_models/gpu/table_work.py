@@ -48,6 +48,11 @@ class Setting:
     flops_per_s: float
 
     @property
+    def least_tile(self) -> float:
+        """Vector lanes have kernels for tiles of 32 and more. Source: NVIDIA/cutlass, SIMT tile shapes."""
+        return 16.0 if self.target.unit_for(self.arithmetic)[0] == "matrix" else 32.0
+
+    @property
     def sustained_flops_per_s(self) -> float:
         """What the board's power leaves of the peak."""
         return sustained_flops_per_s(self.target, self.arithmetic)
@@ -100,6 +105,7 @@ def gemm_work(columns: Columns, setting: Setting) -> GemmWork:
     return GemmWork(
         *(batch, m, n, k, form.activation_bytes, form.weight_bytes, form.result_bytes),
         *(form.unpack_flops, form.converted_bytes, lhs_sets, rhs_sets, setting.sustained_flops_per_s),
+        least_tile=setting.least_tile,
     )
 
 
@@ -319,6 +325,7 @@ def convolution_work(columns: Columns, setting: Setting) -> ConvolutionWork:
         *(batch, groups, cin, high, wide, cout, np.maximum(out_high, 1), np.maximum(out_wide, 1), kh, kw),
         *(direction, (is_winograd & (groups == 1)).astype(float)),
         *(setting.format.activation_bytes, setting.sustained_flops_per_s, 1.0),
+        least_tile=setting.least_tile,
     )
 
 
