@@ -49,7 +49,7 @@ def measured(columns: Columns, at: str, target_of: TargetOf, sample_rows: int = 
         chosen = np.random.default_rng(len(group.rows)).permutation(group.rows)[:sample_rows]
         own = {name: column[chosen] for name, column in columns.items()}
         demand = family.demand(own, group.setting).narrowed()
-        weight = min(len(chosen) / 100, 1.0)
+        weight = min((len(group.rows) / 100) ** 0.5, 4.0)
         samples.append(Sample(group.labels, demand, own["latency_us"] * 1e-6, weight))
         devices.append(group.setting.machine.name)
     return Measured(family.name, tuple(samples), tuple(devices))
@@ -119,16 +119,13 @@ def calibrate_without_each(data: Sequence[Measured], on_progress: OnProgress | N
     }
 
 
-def fitted(data: Measured, without_device: str = "", start: Fit | None = None) -> Fit | None:
-    """Effects of all samples but those of one target; None where that leaves nothing.
-
-    Args:
-        start: where the search begins, for a quick second fit; it should not have seen what is left out.
-    """
+def fitted(data: Measured, without_device: str = "") -> Fit | None:
+    """Effects of all samples but those of one target; None where that leaves nothing."""
     kept = [s for s, device in zip(data.samples, data.devices, strict=True) if device != without_device]
     if not kept:
         return None
-    return fit(FAMILIES[data.family].parameters, kept, WIDTHS, rounds=2 if start else 4, start=start)
+    family = FAMILIES[data.family]
+    return fit(family.parameters, kept, WIDTHS, family.stiffness)
 
 
 def _family_fit(data: Measured, without_device: str = "") -> FamilyFit | None:

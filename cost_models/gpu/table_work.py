@@ -342,25 +342,29 @@ def convolution_totals(work: ConvolutionWork) -> Totals:
 
 # ---- collectives
 
-BUS_LINKS = ("pcie",)
-BUS_BYTES_PER_S = 16e9  # PCIe 3 x16, where a target names no link at all: PCI Express Base Specification 3.0, 2010
-# One network card for each device, 200 Gb/s, as DGX A100 has. Source: NVIDIA DGX A100 data sheet, 2020.
-NETWORK_BYTES_PER_S = 25e9
+BUS_BYTES_PER_S = 16e9  # PCIe 3 x16, where a target names no bus: PCI Express Base Specification 3.0, 2010
+NETWORK_BYTES_PER_S = 12.5e9  # one 100 Gb/s card a machine, where a target names no network
 
 
 def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
+    """Between nodes the network counts; within one the links, or the bus where links join no more than pairs."""
+    target = setting.target
     world, size = floats(columns, "world_size", "bytes")
     here = each(columns["topology"], lambda name: devices_per_node(name) or np.inf)
     nodes = np.where(np.isfinite(here), np.ceil(world / here), 1.0)
-    link = setting.target.link
     pairs = each(columns["topology"], lambda name: float("pairs" in name)) > 0
-    pcie = next((float(x.bandwidth_bytes_per_s) for x in setting.target.links if x.name in BUS_LINKS), BUS_BYTES_PER_S)
-    own = float(link.bandwidth_bytes_per_s) if link is not None else pcie
-    is_bus = (pairs & (world / nodes > 2)) | (link is None or link.name in BUS_LINKS)
+    link, network = target.link, target.network
+    bus = next((x for x in target.links if x.name.startswith("pcie")), target.bus)
+    bus_rate = float(bus.bandwidth_bytes_per_s) if bus is not None else BUS_BYTES_PER_S
+    joined = 2 if link is not None and link.topology == "pair" else np.inf
+    is_bus = (np.minimum(joined, np.where(pairs, 2, np.inf)) < world / nodes) | (link is None or link.topology == "bus")
+    own = bus_rate if link is None else float(link.bandwidth_bytes_per_s)
     return CollectiveWork(
         each(columns["op"], lambda op: float(OPS.index(op))),
-        *(world, nodes, size, np.where(is_bus, pcie, own), NETWORK_BYTES_PER_S),
-        *(is_bus.astype(float), np.zeros_like(world)),
+        *(world, nodes, size, np.where(is_bus, bus_rate, own)),
+        float(network.bandwidth_bytes_per_s) if network is not None else NETWORK_BYTES_PER_S,
+        is_bus.astype(float),
+        np.full_like(world, float(link is not None and link.reduces)),
     )
 
 
