@@ -8,7 +8,7 @@ from ircost.ir.graph import Op
 from ircost.ir.index import Access, IterationSpace
 from ircost.ir.types import TensorType
 
-# What DRAM and L2 hand out at once. Source: CUDA C++ Programming Guide, "Device Memory Accesses" (32-byte transactions).
+# What DRAM and L2 hand out at once. Source: CUDA C++ Programming Guide, "Device Memory Accesses".
 SECTOR_BYTES = 32
 
 
@@ -16,9 +16,9 @@ def moved_bytes(op: Op, read_bytes: float, write_bytes: float) -> tuple[float, f
     """Bytes that a stream reads and writes, in whole sectors.
 
     A slice with a step along the innermost axis reads the sectors between its elements too, one that cuts that axis
-    short reads whole sectors at the ends of its runs. A gather reads each row in whole sectors. A permutation that moves
-    the innermost axis goes through shared memory in square tiles, as libraries do it: both sides then meet whole sectors,
-    and it moves no more than a copy.
+    short reads whole sectors at the ends of its runs. A gather reads each row in whole sectors. A permutation that
+    moves the innermost axis goes through shared memory in square tiles, as libraries do it: both sides then meet whole
+    sectors, and it moves no more than a copy.
 
     Args:
         op: a kernel; fused ones move what their operands and results hold.
@@ -33,11 +33,10 @@ def moved_bytes(op: Op, read_bytes: float, write_bytes: float) -> tuple[float, f
         return _by_index(op, read_bytes), write_bytes
     if not is_movement(space):
         return read_bytes, write_bytes
-    types = [value.type for value in (*op.operands, *op.results)]
-    reads = sum(
-        in_sectors(access, space, type) for access, type in zip(space.operands, types[: len(space.operands)], strict=True)
-    )
-    return max(reads, read_bytes), max(in_sectors(space.results[0], space, types[-1]), write_bytes)
+    (operand,) = space.operands
+    reads = in_sectors(operand, space, op.operands[0].type)
+    writes = in_sectors(space.results[0], space, op.result.type)
+    return max(reads, read_bytes), max(writes, write_bytes)
 
 
 def is_movement(space: IterationSpace) -> bool:
@@ -59,7 +58,9 @@ def in_sectors(access: Access, space: IterationSpace, type: TensorType) -> float
             rows *= axis.touched(sizes)
         is_whole = is_whole and span == axis.extent
     run_bytes = run * type.dtype.bits / 8
-    return float(rows * math.ceil(run_bytes / SECTOR_BYTES) * SECTOR_BYTES) if run * rows else 0.0
+    if rows == 1:
+        return run_bytes  # one run from end to end: its last sector is no matter
+    return float(rows * math.ceil(run_bytes / SECTOR_BYTES) * SECTOR_BYTES)
 
 
 def _by_index(op: Op, read_bytes: float) -> float:

@@ -98,6 +98,7 @@ def predict_table(
     Raises:
         TargetError: the columns tell of no family of kernels.
     """
+    parts: list[tuple[Family, Columns, np.ndarray]]
     if is_model_ops(columns):
         name, (parts, failures) = "model_ops", parts_of_model_ops(columns)
         measured_s = number_column(columns["forward_us"]) + backward_us(columns)
@@ -105,7 +106,7 @@ def predict_table(
         family = family_of(columns, at)
         name, parts, failures = family.name, [(family, columns, np.arange(len(columns["device"])))], {}
         measured_s = number_column(columns["latency_us"])
-    measured_s = measured_s * 1e-6
+    measured_s = measured_s.astype(float) * 1e-6
     predicted_s, bound_s = np.zeros(len(measured_s)), np.zeros(len(measured_s))
     for family, own, rows in parts:
         part = _predict_part(completed(family, own), family, target_of, model, constants_of)
@@ -164,17 +165,16 @@ def joined(predictions: Iterable[Prediction]) -> Prediction:
         failures = dict(first.failures)
         for reason, rows in other.failures.items():
             failures[reason] = np.concatenate([failures.get(reason, rows[:0]), rows + len(first)])
-        shared = {name: np.concatenate([first.columns[name], other.columns[name]]) for name in _shared(first, other)}
-        times = (
-            np.concatenate([getattr(first, name), getattr(other, name)])
-            for name in ("measured_s", "predicted_s", "bound_s")
+        shared = [name for name in first.columns if name in other.columns]
+        first = Prediction(
+            first.family,
+            {name: np.concatenate([first.columns[name], other.columns[name]]) for name in shared},
+            measured_s=np.concatenate([first.measured_s, other.measured_s]),
+            predicted_s=np.concatenate([first.predicted_s, other.predicted_s]),
+            bound_s=np.concatenate([first.bound_s, other.bound_s]),
+            failures=failures,
         )
-        first = Prediction(first.family, shared, *times, failures)
     return first
-
-
-def _shared(first: Prediction, other: Prediction) -> list[str]:
-    return [name for name in first.columns if name in other.columns]
 
 
 def label_column(prediction: Prediction, name: str) -> np.ndarray:

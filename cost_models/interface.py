@@ -20,9 +20,12 @@ class Estimates:
         latency_s, energy_j: the estimates; 0 where the cost is unknown (see ``KernelTable.is_unknown``).
         lower_bound_s: no run on this machine is shorter, by its data sheet.
         bound: what limits it, as an index into ``bound_names``.
-        bound_names: ``matrix``, ``vector``, ``special``, the main memory's name, ``launch``.
+        bound_names: ``matrix``, ``vector``, ``special``, ``shared``, ``l2``, the main memory's name, ``launch``,
+            ``steps`` (latency of steps that wait for each other).
         terms_s: [rows, bounds] time that each resource alone would take.
         model: which cost model the figures are from.
+        choice: [rows] the tile and split that a kernel runs with, in words; none where the model knows of none.
+        notes: what whoever reads the figures should know.
     """
 
     latency_s: np.ndarray
@@ -32,6 +35,8 @@ class Estimates:
     bound_names: tuple[str, ...]
     terms_s: np.ndarray
     model: str
+    choice: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class CostModel(ABC):
@@ -49,6 +54,8 @@ class CostModel(ABC):
 
 
 def _load_models() -> None:
+    import ircost.cost_models.analytical
+    import ircost.cost_models.automatic
     import ircost.cost_models.roofline  # noqa: F401
 
 

@@ -205,9 +205,7 @@ class Reader:
 
     # ---- the parts
 
-    def _product(
-        self, op: Op, times: int, space: IterationSpace, *, is_only: bool, fused: tuple[float, float]
-    ) -> Part:
+    def _product(self, op: Op, times: int, space: IterationSpace, *, is_only: bool, fused: tuple[float, float]) -> Part:
         lhs, rhs = op.operands
         (lhs_bytes, _, lhs_cold), (rhs_bytes, unpack, rhs_cold) = self._operand(lhs), self._operand(rhs)
         out_bytes = float(op.result.type.size_bytes)
@@ -248,8 +246,6 @@ class Reader:
         """
         times = max((times for _, times, _ in self.work), default=1)
         flops = special = products = reduced = 0.0
-        # Lanes walk along operands and results; what is between stays in registers.
-        types = [value.type.elements for value in (*self.op.operands, *self.op.results)]
         for inner, often, counts in self.work:
             if inner.definition.is_contraction and not on_lanes:
                 products += counts.flops * often
@@ -263,8 +259,18 @@ class Reader:
         cold = {v: n for v, n, is_cold in zip(self.op.operands, operand_bytes, self.cold, strict=False) if is_cold}
         cold_bytes = sum(cold.values()) * share + (written if self.is_result_cold else 0.0)
         each = [x / times for x in (read, written, flops, special)]
-        sizes = (max(types), *each, reduced, cold_bytes / times, products / times)
+        sizes = (self._elements(read + written) / times, *each, reduced, cold_bytes / times, products / times)
         return Part("vector", stream_kind(self.op, self.work), self._stream_dtype(), sizes, times)
+
+    def _elements(self, moved: float) -> float:
+        """Elements that threads share out: all that is moved, as if it were of the largest operands or results.
+
+        A small operand beside them counts by its bytes, so that a longer kernel has as much to do for each thread.
+        """
+        types = [value.type for value in (*self.op.operands, *self.op.results)]
+        most = max(type.elements for type in types)
+        width = sum(type.dtype.bits / 8 for type in types if type.elements == most)
+        return moved / width
 
     def _stream_dtype(self) -> DType:
         formats = [self.dtype_of(inner) for inner, _, counts in self.work if counts.flops]
@@ -274,7 +280,9 @@ class Reader:
         q, k, v = (operand.type for operand in op.operands[:3])
         batch, heads, queries, width = q.shape
         own = q.size_bytes + k.size_bytes + v.size_bytes + op.result.type.size_bytes
-        beside = [counts for inner, _, counts in self.work if inner.block is not None and inner.block.parent_op is self.op]
+        beside = [
+            counts for inner, _, counts in self.work if inner.block is not None and inner.block.parent_op is self.op
+        ]
         is_outside = op is not self.op
         sizes = (
             *(batch, queries, k.shape[2], heads, k.shape[1], width, v.shape[3]),
@@ -291,7 +299,9 @@ class Reader:
     def _experts(self, op: Op) -> Part:
         x, shares, _, up, down = (operand.type for operand in op.operands[:5])
         unpacked = op.attrs["has_scales"]
-        weights = sum(operand.type.size_bytes for operand in op.operands[3:]) if unpacked else up.size_bytes + down.size_bytes
+        weights = (
+            sum(operand.type.size_bytes for operand in op.operands[3:]) if unpacked else up.size_bytes + down.size_bytes
+        )
         sizes = (
             *(x.shape[0], x.shape[1], down.shape[2], shares.shape[1], up.shape[0]),
             2.0 if op.attrs["gate"] == "none" else 3.0,
@@ -377,15 +387,45 @@ class Dims:
             (self.space.dims[outer].extent, self.space.dims[inner].extent, extent)
             for outer, inner, extent, _ in self.windows
         ]
-        is_plain = len(axes) == 2 and all(stride == 1 and kernel == 3 for (_, kernel, _), (*_, stride) in zip(axes, self.windows, strict=True))
+        is_plain = len(axes) == 2 and all(
+            stride == 1 and kernel == 3 for (_, kernel, _), (*_, stride) in zip(axes, self.windows, strict=True)
+        )
         *lead, (out_width, kernel_width, in_width) = axes
-        out_height, kernel_height, in_height = (math.prod(column) for column in zip(*lead, strict=True)) if lead else (1, 1, 1)
+        out_height, kernel_height, in_height = (
+            (math.prod(column) for column in zip(*lead, strict=True)) if lead else (1, 1, 1)
+        )
         groups, batch = self.extent("b"), self.extent("m", inside=False)
         summed, made = groups * self.extent("k", inside=False), groups * self.extent("n", inside=False)
         is_winograd = is_plain and groups == 1 and is_float and not self.is_scattered
         if self.is_scattered:  # the gradient of a convolution that reads the result
-            return (batch, groups, made, in_height, in_width, summed, out_height, out_width, kernel_height, kernel_width, 1.0, 0.0)
-        return (batch, groups, summed, in_height, in_width, made, out_height, out_width, kernel_height, kernel_width, 0.0, float(is_winograd))
+            return (
+                batch,
+                groups,
+                made,
+                in_height,
+                in_width,
+                summed,
+                out_height,
+                out_width,
+                kernel_height,
+                kernel_width,
+                1.0,
+                0.0,
+            )
+        return (
+            batch,
+            groups,
+            summed,
+            in_height,
+            in_width,
+            made,
+            out_height,
+            out_width,
+            kernel_height,
+            kernel_width,
+            0.0,
+            float(is_winograd),
+        )
 
 
 def _role(in_lhs: bool, in_rhs: bool, in_out: bool) -> str:
@@ -406,11 +446,22 @@ def is_prologue(op: Op) -> bool:
     return isinstance(op.definition, StructuredOp) and op.definition.reduce is None
 
 
+WARP = 32  # threads that one instruction runs. Source: CUDA C++ Programming Guide, "SIMT Architecture"
+
+
 def reduced_rows(op: Op) -> float:
-    """Elements that reductions end in; 0 where nothing is reduced."""
+    """Rows that threads reduce together: those along the innermost axis that are long enough for a warp.
+
+    A window of a few elements, or a column, is one thread's own affair.
+    """
     if not isinstance(op.definition, StructuredOp) or op.definition.reduce is None:
         return 0.0
-    return float(op.definition.iteration_space(op).result_points)
+    space = op.definition.iteration_space(op)
+    axes = space.operands[0].axes
+    inner = {dim for dim, _ in axes[-1].terms} if axes else set()
+    is_inner = any(space.dims[dim].is_reduction for dim in inner)
+    is_long = space.points >= WARP * max(space.result_points, 1)
+    return float(space.result_points) if is_inner and is_long else 0.0
 
 
 # Kinds of streams as measured tables name them, where ours have other names.

@@ -43,6 +43,13 @@ class Roofline(CostModel):
         )
 
 
+def data_sheet_s(kernels: KernelTable, target: Target) -> np.ndarray:
+    """[rows] seconds at data-sheet speed: the busier of arithmetic and of main memory, no launch."""
+    memory_s = kernels.traffic_bytes / target.main_memory.bandwidth_bytes_per_s
+    busiest_s: np.ndarray = np.maximum(engine_times_s(kernels, target)[:, BOUNDING_ENGINES].max(axis=1), memory_s)
+    return busiest_s
+
+
 def engine_times_s(kernels: KernelTable, target: Target) -> np.ndarray:
     """[rows, engines] seconds that each kind of unit needs at its peak.
 

@@ -16,7 +16,10 @@ from ircost.ir.errors import IrcError
 
 # Words even where they look like numbers; of CSV, whose columns do not say.
 TEXT = frozenset(
-    "device source framework framework_version op dtype kv_dtype kernel phase distribution topology model".split()
+    (
+        *("device", "source", "framework", "framework_version", "op", "dtype", "kv_dtype"),
+        *("kernel", "phase", "distribution", "topology", "model"),
+    )
 )
 
 

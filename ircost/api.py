@@ -32,7 +32,7 @@ def compile_model(
     bounds: Mapping[str, int] | None = None,
     allow_opaque: bool = False,
     pipeline: str = DEFAULT_PIPELINE,
-    cost_model: str = "roofline",
+    cost_model: str = "auto",
     target_folders: Sequence[str | Path] = (),
     after_pass: Callable[[Pass, Module], None] | None = None,
     on_reports: Callable[[tuple[PassReport, ...]], None] | None = None,
@@ -47,7 +47,7 @@ def compile_model(
         bounds: how often a loop runs, or how many elements a node selects, at most, by the node's name.
         allow_opaque: let operators pass that are not known; their cost is then unknown, and the report lists them.
         pipeline: passes to run.
-        cost_model: name of the cost model.
+        cost_model: name of the cost model; ``auto`` is ``analytical`` for GPUs and ``roofline`` for all else.
         target_folders: more folders to look for target files in.
         after_pass: called with each pass and the module after it.
         on_reports: called with what each pass did.

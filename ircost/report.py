@@ -26,7 +26,10 @@ class KernelReport:
         latency_s, energy_j: None where nobody knows: an opaque operator.
         flops, macs: operations; a multiply-add is one MAC and two flops.
         bytes: read from and written to main memory.
-        bound: what limits it: ``matrix``, ``vector``, ``special``, the main memory's name, ``launch``, ``unknown``.
+        bound: what limits it: ``matrix``, ``vector``, ``special``, ``shared``, ``l2``, the main memory's name,
+            ``launch``, ``steps`` (latency of steps that wait for each other), ``unknown``.
+        of_peak: time of the busier of arithmetic and main memory by the data sheet, as a share of latency_s.
+        tile: which tile and split of the work it runs with; empty where the cost model knows of none.
     """
 
     name: str
@@ -39,6 +42,8 @@ class KernelReport:
     macs: int
     bytes: int
     bound: str
+    of_peak: float | None
+    tile: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ NAMES_OF_BOUNDS = {
     "matrix": "matrix units",
     "vector": "vector units",
     "special": "special functions",
+    "shared": "shared memory",
+    "steps": "steps",
     "launch": "launch",
     "unknown": "unknown",
 }
@@ -27,6 +29,9 @@ NAMES_OF_BOUNDS = {
 MODEL_NOTES = {
     "roofline": (
         "roofline: a lower rung; every kernel at data-sheet speed or at the launch floor, real ones are slower",
+    ),
+    "analytical": (
+        "analytical: tiles, waves and caches; data-sheet rates times shares fitted to measured kernels (irc explain)",
     ),
 }
 
@@ -108,8 +113,9 @@ def print_kernels(report: Report, most: int | None) -> None:
     unknown = sum(group[0].latency_s is None for group in groups)
     shown = ranked if most is None else ranked[: max(most, unknown)]
     if shown:
-        rows = [kernel_row(group, report.latency_s) for group in shown]
-        print_table(("time", "share", "runs", "bound", "node", "op"), rows, right=(0, 1, 2), indent="  ")
+        rows = [kernel_row(group, report.latency_s, with_tile=most is None) for group in shown]
+        head = ("time", "share", "runs", "bound", "of peak", *(("tile",) if most is None else ()), "node", "op")
+        print_table(head, rows, right=(0, 1, 2, 4), indent="  ")
     rest = ranked[len(shown) :]
     if rest:
         seconds = small_text(sum(map(total_s, rest)), "s")
@@ -129,14 +135,16 @@ def total_s(group: Sequence[KernelReport]) -> float:
     return sum(kernel.latency_s or 0.0 for kernel in group)
 
 
-def kernel_row(group: Sequence[KernelReport], report_s: float) -> tuple[str, str, str, str, str, str]:
+def kernel_row(group: Sequence[KernelReport], report_s: float, with_tile: bool) -> tuple[str, ...]:
     first, seconds = group[0], total_s(group)
     node = first.name if len(group) == 1 else f"{first.name} and {len(group) - 1} alike"
     runs = f"{sum(kernel.count for kernel in group):,}"
+    what = (*((first.tile,) if with_tile else ()), node, first.op)
     if first.latency_s is None:
-        return "unknown", "", runs, "", node, first.op
-    share = seconds / report_s if report_s else 0.0
-    return small_text(seconds, "s"), f"{share:.1%}", runs, bound_text(first.bound), node, first.op
+        return "unknown", "", runs, "", "", *what
+    share = f"{seconds / report_s if report_s else 0.0:.1%}"
+    of_peak = f"{first.of_peak:.0%}" if first.of_peak is not None else ""
+    return small_text(seconds, "s"), share, runs, bound_text(first.bound), of_peak, *what
 
 
 def print_notes(notes: tuple[str, ...]) -> None:

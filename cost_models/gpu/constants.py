@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ircost.ir.errors import IrcError
 
 BUNDLED = Path(__file__).parent / "constants.json"
 VERSION = 2
+SAME = 5e-3  # on the link scale, half a percent: what other CPUs' rounding may make of the same fit
 Effect = tuple[str, str]  # what rows have in common, and of which of its levels
 
 
@@ -127,26 +129,51 @@ def read_constants(path: str | Path) -> ConstantsFile:
     try:
         content = json.loads(Path(path).read_text())
         version = content["version"]
+        if version != VERSION:
+            raise ConstantsError(
+                f"{path}: version {version}, {VERSION} expected", help="write it anew with irc calibrate"
+            )
         fits = {str(name): _family_fit(entry) for name, entry in content.get("families", {}).items()}
         tables = {str(k): str(v) for k, v in content["tables"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConstantsError(f"{path} holds no constants: {error}", help="irc calibrate writes such a file") from error
-    if version != VERSION:
-        raise ConstantsError(f"{path}: version {version}, {VERSION} expected", help="write it anew with irc calibrate")
     return ConstantsFile(tables, {name: fit for name, fit in fits.items() if name in FAMILIES})
 
 
-def _family_fit(entry: Mapping[str, Mapping[str, object]]) -> FamilyFit:
+def _family_fit(entry: Any) -> FamilyFit:
     about = entry["about"]
-    effects: dict[Effect, dict[str, float]] = {}
-    for effect, level, amounts in entry["effects"]:  # type: ignore[misc]
-        effects[str(effect), str(level)] = {str(k): float(v) for k, v in amounts.items()}
-    return FamilyFit(
-        effects,
-        int(str(about["rows"])),
-        tuple(map(str, about["devices"])),  # type: ignore[call-overload]
-        float(str(about["median_error"])),
-    )
+    effects = {
+        (str(effect), str(level)): {str(name): float(amount) for name, amount in amounts.items()}
+        for effect, level, amounts in entry["effects"]
+    }
+    return FamilyFit(effects, int(about["rows"]), tuple(map(str, about["devices"])), float(about["median_error"]))
+
+
+def differences(one: ConstantsFile, other: ConstantsFile) -> list[str]:
+    """What two files have different, in words: constants beyond ``SAME``, and the tables that they were fitted to."""
+    found = [
+        f"table {name}: {one.tables.get(name, 'none')[:12]}, {other.tables.get(name, 'none')[:12]}"
+        for name in sorted({*one.tables, *other.tables})
+        if one.tables.get(name) != other.tables.get(name)
+    ]
+    for family in sorted({*one.fits, *other.fits}):
+        if family not in one.fits or family not in other.fits:
+            found.append(f"{family}: fitted in one of them only")
+        else:
+            found += [f"{family} {text}" for text in _differing(one.fits[family].effects, other.fits[family].effects)]
+    return found
+
+
+def _differing(one: Mapping[Effect, Mapping[str, float]], other: Mapping[Effect, Mapping[str, float]]) -> list[str]:
+    nothing: Mapping[str, float] = {}
+    found = []
+    for effect in sorted({*one, *other}):
+        mine, theirs = one.get(effect, nothing), other.get(effect, nothing)
+        for name in sorted({*mine, *theirs}):
+            here, there = mine.get(name, 0.0), theirs.get(name, 0.0)
+            if abs(here - there) > SAME:
+                found.append(f"{' '.join(filter(None, effect))}, {name}: {here:.4f}, {there:.4f}")
+    return found
 
 
 @lru_cache(maxsize=1)

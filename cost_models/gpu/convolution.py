@@ -119,8 +119,8 @@ def convolution_demand(work: ConvolutionWork, machine: GpuMachine) -> Demand:
     direct = gemm_demand(as_products(work), machine)
     # The implicit matrix is not in memory: a window's elements are the input's, over and over.
     direct_s = np.minimum(direct.busy["main"], np.broadcast_to(once / rate, direct.busy["main"].shape))
-    none = np.zeros_like(direct_s)
-    layout = tensors / rate + none
+    none = np.zeros((len(direct_s), 1))
+    layout = tensors / rate
     plain = replace(
         direct,
         busy={**direct.busy, "main": direct_s},
@@ -154,7 +154,7 @@ def convolution_demand(work: ConvolutionWork, machine: GpuMachine) -> Demand:
             **products.fixed,
             "launch": 3 * products.fixed["launch"] + barred,
             "winograd": products.busy["matrix"],
-            "transforms": moved / rate + none,
+            "transforms": moved / rate,
             "layout": none,
         },
         choices=tuple(f"Winograd {choice}" for choice in products.choices),

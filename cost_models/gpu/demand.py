@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Literal
 
 import numpy as np
@@ -101,8 +102,11 @@ class Demand:
         rows = np.arange(len(best))
 
         def of(column: Column) -> Column:
-            wide = np.broadcast_to(column, (len(best), len(self.choices)))
-            return wide[rows, best].astype(float)
+            column = np.asarray(column, dtype=float)
+            if column.ndim == 2 and column.shape[1] == 1:  # the same for all candidates
+                return np.broadcast_to(column[:, 0], (len(best),))
+            picked: Column = np.broadcast_to(column, (len(best), len(self.choices)))[rows, best]
+            return picked
 
         return Demand(
             {name: of(column) for name, column in self.busy.items()},
@@ -118,7 +122,8 @@ class Terms:
     """Times of kernels, taken apart; every column is [rows].
 
     Args:
-        latency_s: overlapped + fixed.
+        latency_s: overlapped + fixed, or what the host takes to launch the next, whichever is longer.
+        device_s: without the host.
         busy: seconds of resources that work side by side; ``hidden`` behind the slowest of them, but for what shows.
         fixed: seconds that nothing hides.
         choice: which of ``choices`` the model took.
@@ -131,33 +136,68 @@ class Terms:
     choice: Column
     choices: tuple[str, ...]
     demand: Demand = field(repr=False)
+    device_s: Column
 
 
 def times(demand: Demand, constants: Constants) -> Terms:
     """Time of each kernel under its best candidate.
 
-    The slowest resource sets the pace; how much others show beside it is ``sharpness``. Candidates are compared without
-    that: the largest of their resources, and what is fixed.
+    The slowest resource sets the pace; how much others show beside it is ``sharpness``.
     """
-    best = best_candidate(demand, constants)
+    best = fastest_candidate(demand, constants)
     own = demand.chosen(best)
     busy = busy_s(own, constants)
     fixed = {name: count * constants[name] for name, count in own.fixed.items()}
     device_s = overlapped(list(busy.values()), constants[SHARPNESS]) + sum(fixed.values())
     latency_s = overlapped([device_s, np.broadcast_to(constants[HOST], device_s.shape)], HOST_SHARPNESS)
-    return Terms(latency_s, busy, fixed, best, demand.choices, own)
+    return Terms(latency_s, busy, fixed, best, demand.choices, own, device_s)
 
 
 def best_candidate(demand: Demand, constants: Constants) -> Column:
+    """The candidate of each row by the largest of its resources, and what is fixed."""
     if len(demand.choices) == 1:
         return np.zeros(demand.rows, dtype=int)
-    beside = {name: np.asarray(value)[..., None] if np.ndim(value) else value for name, value in constants.items()}
-    busy = busy_s(demand, beside)
-    total = np.maximum.reduce(np.broadcast_arrays(*busy.values()))
-    for name, count in demand.fixed.items():
-        total = total + count * beside[name]
-    best: Column = total.argmin(axis=1)
+    best: Column = _least_s(demand, *_candidates_s(demand, constants)).argmin(axis=1)
     return best
+
+
+def fastest_candidate(demand: Demand, constants: Constants) -> Column:
+    """The candidate of each row by its whole time, so that a better machine cannot lead to a slower choice.
+
+    The largest of the resources is a lower bound of their overlapped time: only candidates whose bound is below the
+    time of the best by bounds need a second look.
+    """
+    if len(demand.choices) == 1:
+        return np.zeros(demand.rows, dtype=int)
+    busy, fixed = _candidates_s(demand, constants)
+    least = _least_s(demand, busy, fixed)
+    rows = np.arange(demand.rows)
+
+    def whole_s(at: Column, candidates: Column) -> Column:
+        of_rows = [np.broadcast_to(column, least.shape)[at, candidates] for column in busy]
+        sharpness = constants[SHARPNESS]
+        overlap = overlapped(of_rows, sharpness[at] if np.ndim(sharpness) else sharpness)  # type: ignore[index]
+        total: Column = overlap + np.broadcast_to(fixed, least.shape)[at, candidates]
+        return total
+
+    upper = whole_s(rows, least.argmin(axis=1))
+    near, candidates = np.nonzero(least <= upper[:, None])
+    exact = np.full(least.shape, np.inf)
+    exact[near, candidates] = whole_s(near, candidates)
+    best: Column = exact.argmin(axis=1)
+    return best
+
+
+def _candidates_s(demand: Demand, constants: Constants) -> tuple[list[Column], Column]:
+    """Seconds of each resource, and fixed ones together, of all candidates."""
+    beside = {name: np.asarray(value)[..., None] if np.ndim(value) else value for name, value in constants.items()}
+    fixed: Column = sum((count * beside[name] for name, count in demand.fixed.items()), start=np.zeros((1, 1)))
+    return list(busy_s(demand, beside).values()), fixed
+
+
+def _least_s(demand: Demand, busy: list[Column], fixed: Column) -> Column:
+    total = reduce(np.maximum, busy) + fixed
+    return np.broadcast_to(total, (demand.rows, len(demand.choices)))
 
 
 def busy_s(demand: Demand, constants: Constants) -> dict[str, Column]:
@@ -185,7 +225,7 @@ def overlapped(columns: list[Column], sharpness: np.ndarray | float) -> Column:
 
     (sum of t^p)^(1/p): p = 1 is one after the other, p without end the largest alone.
     """
-    top = np.maximum.reduce(columns)
+    top = reduce(np.maximum, columns)
     safe = np.where(top > 0, top, 1.0)
     total = sum((column / safe) ** sharpness for column in columns)
     result: Column = top * total ** (1.0 / sharpness)

@@ -22,10 +22,12 @@ ACCUMULATOR_BYTES = 4
 NEVER = 1e6  # launches of what there is no kernel for
 BESIDE = 2  # blocks that share a processor, and hide each other's waits
 CANDIDATES = tuple(product(TILES, SPLITS))
-CHOICES = tuple(f"{rows}x{columns}" + (f" split-k {split}" if split > 1 else "") for (rows, columns), split in CANDIDATES)
-TILE_ROWS, TILE_COLUMNS, SPLIT = (
-    np.array(column, dtype=float)[None] for column in zip(*((r, c, s) for (r, c), s in CANDIDATES), strict=True)
+CHOICES = tuple(
+    f"{rows}x{columns}" + (f" split-k {split}" if split > 1 else "") for (rows, columns), split in CANDIDATES
 )
+# Columns are [rows, tiles, splits]: what depends on the tile alone is worked out once for all splits.
+TILE_ROWS, TILE_COLUMNS = (np.array(column, dtype=float)[None, :, None] for column in zip(*TILES, strict=True))
+SPLIT = np.array(SPLITS, dtype=float)[None, None, :]
 
 PARAMETERS = {
     "matrix": Parameter("share", 0.8, "share of the peak that the main loop reaches"),
@@ -50,8 +52,8 @@ class GemmWork:
         lhs_bytes, rhs_bytes, out_bytes: of an element; a format below a byte is a fraction.
         unpack_flops: vector operations on each element of rhs before it can be multiplied.
         converted_bytes: of an element of lhs, read and written, where a kernel of its own converts it first; else 0.
-        lhs_sets, rhs_sets: how many operands take turns between two uses of one: 1 where a benchmark runs the same again
-            and again, without end where each is used once.
+        lhs_sets, rhs_sets: how many operands take turns between two uses of one: 1 where a benchmark runs the same
+            again and again, without end where each is used once.
         flops_per_s: peak of the units that run it.
         extra_bytes: of what is fused behind it: further operands, larger results, as a whole.
         extra_flops, extra_special: of that, on the vector lanes and in the special units.
@@ -90,66 +92,83 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
     Source: NVIDIA, "Matrix Multiplication Background User's Guide", 2023 (tile and wave quantisation); Osama et al.,
     "Stream-K", PPoPP 2023 (splits).
     """
-    batch, m, n, k, lhs, rhs, out, unpack, converted, lhs_sets, rhs_sets, peak = beside(
-        *(work.batch, work.m, work.n, work.k, work.lhs_bytes, work.rhs_bytes, work.out_bytes),
-        *(work.unpack_flops, work.converted_bytes, work.lhs_sets, work.rhs_sets, work.flops_per_s),
+    batch, m, n, k, lhs, rhs, out, unpack, converted, lhs_sets, rhs_sets, peak, *extras = (
+        column[..., None] if column.ndim else column
+        for column in beside(
+            *(work.batch, work.m, work.n, work.k, work.lhs_bytes, work.rhs_bytes, work.out_bytes),
+            *(work.unpack_flops, work.converted_bytes, work.lhs_sets, work.rhs_sets, work.flops_per_s),
+            *(work.extra_bytes, work.extra_flops, work.extra_special, work.least_tile, work.most_split),
+        )
     )
-    extra, extra_flops, extra_special = beside(work.extra_bytes, work.extra_flops, work.extra_special)
-    processors = machine.processors
+    extra, extra_flops, extra_special, least, most = extras
+    is_barred = (np.minimum(TILE_ROWS, TILE_COLUMNS) < least) | (most < SPLIT)
+    processors, slower, rate = machine.processors, machine.clocks_per_reference, machine.main_bytes_per_s
     down, across = np.ceil(m / TILE_ROWS), np.ceil(n / TILE_COLUMNS)
-    blocks = batch * down * across * SPLIT
+    tiles = batch * down * across
+    area = TILE_ROWS * TILE_COLUMNS
+    blocks = tiles * SPLIT
     steps = np.ceil(k / SPLIT / STEP)
-    depth = steps * STEP
-    waves = np.ceil(blocks / processors)
+    in_each = blocks / processors
+    waves = np.ceil(in_each)
     active = np.minimum(blocks, processors)
+    deep = waves * (steps * STEP)
 
-    matrix_s = waves * depth * (2 * TILE_ROWS * TILE_COLUMNS * processors / peak)
-    shared_s = waves * depth * ((TILE_ROWS * lhs + TILE_COLUMNS * rhs) / machine.shared_bytes_per_s)
-    unpack_s = waves * depth * TILE_COLUMNS * unpack * processors / machine.vector_flops_per_s
-
+    fed = TILE_ROWS * lhs + TILE_COLUMNS * rhs
+    matrix_s = deep * (2 * area * processors / peak)
+    shared_s = deep * (fed / machine.shared_bytes_per_s)
     # What is fused behind it runs on whole tiles: half an empty one takes as long.
-    padded = blocks / SPLIT * TILE_ROWS * TILE_COLUMNS / (batch * m * n)
-    of_tile = TILE_ROWS * TILE_COLUMNS * processors / (batch * m * n)
-    fused_s = extra_flops / machine.vector_flops_per_s + extra_special / machine.special_per_s
-    fused_s = np.ceil(blocks / SPLIT / processors) * of_tile * fused_s
+    of_element = (extra_flops / machine.vector_flops_per_s + extra_special / machine.special_per_s) / (batch * m * n)
+    vector_s = np.ceil(tiles / processors) * area * processors * of_element
+    if np.any(unpack):
+        vector_s = vector_s + deep * (TILE_COLUMNS * unpack * processors / machine.vector_flops_per_s)
 
-    loaded = blocks * (TILE_ROWS * lhs + TILE_COLUMNS * rhs) * depth
+    loaded = blocks * (steps * STEP) * fed
     partial = np.where(SPLIT > 1, 2 * SPLIT * batch * m * n * ACCUMULATOR_BYTES, 0.0)
-    port_s = (loaded + padded * extra) / machine.l2_bytes_per_s(active) + partial / machine.l2_bytes_per_s(processors)
+    padded = tiles * area / (batch * m * n) * extra
+    port_s = (loaded + padded) / machine.l2_bytes_per_s(active) + partial / machine.l2_bytes_per_s(processors)
 
     operands = batch * (m * lhs + n * rhs) * k
     touched = operands + batch * m * n * out + extra
-    side = np.sqrt(active * TILE_COLUMNS / TILE_ROWS)
-    rows_at_once = np.minimum(np.maximum(side, 1), down)
-    columns_at_once = np.minimum(np.maximum(active / SPLIT / rows_at_once, 1), across)
-    in_waves = waves * (rows_at_once * TILE_ROWS * lhs + columns_at_once * TILE_COLUMNS * rhs) * depth
-    in_waves = np.minimum(in_waves * np.minimum(SPLIT, active), loaded)
-    again = np.maximum(in_waves - operands, 0) / (1 + (0.7 * machine.cache_bytes / np.maximum(operands, 1)) ** 4)
-    rate = machine.main_bytes_per_s
+    # Blocks spread evenly over the waves: the last is no smaller than the others.
+    at_once = blocks / waves
+    rows_at_once = np.minimum(np.maximum(np.sqrt(at_once * (TILE_COLUMNS / TILE_ROWS)), 1), down)
+    columns_at_once = np.minimum(np.maximum(at_once / (SPLIT * rows_at_once), 1), across)
+    in_waves = rows_at_once * (TILE_ROWS * lhs) + columns_at_once * (TILE_COLUMNS * rhs)
+    in_waves = np.minimum(in_waves * deep * np.minimum(SPLIT, active), loaded)
+    melt = 1 / (1 + (0.7 * machine.cache_bytes / np.maximum(operands, 1)) ** 4)
+    main_s = (touched + np.maximum(in_waves - operands, 0) * melt) / rate
     activations, weights = batch * m * (k * lhs + n * out) + extra, batch * n * k * rhs
-    slower = machine.clocks_per_reference
-    is_converted = converted > 0
-    least, most = beside(work.least_tile, work.most_split)
-    is_barred = (np.minimum(TILE_ROWS, TILE_COLUMNS) < least) | (most < SPLIT)
-    ones = np.ones_like(waves)
     return Demand(
         busy={
-            "matrix": matrix_s,
-            "vector": unpack_s + fused_s,
-            "shared": shared_s,
-            "l2": port_s,
-            "main": (touched + again) / rate,
-            CHAIN: steps * np.maximum(blocks / processors / BESIDE, 1) * slower,
+            name: flat(column)
+            for name, column in (
+                ("matrix", matrix_s),
+                ("vector", vector_s),
+                ("shared", shared_s),
+                ("l2", port_s),
+                ("main", main_s),
+                (CHAIN, steps * np.maximum(in_each / BESIDE, 1) * slower),
+            )
         },
         fixed={
-            "launch": (ones + is_converted) * slower + np.where(is_barred, NEVER, 0.0),
-            "convert": batch * m * k * converted / rate * ones,
-            "wave": np.maximum(blocks / processors - 1, 0) * slower,
-            "split": np.where(SPLIT > 1, slower, 0.0) * ones,
+            name: flat(column)
+            for name, column in (
+                ("launch", (1.0 + (converted > 0)) * slower + np.where(is_barred, NEVER, 0.0)),
+                ("convert", batch * m * k * converted / rate),
+                ("wave", np.maximum(in_each - 1, 0) * slower),
+                ("split", np.where(SPLIT > 1, slower, 0.0)),
+            )
         },
         reused=(
-            (activations / rate, machine.share_of_cache(lhs_sets * activations + weights)),
-            (weights / rate, machine.share_of_cache(lhs_sets * activations + rhs_sets * weights)),
+            (flat(activations / rate), flat(machine.share_of_cache(lhs_sets * activations + weights))),
+            (flat(weights / rate), flat(machine.share_of_cache(lhs_sets * activations + rhs_sets * weights))),
         ),
         choices=CHOICES,
     )
+
+
+def flat(column: Column) -> Column:
+    """[rows, tiles, splits] as [rows, candidates]; what depends on neither stays one column."""
+    if column.ndim < 3 or column.shape[1:] == (1, 1):
+        return column.reshape(-1, 1)
+    return np.broadcast_to(column, (len(column), len(TILES), len(SPLITS))).reshape(len(column), -1)

@@ -34,7 +34,7 @@ def is_model_ops(columns: Columns) -> bool:
 
 def parts_of_model_ops(
     columns: Columns,
-) -> tuple[list[tuple[Family, dict[str, np.ndarray], np.ndarray]], dict[str, list[np.ndarray]]]:
+) -> tuple[list[tuple[Family, Columns, np.ndarray]], dict[str, list[np.ndarray]]]:
     """The rows as columns of families, with the row that each kernel belongs to; and the rows that nobody can read."""
     found: dict[str, list[tuple[int, tuple[object, ...]]]] = defaultdict(list)
     failures: dict[str, list[np.ndarray]] = {}
@@ -46,7 +46,7 @@ def parts_of_model_ops(
                 found[family].append((row, kernel))
         except (ValueError, SyntaxError, TypeError, KeyError, IndexError):
             failures.setdefault(f"operator '{op}' with dims {dims} is not known", []).append(np.array([row]))
-    parts = []
+    parts: list[tuple[Family, Columns, np.ndarray]] = []
     for name, kernels in found.items():
         rows = np.array([row for row, _ in kernels])
         own = {key: columns[key][rows] for key in ("device", "framework", "dtype") if key in columns}
@@ -61,7 +61,8 @@ def backward_us(columns: Columns) -> np.ndarray:
     """Measured time of the backward pass; 0 where there was none."""
     if "backward_us" not in columns:
         return np.zeros(len(columns["op"]))
-    return np.nan_to_num(number_column(columns["backward_us"]))
+    found: np.ndarray = np.nan_to_num(number_column(columns["backward_us"]))
+    return found
 
 
 @lru_cache(maxsize=1 << 14)

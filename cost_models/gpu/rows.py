@@ -64,7 +64,7 @@ def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator
         for names in reversed(vocabularies):
             code, number = divmod(code, max(len(names), 1))
             parts.append(names[number])
-        cache, op, kernel, kind, dtype, runtime, device = parts
+        cache, _, kernel, kind, dtype, runtime, device = parts
         setting, failure = setting_of(device, runtime, dtype, target_of)
         machine = setting.machine if setting else None
         labels = labels_of(
@@ -83,16 +83,18 @@ def by_code(codes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Each code with its rows, in the order of the codes."""
     order = np.argsort(codes, kind="stable")
     ordered = codes[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(codes) else np.zeros(0, int)
-    for start, end in zip(starts, [*starts[1:], len(codes)], strict=True):
-        yield int(ordered[start]), order[start:end]
+    starts = np.flatnonzero(np.r_[len(codes) > 0, ordered[1:] != ordered[:-1]])
+    for rows in np.split(order, starts[1:]) if len(starts) else ():
+        yield int(codes[rows[0]]), rows
 
 
 def setting_of(device: str, runtime: str, dtype: str, target_of: TargetOf) -> tuple[Setting | None, str]:
     """What the models need to know of a device and a format, or why they cannot tell."""
     form = format_of(dtype)
     if form is None:
-        return None, f"number format '{dtype}' is not known"
+        return None, f"number format '{dtype}' is not known" if dtype else "dtype is missing"
+    if not device:
+        return None, "device is missing"
     try:
         target = target_of(device)
         arithmetic = _arithmetic(target, form.arithmetic)
@@ -121,7 +123,8 @@ def analytical_rows(
     def of_group(own: Columns, group: RowGroup, setting: Setting) -> np.ndarray:
         fitted = constants.of(family.name, group.labels)
         latency_s = times(family.demand(own, setting), fitted).latency_s
-        return np.maximum(latency_s, physical_limit_s(family, own, setting))
+        at_least: np.ndarray = np.maximum(latency_s, physical_limit_s(family, own, setting))
+        return at_least
 
     return _by_group(columns, groups, of_group)
 

@@ -12,16 +12,22 @@ from ircost.cost_models.gpu.families import FAMILIES, Family, words
 from ircost.cost_models.gpu.formats import format_of
 from ircost.cost_models.gpu.table_work import VECTOR_OPS, Columns, coded
 
-WORDS = frozenset("device framework kernel op dtype kv_dtype phase distribution topology".split())
+WORDS = frozenset(("device", "framework", "kernel", "op", "dtype", "kv_dtype", "phase", "distribution", "topology"))
 # Columns that a table may lack, and what that means. Without `kv_dtype` it is that of the arithmetic.
 DEFAULTS: Mapping[str, str | float] = {
     **{"framework": "", "kernel": "", "dtype": "bfloat16", "distribution": "balanced", "topology": ""},
     **{"batch": 1, "window": 0, "tp": 1, "ep": 1, "stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0},
     "power_w": float("nan"),
 }
+MAY_BE_NOUGHT = frozenset(("window", "pad_h", "pad_w"))
 # Dims that some ops of a family have not: there stands -1.
 LACKING = {
-    "recurrent": frozenset("num_k_heads head_k_dim num_v_heads head_v_dim nheads n_groups d_state head_dim".split())
+    "recurrent": frozenset(
+        (
+            *("num_k_heads", "head_k_dim", "num_v_heads", "head_v_dim"),
+            *("nheads", "n_groups", "d_state", "head_dim"),
+        )
+    )
 }
 QUANTIZING = frozenset(("computescale", "scale_matrix"))
 KNOWN: Mapping[str, Mapping[str, Callable[[str], bool]]] = {
@@ -98,7 +104,7 @@ def _number(value: object) -> float:
 
 
 def unreadable(family: Family, columns: Columns) -> dict[str, np.ndarray]:
-    """Why rows tell of no kernel, and which: extents that are missing or below nought, words that nobody knows.
+    """Why rows tell of no kernel, and which: extents that no kernel has, words that nobody knows.
 
     Args:
         columns: completed.
@@ -106,9 +112,11 @@ def unreadable(family: Family, columns: Columns) -> dict[str, np.ndarray]:
     found = {}
     for name in sorted(family.columns - WORDS - {"power_w"}):
         numbers = columns[name]
-        found[f"{name} is missing"] = ~np.isfinite(numbers)
-        if name not in LACKING.get(family.name, ()):
+        found[f"{name} is no number"] = ~np.isfinite(numbers)
+        if name in MAY_BE_NOUGHT:
             found[f"{name} is negative"] = numbers < 0
+        elif name not in LACKING.get(family.name, ()):
+            found[f"{name} is not positive"] = numbers <= 0
     for name, is_known in KNOWN.get(family.name, {}).items():
         codes, names = coded(columns[name])
         for number, word in enumerate(names):

@@ -28,7 +28,14 @@ EXIT_DOES_NOT_FIT = 1
     metavar="PIPELINE",
     help="Passes to run.  [default: canonicalize,recognise,fold-batch-norm,fuse]",
 )
-@click.option("--model", "cost_model", metavar="NAME", default="roofline", show_default=True, help="Cost model.")
+@click.option(
+    "--model",
+    "cost_model",
+    metavar="NAME",
+    default="auto",
+    show_default=True,
+    help="analytical, roofline, or auto: by the target.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the kernels as CSV.")
 @click.option("--all", "show_all", is_flag=True, help="List every kernel.")
@@ -36,9 +43,17 @@ EXIT_DOES_NOT_FIT = 1
 @click.option(
     "--print-ir-after", "print_after", multiple=True, metavar="PASS", help="Print the IR after a pass, on stderr."
 )
+@click.option("--plot", metavar="FILE.svg|png", help="Draw the roofline: kernels under the machine's ceilings.")
 @click.option("-o", "--output", metavar="FILE.irc", help="Write the IR that was costed.")
 def command(
-    model: str, target: str, as_json: bool, as_csv: bool, output: str | None, show_all: bool, **options: Any
+    model: str,
+    target: str,
+    as_json: bool,
+    as_csv: bool,
+    output: str | None,
+    plot: str | None,
+    show_all: bool,
+    **options: Any,
 ) -> int:
     """Latency, energy and peak memory of MODEL on a target, what limits it, and the kernels that cost most.
 
@@ -46,11 +61,20 @@ def command(
     """
     if as_json and as_csv:
         raise OptionError("--json and --csv exclude each other", help="run twice, or take the kernels out of the JSON")
+    if plot:
+        from ircost.plots.drawing import check_drawing
+
+        check_drawing(plot)  # before a large model is read
     report = make_report(model, target, **options)
     if output:
         from ircost.ir.printer import print_module
 
         write_whole(output, print_module(report.module, locations=True))
+    if plot:
+        from ircost.backends import load_target
+        from ircost.plots.roofline import draw_roofline
+
+        draw_roofline(report, load_target(target, options["target_folders"]), plot)
     print_as(report, "json" if as_json else "csv" if as_csv else "text", show_all)
     return 0 if report.fits else EXIT_DOES_NOT_FIT
 

@@ -1,166 +1,165 @@
-"""``irc evaluate``: a cost model held against measurements."""
+"""``irc evaluate``: cost models held against measurements."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ircost.commands.measured_tables import constants_without_each, given_constants, read_tables, target_finder
 from ircost.commands.options import OptionError
+from ircost.commands.score_text import failure_lines, print_scores, worst_text
 from ircost.ir.errors import did_you_mean
-from ircost.table import print_table
 from ircost.terminal import working
 
 if TYPE_CHECKING:
-    import numpy as np
+    from ircost.backends import Target
+    from ircost.cost_models.evaluation import ConstantsOf, Prediction, Score
+    from ircost.datasets.tables import MeasuredTable
 
-    from ircost.cost_models.evaluation import Prediction, Score
-
-FAILURES_SHOWN = 10
+DEFAULT_MODEL = "analytical"
 
 
 @click.command()
 @click.argument("tables", nargs=-1, required=True, type=click.Path())
-@click.option("--model", "model_name", metavar="NAME", default="analytical", show_default=True, help="Cost model.")
-@click.option("--by", metavar="device,framework,dtype", default="", help="A line for each of these, not for each table.")
-@click.option("--constants", metavar="FILE", help="Fitted constants, as irc calibrate writes them; else the bundled.")
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Cost model; several are set side by side.")
+@click.option("--by", metavar="COLUMNS", default="", help="A line for each of these: device,framework,dtype.")
 @click.option("--targets", "folders", multiple=True, metavar="DIR", help="Look for target files here too.")
-@click.option("--unseen", is_flag=True, help="Judge each device with constants fitted to the others only (minutes).")
+@click.option("--constants", metavar="FILE", help="Fitted constants, as irc calibrate writes them; else the bundled.")
+@click.option(
+    "--leave-out-device", is_flag=True, help="Judge each device by constants fitted to the other devices (minutes)."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON; errors in percent.")
-@click.option("--plot", metavar="FILE", help="Draw predicted against measured, as PNG or SVG.")
+@click.option("--plot", "plots", metavar="DIR", help="Draw predictions and errors there, as PNG and SVG.")
 def command(
     tables: tuple[str, ...],
-    model_name: str,
+    models: tuple[str, ...],
     by: str,
-    constants: str | None,
     folders: tuple[str, ...],
-    unseen: bool,
+    constants: str | None,
+    leave_out_device: bool,
     as_json: bool,
-    plot: str | None,
-) -> int:
-    """Score a cost model on TABLES of measurements (Parquet or CSV), in the schema of docs/cost-models.md.
+    plots: str | None,
+) -> None:
+    """Score cost models on TABLES of measurements (Parquet or CSV), in the schema of docs/cost-models.md.
 
-    Errors are in percent of what was measured: their mean (mape), median and ninetieth percentile; bias is the median
+    Errors are in percent of what was measured: their mean (MAPE), median and ninetieth percentile; bias is the median
     with its sign; tau is Kendall's, of predicted and measured order. Rows that no model can express are counted as
     failed, and listed.
+
+    \b
+    irc evaluate gemm.parquet attention.parquet --by device
+    irc evaluate gemm.parquet --model roofline --model analytical --leave-out-device
     """
-    from ircost.cost_models.evaluation import scores_of
-
-    groupings = groupings_of(by)
-    if plot:
-        from ircost.plots import check_plot_file
-
-        check_plot_file(plot)
-    predictions = []
-    for path in tables:
-        with working(f"evaluating {path}"):
-            predictions.append((path, prediction_of(path, model_name, constants, folders, unseen)))
-    scores = [score for _, prediction in predictions for score in scores_of(prediction, groupings)]
+    groupings, names = groupings_of(by), model_names(models)
+    if leave_out_device and constants:
+        raise OptionError(
+            "--leave-out-device and --constants", help="the first fits constants of its own: leave out one"
+        )
+    if plots:
+        check_plots()
+    target_of, read = target_finder(folders), read_tables(tables)
+    constants_of = constants_without_each(read, target_of) if leave_out_device else given_constants(constants)
+    predictions = {name: predictions_of(read, name, target_of, constants_of) for name in names}
+    scores = {name: scores_by_family(predictions[name], groupings) for name in names}
+    failures = failure_lines([*zip(tables, predictions[names[0]], strict=True)])
     if as_json:
-        click.echo(json.dumps(report_of(model_name, scores, predictions), indent=1))
+        click.echo(json.dumps(report_of(scores), indent=1))
     else:
-        print_scores(scores, groupings)
-        print_failures(predictions)
-    if plot:
-        from ircost.plots import plot_predictions
-
-        plot_predictions([prediction for _, prediction in predictions], model_name, plot)
-    return 0
+        print_text(scores, groupings)
+    for line in failures:
+        click.echo(line, err=as_json)
+    if plots:
+        draw(predictions, plots)
 
 
 def groupings_of(by: str) -> list[str]:
+    """The columns that ``--by`` names, each once, in the order of the schema.
+
+    Raises:
+        OptionError: rows are not grouped by one of them.
+    """
     from ircost.cost_models.evaluation import GROUPINGS
 
     names = [name.strip() for name in by.split(",") if name.strip()]
     for name in names:
         if name not in GROUPINGS:
-            raise OptionError(f"--by {name}: no such column", help=f"use any of {', '.join(GROUPINGS)}")
-    return names
+            raise OptionError(f"--by {name}: no such grouping", help=f"use any of {', '.join(GROUPINGS)}")
+    return [name for name in GROUPINGS if name in names]
 
 
-def prediction_of(
-    path: str, model_name: str, constants_file: str | None, folders: tuple[str, ...], unseen: bool
-) -> Prediction:
-    from ircost.backends import load_target
-    from ircost.cost_models.evaluation import ROW_MODELS, joined, predict_table
-    from ircost.cost_models.gpu.calibrate import unseen_constants
-    from ircost.cost_models.gpu.constants import bundled_constants, read_constants
-    from ircost.datasets.tables import read_table
+def model_names(models: Sequence[str]) -> list[str]:
+    """The models that are asked for, each once.
 
-    if model_name not in ROW_MODELS:
-        raise OptionError(f"no model '{model_name}'", help=did_you_mean(model_name, ROW_MODELS, ", ".join(ROW_MODELS)))
-    table = read_table(path)
-    target_of = lru_cache(maxsize=None)(lambda name: load_target(name, folders))
-    constants = read_constants(constants_file) if constants_file else bundled_constants()
-    columns = table.columns
-    model = ROW_MODELS[model_name]
-    if not unseen:
-        return predict_table(columns, path, target_of, model, constants)
-    by_device = unseen_constants(columns, path, target_of)
-    return joined(predict_table(table.of_device(name), path, target_of, model, own) for name, own in by_device.items())
-
-
-def report_of(model_name: str, scores: list[Score], predictions: list[tuple[str, Prediction]]) -> dict[str, Any]:
-    failures = [
-        {"table": path, "reason": reason, "rows": ranges_text(rows)}
-        for path, prediction in predictions
-        for reason, rows in prediction.failures.items()
-    ]
-    return {"model": model_name, "groups": [score.to_json() for score in scores], "failures": failures}
-
-
-def print_scores(scores: list[Score], groupings: list[str]) -> None:
-    head = ("family", *groupings, "rows", "failed", "mape", "median", "p90", "bias", "tau", "below bound")
-    rows = [
-        (
-            *(score.family, *(score.labels.get(name, "") for name in groupings)),
-            *(f"{score.rows:,}", f"{score.failed:,}"),
-            *(percent_text(value) for value in (score.mape, score.median_ape, score.p90_ape)),
-            percent_text(score.bias, "+"),
-            "-" if score.kendall_tau is None else f"{score.kendall_tau:.3f}",
-            percent_text(score.below_bound),
-        )
-        for score in scores
-    ]
-    first = 1 + len(groupings)
-    print_table(head, rows, right=range(first, first + 8))
-
-
-def percent_text(value: float | None, sign: str = "") -> str:
-    return "-" if value is None else f"{value:{sign}.1f} %"
-
-
-def print_failures(predictions: list[tuple[str, Prediction]]) -> None:
-    """The reasons why rows failed, with the rows, numbered from 0."""
-    lines = [
-        f"{Path(path).name}: {len(rows):,} rows failed: {reason} (rows {ranges_text(rows, 60)})"
-        for path, prediction in predictions
-        for reason, rows in prediction.failures.items()
-    ]
-    for line in lines[:FAILURES_SHOWN]:
-        click.echo(line)
-    if len(lines) > FAILURES_SHOWN:
-        click.echo(f"... and {len(lines) - FAILURES_SHOWN} more reasons (--json lists all)")
-
-
-def ranges_text(rows: np.ndarray, most: int | None = None) -> str:
-    """Row numbers, ascending, as ranges; cut after ``most`` characters.
-
-    >>> import numpy as np
-    >>> ranges_text(np.array([0, 1, 2, 5, 7, 8]))
-    '0-2,5,7-8'
+    Raises:
+        OptionError: there is no such model.
     """
-    text = ",".join(_ranges(rows))
-    return text if most is None or len(text) <= most else text[:most].rpartition(",")[0] + ",..."
+    from ircost.cost_models.evaluation import ROW_MODELS
+
+    for name in models:
+        if name not in ROW_MODELS:
+            listing = f"models for tables are {', '.join(ROW_MODELS)}"
+            raise OptionError(f"no cost model '{name}' for tables", help=did_you_mean(name, ROW_MODELS, listing))
+    return list(dict.fromkeys(models)) or [DEFAULT_MODEL]
 
 
-def _ranges(rows: np.ndarray) -> Iterator[str]:
-    import numpy as np
+def predictions_of(
+    tables: Sequence[MeasuredTable], model: str, target_of: Callable[[str], Target], constants_of: ConstantsOf
+) -> list[Prediction]:
+    """What a model says of each table."""
+    from ircost.cost_models.evaluation import ROW_MODELS, predict_table
 
-    breaks = np.flatnonzero(np.diff(rows) > 1)
-    for first, last in zip(np.r_[0, breaks + 1], np.r_[breaks, len(rows) - 1], strict=True):
-        yield str(rows[first]) if first == last else f"{rows[first]}-{rows[last]}"
+    found = []
+    for table in tables:
+        with working(f"evaluating {table.path}"):
+            found.append(predict_table(table.columns, table.path, target_of, ROW_MODELS[model], constants_of))
+    return found
+
+
+def by_family(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Tables of one family together, families in the order of their names."""
+    from ircost.cost_models.evaluation import joined
+
+    names = sorted({prediction.family for prediction in predictions})
+    return [joined(prediction for prediction in predictions if prediction.family == name) for name in names]
+
+
+def scores_by_family(predictions: Sequence[Prediction], groupings: Sequence[str]) -> list[Score]:
+    from ircost.cost_models.evaluation import scores_of
+
+    return [score for prediction in by_family(predictions) for score in scores_of(prediction, groupings)]
+
+
+def report_of(scores: Mapping[str, Sequence[Score]]) -> dict[str, Any] | list[dict[str, Any]]:
+    """One object for one model; a list of them for several."""
+    reports = [{"model": name, "groups": [score.to_json() for score in own]} for name, own in scores.items()]
+    return reports[0] if len(reports) == 1 else reports
+
+
+def print_text(scores: Mapping[str, Sequence[Score]], groupings: Sequence[str]) -> None:
+    print_scores(scores, groupings)
+    for name, own in scores.items():
+        worst = worst_text(own)
+        if worst is not None:
+            click.echo(f"worst medians of {name}: {worst}")
+
+
+def check_plots() -> None:
+    """Raises:
+    PlotError: the library that draws is not installed; found before minutes are spent.
+    """
+    from ircost.plots.evaluation import check_library
+
+    check_library()
+
+
+def draw(predictions: Mapping[str, Sequence[Prediction]], folder: str) -> None:
+    from ircost.plots.evaluation import draw_prediction
+
+    for model, own in predictions.items():
+        for prediction in by_family(own):
+            with working(f"drawing {prediction.family}"):
+                files = draw_prediction(prediction, model, folder)
+            click.echo(f"wrote {', '.join(files)}", err=True)

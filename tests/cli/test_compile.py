@@ -30,7 +30,7 @@ def test_screen_says_what_an_expert_asks(irc) -> None:
     assert "4.09 G MACs" in outcome.out
     assert "/layer1/layer1.0/conv2/Conv and " in outcome.out
     assert "batch dim 'N' of input 'input' is taken as 1 (--dim N=...)" in outcome.out
-    assert "roofline: a lower rung" in outcome.out
+    assert "analytical: tiles, waves and caches" in outcome.out
     assert len(lines) < 40
 
 
@@ -54,6 +54,19 @@ def test_json_is_the_library_s_report(irc) -> None:
     text = irc("compile", RESNET, "--json", "--dim", "N=2", "--target", "a100").out
     assert text == ircost.compile(RESNET, target="a100", dims={"N": 2}).to_json() + "\n"
     assert json.loads(text)["macs"] == 2 * 4_089_184_256
+
+
+def test_tiles_are_told_where_every_kernel_is(irc) -> None:
+    assert " tile " in irc("compile", RESNET, "--all").out
+    kernels = json.loads(irc("compile", RESNET, "--json").out)["kernels"]
+    assert {kernel["tile"] != "" for kernel in kernels if kernel["op"].startswith("conv")} == {True}
+    assert all(0 < kernel["of_peak"] <= 1 for kernel in kernels)
+
+
+def test_the_model_suits_the_machine(irc) -> None:
+    models = [json.loads(irc("compile", RESNET, "--json", "-t", target).out)["model"] for target in ("h100", "cpu")]
+    assert models == ["analytical", "roofline"]
+    assert "no kernel of a cpu was measured" in irc("compile", RESNET, "-t", "cpu", "--model", "analytical").out
 
 
 def test_csv_has_a_line_for_each_kernel(irc) -> None:

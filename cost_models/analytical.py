@@ -1,0 +1,186 @@
+"""The analytical model: each kernel tile by tile, on constants fitted to measured kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ircost.backends import Target
+from ircost.cost_models.energy import kernel_energy_j
+from ircost.cost_models.engines import BOUNDING_ENGINES, ENGINES
+from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
+from ircost.cost_models.gpu.demand import Terms, times
+from ircost.cost_models.gpu.kernel_work import Rates, demand_of, labels_of_group, rates_of
+from ircost.cost_models.gpu.machine import machine_of
+from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
+from ircost.cost_models.kernel_parts import FIELDS, PartGroup
+from ircost.cost_models.kernel_table import KernelTable
+from ircost.cost_models.main_memory import main_memory_floor_s
+from ircost.cost_models.roofline import engine_times_s
+
+CHUNK = 256  # parts at a time: what a few dozen columns of candidates take stays in the CPU's cache
+MAIN = "main"  # main memory, which each target calls by a name of its own
+# What a fitted time is paid for; the rest of them is the latency of steps that wait for each other.
+PAID_FOR = {
+    **{"launch": "launch", "host": "launch"},
+    **{"convert": MAIN, "transforms": MAIN, "layout": MAIN, "rows": MAIN, "winograd": "matrix"},
+}
+# Columns of busy resources that are another's: loads in flight are main memory's latency.
+WORKS_FOR = {"flight": MAIN, "chain": "steps"}
+BUSY = ("matrix", "vector", "shared", "l2", MAIN, "launch", "steps")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Some parts of one group, and the times they take.
+
+    Args:
+        rows: [parts] of the table of kernels.
+        launches: [parts] of each part in one run of its kernel.
+        terms: of one launch.
+        constants: the fitted ones. labels: which they are.
+    """
+
+    group: PartGroup
+    rows: np.ndarray
+    launches: np.ndarray
+    terms: Terms
+    constants: Mapping[str, float]
+    labels: Mapping[str, str]
+    rates: Rates
+
+
+class Analytical(CostModel):
+    """Time of the tile and split that a library's heuristic would take, on a machine's data sheet and fitted shares.
+
+    Every kernel is read off its iteration space as work of a family: products, convolutions, attention, experts,
+    streams. Weights come from main memory; what the kernel before has written may still be in the last cache. No
+    estimate is below the physical limit: arithmetic at peak, or what caches cannot hold over main memory's bandwidth.
+
+    Args:
+        constants: the fits; those that come with the package where left out.
+    """
+
+    name = "analytical"
+
+    def __init__(self, constants: ConstantsFile | None = None) -> None:
+        self._constants = constants
+
+    @property
+    def constants(self) -> ConstantsFile:
+        return self._constants or bundled_constants()
+
+    def estimate(self, kernels: KernelTable, target: Target) -> Estimates:
+        names = (*BUSY[:-3], target.main_memory.name, *BUSY[-2:])
+        count = len(kernels)
+        latency_s, terms_s = np.zeros(count), np.zeros((count, len(names)))
+        choice = np.full(count, "", dtype=object)
+        for part in self.evaluated(kernels, target):
+            np.add.at(latency_s, part.rows, part.terms.latency_s * part.launches)
+            for resource, seconds in resources_s(part).items():
+                np.add.at(terms_s[:, BUSY.index(resource)], part.rows, seconds * part.launches)
+            choice[part.rows] = np.array(part.terms.choices, dtype=object)[part.terms.choice]
+        limit_s = physical_limits_s(kernels, target)
+        terms_s = at_the_limit(terms_s, limit_s, latency_s)
+        latency_s = np.maximum(latency_s, limit_s.max(axis=1))
+        return Estimates(
+            latency_s=latency_s,
+            energy_j=kernel_energy_j(kernels, target, latency_s),
+            lower_bound_s=limit_s.max(axis=1),
+            bound=terms_s.argmax(axis=1),
+            bound_names=names,
+            terms_s=terms_s,
+            model=self.name,
+            choice=tuple(map(str, choice)),
+            notes=self._notes(kernels, target),
+        )
+
+    def evaluated(self, kernels: KernelTable, target: Target) -> Iterator[Evaluated]:
+        """All parts of all kernels with their times, some at a time: figures and their explanation are made of these.
+
+        Raises:
+            TargetError: the target cannot compute in a format that a kernel needs.
+        """
+        machine = machine_of(target)
+        for group in kernels.parts:
+            labels = labels_of_group(group, machine)
+            constants = self.constants.of(group.family, labels)
+            rates = rates_of(target, machine, group.dtype)
+            for at in _chunks(group):
+                terms = times(demand_of(group, at, machine, rates), constants)
+                yield Evaluated(group, group.rows[at], group.times[at], terms, constants, labels, rates)
+
+    def _notes(self, kernels: KernelTable, target: Target) -> tuple[str, ...]:
+        machine = machine_of(target)
+        notes = []
+        if target.kind != "gpu":
+            notes.append(f"analytical: fitted on GPUs; no kernel of a {target.kind} was measured")
+        for effect, level in {"architecture": machine.architecture, "runtime": machine.runtime}.items():
+            families = [
+                group.family
+                for group in kernels.parts
+                if effect in self.constants.unseen(group.family, labels_of_group(group, machine))
+            ]
+            if level and families:
+                met = ", ".join(dict.fromkeys(families))
+                notes.append(f"{effect} {level} is in no fit of {met} kernels: the mean of the others stands in")
+        if any(group.family == "vector" and _column(group, "contraction_flops").any() for group in kernels.parts):
+            notes.append("products of no known family count as streams that compute at peak")
+        return tuple(notes)
+
+
+def _chunks(group: PartGroup) -> Iterator[np.ndarray]:
+    """Places of a group's parts; those that may take Winograd's shortcut apart, since it doubles the candidates."""
+    order = np.arange(len(group))
+    if "is_winograd" in FIELDS[group.family]:
+        may = _column(group, "is_winograd") > 0
+        halves = [order[may], order[~may]]
+    else:
+        halves = [order]
+    for half in halves:
+        for start in range(0, len(half), CHUNK):
+            yield half[start : start + CHUNK]
+
+
+def _column(group: PartGroup, name: str) -> np.ndarray:
+    column: np.ndarray = group.sizes[:, FIELDS[group.family].index(name)]
+    return column
+
+
+def resources_s(part: Evaluated) -> dict[str, np.ndarray]:
+    """Seconds of each resource in one launch, by ``BUSY``."""
+    found: dict[str, np.ndarray] = {}
+    for name, seconds in part.terms.busy.items():
+        resource = part.rates.unit if name == "matrix" else WORKS_FOR.get(name, name)
+        found[resource] = np.maximum(found[resource], seconds) if resource in found else seconds
+    for name, seconds in part.terms.fixed.items():
+        resource = PAID_FOR.get(name, "steps")
+        found[resource] = found[resource] + seconds if resource in found else seconds
+    shown = np.maximum(part.terms.latency_s - part.terms.device_s, 0.0)
+    found["launch"] = found["launch"] + shown if "launch" in found else shown
+    return found
+
+
+def physical_limits_s(kernels: KernelTable, target: Target) -> np.ndarray:
+    """[rows, 3] seconds that no run is shorter than: matrix units, vector units, main memory."""
+    floor_s = main_memory_floor_s(kernels.traffic_bytes, target)
+    limits = np.column_stack([engine_times_s(kernels, target)[:, BOUNDING_ENGINES], floor_s])
+    found: np.ndarray = np.where(kernels.is_unknown[:, None], 0.0, limits)
+    return found
+
+
+LIMITS = (*ENGINES[BOUNDING_ENGINES], MAIN)
+
+
+def at_the_limit(terms_s: np.ndarray, limit_s: np.ndarray, latency_s: np.ndarray) -> np.ndarray:
+    """Terms of which the limiting one is as long as the physical limit, where that is longer than the estimate."""
+    places = np.array([BUSY.index(name) for name in LIMITS])[limit_s.argmax(axis=1)]
+    rows = np.flatnonzero(limit_s.max(axis=1) > latency_s)
+    lifted = terms_s.copy()
+    lifted[rows, places[rows]] = np.maximum(limit_s.max(axis=1)[rows], terms_s[rows].max(axis=1))
+    return lifted
+
+
+COST_MODELS.add(Analytical.name, Analytical())

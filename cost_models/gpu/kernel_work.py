@@ -1,0 +1,190 @@
+"""Parts of a network's kernels as work for the models of their families."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ircost.backends import Target
+from ircost.cost_models.engines import unit_and_peak
+from ircost.cost_models.gpu.attention import AttentionWork, attention_demand
+from ircost.cost_models.gpu.convolution import ConvolutionWork, convolution_demand
+from ircost.cost_models.gpu.demand import Column, Demand
+from ircost.cost_models.gpu.experts import ExpertsWork, experts_demand
+from ircost.cost_models.gpu.gemm import GemmWork, gemm_demand
+from ircost.cost_models.gpu.labels import labels_of
+from ircost.cost_models.gpu.machine import GpuMachine
+from ircost.cost_models.gpu.stream import StreamWork, stream_demand
+from ircost.cost_models.kernel_parts import FIELDS, PartGroup
+from ircost.ir.types import DType
+
+# Operands that nothing has touched before in a run: so many others come between two uses that no cache keeps them.
+COLD_SETS = 1e9
+# Whose kernels run where a target names no runtime: a mean over those that replay graphs.
+DEFAULT_RUNTIME = "graph replay"
+# Number formats of the IR, as tables of measurements name them.
+TABLE_NAMES = {
+    **{"f16": "float16", "bf16": "bfloat16", "f32": "float32", "tf32": "float32", "f64": "float64"},
+    **{"f8e4m3": "fp8", "f8e5m2": "fp8", "i8": "int8", "u8": "int8", "f4e2m1": "nvfp4"},
+}
+WEIGHT_ONLY = {4: "int4_wo", 8: "int8_wo"}  # by bits of a weight that is unpacked on the way
+
+Columns = Mapping[str, Column]
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What one number format gets on one machine.
+
+    Args:
+        unit: ``matrix`` or ``vector``: what runs products.
+        flops_per_s: its peak.
+        lane_slowness: how much slower than in f32 the vector lanes are; 1 at least.
+    """
+
+    unit: str
+    flops_per_s: float
+    lane_slowness: float
+
+
+def rates_of(target: Target, machine: GpuMachine, dtype: DType) -> Rates:
+    """Raises:
+    TargetError: the target cannot compute in this format.
+    """
+    unit, peak = unit_and_peak(target, "matrix", dtype)
+    _, lanes = unit_and_peak(target, "vector", dtype)
+    return Rates(unit, float(peak), max(machine.vector_flops_per_s / float(lanes), 1.0))
+
+
+def labels_of_group(group: PartGroup, machine: GpuMachine) -> dict[str, str]:
+    """What the group's fitted constants depend on."""
+    return labels_of(
+        architecture=machine.architecture,
+        device=machine.name.partition("+")[0],
+        runtime=machine.runtime or DEFAULT_RUNTIME,
+        dtype=table_name(group),
+        kind=group.kind,
+    )
+
+
+def table_name(group: PartGroup) -> str:
+    if "unpack_flops" in FIELDS[group.family] and len(group):
+        columns = columns_of(group, slice(0, 1))
+        if columns["unpack_flops"][0] > 0:
+            wide = columns.get("rhs_bytes", columns.get("weight_bytes"))
+            assert wide is not None, "what is unpacked has a width"
+            return WEIGHT_ONLY[4 if wide[0] < 0.75 else 8]
+    return TABLE_NAMES.get(group.dtype.name, group.dtype.name)
+
+
+def columns_of(group: PartGroup, at: slice | np.ndarray) -> dict[str, Column]:
+    return dict(zip(FIELDS[group.family], group.sizes[at].T, strict=True))
+
+
+def demand_of(group: PartGroup, at: slice | np.ndarray, machine: GpuMachine, rates: Rates) -> Demand:
+    """What some of a group's parts ask of the machine."""
+    return DEMANDS[group.family](columns_of(group, at), machine, rates)
+
+
+def sets(is_cold: Column) -> Column:
+    """How many operands take turns; what is warm was written by the kernel before."""
+    return np.where(is_cold > 0, COLD_SETS, 1.0)
+
+
+def _gemm(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
+    names = ("batch", "m", "n", "k", "lhs_bytes", "rhs_bytes", "out_bytes", "unpack_flops")
+    work = GemmWork(
+        **{name: of[name] for name in names},
+        converted_bytes=_all(0.0, of),
+        lhs_sets=sets(of["is_lhs_cold"]),
+        rhs_sets=sets(of["is_rhs_cold"]),
+        flops_per_s=_all(rates.flops_per_s, of),
+        **_extra(of, rates),
+    )
+    return gemm_demand(work, machine)
+
+
+def _convolution(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
+    names = (
+        *("batch", "groups", "in_channels", "in_height", "in_width", "out_channels", "out_height", "out_width"),
+        *("kernel_height", "kernel_width", "direction", "is_winograd", "element_bytes"),
+    )
+    work = ConvolutionWork(
+        **{name: of[name] for name in names},
+        flops_per_s=_all(rates.flops_per_s, of),
+        sets=sets(of["is_lhs_cold"]),
+        weight_sets=sets(of["is_rhs_cold"]),
+        **_extra(of, rates),
+    )
+    return convolution_demand(work, machine)
+
+
+def _attention(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
+    names = ("batch", "queries", "keys", "heads", "kv_heads", "key_width", "value_width", "kv_bytes", "query_bytes")
+    extra = _extra(of, rates)
+    special_flops = extra["extra_special"] * (machine.vector_flops_per_s / machine.special_per_s)
+    work = AttentionWork(
+        **{name: of[name] for name in names},
+        window=_all(0.0, of),
+        is_causal=_all(0.0, of),
+        flops_per_s=_all(rates.flops_per_s, of),
+        most_shared=_all(np.inf, of),
+        sets=sets(of["is_rhs_cold"]),
+        extra_bytes=extra["extra_bytes"],
+        extra_flops=extra["extra_flops"] + special_flops,
+    )
+    return attention_demand(work, machine)
+
+
+def _experts(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
+    names = (
+        *("tokens", "hidden", "inner", "chosen", "experts", "matrices", "activation_bytes", "weight_bytes"),
+        "unpack_flops",
+    )
+    work = ExpertsWork(
+        **{name: of[name] for name in names},
+        ranks=_all(1.0, of),
+        skew=_all(0.0, of),
+        flops_per_s=_all(rates.flops_per_s, of),
+        sets=sets(of["is_rhs_cold"]),
+    )
+    return experts_demand(work, machine)
+
+
+def _stream(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
+    # Products that have no family of their own: at the peak of their units, told in operations of the lanes.
+    products = of["contraction_flops"] * (machine.vector_flops_per_s / rates.flops_per_s)
+    work = StreamWork(
+        elements=of["elements"],
+        read_bytes=of["read_bytes"],
+        write_bytes=of["write_bytes"],
+        flops=of["flops"] * rates.lane_slowness + products,
+        special=of["special"],
+        reduced_rows=of["reduced_rows"],
+        sets=_all(1.0, of),
+        cold_bytes=of["cold_bytes"],
+    )
+    return stream_demand(work, machine)
+
+
+def _all(value: float, of: Columns) -> Column:
+    return np.full(len(next(iter(of.values()))), value)
+
+
+def _extra(of: Columns, rates: Rates) -> dict[str, Column]:
+    return {
+        "extra_bytes": of["extra_bytes"],
+        "extra_flops": of["extra_flops"] * rates.lane_slowness,
+        "extra_special": of["extra_special"],
+    }
+
+
+DEMANDS: dict[str, Callable[[Columns, GpuMachine, Rates], Demand]] = {
+    "gemm": _gemm,
+    "conv": _convolution,
+    "attention": _attention,
+    "moe": _experts,
+    "vector": _stream,
+}

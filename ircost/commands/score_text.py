@@ -1,0 +1,94 @@
+"""Scores of cost models as text for people: a table, its worst lines, and the rows that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ircost.table import print_table
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ircost.cost_models.evaluation import Prediction, Score
+
+WORST = 3  # are named, where there are more than twice as many
+FAILURES_SHOWN = 10
+NUMBERS = ("rows", "failed", "MAPE", "median", "p90", "bias", "tau", "below bound")
+
+
+def print_scores(scores: Mapping[str, Sequence[Score]], by: Sequence[str]) -> None:
+    """A line for each group, and each model where there are several.
+
+    Args:
+        scores: by model, groups in the same order.
+        by: columns that make the groups.
+    """
+    models = list(scores)
+    shows_model = len(models) > 1
+    head = ("family", *by, *(["model"] if shows_model else []), *NUMBERS)
+    lines = [
+        (score.family, *(score.labels[name] for name in by), *([model] if shows_model else []), *cells(score))
+        for group in zip(*scores.values(), strict=True)
+        for model, score in zip(models, group, strict=True)
+    ]
+    first = len(head) - len(NUMBERS)
+    print_table(head, lines, right=range(first, len(head)))
+
+
+def cells(score: Score) -> tuple[str, ...]:
+    return (
+        *(f"{score.rows:,}", f"{score.failed:,}"),
+        *(percent_text(value) for value in (score.mape, score.median_ape, score.p90_ape)),
+        percent_text(score.bias, "+"),
+        "-" if score.kendall_tau is None else f"{score.kendall_tau:.3f}",
+        percent_text(score.below_bound),
+    )
+
+
+def percent_text(value: float | None, sign: str = "") -> str:
+    return "-" if value is None else f"{value:{sign}.1f} %"
+
+
+def worst_text(scores: Sequence[Score]) -> str | None:
+    """The groups with the largest median errors; None where a glance shows them."""
+    told = [(score.median_ape, score) for score in scores if score.median_ape is not None]
+    if len(told) <= 2 * WORST:
+        return None
+    worst = sorted(told, key=lambda pair: -pair[0])[:WORST]
+    return "; ".join(f"{' '.join((s.family, *filter(None, s.labels.values())))} {m:.1f} %" for m, s in worst)
+
+
+def failure_lines(predictions: Sequence[tuple[str, Prediction]]) -> list[str]:
+    """Why rows failed, and which: numbered from 0, in the order of their file.
+
+    Args:
+        predictions: with the path of each table.
+    """
+    lines = [
+        f"{Path(path).name}: {len(rows):,} failed: {reason} (rows {ranges_text(rows, 60)})"
+        for path, prediction in predictions
+        for reason, rows in prediction.failures.items()
+    ]
+    more = len(lines) - FAILURES_SHOWN
+    return lines if more <= 0 else [*lines[:FAILURES_SHOWN], f"... and {more} more reasons"]
+
+
+def ranges_text(rows: np.ndarray, most: int) -> str:
+    """Row numbers, ascending, as ranges; cut after ``most`` characters.
+
+    >>> import numpy as np
+    >>> ranges_text(np.array([0, 1, 2, 5, 7, 8]), 60), ranges_text(np.array([0, 2, 4, 6]), 5)
+    ('0-2,5,7-8', '0,2,...')
+    """
+    text = ",".join(_ranges(rows))
+    return text if len(text) <= most else text[:most].rpartition(",")[0] + ",..."
+
+
+def _ranges(rows: np.ndarray) -> Iterator[str]:
+    import numpy as np
+
+    breaks = np.flatnonzero(np.diff(rows) > 1)
+    for first, last in zip(np.r_[0, breaks + 1], np.r_[breaks, len(rows) - 1], strict=True):
+        yield str(rows[first]) if first == last else f"{rows[first]}-{rows[last]}"

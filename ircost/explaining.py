@@ -1,0 +1,102 @@
+"""A report's figures opened: the tree behind its total, kernel by kernel."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+
+from ircost.backends import Target
+from ircost.cost_models.analytical import Analytical
+from ircost.cost_models.automatic import chosen_model
+from ircost.cost_models.explanation import Node, explain_kernels, explain_terms
+from ircost.cost_models.interface import CostModel, Estimates
+from ircost.cost_models.kernel_table import KernelRun, KernelTable, kernel_table
+from ircost.costing import branches_taken, node_name
+from ircost.ir.errors import IrcError
+from ircost.report import Report
+
+SLOWEST = 5
+
+
+class ExplainError(IrcError):
+    """What is to be explained is not there."""
+
+
+def explain_report(
+    report: Report, target: Target, cost_model: str = "auto", kernel: str | None = None, most: int | None = SLOWEST
+) -> Node:
+    """The tree behind a report's latency.
+
+    Args:
+        target, cost_model: those of the report.
+        kernel: part of the name of a kernel's node; the tree is that of all kernels that have it.
+        most: kernels that are opened up, the slowest; others are leaves. None: all.
+
+    Returns:
+        A sum over kernels; of one kernel only, where ``kernel`` tells of one.
+
+    Raises:
+        ExplainError: no kernel has that name; lists the nearest.
+    """
+    table = kernel_table(report.module)
+    model = chosen_model(cost_model, target)
+    estimates = model.estimate(table, target)
+    runs = branches_taken(table, estimates)
+    if kernel is not None:
+        runs = matching(runs, kernel)
+    seconds = [float(estimates.latency_s[run.row]) * run.count for run in runs]
+    order = sorted(range(len(runs)), key=lambda i: -seconds[i])
+    opened = set(order if most is None else order[:most])
+    trees = explained(table, target, model, estimates, sorted({runs[i].row for i in opened}))
+    nodes = [kernel_node(runs[i], seconds[i], trees.get(runs[i].row)) for i in order if i in opened]
+    rest = [kernel_node(runs[i], seconds[i], None) for i in order if i not in opened]
+    if len(runs) == 1:
+        return nodes[0]
+    if rest:
+        rest_s = math.fsum(node.value for node in rest)
+        hint = "--kernel NAME opens one, --all all"
+        nodes.append(Node(f"{len(rest)} more kernels", rest_s, "s", hint, "sum", tuple(rest), is_folded=True))
+    total_s = math.fsum(seconds)
+    if kernel is None and report.latency_s > total_s * (1 + 1e-12):
+        lift = Node("up to the physical limit", report.latency_s - total_s, "s", "of all kernels together")
+        nodes, total_s = [*nodes, lift], report.latency_s
+    label = report.source if kernel is None else f"kernels with '{kernel}'"
+    return Node(label, total_s, "s", f"{report.model}, kernels one after another", "sum", tuple(nodes))
+
+
+def explained(
+    table: KernelTable, target: Target, model: CostModel, estimates: Estimates, rows: Sequence[int]
+) -> dict[int, Node]:
+    """One run of each of these kernels."""
+    known = [row for row in rows if not table.is_unknown[row]]
+    if isinstance(model, Analytical):
+        return explain_kernels(table, target, model, estimates, known)
+    return explain_terms(table, target, estimates, known)
+
+
+def kernel_node(run: KernelRun, seconds: float, tree: Node | None) -> Node:
+    """All runs of a kernel at one place of the model."""
+    name = node_name(run.op)
+    if tree is None:
+        return Node(name, seconds, "s")
+    if run.count == 1:
+        return Node(name, tree.value, "s", tree.source, tree.how, tree.children)
+    count = Node("runs", float(run.count), "1", "loops and calls around it")
+    return Node(name, seconds, "s", f"{run.count} runs", "product", (tree, count))
+
+
+def matching(runs: Sequence[KernelRun], kernel: str) -> list[KernelRun]:
+    """Runs whose node has this in its name.
+
+    Raises:
+        ExplainError: none has; lists the nearest.
+    """
+    names = [node_name(run.op) for run in runs]
+    found = [run for run, name in zip(runs, names, strict=True) if name == kernel]
+    found = found or [run for run, name in zip(runs, names, strict=True) if kernel.lower() in name.lower()]
+    if not found:
+        near = difflib.get_close_matches(kernel, names, n=3, cutoff=0.3)
+        help = f"did you mean {', '.join(near)}?" if near else "irc compile --all lists them"
+        raise ExplainError(f"no kernel has '{kernel}' in its node's name", help=help)
+    return found

@@ -1,0 +1,1 @@
+"""Drawings. They need matplotlib: pip install 'ircost[plot]'."""

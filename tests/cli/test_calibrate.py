@@ -1,0 +1,115 @@
+"""``irc calibrate``: the same tables give the same file, which can be checked; mistakes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAD = "device,framework,dtype,op,rows,cols,latency_us\n"
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    """A folder of small tables: copies that take 10 us and their bytes at 1 TB/s; products that take their flops."""
+    streams = [
+        f"{device},pytorch,float16,mul_scalar,{rows},4096,{10 + rows * 4096 * 4 / 1e6:.3f}\n"
+        for device in ("a100_sxm", "h100_sxm", "t4")
+        for rows in range(16, 4096, 160)
+    ]
+    products = [f"t4,pytorch,float16,{m},1024,1024,{30 + m / 20:.3f}\n" for m in range(32, 4096, 128)]
+    (tmp_path / "vector.csv").write_text(HEAD + "".join(streams))
+    (tmp_path / "gemm.csv").write_text("device,framework,dtype,m,n,k,latency_us\n" + "".join(products))
+    (tmp_path / "few.csv").write_text(HEAD + streams[0])
+    (tmp_path / "model_ops.csv").write_text("device,op,dims,forward_us\nt4,ln,\"[['VECln', (8, 64)]]\",20\n")
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again/vector.csv").write_text(HEAD + "".join(streams))
+    return tmp_path
+
+
+def test_the_file_lists_what_it_was_fitted_to(irc, tables: Path) -> None:
+    outcome = irc("calibrate", "--data", tables / "vector.csv", tables / "gemm.csv", "-o", tables / "constants.json")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.endswith("constants of 2 families, fitted to samples of 110 rows\n")
+    content = json.loads((tables / "constants.json").read_text())
+    assert content["tables"] == {
+        name: hashlib.sha256((tables / name).read_bytes()).hexdigest() for name in ("gemm.csv", "vector.csv")
+    }
+    about = content["families"]["vector"]["about"]
+    assert (about["rows"], about["devices"]) == (78, ["a100_sxm_80gb", "h100_sxm", "t4"])
+    assert about["median_error"] < 0.2
+
+
+def test_constants_that_were_fitted_are_used(irc, tables: Path) -> None:
+    irc("calibrate", "--data", tables / "vector.csv", "-o", tables / "constants.json")
+    (own,) = json.loads(irc("evaluate", tables / "vector.csv", "--constants", tables / "constants.json", "--json").out)[
+        "groups"
+    ]
+    (bundled,) = json.loads(irc("evaluate", tables / "vector.csv", "--json").out)["groups"]
+    assert own["median_ape"] < 15 < bundled["median_ape"]
+
+
+def test_the_same_tables_give_the_same_bytes(tables: Path) -> None:
+    """However many threads there are, and in whichever order the tables come."""
+    files = {"one.json": ("1", ["vector.csv", "gemm.csv"]), "two.json": ("2", ["gemm.csv", "vector.csv"])}
+    for file, (threads, names) in files.items():
+        command = [sys.executable, "-m", "ircost", "calibrate", "-o", str(tables / file), "--data"]
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+        subprocess.run([*command, *(str(tables / name) for name in names)], env=environment, check=True, cwd=ROOT)
+    assert (tables / "one.json").read_bytes() == (tables / "two.json").read_bytes()
+
+
+def test_check_tells_whether_a_file_is_of_these_tables(irc, tables: Path) -> None:
+    file = tables / "constants.json"
+    irc("calibrate", "--data", tables / "vector.csv", "-o", file)
+    before = file.read_bytes()
+    same = irc("calibrate", "--data", tables / "vector.csv", "--check", file)
+    assert (same.code, same.err) == (0, "")
+    assert f"{file}: the same, constants of 1 families" in same.out
+    text = (tables / "vector.csv").read_text()
+    (tables / "vector.csv").write_text(text.replace("t4,", "l40s,"))
+    other = irc("calibrate", "--data", tables / "vector.csv", "--check", file)
+    assert (other.code, other.err) == (1, "")
+    assert "table vector.csv: " in other.out and "vector architecture ada, " in other.out
+    assert file.read_bytes() == before
+
+
+def test_two_tables_of_one_family_are_taken_together(irc, tables: Path) -> None:
+    head, *rows = (tables / "vector.csv").read_text().splitlines(keepends=True)
+    (tables / "first.csv").write_text(head + "".join(rows[:52]))
+    (tables / "second.csv").write_text(head + "".join(rows[52:]))
+    both = irc("calibrate", "--data", tables / "first.csv", "--data", tables / "second.csv", "-o", "-").out
+    whole = irc("calibrate", "--data", tables / "vector.csv", "-o", "-").out
+    assert json.loads(both)["families"] == json.loads(whole)["families"]
+
+
+MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "no data": (("-o", "@out.json"), ("missing option '--data'",)),
+    "nowhere to": (("--data", "@vector.csv"), ("neither -o nor --check",)),
+    "no such file": (("--data", "nowhere.csv", "-o", "@out.json"), ("cannot read nowhere.csv",)),
+    "nothing to check": (("--data", "@vector.csv", "--check", "@nowhere.json"), ("holds no constants",)),
+    "parts of models": (("--data", "@model_ops.csv", "-o", "@out.json"), ("tell of no family",)),
+    "too few rows": (("--data", "@few.csv", "-o", "@out.json"), ("no rows to fit to", "eight")),
+    "two of a name": (
+        ("--data", "@vector.csv", "@again/vector.csv", "-o", "@out.json"),
+        ("2 tables are named vector.csv",),
+    ),
+    "no folder": (("--data", "@vector.csv", "-o", "@nowhere/out.json"), ("cannot write",)),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_one_message(irc, tables: Path, mistake: str) -> None:
+    arguments, wanted = MISTAKES[mistake]
+    outcome = irc("calibrate", *(str(tables / word[1:]) if word.startswith("@") else word for word in arguments))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("error: ") == 1
+    assert [text for text in wanted if text not in outcome.err] == []
+    assert not (tables / "out.json").exists()

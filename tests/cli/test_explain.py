@@ -1,0 +1,53 @@
+"""`irc explain`: the tree as text and JSON, one kernel or the slowest, and unknown names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+RESNET = Path(__file__).resolve().parents[2] / "datasets/models/resnet50.onnx"
+
+
+def test_one_kernel_opens_into_its_terms(irc) -> None:
+    outcome = irc("explain", RESNET, "--target", "h100", "--dtype", "f16", "--kernel", "layer4.2/conv2")
+    lines = outcome.out.splitlines()
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "/layer4/layer4.2/conv2/Conv" in lines[0]
+    assert all(line.startswith(("├─", "│", "└─", "   ")) for line in lines[1:])
+    for words in ("HBM", "B / (3.35 TB/s x ", "512x512x3x3xf16 4.72 MB", "H100 Tensor Core GPU data sheet", "launch"):
+        assert words in outcome.out, words
+
+
+def test_the_total_opens_into_the_five_slowest(irc) -> None:
+    text = irc("explain", RESNET).out
+    opened = [line for line in text.splitlines() if line.startswith(("├─", "└─"))]
+    assert len(opened) == 6
+    assert "51 more kernels" in opened[-1]
+
+
+def test_json_adds_up(irc) -> None:
+    tree = json.loads(irc("explain", RESNET, "--json", "--target", "a100").out)
+    report = json.loads(irc("compile", RESNET, "--json", "--target", "a100").out)
+    assert tree["how"] == "sum"
+    assert sum(child["value"] for child in tree["children"]) == pytest.approx(report["latency_s"], rel=1e-9)
+
+
+def test_several_kernels_of_one_name_are_added(irc) -> None:
+    tree = json.loads(irc("explain", RESNET, "--json", "--kernel", "layer3").out)
+    assert tree["label"] == "kernels with 'layer3'"
+    assert len(tree["children"]) == 6  # five, and the others together
+
+
+def test_an_unknown_kernel_is_the_user_s_mistake(irc) -> None:
+    outcome = irc("explain", RESNET, "--kernel", "layer4.2/conv9")
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: no kernel has 'layer4.2/conv9' in its node's name")
+    assert "did you mean " in outcome.err
+
+
+def test_other_models_explain_by_their_terms(irc) -> None:
+    text = irc("explain", RESNET, "--model", "roofline").out
+    assert "roofline, kernels one after another" in text
+    assert "(hidden)" in text

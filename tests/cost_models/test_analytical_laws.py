@@ -1,0 +1,207 @@
+"""Laws of the analytical model, over random kernels and machines.
+
+Never below the physical limit; more of a resource is never slower, and a larger batch never faster.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import random_modules
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ircost
+from ircost.backends import Target, load_target
+from ircost.backends.target_files import parse_target
+from ircost.cost_models.analytical import Analytical
+from ircost.cost_models.kernel_table import KernelTable, kernel_table
+from ircost.cost_models.lower_bound import model_lower_bound_s
+from ircost.ir import Builder, Function, Module, Value, ops
+from ircost.ir.types import DType, TensorType, bf16, f16, f32
+
+BASES = ("h100", "a100", "l40s", "v100", "t4", "rtx_4090", "b200", "mi300x", "h100_sxm+vllm")
+MODEL = Analytical()
+SLACK = 1 + 1e-9
+
+
+@st.composite
+def extents(draw: st.DrawFn, most: int = 8192) -> int:
+    """Spread over the scales: of small ones there are as many as of large ones."""
+    return round(2 ** draw(st.floats(0, np.log2(most))))
+
+
+def table_of(*values: Value, function: Function) -> KernelTable:
+    build = Builder(function.block)
+    for value in values:
+        build(value)
+    build.op(ops.return_.create(values))
+    return kernel_table(Module([function]))
+
+
+@st.composite
+def kernels(draw: st.DrawFn) -> KernelTable:
+    """One kernel: a product, a convolution, attention, a norm, element-wise work, a movement."""
+    maker = draw(st.sampled_from([product, convolution, attention, norm, elementwise, movement]))
+    table: KernelTable = maker(draw, draw(st.sampled_from([f32, f16, bf16])))(1)
+    return table
+
+
+def product(draw: st.DrawFn, dtype: DType):
+    b, m, n, k = draw(extents(16)), draw(extents()), draw(extents()), draw(extents())
+
+    def of(times: int) -> KernelTable:
+        function = Function("main", [TensorType((b, times * m, k), dtype), TensorType((b, k, n), dtype)])
+        return table_of(ops.matmul(*function.arguments), function=function)
+
+    return of
+
+
+def convolution(draw: st.DrawFn, dtype: DType):
+    n, channels, filters, size = draw(extents(16)), draw(extents(512)), draw(extents(512)), draw(extents(112))
+    kernel, stride = draw(st.sampled_from([1, 3, 5])), draw(st.sampled_from([1, 2]))
+
+    def of(times: int) -> KernelTable:
+        shape = (times * n, channels, size + kernel, size + kernel)
+        function = Function("main", [TensorType(shape, dtype), TensorType((filters, channels, kernel, kernel), dtype)])
+        return table_of(ops.conv(*function.arguments, strides=(stride, stride)), function=function)
+
+    return of
+
+
+def attention(draw: st.DrawFn, dtype: DType):
+    b, heads, group = draw(extents(16)), draw(extents(16)), draw(st.sampled_from([1, 4]))
+    m, n, width = draw(extents(2048)), draw(extents(4096)), draw(st.sampled_from([64, 128]))
+
+    def of(times: int) -> KernelTable:
+        kv = TensorType((times * b, heads, n, width), dtype)
+        function = Function("main", [TensorType((times * b, heads * group, m, width), dtype), kv, kv])
+        return table_of(ops.attention(*function.arguments, scale=1.0), function=function)
+
+    return of
+
+
+def norm(draw: st.DrawFn, dtype: DType):
+    rows, columns = draw(extents()), draw(extents())
+
+    def of(times: int) -> KernelTable:
+        function = Function("main", [TensorType((times * rows, columns), dtype)])
+        return table_of(ops.softmax(function.arguments[0], axis=-1), function=function)
+
+    return of
+
+
+def elementwise(draw: st.DrawFn, dtype: DType):
+    rows, columns = draw(extents()), draw(extents())
+    op = draw(st.sampled_from([ops.relu, ops.exp, ops.gelu]))
+
+    def of(times: int) -> KernelTable:
+        function = Function("main", [TensorType((times * rows, columns), dtype)])
+        return table_of(op(function.arguments[0]), function=function)
+
+    return of
+
+
+def movement(draw: st.DrawFn, dtype: DType):
+    rows, columns = draw(extents()), draw(extents())
+
+    def of(times: int) -> KernelTable:
+        function = Function("main", [TensorType((times * rows, columns), dtype)])
+        return table_of(ops.transpose(function.arguments[0], perm=(1, 0)), function=function)
+
+    return of
+
+
+MAKERS = st.sampled_from([product, convolution, attention, norm, elementwise, movement])
+
+
+def seconds(table: KernelTable, target: Target) -> float:
+    latency_s = MODEL.estimate(table, target).latency_s
+    return float(sum(latency_s[run.row] * run.count for run in table.runs))
+
+
+@settings(deadline=None, max_examples=200)
+@given(kernels(), st.sampled_from(BASES))
+def test_no_kernel_is_below_the_physical_limit(table: KernelTable, base: str) -> None:
+    target = load_target(base)
+    estimates = MODEL.estimate(table, target)
+    assert (estimates.latency_s >= estimates.lower_bound_s).all()
+    assert (estimates.terms_s <= estimates.latency_s[:, None] * SLACK).all()
+    assert (estimates.energy_j <= target.power.peak_w * estimates.latency_s * SLACK).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(random_modules.modules(), st.sampled_from(BASES))
+def test_no_model_is_below_its_limit(module: Module, base: str) -> None:
+    target = load_target(base)
+    table = kernel_table(module)
+    report = ircost.compile(module, target=target, pipeline="", cost_model="analytical")
+    assert report.latency_s >= model_lower_bound_s(module, table, [], target)
+    assert report.latency_s >= report.lower_bound_s
+    assert np.isfinite(report.latency_s)
+
+
+@settings(deadline=None, max_examples=200)
+@given(kernels(), st.sampled_from(BASES), st.floats(1, 8))
+def test_more_bandwidth_is_never_slower(table: KernelTable, base: str, factor: float) -> None:
+    target = load_target(base)
+    assert seconds(table, better(target, base, bandwidth=factor)) <= seconds(table, target) * SLACK
+
+
+@settings(deadline=None, max_examples=200)
+@given(kernels(), st.sampled_from(BASES), st.floats(1, 8))
+def test_more_flops_are_never_slower(table: KernelTable, base: str, factor: float) -> None:
+    target = load_target(base)
+    assert seconds(table, better(target, base, flops=factor)) <= seconds(table, target) * SLACK
+
+
+@settings(deadline=None, max_examples=300)
+@given(kernels(), st.sampled_from(BASES), st.integers(1, 200))
+def test_more_processors_are_never_slower(table: KernelTable, base: str, more: int) -> None:
+    """Each with its own arithmetic, shared memory and way to the last cache."""
+    target = load_target(base)
+    count = int(target.processors.count)
+    assert seconds(table, better(target, base, processors=(count + more) / count)) <= seconds(table, target) * SLACK
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data(), MAKERS, st.sampled_from([f32, f16, bf16]), st.sampled_from(BASES), st.integers(2, 5))
+def test_a_larger_batch_never_takes_less_time(data, maker, dtype: DType, base: str, times: int) -> None:
+    of = maker(data.draw, dtype)
+    target = load_target(base)
+    assert seconds(of(1), target) <= seconds(of(times), target) * SLACK
+
+
+def better(target: Target, base: str, bandwidth: float = 1.0, flops: float = 1.0, processors: float = 1.0) -> Target:
+    """The same machine with more of something; processors bring arithmetic and cache bandwidth along."""
+    main = target.main_memory
+    name, _, runtime = base.partition("+")
+    # By its old name: what was fitted to this device goes on to hold.
+    lines = [f"name: {target.name.partition('+')[0]}\nextends: {name}\nsource: test", "memory:"]
+    lines.append(f"  {main.name}: {{bandwidth: {float(main.bandwidth_bytes_per_s) * bandwidth!r} B/s}}")
+    for level in target.memory[1:]:
+        lines.append(f"  {level.name}: {{bandwidth: {float(level.bandwidth_bytes_per_s) * processors!r} B/s}}")
+    lines.append(f"processors: {{count: {round(float(target.processors.count) * processors)}}}")
+    if target.special_per_s is not None:
+        lines.append(f"special: {float(target.special_per_s) * flops * processors!r} flop/s")
+    for engine, peaks in (("matrix", target.matrix), ("vector", target.vector)):
+        if peaks:
+            lines.append(f"{engine}:")
+            lines.extend(f"  {dtype}: {float(peak) * flops * processors!r} flop/s" for dtype, peak in peaks.items())
+    made = parse_target("\n".join(lines))
+    return made.with_runtime(runtime) if runtime else made
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_weights_come_from_main_memory_and_fresh_activations_may_not(base: str) -> None:
+    """The second of two equal ops reads what the first has just written."""
+    target = load_target(base)
+    function = Function("main", [TensorType((256, 1024), f16)])
+    build = Builder(function.block)
+    value = function.arguments[0]
+    for _ in range(3):
+        value = build(ops.relu(value))
+    build.op(ops.return_.create([value]))
+    latency_s = MODEL.estimate(kernel_table(Module([function])), target).latency_s
+    first, middle, last = latency_s
+    assert middle <= min(first, last)
