@@ -36,7 +36,7 @@ _ROWS = (
     Runtime("trtllm", "NVIDIA TensorRT-LLM, serving of language models", "graph"),
     Runtime("pytorch", "PyTorch, op by op", "eager"),
     Runtime("vendor library", "the vendor's own library, such as cuBLAS, called one kernel at a time", "eager"),
-    Runtime("sarathi", "Sarathi-Serve, kernels alone by a profiler", "graph"),
+    Runtime("sarathi", "Sarathi-Serve, serving with chunked prefill", "eager"),
     Runtime("nccl", "NVIDIA NCCL, collectives between devices", "eager"),
 )
 RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in _ROWS}

@@ -19,6 +19,7 @@ CANDIDATES = tuple(product(QUERY_TILES, SPLITS))
 CHOICES = tuple(f"{rows} queries" + (f", keys split {split}" if split > 1 else "") for rows, split in CANDIDATES)
 TILE, SPLIT = (np.array(column, dtype=float)[None] for column in zip(*CANDIDATES, strict=True))
 BESIDE = np.array([BESIDE_OF[rows] for rows, _ in CANDIDATES])[None]
+PREFILL_QUERIES = 64.0  # rows of the smallest tile of kernels for more than one new token
 NEVER = 1e6  # launches of what there is no kernel for
 # Scale, mask, maximum, difference, sum and rescaling of one score. Source: Dao, "FlashAttention-2", 2023, algorithm 1.
 FLOPS_PER_SCORE = 6

@@ -19,6 +19,8 @@ TILES = (
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 STEP = 32  # elements of k that are loaded at once
 ACCUMULATOR_BYTES = 4
+# Rows and columns of the smallest tile, by the units. Source: NVIDIA/cutlass, tensor-op and SIMT tile shapes.
+LEAST_TILE = {"matrix": 16.0, "vector": 32.0}
 NEVER = 1e6  # launches of what there is no kernel for
 BESIDE = 2  # blocks that share a processor, and hide each other's waits
 CANDIDATES = tuple(product(TILES, SPLITS))

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ircost.backends import Target
-from ircost.cost_models.gpu.attention import AttentionWork, pairs_per_head
+from ircost.cost_models.gpu.attention import PREFILL_QUERIES, AttentionWork, pairs_per_head
 from ircost.cost_models.gpu.collective import OPS, CollectiveWork
 from ircost.cost_models.gpu.convolution import ConvolutionWork
 from ircost.cost_models.gpu.demand import Column
 from ircost.cost_models.gpu.experts import ExpertsWork, rank_loads
 from ircost.cost_models.gpu.formats import Format, format_of
-from ircost.cost_models.gpu.gemm import GemmWork
+from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork
 from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.power import sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork
@@ -49,8 +49,7 @@ class Setting:
 
     @property
     def least_tile(self) -> float:
-        """Vector lanes have kernels for tiles of 32 and more. Source: NVIDIA/cutlass, SIMT tile shapes."""
-        return 16.0 if self.target.unit_for(self.arithmetic)[0] == "matrix" else 32.0
+        return LEAST_TILE[self.target.unit_for(self.arithmetic)[0]]
 
     @property
     def sustained_flops_per_s(self) -> float:
@@ -142,7 +141,7 @@ def attention_work(columns: Columns, setting: Setting) -> AttentionWork:
         *(batch, queries, keys, heads, kv_heads, width, width, kv_bytes),
         *(q_bytes, np.maximum(window, 0), causal, setting.sustained_flops_per_s, 1.0),
         each(columns["phase"], lambda phase: MOST_SHARED.get(setting.runtime, np.inf) if phase == "decode" else np.inf),
-        each(columns["phase"], lambda phase: 1.0 if phase == "decode" else 64.0),
+        each(columns["phase"], lambda phase: 1.0 if phase == "decode" else PREFILL_QUERIES),
     )
 
 
@@ -156,7 +155,7 @@ def mla_work(columns: Columns, setting: Setting) -> AttentionWork:
         np.where(absorbed, LATENT + ROPE, NOPE + ROPE).astype(float),
         np.where(absorbed, LATENT, VALUE).astype(float),
         np.where(absorbed, (LATENT + ROPE) * wide, (NOPE + ROPE + VALUE) * 2.0),
-        *(2.0, 0.0, 1.0, setting.sustained_flops_per_s, 1.0, np.inf, np.where(absorbed, 1.0, 64.0)),
+        *(2.0, 0.0, 1.0, setting.sustained_flops_per_s, 1.0, np.inf, np.where(absorbed, 1.0, PREFILL_QUERIES)),
     )
 
 
