@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ircost.backends import Target
+from ircost.backends.runtime import RUNTIMES
 from ircost.cost_models.energy import kernel_energy_j
 from ircost.cost_models.engines import BOUNDING_ENGINES, ENGINES
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
-from ircost.cost_models.gpu.demand import Terms, times
+from ircost.cost_models.gpu.demand import HOST, Terms, times
 from ircost.cost_models.gpu.kernel_work import Rates, demand_of, labels_of_group, rates_of
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
@@ -106,7 +107,7 @@ class Analytical(CostModel):
         machine = machine_of(target)
         for group in kernels.parts:
             labels = labels_of_group(group, machine)
-            constants = self.constants.of(group.family, labels)
+            constants = launched_by(target, self.constants.of(group.family, labels))
             rates = rates_of(target, machine, group.dtype)
             for at in _chunks(group):
                 terms = times(demand_of(group, at, machine, rates), constants)
@@ -129,6 +130,14 @@ class Analytical(CostModel):
         if any(group.family == "vector" and _column(group, "contraction_flops").any() for group in kernels.parts):
             notes.append("products of no known family count as streams that compute at peak")
         return tuple(notes)
+
+
+def launched_by(target: Target, constants: Mapping[str, float]) -> Mapping[str, float]:
+    """The same constants where a target's runtime launches kernels one by one: the host then sets the pace of short ones."""
+    runtime = RUNTIMES.get(target.runtime)
+    if runtime is None or runtime.launch != "eager":
+        return constants
+    return {**constants, HOST: max(constants[HOST], float(target.launch_overhead_s))}
 
 
 def _chunks(group: PartGroup) -> Iterator[np.ndarray]:

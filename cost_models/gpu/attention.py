@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import COMMON, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import CHAIN, COMMON, STEPS, Column, Demand, Parameter, beside
 from ircost.cost_models.gpu.machine import GpuMachine
 
 QUERY_TILES = (16, 64, 128)  # rows of queries that one block holds
 KEY_TILE = 64  # keys that it meets at once
 SPLITS = (1, 2, 4, 8, 16, 32, 64)  # blocks that share the keys of one tile
+# Blocks that find room on one processor, by the rows of their tile: 64 KiB and more of keys and values each.
+BESIDE_OF = {16: 4.0, 64: 2.0, 128: 2.0}
 CANDIDATES = tuple(product(QUERY_TILES, SPLITS))
 CHOICES = tuple(f"{rows} queries" + (f", keys split {split}" if split > 1 else "") for rows, split in CANDIDATES)
 TILE, SPLIT = (np.array(column, dtype=float)[None] for column in zip(*CANDIDATES, strict=True))
+BESIDE = np.array([BESIDE_OF[rows] for rows, _ in CANDIDATES])[None]
+PREFILL_QUERIES = 64.0  # rows of the smallest tile of kernels for more than one new token
+NEVER = 1e6  # launches of what there is no kernel for
 # Scale, mask, maximum, difference, sum and rescaling of one score. Source: Dao, "FlashAttention-2", 2023, algorithm 1.
 FLOPS_PER_SCORE = 6
 ACCUMULATOR_BYTES = 4
@@ -27,7 +32,7 @@ PARAMETERS = {
     "main": Parameter("share", 0.8, "share of main memory's bandwidth that long streams reach"),
     "launch": Parameter("time", 4e-6, "start and end of a kernel"),
     "wave": Parameter("time", 1e-6, "prologue and epilogue of one more wave of tiles"),
-    "step": Parameter("time", 2e-7, "one step over a tile of keys: what its loads and barriers leave unhidden"),
+    CHAIN: replace(STEPS, default=3e6),
     "split": Parameter("time", 2e-6, "putting the parts of split keys together, beside their bytes"),
     **COMMON,
 }
@@ -46,6 +51,7 @@ class AttentionWork:
         window: keys that a query sees at most; 0 for all.
         is_causal: 1 where the last query sees all keys, the one before it one less, and so on; 0 where all see all.
         flops_per_s: peak of the matrix units in this format.
+        fewest_queries: rows of the smallest tile of queries that there is a kernel for.
         most_shared: heads that one block can hold beside each other; where more share keys, each is on its own.
         sets: how many caches of keys and values take turns between two uses of one; without end where each is used once.
         extra_bytes: of what is fused into it: masks, further operands.
@@ -66,6 +72,7 @@ class AttentionWork:
     flops_per_s: Column
     sets: Column
     most_shared: Column
+    fewest_queries: Column
     extra_bytes: Column | float = 0.0
     extra_flops: Column | float = 0.0
 
@@ -93,9 +100,9 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
 
     Source: Dao, "FlashAttention-2", 2023; Dao et al., "Flash-Decoding", 2023.
     """
-    batch, queries, keys, heads, kv_heads, wide, out_wide, kv_bytes, q_bytes, window, causal, peak, sets, most = beside(
+    batch, queries, keys, heads, kv_heads, wide, out_wide, kv_bytes, q_bytes, window, causal, peak, sets, most, least = beside(
         *(work.batch, work.queries, work.keys, work.heads, work.kv_heads, work.key_width, work.value_width),
-        *(work.kv_bytes, work.query_bytes, work.window, work.is_causal, work.flops_per_s, work.sets, work.most_shared),
+        *(work.kv_bytes, work.query_bytes, work.window, work.is_causal, work.flops_per_s, work.sets, work.most_shared, work.fewest_queries),
     )
     fused_bytes, fused_flops = beside(work.extra_bytes, work.extra_flops)
     processors, slower = machine.processors, machine.clocks_per_reference
@@ -116,6 +123,8 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
     rounds = np.maximum(blocks / processors * steps, np.maximum(most_steps, np.ceil(blocks / processors) * steps * 0.5))
     rounds = np.where(blocks <= processors, most_steps, rounds)
 
+    # Blocks that share a processor hide each other's waits.
+    chain = np.maximum(most_steps, rounds / BESIDE)
     matrix_s = rounds * 2 * TILE * KEY_TILE * (wide + out_wide) * processors / peak
     softmax_s = rounds * TILE * KEY_TILE * processors
     softmax_s = softmax_s * (FLOPS_PER_SCORE / machine.vector_flops_per_s + 1 / machine.special_per_s)
@@ -132,11 +141,10 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
     rate = machine.main_bytes_per_s
     ones = np.ones_like(rounds)
     return Demand(
-        busy={"matrix": matrix_s, "vector": softmax_s, "l2": l2_s, "main": (cached + rows) / rate * ones},
+        busy={"matrix": matrix_s, "vector": softmax_s, "l2": l2_s, "main": (cached + rows) / rate * ones, CHAIN: chain * slower},
         fixed={
-            "launch": slower * ones,
+            "launch": slower * ones + np.where(TILE < least, NEVER, 0.0),
             "wave": np.maximum(blocks / processors - 1, 0) * slower,
-            "step": rounds * slower,
             "split": np.where(SPLIT > 1, slower, 0.0) * ones,
         },
         reused=(((cached + rows) / rate, machine.share_of_cache(sets * cached + rows)),),

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ircost.cost_models.gpu.constants import ConstantsFile, FamilyFit
+from ircost.cost_models.gpu.constants import ConstantsFile, Effect, FamilyFit
 from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.fit import Fit, Sample, fit
-from ircost.cost_models.gpu.labels import WIDTHS
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY, WIDTHS
 from ircost.cost_models.gpu.rows import TargetOf, groups_of
 from ircost.cost_models.gpu.table_schema import completed, family_of, number_column, unreadable
 from ircost.cost_models.gpu.table_work import Columns
@@ -49,7 +49,7 @@ def measured(columns: Columns, at: str, target_of: TargetOf, sample_rows: int = 
         chosen = np.random.default_rng(len(group.rows)).permutation(group.rows)[:sample_rows]
         own = {name: column[chosen] for name, column in columns.items()}
         demand = family.demand(own, group.setting).narrowed()
-        weight = min(len(chosen) / 100, 1.0)
+        weight = min((len(group.rows) / 100) ** 0.5, 4.0)
         samples.append(Sample(group.labels, demand, own["latency_us"] * 1e-6, weight))
         devices.append(group.setting.machine.name)
     return Measured(family.name, tuple(samples), tuple(devices))
@@ -119,16 +119,13 @@ def calibrate_without_each(data: Sequence[Measured], on_progress: OnProgress | N
     }
 
 
-def fitted(data: Measured, without_device: str = "", start: Fit | None = None) -> Fit | None:
-    """Effects of all samples but those of one target; None where that leaves nothing.
-
-    Args:
-        start: where the search begins, for a quick second fit; it should not have seen what is left out.
-    """
+def fitted(data: Measured, without_device: str = "") -> Fit | None:
+    """Effects of all samples but those of one target; None where that leaves nothing."""
     kept = [s for s, device in zip(data.samples, data.devices, strict=True) if device != without_device]
     if not kept:
         return None
-    return fit(FAMILIES[data.family].parameters, kept, WIDTHS, rounds=2 if start else 4, start=start)
+    family = FAMILIES[data.family]
+    return fit(family.parameters, kept, WIDTHS, family.stiffness)
 
 
 def _family_fit(data: Measured, without_device: str = "") -> FamilyFit | None:
@@ -137,4 +134,25 @@ def _family_fit(data: Measured, without_device: str = "") -> FamilyFit | None:
         return None
     kept = [(s, device) for s, device in zip(data.samples, data.devices, strict=True) if device != without_device]
     rows = sum(len(sample.measured_s) for sample, _ in kept)
-    return FamilyFit(found.effects, rows, tuple(sorted({device for _, device in kept})), found.median_error)
+    return FamilyFit(with_graph_replay(found.effects), rows, tuple(sorted({device for _, device in kept})), found.median_error)
+
+
+# Whose kernels stand for those of nobody's runtime in particular: the first of these groups that a family was measured
+# with. Each was timed without the host: as replayed graphs, by a profiler, or in a loop.
+GRAPH_REPLAYS = (("vllm", "sglang", "trtllm"), ("sarathi",), ("nccl",), ("vendor library",))
+
+
+def with_graph_replay(effects: Mapping[Effect, Mapping[str, float]]) -> dict[Effect, Mapping[str, float]]:
+    """The same with a runtime of nobody's in particular: the mean of those that replay graphs."""
+    known = {level for effect, level in effects if effect == "runtime"}
+    chosen = next((group for group in GRAPH_REPLAYS if known & set(group)), ())
+    levels: dict[Effect, list[Mapping[str, float]]] = {}
+    for (effect, level), amounts in effects.items():
+        own = next((name for name in chosen if effect.startswith("runtime") and f"{level} ".startswith(f"{name} ")), None)
+        if own is not None:
+            levels.setdefault((effect, GRAPH_REPLAY + level.removeprefix(own)), []).append(amounts)
+    means = {
+        key: {name: sum(amounts[name] for amounts in found) / len(found) for name in found[0]}
+        for key, found in levels.items()
+    }
+    return {**effects, **means}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ircost.cost_models.gpu.demand import COMMON, RESIDENT, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.machine import GpuMachine
 
 OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send_recv", "broadcast")
 ALGORITHMS = ("ring", "tree", "direct", "in switch")
@@ -52,7 +53,7 @@ class CollectiveWork:
     has_switch_reduction: Column
 
 
-def collective_demand(work: CollectiveWork) -> Demand:
+def collective_demand(work: CollectiveWork, machine: GpuMachine) -> Demand:
     """Ring, tree, one shot to all, and reduction in the switch, each with flags or in bulk.
 
     A ring of n takes n - 1 steps (twice that for an all-reduce) and moves (n - 1) / n of the buffer each way; a tree
@@ -85,6 +86,7 @@ def collective_demand(work: CollectiveWork) -> Demand:
     flags = np.tile([1.0, 0.0], len(ways))
     crowd = np.maximum(n / nodes / 2, 1)  # devices that cross the bus at a time
     on_bus = is_bus > 0
+    slower = machine.clocks_per_reference
     return Demand(
         busy={
             "link": np.where(on_bus, 0.0, moved / link),
@@ -92,9 +94,9 @@ def collective_demand(work: CollectiveWork) -> Demand:
             "network": np.where(is_far, moved / network, 0.0),
         },
         fixed={
-            "launch": np.ones_like(moved) + never,
-            "hop": np.where(is_far, 0.0, steps * flags),
-            "bulk_hop": np.where(is_far, 0.0, steps * (1 - flags)),
+            "launch": np.ones_like(moved) * slower + never,
+            "hop": np.where(is_far, 0.0, steps * flags) * slower,
+            "bulk_hop": np.where(is_far, 0.0, steps * (1 - flags)) * slower,
             "far_hop": np.where(is_far, steps, 0.0),
         },
         choices=CHOICES,

@@ -9,6 +9,7 @@ import numpy as np
 from ircost.cost_models.gpu.demand import Column, Demand, Parameter, beside, either
 from ircost.cost_models.gpu.gemm import PARAMETERS as GEMM_PARAMETERS
 from ircost.cost_models.gpu.gemm import GemmWork, gemm_demand
+from ircost.cost_models.gpu.labels import OF_KERNEL
 from ircost.cost_models.gpu.machine import GpuMachine
 
 # F(4x4, 3x3): 36 products for 16 results, where 144 stand. Source: Lavin, Gray, "Fast Algorithms for Convolutional
@@ -17,9 +18,9 @@ WINOGRAD_TILE, WINOGRAD_POINTS = 4, 36
 
 PARAMETERS = {
     **GEMM_PARAMETERS,
-    "winograd": Parameter("factor", 1.5, "how much slower Winograd's products run than those of an implicit GEMM"),
-    "transforms": Parameter("factor", 1.0, "how often Winograd's transformed tensors cross main memory"),
-    "layout": Parameter("factor", 0.3, "how often operands and results are streamed to change their layout"),
+    "winograd": Parameter("factor", 1.5, "how much slower Winograd's products run than those of an implicit GEMM", OF_KERNEL),
+    "transforms": Parameter("factor", 1.0, "how often Winograd's transformed tensors cross main memory", OF_KERNEL),
+    "layout": Parameter("factor", 0.3, "how often operands and results are streamed to change their layout", OF_KERNEL),
 }
 
 
@@ -39,6 +40,7 @@ class ConvolutionWork:
         sets: how many operands take turns between two uses of one; without end where each is used once.
         weight_sets: the same of the weights, where they differ; else 0.
         extra_bytes, extra_flops, extra_special: of what is fused behind it, see ``GemmWork``.
+        least_tile: rows and columns of the smallest tile that there is a kernel for.
     """
 
     batch: Column
@@ -60,6 +62,7 @@ class ConvolutionWork:
     extra_bytes: Column | float = 0.0
     extra_flops: Column | float = 0.0
     extra_special: Column | float = 0.0
+    least_tile: Column | float = 16.0
 
     @property
     def sets_of_weights(self) -> Column:
@@ -88,6 +91,9 @@ def as_products(work: ConvolutionWork) -> GemmWork:
     return GemmWork(
         *(work.groups, m, n, np.maximum(k, 1), e, e, e, 0.0, 0.0),
         *(work.sets, work.sets_of_weights, work.flops_per_s, *work.fused),
+        least_tile=work.least_tile,
+        # Only the gradient of the weights sums over enough to be split.
+        most_split=np.where(work.direction == 2, np.inf, 1.0),
     )
 
 
@@ -135,6 +141,7 @@ def convolution_demand(work: ConvolutionWork, machine: GpuMachine) -> Demand:
         *(work.element_bytes,) * 3,
         *(0.0, 0.0, work.sets, work.sets_of_weights),
         *(work.flops_per_s, *work.fused),
+        least_tile=work.least_tile,
     )
     products = gemm_demand(transformed, machine)
     moved = beside(tiles)[0] * WINOGRAD_POINTS * (channels + filters) * element * 2

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Literal
 
 import numpy as np
+
+from ircost.cost_models.gpu.labels import OF_HOST, OF_MACHINE, WIDTHS
 
 Constants = Mapping[str, np.ndarray | float]  # by parameter's name; a number, or [rows]
 Column = np.ndarray  # float64, a row for each kernel
 
 SHARPNESS = "sharpness"
 RESIDENT = "resident"
-HOST = "host"
+HOST, ISSUE = "host", "issue"
 # The host runs ahead of the device or does not: little shows of the shorter of the two.
 HOST_SHARPNESS = 6.0
 # Least-recently-used replacement loses all of what is a little too large: the step from hot to cold is steep.
 STEEPNESS = 8.0
+
+
+ALL_EFFECTS = frozenset(WIDTHS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +34,24 @@ class Parameter:
         kind: ``share`` of a data-sheet rate, 0 to 1; ``time`` in seconds; ``factor``, a positive number.
         default: before any fit.
         meaning: for people.
+        effects: what may move it; see ``labels``.
     """
 
     kind: Literal["share", "time", "factor"]
     default: float
     meaning: str
+    effects: frozenset[str] = ALL_EFFECTS
 
+
+# Steps of a main loop that one processor starts behind one another, for lack of anything else to do meanwhile.
+CHAIN = "chain"
+STEPS = Parameter("factor", 1e7, "steps of a main loop that one processor takes in a second, one after the other")
 
 COMMON = {
-    HOST: Parameter("time", 2e-6, "from one launch to the next on the host, where nothing was recorded before"),
+    HOST: Parameter("time", 2e-6, "from one launch to the next on the host, where it runs ahead of the device", OF_HOST),
+    ISSUE: Parameter("time", 1e-5, "what the host adds to each kernel, where the device waits for it", OF_HOST),
     SHARPNESS: Parameter("factor", 3.0, "how well resources overlap: exponent of the norm of their times"),
-    RESIDENT: Parameter("factor", 0.6, "share of the cache that keeps what is used again"),
+    RESIDENT: Parameter("factor", 0.6, "share of the cache that keeps what is used again", OF_MACHINE),
 }
 
 
@@ -48,7 +60,8 @@ class Demand:
     """What each candidate (a tile, a split) of each kernel asks for; every column is [rows, candidates] or broadcasts.
 
     Args:
-        busy: seconds at data-sheet speed, by resource; resources work side by side, each at its fitted share.
+        busy: seconds at data-sheet speed, by resource; resources work side by side, each at its fitted share. Of
+            ``chain`` it is how many steps follow one another, at so many fitted steps a second.
         fixed: how often each fitted time is paid, by its name: launches, waves, steps.
         reused: what a cache may save of ``busy["main"]``, and how much is touched between two uses of it, as a share of
             that cache: operands that a benchmark's last run, or the kernel before, has left there.
@@ -65,6 +78,10 @@ class Demand:
     @property
     def rows(self) -> int:
         return len(next(iter(self.busy.values())))
+
+    def issued(self, is_waited_for: bool) -> Demand:
+        """The same where the device waits for the host before each kernel, or does not."""
+        return replace(self, fixed={**self.fixed, ISSUE: np.full((self.rows, 1), float(is_waited_for))})
 
     def narrowed(self) -> Demand:
         """The same in half of the memory: for fits, which hold the candidates of many rows."""

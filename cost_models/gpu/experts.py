@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from ircost.cost_models.gpu.demand import COMMON, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.labels import OF_KERNEL
 from ircost.cost_models.gpu.machine import GpuMachine
 
 ROW_TILES = (16, 32, 64, 128, 256)
@@ -26,7 +27,7 @@ PARAMETERS = {
     "launch": Parameter("time", 2e-5, "sorting the rows by expert, and all launches"),
     "wave": Parameter("time", 2e-6, "prologue and epilogue of a wave of tiles"),
     "step": Parameter("time", 3e-8, "one step along k: what its loads and barriers leave unhidden"),
-    "rows": Parameter("factor", 4.0, "how often a row of activations streams: gather, gate, convert, combine"),
+    "rows": Parameter("factor", 4.0, "how often a row of activations streams: gather, gate, convert, combine", OF_KERNEL),
     "expert": Parameter("time", 5e-8, "one more expert: its part of sorting and of the blocks' schedule"),
     **COMMON,
 }

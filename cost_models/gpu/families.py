@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ircost.cost_models.gpu import attention, collective, convolution, experts, gemm, scan, stream
 from ircost.cost_models.gpu import table_work as rows
-from ircost.cost_models.gpu.demand import Demand, Parameter
+from ircost.cost_models.gpu.demand import ALL_EFFECTS, Demand, Parameter
 from ircost.cost_models.gpu.table_work import Columns, Setting, Totals, coded
 
 
@@ -20,16 +20,28 @@ class Family:
     columns: that a table of it has.
     parameters: constants of its model.
     kinds: a word for each row: what kernels of one kind have in common is an effect of its own.
-    demand: what rows ask for.
+    kernel_demand: what rows ask for, once they are launched.
     totals: for the physical limit.
+    stiffness: how hard effects are held to nought when its constants are fitted: the less, the harder. Of 4, 12, 40, 120,
+        360 about the one that errs least on devices that were left out.
     """
 
     name: str
     columns: frozenset[str]
     parameters: Mapping[str, Parameter]
     kinds: Callable[[Columns], np.ndarray]
-    demand: Callable[[Columns, Setting], Demand]
+    kernel_demand: Callable[[Columns, Setting], Demand]
     totals: Callable[[Columns, Setting], Totals]
+    stiffness: float = 60.0
+
+    def demand(self, columns: Columns, setting: Setting) -> Demand:
+        """What rows ask for, as their runtime's benchmark launches them."""
+        return self.kernel_demand(columns, setting).issued(setting.runtime in WAITED_FOR)
+
+
+# Runtimes whose kernels were timed one call at a time, the host's part included: PyTorch, by events around each call.
+# Source: sitar-lab/NeuSight, arXiv:2407.13853, section 6.
+WAITED_FOR = frozenset({"pytorch"})
 
 
 def words(column: np.ndarray, of: Callable[[str], str]) -> np.ndarray:
@@ -48,6 +60,13 @@ def gemm_kinds(columns: Columns) -> np.ndarray:
 
 def phases(columns: Columns) -> np.ndarray:
     return words(columns["phase"], str)
+
+
+def attention_kinds(columns: Columns) -> np.ndarray:
+    """Phases; decoding kernels differ by whether heads share keys and values."""
+    kinds = phases(columns)
+    is_shared = np.asarray(columns["heads"]) > np.asarray(columns["kv_heads"])
+    return np.where((kinds == "decode") & is_shared, "decode, shared heads", kinds).astype(object)
 
 
 # Ops of one tensor or two, with nothing but arithmetic on each element, cost the same on every library.
@@ -78,8 +97,11 @@ def conv_kind(op: str) -> str:
 
 
 def collective_kinds(columns: Columns) -> np.ndarray:
-    """How it is started: that costs more than the algorithm."""
-    return words(columns["kernel"], lambda kernel: "eager" if "eager" in kernel or "torch" in kernel else "")
+    """How it is started, which costs more than the algorithm; and how far it goes."""
+    started = words(columns["kernel"], lambda kernel: "eager" if "eager" in kernel or "torch" in kernel else "")
+    here = rows.each(columns["topology"], lambda name: rows.devices_per_node(name) or np.inf)
+    place = np.where(np.asarray(columns["world_size"], float) > here, "between nodes", "").astype(object)
+    return words(started + " " + words(columns["op"], str) + " " + place, str.strip)
 
 
 FAMILIES: dict[str, Family] = {
@@ -92,12 +114,13 @@ FAMILIES: dict[str, Family] = {
             gemm_kinds,
             lambda columns, setting: gemm.gemm_demand(rows.gemm_work(columns, setting), setting.machine),
             rows.gemm_totals,
+            stiffness=240.0,
         ),
         Family(
             "attention",
             frozenset("batch q_len kv_len heads kv_heads head_dim window phase dtype kv_dtype".split()),
             attention.PARAMETERS,
-            phases,
+            attention_kinds,
             lambda columns, setting: attention.attention_demand(rows.attention_work(columns, setting), setting.machine),
             lambda columns, setting: rows.attention_totals(rows.attention_work(columns, setting)),
         ),
@@ -116,6 +139,7 @@ FAMILIES: dict[str, Family] = {
             one_kind,
             lambda columns, setting: experts.experts_demand(rows.experts_work(columns, setting), setting.machine),
             lambda columns, setting: rows.experts_totals(rows.experts_work(columns, setting)),
+            stiffness=240.0,
         ),
         Family(
             "recurrent",
@@ -146,7 +170,9 @@ FAMILIES: dict[str, Family] = {
             frozenset("op world_size bytes topology kernel".split()),
             collective.PARAMETERS,
             collective_kinds,
-            lambda columns, setting: collective.collective_demand(rows.collective_work(columns, setting)),
+            lambda columns, setting: collective.collective_demand(
+                rows.collective_work(columns, setting), setting.machine
+            ),
             lambda columns, setting: rows.collective_totals(rows.collective_work(columns, setting)),
         ),
         Family(
@@ -156,11 +182,13 @@ FAMILIES: dict[str, Family] = {
             lambda columns: words(columns["op"], vector_kind),
             lambda columns, setting: stream.stream_demand(rows.stream_work(columns, setting), setting.machine),
             lambda columns, setting: rows.stream_totals(rows.stream_work(columns, setting)),
+            stiffness=8.0,
         ),
     )
 }
 FAMILIES["quantize"] = Family(
     "quantize",
     frozenset("op rows cols dtype power_w".split()),
-    *(FAMILIES["vector"].parameters, FAMILIES["vector"].kinds, FAMILIES["vector"].demand, FAMILIES["vector"].totals),
+    {**stream.PARAMETERS, "launch": replace(stream.PARAMETERS["launch"], effects=ALL_EFFECTS)},
+    *(FAMILIES["vector"].kinds, FAMILIES["vector"].kernel_demand, FAMILIES["vector"].totals),
 )

@@ -30,7 +30,6 @@ from ircost.cost_models.gpu.demand import (
 
 KNEE = 0.1  # errors in |log(predicted / measured)| beyond it count by their size, not its square
 BASE = "all"
-STIFF = 80.0
 BASE_WIDTH = 1.5  # how far the family's own constants may stand off their defaults, on the link scale
 
 
@@ -75,9 +74,11 @@ class Fit:
 
 
 def fit(
-    parameters: Mapping[str, Parameter], samples: Sequence[Sample], widths: Mapping[str, float], rounds: int = 4,
-    start: Fit | None = None,
-    frozen: Mapping[str, frozenset[str]] = {},
+    parameters: Mapping[str, Parameter],
+    samples: Sequence[Sample],
+    widths: Mapping[str, float],
+    stiffness: float,
+    rounds: int = 4,
 ) -> Fit:
     """Effects for which the samples' errors are least.
 
@@ -85,6 +86,8 @@ def fit(
 
     Args:
         widths: effect -> how far its levels may spread, a standard deviation on the link scale.
+        stiffness: of the samples' errors against the ridge.
+        rounds: of choosing and fitting.
     """
     names = list(parameters)
     levels = [(BASE, "")] + sorted({(e, s.labels[e]) for s in samples for e in widths if s.labels.get(e)})
@@ -100,18 +103,18 @@ def fit(
     base = np.array([start_of(parameters[name]) for name in names])
     origin = np.zeros((len(levels), len(names)))
     origin[0] = base
+    is_free = np.array(
+        [[effect == BASE or effect in parameters[name].effects for name in names] for effect, _ in levels]
+    )
     penalty[0] = 1.0 / BASE_WIDTH**2
     point = origin.copy()
-    if start is not None:
-        for level in levels:
-            for i, name in enumerate(names):
-                point[place[level], i] = start.effects.get(level, {}).get(name, origin[place[level], i])
     index = np.repeat(np.arange(len(samples)), [len(s.measured_s) for s in samples])
     measured = np.log(np.concatenate([s.measured_s for s in samples]))
     counts = np.array([len(s.measured_s) for s in samples], float)
     weights = np.array([s.weight for s in samples])
+    weights = weights / weights.mean()
     row_weight = (weights / counts)[index] / weights.sum()
-    strength = 1.0 / (weights.sum() * STIFF)
+    strength = 1.0 / (weights.sum() * stiffness)
     for _ in range(rounds):
         z = design @ point
         chosen = []
@@ -131,7 +134,7 @@ def fit(
             grad = design.T @ gz
             off = b - origin
             value += 0.5 * strength * float((penalty * off**2).sum())
-            return value, (grad + strength * penalty * off).ravel()
+            return value, (is_free * (grad + strength * penalty * off)).ravel()
 
         best = minimize(loss, point.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 150, "maxfun": 200})
         point = best.x.reshape(point.shape)
@@ -186,7 +189,7 @@ class _Problem:
                 if self.parameters[name].kind == "share":
                     d = d * slow[name] * (1 - value[name])  # d slow / dz = busy * exp(z) = slow * (1 - share)
                 else:
-                    d = d * slow[name]
+                    d = -d * slow[name]
                 partials.append(d)
             elif name in self.fixed:
                 partials.append(self.fixed[name] * value[name])

@@ -7,7 +7,8 @@ from itertools import product
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import COMMON, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import CHAIN, COMMON, STEPS, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.labels import OF_KERNEL
 from ircost.cost_models.gpu.machine import GpuMachine
 
 # Tiles of the output that libraries ship kernels for (CUTLASS, cuBLAS), rows x columns.
@@ -18,6 +19,10 @@ TILES = (
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 STEP = 32  # elements of k that are loaded at once
 ACCUMULATOR_BYTES = 4
+# Rows and columns of the smallest tile, by the units. Source: NVIDIA/cutlass, tensor-op and SIMT tile shapes.
+LEAST_TILE = {"matrix": 16.0, "vector": 32.0}
+NEVER = 1e6  # launches of what there is no kernel for
+BESIDE = 2  # blocks that share a processor, and hide each other's waits
 CANDIDATES = tuple(product(TILES, SPLITS))
 CHOICES = tuple(
     f"{rows}x{columns}" + (f" split-k {split}" if split > 1 else "") for (rows, columns), split in CANDIDATES
@@ -33,9 +38,9 @@ PARAMETERS = {
     "l2": Parameter("share", 0.6, "share of the ports' bandwidth between L2 and the processors"),
     "main": Parameter("share", 0.85, "share of main memory's bandwidth that long streams reach"),
     "launch": Parameter("time", 2e-6, "start and end of a kernel"),
-    "convert": Parameter("factor", 1.0, "how often the activations' conversion to a narrow format streams them"),
+    "convert": Parameter("factor", 1.0, "how often the activations' conversion to a narrow format streams them", OF_KERNEL),
     "wave": Parameter("time", 1e-6, "prologue and epilogue of a wave of tiles"),
-    "step": Parameter("time", 3e-8, "one step along k: what its loads and barriers leave unhidden"),
+    CHAIN: STEPS,
     "split": Parameter("time", 1e-6, "adding up the parts of a split reduction, beside their bytes"),
     **COMMON,
 }
@@ -54,6 +59,8 @@ class GemmWork:
         flops_per_s: peak of the units that run it.
         extra_bytes: of what is fused behind it: further operands, larger results, as a whole.
         extra_flops, extra_special: of that, on the vector lanes and in the special units.
+        least_tile: rows and columns of the smallest tile that there is a kernel for.
+        most_split: how many blocks may share a reduction.
     """
 
     batch: Column
@@ -71,6 +78,8 @@ class GemmWork:
     extra_bytes: Column | float = 0.0
     extra_flops: Column | float = 0.0
     extra_special: Column | float = 0.0
+    least_tile: Column | float = 16.0
+    most_split: Column | float = np.inf
 
 
 def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
@@ -90,10 +99,11 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
         for column in beside(
             *(work.batch, work.m, work.n, work.k, work.lhs_bytes, work.rhs_bytes, work.out_bytes),
             *(work.unpack_flops, work.converted_bytes, work.lhs_sets, work.rhs_sets, work.flops_per_s),
-            *(work.extra_bytes, work.extra_flops, work.extra_special),
+            *(work.extra_bytes, work.extra_flops, work.extra_special, work.least_tile, work.most_split),
         )
     )
-    extra, extra_flops, extra_special = extras
+    extra, extra_flops, extra_special, least, most = extras
+    is_barred = (np.minimum(TILE_ROWS, TILE_COLUMNS) < least) | (most < SPLIT)
     processors, slower, rate = machine.processors, machine.clocks_per_reference, machine.main_bytes_per_s
     down, across = np.ceil(m / TILE_ROWS), np.ceil(n / TILE_COLUMNS)
     tiles = batch * down * across
@@ -130,7 +140,6 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
     melt = 1 / (1 + (0.7 * machine.cache_bytes / np.maximum(operands, 1)) ** 4)
     main_s = (touched + np.maximum(in_waves - operands, 0) * melt) / rate
     activations, weights = batch * m * (k * lhs + n * out) + extra, batch * n * k * rhs
-    rounds = np.ceil(in_each / 2) * slower
     return Demand(
         busy={
             name: flat(column)
@@ -140,15 +149,15 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
                 ("shared", shared_s),
                 ("l2", port_s),
                 ("main", main_s),
+                (CHAIN, steps * np.maximum(in_each / BESIDE, 1) * slower),
             )
         },
         fixed={
             name: flat(column)
             for name, column in (
-                ("launch", (1.0 + (converted > 0)) * slower + np.zeros_like(m)),
+                ("launch", (1.0 + (converted > 0)) * slower + np.where(is_barred, NEVER, 0.0)),
                 ("convert", batch * m * k * converted / rate),
-                ("wave", rounds),
-                ("step", steps * rounds),
+                ("wave", np.maximum(in_each - 1, 0) * slower),
                 ("split", np.where(SPLIT > 1, slower, 0.0)),
             )
         },

@@ -8,22 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from ircost.backends import Target
-from ircost.cost_models.engines import unit_and_peak
-from ircost.cost_models.gpu.attention import AttentionWork, attention_demand
+from ircost.cost_models.engines import arithmetic_format, unit_and_peak
+from ircost.cost_models.gpu.attention import PREFILL_QUERIES, AttentionWork, attention_demand
 from ircost.cost_models.gpu.convolution import ConvolutionWork, convolution_demand
 from ircost.cost_models.gpu.demand import Column, Demand
 from ircost.cost_models.gpu.experts import ExpertsWork, experts_demand
-from ircost.cost_models.gpu.gemm import GemmWork, gemm_demand
-from ircost.cost_models.gpu.labels import labels_of
+from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork, gemm_demand
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY, labels_of
 from ircost.cost_models.gpu.machine import GpuMachine
+from ircost.cost_models.gpu.power import sustained_flops_per_s
 from ircost.cost_models.gpu.stream import StreamWork, stream_demand
 from ircost.cost_models.kernel_parts import FIELDS, PartGroup
 from ircost.ir.types import DType
 
 # Operands that nothing has touched before in a run: so many others come between two uses that no cache keeps them.
 COLD_SETS = 1e9
-# Whose kernels run where a target names no runtime: a mean over those that replay graphs.
-DEFAULT_RUNTIME = "graph replay"
 # Number formats of the IR, as tables of measurements name them.
 TABLE_NAMES = {
     **{"f16": "float16", "bf16": "bfloat16", "f32": "float32", "tf32": "float32", "f64": "float64"},
@@ -40,7 +39,7 @@ class Rates:
 
     Args:
         unit: ``matrix`` or ``vector``: what runs products.
-        flops_per_s: its peak.
+        flops_per_s: its peak, or what the board's power leaves of it.
         lane_slowness: how much slower than in f32 the vector lanes are; 1 at least.
     """
 
@@ -48,14 +47,19 @@ class Rates:
     flops_per_s: float
     lane_slowness: float
 
+    @property
+    def least_tile(self) -> float:
+        return LEAST_TILE[self.unit]
+
 
 def rates_of(target: Target, machine: GpuMachine, dtype: DType) -> Rates:
     """Raises:
     TargetError: the target cannot compute in this format.
     """
-    unit, peak = unit_and_peak(target, "matrix", dtype)
+    unit, _ = unit_and_peak(target, "matrix", dtype)
     _, lanes = unit_and_peak(target, "vector", dtype)
-    return Rates(unit, float(peak), max(machine.vector_flops_per_s / float(lanes), 1.0))
+    sustained = sustained_flops_per_s(target, arithmetic_format("matrix", dtype).name)
+    return Rates(unit, sustained, max(machine.vector_flops_per_s / float(lanes), 1.0))
 
 
 def labels_of_group(group: PartGroup, machine: GpuMachine) -> dict[str, str]:
@@ -63,7 +67,7 @@ def labels_of_group(group: PartGroup, machine: GpuMachine) -> dict[str, str]:
     return labels_of(
         architecture=machine.architecture,
         device=machine.name.partition("+")[0],
-        runtime=machine.runtime or DEFAULT_RUNTIME,
+        runtime=machine.runtime or GRAPH_REPLAY,
         dtype=table_name(group),
         kind=group.kind,
     )
@@ -101,6 +105,7 @@ def _gemm(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
         lhs_sets=sets(of["is_lhs_cold"]),
         rhs_sets=sets(of["is_rhs_cold"]),
         flops_per_s=_all(rates.flops_per_s, of),
+        least_tile=rates.least_tile,
         **_extra(of, rates),
     )
     return gemm_demand(work, machine)
@@ -116,6 +121,7 @@ def _convolution(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
         flops_per_s=_all(rates.flops_per_s, of),
         sets=sets(of["is_lhs_cold"]),
         weight_sets=sets(of["is_rhs_cold"]),
+        least_tile=rates.least_tile,
         **_extra(of, rates),
     )
     return convolution_demand(work, machine)
@@ -131,6 +137,7 @@ def _attention(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
         is_causal=_all(0.0, of),
         flops_per_s=_all(rates.flops_per_s, of),
         most_shared=_all(np.inf, of),
+        fewest_queries=np.where(of["queries"] > 1, PREFILL_QUERIES, 1.0),
         sets=sets(of["is_rhs_cold"]),
         extra_bytes=extra["extra_bytes"],
         extra_flops=extra["extra_flops"] + special_flops,

@@ -12,6 +12,8 @@ IMPLEMENTATIONS = (
     *("nongated", "winograd", "fft", "implicit"),
 )
 
+GRAPH_REPLAY = "graph replay"  # nobody's runtime in particular: the mean of those that replay what they recorded
+
 # Effect -> how far its levels may spread, a standard deviation on the link scale.
 WIDTHS = {
     "architecture": 0.5,
@@ -68,3 +70,12 @@ def implementation(runtime: str, kernel: str) -> str:
 def spread(labels: Mapping[str, str]) -> float:
     """Standard deviation on the link scale that is left where levels were never seen; 0 where all were."""
     return sum(WIDTHS[effect] ** 2 for effect in labels) ** 0.5
+
+
+# Effects of the machine, and of whose kernel it is: how often a kernel streams its operands is no matter of the machine.
+OF_MACHINE = frozenset(effect for effect in WIDTHS if effect.startswith(("architecture", "device")))
+OF_KERNEL = frozenset(WIDTHS) - OF_MACHINE
+# Effects of the host and of how a benchmark launches.
+OF_HOST = frozenset(("device", "runtime", "kind", "kernel", "runtime, kind"))
+# Effects of a kernel's start on the device: what the host does before is no part of it.
+OF_START = OF_MACHINE | {"kind", "kernel", "dtype"}

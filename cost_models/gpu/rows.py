@@ -97,20 +97,22 @@ def setting_of(device: str, runtime: str, dtype: str, target_of: TargetOf) -> tu
         return None, "device is missing"
     try:
         target = target_of(device)
-        peak = _peak(target, form.arithmetic)
+        arithmetic = _arithmetic(target, form.arithmetic)
+        peak = float(target.peak_flops_per_s(arithmetic))
     except TargetError as error:
         return None, error.message
-    return Setting(target, machine_of(target), runtime, form, peak), ""
+    return Setting(target, machine_of(target), runtime, form, arithmetic, peak), ""
 
 
-def _peak(target: Target, arithmetic: str) -> float:
-    """Of the format, or of the next wider one that the target has."""
+def _arithmetic(target: Target, arithmetic: str) -> str:
+    """The format, or the next wider one that the target has."""
     try:
-        return float(target.peak_flops_per_s(arithmetic))
+        target.peak_flops_per_s(arithmetic)
     except TargetError:
         if arithmetic not in WIDER:
             raise
-        return _peak(target, WIDER[arithmetic])
+        return _arithmetic(target, WIDER[arithmetic])
+    return arithmetic
 
 
 def analytical_rows(

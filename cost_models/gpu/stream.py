@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ircost.cost_models.gpu.demand import COMMON, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.labels import OF_KERNEL, OF_START
 from ircost.cost_models.gpu.machine import GpuMachine
 
 # Elements that one block of 256 threads takes, four each: what spreads a small tensor over the processors.
@@ -22,8 +23,8 @@ PARAMETERS = {
     "l2": Parameter("share", 0.5, "share of the bandwidth between L2 and the processors"),
     "flight": Parameter("share", 0.7, "share of the loads that could be in flight"),
     "vector": Parameter("share", 0.5, "share of the vector lanes' peak"),
-    "passes": Parameter("factor", 1.0, "how often its operands are streamed, for once that it takes"),
-    "launch": Parameter("time", 3e-6, "start and end of a kernel"),
+    "passes": Parameter("factor", 1.0, "how often its operands are streamed, for once that it takes", OF_KERNEL),
+    "launch": Parameter("time", 3e-6, "start and end of a kernel", OF_START),
     "row": Parameter("time", 5e-8, "a wave of rows that are reduced: synchronisation of their threads"),
     **COMMON,
 }

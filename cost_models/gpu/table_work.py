@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from ircost.backends import Target
-from ircost.cost_models.gpu.attention import AttentionWork, pairs_per_head
+from ircost.cost_models.gpu.attention import PREFILL_QUERIES, AttentionWork, pairs_per_head
 from ircost.cost_models.gpu.collective import OPS, CollectiveWork
 from ircost.cost_models.gpu.convolution import ConvolutionWork
 from ircost.cost_models.gpu.demand import Column
 from ircost.cost_models.gpu.experts import ExpertsWork, rank_loads
 from ircost.cost_models.gpu.formats import Format, format_of
-from ircost.cost_models.gpu.gemm import GemmWork
+from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork
 from ircost.cost_models.gpu.machine import GpuMachine
+from ircost.cost_models.gpu.power import sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork
 from ircost.cost_models.gpu.stream import StreamWork
 
@@ -32,13 +33,28 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Rows of one target, one runtime, one number format."""
+    """Rows of one target, one runtime, one number format.
+
+    Args:
+        arithmetic: the format of the products, or the wider one that the target has.
+        flops_per_s: its peak.
+    """
 
     target: Target
     machine: GpuMachine
     runtime: str
     format: Format
+    arithmetic: str
     flops_per_s: float
+
+    @property
+    def least_tile(self) -> float:
+        return LEAST_TILE[self.target.unit_for(self.arithmetic)[0]]
+
+    @property
+    def sustained_flops_per_s(self) -> float:
+        """What the board's power leaves of the peak."""
+        return sustained_flops_per_s(self.target, self.arithmetic)
 
 
 def coded(column: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -87,7 +103,8 @@ def gemm_work(columns: Columns, setting: Setting) -> GemmWork:
     lhs_sets, rhs_sets = gemm_sets(n * k * form.weight_bytes, setting)
     return GemmWork(
         *(batch, m, n, k, form.activation_bytes, form.weight_bytes, form.result_bytes),
-        *(form.unpack_flops, form.converted_bytes, lhs_sets, rhs_sets, setting.flops_per_s),
+        *(form.unpack_flops, form.converted_bytes, lhs_sets, rhs_sets, setting.sustained_flops_per_s),
+        least_tile=setting.least_tile,
     )
 
 
@@ -103,6 +120,9 @@ def gemm_totals(columns: Columns, setting: Setting) -> Totals:
 # Heads that share keys and values: TensorRT-LLM's XQA kernel takes up to 32, then its older kernel runs each on its own.
 # Source: NVIDIA/TensorRT-LLM, docs/source/advanced/gpt-attention.md (XQA optimisation).
 MOST_SHARED = {"trtllm": 32.0}
+# SGLang's Triton kernel for prefill masks what lies outside of a window, and walks over it all the same: measured, a
+# window of 128 in 4,096 keys and more takes 0.7 to 0.9 of the time without one, where other kernels take 0.1 to 0.3.
+MASKS_WINDOW = ("sglang", "triton")
 LATENT, ROPE, NOPE, VALUE = 512, 64, 128, 128  # DeepSeek-V2 and V3: arXiv:2405.04434, table of hyper-parameters
 
 
@@ -111,12 +131,17 @@ def attention_work(columns: Columns, setting: Setting) -> AttentionWork:
         columns, "batch", "q_len", "kv_len", "heads", "kv_heads", "head_dim", "window"
     )
     causal = each(columns["phase"], lambda phase: float(phase != "encoder"))
+    if setting.runtime == MASKS_WINDOW[0] and "kernel" in columns:
+        is_masked = each(columns["kernel"], lambda kernel: float(MASKS_WINDOW[1] in kernel)) > 0
+        is_prefill = each(columns["phase"], lambda phase: float(phase == "prefill")) > 0
+        window = np.where(is_masked & is_prefill, 0, window)
     kv_bytes = 2 * width * element_bytes(columns["kv_dtype"], setting)
     q_bytes = max(setting.format.activation_bytes, 2.0)
     return AttentionWork(
         *(batch, queries, keys, heads, kv_heads, width, width, kv_bytes),
-        *(q_bytes, np.maximum(window, 0), causal, setting.flops_per_s, 1.0),
+        *(q_bytes, np.maximum(window, 0), causal, setting.sustained_flops_per_s, 1.0),
         each(columns["phase"], lambda phase: MOST_SHARED.get(setting.runtime, np.inf) if phase == "decode" else np.inf),
+        each(columns["phase"], lambda phase: 1.0 if phase == "decode" else PREFILL_QUERIES),
     )
 
 
@@ -130,7 +155,7 @@ def mla_work(columns: Columns, setting: Setting) -> AttentionWork:
         np.where(absorbed, LATENT + ROPE, NOPE + ROPE).astype(float),
         np.where(absorbed, LATENT, VALUE).astype(float),
         np.where(absorbed, (LATENT + ROPE) * wide, (NOPE + ROPE + VALUE) * 2.0),
-        *(2.0, 0.0, 1.0, setting.flops_per_s, 1.0, np.inf),
+        *(2.0, 0.0, 1.0, setting.sustained_flops_per_s, 1.0, np.inf, np.where(absorbed, 1.0, PREFILL_QUERIES)),
     )
 
 
@@ -163,7 +188,7 @@ def experts_work(columns: Columns, setting: Setting) -> ExpertsWork:
         *(tokens, hidden, inner / tp, chosen, total, ep),
         each(columns["kernel"], lambda kernel: 2.0 if "nongated" in kernel else 3.0),
         each(columns["distribution"], skew_of),
-        *(form.activation_bytes, form.weight_bytes, form.unpack_flops, setting.flops_per_s, 1.0),
+        *(form.activation_bytes, form.weight_bytes, form.unpack_flops, setting.sustained_flops_per_s, 1.0),
     )
 
 
@@ -274,7 +299,7 @@ def scan_work(columns: Columns, setting: Setting) -> ScanWork:
     is_context = each(columns["phase"], lambda phase: float(phase == "context")) > 0
     return ScanWork(
         *(batch, steps, np.where(is_conv, 1.0, heads), np.where(is_conv, 1.0, key_width)),
-        *(np.where(is_conv, 1.0, value_width), wide, (is_context & ~is_conv).astype(float), setting.flops_per_s, 1.0),
+        *(np.where(is_conv, 1.0, value_width), wide, (is_context & ~is_conv).astype(float), setting.sustained_flops_per_s, 1.0),
     )
 
 
@@ -298,7 +323,8 @@ def convolution_work(columns: Columns, setting: Setting) -> ConvolutionWork:
     return ConvolutionWork(
         *(batch, groups, cin, high, wide, cout, np.maximum(out_high, 1), np.maximum(out_wide, 1), kh, kw),
         *(direction, (is_winograd & (groups == 1)).astype(float)),
-        *(setting.format.activation_bytes, setting.flops_per_s, 1.0),
+        *(setting.format.activation_bytes, setting.sustained_flops_per_s, 1.0),
+        least_tile=setting.least_tile,
     )
 
 
@@ -315,25 +341,29 @@ def convolution_totals(work: ConvolutionWork) -> Totals:
 
 # ---- collectives
 
-BUS_LINKS = ("pcie",)
-BUS_BYTES_PER_S = 16e9  # PCIe 3 x16, where a target names no link at all: PCI Express Base Specification 3.0, 2010
-# One network card for each device, 200 Gb/s, as DGX A100 has. Source: NVIDIA DGX A100 data sheet, 2020.
-NETWORK_BYTES_PER_S = 25e9
+BUS_BYTES_PER_S = 16e9  # PCIe 3 x16, where a target names no bus: PCI Express Base Specification 3.0, 2010
+NETWORK_BYTES_PER_S = 12.5e9  # one 100 Gb/s card a machine, where a target names no network
 
 
 def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
+    """Between nodes the network counts; within one the links, or the bus where links join no more than pairs."""
+    target = setting.target
     world, size = floats(columns, "world_size", "bytes")
     here = each(columns["topology"], lambda name: devices_per_node(name) or np.inf)
     nodes = np.where(np.isfinite(here), np.ceil(world / here), 1.0)
-    link = setting.target.link
     pairs = each(columns["topology"], lambda name: float("pairs" in name)) > 0
-    pcie = next((float(x.bandwidth_bytes_per_s) for x in setting.target.links if x.name in BUS_LINKS), BUS_BYTES_PER_S)
-    own = float(link.bandwidth_bytes_per_s) if link is not None else pcie
-    is_bus = (pairs & (world / nodes > 2)) | (link is None or link.name in BUS_LINKS)
+    link, network = target.link, target.network
+    bus = next((x for x in target.links if x.name.startswith("pcie")), target.bus)
+    bus_rate = float(bus.bandwidth_bytes_per_s) if bus is not None else BUS_BYTES_PER_S
+    joined = 2 if link is not None and link.topology == "pair" else np.inf
+    is_bus = (np.minimum(joined, np.where(pairs, 2, np.inf)) < world / nodes) | (link is None or link.topology == "bus")
+    own = bus_rate if link is None else float(link.bandwidth_bytes_per_s)
     return CollectiveWork(
         each(columns["op"], lambda op: float(OPS.index(op))),
-        *(world, nodes, size, np.where(is_bus, pcie, own), NETWORK_BYTES_PER_S),
-        *(is_bus.astype(float), np.zeros_like(world)),
+        *(world, nodes, size, np.where(is_bus, bus_rate, own)),
+        float(network.bandwidth_bytes_per_s) if network is not None else NETWORK_BYTES_PER_S,
+        is_bus.astype(float),
+        np.full_like(world, float(link is not None and link.reduces)),
     )
 
 
