@@ -270,8 +270,10 @@ class _Launch:
 
     def _peak_source(self) -> str:
         engine, form = self.target.unit_for(self.part.group.dtype)
-        peaks = self.target.matrix if engine == "matrix" else self.target.vector
-        return f"{engine} {form}: {peaks[form].source}"
+        peak = (self.target.matrix if engine == "matrix" else self.target.vector)[form]
+        if self.part.rates.flops_per_s < float(peak):
+            return f"{engine} {form}: what {float(self.target.power.peak_w):.0f} W allow, beside {peak.source}"
+        return f"{engine} {form}: {peak.source}"
 
     def _source_of(self, name: str) -> str:
         target = self.target
@@ -296,6 +298,9 @@ class _Launch:
         constant = self._constant(name)
         kind = FAMILIES[self.part.group.family].parameters[name].kind
         slower = machine_of(self.target).clocks_per_reference
+        if kind == "time" and count == int(count):
+            of = Node("how often", count, "1", "of the tile and its waves")
+            return Node(name, seconds, "s", "", "product", (of, constant))
         if kind == "time":
             of = Node("how often", count / slower, "1", "of the tile and its waves")
             clock = Node("clock", slower, "1", "2 GHz, which times are fitted at, over this machine's clock")
