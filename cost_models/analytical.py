@@ -133,7 +133,7 @@ class Analytical(CostModel):
 
 
 def launched_by(target: Target, constants: Mapping[str, float]) -> Mapping[str, float]:
-    """The same constants where a target's runtime launches kernels one by one: the host then sets the pace of short ones."""
+    """The constants where a runtime launches kernels one by one: the host then sets the pace of short ones."""
     runtime = RUNTIMES.get(target.runtime)
     if runtime is None or runtime.launch != "eager":
         return constants

@@ -16,7 +16,7 @@ from ircost.backends import Target
 from ircost.backends.figure import Figure
 from ircost.cost_models.analytical import Analytical, Evaluated, physical_limits_s
 from ircost.cost_models.gpu.constants import ConstantsFile
-from ircost.cost_models.gpu.demand import RESIDENT, SHARPNESS, cold_share
+from ircost.cost_models.gpu.demand import HOST, RESIDENT, SHARPNESS, cold_share
 from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.machine import PORT_BYTES_PER_CLOCK, SHARED_BYTES_PER_CLOCK, machine_of
 from ircost.cost_models.interface import Estimates
@@ -170,7 +170,7 @@ class _Launch:
                 f"norm of the resources' times, exponent {self.part.constants[SHARPNESS]:.3g} ({self._fit()})",
             ),
             *(node for node in fixed if node.value > 0),
-            Node("host", latency_s - device_s, "s", f"what launching shows beside the kernel ({self._fit()})"),
+            Node("host", latency_s - device_s, "s", f"what launching on the host shows beside the kernel: {self._host()}"),
         ]
         children = [node for node in children if node.value or node is children[0]]
         times = float(self.part.launches[self.place])
@@ -332,6 +332,12 @@ class _Launch:
         value = float(self.part.constants[name])
         source = f"{parameter.meaning}; {self._fit()}"
         return Node(f"'{name}'", value, unit, source, how, children, is_folded=True)
+
+    def _host(self) -> str:
+        launch_s = self.target.launch_overhead_s
+        if self.part.constants[HOST] == float(launch_s):
+            return f"one launch after another, {launch_s.source}"
+        return self._fit()
 
     def _fit(self) -> str:
         return fit_text(self.constants, self.part.group.family)

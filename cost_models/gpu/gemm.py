@@ -29,7 +29,6 @@ CHOICES = tuple(
 )
 # Columns are [rows, tiles, splits]: what depends on the tile alone is worked out once for all splits.
 TILE_ROWS, TILE_COLUMNS = (np.array(column, dtype=float)[None, :, None] for column in zip(*TILES, strict=True))
-SPLIT = np.array(SPLITS, dtype=float)[None, None, :]
 
 PARAMETERS = {
     "matrix": Parameter("share", 0.8, "share of the peak that the main loop reaches"),
@@ -38,7 +37,9 @@ PARAMETERS = {
     "l2": Parameter("share", 0.6, "share of the ports' bandwidth between L2 and the processors"),
     "main": Parameter("share", 0.85, "share of main memory's bandwidth that long streams reach"),
     "launch": Parameter("time", 2e-6, "start and end of a kernel"),
-    "convert": Parameter("factor", 1.0, "how often the activations' conversion to a narrow format streams them", OF_KERNEL),
+    "convert": Parameter(
+        "factor", 1.0, "how often the activations' conversion to a narrow format streams them", OF_KERNEL
+    ),
     "wave": Parameter("time", 1e-6, "prologue and epilogue of a wave of tiles"),
     CHAIN: STEPS,
     "split": Parameter("time", 1e-6, "adding up the parts of a split reduction, beside their bytes"),
@@ -103,13 +104,16 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
         )
     )
     extra, extra_flops, extra_special, least, most = extras
-    is_barred = (np.minimum(TILE_ROWS, TILE_COLUMNS) < least) | (most < SPLIT)
+    # Where nothing may be split, a ninth of the candidates is left.
+    splits = np.array([split for split in SPLITS if split <= np.max(work.most_split)], dtype=float)
+    split = splits[None, None, :]
+    is_barred = (np.minimum(TILE_ROWS, TILE_COLUMNS) < least) | (most < split)
     processors, slower, rate = machine.processors, machine.clocks_per_reference, machine.main_bytes_per_s
     down, across = np.ceil(m / TILE_ROWS), np.ceil(n / TILE_COLUMNS)
     tiles = batch * down * across
     area = TILE_ROWS * TILE_COLUMNS
-    blocks = tiles * SPLIT
-    steps = np.ceil(k / SPLIT / STEP)
+    blocks = tiles * split
+    steps = np.ceil(k / split / STEP)
     in_each = blocks / processors
     waves = np.ceil(in_each)
     active = np.minimum(blocks, processors)
@@ -125,7 +129,7 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
         vector_s = vector_s + deep * (TILE_COLUMNS * unpack * processors / machine.vector_flops_per_s)
 
     loaded = blocks * (steps * STEP) * fed
-    partial = np.where(SPLIT > 1, 2 * SPLIT * batch * m * n * ACCUMULATOR_BYTES, 0.0)
+    partial = np.where(split > 1, 2 * split * batch * m * n * ACCUMULATOR_BYTES, 0.0)
     padded = tiles * area / (batch * m * n) * extra
     port_s = (loaded + padded) / machine.l2_bytes_per_s(active) + partial / machine.l2_bytes_per_s(processors)
 
@@ -134,15 +138,15 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
     # Blocks spread evenly over the waves: the last is no smaller than the others.
     at_once = blocks / waves
     rows_at_once = np.minimum(np.maximum(np.sqrt(at_once * (TILE_COLUMNS / TILE_ROWS)), 1), down)
-    columns_at_once = np.minimum(np.maximum(at_once / (SPLIT * rows_at_once), 1), across)
+    columns_at_once = np.minimum(np.maximum(at_once / (split * rows_at_once), 1), across)
     in_waves = rows_at_once * (TILE_ROWS * lhs) + columns_at_once * (TILE_COLUMNS * rhs)
-    in_waves = np.minimum(in_waves * deep * np.minimum(SPLIT, active), loaded)
+    in_waves = np.minimum(in_waves * deep * np.minimum(split, active), loaded)
     melt = 1 / (1 + (0.7 * machine.cache_bytes / np.maximum(operands, 1)) ** 4)
     main_s = (touched + np.maximum(in_waves - operands, 0) * melt) / rate
     activations, weights = batch * m * (k * lhs + n * out) + extra, batch * n * k * rhs
     return Demand(
         busy={
-            name: flat(column)
+            name: flat(column, len(splits))
             for name, column in (
                 ("matrix", matrix_s),
                 ("vector", vector_s),
@@ -153,24 +157,30 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
             )
         },
         fixed={
-            name: flat(column)
+            name: flat(column, len(splits))
             for name, column in (
                 ("launch", (1.0 + (converted > 0)) * slower + np.where(is_barred, NEVER, 0.0)),
                 ("convert", batch * m * k * converted / rate),
                 ("wave", np.maximum(in_each - 1, 0) * slower),
-                ("split", np.where(SPLIT > 1, slower, 0.0)),
+                ("split", np.where(split > 1, slower, 0.0)),
             )
         },
         reused=(
-            (flat(activations / rate), flat(machine.share_of_cache(lhs_sets * activations + weights))),
-            (flat(weights / rate), flat(machine.share_of_cache(lhs_sets * activations + rhs_sets * weights))),
+            (
+                flat(activations / rate, len(splits)),
+                flat(machine.share_of_cache(lhs_sets * activations + weights), len(splits)),
+            ),
+            (
+                flat(weights / rate, len(splits)),
+                flat(machine.share_of_cache(lhs_sets * activations + rhs_sets * weights), len(splits)),
+            ),
         ),
-        choices=CHOICES,
+        choices=tuple(words for words, (_, own) in zip(CHOICES, CANDIDATES, strict=True) if own <= splits[-1]),
     )
 
 
-def flat(column: Column) -> Column:
+def flat(column: Column, splits: int) -> Column:
     """[rows, tiles, splits] as [rows, candidates]; what depends on neither stays one column."""
     if column.ndim < 3 or column.shape[1:] == (1, 1):
         return column.reshape(-1, 1)
-    return np.broadcast_to(column, (len(column), len(TILES), len(SPLITS))).reshape(len(column), -1)
+    return np.broadcast_to(column, (len(column), len(TILES), splits)).reshape(len(column), -1)

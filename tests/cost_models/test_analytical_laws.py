@@ -173,7 +173,7 @@ def test_a_larger_batch_never_takes_less_time(data, maker, dtype: DType, base: s
 
 
 def better(target: Target, base: str, bandwidth: float = 1.0, flops: float = 1.0, processors: float = 1.0) -> Target:
-    """The same machine with more of something; processors bring arithmetic and cache bandwidth along."""
+    """The same machine with more of something; processors bring arithmetic, cache bandwidth and power along."""
     main = target.main_memory
     name, _, runtime = base.partition("+")
     # By its old name: what was fitted to this device goes on to hold.
@@ -182,6 +182,9 @@ def better(target: Target, base: str, bandwidth: float = 1.0, flops: float = 1.0
     for level in target.memory[1:]:
         lines.append(f"  {level.name}: {{bandwidth: {float(level.bandwidth_bytes_per_s) * processors!r} B/s}}")
     lines.append(f"processors: {{count: {round(float(target.processors.count) * processors)}}}")
+    power = {"peak": target.power.peak_w, "idle": target.power.idle_w}
+    watts = ", ".join(f"{name}: {float(value) * processors!r} W" for name, value in power.items())
+    lines.append(f"power: {{{watts}}}")
     if target.special_per_s is not None:
         lines.append(f"special: {float(target.special_per_s) * flops * processors!r} flop/s")
     for engine, peaks in (("matrix", target.matrix), ("vector", target.vector)):
