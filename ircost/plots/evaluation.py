@@ -46,7 +46,8 @@ def product(*names: str) -> Callable[[Columns], np.ndarray]:
     def of(columns: Columns) -> np.ndarray:
         sizes = [number_column(columns[name]).astype(float) for name in names if name in columns]
         found: np.ndarray = np.prod([np.ones(len(columns["device"])), *sizes], axis=0)
-        return np.nan_to_num(found, nan=1.0)
+        known: np.ndarray = np.nan_to_num(found, nan=1.0)
+        return known
 
     return of
 

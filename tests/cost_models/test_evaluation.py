@@ -79,7 +79,8 @@ def test_groups_by_the_order_of_their_names() -> None:
 
 
 def test_joined_tables_number_their_failures_as_they_come() -> None:
-    one = Prediction("gemm", {}, *np.ones((3, 2)), {"odd": np.array([1])})
+    ones = np.ones(2)
+    one = Prediction("gemm", {}, ones, ones, ones, {"odd": np.array([1])})
     both = joined([one, one])
     assert len(both) == 4
     assert both.failures["odd"].tolist() == [1, 3]
