@@ -20,7 +20,7 @@ RESNET = Path(__file__).resolve().parents[2] / "datasets/models/resnet50.onnx"
 MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "no such file": (("compile", "nowhere.onnx"), ("cannot read nowhere.onnx",)),
     "unknown kind of file": (("compile", "model.txt"), ("ends in '.txt'", ".onnx")),
-    "unknown target": (("compile", "@mlp", "--target", "h10"), ("no target 'h10'", "h100_sxm", "irc targets lists")),
+    "unknown target": (("compile", "@mlp", "--target", "h10"), ("no target 'h10'", "h100", "irc targets lists")),
     "unknown pass": (("compile", "@mlp", "--passes", "canonicalise"), ("no pass 'canonicalise'", "canonicalize")),
     "unknown pass to opt": (("opt", "@mlp", "--passes", "fus"), ("no pass 'fus'", "fuse", "irc passes lists all")),
     "unknown option of a pass": (("opt", "@mlp", "--passes", "fuse{max_op=3}"), ("no option 'max_op'", "max_ops")),
