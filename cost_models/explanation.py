@@ -170,7 +170,7 @@ class _Launch:
                 f"norm of the resources' times, exponent {self.part.constants[SHARPNESS]:.3g} ({self._fit()})",
             ),
             *(node for node in fixed if node.value > 0),
-            Node("host", latency_s - device_s, "s", f"what launching on the host shows beside the kernel: {self._host()}"),
+            Node("host", latency_s - device_s, "s", f"what the host shows beside the kernel: {self._host()}"),
         ]
         children = [node for node in children if node.value or node is children[0]]
         times = float(self.part.launches[self.place])

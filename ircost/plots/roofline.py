@@ -104,8 +104,8 @@ def ceilings(target: Target) -> Iterator[tuple[str, float]]:
     for unit, formats in (("", target.matrix), ("vector ", target.vector)):
         for dtype, peak in formats.items():
             peaks.setdefault(float(peak), []).append(f"{unit}{dtype}")
-    for peak, names in sorted(peaks.items(), reverse=True):
-        yield ", ".join(names), peak
+    for speed, names in sorted(peaks.items(), reverse=True):
+        yield ", ".join(names), speed
 
 
 def _draw_ceilings(axes: Axes, target: Target, low: float, high: float) -> None:
