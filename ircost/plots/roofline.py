@@ -179,7 +179,7 @@ def _draw_dots(axes: Axes, dots: Sequence[Dot], main_memory: str) -> None:
             va="center_baseline",
             fontsize=8,
             fontweight="bold",
-            zorder=4,
+            zorder=6,
         )
         label = f"{_shortened(dot.name)}  {small_text(dot.seconds, 's').replace('us', 'µs')}"
         axes.scatter([], [], s=36, marker=f"${number}$", color="black", label=label)
