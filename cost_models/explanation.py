@@ -311,7 +311,7 @@ class _Launch:
     # ---- constants
 
     def _constant(self, name: str) -> Node:
-        family = self.part.group.family
+        family = self.constants.home(self.part.group.family, self.part.labels, name)
         parameter = FAMILIES[family].parameters[name]
         shares = self.constants.shares(family, self.part.labels, name)
         unit = "s" if parameter.kind == "time" else "1"
@@ -330,7 +330,7 @@ class _Launch:
         )
         how: How = "loss odds" if parameter.kind == "share" else "product"
         value = float(self.part.constants[name])
-        source = f"{parameter.meaning}; {self._fit()}"
+        source = f"{parameter.meaning}; {fit_text(self.constants, family)}"
         return Node(f"'{name}'", value, unit, source, how, children, is_folded=True)
 
     def _host(self) -> str:

@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import Parameter
 from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.fit import BASE, start_of, value_of
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.ir.errors import IrcError
 
 BUNDLED = Path(__file__).parent / "constants.json"
 VERSION = 2
 SAME = 5e-3  # on the link scale, half a percent: what other CPUs' rounding may make of the same fit
+# Whose constants stand in for a family's on an architecture that only they were measured on.
+STANDS_IN = {"conv": "gemm"}
 Effect = tuple[str, str]  # what rows have in common, and of which of its levels
 
 
@@ -71,13 +73,23 @@ class ConstantsFile:
 
     def of(self, family: str, labels: Mapping[str, str]) -> dict[str, float]:
         """The constants of a family's kernels with these labels: their defaults where nothing was fitted."""
-        return {
-            name: float(value_of(parameter, self._point(family, labels, name, parameter)))
-            for name, parameter in FAMILIES[family].parameters.items()
-        }
+        return {name: self._value(self.home(family, labels, name), labels, name) for name in FAMILIES[family].parameters}
+
+    def home(self, family: str, labels: Mapping[str, str], name: str) -> str:
+        """The family whose fit a constant is from: another one where that alone was measured on the architecture.
+
+        Convolutions are products in the libraries of today; measured ones are older than many machines.
+        """
+        other = STANDS_IN.get(family, family)
+        level = ("architecture", labels.get("architecture", ""))
+        is_known = level in self._effects(family) or level not in self._effects(other)
+        if is_known or labels.get("runtime") != GRAPH_REPLAY or name not in FAMILIES[other].parameters:
+            return family
+        return other
 
     def shares(self, family: str, labels: Mapping[str, str], name: str) -> list[Share]:
         """How a constant comes about, the family's own value first."""
+        family = self.home(family, labels, name)
         parameter = FAMILIES[family].parameters[name]
         fit = self.fits.get(family)
         if fit is None:
@@ -92,16 +104,17 @@ class ConstantsFile:
 
     def unseen(self, family: str, labels: Mapping[str, str]) -> tuple[str, ...]:
         """Effects whose level the fit never met: there the family's mean stands in."""
-        fit = self.fits.get(family)
-        known = fit.effects if fit is not None else {}
+        known = self._effects(family)
         return tuple(effect for effect, level in labels.items() if level and (effect, level) not in known)
 
-    def _point(self, family: str, labels: Mapping[str, str], name: str, parameter: Parameter) -> float:
+    def _effects(self, family: str) -> Mapping[Effect, Mapping[str, float]]:
         fit = self.fits.get(family)
-        if fit is None:
-            return start_of(parameter)
-        base = fit.effects.get((BASE, ""), {}).get(name, start_of(parameter))
-        return base + sum(fit.effects.get(key, {}).get(name, 0.0) for key in labels.items())
+        return fit.effects if fit is not None else {}
+
+    def _value(self, family: str, labels: Mapping[str, str], name: str) -> float:
+        parameter, effects = FAMILIES[family].parameters[name], self._effects(family)
+        point = effects.get((BASE, ""), {}).get(name, start_of(parameter))
+        return float(value_of(parameter, point + sum(effects.get(key, {}).get(name, 0.0) for key in labels.items())))
 
     def to_json(self) -> str:
         """The text of a file: sorted, the same for the same fits."""
@@ -113,7 +126,7 @@ class ConstantsFile:
 
 def _family_text(name: str, fit: FamilyFit) -> str:
     effects = ",\n  ".join(
-        json.dumps([effect, level, {k: round(v, 4) for k, v in sorted(amounts.items()) if round(v, 4)}])
+        json.dumps([effect, level, {k: round(v, 4) for k, v in sorted(amounts.items()) if round(v, 4) or effect == BASE}])
         for (effect, level), amounts in sorted(fit.effects.items())
     )
     about = {"rows": fit.rows, "devices": list(fit.devices), "median_error": round(fit.median_error, 4)}

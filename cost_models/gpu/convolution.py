@@ -41,6 +41,7 @@ class ConvolutionWork:
         weight_sets: the same of the weights, where they differ; else 0.
         extra_bytes, extra_flops, extra_special: of what is fused behind it, see ``GemmWork``.
         least_tile: rows and columns of the smallest tile that there is a kernel for.
+        most_split: how many blocks may share a reduction, but for the gradient of the weights, which sums over most.
     """
 
     batch: Column
@@ -63,6 +64,7 @@ class ConvolutionWork:
     extra_flops: Column | float = 0.0
     extra_special: Column | float = 0.0
     least_tile: Column | float = 16.0
+    most_split: Column | float = 1.0
 
     @property
     def sets_of_weights(self) -> Column:
@@ -92,8 +94,7 @@ def as_products(work: ConvolutionWork) -> GemmWork:
         *(work.groups, m, n, np.maximum(k, 1), e, e, e, 0.0, 0.0),
         *(work.sets, work.sets_of_weights, work.flops_per_s, *work.fused),
         least_tile=work.least_tile,
-        # Only the gradient of the weights sums over enough to be split.
-        most_split=np.where(work.direction == 2, np.inf, 1.0),
+        most_split=np.where(work.direction == 2, np.inf, work.most_split),
     )
 
 

@@ -122,6 +122,7 @@ def _convolution(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
         sets=sets(of["is_lhs_cold"]),
         weight_sets=sets(of["is_rhs_cold"]),
         least_tile=rates.least_tile,
+        most_split=np.inf if rates.unit == "matrix" else 1.0,
         **_extra(of, rates),
     )
     return convolution_demand(work, machine)
