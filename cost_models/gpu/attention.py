@@ -56,6 +56,7 @@ class AttentionWork:
         sets: how many caches of keys and values take turns between two uses of one; without end where each is used once.
         extra_bytes: of what is fused into it: masks, further operands.
         extra_flops: of that, on the vector lanes.
+        sustained_flops_per_s: what the board's power leaves of it while all processors compute.
     """
 
     batch: Column
@@ -75,6 +76,7 @@ class AttentionWork:
     fewest_queries: Column
     extra_bytes: Column | float = 0.0
     extra_flops: Column | float = 0.0
+    sustained_flops_per_s: Column | float = np.inf
 
 
 def pairs_per_head(queries: Column, keys: Column, window: Column, is_causal: Column) -> Column:
@@ -100,11 +102,36 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
 
     Source: Dao, "FlashAttention-2", 2023; Dao et al., "Flash-Decoding", 2023.
     """
-    batch, queries, keys, heads, kv_heads, wide, out_wide, kv_bytes, q_bytes, window, causal, peak, sets, most, least = beside(
+    (
+        batch,
+        queries,
+        keys,
+        heads,
+        kv_heads,
+        wide,
+        out_wide,
+        kv_bytes,
+        q_bytes,
+        window,
+        causal,
+        peak,
+        sets,
+        most,
+        least,
+    ) = beside(
         *(work.batch, work.queries, work.keys, work.heads, work.kv_heads, work.key_width, work.value_width),
-        *(work.kv_bytes, work.query_bytes, work.window, work.is_causal, work.flops_per_s, work.sets, work.most_shared, work.fewest_queries),
+        *(
+            work.kv_bytes,
+            work.query_bytes,
+            work.window,
+            work.is_causal,
+            work.flops_per_s,
+            work.sets,
+            work.most_shared,
+            work.fewest_queries,
+        ),
     )
-    fused_bytes, fused_flops = beside(work.extra_bytes, work.extra_flops)
+    fused_bytes, fused_flops, sustained = beside(work.extra_bytes, work.extra_flops, work.sustained_flops_per_s)
     processors, slower = machine.processors, machine.clocks_per_reference
     group = np.where(heads / kv_heads > most, 1, heads / kv_heads)
     alone = heads / group  # groups of heads that walk over keys of their own
@@ -125,7 +152,8 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
 
     # Blocks that share a processor hide each other's waits.
     chain = np.maximum(most_steps, rounds / BESIDE)
-    matrix_s = rounds * 2 * TILE * KEY_TILE * (wide + out_wide) * processors / peak
+    of_step = 2 * TILE * KEY_TILE * (wide + out_wide)
+    matrix_s = np.maximum(rounds * of_step * processors / peak, blocks * steps * of_step / sustained)
     softmax_s = rounds * TILE * KEY_TILE * processors
     softmax_s = softmax_s * (FLOPS_PER_SCORE / machine.vector_flops_per_s + 1 / machine.special_per_s)
     # Whole tiles: half an empty one takes as long.
@@ -141,7 +169,13 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
     rate = machine.main_bytes_per_s
     ones = np.ones_like(rounds)
     return Demand(
-        busy={"matrix": matrix_s, "vector": softmax_s, "l2": l2_s, "main": (cached + rows) / rate * ones, CHAIN: chain * slower},
+        busy={
+            "matrix": matrix_s,
+            "vector": softmax_s,
+            "l2": l2_s,
+            "main": (cached + rows) / rate * ones,
+            CHAIN: chain * slower,
+        },
         fixed={
             "launch": slower * ones + np.where(TILE < least, NEVER, 0.0),
             "wave": np.maximum(blocks / processors - 1, 0) * slower,

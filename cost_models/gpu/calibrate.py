@@ -134,7 +134,9 @@ def _family_fit(data: Measured, without_device: str = "") -> FamilyFit | None:
         return None
     kept = [(s, device) for s, device in zip(data.samples, data.devices, strict=True) if device != without_device]
     rows = sum(len(sample.measured_s) for sample, _ in kept)
-    return FamilyFit(with_graph_replay(found.effects), rows, tuple(sorted({device for _, device in kept})), found.median_error)
+    return FamilyFit(
+        with_graph_replay(found.effects), rows, tuple(sorted({device for _, device in kept})), found.median_error
+    )
 
 
 # Whose kernels stand for those of nobody's runtime in particular: the first of these groups that a family was measured
@@ -148,7 +150,9 @@ def with_graph_replay(effects: Mapping[Effect, Mapping[str, float]]) -> dict[Eff
     chosen = next((group for group in GRAPH_REPLAYS if known & set(group)), ())
     levels: dict[Effect, list[Mapping[str, float]]] = {}
     for (effect, level), amounts in effects.items():
-        own = next((name for name in chosen if effect.startswith("runtime") and f"{level} ".startswith(f"{name} ")), None)
+        own = next(
+            (name for name in chosen if effect.startswith("runtime") and f"{level} ".startswith(f"{name} ")), None
+        )
         if own is not None:
             levels.setdefault((effect, GRAPH_REPLAY + level.removeprefix(own)), []).append(amounts)
     means = {

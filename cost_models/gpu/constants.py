@@ -73,7 +73,9 @@ class ConstantsFile:
 
     def of(self, family: str, labels: Mapping[str, str]) -> dict[str, float]:
         """The constants of a family's kernels with these labels: their defaults where nothing was fitted."""
-        return {name: self._value(self.home(family, labels, name), labels, name) for name in FAMILIES[family].parameters}
+        return {
+            name: self._value(self.home(family, labels, name), labels, name) for name in FAMILIES[family].parameters
+        }
 
     def home(self, family: str, labels: Mapping[str, str], name: str) -> str:
         """The family whose fit a constant is from: another one where that alone was measured on the architecture.
@@ -126,7 +128,9 @@ class ConstantsFile:
 
 def _family_text(name: str, fit: FamilyFit) -> str:
     effects = ",\n  ".join(
-        json.dumps([effect, level, {k: round(v, 4) for k, v in sorted(amounts.items()) if round(v, 4) or effect == BASE}])
+        json.dumps(
+            [effect, level, {k: round(v, 4) for k, v in sorted(amounts.items()) if round(v, 4) or effect == BASE}]
+        )
         for (effect, level), amounts in sorted(fit.effects.items())
     )
     about = {"rows": fit.rows, "devices": list(fit.devices), "median_error": round(fit.median_error, 4)}

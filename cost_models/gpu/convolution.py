@@ -18,7 +18,9 @@ WINOGRAD_TILE, WINOGRAD_POINTS = 4, 36
 
 PARAMETERS = {
     **GEMM_PARAMETERS,
-    "winograd": Parameter("factor", 1.5, "how much slower Winograd's products run than those of an implicit GEMM", OF_KERNEL),
+    "winograd": Parameter(
+        "factor", 1.5, "how much slower Winograd's products run than those of an implicit GEMM", OF_KERNEL
+    ),
     "transforms": Parameter("factor", 1.0, "how often Winograd's transformed tensors cross main memory", OF_KERNEL),
     "layout": Parameter("factor", 0.3, "how often operands and results are streamed to change their layout", OF_KERNEL),
 }
@@ -42,6 +44,7 @@ class ConvolutionWork:
         extra_bytes, extra_flops, extra_special: of what is fused behind it, see ``GemmWork``.
         least_tile: rows and columns of the smallest tile that there is a kernel for.
         most_split: how many blocks may share a reduction, but for the gradient of the weights, which sums over most.
+        sustained_flops_per_s: what the board's power leaves of it while all processors compute.
     """
 
     batch: Column
@@ -65,6 +68,7 @@ class ConvolutionWork:
     extra_special: Column | float = 0.0
     least_tile: Column | float = 16.0
     most_split: Column | float = 1.0
+    sustained_flops_per_s: Column | float = np.inf
 
     @property
     def sets_of_weights(self) -> Column:
@@ -95,6 +99,7 @@ def as_products(work: ConvolutionWork) -> GemmWork:
         *(work.sets, work.sets_of_weights, work.flops_per_s, *work.fused),
         least_tile=work.least_tile,
         most_split=np.where(work.direction == 2, np.inf, work.most_split),
+        sustained_flops_per_s=work.sustained_flops_per_s,
     )
 
 
@@ -143,6 +148,7 @@ def convolution_demand(work: ConvolutionWork, machine: GpuMachine) -> Demand:
         *(0.0, 0.0, work.sets, work.sets_of_weights),
         *(work.flops_per_s, *work.fused),
         least_tile=work.least_tile,
+        sustained_flops_per_s=work.sustained_flops_per_s,
     )
     products = gemm_demand(transformed, machine)
     moved = beside(tiles)[0] * WINOGRAD_POINTS * (channels + filters) * element * 2

@@ -48,7 +48,9 @@ CHAIN = "chain"
 STEPS = Parameter("factor", 1e7, "steps of a main loop that one processor takes in a second, one after the other")
 
 COMMON = {
-    HOST: Parameter("time", 2e-6, "from one launch to the next on the host, where it runs ahead of the device", OF_HOST),
+    HOST: Parameter(
+        "time", 2e-6, "from one launch to the next on the host, where it runs ahead of the device", OF_HOST
+    ),
     ISSUE: Parameter("time", 1e-5, "what the host adds to each kernel, where the device waits for it", OF_HOST),
     SHARPNESS: Parameter("factor", 3.0, "how well resources overlap: exponent of the norm of their times"),
     RESIDENT: Parameter("factor", 0.6, "share of the cache that keeps what is used again", OF_MACHINE),

@@ -27,7 +27,9 @@ PARAMETERS = {
     "launch": Parameter("time", 2e-5, "sorting the rows by expert, and all launches"),
     "wave": Parameter("time", 2e-6, "prologue and epilogue of a wave of tiles"),
     "step": Parameter("time", 3e-8, "one step along k: what its loads and barriers leave unhidden"),
-    "rows": Parameter("factor", 4.0, "how often a row of activations streams: gather, gate, convert, combine", OF_KERNEL),
+    "rows": Parameter(
+        "factor", 4.0, "how often a row of activations streams: gather, gate, convert, combine", OF_KERNEL
+    ),
     "expert": Parameter("time", 5e-8, "one more expert: its part of sorting and of the blocks' schedule"),
     **COMMON,
 }
@@ -47,6 +49,7 @@ class ExpertsWork:
         activation_bytes, weight_bytes: of an element.
         unpack_flops: vector operations on each weight before it can be multiplied.
         flops_per_s: peak of the matrix units in this format.
+        sustained_flops_per_s: what the board's power leaves of it while all processors compute.
         sets: how many layers' weights take turns between two uses of one; without end where each is used once.
     """
 
@@ -63,6 +66,7 @@ class ExpertsWork:
     unpack_flops: Column
     flops_per_s: Column
     sets: Column
+    sustained_flops_per_s: Column | float = np.inf
 
 
 def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
@@ -75,9 +79,9 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
     """
     loads = rank_loads(work)
     rows, met, tiles_down = loads[:, :1], loads[:, 1:2], loads[:, 2:]
-    hidden, inner, matrices, total, ranks, activation, weight, unpack, peak, sets = beside(
+    hidden, inner, matrices, total, ranks, activation, weight, unpack, peak, sets, sustained = beside(
         *(work.hidden, work.inner, work.matrices, work.experts, work.ranks, work.activation_bytes),
-        *(work.weight_bytes, work.unpack_flops, work.flops_per_s, work.sets),
+        *(work.weight_bytes, work.unpack_flops, work.flops_per_s, work.sets, work.sustained_flops_per_s),
     )
     down = np.repeat(tiles_down, len(COLUMN_TILES), axis=1)
     processors, slower = machine.processors, machine.clocks_per_reference
@@ -88,7 +92,8 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
         steps = np.ceil(depth / STEP)
         deep = steps * STEP
         fed = ROW_TILE * activation + COLUMN_TILE * weight
-        matrix_s = matrix_s + waves * deep * 2 * ROW_TILE * COLUMN_TILE * processors / peak
+        of_tile = 2 * ROW_TILE * COLUMN_TILE * deep
+        matrix_s = matrix_s + np.maximum(waves * of_tile * processors / peak, blocks * of_tile / sustained)
         shared_s = shared_s + waves * deep * fed / machine.shared_bytes_per_s
         vector_s = vector_s + waves * deep * COLUMN_TILE * unpack * processors / machine.vector_flops_per_s
         l2_s = l2_s + blocks * fed * deep / machine.l2_bytes_per_s(np.minimum(blocks, processors))

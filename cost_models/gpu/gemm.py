@@ -62,6 +62,7 @@ class GemmWork:
         extra_flops, extra_special: of that, on the vector lanes and in the special units.
         least_tile: rows and columns of the smallest tile that there is a kernel for.
         most_split: how many blocks may share a reduction.
+        sustained_flops_per_s: what the board's power leaves of it while all processors compute.
     """
 
     batch: Column
@@ -81,6 +82,7 @@ class GemmWork:
     extra_special: Column | float = 0.0
     least_tile: Column | float = 16.0
     most_split: Column | float = np.inf
+    sustained_flops_per_s: Column | float = np.inf
 
 
 def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
@@ -101,9 +103,10 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
             *(work.batch, work.m, work.n, work.k, work.lhs_bytes, work.rhs_bytes, work.out_bytes),
             *(work.unpack_flops, work.converted_bytes, work.lhs_sets, work.rhs_sets, work.flops_per_s),
             *(work.extra_bytes, work.extra_flops, work.extra_special, work.least_tile, work.most_split),
+            work.sustained_flops_per_s,
         )
     )
-    extra, extra_flops, extra_special, least, most = extras
+    extra, extra_flops, extra_special, least, most, sustained = extras
     # Where nothing may be split, a ninth of the candidates is left.
     splits = np.array([split for split in SPLITS if split <= np.max(work.most_split)], dtype=float)
     split = splits[None, None, :]
@@ -120,7 +123,7 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
     deep = waves * (steps * STEP)
 
     fed = TILE_ROWS * lhs + TILE_COLUMNS * rhs
-    matrix_s = deep * (2 * area * processors / peak)
+    matrix_s = np.maximum(deep * (2 * area * processors / peak), blocks * (steps * STEP) * (2 * area / sustained))
     shared_s = deep * (fed / machine.shared_bytes_per_s)
     # What is fused behind it runs on whole tiles: half an empty one takes as long.
     of_element = (extra_flops / machine.vector_flops_per_s + extra_special / machine.special_per_s) / (batch * m * n)

@@ -39,12 +39,13 @@ class Rates:
 
     Args:
         unit: ``matrix`` or ``vector``: what runs products.
-        flops_per_s: its peak, or what the board's power leaves of it.
+        flops_per_s: its peak. sustained_flops_per_s: what the board's power leaves of it.
         lane_slowness: how much slower than in f32 the vector lanes are; 1 at least.
     """
 
     unit: str
     flops_per_s: float
+    sustained_flops_per_s: float
     lane_slowness: float
 
     @property
@@ -56,10 +57,10 @@ def rates_of(target: Target, machine: GpuMachine, dtype: DType) -> Rates:
     """Raises:
     TargetError: the target cannot compute in this format.
     """
-    unit, _ = unit_and_peak(target, "matrix", dtype)
+    unit, peak = unit_and_peak(target, "matrix", dtype)
     _, lanes = unit_and_peak(target, "vector", dtype)
     sustained = sustained_flops_per_s(target, arithmetic_format("matrix", dtype).name)
-    return Rates(unit, sustained, max(machine.vector_flops_per_s / float(lanes), 1.0))
+    return Rates(unit, float(peak), sustained, max(machine.vector_flops_per_s / float(lanes), 1.0))
 
 
 def labels_of_group(group: PartGroup, machine: GpuMachine) -> dict[str, str]:
@@ -105,6 +106,7 @@ def _gemm(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
         lhs_sets=sets(of["is_lhs_cold"]),
         rhs_sets=sets(of["is_rhs_cold"]),
         flops_per_s=_all(rates.flops_per_s, of),
+        sustained_flops_per_s=rates.sustained_flops_per_s,
         least_tile=rates.least_tile,
         **_extra(of, rates),
     )
@@ -119,6 +121,7 @@ def _convolution(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
     work = ConvolutionWork(
         **{name: of[name] for name in names},
         flops_per_s=_all(rates.flops_per_s, of),
+        sustained_flops_per_s=rates.sustained_flops_per_s,
         sets=sets(of["is_lhs_cold"]),
         weight_sets=sets(of["is_rhs_cold"]),
         least_tile=rates.least_tile,
@@ -137,6 +140,7 @@ def _attention(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
         window=_all(0.0, of),
         is_causal=_all(0.0, of),
         flops_per_s=_all(rates.flops_per_s, of),
+        sustained_flops_per_s=rates.sustained_flops_per_s,
         most_shared=_all(np.inf, of),
         fewest_queries=np.where(of["queries"] > 1, PREFILL_QUERIES, 1.0),
         sets=sets(of["is_rhs_cold"]),
@@ -156,6 +160,7 @@ def _experts(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
         ranks=_all(1.0, of),
         skew=_all(0.0, of),
         flops_per_s=_all(rates.flops_per_s, of),
+        sustained_flops_per_s=rates.sustained_flops_per_s,
         sets=sets(of["is_rhs_cold"]),
     )
     return experts_demand(work, machine)

@@ -54,7 +54,9 @@ class GpuMachine:
 
     def l2_bytes_per_s(self, active: np.ndarray | float) -> np.ndarray:
         """From L2 into so many processors: their ports, or what L2 delivers."""
-        rate: np.ndarray = np.minimum(np.asarray(active) * (PORT_BYTES_PER_CLOCK * self.clock_hz), self.cache_bytes_per_s)
+        rate: np.ndarray = np.minimum(
+            np.asarray(active) * (PORT_BYTES_PER_CLOCK * self.clock_hz), self.cache_bytes_per_s
+        )
         return rate
 
     @property

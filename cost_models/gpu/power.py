@@ -49,7 +49,9 @@ def energy_j_per_flop(architecture: str, unit: str, arithmetic: str) -> float:
     energies = ENERGIES.get(architecture)
     if energies is None:
         return 0.0
-    bits = {"f64": 64, "f32": 32, "tf32": 32, "i8": 8, "f4e2m1": 4}.get(arithmetic, 8 if arithmetic.startswith("f8") else 16)
+    bits = {"f64": 64, "f32": 32, "tf32": 32, "i8": 8, "f4e2m1": 4}.get(
+        arithmetic, 8 if arithmetic.startswith("f8") else 16
+    )
     return energies.matrix_j * bits / 16 if unit == "matrix" else energies.vector_j * bits / 32
 
 

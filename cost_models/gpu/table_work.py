@@ -103,8 +103,9 @@ def gemm_work(columns: Columns, setting: Setting) -> GemmWork:
     lhs_sets, rhs_sets = gemm_sets(n * k * form.weight_bytes, setting)
     return GemmWork(
         *(batch, m, n, k, form.activation_bytes, form.weight_bytes, form.result_bytes),
-        *(form.unpack_flops, form.converted_bytes, lhs_sets, rhs_sets, setting.sustained_flops_per_s),
+        *(form.unpack_flops, form.converted_bytes, lhs_sets, rhs_sets, setting.flops_per_s),
         least_tile=setting.least_tile,
+        sustained_flops_per_s=setting.sustained_flops_per_s,
     )
 
 
@@ -139,9 +140,10 @@ def attention_work(columns: Columns, setting: Setting) -> AttentionWork:
     q_bytes = max(setting.format.activation_bytes, 2.0)
     return AttentionWork(
         *(batch, queries, keys, heads, kv_heads, width, width, kv_bytes),
-        *(q_bytes, np.maximum(window, 0), causal, setting.sustained_flops_per_s, 1.0),
+        *(q_bytes, np.maximum(window, 0), causal, setting.flops_per_s, 1.0),
         each(columns["phase"], lambda phase: MOST_SHARED.get(setting.runtime, np.inf) if phase == "decode" else np.inf),
         each(columns["phase"], lambda phase: 1.0 if phase == "decode" else PREFILL_QUERIES),
+        sustained_flops_per_s=setting.sustained_flops_per_s,
     )
 
 
@@ -155,7 +157,8 @@ def mla_work(columns: Columns, setting: Setting) -> AttentionWork:
         np.where(absorbed, LATENT + ROPE, NOPE + ROPE).astype(float),
         np.where(absorbed, LATENT, VALUE).astype(float),
         np.where(absorbed, (LATENT + ROPE) * wide, (NOPE + ROPE + VALUE) * 2.0),
-        *(2.0, 0.0, 1.0, setting.sustained_flops_per_s, 1.0, np.inf, np.where(absorbed, 1.0, PREFILL_QUERIES)),
+        *(2.0, 0.0, 1.0, setting.flops_per_s, 1.0, np.inf, np.where(absorbed, 1.0, PREFILL_QUERIES)),
+        sustained_flops_per_s=setting.sustained_flops_per_s,
     )
 
 
@@ -168,7 +171,9 @@ def element_bytes(names: np.ndarray, setting: Setting) -> Column:
 
 
 def attention_totals(work: AttentionWork) -> Totals:
-    window, causal = (np.broadcast_to(np.asarray(x, float), np.shape(work.batch)) for x in (work.window, work.is_causal))
+    window, causal = (
+        np.broadcast_to(np.asarray(x, float), np.shape(work.batch)) for x in (work.window, work.is_causal)
+    )
     pairs = pairs_per_head(work.queries, work.keys, window, causal)
     flops = 2 * work.batch * work.heads * pairs * (work.key_width + work.value_width)
     seen = np.where(window > 0, np.minimum(window + work.queries, work.keys), work.keys)
@@ -188,7 +193,8 @@ def experts_work(columns: Columns, setting: Setting) -> ExpertsWork:
         *(tokens, hidden, inner / tp, chosen, total, ep),
         each(columns["kernel"], lambda kernel: 2.0 if "nongated" in kernel else 3.0),
         each(columns["distribution"], skew_of),
-        *(form.activation_bytes, form.weight_bytes, form.unpack_flops, setting.sustained_flops_per_s, 1.0),
+        *(form.activation_bytes, form.weight_bytes, form.unpack_flops, setting.flops_per_s, 1.0),
+        sustained_flops_per_s=setting.sustained_flops_per_s,
     )
 
 
@@ -299,7 +305,13 @@ def scan_work(columns: Columns, setting: Setting) -> ScanWork:
     is_context = each(columns["phase"], lambda phase: float(phase == "context")) > 0
     return ScanWork(
         *(batch, steps, np.where(is_conv, 1.0, heads), np.where(is_conv, 1.0, key_width)),
-        *(np.where(is_conv, 1.0, value_width), wide, (is_context & ~is_conv).astype(float), setting.sustained_flops_per_s, 1.0),
+        *(
+            np.where(is_conv, 1.0, value_width),
+            wide,
+            (is_context & ~is_conv).astype(float),
+            setting.sustained_flops_per_s,
+            1.0,
+        ),
     )
 
 
@@ -323,8 +335,9 @@ def convolution_work(columns: Columns, setting: Setting) -> ConvolutionWork:
     return ConvolutionWork(
         *(batch, groups, cin, high, wide, cout, np.maximum(out_high, 1), np.maximum(out_wide, 1), kh, kw),
         *(direction, (is_winograd & (groups == 1)).astype(float)),
-        *(setting.format.activation_bytes, setting.sustained_flops_per_s, 1.0),
+        *(setting.format.activation_bytes, setting.flops_per_s, 1.0),
         least_tile=setting.least_tile,
+        sustained_flops_per_s=setting.sustained_flops_per_s,
     )
 
 
