@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import CHAIN, COMMON, STEPS, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import CHAIN, COMMON, STEPS, Amount, Column, Demand, Parameter, beside
 from ircost.cost_models.gpu.machine import GpuMachine
 
 QUERY_TILES = (16, 64, 128)  # rows of queries that one block holds
@@ -43,7 +43,7 @@ class AttentionWork:
     """Every field is [rows], or one number for all.
 
     Args:
-        batch, queries, keys: sequences, new tokens of each, and tokens that they may see at most, the new ones included.
+        batch, queries, keys: sequences, new tokens of each, and tokens they may see at most, the new included.
         heads, kv_heads: of queries; of keys and values.
         key_width, value_width: of a head.
         kv_bytes: of keys and values of one token and head of them.
@@ -53,33 +53,33 @@ class AttentionWork:
         flops_per_s: peak of the matrix units in this format.
         fewest_queries: rows of the smallest tile of queries that there is a kernel for.
         most_shared: heads that one block can hold beside each other; where more share keys, each is on its own.
-        sets: how many caches of keys and values take turns between two uses of one; without end where each is used once.
+        sets: how many caches of keys and values take turns; without end where each is used once.
         extra_bytes: of what is fused into it: masks, further operands.
         extra_flops: of that, on the vector lanes.
         sustained_flops_per_s: what the board's power leaves of it while all processors compute.
     """
 
-    batch: Column
-    queries: Column
-    keys: Column
-    heads: Column
-    kv_heads: Column
-    key_width: Column
-    value_width: Column
-    kv_bytes: Column
-    query_bytes: Column
-    window: Column
-    is_causal: Column
-    flops_per_s: Column
-    sets: Column
-    most_shared: Column
-    fewest_queries: Column
-    extra_bytes: Column | float = 0.0
-    extra_flops: Column | float = 0.0
-    sustained_flops_per_s: Column | float = np.inf
+    batch: Amount
+    queries: Amount
+    keys: Amount
+    heads: Amount
+    kv_heads: Amount
+    key_width: Amount
+    value_width: Amount
+    kv_bytes: Amount
+    query_bytes: Amount
+    window: Amount
+    is_causal: Amount
+    flops_per_s: Amount
+    sets: Amount
+    most_shared: Amount
+    fewest_queries: Amount
+    extra_bytes: Amount = 0.0
+    extra_flops: Amount = 0.0
+    sustained_flops_per_s: Amount = np.inf
 
 
-def pairs_per_head(queries: Column, keys: Column, window: Column, is_causal: Column) -> Column:
+def pairs_per_head(queries: Amount, keys: Amount, window: Amount, is_causal: Amount) -> Column:
     """Pairs of a query and a key that it sees, of one sequence and head.
 
     >>> pairs_per_head(*(np.array([x]) for x in (3.0, 5.0, 0.0, 1.0)))
@@ -177,7 +177,7 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
             CHAIN: chain * slower,
         },
         fixed={
-            "launch": slower * ones + np.where(TILE < least, NEVER, 0.0),
+            "launch": slower * ones + np.where(least > TILE, NEVER, 0.0),
             "wave": np.maximum(blocks / processors - 1, 0) * slower,
             "split": np.where(SPLIT > 1, slower, 0.0) * ones,
         },

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import COMMON, RESIDENT, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import COMMON, RESIDENT, Amount, Demand, Parameter, beside
 from ircost.cost_models.gpu.machine import GpuMachine
 
 OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send_recv", "broadcast")
@@ -43,14 +43,14 @@ class CollectiveWork:
         has_switch_reduction: 1 where switches add up.
     """
 
-    op: Column
-    world: Column
-    nodes: Column
-    size_bytes: Column
-    link_bytes_per_s: Column
-    network_bytes_per_s: Column
-    is_bus: Column
-    has_switch_reduction: Column
+    op: Amount
+    world: Amount
+    nodes: Amount
+    size_bytes: Amount
+    link_bytes_per_s: Amount
+    network_bytes_per_s: Amount
+    is_bus: Amount
+    has_switch_reduction: Amount
 
 
 def collective_demand(work: CollectiveWork, machine: GpuMachine) -> Demand:

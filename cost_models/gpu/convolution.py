@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import Column, Demand, Parameter, beside, either
+from ircost.cost_models.gpu.demand import Amount, Column, Demand, Parameter, beside, either
 from ircost.cost_models.gpu.gemm import PARAMETERS as GEMM_PARAMETERS
 from ircost.cost_models.gpu.gemm import GemmWork, gemm_demand
 from ircost.cost_models.gpu.labels import OF_KERNEL
@@ -47,28 +47,28 @@ class ConvolutionWork:
         sustained_flops_per_s: what the board's power leaves of it while all processors compute.
     """
 
-    batch: Column
-    groups: Column
-    in_channels: Column
-    in_height: Column
-    in_width: Column
-    out_channels: Column
-    out_height: Column
-    out_width: Column
-    kernel_height: Column
-    kernel_width: Column
-    direction: Column
-    is_winograd: Column
-    element_bytes: Column
-    flops_per_s: Column
-    sets: Column
-    weight_sets: Column | float = 0.0
-    extra_bytes: Column | float = 0.0
-    extra_flops: Column | float = 0.0
-    extra_special: Column | float = 0.0
-    least_tile: Column | float = 16.0
-    most_split: Column | float = 1.0
-    sustained_flops_per_s: Column | float = np.inf
+    batch: Amount
+    groups: Amount
+    in_channels: Amount
+    in_height: Amount
+    in_width: Amount
+    out_channels: Amount
+    out_height: Amount
+    out_width: Amount
+    kernel_height: Amount
+    kernel_width: Amount
+    direction: Amount
+    is_winograd: Amount
+    element_bytes: Amount
+    flops_per_s: Amount
+    sets: Amount
+    weight_sets: Amount = 0.0
+    extra_bytes: Amount = 0.0
+    extra_flops: Amount = 0.0
+    extra_special: Amount = 0.0
+    least_tile: Amount = 16.0
+    most_split: Amount = 1.0
+    sustained_flops_per_s: Amount = np.inf
 
     @property
     def sets_of_weights(self) -> Column:

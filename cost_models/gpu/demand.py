@@ -13,6 +13,7 @@ from ircost.cost_models.gpu.labels import OF_HOST, OF_MACHINE, WIDTHS
 
 Constants = Mapping[str, np.ndarray | float]  # by parameter's name; a number, or [rows]
 Column = np.ndarray  # float64, a row for each kernel
+Amount = np.ndarray | float  # [rows], or one number for all
 
 SHARPNESS = "sharpness"
 RESIDENT = "resident"
@@ -234,7 +235,7 @@ def overlapped(columns: list[Column], sharpness: np.ndarray | float) -> Column:
     return result
 
 
-def beside(*columns: Column | float) -> list[Column]:
+def beside(*columns: Amount) -> list[Column]:
     """Columns [rows] as [rows, 1], beside candidates; one number for all rows stays as it is."""
     return [np.asarray(column, dtype=float)[..., None] if np.ndim(column) else np.asarray(column) for column in columns]
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import COMMON, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import COMMON, Amount, Demand, Parameter, beside
 from ircost.cost_models.gpu.labels import OF_KERNEL
 from ircost.cost_models.gpu.machine import GpuMachine
 
@@ -53,20 +53,20 @@ class ExpertsWork:
         sets: how many layers' weights take turns between two uses of one; without end where each is used once.
     """
 
-    tokens: Column
-    hidden: Column
-    inner: Column
-    chosen: Column
-    experts: Column
-    ranks: Column
-    matrices: Column
-    skew: Column
-    activation_bytes: Column
-    weight_bytes: Column
-    unpack_flops: Column
-    flops_per_s: Column
-    sets: Column
-    sustained_flops_per_s: Column | float = np.inf
+    tokens: Amount
+    hidden: Amount
+    inner: Amount
+    chosen: Amount
+    experts: Amount
+    ranks: Amount
+    matrices: Amount
+    skew: Amount
+    activation_bytes: Amount
+    weight_bytes: Amount
+    unpack_flops: Amount
+    flops_per_s: Amount
+    sets: Amount
+    sustained_flops_per_s: Amount = np.inf
 
 
 def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
@@ -126,7 +126,7 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
 def rank_loads(work: ExpertsWork) -> np.ndarray:
     """[rows, 2 + row tiles] of the busiest rank, see ``rank_load``; each distinct routing is looked at once."""
     names = ("tokens", "chosen", "experts", "ranks", "skew")
-    count = len(work.tokens)
+    count = np.size(work.tokens)
     columns = [np.broadcast_to(getattr(work, name), (count,)).astype(float) for name in names]
     keys, index = np.unique(np.column_stack(columns), axis=0, return_inverse=True)
     loads = np.array([rank_load(*map(float, key)) for key in keys])

@@ -22,8 +22,8 @@ class Family:
     kinds: a word for each row: what kernels of one kind have in common is an effect of its own.
     kernel_demand: what rows ask for, once they are launched.
     totals: for the physical limit.
-    stiffness: how hard effects are held to nought when its constants are fitted: the less, the harder. Of 4, 12, 40, 120,
-        360 about the one that errs least on devices that were left out.
+    stiffness: how hard effects are held to nought when its constants are fitted: the less, the
+        harder. Of 4, 12, 40, 120, 360 about the one that errs least on devices that were left out.
     """
 
     name: str
@@ -42,6 +42,10 @@ class Family:
 # Runtimes whose kernels were timed one call at a time, the host's part included: PyTorch, by events around each call.
 # Source: sitar-lab/NeuSight, arXiv:2407.13853, section 6.
 WAITED_FOR = frozenset({"pytorch"})
+
+
+def columns_named(names: str) -> frozenset[str]:
+    return frozenset(names.split())
 
 
 def words(column: np.ndarray, of: Callable[[str], str]) -> np.ndarray:
@@ -71,8 +75,10 @@ def attention_kinds(columns: Columns) -> np.ndarray:
 
 # Ops of one tensor or two, with nothing but arithmetic on each element, cost the same on every library.
 PLAIN = frozenset(
-    ("add", "mul", "div", "pow", "relu", "gelu", "tanh", "copy", "where", "dropout")
-    + ("add_scalar", "mul_scalar", "div_scalar", "pow_scalar")
+    (
+        *("add", "mul", "div", "pow", "relu", "gelu", "tanh", "copy", "where", "dropout"),
+        *("add_scalar", "mul_scalar", "div_scalar", "pow_scalar"),
+    )
 )
 
 
@@ -109,7 +115,7 @@ FAMILIES: dict[str, Family] = {
     for family in (
         Family(
             "gemm",
-            frozenset("batch m n k dtype".split()),
+            columns_named("batch m n k dtype"),
             gemm.PARAMETERS,
             gemm_kinds,
             lambda columns, setting: gemm.gemm_demand(rows.gemm_work(columns, setting), setting.machine),
@@ -118,7 +124,7 @@ FAMILIES: dict[str, Family] = {
         ),
         Family(
             "attention",
-            frozenset("batch q_len kv_len heads kv_heads head_dim window phase dtype kv_dtype".split()),
+            columns_named("batch q_len kv_len heads kv_heads head_dim window phase dtype kv_dtype"),
             attention.PARAMETERS,
             attention_kinds,
             lambda columns, setting: attention.attention_demand(rows.attention_work(columns, setting), setting.machine),
@@ -126,7 +132,7 @@ FAMILIES: dict[str, Family] = {
         ),
         Family(
             "mla",
-            frozenset("batch q_len kv_len heads phase dtype kv_dtype".split()),
+            columns_named("batch q_len kv_len heads phase dtype kv_dtype"),
             attention.PARAMETERS,
             phases,
             lambda columns, setting: attention.attention_demand(rows.mla_work(columns, setting), setting.machine),
@@ -134,7 +140,7 @@ FAMILIES: dict[str, Family] = {
         ),
         Family(
             "moe",
-            frozenset("tokens hidden inter topk experts tp ep distribution kernel dtype".split()),
+            columns_named("tokens hidden inter topk experts tp ep distribution kernel dtype"),
             experts.PARAMETERS,
             one_kind,
             lambda columns, setting: experts.experts_demand(rows.experts_work(columns, setting), setting.machine),
@@ -143,9 +149,9 @@ FAMILIES: dict[str, Family] = {
         ),
         Family(
             "recurrent",
-            frozenset(
-                "batch seq_len num_k_heads head_k_dim num_v_heads head_v_dim nheads n_groups d_state head_dim phase "
-                "kernel".split()
+            columns_named(
+                "batch seq_len num_k_heads head_k_dim num_v_heads head_v_dim nheads n_groups d_state head_dim "
+                "phase kernel"
             ),
             scan.PARAMETERS,
             scan_kinds,
@@ -154,9 +160,8 @@ FAMILIES: dict[str, Family] = {
         ),
         Family(
             "conv",
-            frozenset(
-                "batch in_channels in_h in_w out_channels kernel_h kernel_w stride_h stride_w pad_h pad_w op "
-                "dtype".split()
+            columns_named(
+                "batch in_channels in_h in_w out_channels kernel_h kernel_w stride_h stride_w pad_h pad_w op dtype"
             ),
             convolution.PARAMETERS,
             lambda columns: words(columns["op"], conv_kind),
@@ -167,7 +172,7 @@ FAMILIES: dict[str, Family] = {
         ),
         Family(
             "collective",
-            frozenset("op world_size bytes topology kernel".split()),
+            columns_named("op world_size bytes topology kernel"),
             collective.PARAMETERS,
             collective_kinds,
             lambda columns, setting: collective.collective_demand(
@@ -177,7 +182,7 @@ FAMILIES: dict[str, Family] = {
         ),
         Family(
             "vector",
-            frozenset("op rows cols dtype".split()),
+            columns_named("op rows cols dtype"),
             stream.PARAMETERS,
             lambda columns: words(columns["op"], vector_kind),
             lambda columns, setting: stream.stream_demand(rows.stream_work(columns, setting), setting.machine),
@@ -188,7 +193,7 @@ FAMILIES: dict[str, Family] = {
 }
 FAMILIES["quantize"] = Family(
     "quantize",
-    frozenset("op rows cols dtype power_w".split()),
+    columns_named("op rows cols dtype power_w"),
     {**stream.PARAMETERS, "launch": replace(stream.PARAMETERS["launch"], effects=ALL_EFFECTS)},
     *(FAMILIES["vector"].kinds, FAMILIES["vector"].kernel_demand, FAMILIES["vector"].totals),
 )

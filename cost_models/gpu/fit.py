@@ -31,6 +31,7 @@ from ircost.cost_models.gpu.demand import (
 KNEE = 0.1  # errors in |log(predicted / measured)| beyond it count by their size, not its square
 BASE = "all"
 BASE_WIDTH = 1.5  # how far the family's own constants may stand off their defaults, on the link scale
+LEAST_S = 1e-9  # no kernel is shorter; keeps logarithms finite while a fit looks around
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +51,37 @@ class Sample:
     weight: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Effects on the link scale, by (effect, level), a number for each parameter.
+
+    Args:
+        median_error: of |log(predicted / measured)| on the samples.
+    """
+
+    effects: Mapping[tuple[str, str], Mapping[str, float]]
+    median_error: float
+
+    def point(self, labels: Mapping[str, str], name: str) -> float:
+        """Where a constant stands on the link scale."""
+        own = ((BASE, ""), *labels.items())
+        return sum(self.effects[key].get(name, 0.0) for key in own if key in self.effects)
+
+
 def value_of(parameter: Parameter, z: np.ndarray | float) -> np.ndarray | float:
-    """The constant of a point on the link scale."""
+    """The constant of a point on the link scale.
+
+    >>> value_of(Parameter("share", 0.8, ""), 0.0), value_of(Parameter("time", 2e-6, ""), 0.0)
+    (0.5, 2e-06)
+    """
     if parameter.kind == "share":
         return 1.0 / (1.0 + np.exp(z))
     return parameter.default * np.exp(z)
 
 
 def start_of(parameter: Parameter) -> float:
+    """The point of a parameter's default."""
     return float(np.log(1.0 / parameter.default - 1.0)) if parameter.kind == "share" else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """Effects on the link scale, by (effect, level), a number for each parameter."""
-
-    effects: Mapping[tuple[str, str], Mapping[str, float]]
-    median_error: float
-
-    def point(self, labels: Mapping[str, str], name: str) -> float:
-        own = ((BASE, ""), *labels.items())
-        return sum(self.effects[key].get(name, 0.0) for key in own if key in self.effects)
 
 
 def fit(
@@ -89,78 +100,157 @@ def fit(
         stiffness: of the samples' errors against the ridge.
         rounds: of choosing and fitting.
     """
-    names = list(parameters)
-    levels = [(BASE, "")] + sorted({(e, s.labels[e]) for s in samples for e in widths if s.labels.get(e)})
-    place = {level: i for i, level in enumerate(levels)}
-    design = np.zeros((len(samples), len(levels)))
-    for row, sample in enumerate(samples):
-        design[row, 0] = 1
-        for effect in widths:
-            if sample.labels.get(effect):
-                design[row, place[effect, sample.labels[effect]]] = 1
-    width = np.array([np.inf] + [widths[effect] for effect, _ in levels[1:]])
-    penalty = np.where(np.isfinite(width), 1.0 / np.square(width), 0.0)[:, None] * np.ones(len(names))
-    base = np.array([start_of(parameters[name]) for name in names])
-    origin = np.zeros((len(levels), len(names)))
-    origin[0] = base
-    is_free = np.array(
-        [[effect == BASE or effect in parameters[name].effects for name in names] for effect, _ in levels]
-    )
-    penalty[0] = 1.0 / BASE_WIDTH**2
-    point = origin.copy()
-    index = np.repeat(np.arange(len(samples)), [len(s.measured_s) for s in samples])
-    measured = np.log(np.concatenate([s.measured_s for s in samples]))
-    counts = np.array([len(s.measured_s) for s in samples], float)
-    weights = np.array([s.weight for s in samples])
-    weights = weights / weights.mean()
-    row_weight = (weights / counts)[index] / weights.sum()
-    strength = 1.0 / (weights.sum() * stiffness)
+    design = _Design.of(parameters, samples, widths)
+    point = design.origin
+    errors = _errors_of(parameters, samples, design, point)
     for _ in range(rounds):
-        z = design @ point
-        chosen = []
-        for row, sample in enumerate(samples):
-            constants = {name: value_of(parameters[name], z[row, i]) for i, name in enumerate(names)}
-            chosen.append(sample.demand.chosen(best_candidate(sample.demand, constants)))
-        problem = _Problem(parameters, names, chosen, index)
-
-        def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            b = flat.reshape(point.shape)
-            latency, partials = problem.evaluate(design @ b)
-            error = np.log(latency) - measured
-            root = np.sqrt(error**2 + KNEE**2)
-            value = float((row_weight * (root - KNEE)).sum())
-            slope = row_weight * error / root / latency
-            gz = np.stack([np.bincount(index, slope * partials[i], len(samples)) for i in range(len(names))], axis=1)
-            grad = design.T @ gz
-            off = b - origin
-            value += 0.5 * strength * float((penalty * off**2).sum())
-            return value, (is_free * (grad + strength * penalty * off)).ravel()
-
+        errors = _errors_of(parameters, samples, design, point)
+        loss = _Loss(design, errors, stiffness)
         best = minimize(loss, point.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 150, "maxfun": 200})
         point = best.x.reshape(point.shape)
-    latency, _ = problem.evaluate(design @ point)
-    error = np.abs(np.log(latency) - measured)
-    effects = {level: dict(zip(names, point[i].tolist(), strict=True)) for level, i in place.items()}
-    return Fit(effects, float(np.median(error)))
+    size = np.abs(errors.of(design.matrix @ point)[0])
+    effects = {
+        level: dict(zip(parameters, point[place].tolist(), strict=True)) for place, level in enumerate(design.levels)
+    }
+    return Fit(effects, float(np.median(size)))
 
 
-class _Problem:
-    """Latency of chosen candidates, and its slope by each parameter's point."""
+@dataclass(frozen=True, slots=True)
+class _Design:
+    """Which effects move which sample, and how freely.
 
-    def __init__(self, parameters, names, chosen: Sequence[Demand], index) -> None:
-        self.parameters, self.names, self.index = parameters, names, index
-        self.busy = {n: np.concatenate([d.busy[n] for d in chosen]) for n in chosen[0].busy}
-        self.fixed = {n: np.concatenate([d.fixed[n] for d in chosen]) for n in chosen[0].fixed}
-        self.repeats = chosen[0].repeats
-        count = len(chosen[0].reused)
+    Args:
+        levels: (effect, level) of each row of a point.
+        matrix: [samples, levels] 1 where a level holds for a sample.
+        origin: [levels, parameters] where the ridge draws to: the defaults for the family's own, else nought.
+        penalty: [levels, 1] one over the square of each width.
+        is_free: [levels, parameters] whether an effect may move a parameter.
+    """
+
+    levels: Sequence[tuple[str, str]]
+    matrix: np.ndarray
+    origin: np.ndarray
+    penalty: np.ndarray
+    is_free: np.ndarray
+    weights: np.ndarray
+
+    @staticmethod
+    def of(parameters: Mapping[str, Parameter], samples: Sequence[Sample], widths: Mapping[str, float]) -> _Design:
+        found = {
+            (effect, sample.labels[effect]) for sample in samples for effect in widths if sample.labels.get(effect)
+        }
+        levels = [(BASE, ""), *sorted(found)]
+        matrix = np.array(
+            [[effect == BASE or sample.labels.get(effect) == level for effect, level in levels] for sample in samples],
+            dtype=float,
+        )
+        origin = np.zeros((len(levels), len(parameters)))
+        origin[0] = [start_of(parameter) for parameter in parameters.values()]
+        spread = np.array([BASE_WIDTH, *(widths[effect] for effect, _ in levels[1:])])
+        is_free = np.array(
+            [[effect == BASE or effect in p.effects for p in parameters.values()] for effect, _ in levels]
+        )
+        weights = np.array([sample.weight for sample in samples])
+        return _Design(levels, matrix, origin, 1.0 / np.square(spread)[:, None], is_free, weights / weights.mean())
+
+
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """What a fit makes least, and its slope: errors of the samples, each of its weight, and the ridge."""
+
+    design: _Design
+    errors: _Errors
+    stiffness: float
+
+    def __call__(self, flat: np.ndarray) -> tuple[float, np.ndarray]:
+        design = self.design
+        point = flat.reshape(design.origin.shape)
+        error, slopes = self.errors.of(design.matrix @ point)
+        root = np.sqrt(error**2 + KNEE**2)
+        off = point - design.origin
+        strength = 1.0 / (design.weights.sum() * self.stiffness)
+        value = (self.row_weight * (root - KNEE)).sum() + 0.5 * strength * (design.penalty * off**2).sum()
+        pull = self.row_weight * error / root
+        count = len(design.weights)
+        by_sample = np.stack([np.bincount(self.errors.sample, pull * slope, count) for slope in slopes], axis=1)
+        slope = design.matrix.T @ by_sample + strength * design.penalty * off
+        return float(value), (design.is_free * slope).ravel()
+
+    @property
+    def row_weight(self) -> np.ndarray:
+        """[rows] such that each sample counts by its weight, whatever its rows."""
+        weights = self.design.weights
+        each: np.ndarray = (weights / np.bincount(self.errors.sample))[self.errors.sample] / weights.sum()
+        return each
+
+
+class _Errors:
+    """Errors of rows under their chosen candidates, and their slopes by each parameter's point.
+
+    Args:
+        chosen: demand of each sample, one candidate a row.
+        measured_s: of each sample.
+    """
+
+    def __init__(
+        self, parameters: Mapping[str, Parameter], chosen: Sequence[Demand], measured_s: Sequence[Column]
+    ) -> None:
+        self.parameters = parameters
+        self.sample = np.repeat(np.arange(len(chosen)), [len(column) for column in measured_s])
+        self.log_measured = np.log(np.concatenate(measured_s))
+        first = chosen[0]
+        self.busy = {name: np.concatenate([d.busy[name] for d in chosen]) for name in first.busy}
+        self.fixed = {name: np.concatenate([d.fixed[name] for d in chosen]) for name in first.fixed}
+        self.repeats = first.repeats
         self.reused = [
-            tuple(np.concatenate([d.reused[i][part] for d in chosen]) for part in (0, 1)) for i in range(count)
+            tuple(np.concatenate([d.reused[i][part] for d in chosen]) for part in (0, 1))
+            for i in range(len(first.reused))
         ]
 
-    def evaluate(self, z: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-        at = {name: z[self.index, i] for i, name in enumerate(self.names)}
-        value = {name: value_of(self.parameters[name], z[:, i])[self.index] for i, name in enumerate(self.names)}
-        slow = {n: b / value[n] for n, b in self.busy.items()}
+    def of(self, z: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """log(predicted / measured) of each row, and its slope by each parameter.
+
+        Args:
+            z: [samples, parameters] points on the link scale.
+        """
+        value = {
+            name: np.asarray(value_of(parameter, z[:, i]))[self.sample]
+            for i, (name, parameter) in enumerate(self.parameters.items())
+        }
+        slow, melted = self._busy_s(value)
+        top = np.maximum(np.maximum.reduce(list(slow.values())), 1e-15)
+        ratio = {name: np.maximum(seconds / top, 1e-12) for name, seconds in slow.items()}
+        power = value[SHARPNESS]
+        powers = {name: r**power for name, r in ratio.items()}
+        total = sum(powers.values())
+        norm = top * total ** (1 / power)
+        device = norm + sum(count * value[name] for name, count in self.fixed.items())
+        latency, by_device, by_host = _beside_host(device, value[HOST])
+
+        def slope(name: str) -> np.ndarray:
+            """Of the device's time; of the host's part in the latency for the host."""
+            if name == HOST:
+                return np.asarray(by_host / by_device)
+            if name in slow:  # d norm / d slow, and d slow / dz: shares lose as odds grow, rates gain
+                part: np.ndarray = norm / total * powers[name] / ratio[name] / top * slow[name]
+                return np.asarray(part * (1 - value[name]) if self.parameters[name].kind == "share" else -part)
+            if name in self.fixed:
+                return np.asarray(self.fixed[name] * value[name])
+            if name == SHARPNESS:
+                logs = sum(w * np.log(ratio[n]) for n, w in powers.items())
+                return np.asarray(norm * (logs / total / power - np.log(total) / power**2) * power)
+            if name == RESIDENT and "main" in slow:
+                melting = melted / value["main"] * value.get(self.repeats.get("main", ""), 1.0)
+                return np.asarray(norm / total * powers["main"] / ratio["main"] / top * melting)
+            own = [powers[resource] for resource, factor in self.repeats.items() if factor == name]
+            return np.asarray(norm / total * sum(own)) if own else np.asarray(np.zeros_like(norm))
+
+        slopes = [slope(name) * by_device / latency for name in self.parameters]
+        return np.log(np.maximum(latency, LEAST_S)) - self.log_measured, slopes
+
+    def _busy_s(self, value: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray | float]:
+        """Seconds of each resource; and how those of main memory change with the logarithm of ``resident``."""
+        slow = {name: seconds / value[name] for name, seconds in self.busy.items()}
         main, melted = self.busy.get("main", 0.0), 0.0
         for seconds, footprint in self.reused:
             cold = cold_share(footprint, value[RESIDENT])
@@ -168,42 +258,27 @@ class _Problem:
             melted = melted - STEEPNESS * seconds * cold * (1 - cold)
         if "main" in slow:
             slow["main"] = np.maximum(main, 0) / value["main"]
-        for n, factor in self.repeats.items():
-            slow[n] = slow[n] * value[factor]
-        p = value[SHARPNESS]
-        top = np.maximum(np.maximum.reduce(list(slow.values())), 1e-15)
-        ratio = {n: np.maximum(s / top, 1e-12) for n, s in slow.items()}
-        powers = {n: r**p for n, r in ratio.items()}
-        total = sum(powers.values())
-        norm = top * total ** (1 / p)
-        device = norm + sum(c * value[n] for n, c in self.fixed.items())
-        host = value[HOST] / device
-        most = np.maximum(host, 1.0)
-        both = (1.0 / most) ** HOST_SHARPNESS + (host / most) ** HOST_SHARPNESS
-        latency = device * most * both ** (1.0 / HOST_SHARPNESS)
-        by_device = (1.0 / most) ** HOST_SHARPNESS / both * latency / device  # d latency / d device
-        partials = []
-        for name in self.names:
-            if name in slow:
-                d = norm / total * powers[name] / ratio[name] * (1 / top)  # d norm / d slow
-                if self.parameters[name].kind == "share":
-                    d = d * slow[name] * (1 - value[name])  # d slow / dz = busy * exp(z) = slow * (1 - share)
-                else:
-                    d = -d * slow[name]
-                partials.append(d)
-            elif name in self.fixed:
-                partials.append(self.fixed[name] * value[name])
-            elif name == SHARPNESS:
-                logs = sum(w * np.log(ratio[n]) for n, w in powers.items())
-                partials.append(norm * (logs / total / p - np.log(total) / p**2) * p)
-            elif name == RESIDENT and "main" in slow:
-                d = norm / total * powers["main"] / ratio["main"] * (1 / top)
-                partials.append(d * melted / value["main"] * value.get(self.repeats.get("main", ""), 1.0))
-            elif name in self.repeats.values():
-                own = [n for n, factor in self.repeats.items() if factor == name]
-                partials.append(norm / total * sum(powers[n] for n in own))
-            elif name == HOST:
-                partials.append(latency * (host / most) ** HOST_SHARPNESS / both / by_device)
-            else:
-                partials.append(np.zeros_like(norm))
-        return np.maximum(latency, 1e-9), [partial * by_device for partial in partials]
+        for name, factor in self.repeats.items():
+            slow[name] = slow[name] * value[factor]
+        return slow, melted
+
+
+def _beside_host(device: np.ndarray, host_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Latency of device and host side by side; its slope by the device's time; by the logarithm of the host's."""
+    host = host_s / device
+    most = np.maximum(host, 1.0)
+    shares = (1.0 / most) ** HOST_SHARPNESS, (host / most) ** HOST_SHARPNESS
+    both = shares[0] + shares[1]
+    latency = device * most * both ** (1.0 / HOST_SHARPNESS)
+    return latency, shares[0] / both * latency / device, latency * shares[1] / both
+
+
+def _errors_of(
+    parameters: Mapping[str, Parameter], samples: Sequence[Sample], design: _Design, point: np.ndarray
+) -> _Errors:
+    """Errors under the candidates that the constants of a point choose."""
+    chosen = []
+    for sample, z in zip(samples, design.matrix @ point, strict=True):
+        constants = {name: value_of(p, z[i]) for i, (name, p) in enumerate(parameters.items())}
+        chosen.append(sample.demand.chosen(best_candidate(sample.demand, constants)))
+    return _Errors(parameters, chosen, [sample.measured_s for sample in samples])

@@ -27,8 +27,8 @@ class Format:
         return self.activation_bytes % 0.5 != 0
 
 
-# 128 x 128 blocks of weights and 1 x 128 of activations share a scale of 4 bytes; groups of 128 int4 one of 2; blocks of
-# 32 fp4 one byte (MX), of 16 one byte (NVFP4).
+# 128 x 128 blocks of weights and 1 x 128 of activations share a scale of 4 bytes; groups of 128 int4 one of 2; blocks
+# of 32 fp4 one byte (MX), of 16 one byte (NVFP4).
 FORMATS = {
     "float32": Format("f32", 4, 4, 4),
     "float64": Format("f64", 8, 8, 8),

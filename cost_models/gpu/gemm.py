@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import CHAIN, COMMON, STEPS, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import CHAIN, COMMON, STEPS, Amount, Column, Demand, Parameter, beside
 from ircost.cost_models.gpu.labels import OF_KERNEL
 from ircost.cost_models.gpu.machine import GpuMachine
 
@@ -65,24 +65,24 @@ class GemmWork:
         sustained_flops_per_s: what the board's power leaves of it while all processors compute.
     """
 
-    batch: Column
-    m: Column
-    n: Column
-    k: Column
-    lhs_bytes: Column
-    rhs_bytes: Column
-    out_bytes: Column
-    unpack_flops: Column
-    converted_bytes: Column
-    lhs_sets: Column
-    rhs_sets: Column
-    flops_per_s: Column
-    extra_bytes: Column | float = 0.0
-    extra_flops: Column | float = 0.0
-    extra_special: Column | float = 0.0
-    least_tile: Column | float = 16.0
-    most_split: Column | float = np.inf
-    sustained_flops_per_s: Column | float = np.inf
+    batch: Amount
+    m: Amount
+    n: Amount
+    k: Amount
+    lhs_bytes: Amount
+    rhs_bytes: Amount
+    out_bytes: Amount
+    unpack_flops: Amount
+    converted_bytes: Amount
+    lhs_sets: Amount
+    rhs_sets: Amount
+    flops_per_s: Amount
+    extra_bytes: Amount = 0.0
+    extra_flops: Amount = 0.0
+    extra_special: Amount = 0.0
+    least_tile: Amount = 16.0
+    most_split: Amount = np.inf
+    sustained_flops_per_s: Amount = np.inf
 
 
 def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 # Formats of one width run at one speed on every matrix unit so far.
 SAME_SPEED = dict.fromkeys(("bfloat16", "float16", "half", "bf16", "f16", "fp16"), "16 bit")
 # Libraries that a kernel's name tells of; the first that fits.
@@ -67,12 +65,7 @@ def implementation(runtime: str, kernel: str) -> str:
     return f"{runtime} {found}".strip() if found else ""
 
 
-def spread(labels: Mapping[str, str]) -> float:
-    """Standard deviation on the link scale that is left where levels were never seen; 0 where all were."""
-    return sum(WIDTHS[effect] ** 2 for effect in labels) ** 0.5
-
-
-# Effects of the machine, and of whose kernel it is: how often a kernel streams its operands is no matter of the machine.
+# Effects of the machine, and of whose kernel it is: how often a kernel streams its operands is none of the machine's.
 OF_MACHINE = frozenset(effect for effect in WIDTHS if effect.startswith(("architecture", "device")))
 OF_KERNEL = frozenset(WIDTHS) - OF_MACHINE
 # Effects of the host and of how a benchmark launches.

@@ -23,10 +23,10 @@ class OperationEnergy:
     matrix_j: float
 
 
-# 12 nm: 30 pJ of overhead and 1.5 pJ for a multiply-add of a lane (Dally, "Hardware for Deep Learning", Hot Chips 2023),
-# less what 128-wide lanes share; other nodes by TSMC's announced power at equal speed (16 to 7 nm: 0.4, 7 to 5 nm: 0.7; 28
-# to 16 nm: 0.4 to 0.6). Matrix units: Volta's instruction takes 0.86 pJ an operation there, operands from L2 and shared
-# memory come on top; Hopper's and Blackwell's read shared memory themselves.
+# 12 nm: 30 pJ of overhead and 1.5 pJ for a multiply-add of a lane (Dally, "Hardware for Deep Learning", Hot Chips
+# 2023), less what wide lanes share; other nodes by TSMC's announced power at equal speed (16 to 7 nm: 0.4, 7 to 5 nm:
+# 0.7; 28 to 16 nm: 0.4 to 0.6). Matrix units: Volta's instruction takes 0.86 pJ an operation there, operands from L2
+# and shared memory come on top; Hopper's and Blackwell's read shared memory themselves. All are guesses to a third.
 ENERGIES = {
     "maxwell": OperationEnergy(20e-12, 20e-12),
     "pascal": OperationEnergy(14e-12, 14e-12),

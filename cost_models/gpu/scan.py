@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import COMMON, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import COMMON, Amount, Demand, Parameter, beside
 from ircost.cost_models.gpu.machine import GpuMachine
 
 CHUNK = 64  # tokens whose part of the scan is a matrix product. Source: Yang et al., "Gated Delta Networks", 2024
@@ -35,15 +35,15 @@ class ScanWork:
         sets: how many operands take turns between two uses of one; without end where each is used once.
     """
 
-    batch: Column
-    steps: Column
-    heads: Column
-    key_width: Column
-    value_width: Column
-    touched_bytes: Column
-    is_chunked: Column
-    flops_per_s: Column
-    sets: Column
+    batch: Amount
+    steps: Amount
+    heads: Amount
+    key_width: Amount
+    value_width: Amount
+    touched_bytes: Amount
+    is_chunked: Amount
+    flops_per_s: Amount
+    sets: Amount
 
 
 def scan_demand(work: ScanWork, machine: GpuMachine) -> Demand:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import COMMON, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import COMMON, Amount, Demand, Parameter, beside
 from ircost.cost_models.gpu.labels import OF_KERNEL, OF_START
 from ircost.cost_models.gpu.machine import GpuMachine
 
@@ -43,21 +43,21 @@ class StreamWork:
         cold_bytes: of those read or written, what no cache holds, however small.
     """
 
-    elements: Column
-    read_bytes: Column
-    write_bytes: Column
-    flops: Column
-    special: Column
-    reduced_rows: Column
-    sets: Column
-    cold_bytes: Column | float = 0.0
+    elements: Amount
+    read_bytes: Amount
+    write_bytes: Amount
+    flops: Amount
+    special: Amount
+    reduced_rows: Amount
+    sets: Amount
+    cold_bytes: Amount = 0.0
 
 
 def stream_demand(work: StreamWork, machine: GpuMachine) -> Demand:
     """Bytes over bandwidth, arithmetic beside it, and what a kernel costs anyhow.
 
-    A tensor with fewer elements than all processors take at a time keeps some of them idle: their ports are missing, and
-    so are their loads in flight, without which main memory's latency shows.
+    A tensor with fewer elements than all processors take at a time keeps some of them idle: their ports are missing,
+    and so are their loads in flight, without which main memory's latency shows.
 
     Source: Little's law, for the loads in flight: Volkov, "Better Performance at Lower Occupancy", GTC 2010.
     """

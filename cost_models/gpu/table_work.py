@@ -11,7 +11,7 @@ from ircost.backends import Target
 from ircost.cost_models.gpu.attention import PREFILL_QUERIES, AttentionWork, pairs_per_head
 from ircost.cost_models.gpu.collective import OPS, CollectiveWork
 from ircost.cost_models.gpu.convolution import ConvolutionWork
-from ircost.cost_models.gpu.demand import Column
+from ircost.cost_models.gpu.demand import Amount, Column
 from ircost.cost_models.gpu.experts import ExpertsWork, rank_loads
 from ircost.cost_models.gpu.formats import Format, format_of
 from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork
@@ -27,8 +27,8 @@ Columns = Mapping[str, np.ndarray]
 class Totals:
     """What no machine can do without: operations in the units that run them, and bytes touched once."""
 
-    flops: Column
-    touched_bytes: Column
+    flops: Amount
+    touched_bytes: Amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def gemm_totals(columns: Columns, setting: Setting) -> Totals:
 
 # ---- attention and multi-head latent attention
 
-# Heads that share keys and values: TensorRT-LLM's XQA kernel takes up to 32, then its older kernel runs each on its own.
+# Heads that share keys and values: TensorRT-LLM's XQA kernel takes up to 32; beyond, an older one runs each by itself.
 # Source: NVIDIA/TensorRT-LLM, docs/source/advanced/gpt-attention.md (XQA optimisation).
 MOST_SHARED = {"trtllm": 32.0}
 # SGLang's Triton kernel for prefill masks what lies outside of a window, and walks over it all the same: measured, a
@@ -316,7 +316,7 @@ def scan_work(columns: Columns, setting: Setting) -> ScanWork:
 
 
 def scan_totals(work: ScanWork) -> Totals:
-    return Totals(np.zeros(len(work.batch)), np.asarray(work.touched_bytes, float) / 2)
+    return Totals(np.zeros(np.size(work.batch)), np.asarray(work.touched_bytes, float) / 2)
 
 
 # ---- convolutions
