@@ -129,6 +129,7 @@ FAMILIES: dict[str, Family] = {
             attention_kinds,
             lambda columns, setting: attention.attention_demand(rows.attention_work(columns, setting), setting.machine),
             lambda columns, setting: rows.attention_totals(rows.attention_work(columns, setting)),
+            stiffness=240.0,
         ),
         Family(
             "mla",
@@ -169,6 +170,7 @@ FAMILIES: dict[str, Family] = {
                 rows.convolution_work(columns, setting), setting.machine
             ),
             lambda columns, setting: rows.convolution_totals(rows.convolution_work(columns, setting)),
+            stiffness=120.0,
         ),
         Family(
             "collective",
@@ -179,6 +181,7 @@ FAMILIES: dict[str, Family] = {
                 rows.collective_work(columns, setting), setting.machine
             ),
             lambda columns, setting: rows.collective_totals(rows.collective_work(columns, setting)),
+            stiffness=12.0,
         ),
         Family(
             "vector",
