@@ -167,7 +167,7 @@ class _Launch:
                 "what shows of the hidden ones",
                 device_s - fixed_s - busy[longest],
                 "s",
-                f"norm of the resources' times, exponent {self.part.constants[SHARPNESS]:.3g} ({self._fit()})",
+                f"norm of the resources' times, exponent {self.part.constants[SHARPNESS]:.3g} ({self._fit(SHARPNESS)})",
             ),
             *(node for node in fixed if node.value > 0),
             Node("host", latency_s - device_s, "s", f"what the host shows beside the kernel: {self._host()}"),
@@ -266,7 +266,7 @@ class _Launch:
 
     def _cache(self) -> str:
         machine = machine_of(self.target)
-        return f"{self.part.constants[RESIDENT]:.0%} of {_bytes(machine.cache_bytes)} keep it ({self._fit()})"
+        return f"{self.part.constants[RESIDENT]:.0%} of {_bytes(machine.cache_bytes)} keep it ({self._fit(RESIDENT)})"
 
     def _peak_source(self) -> str:
         engine, form = self.target.unit_for(self.part.group.dtype)
@@ -313,7 +313,7 @@ class _Launch:
     def _constant(self, name: str) -> Node:
         family = self.constants.home(self.part.group.family, self.part.labels, name)
         parameter = FAMILIES[family].parameters[name]
-        shares = self.constants.shares(family, self.part.labels, name)
+        shares = self.constants.shares(self.part.group.family, self.part.labels, name)
         unit = "s" if parameter.kind == "time" else "1"
         first, *others = shares
         children = (
@@ -337,10 +337,10 @@ class _Launch:
         launch_s = self.target.launch_overhead_s
         if self.part.constants[HOST] == float(launch_s):
             return f"one launch after another, {launch_s.source}"
-        return self._fit()
+        return self._fit(HOST)
 
-    def _fit(self) -> str:
-        return fit_text(self.constants, self.part.group.family)
+    def _fit(self, name: str) -> str:
+        return fit_text(self.constants, self.constants.home(self.part.group.family, self.part.labels, name))
 
 
 def fit_text(constants: ConstantsFile, family: str) -> str:
