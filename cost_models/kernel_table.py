@@ -6,7 +6,7 @@ often the model runs them. A function that is called 80 times is looked at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -90,6 +90,39 @@ def kernel_table(module: Module) -> KernelTable:
     return _Collector(module).table()
 
 
+def table_of_kernels(
+    ops: Sequence[Op], cold: Sequence[Cold], *, runs: Sequence[KernelRun] = (), load_time: Sequence[Op] = ()
+) -> KernelTable:
+    """Kernels as rows, in the order given: those of a module, or candidates that no module holds yet.
+
+    Args:
+        cold: of each kernel, which operands are cold, and whether its results leave the model.
+    """
+    columns: dict[tuple[Engine, DType], int] = {}
+    profiles = [_profile(op, own) for op, own in zip(ops, cold, strict=True)]
+    for profile in profiles:
+        for column in profile.work:
+            columns.setdefault(column, len(columns))
+    work = np.zeros((len(profiles), len(columns)))
+    for row, profile in enumerate(profiles):
+        for column, amount in profile.work.items():
+            work[row, columns[column]] = amount
+    return KernelTable(
+        ops=tuple(ops),
+        work_columns=tuple(columns),
+        work=work,
+        read_bytes=np.array([p.read_bytes for p in profiles], dtype=float),
+        write_bytes=np.array([p.write_bytes for p in profiles], dtype=float),
+        launches=np.array([p.launches for p in profiles], dtype=float),
+        macs=np.array([p.macs for p in profiles], dtype=float),
+        flops=np.array([p.flops for p in profiles], dtype=float),
+        is_unknown=np.array([p.is_unknown for p in profiles], dtype=bool),
+        runs=tuple(runs),
+        load_time=tuple(load_time),
+        parts=grouped([p.parts for p in profiles]),
+    )
+
+
 @dataclass(slots=True)
 class _Collector:
     module: Module
@@ -103,29 +136,7 @@ class _Collector:
     def table(self) -> KernelTable:
         main = self.module.main
         self._block(main.block, 1, (), ColdValues.of_main(main))
-        columns: dict[tuple[Engine, DType], int] = {}
-        profiles = [_profile(op, cold) for op, cold in zip(self.ops, self.cold, strict=True)]
-        for profile in profiles:
-            for column in profile.work:
-                columns.setdefault(column, len(columns))
-        work = np.zeros((len(profiles), len(columns)))
-        for row, profile in enumerate(profiles):
-            for column, amount in profile.work.items():
-                work[row, columns[column]] = amount
-        return KernelTable(
-            ops=tuple(self.ops),
-            work_columns=tuple(columns),
-            work=work,
-            read_bytes=np.array([p.read_bytes for p in profiles], dtype=float),
-            write_bytes=np.array([p.write_bytes for p in profiles], dtype=float),
-            launches=np.array([p.launches for p in profiles], dtype=float),
-            macs=np.array([p.macs for p in profiles], dtype=float),
-            flops=np.array([p.flops for p in profiles], dtype=float),
-            is_unknown=np.array([p.is_unknown for p in profiles], dtype=bool),
-            runs=tuple(self.runs),
-            load_time=tuple(self.load_time),
-            parts=grouped([p.parts for p in profiles]),
-        )
+        return table_of_kernels(self.ops, self.cold, runs=self.runs, load_time=self.load_time)
 
     def _block(self, block: Block, count: int, branch: tuple[tuple[int, int], ...], cold: ColdValues) -> None:
         at_load = load_time_ops(block)
@@ -234,13 +245,26 @@ def _key(op: Op, numbers: dict[Value, int]) -> Key:
 
 
 def _body_key(block: Block) -> Key:
-    numbers = {argument: i for i, argument in enumerate(block.arguments)}
+    return _sequence_key(block.ops, {argument: i for i, argument in enumerate(block.arguments)})
+
+
+def _sequence_key(ops: Iterable[Op], numbers: dict[Value, int]) -> Key:
     keys = []
-    for op in block.ops:
+    for op in ops:
         keys.append(_key(op, numbers))
         for result in op.results:
             numbers.setdefault(result, len(numbers))
     return tuple(keys)
+
+
+def group_key(ops: Sequence[Op], results: Sequence[Value]) -> Key:
+    """Equal for groups of ops that make kernels of the same cost.
+
+    Args:
+        ops: in program order. results: what others read of theirs.
+    """
+    numbers: dict[Value, int] = {}
+    return _sequence_key(ops, numbers), tuple([numbers[result] for result in results])
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,9 +297,7 @@ def _profile(op: Op, cold: Cold) -> _Profile:
             work[column] = work.get(column, 0.0) + amount
     traffic = op.definition.traffic(op)
     reader = Reader(op, inside, (traffic.read_bytes, traffic.write_bytes), cold[:-1], cold[-1], arithmetic_dtype)
-    return _Profile(
-        work, traffic.read_bytes, traffic.write_bytes, launches, macs, flops, is_unknown, reader.parts()
-    )
+    return _Profile(work, traffic.read_bytes, traffic.write_bytes, launches, macs, flops, is_unknown, reader.parts())
 
 
 def _engines(op: Op, flops: int, transcendental: int) -> Iterator[tuple[Engine, float]]:

@@ -1,40 +1,70 @@
-"""Fusion, its first and simplest form: element-wise ops run in the kernel that makes their operand."""
+"""Fusion: ops that run as one kernel, by predicted time where a target is given, by a plain rule where none is."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ircost.ir import ops
-from ircost.ir.clone import clone_op
-from ircost.ir.graph import Block, Module, Op, Region, Value, replace_value
+from ircost.backends import TargetError, load_target
+from ircost.cost_models.interface import COST_MODELS
+from ircost.cost_models.kernel_table import ColdValues
+from ircost.ir.graph import Block, Module, Op, Value
 from ircost.ir.load_time import load_time_ops
-from ircost.ir.location import merge_locations
 from ircost.ir.rewrite import rewritable_ops
-from ircost.ir.structured import StructuredOp
+from ircost.passes import fusion_search
 from ircost.passes.base import Pass, PassContext, register_pass
+from ircost.passes.fusion_legality import Room
+from ircost.passes.fusion_search import Pricer
+from ircost.passes.kernel_making import can_fuse, is_elementwise, make_kernel
 
 
 @register_pass("fuse")
 @dataclass(frozen=True, slots=True)
 class Fuse(Pass):
-    """Put element-wise ops into the kernel of their producer, when nothing else reads what passes between them.
+    """Put ops into one kernel, so that what passes between them stays on chip.
 
-    relu(add(conv(x, w), bias))  ->  kernel(x, w, bias) { conv; add; relu }. A kernel holds one op that is not
-    element-wise at most, and results of one shape. Each fusion saves a write and a read of what passes between.
+    relu(add(conv(x, w), bias))  ->  kernel(x, w, bias) { conv; add; relu }. Each fusion saves a write and a read of
+    what passes between, and a launch.
+
+    With a target and a cost model, those fusions are made that are predicted to be faster, of all that iteration spaces
+    and the memory of a processor allow: chains, epilogues of products, reductions with what surrounds them, several
+    results. Without, element-wise ops join the kernel of their producer when nothing else reads what passes between.
 
     Args:
         max_ops: most ops in one kernel.
+        target: machine to fuse for, in place of the one that the module is compiled for.
     """
 
     max_ops: int = 16
+    target: str = ""
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
-        blocks = dict.fromkeys(function.block for function in module.functions.values())
+        pricer = self._pricer(context)
+        blocks = {function.block: ColdValues(set(), set(), set()) for function in module.functions.values()}
+        if "main" in module.functions:
+            blocks[module.main.block] = ColdValues.of_main(module.main)
         for op in list(rewritable_ops(module)):
             if op.name in ("if", "while", "scan"):
-                blocks.update(dict.fromkeys(region.block for region in op.regions))
+                blocks.update({region.block: ColdValues(set(), set(), set()) for region in op.regions})
+        if pricer is not None:
+            try:
+                return Counter({"kernels": sum(self._by_cost(block, pricer, cold) for block, cold in blocks.items())})
+            except TargetError:
+                pass  # no estimate of this module on this target: whoever asks for one is told why
         return Counter({"kernels": sum(fuse_block(block, self.max_ops) for block in blocks)})
+
+    def _pricer(self, context: PassContext) -> Pricer | None:
+        target = load_target(self.target) if self.target else context.target
+        if target is None or (context.cost_model is None and not self.target):
+            return None
+        model = context.cost_model or COST_MODELS.get("auto")
+        return Pricer(model, target, Room.of(target))
+
+    def _by_cost(self, block: Block, pricer: Pricer, cold: ColdValues) -> int:
+        groups = fusion_search.find_groups(block, pricer, cold, self.max_ops)
+        for group in groups:
+            make_kernel(group.ops, group.results)
+        return len(groups)
 
 
 @dataclass(slots=True, eq=False)
@@ -46,14 +76,14 @@ class Group:
 
 
 def fuse_block(block: Block, max_ops: int) -> int:
-    """Fuses within one block; linear in its ops.
+    """Fuses within one block by the plain rule; linear in its ops.
 
     Returns:
         How many kernels were made.
     """
     groups = find_groups(block, max_ops)
     for group in groups:
-        make_kernel(group)
+        make_kernel(group.ops, group.ops[-1].results)
     return len(groups)
 
 
@@ -100,46 +130,3 @@ def merge(first: Group, second: Group, group_of: dict[Op, Group]) -> Group:
     first.heavy += second.heavy
     group_of.update(dict.fromkeys(second.ops, first))
     return first
-
-
-def can_fuse(op: Op) -> bool:
-    """A single result of known extents, by index notation or by a composite that is one kernel."""
-    if len(op.results) != 1 or op.result.type.bounded:
-        return False
-    if op.definition.is_composite:
-        return not any(inner.name in ("scan", "while", "if") for inner in op.regions[0].block.ops)
-    return isinstance(op.definition, StructuredOp)
-
-
-def is_elementwise(op: Op) -> bool:
-    return isinstance(op.definition, StructuredOp) and op.definition.is_elementwise
-
-
-def make_kernel(group: Group) -> Op:
-    """One kernel op in place of the group; scalar constants move inside."""
-    last = group.ops[-1]
-    members = set(group.ops)
-    outside = dict.fromkeys(v for op in group.ops for v in op.operands if v.producer not in members)
-    inputs = [value for value in outside if not is_scalar_constant(value)]
-    body = Block(value.type for value in inputs)
-    mapping: dict[Value, Value] = dict(zip(inputs, body.arguments, strict=True))
-    for value in outside:
-        if value not in mapping and value.producer is not None:
-            body.append(clone_op(value.producer, mapping))
-    for op in group.ops:
-        body.append(clone_op(op, mapping))
-    body.append(ops.yield_.create([mapping[last.result]]))
-    location = merge_locations(op.location for op in group.ops)
-    kernel = ops.kernel.create(inputs, regions=[Region(body)], location=location)
-    assert last.block is not None
-    last.block.insert_before(kernel, last)
-    kernel.result.name = last.result.name
-    replace_value(last.result, kernel.result)
-    for op in reversed(group.ops):
-        assert op.block is not None
-        op.block.remove(op)
-    return kernel
-
-
-def is_scalar_constant(value: Value) -> bool:
-    return value.type.elements == 1 and ops.constant_value(value) is not None
