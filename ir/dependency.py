@@ -96,28 +96,25 @@ def reshaped_box(box: Box, shape: Sequence[int], source: Sequence[int]) -> Box:
                 theirs, end = theirs * source[end], end + 1
             else:
                 return tuple(source)
-        _spread(_axis_runs(box[axis:last], shape[axis:last]), source[place:end], found, place)
+        found[place:end] = _same_elements(box[axis:last], shape[axis:last], source[place:end])
         axis, place = last, end
     return tuple(found)
 
 
-def _axis_runs(box: Sequence[int], shape: Sequence[int]) -> list[tuple[int, int]]:
-    """Of each axis (elements between two of its steps, how many steps)."""
-    strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
-    return list(zip(strides, box, strict=True))
-
-
-def _spread(runs: Sequence[tuple[int, int]], source: Sequence[int], found: list[int], place: int) -> None:
-    """What runs of steps reach along axes of the same elements."""
+def _same_elements(box: Sequence[int], shape: Sequence[int], source: Sequence[int]) -> list[int]:
+    """A box of axes as a box of others that have the same elements between them."""
+    if len(source) == 1:
+        strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+        return [1 + sum((count - 1) * stride for count, stride in zip(box, strides, strict=True))]
+    if len(shape) > 1:
+        return list(source)
+    (run,) = box
+    found = []
     for i, extent in enumerate(source):
         stride = math.prod(source[i + 1 :])
-        reach = 1
-        for step, count in runs:
-            if step >= stride:
-                reach += (count - 1) * max(step // stride, 1)
-            else:  # steps within one of this axis: they cross into the next where there are enough of them
-                reach = max(reach, math.ceil(step * count / stride))
-        found[place + i] = min(extent, reach)
+        is_aligned = run % stride == 0 or stride % run == 0  # else some tiles cross into one more
+        found.append(min(extent, math.ceil(run / stride) + (0 if is_aligned else 1)))
+    return found
 
 
 def _through_body(block: Block, results: Sequence[Box]) -> list[Box]:
