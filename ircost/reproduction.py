@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ircost.attention_traffic import predict_attention_traffic
 from ircost.datasets.claim_yaml import ClaimError, Section
 from ircost.datasets.claims import Claim, ClaimedFigure, ClaimFile
 from ircost.gemm_roofline import predict_gemm_roofline
@@ -17,6 +18,7 @@ from ircost.prediction import Prediction, UsedFit
 PREDICTORS: dict[str, Callable[[Section], Prediction]] = {
     "gemm speedup": predict_gemm_speedup,
     "gemm roofline": predict_gemm_roofline,
+    "attention traffic": predict_attention_traffic,
 }
 
 
