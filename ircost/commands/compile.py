@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ircost.commands.options import OptionError, import_options, read_import_options
+from ircost.commands.options import (
+    DEFAULT_OPT,
+    OptionError,
+    check_pipeline_options,
+    import_options,
+    opt_option,
+    read_import_options,
+)
 from ircost.commands.output import write_whole
 from ircost.terminal import working
 
@@ -28,6 +35,7 @@ EXIT_DOES_NOT_FIT = 1
     metavar="PIPELINE",
     help="Passes to run.  [default: canonicalize,recognise,fold-batch-norm,fuse]",
 )
+@opt_option
 @click.option(
     "--model",
     "cost_model",
@@ -86,22 +94,27 @@ def make_report(
     target_folders: tuple[str, ...],
     dtype: str | None,
     pipeline: str | None,
+    opt: int | None = None,
     cost_model: str,
     stats: bool,
     print_after: tuple[str, ...],
     **bindings: Any,
 ) -> Report:
     """The report; what was asked for on the way goes to stderr. Options are checked before the model is read."""
-    from ircost.api import DEFAULT_PIPELINE, compile_model, full_pipeline
+    from ircost.api import compile_model, full_pipeline
+    from ircost.backends import load_target
     from ircost.commands.printing import printer_after, say_stats
-    from ircost.passes import parse_pipeline
+    from ircost.passes import parse_pipeline, pipeline_of_level
 
-    chosen = DEFAULT_PIPELINE if pipeline is None else pipeline
+    check_pipeline_options(pipeline, opt)
+    machine = load_target(target, target_folders)
+    level = DEFAULT_OPT if opt is None else opt
+    chosen = pipeline_of_level(level, machine.kind) if pipeline is None else pipeline
     bound = read_import_options(**bindings)
     with working(f"compiling {model}"):
         return compile_model(
             model,
-            target,
+            machine,
             dtype=dtype,
             dims=bound.dims,
             shapes=bound.shapes,
