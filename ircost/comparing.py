@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ircost.quantity_text import bytes_text, si_text
+from ircost.quantity_text import bytes_text, si_text, small_text
 from ircost.report import KernelReport, Report
 from ircost.report_file import read_report
 
@@ -161,7 +161,10 @@ def _change(a: tuple[KernelReport, ...], b: tuple[KernelReport, ...]) -> Change:
 def _beyond_kernels(a: Side, b: Side, changes: Sequence[Change]) -> list[Change]:
     """What no kernel accounts for: a whole model may be limited where no kernel of it is."""
     rest = [side.totals["latency_s"] - _seconds(side.kernels) for side in (a, b)]
-    rest = [seconds if seconds > 1e-9 * side.totals["latency_s"] else 0.0 for seconds, side in zip(rest, (a, b), strict=True)]
+    rest = [
+        seconds if seconds > 1e-9 * side.totals["latency_s"] else 0.0
+        for seconds, side in zip(rest, (a, b), strict=True)
+    ]
     if not any(rest):
         return []
     return [Change(WHOLE_MODEL, "", (), (), rest[0], rest[1], ("weights and arithmetic together, by the data sheet",))]
@@ -172,24 +175,38 @@ def _why(a: tuple[KernelReport, ...], b: tuple[KernelReport, ...]) -> Iterator[s
         yield "new" if not a else "dropped"
         return
     if len(a) != len(b):
-        yield f"{len(a)} kernels fused into {len(b)}" if len(a) > len(b) else f"{len(a)} kernels split into {len(b)}"
+        yield f"{_counted(len(a))} {'fused' if len(a) > len(b) else 'split'} into {len(b)}"
     if any(kernel.latency_s is None for kernel in (*a, *b)):
         yield "cost of an opaque operator is unknown"
     limits = _limit(a), _limit(b)
     if limits[0] != limits[1]:
         yield f"limit {limits[0]} -> {limits[1]}"
     runs = [sum(kernel.count for kernel in kernels) for kernels in (a, b)]
-    if runs[0] != runs[1]:
+    if len(a) == len(b) and runs[0] != runs[1]:
         yield f"runs {runs[0]:,} -> {runs[1]:,}"
     for field, text in (("bytes", bytes_text), ("flops", lambda value: f"{si_text(value, '')} flops")):
         before, after = (sum(getattr(kernel, field) for kernel in kernels) for kernels in (a, b))
         if abs(after - before) > SAME * max(before, after):
             yield f"{text(before)} -> {text(after)}"
-    shares = _of_peak(a), _of_peak(b)
+    yield from _rates(a, b)
     if len(a) == len(b) == 1 and a[0].tile != b[0].tile:
         yield f"tile {a[0].tile or 'none'} -> {b[0].tile or 'none'}"
-    if shares[0] is not None and shares[1] is not None and abs(shares[0] - shares[1]) >= 0.01:
+
+
+def _rates(a: Sequence[KernelReport], b: Sequence[KernelReport]) -> Iterator[str]:
+    """What the data sheets say, and how near the kernels come to it."""
+    shares = _of_peak(a), _of_peak(b)
+    if shares[0] is None or shares[1] is None:
+        return
+    at_peak_s = shares[0] * _seconds(a), shares[1] * _seconds(b)
+    if abs(at_peak_s[0] - at_peak_s[1]) > SAME * max(at_peak_s):
+        yield f"at data-sheet speed {small_text(at_peak_s[0], 's')} -> {small_text(at_peak_s[1], 's')}"
+    if abs(shares[0] - shares[1]) >= SAME:
         yield f"{shares[0]:.0%} -> {shares[1]:.0%} of peak"
+
+
+def _counted(kernels: int) -> str:
+    return f"{kernels} kernel" if kernels == 1 else f"{kernels} kernels"
 
 
 def _limit(kernels: Sequence[KernelReport]) -> str:
@@ -218,7 +235,7 @@ def _seconds(kernels: Sequence[KernelReport]) -> float:
 
 
 def by_limit(comparison: Comparison) -> list[tuple[str, str, int, float]]:
-    """Changes added up by what limited the kernels before and after: (before, after, groups, seconds), largest first."""
+    """Changes added up by limits: (limit in A, limit in B, how many changes, seconds), largest first."""
     sums: dict[tuple[str, str], tuple[int, float]] = {}
     for change in comparison.changes:
         if change.a or change.b:
