@@ -200,7 +200,7 @@ def _rates(a: Sequence[KernelReport], b: Sequence[KernelReport]) -> Iterator[str
         return
     at_peak_s = shares[0] * _seconds(a), shares[1] * _seconds(b)
     if abs(at_peak_s[0] - at_peak_s[1]) > SAME * max(at_peak_s):
-        yield f"at data-sheet speed {small_text(at_peak_s[0], 's')} -> {small_text(at_peak_s[1], 's')}"
+        yield f"at best {small_text(at_peak_s[0], 's')} -> {small_text(at_peak_s[1], 's')}"
     if abs(shares[0] - shares[1]) >= SAME:
         yield f"{shares[0]:.0%} -> {shares[1]:.0%} of peak"
 

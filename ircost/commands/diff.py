@@ -137,5 +137,5 @@ def side(path: str, chosen: dict[str, Any], **options: Any) -> Side:
 
     if is_report(path):
         return side_of(path)
-    values = {key: DEFAULTS.get(key) if value is None else value for key, value in chosen.items()}
+    values: dict[str, Any] = {key: DEFAULTS.get(key) if value is None else value for key, value in chosen.items()}
     return side_of(make_report(path, stats=False, print_after=(), **values, **options))

@@ -11,7 +11,7 @@ from ircost.plots.drawing import check_drawing, save_drawing
 from ircost.quantity_text import small_text
 
 BARS = 14
-NAME_LENGTH, WHY_LENGTH = 44, 60
+NAME_LENGTH, WHY_LENGTH = 44, 64
 SLOWER, FASTER, TOTAL = "#b2182b", "#1b7837", "#4d4d4d"
 
 
@@ -38,21 +38,32 @@ def draw_waterfall(comparison: Comparison, path: str | Path) -> None:
     bars = bars_of(comparison)
     figure = Figure(figsize=(12.5, 1.6 + 0.36 * len(bars)), layout="constrained")
     axes = figure.subplots()
-    scale, unit = _scale(max(max(bar.start_s, bar.end_s) for bar in bars))
+    longest_s = max(max(bar.start_s, bar.end_s) for bar in bars)
+    scale, unit = _scale(longest_s)
+    width = longest_s * scale * 1.12 or 1.0
     for row, bar in enumerate(bars):
         delta_s = bar.end_s - bar.start_s
         colour = TOTAL if bar.is_total else SLOWER if delta_s > 0 else FASTER
         axes.barh(row, delta_s * scale, left=bar.start_s * scale, height=0.66, color=colour, zorder=2)
         text = small_text(bar.end_s, "s") if bar.is_total else delta_text(delta_s)
-        right = max(bar.start_s, bar.end_s) * scale
-        label = f"{text.replace('us', 'µs')}   {bar.why}".rstrip()
-        axes.annotate(label, (right, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
+        # What stands beside a bar stands where there is more room.
+        is_left = not bar.is_total and min(bar.start_s, bar.end_s) * scale > 0.5 * width
+        x, align = (min, "right") if is_left else (max, "left")
+        parts = [text.replace("us", "µs"), bar.why]
+        axes.annotate(
+            "   ".join(filter(None, reversed(parts) if is_left else parts)),
+            (x(bar.start_s, bar.end_s) * scale, row),
+            xytext=(-5 if is_left else 5, 0),
+            textcoords="offset points",
+            ha=align,
+            va="center",
+            fontsize=8,
+        )
         if row + 1 < len(bars):
             axes.plot([bar.end_s * scale] * 2, [row - 0.33, row + 1.33], color="#999999", linewidth=0.7, zorder=1)
     axes.set_yticks(range(len(bars)), [bar.name for bar in bars], fontsize=8)
     axes.invert_yaxis()
-    # Room at the right for what stands beside the bars.
-    axes.set(xlim=(0, max(max(bar.start_s, bar.end_s) for bar in bars) * scale * 1.5), xlabel=f"latency, {unit}")
+    axes.set(xlim=(0, width), xlabel=f"latency, {unit}")
     axes.set_title(_title(comparison), fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
@@ -69,7 +80,7 @@ def bars_of(comparison: Comparison) -> list[Bar]:
     at_s = a_s
     for group in shown:
         end_s = at_s + total_delta_s(group)
-        bars.append(Bar(_end_of(group_name(group)), _start_of(why_text(group[0])), at_s, end_s))
+        bars.append(Bar(_end_of(group_name(group)), _first_reasons(why_text(group[0])), at_s, end_s))
         at_s = end_s
     if len(shown) < len(groups):
         count = sum(map(len, groups[len(shown) :]))
@@ -101,5 +112,11 @@ def _end_of(name: str) -> str:
     return name if len(name) <= NAME_LENGTH else f"…{name[1 - NAME_LENGTH :]}"
 
 
-def _start_of(text: str) -> str:
-    return text if len(text) <= WHY_LENGTH else f"{text[: WHY_LENGTH - 1]}…"
+def _first_reasons(text: str) -> str:
+    """As many as find room; the first in any case."""
+    shown, *rest = text.split("; ")
+    for reason in rest:
+        if len(shown) + len(reason) + 2 > WHY_LENGTH:
+            break
+        shown += f"; {reason}"
+    return shown
