@@ -307,7 +307,7 @@ class FreeLaunches(Analytical):
     def evaluated(self, kernels: KernelTable, target: Target) -> Iterator[Evaluated]:
         for part in Analytical.evaluated(self, kernels, target):
             terms = part.terms
-            # Kernels that no library has are priced by launches: they would win, were those free while tiles are chosen.
+            # Kernels that no library has are priced in launches: with free ones the choice of tiles would take them.
             paid = {name: seconds for name, seconds in terms.fixed.items() if name in FREE}
             rest_s = terms.device_s - sum(paid.values(), start=np.zeros_like(terms.device_s))
             fixed = {name: seconds for name, seconds in terms.fixed.items() if name not in FREE}

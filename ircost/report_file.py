@@ -79,4 +79,5 @@ def _inside(value: Any, schema: dict[str, Any], defs: dict[str, Any], place: str
     known = schema.get("properties", {})
     rest = schema.get("additionalProperties")
     parts = [(key, known.get(key, rest)) for key in value]
-    return missing + [m for key, part in parts if part for m in _mistakes(value[key], part, defs, f"{place}.{key}")]
+    # What is there first: of a later version all that is to be said is its number.
+    return [m for key, part in parts if part for m in _mistakes(value[key], part, defs, f"{place}.{key}")] + missing
