@@ -273,7 +273,9 @@ def _profile(op: Op, cold: Cold) -> _Profile:
             work[column] = work.get(column, 0.0) + amount
     traffic = op.definition.traffic(op)
     reader = Reader(op, inside, (traffic.read_bytes, traffic.write_bytes), cold[:-1], cold[-1], arithmetic_dtype)
-    return _Profile(work, traffic.read_bytes, traffic.write_bytes, launches, macs, flops, is_unknown, reader.parts())
+    return _Profile(
+        work, traffic.read_bytes, traffic.write_bytes, launches, macs, flops, is_unknown, reader.parts()
+    )
 
 
 def _engines(op: Op, flops: int, transcendental: int) -> Iterator[tuple[Engine, float]]:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 
 from ircost.api import compile_model, full_pipeline
 from ircost.backends import Target, load_target
-from ircost.backends.figure import Figure
-from ircost.backends.runtime import RUNTIMES
-from ircost.backends.target_parts import ArithmeticEnergy, MemoryLevel, Part
-from ircost.cost_models.analytical import Analytical, Evaluated
+from ircost.changed_target import TWICE, other_launch, resources, with_free_launches
+from ircost.cost_models.analytical import Analytical
 from ircost.cost_models.automatic import chosen_model
-from ircost.cost_models.gpu.demand import ISSUE
+from ircost.cost_models.free_launches import without_launches
 from ircost.cost_models.interface import CostModel
 from ircost.cost_models.kernel_table import KernelTable, kernel_table
 from ircost.costing import Totals, totals_of
@@ -38,11 +36,7 @@ from ircost.passes import (
 from ircost.report import Report
 
 Kind = Literal["resource", "pass", "format", "batch", "launch"]
-TWICE = 2
-AnyPart = TypeVar("AnyPart", bound=Part)
 FORMATS = ("tf32", "f16", "bf16", "f8e4m3", "i8")
-FREE = ("launch", ISSUE)  # fitted times that launches take on the device
-SAID = "what if"  # the source of figures that nobody's data sheet has
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +183,7 @@ class _Experiment:
     def _launches(self) -> Iterator[Try]:
         table = kernel_table(self.report.module)
         model = chosen_model(self.cost_model, self.target)
-        free = self.target.model_copy(update={"launch_overhead_s": Figure(0.0, SAID)})
+        free = with_free_launches(self.target)
         yield "launch", "launches", "launches cost nothing", 1, self._on(free, table, without_launches(model))
         if isinstance(model, Analytical) and self.target.kind == "gpu":
             name, what, other = other_launch(self.target)
@@ -246,93 +240,3 @@ class _Experiment:
 
 
 Try = tuple[Kind, str, str, int, Callable[[], Totals]]
-
-
-def resources(target: Target) -> Iterator[tuple[str, str, Target]]:
-    """The machine with twice of each thing it has: (name, in words, machine). Its name stays, and with it its fits."""
-    target = with_energies(target)
-    main = target.main_memory
-    yield main.name, f"{main.name.upper()} bandwidth x2", _changed(target, memory=_memory(target, main.name))
-    if target.matrix:
-        yield "matrix", "matrix units x2", _changed(target, matrix=_peaks(target.matrix))
-    yield "vector", "vector units x2", _changed(target, vector=_peaks(target.vector))
-    if target.special_per_s is not None:
-        yield "special", "special functions x2", _changed(target, special_per_s=_twice(target.special_per_s))
-    for level in target.memory[1:]:
-        if not level.per_processor:
-            yield level.name, f"{level.name.upper()} bandwidth x2", _changed(target, memory=_memory(target, level.name))
-    yield "power", "power limit x2", _changed(target, power=_changed(target.power, peak_w=_twice(target.power.peak_w)))
-    if target.kind != "microcontroller":
-        yield "processors", f"{target.processors.name}s x2", more_processors(target)
-
-
-def with_energies(target: Target) -> Target:
-    """Energies of operations written out: those derived from the machine's power would follow what is changed."""
-    energies: dict[str, dict[str, Figure]] = {
-        "matrix": {dtype: target.energy_j_per_flop(dtype, "matrix") for dtype in target.matrix},
-        "vector": {dtype: target.energy_j_per_flop(dtype, "vector") for dtype in target.vector},
-    }
-    return target.model_copy(update={"energy": ArithmeticEnergy(**energies)})
-
-
-def more_processors(target: Target) -> Target:
-    """Twice the processors: each with its own arithmetic, memory, way to the last cache, and power."""
-    inner = tuple(
-        _changed(level, bandwidth_bytes_per_s=_twice(level.bandwidth_bytes_per_s)) for level in target.memory[1:]
-    )
-    special = target.special_per_s
-    return _changed(
-        target,
-        matrix=_peaks(target.matrix),
-        vector=_peaks(target.vector),
-        special_per_s=None if special is None else _twice(special),
-        memory=(target.main_memory, *inner),
-        processors=_changed(target.processors, count=_twice(target.processors.count)),
-        power=_changed(target.power, idle_w=_twice(target.power.idle_w), peak_w=_twice(target.power.peak_w)),
-    )
-
-
-def other_launch(target: Target) -> tuple[str, str, Target]:
-    """Launched one by one where steps are replayed as a whole, and the other way round."""
-    runtime = RUNTIMES.get(target.runtime)
-    bare = target.model_copy(update={"name": target.name.partition("+")[0], "runtime": ""})
-    if runtime is not None and runtime.launch == "eager":
-        return "graph", "kernels replayed (CUDA graphs)", bare
-    return "eager", "PyTorch, kernels launched one by one", bare.with_runtime("pytorch")
-
-
-class FreeLaunches(Analytical):
-    """The analytical model's own choice of tiles, and no time for launches: neither the host's nor the device's."""
-
-    def evaluated(self, kernels: KernelTable, target: Target) -> Iterator[Evaluated]:
-        for part in Analytical.evaluated(self, kernels, target):
-            terms = part.terms
-            # Kernels that no library has are priced in launches: with free ones the choice of tiles would take them.
-            paid = {name: seconds for name, seconds in terms.fixed.items() if name in FREE}
-            rest_s = terms.device_s - sum(paid.values(), start=np.zeros_like(terms.device_s))
-            fixed = {name: seconds for name, seconds in terms.fixed.items() if name not in FREE}
-            yield replace(part, terms=replace(terms, latency_s=rest_s, device_s=rest_s, fixed=fixed))
-
-
-def without_launches(model: CostModel) -> CostModel:
-    """The model with launches that cost nothing; for what has no such constants, the target says all there is."""
-    return FreeLaunches(model.constants) if isinstance(model, Analytical) else model
-
-
-def _changed(part: AnyPart, **values: Any) -> AnyPart:
-    return part.model_copy(update=values)
-
-
-def _twice(figure: Figure) -> Figure:
-    return Figure(TWICE * figure, SAID)
-
-
-def _peaks(peaks: Mapping[str, Figure]) -> dict[str, Figure]:
-    return {dtype: _twice(peak) for dtype, peak in peaks.items()}
-
-
-def _memory(target: Target, name: str) -> tuple[MemoryLevel, ...]:
-    return tuple(
-        _changed(level, bandwidth_bytes_per_s=_twice(level.bandwidth_bytes_per_s)) if level.name == name else level
-        for level in target.memory
-    )

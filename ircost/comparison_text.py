@@ -109,7 +109,15 @@ def _print_waterfall(comparison: Comparison, show_all: bool) -> None:
     if rest:
         count = sum(map(len, rest))
         rest_s = sum(map(total_delta_s, rest))
-        rows.append((delta_text(rest_s), "", small_text(at_s + rest_s, "s"), f"{count} more (--all)", ""))
+        rows.append(
+            (
+                delta_text(rest_s),
+                "",
+                small_text(at_s + rest_s, "s"),
+                f"{count} more (--all)" if any(map(total_delta_s, rest)) else f"{count} unchanged",
+                "",
+            )
+        )
     rows.append(("B", "", small_text(comparison.b.totals["latency_s"], "s"), comparison.b.subject["target"], ""))
     click.echo()
     print_table(("change", "from -> to", "total", "node", "why, in one place"), rows, right=(0, 2), indent="  ")

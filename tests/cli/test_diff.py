@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import random_modules
 from hypothesis import given, settings
+from onnx import TensorProto, helper, save
 
 import ircost
 from ircost.ir import Module
@@ -79,6 +80,29 @@ def test_fused_kernels_are_aligned_by_their_nodes(irc) -> None:
     assert change["why"][0] == "1 kernel split into 4"
     back = json.loads(irc("diff", RESNET, "--passes", "canonicalize", "--opt-b", "2", "--json").out)
     assert any(change["why"][:1] == ["4 kernels fused into 1"] for change in back["changes"])
+
+
+def test_layers_that_became_one_function_are_aligned(irc, tmp_path: Path) -> None:
+    """A function stands for the nodes of every layer that calls it."""
+    nodes = []
+    for layer in range(6):
+        source = f"r{layer - 1}" if layer else "x"
+        nodes += [
+            helper.make_node("Exp", [source], [f"e{layer}"], name=f"layer{layer}/exp"),
+            helper.make_node("Softmax", [f"e{layer}"], [f"s{layer}"], name=f"layer{layer}/softmax"),
+            helper.make_node("Tanh", [f"s{layer}"], [f"t{layer}"], name=f"layer{layer}/tanh"),
+            helper.make_node("Softmax", [f"t{layer}"], [f"u{layer}"], name=f"layer{layer}/again"),
+            helper.make_node("Add", [f"u{layer}", source], [f"r{layer}"], name=f"layer{layer}/add"),
+        ]
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [64, 512]) for name in ("x", "r5")]
+    graph = helper.make_graph(nodes, "layers", tensors[:1], tensors[1:])
+    path = tmp_path / "layers.onnx"
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), path)
+    answer = json.loads(
+        irc("diff", path, "--passes", "canonicalize", "--passes-b", "canonicalize,outline", "--json").out
+    )
+    assert len(answer["changes"]) == 5
+    assert all(change["a"]["runs"] == change["b"]["runs"] == 6 for change in answer["changes"])
 
 
 def test_what_is_new_and_what_is_gone(irc, mlp: Path, tmp_path: Path) -> None:

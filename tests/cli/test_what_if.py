@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ircost
-from ircost.alternatives import resources, what_if
+from ircost.alternatives import WhatIf, what_if
 from ircost.backends import load_target, target_names
+from ircost.changed_target import resources
 from ircost.ir import Module
 
 RESNET = Path(__file__).resolve().parents[2] / "datasets/models/resnet50.onnx"
@@ -20,7 +21,7 @@ SLACK = 1 + 1e-9
 
 
 @pytest.fixture(scope="module")
-def asked() -> ircost.alternatives.WhatIf:
+def asked() -> WhatIf:
     return ircost.what_if(RESNET, target="h100")
 
 
