@@ -28,7 +28,8 @@ def print_comparison(comparison: Comparison, show_all: bool = False) -> None:
     a, b = comparison.a, comparison.b
     with_passes = _passes(a) != _passes(b)
     for letter, side in (("A", a), ("B", b)):
-        click.echo(cut(click.style(f"{letter}  ", bold=True) + subject_text(side, with_passes)))
+        line = cut(f"{letter}  {subject_text(side, with_passes)}")
+        click.echo(click.style(letter, bold=True) + line[1:])
     click.echo()
     totals = [
         (name, shown(a.totals[key]), shown(b.totals[key]), change_text(a.totals[key], b.totals[key]))
