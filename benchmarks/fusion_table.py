@@ -22,12 +22,12 @@ from ircost.quantity_text import si_text, small_text
 
 ROOT = Path(__file__).resolve().parents[1]
 BEFORE = "canonicalize,recognise,fold-batch-norm"
-AFTER = f"{BEFORE},fuse,merge-products"
+AFTER = BEFORE + ",fuse{by_cost=true},merge-products"
 HEAD = """# Fusion
 
 Written by `python -m benchmarks.fusion_table FOLDER > docs/fusion.md`; FOLDER holds the measured tables.
 
-`fuse` merges a producer with a consumer wherever iteration spaces and the memory of a processor allow one kernel and
+`fuse{by_cost=true}` merges a producer with a consumer wherever iteration spaces and the memory of a processor allow one kernel and
 the cost model predicts it to be faster; `merge-products` runs products that share an operand as one. How they decide is
 in `passes/fusion_search.py` (the search), `passes/fusion_legality.py` (what one kernel may hold) and `ir/dependency.py`
 (which part of a producer a tile needs).
@@ -120,7 +120,7 @@ def measured_rows(folder: Path) -> Iterator[str]:
     for pair in pairs.sort_values(keys).itertuples():
         layers, target = MEASURED[str(pair.model)], f"{pair.device}+pytorch"
         shape = (int(pair.batch), int(pair.seq), layers.hidden)
-        ways = (("", False), ("fuse", False), ("fuse", True))
+        ways = (("", False), ("fuse{by_cost=true}", False), ("fuse{by_cost=true}", True))
         before_s, after_s, whole_s = (
             ircost.compile(eager(shape, layers, is_whole), target, pipeline=passes).latency_s * float(pair.layers)
             for passes, is_whole in ways

@@ -73,14 +73,19 @@ def table_of(count: int, mix: dict[Maker, float], seed: int = 0) -> KernelTable:
     return kernel_table(Module([function]))
 
 
-@pytest.mark.parametrize("name", ["mix", "products only"])
+# Making so many ops takes longer than estimating them: products alone are fewer.
+CASES: dict[str, tuple[int, dict[Maker, float]]] = {"mix": (KERNELS, MIX), "products only": (20_000, {product: 1.0})}
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_estimating_many_kernels(name: str, benchmark: Any) -> None:
-    table = table_of(KERNELS, MIX if name == "mix" else {product: 1.0})
+    count, mix = CASES[name]
+    table = table_of(count, mix)
     target = load_target("h100")
     reference_s = median_s(lambda: COST_MODELS.get("roofline").estimate(table, target), 3)
     estimates = benchmark.pedantic(COST_MODELS.get("analytical").estimate, (table, target), rounds=5, warmup_rounds=1)
     seconds = benchmark.stats.stats.min  # of a machine that others use too
-    assert len(estimates.latency_s) == len(table) > 0.99 * KERNELS
+    assert len(estimates.latency_s) == len(table) > 0.99 * count
     benchmark.extra_info.update(kernels=len(table), ratio=seconds / reference_s)
     print(f"\n{name:14} {len(table):7} kernels  {seconds:5.2f} s  {seconds / reference_s:6.1f} x the roofline", end="")
-    assert seconds < MOST_S
+    assert seconds < MOST_S * count / KERNELS

@@ -106,7 +106,7 @@ class Analytical(CostModel):
         """
         machine = machine_of(target)
         for group in kernels.parts:
-            labels = labels_of_group(group, machine)
+            labels = labels_of_group(group, machine, self.constants)
             constants = launched_by(target, self.constants.of(group.family, labels))
             rates = rates_of(target, machine, group.dtype)
             for at in _chunks(group):
@@ -118,11 +118,14 @@ class Analytical(CostModel):
         notes = []
         if target.kind != "gpu":
             notes.append(f"analytical: fitted on GPUs; no kernel of a {target.kind} was measured")
+        labels = {group.family: labels_of_group(group, machine, self.constants) for group in kernels.parts}
+        homes = {family: self.constants.home(family, own, "launch") for family, own in labels.items()}
+        for family, home in homes.items():
+            if family != home:
+                notes.append(f"no {family} kernel of {machine.architecture} was measured: its {home} kernels stand in")
         for effect, level in {"architecture": machine.architecture, "runtime": machine.runtime}.items():
             families = [
-                group.family
-                for group in kernels.parts
-                if effect in self.constants.unseen(group.family, labels_of_group(group, machine))
+                family for family, own in labels.items() if effect in self.constants.unseen(homes[family], own)
             ]
             if level and families:
                 met = ", ".join(dict.fromkeys(families))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ircost.alternatives import WhatIf
+    from ircost.comparing import Comparison
     from ircost.report import Report
 
 __version__ = "0.1.0"
@@ -20,3 +22,24 @@ def compile(model: str | Path | Any, target: str | Any = "h100_sxm", **options: 
     from ircost.api import compile_model
 
     return compile_model(model, target, **options)
+
+
+def diff(report_a: Report | str | Path, report_b: Report | str | Path) -> Comparison:
+    """What changes from one report to another, kernel by kernel, and why; see ``ircost.comparing.compare``.
+
+    Args:
+        report_a, report_b: what ``compile`` gave, or JSON files that ``irc compile --json`` wrote.
+    """
+    from ircost.comparing import compare
+
+    return compare(report_a, report_b)
+
+
+def what_if(model: str | Path | Any, target: str | Any = "h100_sxm", **options: Any) -> WhatIf:
+    """What would help most: each resource, pass, number format and more changed alone.
+
+    Options are those of ``compile``; see ``ircost.alternatives.what_if``.
+    """
+    from ircost.alternatives import what_if as ask
+
+    return ask(model, target, **options)

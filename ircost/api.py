@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,19 @@ from ircost.ir.collector import collector_paused
 from ircost.ir.graph import Module
 from ircost.ir.types import parse_dtype
 from ircost.ir.verify import VerifierMemory, verify
-from ircost.passes import Pass, PassContext, PassReport, parse_pipeline, run_pipeline
+from ircost.passes import (
+    DEFAULT_LEVEL,
+    LEVELS,
+    Pass,
+    PassContext,
+    PassReport,
+    parse_pipeline,
+    pipeline_of_level,
+    run_pipeline,
+)
 from ircost.report import Report
 
-DEFAULT_PIPELINE = "canonicalize,recognise,fold-batch-norm,fuse"
+DEFAULT_PIPELINE = LEVELS[DEFAULT_LEVEL].pipelines["gpu"]
 
 
 def compile_model(
@@ -31,7 +41,8 @@ def compile_model(
     values: Mapping[str, object] | None = None,
     bounds: Mapping[str, int] | None = None,
     allow_opaque: bool = False,
-    pipeline: str = DEFAULT_PIPELINE,
+    pipeline: str | None = None,
+    opt: int = DEFAULT_LEVEL,
     cost_model: str = "auto",
     target_folders: Sequence[str | Path] = (),
     after_pass: Callable[[Pass, Module], None] | None = None,
@@ -46,7 +57,8 @@ def compile_model(
         dims, shapes, values: bind symbolic dims by name, whole input shapes, and values of small inputs.
         bounds: how often a loop runs, or how many elements a node selects, at most, by the node's name.
         allow_opaque: let operators pass that are not known; their cost is then unknown, and the report lists them.
-        pipeline: passes to run.
+        pipeline: passes to run; those of ``opt`` where left out.
+        opt: level of optimisation, 0 to 3, each a pipeline for each kind of target (``irc passes --levels``).
         cost_model: name of the cost model; ``auto`` is ``analytical`` for GPUs and ``roofline`` for all else.
         target_folders: more folders to look for target files in.
         after_pass: called with each pass and the module after it.
@@ -64,11 +76,14 @@ def compile_model(
         allow_opaque=allow_opaque,
     )
     context = PassContext(target=machine, cost_model=COST_MODELS.get(cost_model))
-    text = full_pipeline(pipeline, dtype)
+    chosen = pipeline_of_level(opt, machine.kind) if pipeline is None else pipeline
+    text = full_pipeline(chosen, dtype)
     passes = parse_pipeline(text)  # a mistake in it is told before a large model is read
     with collector_paused():
         memory = VerifierMemory()
         imported = _imported(model, options, memory)
+        if chosen != pipeline_of_level(DEFAULT_LEVEL, machine.kind):
+            imported = replace(imported, notes=(*imported.notes, f"passes that ran: {text or 'none'}"))
         reports = run_pipeline(imported.module, passes, context=context, after_pass=after_pass, memory=memory)
         if on_reports is not None:
             on_reports(reports)

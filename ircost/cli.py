@@ -18,6 +18,7 @@ from ircost.terminal import colour_choice
 # Verb -> (module, one line of help). The module is imported when the verb is run, not to list it.
 VERBS = {
     "compile": ("ircost.commands.compile", "Latency, energy and memory of a model on a target."),
+    "diff": ("ircost.commands.diff", "What changes between two compilations, and why; a gate."),
     "explain": ("ircost.commands.explain", "Where each figure comes from: terms, data sheets, fits."),
     "opt": ("ircost.commands.opt", "Read IR, run passes, print IR."),
     "run": ("ircost.commands.run", "Execute a model with the reference interpreter."),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ircost.backends import Target
 from ircost.cost_models.automatic import chosen_model
-from ircost.cost_models.interface import Estimates
+from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, kernel_table
 from ircost.cost_models.lower_bound import model_lower_bound_s
 from ircost.cost_models.memory import memory_use
@@ -77,6 +78,25 @@ def report_on(
         ),
         module=module,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Of one run of a module."""
+
+    latency_s: float
+    energy_j: float
+
+
+def totals_of(module: Module, table: KernelTable, model: CostModel, target: Target) -> Totals:
+    """What ``report_on`` would say of latency and energy, without the rest of a report."""
+    estimates = model.estimate(table, target)
+    runs = branches_taken(table, estimates)
+    latency_s, energy_j = (
+        float(sum(float(column[run.row]) * run.count for run in runs if not table.is_unknown[run.row]))
+        for column in (estimates.latency_s, estimates.energy_j)
+    )
+    return Totals(max(latency_s, model_lower_bound_s(module, table, runs, target)), energy_j)
 
 
 def branches_taken(table: KernelTable, estimates: Estimates) -> list[KernelRun]:

@@ -1,4 +1,4 @@
-"""Fusion: ops that run as one kernel, by predicted time where a target is given, by a plain rule where none is."""
+"""Fusion: ops that run as one kernel, by a plain rule, or by predicted time where that is asked for."""
 
 from __future__ import annotations
 
@@ -26,16 +26,19 @@ class Fuse(Pass):
     relu(add(conv(x, w), bias))  ->  kernel(x, w, bias) { conv; add; relu }. Each fusion saves a write and a read of
     what passes between, and a launch.
 
-    With a target and a cost model, those fusions are made that are predicted to be faster, of all that iteration spaces
-    and the memory of a processor allow: chains, epilogues of products, reductions with what surrounds them, several
-    results. Without, element-wise ops join the kernel of their producer when nothing else reads what passes between.
+    By cost, those fusions are made that are predicted to be faster, of all that iteration spaces and the memory of a
+    processor allow: chains, epilogues of products, reductions with what surrounds them, several results. Else, and
+    where no target is known, element-wise ops join the kernel of their producer when nothing else reads what passes
+    between.
 
     Args:
         max_ops: most ops in one kernel.
-        target: machine to fuse for, in place of the one that the module is compiled for.
+        by_cost: search by predicted time on the target that the module is compiled for.
+        target: machine to fuse for by cost, in place of that.
     """
 
     max_ops: int = 16
+    by_cost: bool = False
     target: str = ""
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
@@ -54,6 +57,8 @@ class Fuse(Pass):
         return Counter({"kernels": sum(fuse_block(block, self.max_ops) for block in blocks)})
 
     def _pricer(self, context: PassContext) -> Pricer | None:
+        if not (self.by_cost or self.target):
+            return None
         target = load_target(self.target) if self.target else context.target
         if target is None or (context.cost_model is None and not self.target):
             return None

@@ -124,8 +124,10 @@ def outline(module: Module, layers: Layers) -> Function:
     outputs = layer_outputs(layers)
     function = Function(fresh_name(module), [value.type for value in inputs[0]])
     mapping = dict(zip(inputs[0], function.arguments, strict=True))
-    for op in layers[0]:
-        function.block.append(clone_op(op, mapping))
+    for alike in zip(*layers, strict=True):
+        copy = clone_op(alike[0], mapping)
+        copy.location = merge_locations(op.location for op in alike)
+        function.block.append(copy)
     function.block.append(ops.return_.create([mapping[layers[0][i].results[r]] for i, r in outputs]))
     replaced: dict[Value, Value] = {}  # what a layer reads may be what the layer before it made
     for layer, values in zip(layers, inputs, strict=True):

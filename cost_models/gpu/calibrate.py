@@ -15,7 +15,7 @@ from ircost.cost_models.gpu.rows import TargetOf, groups_of
 from ircost.cost_models.gpu.table_schema import completed, family_of, number_column, unreadable
 from ircost.cost_models.gpu.table_work import Columns
 
-SAMPLE_ROWS = 500  # of a group: more change the constants by less than their noise
+SAMPLE_ROWS = 800  # of a group: more change the constants by less than their noise
 FEWEST_ROWS = 8
 OnProgress = Callable[[int, int], object]  # how many fits are done, of how many
 

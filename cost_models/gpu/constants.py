@@ -104,6 +104,10 @@ class ConstantsFile:
                 found.append(Share(effect, level, float(np.exp(amount))))
         return found
 
+    def has_met(self, family: str, effect: str, level: str) -> bool:
+        """Whether kernels of that level were measured."""
+        return (effect, level) in self._effects(family)
+
     def unseen(self, family: str, labels: Mapping[str, str]) -> tuple[str, ...]:
         """Effects whose level the fit never met: there the family's mean stands in."""
         known = self._effects(family)

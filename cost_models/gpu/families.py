@@ -181,7 +181,6 @@ FAMILIES: dict[str, Family] = {
                 rows.collective_work(columns, setting), setting.machine
             ),
             lambda columns, setting: rows.collective_totals(rows.collective_work(columns, setting)),
-            stiffness=12.0,
         ),
         Family(
             "vector",

@@ -71,7 +71,7 @@ class Fit:
 def value_of(parameter: Parameter, z: np.ndarray | float) -> np.ndarray | float:
     """The constant of a point on the link scale.
 
-    >>> value_of(Parameter("share", 0.8, ""), 0.0), value_of(Parameter("time", 2e-6, ""), 0.0)
+    >>> float(value_of(Parameter("share", 0.8, ""), 0.0)), float(value_of(Parameter("time", 2e-6, ""), 0.0))
     (0.5, 2e-06)
     """
     if parameter.kind == "share":

@@ -131,7 +131,9 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
     if np.any(unpack):
         vector_s = vector_s + deep * (TILE_COLUMNS * unpack * processors / machine.vector_flops_per_s)
 
-    loaded = blocks * (steps * STEP) * fed
+    # A cluster shares the columns of its tiles, where there is more than one tile down.
+    apart = TILE_ROWS * lhs + TILE_COLUMNS * rhs / np.minimum(machine.served_at_once, down)
+    loaded = blocks * (steps * STEP) * apart
     partial = np.where(split > 1, 2 * split * batch * m * n * ACCUMULATOR_BYTES, 0.0)
     padded = tiles * area / (batch * m * n) * extra
     port_s = (loaded + padded) / machine.l2_bytes_per_s(active) + partial / machine.l2_bytes_per_s(processors)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ircost.backends import Target
+from ircost.backends.runtime import RUNTIMES
 from ircost.cost_models.engines import arithmetic_format, unit_and_peak
 from ircost.cost_models.gpu.attention import PREFILL_QUERIES, AttentionWork, attention_demand
+from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.convolution import ConvolutionWork, convolution_demand
 from ircost.cost_models.gpu.demand import Column, Demand
 from ircost.cost_models.gpu.experts import ExpertsWork, experts_demand
@@ -63,12 +65,19 @@ def rates_of(target: Target, machine: GpuMachine, dtype: DType) -> Rates:
     return Rates(unit, float(peak), sustained, max(machine.vector_flops_per_s / float(lanes), 1.0))
 
 
-def labels_of_group(group: PartGroup, machine: GpuMachine) -> dict[str, str]:
-    """What the group's fitted constants depend on."""
+def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsFile) -> dict[str, str]:
+    """What the group's fitted constants depend on.
+
+    A runtime that replays graphs, but that this family was never measured with, counts as nobody's in particular.
+    """
+    runtime = machine.runtime or GRAPH_REPLAY
+    known = RUNTIMES.get(runtime)
+    if known is not None and known.launch == "graph" and not constants.has_met(group.family, "runtime", runtime):
+        runtime = GRAPH_REPLAY
     return labels_of(
         architecture=machine.architecture,
         device=machine.name.partition("+")[0],
-        runtime=machine.runtime or GRAPH_REPLAY,
+        runtime=runtime,
         dtype=table_name(group),
         kind=group.kind,
     )

@@ -11,10 +11,15 @@ from ircost.backends import Target
 # What one processor takes in from beyond it in one clock: the port between L2 and an SM is 64 bytes wide.
 # Source: NVIDIA A100 Tensor Core GPU Architecture white paper, 2020 (64 B per clock and SM).
 PORT_BYTES_PER_CLOCK = 64
-# Reads of shared memory: 32 banks of 4 bytes. Source: CUDA C++ Programming Guide, "Shared Memory".
+# Reads of shared memory: 32 banks of 4 bytes. Source: CUDA C++ Programming Guide, "Shared Memory". Where two processors
+# share one operand of a product, two thirds of the reads are left. Source: PTX ISA 8.6, tcgen05.mma, cta_group::2.
 SHARED_BYTES_PER_CLOCK = 128
+OPERANDS_SHARED = {"blackwell": 1.5}
 
 
+# Processors of a cluster that one load from L2 serves. Source: CUDA C++ Programming Guide, "Asynchronous Data Copies
+# using the Tensor Memory Accelerator" (multicast); clusters of two in NVIDIA/cutlass' default products.
+SERVED_AT_ONCE = {"hopper": 2.0, "blackwell": 2.0}
 # Latencies on a chip are so many clocks: fitted times are those at this clock.
 REFERENCE_CLOCK_HZ = 2e9
 
@@ -52,6 +57,11 @@ class GpuMachine:
         """How much longer than at the reference clock a number of clocks takes."""
         return REFERENCE_CLOCK_HZ / self.clock_hz
 
+    @property
+    def served_at_once(self) -> float:
+        """Processors that share the loads of one operand."""
+        return SERVED_AT_ONCE.get(self.architecture, 1.0)
+
     def l2_bytes_per_s(self, active: np.ndarray | float) -> np.ndarray:
         """From L2 into so many processors: their ports, or what L2 delivers."""
         rate: np.ndarray = np.minimum(
@@ -62,7 +72,7 @@ class GpuMachine:
     @property
     def shared_bytes_per_s(self) -> float:
         """From its shared memory into one processor's arithmetic."""
-        return SHARED_BYTES_PER_CLOCK * self.clock_hz
+        return SHARED_BYTES_PER_CLOCK * OPERANDS_SHARED.get(self.architecture, 1.0) * self.clock_hz
 
     def share_of_cache(self, touched_bytes: np.ndarray) -> np.ndarray:
         """Touched bytes as a multiple of the last cache; without end where there is none."""

@@ -85,7 +85,7 @@ def import_loaded(loaded: LoadedModel, options: ImportOptions) -> Imported:
     function.attrs = {**function.attrs, "outputs": return_outputs(importer, graph)}
     module = Module([function], name=Path(loaded.path).stem, attrs=model_attributes(proto, opsets))
     notes += [*bound.notes, *context.notes, *context.bounds.notes]
-    return Imported(module, tuple(dict.fromkeys(notes)), count_nodes(graph))
+    return Imported(module, tuple(dict.fromkeys(notes)), count_nodes(graph), bound.batch_dims)
 
 
 def count_nodes(graph: onnx.GraphProto) -> int:

@@ -22,11 +22,13 @@ class BoundInputs:
         types: of tensors by name, in order; those of a sequence ``x`` are ``x.0``, ``x.1`` and so on.
         inputs: of each input the tensor it is, the tensors of its sequence, or None for an optional that is left out.
         notes: dims that nobody bound and that got a default.
+        batch_dims: leading symbolic dims, by name, and what they were bound to.
     """
 
     types: dict[str, TensorType] = field(default_factory=dict)
     inputs: dict[str, str | list[str] | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    batch_dims: dict[str, int] = field(default_factory=dict)
 
 
 def bind_inputs(inputs: Iterable[onnx.ValueInfoProto], options: ImportOptions, file: str) -> BoundInputs:
@@ -44,6 +46,8 @@ def bind_inputs(inputs: Iterable[onnx.ValueInfoProto], options: ImportOptions, f
     for info in inputs:
         extents, left = bind_one(info, options, defaults, bound.notes)
         unbound += left
+        if len(extents) > 1 and info.name not in (*options.shapes, *options.values):
+            bound.batch_dims.update({name: extents[0] for axis, name in symbolic_dims(info) if axis == 0 and name})
         bound.types[info.name] = TensorType(tuple(extents), dtype_of(info, file))
     if unbound:
         raise unbound_error(unbound, inputs, file)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ircost.commands.options import OptionError, import_options, read_import_options
+from ircost.commands.options import (
+    DEFAULT_OPT,
+    OptionError,
+    check_pipeline_options,
+    import_options,
+    opt_option,
+    read_import_options,
+)
 from ircost.commands.output import write_whole
 from ircost.terminal import working
 
 if TYPE_CHECKING:
+    from ircost.alternatives import WhatIf
     from ircost.report import Report
 
 EXIT_DOES_NOT_FIT = 1
@@ -28,6 +37,7 @@ EXIT_DOES_NOT_FIT = 1
     metavar="PIPELINE",
     help="Passes to run.  [default: canonicalize,recognise,fold-batch-norm,fuse]",
 )
+@opt_option
 @click.option(
     "--model",
     "cost_model",
@@ -43,7 +53,10 @@ EXIT_DOES_NOT_FIT = 1
 @click.option(
     "--print-ir-after", "print_after", multiple=True, metavar="PASS", help="Print the IR after a pass, on stderr."
 )
-@click.option("--plot", metavar="FILE.svg|png", help="Draw the roofline: kernels under the machine's ceilings.")
+@click.option("--what-if", is_flag=True, help="Change one thing at a time: what would help most?")
+@click.option(
+    "--plot", metavar="FILE.svg|png", help="Draw the roofline: kernels under ceilings; with --what-if, a tornado."
+)
 @click.option("-o", "--output", metavar="FILE.irc", help="Write the IR that was costed.")
 def command(
     model: str,
@@ -53,6 +66,7 @@ def command(
     output: str | None,
     plot: str | None,
     show_all: bool,
+    what_if: bool,
     **options: Any,
 ) -> int:
     """Latency, energy and peak memory of MODEL on a target, what limits it, and the kernels that cost most.
@@ -65,61 +79,106 @@ def command(
         from ircost.plots.drawing import check_drawing
 
         check_drawing(plot)  # before a large model is read
-    report = make_report(model, target, **options)
+    if as_csv and what_if:
+        raise OptionError("--csv lists kernels, and --what-if changes", help="take the changes out of the JSON")
+    answer = make_what_if(model, target, **options) if what_if else None
+    report = make_report(model, target, **options) if answer is None else answer.report
     if output:
         from ircost.ir.printer import print_module
 
         write_whole(output, print_module(report.module, locations=True))
     if plot:
-        from ircost.backends import load_target
-        from ircost.plots.roofline import draw_roofline
-
-        draw_roofline(report, load_target(target, options["target_folders"]), plot)
-    print_as(report, "json" if as_json else "csv" if as_csv else "text", show_all)
+        draw(report, answer, target, options["target_folders"], plot)
+    print_as(report, answer, "json" if as_json else "csv" if as_csv else "text", show_all)
     return 0 if report.fits else EXIT_DOES_NOT_FIT
 
 
-def make_report(
-    model: str,
+def draw(report: Report, answer: WhatIf | None, target: str, folders: tuple[str, ...], plot: str) -> None:
+    """The tornado of what-ifs; without any the roofline."""
+    if answer is not None:
+        from ircost.plots.tornado import draw_tornado
+
+        draw_tornado(answer, plot)
+    else:
+        from ircost.backends import load_target
+        from ircost.plots.roofline import draw_roofline
+
+        draw_roofline(report, load_target(target, folders), plot)
+
+
+def make_report(model: str, target: str, **options: Any) -> Report:
+    """The report; what was asked for on the way goes to stderr. Options are checked before the model is read."""
+    from ircost.api import compile_model
+
+    arguments = compile_arguments(target, **options)
+    with working(f"compiling {model}"):
+        return compile_model(model, **arguments)
+
+
+def make_what_if(model: str, target: str, **options: Any) -> WhatIf:
+    """The report, and what would become of it with one thing changed at a time."""
+    from ircost.alternatives import what_if
+
+    arguments = compile_arguments(target, **options)
+    with working(f"compiling {model}, one change at a time"):
+        return what_if(model, **arguments)
+
+
+def compile_arguments(
     target: str,
     *,
     target_folders: tuple[str, ...],
     dtype: str | None,
     pipeline: str | None,
+    opt: int | None = None,
     cost_model: str,
     stats: bool,
     print_after: tuple[str, ...],
     **bindings: Any,
-) -> Report:
-    """The report; what was asked for on the way goes to stderr. Options are checked before the model is read."""
-    from ircost.api import DEFAULT_PIPELINE, compile_model, full_pipeline
+) -> dict[str, Any]:
+    """What ``compile_model`` takes, out of the options' texts."""
+    from ircost.api import full_pipeline
+    from ircost.backends import load_target
     from ircost.commands.printing import printer_after, say_stats
-    from ircost.passes import parse_pipeline
+    from ircost.passes import parse_pipeline, pipeline_of_level
 
-    chosen = DEFAULT_PIPELINE if pipeline is None else pipeline
+    check_pipeline_options(pipeline, opt)
+    machine = load_target(target, target_folders)
+    level = DEFAULT_OPT if opt is None else opt
+    chosen = pipeline_of_level(level, machine.kind) if pipeline is None else pipeline
     bound = read_import_options(**bindings)
-    with working(f"compiling {model}"):
-        return compile_model(
-            model,
-            target,
-            dtype=dtype,
-            dims=bound.dims,
-            shapes=bound.shapes,
-            values=bound.values,
-            bounds=bound.bounds,
-            allow_opaque=bound.allow_opaque,
-            pipeline=chosen,
-            cost_model=cost_model,
-            target_folders=target_folders,
-            after_pass=printer_after(print_after, parse_pipeline(full_pipeline(chosen, dtype))),
-            on_reports=say_stats if stats else None,
-        )
+    return {
+        "target": machine,
+        "dtype": dtype,
+        "dims": bound.dims,
+        "shapes": bound.shapes,
+        "values": bound.values,
+        "bounds": bound.bounds,
+        "allow_opaque": bound.allow_opaque,
+        "pipeline": chosen,
+        "cost_model": cost_model,
+        "after_pass": printer_after(print_after, parse_pipeline(full_pipeline(chosen, dtype))),
+        "on_reports": say_stats if stats else None,
+    }
 
 
-def print_as(report: Report, form: str, show_all: bool) -> None:
+def print_as(report: Report, answer: WhatIf | None, form: str, show_all: bool) -> None:
+    if form == "csv":
+        click.echo(report.to_csv(), nl=False)
+    elif form == "json" and answer is None:
+        click.echo(report.to_json())
+    elif form == "json":
+        values = {**report.to_dict(), "what_if": answer.to_dict() if answer else None}
+        click.echo(json.dumps(values, indent=2, sort_keys=True, allow_nan=False))
+    else:
+        print_text(report, answer, show_all)
+
+
+def print_text(report: Report, answer: WhatIf | None, show_all: bool) -> None:
     from ircost.report_text import print_report
 
-    if form == "text":
-        print_report(report, show_all=show_all)
-    else:
-        click.echo(report.to_json() + "\n" if form == "json" else report.to_csv(), nl=False)
+    print_report(report, show_all=show_all)
+    if answer is not None:
+        from ircost.alternatives_text import print_what_if
+
+        print_what_if(answer)

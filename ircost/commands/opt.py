@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ircost.commands.options import OptionError, import_options, read_model
+from ircost.commands.options import OptionError, check_pipeline_options, import_options, opt_option, read_model
 from ircost.commands.output import write_whole
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.Path(allow_dash=True))
-@click.option(
-    "--passes", "pipeline", default="", metavar="PIPELINE", help="Passes to run: 'canonicalize,fuse{max_ops=8}'."
-)
+@click.option("--passes", "pipeline", metavar="PIPELINE", help="Passes to run: 'canonicalize,fuse{max_ops=8}'.")
+@opt_option
+@click.option("--target", "-t", default="h100_sxm", show_default=True, help="Machine that --opt is for.")
 @click.option(
     "--print-ir-after", "print_after", multiple=True, metavar="PASS", help="Print the IR after a pass, on stderr."
 )
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", default="-", metavar="FILE", help="Where to write; standard output where left out.")
 def command(
     file: str,
-    pipeline: str,
+    pipeline: str | None,
+    opt: int | None,
+    target: str,
     print_after: tuple[str, ...],
     print_all: bool,
     stats: bool,
@@ -54,8 +56,10 @@ def command(
     from ircost.ir.verify import verify
     from ircost.passes import parse_pipeline, run_pipeline
 
+    check_pipeline_options(pipeline, opt)
+    text = (pipeline or "") if opt is None else level_text(opt, target)
     with collector_paused():
-        passes = parse_pipeline(pipeline)
+        passes = parse_pipeline(text)
         module, passes = read_reproducer(file) if reproduce else (read(file, **bindings), passes)
         after = printer_after(print_after, passes, every=print_all)
         reports = run_pipeline(module, passes, verify_each=not no_verify_each, after_pass=after)
@@ -63,6 +67,13 @@ def command(
         write_whole(output, print_module(module, locations=locations))
     if stats or timing:
         say_stats(reports, timing=timing, patterns=stats)
+
+
+def level_text(opt: int, target: str) -> str:
+    from ircost.backends import load_target
+    from ircost.passes import pipeline_of_level
+
+    return pipeline_of_level(opt, load_target(target).kind)
 
 
 def read(file: str, **bindings: Any) -> Module:

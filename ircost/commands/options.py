@@ -12,6 +12,8 @@ from ircost.frontends import Imported, ImportOptions, load
 from ircost.ir.errors import IrcError
 from ircost.ir.verify import verify
 
+DEFAULT_OPT = 2  # the level of ``ircost.passes.levels``, which listings of help should not import
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -41,6 +43,25 @@ def import_options(command: Command) -> Command:
     for option in reversed(IMPORT_OPTIONS):
         command = option(command)
     return command
+
+
+def opt_option(command: Command) -> Command:
+    """``--opt``, a pipeline by its level; None where left out."""
+    return click.option(
+        "--opt",
+        type=click.IntRange(0, 3),
+        help=f"Passes by level, 0 to 3 (irc passes --levels).  [default: {DEFAULT_OPT}]",
+    )(command)
+
+
+def check_pipeline_options(pipeline: str | None, opt: int | None, end: str = "") -> None:
+    """Raises:
+    OptionError: both say which passes run.
+    """
+    if pipeline is not None and opt is not None:
+        raise OptionError(
+            f"--passes{end} and --opt{end} exclude each other", help="irc passes --levels shows what each level runs"
+        )
 
 
 def read_model(model: str, **options: Any) -> Imported:

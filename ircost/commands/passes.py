@@ -9,15 +9,18 @@ from typing import Any
 
 import click
 
-from ircost.passes import PASSES, Pass
+from ircost.passes import DEFAULT_LEVEL, KINDS, LEVELS, PASSES, Pass
 from ircost.passes.pipeline_text import option_text
 
 
 @click.command()
 @click.argument("name", required=False)
+@click.option("--levels", is_flag=True, help="List the pipelines of --opt 0 to 3 instead, for each kind of target.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def command(name: str | None, as_json: bool) -> None:
+def command(name: str | None, levels: bool, as_json: bool) -> None:
     """List the passes; with NAME, what one does, its options and its patterns."""
+    if levels:
+        return show_levels(as_json)
     classes = [PASSES.get(name)] if name else list(PASSES)
     if as_json:
         click.echo(json.dumps([facts(cls) for cls in classes], indent=2, sort_keys=True))
@@ -27,6 +30,26 @@ def command(name: str | None, as_json: bool) -> None:
         from ircost.table import print_table
 
         print_table(("pass", "options", ""), [(cls.name, options_text(cls), first_line(cls)) for cls in classes])
+
+
+def show_levels(as_json: bool) -> None:
+    """Each level for each kind of target; what all kinds run is one line."""
+    from ircost.table import print_table
+
+    if as_json:
+        rows = [{"opt": opt, "summary": level.summary, **level.pipelines} for opt, level in enumerate(LEVELS)]
+        click.echo(json.dumps(rows, indent=2, sort_keys=True))
+        return
+    lines = []
+    for opt, level in enumerate(LEVELS):
+        kinds: dict[str, list[str]] = {}
+        for kind in KINDS:
+            kinds.setdefault(level.pipelines[kind], []).append(kind)
+        for text, those in kinds.items():
+            whom = "all" if len(kinds) == 1 else ", ".join(those)
+            number = f"{opt} (default)" if opt == DEFAULT_LEVEL else str(opt)
+            lines.append((number, whom, f"--passes '{text}'", level.summary))
+    print_table(("--opt", "targets", "the same as", ""), lines)
 
 
 def facts(cls: type[Pass]) -> dict[str, Any]:

@@ -101,9 +101,10 @@ def draw_prediction(prediction: Prediction, model: str, folder: str | Path) -> l
     check_library()
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     told = np.flatnonzero(np.isfinite(prediction.predicted_s))
-    figure = Figure(figsize=(12, 5.2), layout="constrained")
+    figure = Figure(figsize=(12, 5.2), layout=ConstrainedLayoutEngine(w_pad=0.15))
     left, right = figure.subplots(1, 2)
     figure.suptitle(_title(prediction, model, told))
     if len(told):
@@ -148,7 +149,7 @@ def _draw_latency(axes: Axes, predicted_us: np.ndarray, measured_us: np.ndarray)
         axes.figure.colorbar(hexagons, ax=axes, label="rows")
     for factor, style in ((1.0, "-"), (2.0, "--"), (0.5, "--")):
         axes.plot(ends, ends * factor, style, color="black", linewidth=0.8)
-    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, box_aspect=1)
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
     axes.set(xlabel="measured, µs", ylabel="predicted, µs", title="dashed: a factor of 2")
 
 

@@ -126,6 +126,23 @@ def test_help_states_the_pipeline_that_runs(irc) -> None:
     assert DEFAULT_PIPELINE in "".join(irc("compile", "--help").out.split())
 
 
+@pytest.mark.parametrize("target", ["h100", "cpu"])
+def test_levels_are_replayed_by_the_pipeline_in_the_report(irc, target: str) -> None:
+    latencies = []
+    for opt in "0123":
+        report = json.loads(irc("compile", RESNET, "-t", target, "--opt", opt, "--json").out)
+        again = json.loads(irc("compile", RESNET, "-t", target, "--passes", report["pipeline"], "--json").out)
+        assert again == report
+        latencies.append(report["latency_s"])
+    assert latencies == sorted(latencies, reverse=True)
+
+
+def test_other_passes_than_the_default_are_told(irc) -> None:
+    assert "passes that ran: canonicalize\n" in irc("compile", RESNET, "--opt", "1").out
+    assert "passes that ran: none\n" in irc("compile", RESNET, "--opt", "0").out
+    assert irc("compile", RESNET, "--opt", "2").out == irc("compile", RESNET).out
+
+
 def test_same_input_same_bytes(irc) -> None:
     assert irc("compile", RESNET) == irc("compile", RESNET)
 

@@ -9,7 +9,7 @@ import pytest
 
 from ircost.backends import load_target, target_names
 from ircost.ir.definition import OPS
-from ircost.passes import PASSES
+from ircost.passes import KINDS, PASSES, parse_pipeline
 
 
 def first_words(text: str) -> list[str]:
@@ -81,6 +81,16 @@ def test_one_pass(irc, name: str) -> None:
 
 def test_a_pass_lists_its_patterns(irc) -> None:
     assert "  MultiplyByOne                x * 1  ->  x\n" in irc("passes", "algebra").out
+
+
+def test_levels_are_pipelines_that_run(irc) -> None:
+    text = irc("passes", "--levels").out
+    rows = json.loads(irc("passes", "--levels", "--json").out)
+    assert [row["opt"] for row in rows] == [0, 1, 2, 3]
+    for row in rows:
+        for kind in KINDS:
+            parse_pipeline(row[kind])
+            assert f"--passes '{row[kind]}'" in text
 
 
 def test_passes_as_json(irc) -> None:

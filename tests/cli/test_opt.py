@@ -8,6 +8,13 @@ from pathlib import Path
 
 import pytest
 
+RESNET = Path(__file__).resolve().parents[2] / "datasets/models/resnet50.onnx"
+
+
+def test_a_level_is_its_pipeline(irc) -> None:
+    by_level = irc("opt", RESNET, "--opt", "2")
+    assert by_level == irc("opt", RESNET, "--passes", "canonicalize,recognise,fold-batch-norm,fuse")
+
 
 def test_without_passes_it_formats(irc, mlp: Path) -> None:
     expected = mlp.read_text()

@@ -19,7 +19,7 @@ from tests.random_modules import modules
 
 H100 = load_target("h100_sxm")
 CONTEXT = PassContext(H100, COST_MODELS.get("auto"))
-PIPELINE = "fuse,merge-products"
+PIPELINE = "fuse{by_cost=true},merge-products"
 
 
 def latency_s(module: Module) -> float:
@@ -92,5 +92,5 @@ class NoEstimate(CostModel):
 
 def test_without_an_estimate_the_plain_rule_decides() -> None:
     module = parse_module("func @main(%x: 4x4xf16) -> 4x4xf16 { %a = exp %x %b = neg %a return %b }")
-    (report,) = run_pipeline(module, "fuse", context=PassContext(H100, NoEstimate()))
+    (report,) = run_pipeline(module, "fuse{by_cost=true}", context=PassContext(H100, NoEstimate()))
     assert report.fired == {"kernels": 1}

@@ -1,0 +1,91 @@
+"""A machine with one thing changed, under its old name: what was fitted to it goes on to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from ircost.backends import Target
+from ircost.backends.figure import Figure
+from ircost.backends.runtime import RUNTIMES
+from ircost.backends.target_parts import ArithmeticEnergy, MemoryLevel, Part
+
+AnyPart = TypeVar("AnyPart", bound=Part)
+TWICE = 2
+SAID = "what if"  # the source of figures that nobody's data sheet has
+
+
+def resources(target: Target) -> Iterator[tuple[str, str, Target]]:
+    """The machine with twice of each thing it has: (name, in words, machine). Its name stays, and with it its fits."""
+    target = with_energies(target)
+    main = target.main_memory
+    yield main.name, f"{main.name.upper()} bandwidth x2", _changed(target, memory=_memory(target, main.name))
+    if target.matrix:
+        yield "matrix", "matrix units x2", _changed(target, matrix=_peaks(target.matrix))
+    yield "vector", "vector units x2", _changed(target, vector=_peaks(target.vector))
+    if target.special_per_s is not None:
+        yield "special", "special functions x2", _changed(target, special_per_s=_twice(target.special_per_s))
+    for level in target.memory[1:]:
+        if not level.per_processor:
+            yield level.name, f"{level.name.upper()} bandwidth x2", _changed(target, memory=_memory(target, level.name))
+    yield "power", "power limit x2", _changed(target, power=_changed(target.power, peak_w=_twice(target.power.peak_w)))
+    if target.kind != "microcontroller":
+        yield "processors", f"{target.processors.name}s x2", more_processors(target)
+
+
+def with_energies(target: Target) -> Target:
+    """Energies of operations written out: those derived from the machine's power would follow what is changed."""
+    energies: dict[str, dict[str, Figure]] = {
+        "matrix": {dtype: target.energy_j_per_flop(dtype, "matrix") for dtype in target.matrix},
+        "vector": {dtype: target.energy_j_per_flop(dtype, "vector") for dtype in target.vector},
+    }
+    return target.model_copy(update={"energy": ArithmeticEnergy(**energies)})
+
+
+def more_processors(target: Target) -> Target:
+    """Twice the processors: each with its own arithmetic, memory, way to the last cache, and power."""
+    inner = tuple(
+        _changed(level, bandwidth_bytes_per_s=_twice(level.bandwidth_bytes_per_s)) for level in target.memory[1:]
+    )
+    special = target.special_per_s
+    return _changed(
+        target,
+        matrix=_peaks(target.matrix),
+        vector=_peaks(target.vector),
+        special_per_s=None if special is None else _twice(special),
+        memory=(target.main_memory, *inner),
+        processors=_changed(target.processors, count=_twice(target.processors.count)),
+        power=_changed(target.power, idle_w=_twice(target.power.idle_w), peak_w=_twice(target.power.peak_w)),
+    )
+
+
+def other_launch(target: Target) -> tuple[str, str, Target]:
+    """Launched one by one where steps are replayed as a whole, and the other way round."""
+    runtime = RUNTIMES.get(target.runtime)
+    bare = target.model_copy(update={"name": target.name.partition("+")[0], "runtime": ""})
+    if runtime is not None and runtime.launch == "eager":
+        return "graph", "kernels replayed (CUDA graphs)", bare
+    return "eager", "PyTorch, kernels launched one by one", bare.with_runtime("pytorch")
+
+
+def with_free_launches(target: Target) -> Target:
+    return _changed(target, launch_overhead_s=Figure(0.0, SAID))
+
+
+def _changed(part: AnyPart, **values: Any) -> AnyPart:
+    return part.model_copy(update=values)
+
+
+def _twice(figure: Figure) -> Figure:
+    return Figure(TWICE * figure, SAID)
+
+
+def _peaks(peaks: Mapping[str, Figure]) -> dict[str, Figure]:
+    return {dtype: _twice(peak) for dtype, peak in peaks.items()}
+
+
+def _memory(target: Target, name: str) -> tuple[MemoryLevel, ...]:
+    return tuple(
+        _changed(level, bandwidth_bytes_per_s=_twice(level.bandwidth_bytes_per_s)) if level.name == name else level
+        for level in target.memory
+    )

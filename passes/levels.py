@@ -1,0 +1,53 @@
+"""Pipelines by name: what ``--opt 0`` to ``--opt 3`` run, for each kind of machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ircost.passes.base import PassError
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One step of ``--opt``.
+
+    Args:
+        summary: what is gained over the level below, in a few words.
+        pipelines: kind of target -> text that ``--passes`` takes.
+    """
+
+    summary: str
+    pipelines: dict[str, str]
+
+
+KINDS = ("gpu", "cpu", "accelerator", "microcontroller")
+DEFAULT_LEVEL = 2
+
+_STANDARD = "canonicalize,recognise,fold-batch-norm,fuse"
+# Kernels of compilers grow as long as values fit registers; 64 ops is more than any measured fusion has.
+_LONG_KERNELS = "canonicalize,recognise,fold-batch-norm,canonicalize,fuse{by_cost=true,max_ops=64},outline"
+
+LEVELS: tuple[Level, ...] = (
+    Level("the model as it is written", dict.fromkeys(KINDS, "")),
+    Level("nothing twice, nothing dead, constants folded", dict.fromkeys(KINDS, "canonicalize")),
+    Level("composites named, batch norm folded, element-wise ops fused", dict.fromkeys(KINDS, _STANDARD)),
+    Level(
+        "long kernels, fused by predicted time; repeated layers as one function",
+        # A microcontroller has neither the registers nor the code memory for long kernels.
+        {**dict.fromkeys(KINDS, _LONG_KERNELS), "microcontroller": f"{_STANDARD},outline"},
+    ),
+)
+
+
+def pipeline_of_level(level: int, kind: str) -> str:
+    """The pipeline of a level on a kind of machine.
+
+    Raises:
+        PassError: there is no such level.
+
+    >>> pipeline_of_level(1, "gpu")
+    'canonicalize'
+    """
+    if not 0 <= level < len(LEVELS):
+        raise PassError(f"no level {level}", help=f"--opt takes 0 to {len(LEVELS) - 1}; irc passes --levels lists them")
+    return LEVELS[level].pipelines[kind]
