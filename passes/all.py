@@ -11,5 +11,6 @@ import ircost.passes.fold_control_flow
 import ircost.passes.fuse
 import ircost.passes.merge_equal_ops
 import ircost.passes.merge_reshapes
+import ircost.passes.order_for_memory
 import ircost.passes.outline
 import ircost.passes.recognise  # noqa: F401
