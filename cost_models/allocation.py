@@ -192,7 +192,7 @@ def best_fit(intervals: Sequence[Interval], order: Sequence[int]) -> list[int]:
 
 
 def _tightest(taken: Sequence[tuple[int, int, int]], size: int) -> int:
-    """Offset of the smallest hole of at least ``size`` between what is taken, by offset; above all where there is none."""
+    """Offset of the smallest hole of at least ``size`` in what is taken, by offset; where there is none, above all."""
     top, chosen, chosen_room = 0, -1, -1
     for offset, end, _ in taken:
         room = offset - top

@@ -244,10 +244,10 @@ class _Walk:
             own = {id(group) for group in self.groups[known:]}
             taken: set[int] = set()
             for value, result in zip(region.block.terminator.operands, op.results, strict=True):
-                group, target = self.group_of.get(value), self.group_of[result]
+                group = self.group_of.get(value)
                 if group is not None and id(group) in own and id(group) not in taken:
                     taken.add(id(group))
-                    self._merge(target, group)
+                    self._merge(self.group_of[result], group)
 
     def loop(self, op: Op) -> None:
         """The state lies where the results will; the next one is beside it until a trip ends.

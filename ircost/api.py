@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,14 @@ import numpy as np
 from ircost.backends import Target, load_target
 from ircost.cost_models.interface import COST_MODELS
 from ircost.costing import report_on
+from ircost.fitting import Retry, fit, remedies
 from ircost.frontends import Imported, ImportOptions, load
 from ircost.ir.collector import collector_paused
 from ircost.ir.graph import Module
 from ircost.ir.types import parse_dtype
 from ircost.ir.verify import VerifierMemory, verify
 from ircost.passes import Pass, PassContext, PassReport, parse_pipeline, run_pipeline
+from ircost.passes.rematerialise import limit_bytes
 from ircost.report import Report
 
 DEFAULT_PIPELINE = "canonicalize,recognise,fold-batch-norm,fuse"
@@ -34,6 +37,8 @@ def compile_model(
     pipeline: str = DEFAULT_PIPELINE,
     cost_model: str = "auto",
     target_folders: Sequence[str | Path] = (),
+    memory_limit: str | int | None = None,
+    exact: bool = False,
     after_pass: Callable[[Pass, Module], None] | None = None,
     on_reports: Callable[[tuple[PassReport, ...]], None] | None = None,
 ) -> Report:
@@ -49,6 +54,10 @@ def compile_model(
         pipeline: passes to run.
         cost_model: name of the cost model; ``auto`` is ``analytical`` for GPUs and ``roofline`` for all else.
         target_folders: more folders to look for target files in.
+        memory_limit: ``24GiB`` or bytes that weights and activations may take: where they take more, ops are put in
+            another order, and values are computed twice. Left out, the target's main memory is the limit, and the
+            report only says whether it is enough.
+        exact: ask a solver (OR-Tools, extra ``solve``) for the smallest arena.
         after_pass: called with each pass and the module after it.
         on_reports: called with what each pass did.
 
@@ -65,6 +74,7 @@ def compile_model(
     )
     context = PassContext(target=machine, cost_model=COST_MODELS.get(cost_model))
     text = full_pipeline(pipeline, dtype)
+    limit = None if memory_limit is None else limit_bytes(str(memory_limit))
     passes = parse_pipeline(text)  # a mistake in it is told before a large model is read
     with collector_paused():
         memory = VerifierMemory()
@@ -73,7 +83,22 @@ def compile_model(
         if on_reports is not None:
             on_reports(reports)
         source = str(model) if isinstance(model, (str, Path)) else ""
-        return report_on(imported, machine, cost_model=cost_model, dtype=dtype, pipeline=text, source=source)
+        fitted = fit(imported, context, limit, exact)
+        report = report_on(
+            imported,
+            machine,
+            cost_model=cost_model,
+            dtype=dtype,
+            pipeline=",".join(filter(None, [text, fitted.pipeline])),
+            source=source,
+            memory=fitted.memory,
+            memory_limit_bytes=limit,
+        )
+    report = replace(report, notes=(*report.notes, *fitted.notes(report.latency_s)))
+    if report.fits:
+        return report
+    retry = Retry(model, options, text, exact) if isinstance(model, (str, Path)) else None
+    return replace(report, remedies=remedies(report, retry, is_own_limit=limit is not None))
 
 
 def full_pipeline(pipeline: str, dtype: str | None) -> str:

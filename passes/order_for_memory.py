@@ -96,9 +96,7 @@ class _Dependences:
         self.users: dict[Value, int] = {}  # the same as bits, for the search that needs them
         returned = {self.owner.get(value, value) for value in block.terminator.operands}
         self.leaving = returned & set(self.owner.values())
-        self.made = [
-            sum(r.type.size_bytes for r in op.results if self.owner[r] is r) for op in self.ops
-        ]
+        self.made = [sum(r.type.size_bytes for r in op.results if self.owner[r] is r) for op in self.ops]
         self.in_place = [self._overwritten(op) for op in self.ops]
 
     def _overwritten(self, op: Op) -> tuple[Value, ...]:
@@ -165,9 +163,7 @@ class _Dependences:
     def _unread(self, i: int) -> int:
         results = self.ops[i].results
         return sum(
-            r.type.size_bytes
-            for r in results
-            if self.owner[r] is r and r not in self.readers and r not in self.leaving
+            r.type.size_bytes for r in results if self.owner[r] is r and r not in self.readers and r not in self.leaving
         )
 
     def _ready_at_start(self) -> tuple[int, ...]:

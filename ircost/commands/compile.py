@@ -36,6 +36,12 @@ EXIT_DOES_NOT_FIT = 1
     show_default=True,
     help="analytical, roofline, or auto: by the target.",
 )
+@click.option(
+    "--memory-limit",
+    metavar="SIZE",
+    help="Weights and activations may take this much (24GiB): reorder ops and compute values twice to keep to it.",
+)
+@click.option("--exact", is_flag=True, help="Ask a solver for the smallest arena (pip install 'ircost[solve]').")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the kernels as CSV.")
 @click.option("--all", "show_all", is_flag=True, help="List every kernel.")
@@ -57,7 +63,7 @@ def command(
 ) -> int:
     """Latency, energy and peak memory of MODEL on a target, what limits it, and the kernels that cost most.
 
-    MODEL is an .onnx file or IR text (.irc). Exit code 1: it does not fit the target's memory.
+    MODEL is an .onnx file or IR text (.irc). Exit code 1: it does not fit the target's memory, or the limit.
     """
     if as_json and as_csv:
         raise OptionError("--json and --csv exclude each other", help="run twice, or take the kernels out of the JSON")
@@ -87,6 +93,8 @@ def make_report(
     dtype: str | None,
     pipeline: str | None,
     cost_model: str,
+    memory_limit: str | None,
+    exact: bool,
     stats: bool,
     print_after: tuple[str, ...],
     **bindings: Any,
@@ -95,7 +103,10 @@ def make_report(
     from ircost.api import DEFAULT_PIPELINE, compile_model, full_pipeline
     from ircost.commands.printing import printer_after, say_stats
     from ircost.passes import parse_pipeline
+    from ircost.passes.rematerialise import limit_bytes
 
+    if memory_limit is not None:
+        limit_bytes(memory_limit)  # a mistake in it is told before a large model is read
     chosen = DEFAULT_PIPELINE if pipeline is None else pipeline
     bound = read_import_options(**bindings)
     with working(f"compiling {model}"):
@@ -111,6 +122,8 @@ def make_report(
             pipeline=chosen,
             cost_model=cost_model,
             target_folders=target_folders,
+            memory_limit=memory_limit,
+            exact=exact,
             after_pass=printer_after(print_after, parse_pipeline(full_pipeline(chosen, dtype))),
             on_reports=say_stats if stats else None,
         )
