@@ -11,6 +11,7 @@ from ircost.ir.errors import IrcError
 
 # Placements that all orders together may try beyond the first two: what bounds the search on large models.
 PLACEMENTS = 200_000
+REPAIRS = 256
 SOLVER_SECONDS = 60.0  # deterministic ones, as the solver counts work
 
 
@@ -156,7 +157,7 @@ class _Search:
     def _repair(self, budget: int) -> None:
         """What ends at the top of the arena is placed before all else, again and again."""
         order = next(self._orders())
-        for _ in range(budget // max(len(order), 1)):
+        for _ in range(min(budget // max(len(order), 1), REPAIRS)):
             offsets = best_fit(self.intervals, order)
             if self._keep(offsets):
                 return

@@ -187,10 +187,9 @@ class _Walk:
             if group.is_fixed:
                 group.last = end
         for value in block.terminator.operands:
-            group = self.group_of.get(value)
-            if group is not None and not group.is_fixed:
-                group.last, group.is_result = end, True
-                group.is_counted = is_main
+            leaving = self.group_of.get(value)
+            if leaving is not None and not leaving.is_fixed:
+                leaving.last, leaving.is_result, leaving.is_counted = end, True, is_main
 
     def block(self, block: Block) -> None:
         at_load = load_time_ops(block)

@@ -144,7 +144,11 @@ class LayerChain:
         return self._peak(tail, sizes, (*given, *arguments), self.results)
 
     def _peak(
-        self, ops: Sequence[Op], sizes: Mapping[Value, int], given: Sequence[Value], leaving: frozenset[Value] | set[Value]
+        self,
+        ops: Sequence[Op],
+        sizes: Mapping[Value, int],
+        given: Sequence[Value],
+        leaving: frozenset[Value] | set[Value],
     ) -> int:
         last = self._last_uses(ops, leaving)
         live = sum(sizes[value] for value in given)
@@ -154,7 +158,9 @@ class LayerChain:
                 continue
             dying = [v for v in dict.fromkeys(map(_owner, op.operands)) if last.get(v) == i and v in sizes]
             made = sum(sizes[result] for result in op.results)
-            spared = max((self._spared(op, j, sizes) for j, v in enumerate(op.operands) if _owner(v) in dying), default=0)
+            spared = max(
+                (self._spared(op, j, sizes) for j, v in enumerate(op.operands) if _owner(v) in dying), default=0
+            )
             peak = max(peak, live + made - spared)
             unread = sum(sizes[result] for result in op.results if result not in last)
             live += made - unread - sum(sizes[value] for value in dying)

@@ -1,7 +1,8 @@
 """MobileNetV2 as a module, from its published hyper-parameters.
 
-Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, table 2. Batch normalisation is
-folded into the convolutions. Number formats are those of storage: scales of an int8 network take next to nothing.
+Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, table 2. Batch
+normalisation is folded into the convolutions. Number formats are those of storage: the scales of an int8 network take next to
+nothing.
 """
 
 from __future__ import annotations
@@ -77,4 +78,6 @@ class _Network:
 
     def weight(self, *shape: int) -> Value:
         type = TensorType(shape, self.format)
-        return self.build(ops.constant.create((), {"value": Missing("weights are not shipped")}, result_types=(type,)).result)
+        return self.build(
+            ops.constant.create((), {"value": Missing("weights are not shipped")}, result_types=(type,)).result
+        )

@@ -9,6 +9,7 @@ from pathlib import Path
 from ircost.backends import load_target, target_names
 from ircost.cost_models.interface import CostModel
 from ircost.cost_models.memory import MemoryUse, memory_use
+from ircost.cost_models.patches import LayerChain
 from ircost.costing import report_on
 from ircost.frontends import Imported, ImportOptions, load
 from ircost.ir.errors import IrcError
@@ -21,6 +22,8 @@ from ircost.report import Report
 # Formats to cost the model in instead, the widest first.
 NARROWER = ("f16", "f8e4m3")
 TARGETS_NAMED = 3
+# Limits up to here are those of microcontrollers: patches are looked for.
+SMALL_MEMORY_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,7 @@ def remedies(report: Report, retry: Retry | None, is_own_limit: bool) -> tuple[s
     if retry is not None:
         found += _smaller_dims(report, retry)
         found += _narrower_formats(report, retry)
+    found += _patches(report)
     if is_own_limit:
         found.append(f"--memory-limit {report.allocated_bytes}, {bytes_text(report.allocated_bytes)}")
     else:
@@ -157,6 +161,19 @@ def _narrower_formats(report: Report, retry: Retry) -> Iterator[str]:
         if taken <= report.memory_limit_bytes:
             yield f"--dtype {name} instead of {report.dtype}, {bytes_text(taken)}"
             return
+
+
+def _patches(report: Report) -> Iterator[str]:
+    """The first layers patch by patch, the image held as a whole; in small memories only."""
+    room = report.memory_limit_bytes - report.weights_bytes
+    if report.memory_limit_bytes > SMALL_MEMORY_BYTES or room <= 0:
+        return
+    plan = LayerChain(report.module.main, is_streamed=False).best(room)
+    if plan.stage_ops and plan.peak_bytes <= room:
+        yield (
+            f"the first {plan.stage_ops} kernels in {plan.grid} x {plan.grid} patches, "
+            f"{bytes_text(report.weights_bytes + plan.peak_bytes)}, {plan.overhead:.1%} of the multiply-adds done again"
+        )
 
 
 def _larger_targets(report: Report) -> Iterator[str]:

@@ -77,7 +77,7 @@ def reason(plan: PatchPlan) -> str:
     if not plan.stage_ops:
         return f"{bytes_text(plan.tail_peak_bytes)} at the widest layer, its operand and its result"
     return (
-        f"{bytes_text(plan.stage_peak_bytes)} in the {plan.stage_ops} kernels that run patch by patch, their whole result "
-        f"included; {bytes_text(plan.tail_peak_bytes)} behind them; {si_text(plan.recomputed_macs, '')} multiply-adds are "
-        f"done again, {plan.overhead:.1%} of all"
+        f"{bytes_text(plan.stage_peak_bytes)} in the {plan.stage_ops} kernels that run patch by patch, their whole "
+        f"result included; {bytes_text(plan.tail_peak_bytes)} behind them; {si_text(plan.recomputed_macs, '')} "
+        f"multiply-adds are done again, {plan.overhead:.1%} of all"
     )

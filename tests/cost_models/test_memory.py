@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_modules import modules, random_inputs
 
 from ircost.cost_models.allocation import Interval, allocate, place
 from ircost.cost_models.liveness import Lifetimes, lifetimes
-from ircost.ir import Module, interpret
+from ircost.ir import Module, Op, interpret
 from ircost.ir.clone import clone_module
 from ircost.ir.parser import parse_module
 from ircost.ir.verify import verify
 from ircost.passes import run_pipeline
-from random_modules import modules, random_inputs
 
 INTERVALS = st.lists(
     st.builds(
@@ -79,13 +79,15 @@ def test_values_share_a_buffer_only_one_after_the_other(module: Module) -> None:
     lived = lifetimes(module)
     position = {op: i for i, op in enumerate(lived.ops)}
     for buffer in lived.buffers:
-        made = [v for v in buffer.values if v.producer in position and not v.producer.definition.is_view]
-        for earlier, later in combinations(made, 2):
-            if "if" in (earlier.producer.name, later.producer.name):
-                continue  # the result of a branch and what the branch yields are one value
-            low, high = sorted((earlier, later), key=lambda v: position[v.producer])
+        made = {v: position[v.producer] for v in buffer.values if v.producer in position and is_made(v.producer)}
+        for low, high in combinations(sorted(made, key=made.__getitem__), 2):
             users = [position[user] for user in low.users if user in position]
-            assert max(users, default=0) <= position[high.producer]
+            assert max(users, default=0) <= made[high]
+
+
+def is_made(op: Op) -> bool:
+    """Not a view; nor an `if`, whose result and what its branches yield are one value."""
+    return not op.definition.is_view and op.name != "if"
 
 
 @settings(max_examples=50, deadline=None)
