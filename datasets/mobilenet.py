@@ -1,8 +1,8 @@
 """MobileNetV2 as a module, from its published hyper-parameters.
 
 Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, table 2. Batch
-normalisation is folded into the convolutions. Number formats are those of storage: the scales of an int8 network take next to
-nothing.
+normalisation is folded into the convolutions. Number formats are those of storage: the scales of an int8 network
+take next to nothing.
 """
 
 from __future__ import annotations
