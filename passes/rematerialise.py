@@ -16,6 +16,8 @@ from ircost.passes.base import Pass, PassContext, PassError, register_pass
 
 # Copies that one run makes at most, for each op: where more are needed, the limit is out of reach.
 COPIES_PER_OP = 2
+# Copies in a row that lower no peak: several moments may be equally full.
+PATIENCE = 32
 # Ops looked at by all copies together, since each copy asks anew where the fullest moment is.
 OPS_LOOKED_AT = 5_000_000
 
@@ -41,16 +43,24 @@ class Rematerialise(Pass):
         fired: Counter[str] = Counter()
         ops = len(lifetimes(module).ops)
         most = min(COPIES_PER_OP * ops, OPS_LOOKED_AT // max(ops, 1))
-        while fired["copies"] < most:
+        done: list[Applied] = []
+        useful = 0  # copies up to the lowest peak so far; those behind it lowered none
+        lowest = None
+        while True:
             lived = lifetimes(module)
-            if lived.weights_bytes + lived.peak_bytes <= limit:
-                break
-            candidate = cheapest(lived, latency_s)
+            if lowest is None or lived.peak_bytes < lowest:
+                lowest, useful = lived.peak_bytes, len(done)
+            is_enough = lived.weights_bytes + lived.peak_bytes <= limit
+            is_futile = len(done) - useful >= PATIENCE or len(done) >= most
+            candidate = None if is_enough or is_futile else cheapest(lived, latency_s)
             if candidate is None:
                 break
-            for old, new in candidate.apply().items():
+            done.append(candidate.apply())
+            for old, new in done[-1].copies.items():
                 latency_s[new] = latency_s.get(old, 0.0)
-            fired["copies"] += 1
+        for applied in reversed(done[useful:]):
+            applied.undo()
+        fired["copies"] = useful
         return +fired
 
 
@@ -96,21 +106,39 @@ class Candidate:
     saved_bytes: int
     latency_s: float
 
-    def apply(self) -> dict[Op, Op]:
-        """Puts the copy before its first user; what is copied, and by what."""
+    def apply(self) -> Applied:
+        """Puts the copy before its first user."""
         first = self.users[0]
         assert first.block is not None, "users are in place"
         mapping: dict[Value, Value] = {}
         copies = {op: first.block.insert_before(clone_op(op, mapping), first) for op in self.ops}
-        for user in self.users:
-            for index, operand in enumerate(user.operands):
-                if operand in mapping:
-                    user.set_operand(index, mapping[operand])
-        for old, new in list(copies.items()):
+        reads = [(u, i, value) for u in self.users for i, value in enumerate(u.operands) if value in mapping]
+        for user, index, value in reads:
+            user.set_operand(index, mapping[value])
+        for old, new in reversed(list(copies.items())):
             if not new.has_uses:
                 first.block.remove(new)
                 del copies[old]
-        return copies
+        return Applied(copies, tuple(reads))
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What was done for a candidate.
+
+    Args:
+        copies: by what they are copies of. reads: (user, index, value) as they were before.
+    """
+
+    copies: dict[Op, Op]
+    reads: tuple[tuple[Op, int, Value], ...]
+
+    def undo(self) -> None:
+        for user, index, value in self.reads:
+            user.set_operand(index, value)
+        for copy in reversed(self.copies.values()):
+            assert copy.block is not None, "copies are in place"
+            copy.block.remove(copy)
 
 
 def cheapest(lived: Lifetimes, latency_s: Mapping[Op, float]) -> Candidate | None:
