@@ -93,10 +93,10 @@ def make_report(
     dtype: str | None,
     pipeline: str | None,
     cost_model: str,
-    memory_limit: str | None,
-    exact: bool,
     stats: bool,
     print_after: tuple[str, ...],
+    memory_limit: str | None = None,
+    exact: bool = False,
     **bindings: Any,
 ) -> Report:
     """The report; what was asked for on the way goes to stderr. Options are checked before the model is read."""
