@@ -11,6 +11,7 @@ import numpy as np
 from ircost.backends import Target, load_target
 from ircost.cost_models.interface import COST_MODELS
 from ircost.costing import report_on
+from ircost.fitting import Retry, fit, remedies
 from ircost.frontends import Imported, ImportOptions, load
 from ircost.ir.collector import collector_paused
 from ircost.ir.graph import Module
@@ -26,6 +27,7 @@ from ircost.passes import (
     pipeline_of_level,
     run_pipeline,
 )
+from ircost.passes.rematerialise import limit_bytes
 from ircost.report import Report
 
 DEFAULT_PIPELINE = LEVELS[DEFAULT_LEVEL].pipelines["gpu"]
@@ -45,6 +47,8 @@ def compile_model(
     opt: int = DEFAULT_LEVEL,
     cost_model: str = "auto",
     target_folders: Sequence[str | Path] = (),
+    memory_limit: str | int | None = None,
+    exact: bool = False,
     after_pass: Callable[[Pass, Module], None] | None = None,
     on_reports: Callable[[tuple[PassReport, ...]], None] | None = None,
 ) -> Report:
@@ -61,6 +65,10 @@ def compile_model(
         opt: level of optimisation, 0 to 3, each a pipeline for each kind of target (``irc passes --levels``).
         cost_model: name of the cost model; ``auto`` is ``analytical`` for GPUs and ``roofline`` for all else.
         target_folders: more folders to look for target files in.
+        memory_limit: ``24GiB`` or bytes that weights and activations may take: where they take more, ops are put in
+            another order, and values are computed twice. Left out, the target's main memory is the limit, and the
+            report only says whether it is enough.
+        exact: ask a solver (OR-Tools, extra ``solve``) for the smallest arena.
         after_pass: called with each pass and the module after it.
         on_reports: called with what each pass did.
 
@@ -78,6 +86,7 @@ def compile_model(
     context = PassContext(target=machine, cost_model=COST_MODELS.get(cost_model))
     chosen = pipeline_of_level(opt, machine.kind) if pipeline is None else pipeline
     text = full_pipeline(chosen, dtype)
+    limit = None if memory_limit is None else limit_bytes(str(memory_limit))
     passes = parse_pipeline(text)  # a mistake in it is told before a large model is read
     with collector_paused():
         memory = VerifierMemory()
@@ -88,7 +97,22 @@ def compile_model(
         if on_reports is not None:
             on_reports(reports)
         source = str(model) if isinstance(model, (str, Path)) else ""
-        return report_on(imported, machine, cost_model=cost_model, dtype=dtype, pipeline=text, source=source)
+        fitted = fit(imported, context, limit, exact)
+        report = report_on(
+            imported,
+            machine,
+            cost_model=cost_model,
+            dtype=dtype,
+            pipeline=",".join(filter(None, [text, fitted.pipeline])),
+            source=source,
+            memory=fitted.memory,
+            memory_limit_bytes=limit,
+        )
+    report = replace(report, notes=(*report.notes, *fitted.notes(report.latency_s)))
+    if report.fits:
+        return report
+    retry = Retry(model, options, text, exact) if isinstance(model, (str, Path)) else None
+    return replace(report, remedies=remedies(report, retry, is_own_limit=limit is not None))
 
 
 def full_pipeline(pipeline: str, dtype: str | None) -> str:

@@ -12,7 +12,7 @@ from ircost.cost_models.automatic import chosen_model
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, kernel_table
 from ircost.cost_models.lower_bound import model_lower_bound_s
-from ircost.cost_models.memory import memory_use
+from ircost.cost_models.memory import MemoryUse, memory_use
 from ircost.cost_models.roofline import data_sheet_s
 from ircost.frontends import Imported
 from ircost.ir.graph import Module, Op
@@ -27,6 +27,8 @@ def report_on(
     dtype: str | None = None,
     pipeline: str = "",
     source: str = "",
+    memory: MemoryUse | None = None,
+    memory_limit_bytes: int | None = None,
 ) -> Report:
     """Costs a module as it is.
 
@@ -34,6 +36,8 @@ def report_on(
         cost_model: name of the cost model.
         dtype, pipeline, source: what the report says of the number format, the passes that ran, and the model's file;
             where left out, the format of most arithmetic, none, and the module's name.
+        memory: of the module, where it is known already.
+        memory_limit_bytes: what has to be enough; the capacity of the target where left out.
     """
     module = imported.module
     table = kernel_table(module)
@@ -41,7 +45,8 @@ def report_on(
     runs = branches_taken(table, estimates)
     at_peak_s = data_sheet_s(table, target)
     kernels = tuple(_kernel_report(table, estimates, at_peak_s, run) for run in runs)
-    memory = memory_use(module)
+    memory = memory or memory_use(module)
+    capacity_bytes = int(target.main_memory.capacity_bytes)
     lower_bound_s = model_lower_bound_s(module, table, runs, target)
     # Each kernel may find in the caches what all together cannot: the whole model's limit is a limit of its own.
     latency_s = max(float(sum(kernel.latency_s or 0.0 for kernel in kernels)), lower_bound_s)
@@ -59,7 +64,10 @@ def report_on(
         peak_memory_bytes=memory.peak_bytes,
         weights_bytes=memory.weights_bytes,
         peak_at=node_name(memory.peak_op) if memory.peak_op else "",
-        memory_capacity_bytes=int(target.main_memory.capacity_bytes),
+        arena_bytes=memory.allocation.arena_bytes,
+        lower_bound_bytes=memory.allocation.lower_bound_bytes,
+        memory_capacity_bytes=capacity_bytes,
+        memory_limit_bytes=capacity_bytes if memory_limit_bytes is None else memory_limit_bytes,
         flops=sum(kernel.flops for kernel in kernels),
         macs=sum(kernel.macs for kernel in kernels),
         bytes=sum(kernel.bytes for kernel in kernels),
@@ -76,6 +84,7 @@ def report_on(
             *_unbounded_loops(module),
             *_idle_matrix_units(table, target),
         ),
+        remedies=(),
         module=module,
     )
 

@@ -60,14 +60,14 @@ class Prediction:
     """Args:
     values: predicted numbers and words, by figure and point.
     reasons: how a value comes about, for where it is off.
-    target: the machine. figures: paths in ``target.sources()`` that decide.
+    target: the machine; None where none plays a part. figures: paths in ``target.sources()`` that decide.
     model: the cost model, in a few words.
     fits: what was fitted; none for a closed form.
     """
 
     values: Mapping[Point, float | str]
     reasons: Mapping[Point, str]
-    target: Target
+    target: Target | None
     figures: tuple[str, ...]
     model: str
     fits: tuple[UsedFit, ...] = ()

@@ -62,8 +62,12 @@ class Report:
         energy_j: of one run, idle power included.
         peak_memory_bytes: weights and, at the fullest moment, activations.
         weights_bytes: what stays in memory for the whole run.
+        arena_bytes: what inputs, intermediates and results take once each has its place.
+        lower_bound_bytes: what they take at the fullest moment: no arena is smaller, in this order of ops.
         peak_at: the node at the fullest moment.
         memory_capacity_bytes: of the target's main memory.
+        memory_limit_bytes: what weights and arena have to fit in: that capacity, or the limit that was asked for.
+        remedies: what would make it fit, where it does not.
         flops, macs: of one run; a multiply-add is one MAC and two flops.
         bytes: traffic of all kernels.
         bound_shares: part of the latency that each bound limits; they add up to 1.
@@ -89,7 +93,10 @@ class Report:
     peak_memory_bytes: int
     weights_bytes: int
     peak_at: str
+    arena_bytes: int
+    lower_bound_bytes: int
     memory_capacity_bytes: int
+    memory_limit_bytes: int
     flops: int
     macs: int
     bytes: int
@@ -100,12 +107,18 @@ class Report:
     unknown: tuple[str, ...]
     pipeline: str
     notes: tuple[str, ...]
+    remedies: tuple[str, ...]
     module: Module
 
     @property
     def fits(self) -> bool:
-        """Whether weights and activations fit the target's main memory."""
-        return self.peak_memory_bytes <= self.memory_capacity_bytes
+        """Whether weights and arena fit the limit: the target's main memory, where no other was given."""
+        return self.allocated_bytes <= self.memory_limit_bytes
+
+    @property
+    def allocated_bytes(self) -> int:
+        """Weights and arena: what a run asks for."""
+        return self.weights_bytes + self.arena_bytes
 
     @property
     def power_w(self) -> float:

@@ -50,6 +50,8 @@ def print_report(report: Report, show_all: bool = False) -> None:
         click.echo(cut(f"  {name:10}  {figure:12} {remark}".rstrip()))
     if not report.fits:
         click.echo(click.style(f"  {misfit(report)}", fg="red", bold=True))
+        for remedy in report.remedies:
+            click.echo(f"    would fit: {remedy}")
     click.echo()
     print_kernels(report, None if show_all else KERNELS_SHOWN)
     print_notes((*MODEL_NOTES.get(report.model, ()), *report.notes))
@@ -78,16 +80,16 @@ def figures(report: Report) -> list[tuple[str, str, str]]:
         ("latency", small_text(report.latency_s, "s"), report.model + partial),
         ("at best", small_text(report.lower_bound_s, "s"), "if nothing but data-sheet limits held"),
         ("energy", small_text(report.energy_j, "J"), f"{report.power_w:.0f} W mean"),
-        ("memory", bytes_text(report.peak_memory_bytes), memory_text(report)),
+        ("memory", bytes_text(report.allocated_bytes), memory_text(report)),
         ("work", f"{si_text(report.macs, '')} MACs", moved),
         ("bound by", bounds_text(report.bound_shares), ""),
     ]
 
 
 def memory_text(report: Report) -> str:
-    activations = bytes_text(report.peak_memory_bytes - report.weights_bytes)
+    arena, bound = bytes_text(report.arena_bytes), bytes_text(report.lower_bound_bytes)
     place = f" at '{report.peak_at}'" if report.peak_at else ""
-    return f"weights {bytes_text(report.weights_bytes)}, activations {activations}{place}"
+    return f"weights {bytes_text(report.weights_bytes)}, activations {arena}{place} (bound {bound})"
 
 
 def bounds_text(shares: dict[str, float]) -> str:
@@ -100,10 +102,10 @@ def bound_text(bound: str) -> str:
 
 
 def misfit(report: Report) -> str:
-    over = report.peak_memory_bytes - report.memory_capacity_bytes
-    return (
-        f"does not fit: {bytes_text(over)} more than the {bytes_text(report.memory_capacity_bytes)} of {report.target}"
-    )
+    over = bytes_text(report.allocated_bytes - report.memory_limit_bytes)
+    is_own = report.memory_limit_bytes == report.memory_capacity_bytes
+    limit = f"of {report.target}" if is_own else "that it may take"
+    return f"does not fit: {over} more than the {bytes_text(report.memory_limit_bytes)} {limit}"
 
 
 def print_kernels(report: Report, most: int | None) -> None:

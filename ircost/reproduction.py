@@ -12,6 +12,7 @@ from ircost.datasets.claims import Claim, ClaimedFigure, ClaimFile
 from ircost.gemm_roofline import predict_gemm_roofline
 from ircost.gemm_speedup import predict_gemm_speedup
 from ircost.ir.errors import did_you_mean
+from ircost.patch_memory import predict_patch_memory
 from ircost.prediction import Prediction, UsedFit
 
 # A claim's `predictor`: what predicts its figures from its `configuration`.
@@ -19,6 +20,7 @@ PREDICTORS: dict[str, Callable[[Section], Prediction]] = {
     "gemm speedup": predict_gemm_speedup,
     "gemm roofline": predict_gemm_roofline,
     "attention traffic": predict_attention_traffic,
+    "patch memory": predict_patch_memory,
 }
 
 
@@ -66,7 +68,7 @@ class Reproduction:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; nothing is rounded."""
         claim, prediction = self.claim, self.prediction
-        sources = prediction.target.sources()
+        sources = prediction.target.sources() if prediction.target else {}
         return {
             "id": claim.id,
             "claim": claim.claim,
@@ -76,7 +78,7 @@ class Reproduction:
             "figures": [_judgement_facts(judgement) for judgement in self.judgements],
             "model": prediction.model,
             "constants": [_fit_facts(fit) for fit in prediction.fits],
-            "target": prediction.target.name,
+            "target": prediction.target.name if prediction.target else None,
             "target_figures": {path: sources[path].entry() for path in prediction.figures},
             "cautions": list(claim.cautions),
         }

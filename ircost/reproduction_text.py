@@ -53,7 +53,9 @@ def print_reproduction(reproduction: Reproduction) -> None:
         print_table(CONSTANTS_HEAD, constant_rows(prediction.fits), right=(2, 3), indent="  ")
         for line in fit_lines(prediction.fits):
             _print_prose("", line)
-    _print_prose(f"figures of {prediction.target}: ", ", ".join(f"{p} {v}" for p, v, _ in figure_rows(reproduction)))
+    if prediction.target:
+        shown = ", ".join(f"{path} {value}" for path, value, _ in figure_rows(reproduction))
+        _print_prose(f"figures of {prediction.target}: ", shown)
     for caution in claim.cautions:
         _print_prose("note: ", caution)
 
@@ -149,7 +151,7 @@ def unseen_text(fit: UsedFit) -> str:
 def figure_rows(reproduction: Reproduction) -> list[tuple[str, str, str]]:
     """Figures of the target that decide: path, value, source."""
     prediction = reproduction.prediction
-    sources = prediction.target.sources()
+    sources = prediction.target.sources() if prediction.target else {}
     return [
         (path, figure_text(path, sources[path]), f"{'guess: ' if sources[path].guess else ''}{sources[path].source}")
         for path in prediction.figures
@@ -196,11 +198,10 @@ def _chapter(reproduction: Reproduction) -> Iterator[str]:
         yield ""
         yield from (f"- {line}" for line in fit_lines(prediction.fits))
         yield ""
-    yield from _markdown_table(
-        (f"{FIGURES_HEAD[0]} of {prediction.target}", *FIGURES_HEAD[1:]), figure_rows(reproduction), (1,)
-    )
+    if prediction.target:
+        head = (f"{FIGURES_HEAD[0]} of {prediction.target}", *FIGURES_HEAD[1:])
+        yield from (*_markdown_table(head, figure_rows(reproduction), (1,)), "")
     if claim.cautions:
-        yield ""
         yield from (f"- {caution}" for caution in claim.cautions)
 
 

@@ -12,5 +12,7 @@ import ircost.passes.fuse
 import ircost.passes.merge_equal_ops
 import ircost.passes.merge_products
 import ircost.passes.merge_reshapes
+import ircost.passes.order_for_memory
 import ircost.passes.outline
-import ircost.passes.recognise  # noqa: F401
+import ircost.passes.recognise
+import ircost.passes.rematerialise  # noqa: F401

@@ -46,6 +46,12 @@ EXIT_DOES_NOT_FIT = 1
     show_default=True,
     help="analytical, roofline, or auto: by the target.",
 )
+@click.option(
+    "--memory-limit",
+    metavar="SIZE",
+    help="Weights and activations may take this much (24GiB): reorder ops and compute values twice to keep to it.",
+)
+@click.option("--exact", is_flag=True, help="Ask a solver for the smallest arena (pip install 'ircost[solve]').")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the kernels as CSV.")
 @click.option("--all", "show_all", is_flag=True, help="List every kernel.")
@@ -71,7 +77,7 @@ def command(
 ) -> int:
     """Latency, energy and peak memory of MODEL on a target, what limits it, and the kernels that cost most.
 
-    MODEL is an .onnx file or IR text (.irc). Exit code 1: it does not fit the target's memory.
+    MODEL is an .onnx file or IR text (.irc). Exit code 1: it does not fit the target's memory, or the limit.
     """
     if as_json and as_csv:
         raise OptionError("--json and --csv exclude each other", help="run twice, or take the kernels out of the JSON")
@@ -134,6 +140,8 @@ def compile_arguments(
     cost_model: str,
     stats: bool,
     print_after: tuple[str, ...],
+    memory_limit: str | None = None,
+    exact: bool = False,
     **bindings: Any,
 ) -> dict[str, Any]:
     """What ``compile_model`` takes, out of the options' texts."""
@@ -141,7 +149,10 @@ def compile_arguments(
     from ircost.backends import load_target
     from ircost.commands.printing import printer_after, say_stats
     from ircost.passes import parse_pipeline, pipeline_of_level
+    from ircost.passes.rematerialise import limit_bytes
 
+    if memory_limit is not None:
+        limit_bytes(memory_limit)  # a mistake in it is told before a large model is read
     check_pipeline_options(pipeline, opt)
     machine = load_target(target, target_folders)
     level = DEFAULT_OPT if opt is None else opt
@@ -157,6 +168,8 @@ def compile_arguments(
         "allow_opaque": bound.allow_opaque,
         "pipeline": chosen,
         "cost_model": cost_model,
+        "memory_limit": memory_limit,
+        "exact": exact,
         "after_pass": printer_after(print_after, parse_pipeline(full_pipeline(chosen, dtype))),
         "on_reports": say_stats if stats else None,
     }

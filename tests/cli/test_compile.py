@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,56 @@ def test_lines_fit_the_terminal(irc, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = irc("compile", RESNET).out.splitlines()[1:]
     assert max(map(len, lines)) <= 60
     assert any(line.endswith("…") for line in lines)
+
+
+def test_a_memory_limit_that_another_order_keeps(irc, tmp_path: Path) -> None:
+    (tmp_path / "wide.irc").write_text(
+        """
+        func @main(%x: 4xf32) -> 4xf32 {
+          %a = broadcast %x {shape = [64, 4]}
+          %y = softmax %x
+          %b = broadcast %y {shape = [64, 4]}
+          %c = reduce_sum %a {axes = [0]}
+          %d = reduce_sum %b {axes = [0]}
+          %e = add %c, %d
+          return %e
+        }"""
+    )
+    options = ("compile", tmp_path / "wide.irc", "--passes", "", "--json")
+    report = json.loads(irc(*options, "--memory-limit", "1.5KiB").out)
+    assert report["fits"] and report["memory_limit_bytes"] == 1536
+    assert report["pipeline"].startswith("order-for-memory")
+    assert any(note.startswith("for the memory limit: another order of ops; ") for note in report["notes"])
+    outcome = irc(*options, "--memory-limit", "512")
+    assert outcome.code == 1
+    assert json.loads(outcome.out)["remedies"]
+    assert json.loads(irc(*options).out)["fits"]
+
+
+def test_what_would_fit_does_fit(irc) -> None:
+    limit = ("compile", RESNET, "--memory-limit", "110MiB")
+    outcome = irc(*limit, "--dim", "N=64")
+    assert outcome.code == 1
+    assert "more than the 110 MiB that it may take" in outcome.out
+    remedy = re.search(r"would fit: --dim N=(\d+) instead of 64", outcome.out)
+    assert remedy is not None
+    assert irc(*limit, "--dim", f"N={remedy[1]}").code == 0
+    assert irc(*limit, "--dim", f"N={int(remedy[1]) + 1}").code == 1
+
+
+@pytest.mark.parametrize("limit", ["much", "0", "-3GiB", "24"])
+def test_limits_are_read_before_the_model(irc, limit: str) -> None:
+    outcome = irc("compile", "no_such.onnx", "--memory-limit", limit)
+    assert outcome.code == 2
+    assert ("no limit of memory" in outcome.err) == (limit != "24")
+
+
+def test_exact_without_a_solver_says_how_to_get_one(irc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ircost.cost_models.allocation import Interval, SolverError, place
+
+    monkeypatch.setitem(sys.modules, "ortools.sat.python", None)
+    gap = [Interval(2, 0, 1), Interval(1, 1, 2), Interval(2, 2, 3), Interval(1, 3, 4), Interval(3, 4, 4)]
+    assert place(gap, exact=True).is_optimal  # nothing to solve
+    monkeypatch.setattr("ircost.cost_models.allocation.peak", lambda intervals: 1)
+    with pytest.raises(SolverError, match="pip install 'ircost\\[solve\\]'"):
+        place(gap, exact=True)

@@ -121,7 +121,8 @@ def test_text_round_trip(text: str) -> None:
 
 def test_every_pass_without_required_options_round_trips() -> None:
     for name in PASSES.names():
-        text = "convert-dtype{to=f16}" if name == "convert-dtype" else name
+        required = {"convert-dtype": "{to=f16}", "rematerialise": "{limit=24GiB}"}
+        text = name + required.get(name, "")
         assert pipeline_text(parse_pipeline(text)) == text
 
 

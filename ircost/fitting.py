@@ -1,0 +1,187 @@
+"""Making a module fit a limit of memory, and what else would make it fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ircost.backends import load_target, target_names
+from ircost.cost_models.interface import CostModel
+from ircost.cost_models.memory import MemoryUse, memory_use
+from ircost.cost_models.patches import LayerChain
+from ircost.costing import report_on
+from ircost.frontends import Imported, ImportOptions, load
+from ircost.ir.errors import IrcError
+from ircost.ir.types import DTYPES
+from ircost.ir.verify import verify
+from ircost.passes import PassContext, run_pipeline
+from ircost.quantity_text import bytes_text, small_text
+from ircost.report import Report
+
+# Formats to cost the model in instead, the widest first.
+NARROWER = ("f16", "f8e4m3")
+TARGETS_NAMED = 3
+# Limits up to here are those of microcontrollers: patches are looked for.
+SMALL_MEMORY_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What was done to a module.
+
+    Args:
+        memory: as it is now.
+        pipeline: the passes that ran, as text.
+        before_bytes: weights and arena as they were. latency_s: as it was; None where nothing was done.
+        copies: ops that are computed twice.
+    """
+
+    memory: MemoryUse
+    pipeline: str = ""
+    before_bytes: int = 0
+    latency_s: float | None = None
+    copies: int = 0
+
+    def notes(self, latency_s: float) -> tuple[str, ...]:
+        """What was done and what it costs, for the report."""
+        if self.latency_s is None:
+            return ()
+        if not self.pipeline:
+            return ("for the memory limit: neither another order of ops nor values computed twice free anything",)
+        now = bytes_text(self.memory.allocated_bytes)
+        orders = ["another order of ops"] if "order-for-memory" in self.pipeline else []
+        done = ", ".join([*orders, *([f"{self.copies} values computed twice"] if self.copies else [])])
+        # Sums of the same terms in another order differ in their last digits.
+        is_longer = latency_s > self.latency_s * (1 + 1e-9)
+        extra = small_text(latency_s - self.latency_s if is_longer else 0.0, "s")
+        return (f"for the memory limit: {done}; {bytes_text(self.before_bytes)} -> {now}, latency +{extra}",)
+
+
+def fit(imported: Imported, context: PassContext, limit_bytes: int | None, exact: bool = False) -> Fitted:
+    """Rewrites a module until weights and arena fit the limit, as far as an order and copies can do that.
+
+    Element-wise results are in place anyway. An order that helps costs nothing and is tried first; then values are
+    computed twice, the cheapest first.
+    """
+    module = imported.module
+    memory = memory_use(module, exact=exact)
+    if limit_bytes is None or memory.allocated_bytes <= limit_bytes:
+        return Fitted(memory)
+    before = memory.allocated_bytes
+    latency_s = _latency_s(imported, context, memory)
+    (order,) = run_pipeline(module, "order-for-memory", context=context)
+    ran = [order.text] if order.fired["blocks"] else []
+    memory = memory_use(module, exact=exact)
+    copies = 0
+    for _ in range(2):  # the second time for what the arena has beyond its bound
+        if memory.allocated_bytes <= limit_bytes:
+            break
+        goal = limit_bytes - (memory.allocated_bytes - memory.peak_bytes)
+        if goal < 1:
+            break
+        (report,) = run_pipeline(module, f"rematerialise{{limit={goal}}}", context=context)
+        ran += [report.text] if report.fired["copies"] else []
+        copies += report.fired["copies"]
+        memory = memory_use(module, exact=exact)
+    return Fitted(memory, ",".join(ran), before, latency_s, copies)
+
+
+def _latency_s(imported: Imported, context: PassContext, memory: MemoryUse) -> float:
+    assert context.target is not None and isinstance(context.cost_model, CostModel), "a compilation has both"
+    return report_on(imported, context.target, cost_model=context.cost_model.name, memory=memory).latency_s
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A model that can be read again under other options."""
+
+    model: str | Path
+    options: ImportOptions
+    pipeline: str
+    exact: bool
+
+    def allocated_bytes(self, dims: Mapping[str, int] | None = None, convert: str = "") -> int:
+        """Weights and arena, with other extents of dims or another number format."""
+        options = replace(self.options, dims={**self.options.dims, **(dims or {})})
+        module = load(self.model, options).module
+        verify(module)
+        run_pipeline(module, ",".join(filter(None, [convert, self.pipeline])))
+        return memory_use(module, exact=self.exact).allocated_bytes
+
+
+def remedies(report: Report, retry: Retry | None, is_own_limit: bool) -> tuple[str, ...]:
+    """What would make a report's model fit, each with what it then takes; what does not help is left out.
+
+    Args:
+        retry: the model to read again; None where it cannot be.
+        is_own_limit: the limit was given, and is not that of the target.
+    """
+    found: list[str] = []
+    if retry is not None:
+        found += _smaller_dims(report, retry)
+        found += _narrower_formats(report, retry)
+    found += _patches(report)
+    if is_own_limit:
+        found.append(f"--memory-limit {report.allocated_bytes}, {bytes_text(report.allocated_bytes)}")
+    else:
+        found += _larger_targets(report)
+    return tuple(found)
+
+
+def _smaller_dims(report: Report, retry: Retry) -> Iterator[str]:
+    """For each dim that was bound, the largest extent below that fits; by bisection, since memory grows with it."""
+    for name, extent in retry.options.dims.items():
+        most = _largest(report, retry, name, extent)
+        if most is not None:
+            taken = bytes_text(retry.allocated_bytes({name: most}))
+            yield f"--dim {name}={most} instead of {extent}, {taken}"
+
+
+def _largest(report: Report, retry: Retry, name: str, extent: int) -> int | None:
+    def fits(value: int) -> bool:
+        try:
+            return retry.allocated_bytes({name: value}) <= report.memory_limit_bytes
+        except IrcError:  # an extent that the model cannot take
+            return False
+
+    if extent < 2 or not fits(1):
+        return None
+    low, high = 1, extent
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _narrower_formats(report: Report, retry: Retry) -> Iterator[str]:
+    """The widest format below the model's own that fits."""
+    for name in NARROWER:
+        if report.dtype not in DTYPES or DTYPES[name].bits >= DTYPES[report.dtype].bits:
+            continue
+        taken = retry.allocated_bytes(convert=f"convert-dtype{{to={name}}}")
+        if taken <= report.memory_limit_bytes:
+            yield f"--dtype {name} instead of {report.dtype}, {bytes_text(taken)}"
+            return
+
+
+def _patches(report: Report) -> Iterator[str]:
+    """The first layers patch by patch, the image held as a whole; in small memories only."""
+    room = report.memory_limit_bytes - report.weights_bytes
+    if report.memory_limit_bytes > SMALL_MEMORY_BYTES or room <= 0:
+        return
+    plan = LayerChain(report.module.main, is_streamed=False).best(room)
+    if plan.stage_ops and plan.peak_bytes <= room:
+        yield (
+            f"the first {plan.stage_ops} kernels in {plan.grid} x {plan.grid} patches, "
+            f"{bytes_text(report.weights_bytes + plan.peak_bytes)}, {plan.overhead:.1%} of the multiply-adds done again"
+        )
+
+
+def _larger_targets(report: Report) -> Iterator[str]:
+    """Machines with enough memory, the smallest first."""
+    machines = [(load_target(name).main_memory.capacity_bytes, name) for name in target_names()]
+    enough = sorted((capacity, name) for capacity, name in machines if capacity >= report.allocated_bytes)
+    names = [f"{name} ({bytes_text(capacity)})" for capacity, name in enough[:TARGETS_NAMED]]
+    if names:
+        yield f"on {', '.join(names)}"
