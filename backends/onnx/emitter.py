@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ircost.backends.onnx.node import Input, Known, Node
+from ircost.backends.onnx.node import Input, Known, Output
 from ircost.ir.graph import Op, Value
 
 
@@ -20,13 +20,13 @@ class Scope:
         for_runtime: ``onnxruntime`` allows its own operators; empty: standard ones only.
         at_load: ops whose results are known when the model is loaded.
         array: values of what is known at load.
-        shared: nodes with several outputs that more than one op stands for, by what they are.
+        quantised: values that are outputs of operators which quantise.
     """
 
     for_runtime: str
     at_load: set[Op]
     array: Callable[[Value], np.ndarray]
-    shared: dict[tuple[str, Value], Node] = field(default_factory=dict)
+    quantised: dict[Value, Output] = field(default_factory=dict)
 
     def is_known(self, value: Value) -> bool:
         return value.producer is not None and value.producer in self.at_load

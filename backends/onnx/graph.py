@@ -202,7 +202,6 @@ class GraphWriter:
         results = self.block(body.block, inner, inner_nodes)
         after = ChainMap({}, inner)
         after.update(zip(condition.block.arguments, results, strict=False))
-        self._forget(condition.block)
         again = self.block(condition.block, after, inner_nodes)[0]
         scalar, truth = (TensorType((), dtype_of(np.empty(0, kind))) for kind in (np.int64, np.bool_))
         types = [truth, *(value.type for value in body.block.terminator.operands)]
@@ -213,20 +212,13 @@ class GraphWriter:
             "Loop", ["", first, *states], outputs, name=self.node_names.take(label or "Loop"), body=graph
         )
 
-    def _forget(self, block: Block) -> None:
-        """A block that is written twice makes its nodes anew: emitters return new ones, shared ones are dropped."""
-        self.scope.shared.clear()
-
     # ---- initializers
 
     def _known(self, known: Known) -> str:
         key = (known.value, known.form)
         if key not in self._initializers:
             name = self.tensor_names.take(known.value.name or "weight")
-            array = np.ascontiguousarray(known.change(self.scope.array(known.value))).reshape(
-                np.shape(known.change(self.scope.array(known.value)))
-            )
-            self._add(name, array, known.value)
+            self._add(name, known.change(self.scope.array(known.value)))
             self._initializers[key] = name
         return self._initializers[key]
 
@@ -235,11 +227,11 @@ class GraphWriter:
         key = (array.tobytes(), str(array.dtype), array.shape)
         if key not in self._initializers:
             name = self.tensor_names.take("constant")
-            self._add(name, array, None)
+            self._add(name, array)
             self._initializers[key] = name
         return self._initializers[key]
 
-    def _add(self, name: str, array: np.ndarray, value: Value | None) -> None:
+    def _add(self, name: str, array: np.ndarray) -> None:
         dtype = dtype_of(array)
         self.opset = max(self.opset, OPSETS.get(dtype.name, 20))
         self.store.add(name, array, element_type(dtype))
