@@ -1,4 +1,4 @@
-"""Known factors and offsets behind a convolution, taken into its weights and its bias."""
+"""Known factors and offsets behind and before a convolution, taken into its weights and its bias."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ircost.ir import ops
 from ircost.ir.graph import Op, Value
+from ircost.ir.ops.normalization import per_channel
 from ircost.ir.rewrite import RewritePattern
 from ircost.passes.base import Pass, register_pass
 
@@ -52,6 +53,42 @@ class OffsetOfOffset(RewritePattern):
         return None
 
 
+class ScaleBeforeConv(RewritePattern):
+    """conv(x * s, w)  ->  conv(x, w * s), for constants w and s, s of one element"""
+
+    root = "conv"
+
+    def rewrite(self, op: Op) -> Value | None:
+        x, weight = op.operands
+        product = sole_producer(x, "mul")
+        if product is None or op.attrs["out"] is not None or not is_at_load(weight):
+            return None
+        for inner, scale in (product.operands, product.operands[::-1]):
+            if inner.type == x.type and scale.type.elements == 1 and is_at_load(scale):
+                return ops.conv(inner, ops.mul(weight, ops.reshape(scale, shape=())), **op.attrs)
+        return None
+
+
+class OffsetBeforeConv(RewritePattern):
+    """conv(x + b, w)  ->  conv(x, w) + b * sum(w), for constants w and b, b of one element, where nothing is padded"""
+
+    root = "conv"
+
+    def rewrite(self, op: Op) -> Value | None:
+        x, weight = op.operands
+        total = sole_producer(x, "add")
+        pads = op.attrs["pads"]
+        assert isinstance(pads, tuple), "its kind was checked"
+        if total is None or op.attrs["out"] is not None or any(map(any, pads)) or not is_at_load(weight):  # type: ignore[arg-type]
+            return None
+        for inner, offset in (total.operands, total.operands[::-1]):
+            if inner.type == x.type and offset.type.elements == 1 and is_at_load(offset):
+                sums = ops.reduce_sum(weight, axes=tuple(range(1, weight.type.rank)))
+                bias = ops.mul(sums, ops.reshape(offset, shape=()))
+                return ops.add(ops.conv(inner, weight, **op.attrs), per_channel(bias, x.type.rank))
+        return None
+
+
 def scaled_conv(x: Value, scale: Value) -> Value | None:
     """The convolution with its weights scaled; None where x is none, or somebody else reads it."""
     conv = sole_producer(x, "conv")
@@ -85,16 +122,16 @@ def is_at_load(value: Value) -> bool:
         return False
     if op.name == "constant":
         return True
-    return op.name in ("reshape", "mul", "add", "sub", "div", "sqrt") and all(map(is_at_load, op.operands))
+    return op.name in ("reshape", "mul", "add", "sub", "div", "sqrt", "reduce_sum") and all(map(is_at_load, op.operands))
 
 
 @register_pass("fold-affine")
 @dataclass(frozen=True, slots=True)
 class FoldAffine(Pass):
-    """Take constant factors behind a convolution into its weights, and add up constant offsets: once, at load.
+    """Take constant factors behind and before a convolution into its weights, and offsets into its bias: once, at load.
 
     Saves a read and a write of the result for each. Results differ by rounding.
     """
 
     def patterns(self) -> tuple[RewritePattern, ...]:
-        return ScaleOfConv(), OffsetOfOffset()
+        return ScaleOfConv(), OffsetOfOffset(), ScaleBeforeConv(), OffsetBeforeConv()

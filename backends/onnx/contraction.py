@@ -128,7 +128,7 @@ def window(op: Op) -> dict[str, Attribute]:
     return {**attributes, "pads": flat}
 
 
-@emits("conv", "conv_integer")
+@emits("conv")
 def emit_conv(op: Op, scope: Scope) -> Input:
     return convolution(op, ())
 
@@ -164,7 +164,7 @@ def transposed_convolution(op: Op, bias: tuple[Input, ...]) -> Input:
 BIASED = {"conv": convolution, "conv_transpose": transposed_convolution}
 
 
-@emits("add")
+@emits("add", is_special=True)
 def emit_bias(op: Op, scope: Scope) -> Input:
     """conv(x, w) + b  ->  Conv(x, w, b), for a b that differs along the channels alone"""
     for x, bias in (op.operands, op.operands[::-1]):
@@ -184,7 +184,7 @@ def is_per_channel(bias: Value, x: Value) -> bool:
     return len(shape) == x.type.rank and all(n == 1 for axis, n in enumerate(shape) if axis != 1)
 
 
-@emits("add")
+@emits("add", is_special=True)
 def emit_gemm(op: Op, scope: Scope) -> Input:
     """a b + c  ->  Gemm(a, b, c), for matrices; a known factor or a transpose of b is read as it is"""
     if op.result.type.rank != 2 or op.result.type.dtype not in (f32, f64, f16):
@@ -203,7 +203,7 @@ def emit_gemm(op: Op, scope: Scope) -> Input:
 ACTIVATIONS = {"relu": "Relu", "leaky_relu": "LeakyRelu", "sigmoid": "Sigmoid", "tanh": "Tanh"}
 
 
-@emits(*ACTIVATIONS)
+@emits(*ACTIVATIONS, is_special=True)
 def emit_fused_conv(op: Op, scope: Scope) -> Input:
     """relu(conv(x, w) + b)  ->  FusedConv"""
     if scope.for_runtime != "onnxruntime" or op.result.type.dtype != f32 or len(op.operands[0].uses) != 1:

@@ -59,7 +59,9 @@ def emit_mod(op: Op, scope: Scope) -> Input:
         return node("Mod", x, y, fmod=1)
     if not x.type.dtype.is_float:
         return node("Mod", x, y)
-    return node("Mod", node("Add", node("Mod", x, y, fmod=1), y), y, fmod=1)  # Mod itself takes the dividend's sign
+    rest = node("Mod", x, y, fmod=1)  # which has the sign of the dividend
+    differs = node("Less", node("Mul", node("Sign", rest), node("Sign", y)), number_like(0, x))
+    return node("Where", differs, node("Add", rest, y), rest)
 
 
 @emits("rsqrt")
@@ -123,7 +125,7 @@ def emit_bitcast(op: Op, scope: Scope) -> Input:
     return node("BitCast", op.operands[0], to=element_type(op.result.type.dtype), opset=26)
 
 
-@emits("maximum", "minimum")
+@emits("maximum", "minimum", is_special=True)
 def emit_clip(op: Op, scope: Scope) -> Input:
     """min(max(x, low), high)  ->  Clip(x, low, high), for known numbers of one element"""
     bounds: dict[str, Input] = {}

@@ -45,15 +45,16 @@ Emitter: TypeAlias = Callable[[Op, Scope], Sequence[Input] | Input | None]
 EMITTERS: dict[str, list[Emitter]] = {}
 
 
-def emits(*names: str) -> Callable[[Emitter], Emitter]:
+def emits(*names: str, is_special: bool = False) -> Callable[[Emitter], Emitter]:
     """Registers an emitter of ops of these names: it returns an input for each result, or None if it does not fit.
 
-    Of several the last one that was registered is asked first: the special forms stand below the general ones.
+    Special ones, which stand for an op and some of those before it, are asked before all others.
     """
 
     def register(emitter: Emitter) -> Emitter:
         for name in names:
-            EMITTERS.setdefault(name, []).insert(0, emitter)
+            emitters = EMITTERS.setdefault(name, [])
+            emitters.insert(0 if is_special else len(emitters), emitter)
         return emitter
 
     return register

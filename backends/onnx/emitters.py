@@ -1,4 +1,4 @@
-"""Imports every family of emitters; each registers its own. Of two that fit, the later one is asked first."""
+"""Imports every family of emitters; each registers its own."""
 
 import ircost.backends.onnx.contraction
 import ircost.backends.onnx.control_flow

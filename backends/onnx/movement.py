@@ -11,6 +11,7 @@ from ircost.backends.onnx.node import Array, Input, node, number_like, outputs_o
 from ircost.ir.attributes import float_of, int_of, ints_of
 from ircost.ir.graph import Op
 from ircost.ir.numpy_dtypes import numpy_dtype
+from ircost.ir.types import f32
 
 
 @emits("reshape")
@@ -178,3 +179,33 @@ def emit_iota(op: Op, scope: Scope) -> Input:
 @emits("det")
 def emit_det(op: Op, scope: Scope) -> Input:
     return node("Det", op.operands[0])
+
+
+@emits("gather", is_special=True)
+def emit_nearest_resize(op: Op, scope: Scope) -> Input:
+    """gather(x, [0, 0, 1, 1, ..])  ->  Resize(x) to the nearest element, all such axes at once"""
+    value, factors = op.result, [1.0] * op.result.type.rank
+    while value.producer is not None and (value is op.result or len(value.uses) == 1):
+        factor = repeat_factor(value.producer, scope)
+        axis = int_of(value.producer.attrs, "axis") % value.type.rank if factor else 0
+        if not factor or factors[axis] != 1.0:
+            break
+        factors[axis] = float(factor)
+        value = value.producer.operands[0]
+    if value is op.result or value.type.dtype != f32 or value.type.rank != 4 or value.type.bounded:
+        return None
+    modes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    return node("Resize", value, None, Array(np.array(factors, np.float32)), **modes)
+
+
+def repeat_factor(op: Op, scope: Scope) -> int:
+    """How often a gather repeats each element of a spatial axis; 0 where it does something else."""
+    if op.name != "gather" or op.operands[1].type.rank != 1 or not scope.is_known(op.operands[1]):
+        return 0
+    x, axis = op.operands[0].type, int_of(op.attrs, "axis") % op.operands[0].type.rank
+    indices = scope.array(op.operands[1])
+    extent = x.shape[axis]
+    if axis < 2 or not extent or indices.size % extent or indices.size <= extent:
+        return 0
+    factor = indices.size // extent
+    return factor if np.array_equal(indices, np.arange(indices.size) // factor) else 0

@@ -65,7 +65,7 @@ def are_alike(wanted: Op, op: Op, bound: dict[Value, Value]) -> bool:
     return False
 
 
-@emits("cast", "div")
+@emits("cast", "div", is_special=True)
 def emit_dynamic_quantisation(op: Op, scope: Scope) -> Input:
     return scope.quantised.get(op.result)
 
@@ -73,7 +73,7 @@ def emit_dynamic_quantisation(op: Op, scope: Scope) -> Input:
 # ---- integer products with zero points
 
 
-@emits("sub")
+@emits("sub", is_special=True)
 def emit_product_with_zero_point(op: Op, scope: Scope) -> Input:
     """matmul(a, w) - zero * sum(w)  ->  MatMulInteger(a, w, zero); and so for a convolution"""
     total, correction = op.operands

@@ -27,7 +27,7 @@ def emit_reduction(op: Op, scope: Scope) -> Input:
     return node(REDUCTIONS[op.name], op.operands[0], whole_numbers(*axes), keepdims=keepdims)
 
 
-@emits("reduce_mean")
+@emits("reduce_mean", is_special=True)
 def emit_global_average(op: Op, scope: Scope) -> Input:
     """The mean of all spatial axes is a pool, which runtimes have a kernel for."""
     x = op.operands[0].type
@@ -65,7 +65,7 @@ def emit_sum_pool(op: Op, scope: Scope) -> Input:
     return node("Mul", pool("AveragePool", op, count_include_pad=1), number_like(size, op.operands[0]))
 
 
-@emits("mul")
+@emits("mul", is_special=True)
 def emit_average_pool(op: Op, scope: Scope) -> Input:
     """sum_pool(x) / size  ->  AveragePool(x)"""
     for total, factor in (op.operands, op.operands[::-1]):
@@ -83,7 +83,7 @@ def is_inverse(scope: Scope, factor: Value, size: int) -> bool:
     return math.isclose(float(scope.array(factor).reshape(())), 1 / size, rel_tol=1e-3)
 
 
-@emits("div")
+@emits("div", is_special=True)
 def emit_mean(op: Op, scope: Scope) -> Input:
     """reduce_sum(x) / count  ->  ReduceMean(x)"""
     total, count = op.operands
