@@ -122,7 +122,9 @@ def is_at_load(value: Value) -> bool:
         return False
     if op.name == "constant":
         return True
-    return op.name in ("reshape", "mul", "add", "sub", "div", "sqrt", "reduce_sum") and all(map(is_at_load, op.operands))
+    return op.name in ("reshape", "mul", "add", "sub", "div", "sqrt", "reduce_sum") and all(
+        map(is_at_load, op.operands)
+    )
 
 
 @register_pass("fold-affine")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ircost.backends.onnx.element_types import element_type
 from ircost.backends.onnx.emitter import Scope, emits, only_use
-from ircost.backends.onnx.node import Attribute, Input, Known, Node, microsoft, node
+from ircost.backends.onnx.node import Attributes, Input, Known, Node, microsoft, node
 from ircost.ir.attributes import int_of, ints_of
 from ircost.ir.graph import Op, Value
 from ircost.ir.types import DType, f16, f32, f64
@@ -120,11 +120,11 @@ def einsum_equation(notation: str) -> str | None:
 # ---- convolutions
 
 
-def window(op: Op) -> dict[str, Attribute]:
+def window(op: Op) -> Attributes:
     pads = op.attrs["pads"]
     assert isinstance(pads, tuple), "its kind was checked"
     flat = tuple(pair[side] for side in (0, 1) for pair in pads)  # type: ignore[index]
-    attributes: dict[str, Attribute] = {name: ints_of(op.attrs, name) for name in WINDOW}
+    attributes: Attributes = {name: ints_of(op.attrs, name) for name in WINDOW}
     return {**attributes, "pads": flat}
 
 
@@ -138,7 +138,7 @@ def convolution(op: Op, bias: tuple[Input, ...]) -> Input:
     operator = "Conv" if op.name == "conv" else "ConvInteger"
     inputs: list[Input] = widened(op) if op.name == "conv" else [*op.operands]
     group = x.type.shape[1] // weight.type.shape[1] if weight.type.shape[1] else 1
-    attributes = {**window(op), "kernel_shape": weight.type.shape[2:], "group": group}
+    attributes: Attributes = {**window(op), "kernel_shape": weight.type.shape[2:], "group": group}
     return node(operator, *inputs, *bias, **attributes)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ircost.backends.onnx.emitter import Scope, emits
-from ircost.backends.onnx.node import Input, Node, node, outputs_of
+from ircost.backends.onnx.node import Attributes, Input, Node, node, outputs_of
 from ircost.ir.attributes import int_of
 from ircost.ir.graph import Op
 
@@ -11,7 +11,7 @@ from ircost.ir.graph import Op
 @emits("if")
 def emit_if(op: Op, scope: Scope) -> list[Input]:
     then, otherwise = op.regions
-    bodies = {"then_branch": then, "else_branch": otherwise}
+    bodies: Attributes = {"then_branch": then, "else_branch": otherwise}
     return outputs_of(node("If", op.operands[0], outputs=len(op.results), **bodies))
 
 
@@ -23,7 +23,10 @@ def emit_scan(op: Op, scope: Scope) -> list[Input] | None:
     if not sequences:
         return None
     backwards = int(bool(op.attrs["reverse"]))
-    directions = {"scan_input_directions": (backwards,) * sequences, "scan_output_directions": (backwards,) * stacked}
+    directions: Attributes = {
+        "scan_input_directions": (backwards,) * sequences,
+        "scan_output_directions": (backwards,) * stacked,
+    }
     made = node(
         "Scan", *op.operands, outputs=len(op.results), body=op.regions[0], num_scan_inputs=sequences, **directions
     )

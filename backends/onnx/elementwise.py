@@ -88,7 +88,7 @@ def emit_swiglu(op: Op, scope: Scope) -> Input:
 def emit_gelu(op: Op, scope: Scope) -> Input:
     (x,) = op.operands
     if x.type.dtype == f32:
-        return node("Gelu", x, **({"approximate": "tanh"} if op.name == "gelu_tanh" else {}))
+        return node("Gelu", x, approximate="tanh" if op.name == "gelu_tanh" else "none")
     half = node("Mul", x, number_like(0.5, x))
     if op.name == "gelu":
         inner = node("Erf", node("Mul", x, number_like(math.sqrt(0.5), x)))
@@ -151,5 +151,3 @@ def emit_clip(op: Op, scope: Scope) -> Input:
 def is_number(scope: Scope, value: Value, number: float) -> bool:
     """Whether a value is known to hold one number throughout."""
     return scope.is_known(value) and bool(np.all(scope.array(value) == number))
-
-

@@ -30,8 +30,8 @@ def to_onnx(module: Module, for_runtime: str = "", store: TensorStore | None = N
         InterpreterError: the file of a weight is missing.
 
     >>> from ircost.ir.parser import parse_module
-    >>> text = "func @main(%x: 2x3xf32) -> 2x3xf32 {" + chr(10) + "  %y = relu %x" + chr(10) + "  return %y" + chr(10) + "}"
-    >>> to_onnx(parse_module(text)).graph.node[0].op_type
+    >>> lines = ["func @main(%x: 2x3xf32) -> 2x3xf32 {", "  %y = relu %x", "  return %y", "}"]
+    >>> to_onnx(parse_module(chr(10).join(lines))).graph.node[0].op_type
     'Relu'
     """
     module = flattened(module)

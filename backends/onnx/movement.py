@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ircost.backends.onnx.emitter import Scope, emits
-from ircost.backends.onnx.node import Array, Input, node, number_like, outputs_of, whole_numbers
+from ircost.backends.onnx.node import Array, Attributes, Input, node, number_like, outputs_of, whole_numbers
 from ircost.ir.attributes import float_of, int_of, ints_of
 from ircost.ir.graph import Op
 from ircost.ir.numpy_dtypes import numpy_dtype
@@ -59,7 +59,7 @@ def emit_slice(op: Op, scope: Scope) -> Input:
 def emit_pad(op: Op, scope: Scope) -> Input:
     pads = op.attrs["pads"]
     assert isinstance(pads, tuple), "its kind was checked"
-    flat = [pair[side] for side in (0, 1) for pair in pads]  # type: ignore[index]
+    flat: list[int] = [pair[side] for side in (0, 1) for pair in pads]  # type: ignore
     value = float_of(op.attrs, "value")
     more = [number_like(value, op.operands[0])] if value != 0.0 or not op.result.type.dtype.is_float else []
     return node("Pad", op.operands[0], whole_numbers(*flat), *more)
@@ -99,7 +99,7 @@ def emit_dynamic_slice(op: Op, scope: Scope) -> Input:
 @emits("scatter_elements")
 def emit_scatter_elements(op: Op, scope: Scope) -> Input:
     data, _, updates = op.operands
-    attributes = {"axis": int_of(op.attrs, "axis"), "reduction": str(op.attrs["reduction"])}
+    attributes: Attributes = {"axis": int_of(op.attrs, "axis"), "reduction": str(op.attrs["reduction"])}
     return node("ScatterElements", data, index_of(op, 1), updates, **attributes)
 
 
@@ -194,7 +194,7 @@ def emit_nearest_resize(op: Op, scope: Scope) -> Input:
         value = value.producer.operands[0]
     if value is op.result or value.type.dtype != f32 or value.type.rank != 4 or value.type.bounded:
         return None
-    modes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    modes: Attributes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     return node("Resize", value, None, Array(np.array(factors, np.float32)), **modes)
 
 

@@ -9,8 +9,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ircost.ir.graph import Region, Value
+from ircost.ir.numpy_dtypes import numpy_dtype
 
+# Numbers, text, lists of them, and regions, which become nested graphs.
 Attribute: TypeAlias = int | float | str | tuple[Any, ...] | Region
+Attributes: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Node:
 
     operator: str
     inputs: tuple[Input, ...]
-    attributes: dict[str, Attribute]
+    attributes: Attributes
     domain: str = ""
     outputs: int = 1
     opset: int = 20
@@ -100,6 +103,4 @@ def whole_numbers(*numbers: int) -> Array:
 
 def number_like(value: float, like: Value) -> Array:
     """A scalar in the format of ``like``."""
-    from ircost.ir.numpy_dtypes import numpy_dtype
-
     return Array(np.asarray(value).astype(numpy_dtype(like.type.dtype)))

@@ -40,4 +40,3 @@ def emit_instance_norm(op: Op, scope: Scope) -> Input:
     if int_of(op.attrs, "groups") != x.type.shape[1] or x.type.rank < 3 or x.type.dtype != f32:
         return None
     return node("InstanceNormalization", x, scale, bias, epsilon=float_of(op.attrs, "epsilon"))
-

@@ -43,9 +43,8 @@ def is_alike(template: Value, value: Value, bound: dict[Value, Value]) -> bool:
     if template.type != value.type:
         return False
     wanted, op = template.producer, value.producer
-    if wanted is not None:
-        if op is None or op.name != wanted.name or not are_alike(wanted, op, bound):
-            return False
+    if wanted is not None and (op is None or op.name != wanted.name or not are_alike(wanted, op, bound)):
+        return False
     bound[template] = value
     return True
 
@@ -102,7 +101,9 @@ def are_sums(sums: Value, product: Op, scope: Scope) -> bool:
         attrs = {name: product.attrs[name] for name in ("strides", "dilations", "pads")}
         expected = scope.array(ops.conv_integer(ones, weight, **attrs))
     have = scope.array(sums)
-    return have.shape[-2:] == expected.shape[-2:] and bool(np.array_equal(np.broadcast_to(have, expected.shape), expected))
+    return have.shape[-2:] == expected.shape[-2:] and bool(
+        np.array_equal(np.broadcast_to(have, expected.shape), expected)
+    )
 
 
 def integer_product(product: Op, zero: Value | None, scope: Scope) -> Input:
@@ -133,5 +134,3 @@ def integer_convolution(op: Op, zero: Value | None, scope: Scope) -> Input:
     bytes_of_weight = Known(weight, "bytes", lambda a: (a + offset).astype(np.uint8))
     weight_zero = Known(weight, "zero point", lambda a: np.array(offset, np.uint8))
     return Node(made.operator, (op.operands[0], bytes_of_weight, zero, weight_zero), made.attributes)
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ircost.backends.onnx.emitter import Scope, emits
-from ircost.backends.onnx.node import Attribute, Input, Known, Node, Output, microsoft, node, whole_numbers
+from ircost.backends.onnx.node import Attributes, Input, Known, Node, Output, microsoft, node, whole_numbers
 from ircost.ir.attributes import float_of
 from ircost.ir.graph import Op, Value
 
@@ -24,13 +24,13 @@ def directed(value: Value, scope: Scope, axis: int = 0) -> Input:
     return node("Unsqueeze", value, whole_numbers(axis))
 
 
-def attributes_of(op: Op) -> dict[str, Attribute] | None:
+def attributes_of(op: Op) -> Attributes | None:
     """None where an activation is not one of ONNX's."""
     words = [word.split(":") for word in str(op.attrs["activations"]).split()]
     if any(word[0] not in ACTIVATIONS for word in words):
         return None
     hidden = op.results[1].type.shape[-1]
-    attributes: dict[str, Attribute] = {
+    attributes: Attributes = {
         "hidden_size": hidden,
         "activations": tuple(ACTIVATIONS[word[0]] for word in words),
         "direction": "reverse" if op.attrs["reverse"] else "forward",

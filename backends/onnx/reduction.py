@@ -7,7 +7,7 @@ import math
 from ircost.backends.onnx.contraction import window
 from ircost.backends.onnx.elementwise import is_number
 from ircost.backends.onnx.emitter import Scope, emits, only_use
-from ircost.backends.onnx.node import Input, node, number_like, whole_numbers
+from ircost.backends.onnx.node import Attributes, Input, node, number_like, whole_numbers
 from ircost.ir.attributes import int_of, ints_of
 from ircost.ir.graph import Op, Value
 from ircost.ir.types import f32
@@ -47,7 +47,7 @@ def emit_arg_extreme(op: Op, scope: Scope) -> Input:
 
 
 def pool(operator: str, op: Op, outputs: int = 1, **more: int) -> Input:
-    attributes = {**window(op), "kernel_shape": ints_of(op.attrs, "window"), **more}
+    attributes: Attributes = {**window(op), "kernel_shape": ints_of(op.attrs, "window"), **more}
     return node(operator, op.operands[0], outputs=outputs, **attributes)
 
 

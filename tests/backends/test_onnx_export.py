@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
+from onnx.reference import ReferenceEvaluator
 from onnx_conformance import RANDOM, all_cases, is_close
 from random_modules import modules, random_inputs
 from zoo import zoo_models
@@ -41,7 +42,7 @@ def outputs_of(model: onnx.ModelProto | str, feeds: dict[str, np.ndarray]) -> li
 
 
 def by_reference(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[Any]:
-    return list(onnx.reference.ReferenceEvaluator(model).run(None, feeds))
+    return list(ReferenceEvaluator(model).run(None, feeds))
 
 
 def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[Any]:
