@@ -63,7 +63,7 @@ def model_of(module: Module, scope: Scope, store: TensorStore) -> onnx.ModelProt
         module.name or "model",
         [value_info(name, value.type) for name, value in zip(inputs, main.arguments, strict=True)],
         [value_info(name, value.type) for name, value in zip(outputs, main.results, strict=True)],
-        store.tensors,
+        writer.frames[0].tensors,
     )
     formats = {value.type.dtype.name for value in (*main.arguments, *main.results)}
     version = max([writer.opset, *(OPSETS.get(name, 20) for name in formats)])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,18 @@ class UniqueNames:
                 return name
 
 
+@dataclass(slots=True)
+class Frame:
+    """Initializers of one graph, and their names by what they are."""
+
+    tensors: list[onnx.TensorProto] = field(default_factory=list)
+    names: dict[Any, str] = field(default_factory=dict)
+
+
 class GraphWriter:
-    """Nodes of one graph and those nested in it; initializers stand in the outermost one.
+    """Nodes of one graph and those nested in it; an initializer stands in the first graph that needs it.
+
+    Runtimes bring weights into an order of their own once, but not those that a nested graph takes from around it.
 
     Args:
         scope: what emitters may ask.
@@ -57,7 +68,7 @@ class GraphWriter:
         self.node_names = UniqueNames()
         self.opset = 20
         self.domains: set[str] = set()
-        self._initializers: dict[Any, str] = {}
+        self.frames = [Frame()]
         self._outputs: dict[Node, list[str]] = {}
 
     def block(self, block: Block, names: Names, nodes: list[onnx.NodeProto]) -> list[str]:
@@ -157,6 +168,7 @@ class GraphWriter:
         inner = ChainMap({}, names) if not isinstance(names, ChainMap) else names.new_child()
         inputs = self._arguments(value.block, inner)
         nodes: list[onnx.NodeProto] = []
+        self.frames.append(Frame())
         results = self.block(value.block, inner, nodes)
         return self._graph(nodes, inputs, results, [v.type for v in value.block.terminator.operands])
 
@@ -178,7 +190,7 @@ class GraphWriter:
             fresh = self.tensor_names.take("result")
             nodes.append(onnx.helper.make_node("Identity", [name], [fresh], name=self.node_names.take("Identity")))
             outputs.append(value_info(fresh, type))
-        return onnx.helper.make_graph(nodes, self.node_names.take("body"), inputs, outputs)
+        return onnx.helper.make_graph(nodes, self.node_names.take("body"), inputs, outputs, self.frames.pop().tensors)
 
     def _loop(
         self,
@@ -199,6 +211,7 @@ class GraphWriter:
         trip, going = (self.tensor_names.take(name) for name in ("trip", "going"))
         infos = self._arguments(body.block, inner)
         inner_nodes: list[onnx.NodeProto] = []
+        self.frames.append(Frame())
         results = self.block(body.block, inner, inner_nodes)
         after = ChainMap({}, inner)
         after.update(zip(condition.block.arguments, results, strict=False))
@@ -215,26 +228,27 @@ class GraphWriter:
     # ---- initializers
 
     def _known(self, known: Known) -> str:
-        key = (known.value, known.form)
-        if key not in self._initializers:
-            name = self.tensor_names.take(known.value.name or "weight")
-            self._add(name, known.change(self.scope.array(known.value)))
-            self._initializers[key] = name
-        return self._initializers[key]
+        return self._initializer(
+            (known.value, known.form),
+            known.value.name or "weight",
+            lambda: known.change(self.scope.array(known.value)),
+        )
 
     def _array(self, item: Array) -> str:
-        array = item.array
-        key = (array.tobytes(), str(array.dtype), array.shape)
-        if key not in self._initializers:
-            name = self.tensor_names.take("constant")
-            self._add(name, array)
-            self._initializers[key] = name
-        return self._initializers[key]
+        key = (item.array.tobytes(), str(item.array.dtype), item.array.shape)
+        return self._initializer(key, "constant", lambda: item.array)
 
-    def _add(self, name: str, array: np.ndarray) -> None:
+    def _initializer(self, key: Any, wanted: str, make: Callable[[], np.ndarray]) -> str:
+        """The name of what is there already, here or around, or of a new one."""
+        for frame in self.frames:
+            if key in frame.names:
+                return frame.names[key]
+        array = make()
+        name = self.frames[-1].names[key] = self.tensor_names.take(wanted)
         dtype = dtype_of(array)
         self.opset = max(self.opset, OPSETS.get(dtype.name, 20))
-        self.store.add(name, array, element_type(dtype))
+        self.frames[-1].tensors.append(self.store.tensor(name, array, element_type(dtype)))
+        return name
 
     def named(self, value: Value, names: Names, nodes: list[onnx.NodeProto], name: str) -> None:
         """Makes an output of the graph: a copy where the value has another name already."""

@@ -22,14 +22,13 @@ class TensorStore:
     """
 
     def __init__(self, file: BinaryIO | None = None, location: str = "") -> None:
-        self.tensors: list[onnx.TensorProto] = []
         self._file = file
         self._location = location
 
-    def add(self, name: str, array: np.ndarray, element_type: int) -> None:
+    def tensor(self, name: str, array: np.ndarray, element_type: int) -> onnx.TensorProto:
+        """An initializer that holds these values, or says where in the file they lie."""
         if self._file is None or array.nbytes < LEAST_BYTES_OUTSIDE:
-            self.tensors.append(onnx.numpy_helper.from_array(np.asarray(array), name))
-            return
+            return onnx.numpy_helper.from_array(np.asarray(array), name)
         self._file.seek(-self._file.tell() % ALIGNMENT, 1)
         tensor = onnx.TensorProto(name=name, dims=array.shape, data_type=element_type)
         tensor.data_location = onnx.TensorProto.EXTERNAL
@@ -38,4 +37,4 @@ class TensorStore:
         for key, value in facts.items():
             tensor.external_data.add(key=key, value=str(value))
         self._file.write(data)
-        self.tensors.append(tensor)
+        return tensor
