@@ -78,9 +78,10 @@ def resnet50(folder: Path) -> ZooModel:
 
 
 def measured(model: ZooModel, runtime: str, seconds: float) -> Row:
-    exported = Path(f"/tmp/export_speed_{model.name}.onnx")
-    export_onnx(load(str(model.path), model.options).module, exported, runtime)
-    sessions = [session(path, optimise) for optimise in (False, True) for path in (model.path, exported)]
+    with tempfile.TemporaryDirectory() as folder:
+        exported = Path(folder) / "ours.onnx"
+        export_onnx(load(str(model.path), model.options).module, exported, runtime)
+        sessions = [session(path, optimise) for optimise in (False, True) for path in (model.path, exported)]
     feeds = model.feeds()
     given = [{info.name: feeds[info.name] for info in s.get_inputs()} for s in sessions]
     results = [s.run(None, feed) for s, feed in zip(sessions, given, strict=True)]
@@ -92,7 +93,6 @@ def measured(model: ZooModel, runtime: str, seconds: float) -> Row:
             s.run(None, feed)
             mine.append(time.perf_counter() - start)
     ratios = (statistics.median(a / b for a, b in zip(times[0], other, strict=True)) for other in times[1:])
-    exported.unlink()
     return Row(model.name, tuple(map(statistics.median, times)), tuple(ratios), worst(results[1], results[0]))
 
 

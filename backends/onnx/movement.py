@@ -184,28 +184,31 @@ def emit_det(op: Op, scope: Scope) -> Input:
 @emits("gather", is_special=True)
 def emit_nearest_resize(op: Op, scope: Scope) -> Input:
     """gather(x, [0, 0, 1, 1, ..])  ->  Resize(x) to the nearest element, all such axes at once"""
-    value, factors = op.result, [1.0] * op.result.type.rank
+    value, axes = op.result, set[int]()
     while value.producer is not None and (value is op.result or len(value.uses) == 1):
-        factor = repeat_factor(value.producer, scope)
-        axis = int_of(value.producer.attrs, "axis") % value.type.rank if factor else 0
-        if not factor or factors[axis] != 1.0:
+        gather = value.producer
+        axis = int_of(gather.attrs, "axis") % value.type.rank if gather.name == "gather" else -1
+        if axis < 2 or axis in axes or not enlarges(gather, axis, scope):
             break
-        factors[axis] = float(factor)
-        value = value.producer.operands[0]
+        axes.add(axis)
+        value = gather.operands[0]
     if value is op.result or value.type.dtype != f32 or value.type.rank != 4 or value.type.bounded:
         return None
     modes: Attributes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    return node("Resize", value, None, Array(np.array(factors, np.float32)), **modes)
+    return node("Resize", value, None, None, whole_numbers(*op.result.type.shape), **modes)
 
 
-def repeat_factor(op: Op, scope: Scope) -> int:
-    """How often a gather repeats each element of a spatial axis; 0 where it does something else."""
-    if op.name != "gather" or op.operands[1].type.rank != 1 or not scope.is_known(op.operands[1]):
-        return 0
-    x, axis = op.operands[0].type, int_of(op.attrs, "axis") % op.operands[0].type.rank
-    indices = scope.array(op.operands[1])
-    extent = x.shape[axis]
-    if axis < 2 or not extent or indices.size % extent or indices.size <= extent:
-        return 0
-    factor = indices.size // extent
-    return factor if np.array_equal(indices, np.arange(indices.size) // factor) else 0
+def enlarges(gather: Op, axis: int, scope: Scope) -> bool:
+    """Whether the indices are those of a longer axis whose elements are read from the nearest place before.
+
+    Where such a place is an element itself, the factor must be whole: a rounded one may fall short of it.
+    """
+    places = gather.operands[1]
+    if places.type.rank != 1 or not scope.is_known(places):
+        return False
+    extent, out = gather.operands[0].type.shape[axis], places.type.elements
+    if not extent or out <= extent:
+        return False
+    exact = np.arange(out) * extent
+    is_safe = out % extent == 0 or not np.any(exact[1:] % out == 0)
+    return bool(is_safe and np.array_equal(scope.array(places), exact // out))
