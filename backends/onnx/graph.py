@@ -91,7 +91,9 @@ class GraphWriter:
             made = emitted(op, self.scope)
             if made is None:
                 raise UnsupportedError(
-                    f"{op.name}: no ONNX operator does what it does", at=op, help="irc ops lists what each op means"
+                    f"{op.attrs.get('op', op.name)}: no ONNX operator does what it does",
+                    at=op,
+                    help="irc ops lists what each op means",
                 )
             plan.append((op, made))
             needed.update(value for item in made for value in values_of(item))
