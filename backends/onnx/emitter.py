@@ -20,13 +20,13 @@ class Scope:
         for_runtime: ``onnxruntime`` allows its own operators; empty: standard ones only.
         at_load: ops whose results are known when the model is loaded.
         array: values of what is known at load.
-        quantised: values that are outputs of operators which quantise.
+        outputs: values that are outputs of a node which several ops make up: of a quantisation, of a split.
     """
 
     for_runtime: str
     at_load: set[Op]
     array: Callable[[Value], np.ndarray]
-    quantised: dict[Value, Output] = field(default_factory=dict)
+    outputs: dict[Value, Output] = field(default_factory=dict)
 
     def is_known(self, value: Value) -> bool:
         return value.producer is not None and value.producer in self.at_load

@@ -8,4 +8,5 @@ import ircost.backends.onnx.movement
 import ircost.backends.onnx.normalization
 import ircost.backends.onnx.quantised
 import ircost.backends.onnx.recurrent
-import ircost.backends.onnx.reduction  # noqa: F401
+import ircost.backends.onnx.reduction
+import ircost.backends.onnx.split  # noqa: F401

@@ -11,6 +11,7 @@ from ircost.backends.onnx.graph import GraphWriter, UniqueNames
 from ircost.backends.onnx.inline import flattened, open_composites
 from ircost.backends.onnx.known import Evaluator, known_ops
 from ircost.backends.onnx.quantised import find_dynamic_quantisation
+from ircost.backends.onnx.split import find_splits
 from ircost.backends.onnx.tensors import TensorStore
 from ircost.ir.graph import Function, Module, Value
 
@@ -39,7 +40,7 @@ def to_onnx(module: Module, for_runtime: str = "", store: TensorStore | None = N
     scope = Scope(for_runtime, known_ops(module.main.block), evaluator)
     open_composites(module, scope)
     scope.at_load = known_ops(module.main.block)
-    scope.quantised = find_dynamic_quantisation(module.main.block)
+    scope.outputs = {**find_dynamic_quantisation(module.main.block), **find_splits(module.main.block)}
     return model_of(module, scope, store or TensorStore())
 
 

@@ -186,9 +186,14 @@ class GraphWriter:
         results: list[str],
         types: Sequence[TensorType],
     ) -> onnx.GraphProto:
-        """A nested graph; each result gets a name of its own that a node in it makes."""
+        """A nested graph; each result has a name of its own that a node in it makes."""
         outputs = []
+        free = {name for node in nodes for name in node.output}
         for name, type in zip(results, types, strict=True):
+            if name in free:
+                free.remove(name)
+                outputs.append(value_info(name, type))
+                continue
             fresh = self.tensor_names.take("result")
             nodes.append(onnx.helper.make_node("Identity", [name], [fresh], name=self.node_names.take("Identity")))
             outputs.append(value_info(fresh, type))

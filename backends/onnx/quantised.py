@@ -66,7 +66,7 @@ def are_alike(wanted: Op, op: Op, bound: dict[Value, Value]) -> bool:
 
 @emits("cast", "div", is_special=True)
 def emit_dynamic_quantisation(op: Op, scope: Scope) -> Input:
-    return scope.quantised.get(op.result)
+    return scope.outputs.get(op.result)
 
 
 # ---- integer products with zero points
