@@ -10,6 +10,7 @@ from ircost.backends.onnx.node import Input, Known, Node, Output, node
 from ircost.ir import ops
 from ircost.ir.builder import build_body
 from ircost.ir.graph import Block, Op, Value
+from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.ops.quantised import quantised_dynamically
 from ircost.ir.terminators import yield_
 from ircost.ir.types import f32, u8
@@ -134,3 +135,53 @@ def integer_convolution(op: Op, zero: Value | None, scope: Scope) -> Input:
     bytes_of_weight = Known(weight, "bytes", lambda a: (a + offset).astype(np.uint8))
     weight_zero = Known(weight, "zero point", lambda a: np.array(offset, np.uint8))
     return Node(made.operator, (op.operands[0], bytes_of_weight, zero, weight_zero), made.attributes)
+
+
+@emits("add", is_special=True)
+def emit_product_with_both_zero_points(op: Op, scope: Scope) -> Input:
+    """(matmul(a, w) - z sum(w)) - sum(a) u + z u k  ->  MatMulInteger(a, w, z, u), for a known u"""
+    inner = only_use(op.operands[0], "sub")
+    first = only_use(inner.operands[0], "sub") if inner is not None else None
+    less, more = (only_use(x, "mul") for x in (inner.operands[1] if inner is not None else op.result, op.operands[1]))
+    made = emit_product_with_zero_point(first, scope) if first is not None else None
+    if not isinstance(made, Node) or made.operator != "MatMulInteger" or less is None or more is None:
+        return None
+    a, weight, zero = made.inputs
+    assert isinstance(a, Value) and isinstance(weight, Value), "what is multiplied are values"
+    sums, other = less.operands
+    if not scope.is_known(other) or not is_row_sum(sums, a) or other.type.rank > 1:
+        return None
+    known = scope.array(other)
+    if not is_zero_term(more.operands, zero, known * a.type.shape[-1], scope):
+        return None
+    byte = numpy_dtype(weight.type.dtype)
+    if not np.array_equal(known.astype(byte), known):
+        return None
+    return node("MatMulInteger", a, weight, zero, Known(other, str(byte), lambda array: array.astype(byte)))
+
+
+def is_row_sum(sums: Value, a: Value) -> bool:
+    op = sums.producer
+    if op is None or op.name != "reduce_sum" or not op.attrs["keepdims"]:
+        return False
+    wide = op.operands[0].producer
+    is_last = op.attrs["axes"] in ((a.type.rank - 1,), (-1,))
+    return is_last and wide is not None and wide.name == "cast" and wide.operands[0] is a
+
+
+def is_zero_term(factors: tuple[Value, ...], zero: Input, wanted: np.ndarray, scope: Scope) -> bool:
+    """Whether a product is that of a zero point and known numbers."""
+    total, found = np.array(1, np.int64), False
+    left = list(factors)
+    while left:
+        factor = left.pop()
+        op = factor.producer
+        if scope.is_known(factor):
+            total = total * scope.array(factor)
+        elif op is not None and op.name == "mul":
+            left.extend(op.operands)
+        elif op is not None and op.name == "cast" and op.operands[0] is zero and not found:
+            found = True
+        else:
+            return False
+    return found and bool(np.array_equal(total, wanted))
