@@ -8,3 +8,4 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--zoo", metavar="DIR", help="folder of exported ONNX models, with zoo.json and packaged.json")
     parser.addoption("--measured", metavar="DIR", help="folder of measurements, with gemm.parquet")
+    parser.addoption("--conformance", action="store_true", help="export all of ONNX's conformance cases, not a sample")

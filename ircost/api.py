@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ircost.backends import Target, load_target
+from ircost.backends.onnx import write_onnx
 from ircost.cost_models.interface import COST_MODELS
 from ircost.costing import report_on
 from ircost.fitting import Retry, fit, remedies
@@ -31,6 +32,8 @@ from ircost.passes.rematerialise import limit_bytes
 from ircost.report import Report
 
 DEFAULT_PIPELINE = LEVELS[DEFAULT_LEVEL].pipelines["gpu"]
+# As above without kernels, which no ONNX operator is; what folding leaves is folded once more.
+EXPORT_PIPELINE = "canonicalize,recognise,fold-batch-norm,fold-affine,canonicalize"
 
 
 def compile_model(
@@ -134,3 +137,26 @@ def _imported(model: str | Path | Module | Imported, options: ImportOptions, mem
     imported = load(model, options)
     verify(imported.module, memory)
     return imported
+
+
+def export_onnx(
+    module: Module, path: str | Path, for_runtime: str = "", *, pipeline: str = EXPORT_PIPELINE
+) -> tuple[PassReport, ...]:
+    """Rewrites a module in place and writes it as an ONNX model of standard operators.
+
+    Args:
+        module: verified, with the values of its weights, or the files that hold them.
+        path: the file; weights of more than 1.9 GB go into ``path`` + ``.data``.
+        for_runtime: ``onnxruntime`` may get its own operators, too.
+        pipeline: passes to run first.
+
+    Returns:
+        What each pass did.
+
+    Raises:
+        IrcError: an op has no ONNX operator, or a weight has no values.
+        OSError: the file cannot be written.
+    """
+    reports = run_pipeline(module, pipeline)
+    write_onnx(module, path, for_runtime)
+    return reports

@@ -14,8 +14,9 @@ from ircost.commands.options import (
     import_options,
     opt_option,
     read_import_options,
+    read_model,
 )
-from ircost.commands.output import write_whole
+from ircost.commands.output import told_if_unwritable, write_whole
 from ircost.terminal import working
 
 if TYPE_CHECKING:
@@ -63,13 +64,22 @@ EXIT_DOES_NOT_FIT = 1
 @click.option(
     "--plot", metavar="FILE.svg|png", help="Draw the roofline: kernels under ceilings; with --what-if, a tornado."
 )
-@click.option("-o", "--output", metavar="FILE.irc", help="Write the IR that was costed.")
+@click.option(
+    "-o", "--output", metavar="FILE.irc|onnx", help="Write the IR that was costed, or the model, optimised, as ONNX."
+)
+@click.option(
+    "--for",
+    "for_runtime",
+    type=click.Choice(["onnxruntime"]),
+    help="Let the ONNX file use this runtime's own operators; standard ones only where left out.",
+)
 def command(
     model: str,
     target: str,
     as_json: bool,
     as_csv: bool,
     output: str | None,
+    for_runtime: str | None,
     plot: str | None,
     show_all: bool,
     what_if: bool,
@@ -81,6 +91,9 @@ def command(
     """
     if as_json and as_csv:
         raise OptionError("--json and --csv exclude each other", help="run twice, or take the kernels out of the JSON")
+    is_model = output is not None and output.endswith(".onnx")
+    if for_runtime and not is_model:
+        raise OptionError("--for is of ONNX files", help="name one: -o optimised.onnx")
     if plot:
         from ircost.plots.drawing import check_drawing
 
@@ -89,7 +102,9 @@ def command(
         raise OptionError("--csv lists kernels, and --what-if changes", help="take the changes out of the JSON")
     answer = make_what_if(model, target, **options) if what_if else None
     report = make_report(model, target, **options) if answer is None else answer.report
-    if output:
+    if output and is_model:
+        write_model(model, output, for_runtime or "", **options)
+    elif output:
         from ircost.ir.printer import print_module
 
         write_whole(output, print_module(report.module, locations=True))
@@ -97,6 +112,18 @@ def command(
         draw(report, answer, target, options["target_folders"], plot)
     print_as(report, answer, "json" if as_json else "csv" if as_csv else "text", show_all)
     return 0 if report.fits else EXIT_DOES_NOT_FIT
+
+
+def write_model(model: str, output: str, for_runtime: str, **options: Any) -> None:
+    """The model as ONNX. It is read anew: the kernels of the one that was costed are no operators of ONNX."""
+    from ircost.api import EXPORT_PIPELINE, export_onnx, full_pipeline
+    from ircost.ir.collector import collector_paused
+
+    names = ("dims", "shapes", "values", "bounds", "allow_opaque")
+    chosen = options["pipeline"] if options["pipeline"] is not None else EXPORT_PIPELINE
+    with working(f"writing {output}"), collector_paused(), told_if_unwritable(output):
+        module = read_model(model, **{name: options[name] for name in names}).module
+        export_onnx(module, output, for_runtime, pipeline=full_pipeline(chosen, options["dtype"]))
 
 
 def draw(report: Report, answer: WhatIf | None, target: str, folders: tuple[str, ...], plot: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ircost.commands.options import OptionError, check_pipeline_options, import_options, opt_option, read_model
-from ircost.commands.output import write_whole
+from ircost.commands.output import told_if_unwritable, write_whole
 
 if TYPE_CHECKING:
     from ircost.ir.graph import Module
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--locations", is_flag=True, help="Print the nodes of the user's model that each op stands for.")
 @click.option("--reproduce", is_flag=True, help="FILE was left by a pass that failed: run its pipeline again.")
 @import_options
-@click.option("-o", "--output", default="-", metavar="FILE", help="Where to write; standard output where left out.")
+@click.option("-o", "--output", default="-", metavar="FILE", help="Where to write: IR text, or ONNX by the name .onnx.")
 def command(
     file: str,
     pipeline: str | None,
@@ -64,7 +64,13 @@ def command(
         after = printer_after(print_after, passes, every=print_all)
         reports = run_pipeline(module, passes, verify_each=not no_verify_each, after_pass=after)
         verify(module)
-        write_whole(output, print_module(module, locations=locations))
+        if output.endswith(".onnx"):
+            from ircost.backends.onnx import write_onnx
+
+            with told_if_unwritable(output):
+                write_onnx(module, output)
+        else:
+            write_whole(output, print_module(module, locations=locations))
     if stats or timing:
         say_stats(reports, timing=timing, patterns=stats)
 

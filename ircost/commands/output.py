@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -27,8 +29,15 @@ def write_whole(path: str, content: str | bytes) -> None:
         click.echo(content, nl=False)
         return
     data = content.encode() if isinstance(content, str) else content
-    try:
+    with told_if_unwritable(path):
         _write(Path(path).resolve(), data)
+
+
+@contextmanager
+def told_if_unwritable(path: str) -> Iterator[None]:
+    """Failures of the operating system in the body, as an `OutputError` about ``path``."""
+    try:
+        yield
     except OSError as error:
         raise OutputError(
             f"cannot write {path}: {error.strerror}", help="check the folder and its permissions"

@@ -1,0 +1,106 @@
+"""What an emitter returns: applications of ONNX operators to values, arrays and one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ircost.ir.graph import Region, Value
+from ircost.ir.numpy_dtypes import numpy_dtype
+
+# Numbers, text, lists of them, and regions, which become nested graphs.
+Attribute: TypeAlias = int | float | str | tuple[Any, ...] | Region
+Attributes: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A value that is computed at load, in another form: a bias as a vector, weights rounded to bytes.
+
+    Args:
+        form: words for the form; equal words on one value are one initializer.
+    """
+
+    value: Value
+    form: str
+    change: Callable[[np.ndarray], np.ndarray] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """Values that the emitter made itself: a shape, axes, a number."""
+
+    array: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One application of an operator.
+
+    Args:
+        operator, domain: which one; the domain is empty for standard operators.
+        inputs: None is an optional input left out.
+        attributes: a `Region` becomes a nested graph.
+        outputs: how many.
+        opset: the first that has the operator in the form that is meant.
+    """
+
+    operator: str
+    inputs: tuple[Input, ...]
+    attributes: Attributes
+    domain: str = ""
+    outputs: int = 1
+    opset: int = 20
+
+    def values(self) -> Iterator[Value]:
+        """All that the node reads, through the nodes in its inputs."""
+        for item in self.inputs:
+            yield from values_of(item)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One of several outputs of a node."""
+
+    node: Node
+    index: int
+
+
+Input: TypeAlias = Value | Known | Array | Node | Output | None
+
+
+def values_of(item: Input) -> Iterator[Value]:
+    """Values that an input needs; those known at load are looked up when they are written."""
+    if isinstance(item, Value):
+        yield item
+    elif isinstance(item, Node):
+        yield from item.values()
+    elif isinstance(item, Output):
+        yield from item.node.values()
+
+
+def node(operator: str, *inputs: Input, outputs: int = 1, opset: int = 20, **attributes: Attribute) -> Node:
+    """A standard operator; attributes that are empty tuples are left out."""
+    kept = {name: value for name, value in attributes.items() if value != ()}
+    return Node(operator, inputs, kept, outputs=outputs, opset=opset)
+
+
+def microsoft(operator: str, *inputs: Input, outputs: int = 1, **attributes: Attribute) -> Node:
+    """An operator that onnxruntime has beyond the standard ones."""
+    return Node(operator, inputs, attributes, domain="com.microsoft", outputs=outputs)
+
+
+def outputs_of(of: Node) -> list[Input]:
+    return [Output(of, i) for i in range(of.outputs)]
+
+
+def whole_numbers(*numbers: int) -> Array:
+    return Array(np.array(numbers, np.int64))
+
+
+def number_like(value: float, like: Value) -> Array:
+    """A scalar in the format of ``like``."""
+    return Array(np.asarray(value).astype(numpy_dtype(like.type.dtype)))
