@@ -131,8 +131,8 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
     if np.any(unpack):
         vector_s = vector_s + deep * (TILE_COLUMNS * unpack * processors / machine.vector_flops_per_s)
 
-    # A cluster shares the columns of its tiles, where there is more than one tile down.
-    apart = TILE_ROWS * lhs + TILE_COLUMNS * rhs / np.minimum(machine.served_at_once, down)
+    # A cluster shares the columns of its tiles; a lone tile counts alike, so that a larger product is never faster.
+    apart = TILE_ROWS * lhs + TILE_COLUMNS * rhs / machine.served_at_once
     loaded = blocks * (steps * STEP) * apart
     partial = np.where(split > 1, 2 * split * batch * m * n * ACCUMULATOR_BYTES, 0.0)
     padded = tiles * area / (batch * m * n) * extra
