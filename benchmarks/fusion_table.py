@@ -28,9 +28,9 @@ HEAD = """# Fusion
 Written by `python -m benchmarks.fusion_table FOLDER > docs/fusion.md`; FOLDER holds the measured tables.
 
 `fuse{by_cost=true}` merges a producer with a consumer wherever iteration spaces and the memory of a processor allow one
-kernel and the cost model predicts it to be faster; `merge-products` runs products that share an operand as one. How they
-decide is in `passes/fusion_search.py` (the search), `passes/fusion_legality.py` (what one kernel may hold) and `ir/dependency.py`
-(which part of a producer a tile needs).
+kernel and the cost model predicts it to be faster; `merge-products` runs products that share an operand as one. How
+they decide is in `passes/fusion_search.py` (the search), `passes/fusion_legality.py` (what one kernel may hold) and
+`ir/dependency.py` (which part of a producer a tile needs).
 
 ## Predicted, h100_sxm, f16
 

@@ -124,9 +124,7 @@ class Analytical(CostModel):
             if family != home:
                 notes.append(f"no {family} kernel of {machine.architecture} was measured: its {home} kernels stand in")
         for effect, level in {"architecture": machine.architecture, "runtime": machine.runtime}.items():
-            families = [
-                family for family, own in labels.items() if effect in self.constants.unseen(homes[family], own)
-            ]
+            families = [family for family, own in labels.items() if effect in self.constants.unseen(homes[family], own)]
             if level and families:
                 met = ", ".join(dict.fromkeys(families))
                 notes.append(f"{effect} {level} is in no fit of {met} kernels: the mean of the others stands in")
