@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Literal
@@ -92,13 +92,7 @@ class Demand:
         def of(column: Column) -> Column:
             return np.asarray(column, dtype=np.float32)
 
-        return Demand(
-            {name: of(column) for name, column in self.busy.items()},
-            {name: of(column) for name, column in self.fixed.items()},
-            tuple((of(seconds), of(footprint)) for seconds, footprint in self.reused),
-            self.choices,
-            self.repeats,
-        )
+        return self._each(of)
 
     def chosen(self, best: Column) -> Demand:
         """One candidate of each row; all columns become [rows]."""
@@ -111,6 +105,10 @@ class Demand:
             picked: Column = np.broadcast_to(column, (len(best), len(self.choices)))[rows, best]
             return picked
 
+        return self._each(of)
+
+    def _each(self, of: Callable[[Column], Column]) -> Demand:
+        """The same with each column of times and footprints changed."""
         return Demand(
             {name: of(column) for name, column in self.busy.items()},
             {name: of(column) for name, column in self.fixed.items()},
