@@ -1,0 +1,243 @@
+"""What a transformer is made of: sizes and kinds of its parts. A config is read into it; modules are built from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ircost.ir.types import DType
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """Args:
+    kind: ``rms`` or ``layer``. has_scale, has_bias: of its own weights.
+    """
+
+    kind: str
+    epsilon: float
+    has_scale: bool = True
+    has_bias: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rotary:
+    """Rotary position embedding.
+
+    Args:
+        width: leading elements of a head that are rotated. base: of the angles' geometric series.
+        is_interleaved: pairs are neighbours (GPT-J), not halves.
+    """
+
+    width: int
+    base: float = 10000.0
+    is_interleaved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Attention with any number of key and value heads up to that of query heads.
+
+    Args:
+        width, value_width: of a head.
+        has_qkv_bias, has_out_bias: of the projections.
+        head_norm: of each head of queries and keys; whole_norm: of all heads of them together.
+        window: the last so many tokens are seen; 0: all.
+        scale: of the scores. softcap: of the scores; 0: none.
+        has_sinks: a learnt logit for each head takes part in the softmax.
+        has_alibi: a bias that falls with the distance takes the place of positions.
+        has_bias_table: learnt biases by bucket of distance are added to the scores (T5), one table for all layers.
+        is_gated: the output is multiplied by a sigmoid of a projection as wide as the queries.
+    """
+
+    heads: int
+    kv_heads: int
+    width: int
+    value_width: int
+    scale: float
+    is_causal: bool = True
+    has_qkv_bias: bool = False
+    has_k_bias: bool | None = None  # where it differs from the others (Whisper)
+    has_out_bias: bool = False
+    head_norm: Norm | None = None
+    whole_norm: Norm | None = None
+    rotary: Rotary | None = None
+    window: int = 0
+    softcap: float = 0.0
+    has_sinks: bool = False
+    has_alibi: bool = False
+    has_bias_table: bool = False
+    is_gated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LatentAttention:
+    """Multi-head latent attention: keys and values are kept as one latent vector a token.
+
+    Args:
+        query_rank: of the compressed queries; 0: they are projected at once.
+        latent: of keys and values; rotary: the part of a key with positions, shared by all heads.
+        plain: the part without; value_width: of a head.
+
+    Source: DeepSeek-AI, "DeepSeek-V2", arXiv:2405.04434, 2.1.
+    """
+
+    heads: int
+    query_rank: int
+    latent: int
+    plain: int
+    rotary: Rotary
+    value_width: int
+    norm: Norm
+    scale: float
+    has_bias: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FeedForward:
+    """Args:
+    is_gated: down(activation(gate(x)) * up(x)), else down(activation(up(x))).
+    """
+
+    inner: int
+    activation: str
+    is_gated: bool
+    has_bias: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """A mixture of experts.
+
+    Args:
+        chosen: experts of each token. inner: width of one.
+        shared: the layer that every token passes, or none; is_shared_gated: by a sigmoid of its own.
+        router: ``softmax`` over all, ``softmax of chosen``, or ``sigmoid``.
+        has_router_bias: a bias that takes part in the choice only (DeepSeek-V3), or in the logits (gpt-oss).
+        groups, groups_chosen: experts are chosen in the best groups only.
+        is_normalised: the chosen shares add up to 1.
+    """
+
+    count: int
+    chosen: int
+    inner: int
+    activation: str
+    router: str = "softmax"
+    has_bias: bool = False
+    is_interleaved: bool = False
+    limit: float = 0.0
+    shared: FeedForward | None = None
+    is_shared_gated: bool = False
+    has_router_bias: bool = False
+    groups: int = 1
+    groups_chosen: int = 1
+    is_normalised: bool = True
+
+
+Mixer: TypeAlias = Attention | LatentAttention
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Mixer and feed-forward with what is around them.
+
+    Args:
+        placement: of the norms. ``pre``: before each part; ``post``: behind each sum (BERT); ``behind``: behind each
+            part, before the sum (OLMo 2); ``both``: before and behind each part (Gemma 2); ``parallel``: both parts
+            read one norm; ``parallel two``: each its own.
+        cross: attention to an encoder's output, between the two.
+    """
+
+    mixer: Mixer | None
+    feed_forward: FeedForward | Experts | None
+    norm: Norm
+    placement: str = "pre"
+    cross: Attention | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """Args:
+    vocabulary: 0: what comes in is no tokens. width: of the table, where it is not that of the model (then projected).
+    positions: rows of a learnt table; 0: none. offset: rows of it that come before the first position.
+    token_types: rows of a table of segments; 0: none.
+    """
+
+    vocabulary: int
+    hidden: int
+    width: int
+    positions: int = 0
+    offset: int = 0
+    token_types: int = 0
+    norm: Norm | None = None
+    is_scaled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Logits over a vocabulary.
+
+    Args:
+        is_tied: its weights are the embedding's. softcap: of the logits; 0: none.
+        width: of what it reads, where the model's output is projected down first; has_transform: a layer with
+            activation and norm before it (masked language models).
+    """
+
+    vocabulary: int
+    is_tied: bool
+    has_bias: bool = False
+    softcap: float = 0.0
+    has_transform: bool = False
+    activation: str = "gelu"
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Layers one after another, and the norm behind the last."""
+
+    layers: tuple[Layer, ...]
+    final_norm: Norm | None
+
+    def groups(self) -> Iterator[tuple[tuple[Layer, ...], int]]:
+        """The layers as periods and how often each is run: a period of one where all layers are alike."""
+        start = 0
+        while start < len(self.layers):
+            period, count = self._longest_run(start)
+            yield self.layers[start : start + period], count
+            start += period * count
+
+    def _longest_run(self, start: int) -> tuple[int, int]:
+        """The shortest period that covers most of the layers from ``start`` on."""
+        best = (1, 1)
+        left = len(self.layers) - start
+        for period in range(1, left // 2 + 1):
+            first = self.layers[start : start + period]
+            count = 1
+            while self.layers[start + period * count : start + period * (count + 1)] == first:
+                count += 1
+            if count > 1 and period * count > best[0] * best[1]:
+                best = (period, count)
+            if best[0] * best[1] == left:
+                break
+        return best
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A model.
+
+    Args:
+        name: of the model, as the user knows it. family: HF's ``model_type``.
+        dtype: of weights and activations. max_context: tokens that it was made for; 0: no limit is known.
+    """
+
+    name: str
+    family: str
+    hidden: int
+    embedding: Embedding
+    stack: Stack
+    head: Head | None
+    dtype: DType
+    max_context: int = 0
+    is_decoder: bool = True

@@ -1,0 +1,221 @@
+"""A model as a module: one forward pass of an architecture on a workload."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ircost.frontends.config.architecture import Architecture, Experts, Head, LatentAttention, Layer
+from ircost.frontends.config.attention_layers import latent_attention, self_attention
+from ircost.frontends.config.config_file import ConfigError
+from ircost.frontends.config.feed_forward_layers import experts, feed_forward
+from ircost.frontends.config.parts import ACTIVATIONS, linear, normed, part_of, scaled, softcapped
+from ircost.frontends.config.plan import Collective, Mesh, Plan
+from ircost.frontends.config.scope import Scope, run_layers
+from ircost.frontends.config.weights import Ledger, Weights, WeightUse
+from ircost.frontends.config.workload import Workload
+from ircost.ir import ops
+from ircost.ir.graph import Function, Module, Value
+from ircost.ir.types import TensorType, i64
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltModel:
+    """Args:
+    module: one rank's part; ``main`` takes tokens and the cache's past, and returns logits and the cache's news.
+    parameters: elements of all weights of that part, each once.
+    collectives: what the ranks send each other in one pass.
+    """
+
+    module: Module
+    parameters: int
+    weights: tuple[WeightUse, ...]
+    collectives: tuple[Collective, ...]
+
+
+def build_model(
+    architecture: Architecture,
+    workload: Workload,
+    mesh: Mesh = Mesh(),  # noqa: B008  # immutable
+    weights: Mapping[str, np.ndarray] | None = None,
+    stage: int = 0,
+) -> BuiltModel:
+    """One pass of one rank.
+
+    Args:
+        weights: values by name, for a run; a cost needs none.
+        stage: of the pipeline; the first has the embedding, the last the head.
+
+    Raises:
+        ConfigError: the model lacks the phase, its limit is exceeded, or sizes do not divide by the mesh.
+    """
+    check_phase(architecture, workload)
+    function = Function("main", [])
+    scope = Scope(function=function, weights=Weights(weights), ledger=Ledger(), dtype=architecture.dtype)
+    plan = Plan(workload, mesh)
+    _Model(architecture, plan, scope).stage(stage)
+    function.attrs = {"inputs": tuple(scope.inputs), "outputs": tuple(scope.outputs)}
+    scope.build.op(ops.return_.create(list(scope.outputs.values())))
+    module = Module([function], architecture.name)
+    return BuiltModel(module, scope.ledger.parameters, tuple(scope.ledger.uses), tuple(plan.collectives))
+
+
+def check_phase(architecture: Architecture, workload: Workload) -> None:
+    """Raises:
+    ConfigError: the model lacks the phase, or was made for fewer tokens.
+    """
+    if architecture.is_decoder == (workload.phase == "encode"):
+        own = "prefill, chunk, decode, verify" if architecture.is_decoder else "encode"
+        raise ConfigError(
+            f"{architecture.name} has no phase {workload.phase}: it is "
+            f"{'a decoder' if architecture.is_decoder else 'an encoder'}",
+            help=f"its phases: {own}",
+        )
+    limit = architecture.max_context
+    if limit and workload.context > limit:
+        raise ConfigError(
+            f"a context of {workload.context} tokens, and {architecture.name} was made for {limit}",
+            help="max_position_embeddings in its config is the limit",
+        )
+
+
+@dataclass(slots=True)
+class _Model:
+    architecture: Architecture
+    plan: Plan
+    scope: Scope
+
+    def stage(self, stage: int) -> None:
+        """Layers of one stage of the pipeline, spread evenly."""
+        model, plan, scope = self.architecture, self.plan, self.scope
+        stages = plan.mesh.pp
+        layers = model.stack.layers
+        if stages > len(layers):
+            raise ConfigError(f"{stages} stages for {len(layers)} layers", help="choose a smaller --mesh pp=N")
+        first = len(layers) * stage // stages
+        last = len(layers) * (stage + 1) // stages
+        x = self._embedded() if stage == 0 else self._handed_over()
+        start = first
+        for period, count in type(model.stack)(layers[first:last], None).groups():
+            plan.repeats = count
+            x = run_layers(scope, x, start, len(period), count, lambda s, v, place, p=period: self._layer(s, v, p[place]))
+            start += len(period) * count
+        plan.repeats = 1
+        if stage < stages - 1:
+            plan.collectives.append(Collective("send_recv", x.type.size_bytes, 2, 1, "to the next stage"))
+            scope.output("hidden", x)
+            return
+        x = part_of(scope, x, x.type.shape[1] - plan.workload.logit_rows, plan.workload.logit_rows, axis=1)
+        x = normed(scope, x, "norm", model.stack.final_norm)
+        if model.head is None:
+            scope.output("hidden", x)
+        else:
+            self._head(x, model.head)
+
+    def _handed_over(self) -> Value:
+        work = self.plan.workload
+        return self.scope.input("hidden", TensorType((work.batch, work.rows, self.architecture.hidden), self.scope.dtype))
+
+    # ---- before the layers
+
+    def _embedded(self) -> Value:
+        """[batch, tokens, hidden]; each rank holds a part of the vocabulary, and the parts are added up."""
+        part, work, scope = self.architecture.embedding, self.plan.workload, self.scope
+        tokens = scope.input("tokens", TensorType((work.batch, work.rows), i64))
+        with scope.at("embedding"):
+            table = scope.weight("tokens", self._vocabulary(part.vocabulary), part.width)
+            x = scope(ops.gather(table, tokens, axis=0))
+            self.plan.exchange("all_reduce", x.type.size_bytes, "sum of the vocabulary's parts")
+            if part.width != part.hidden:
+                x = linear(scope, x, "project_in", part.hidden)
+            if part.is_scaled:
+                x = scaled(scope, x, math.sqrt(part.hidden))
+            if part.positions:
+                x = scope(ops.add(x, self._positions(part.positions, part.offset)))
+            if part.token_types:
+                types = scope.input("token_types", TensorType((work.batch, work.rows), i64))
+                segments = scope.weight("token_types", part.token_types, part.hidden)
+                x = scope(ops.add(x, ops.gather(segments, types, axis=0)))
+            return normed(scope, x, "norm", part.norm)
+
+    def _vocabulary(self, size: int) -> int:
+        """Of one rank, padded to a whole number of rows."""
+        return -(-size // self.plan.mesh.tp)
+
+    def _positions(self, rows: int, offset: int) -> Value:
+        """[tokens, hidden] of the new positions."""
+        work, hidden = self.plan.workload, self.architecture.embedding.hidden
+        table = self.scope.weight("positions", rows, hidden)
+        return part_of(self.scope, table, work.past + offset, work.rows, axis=0)
+
+    # ---- layers
+
+    def _layer(self, scope: Scope, x: Value, layer: Layer) -> Value:
+        if layer.placement.startswith("parallel"):
+            return self._parallel(scope, x, layer)
+        for name, run in self._parts(scope, layer):
+            x = self._around(scope, x, layer, name, run)
+        return x
+
+    def _parts(self, scope: Scope, layer: Layer):  # type: ignore[no-untyped-def]
+        if layer.mixer is not None:
+            yield "attention_norm", lambda v: self._mixed(scope, layer, v)
+        if layer.feed_forward is not None:
+            yield "mlp_norm", lambda v: self._fed(scope, layer, v)
+
+    def _around(self, scope: Scope, x: Value, layer: Layer, name: str, run) -> Value:  # type: ignore[no-untyped-def]
+        """x + part(x) with norms where the placement says."""
+        placement = layer.placement
+        inner = normed(scope, x, name, layer.norm) if placement in ("pre", "both") else x
+        out = run(inner)
+        if placement in ("both", "behind"):
+            out = normed(scope, out, f"{name}_behind" if placement == "both" else name, layer.norm)
+        x = scope(ops.add(x, out))
+        return normed(scope, x, name, layer.norm) if placement == "post" else x
+
+    def _parallel(self, scope: Scope, x: Value, layer: Layer) -> Value:
+        first = normed(scope, x, "attention_norm", layer.norm)
+        second = first if layer.placement == "parallel" else normed(scope, x, "mlp_norm", layer.norm)
+        both = scope(ops.add(self._mixed(scope, layer, first), self._fed(scope, layer, second)))
+        return scope(ops.add(x, both))
+
+    def _mixed(self, scope: Scope, layer: Layer, x: Value) -> Value:
+        mixer = layer.mixer
+        if isinstance(mixer, LatentAttention):
+            return latent_attention(scope, self.plan, mixer, x)
+        assert mixer is not None, "asked for where there is one"
+        return self_attention(scope, self.plan, mixer, x)
+
+    def _fed(self, scope: Scope, layer: Layer, x: Value) -> Value:
+        part = layer.feed_forward
+        if isinstance(part, Experts):
+            return experts(scope, self.plan, part, x)
+        assert part is not None, "asked for where there is one"
+        return feed_forward(scope, self.plan, part, x)
+
+    # ---- behind the layers
+
+    def _head(self, x: Value, head: Head) -> None:
+        scope, plan = self.scope, self.plan
+        width = self.architecture.embedding.width
+        rows = self._vocabulary(head.vocabulary)
+        with scope.at("head"):
+            if head.has_transform:
+                x = scope(ACTIVATIONS[head.activation](linear(scope, x, "transform", width, True)))
+                x = normed(scope, x, "norm", self.architecture.embedding.norm)
+            elif width != x.type.shape[-1]:
+                x = linear(scope, x, "project_out", width)
+            table = scope.known["embedding.tokens"] if head.is_tied and plan.mesh.pp == 1 else None
+            if table is None:
+                table = scope.weight("weight", rows, width)
+            logits = scope(ops.contract(x, table, notation="b t k, n k -> b t n"))
+            if head.has_bias:
+                logits = scope(ops.add(logits, scope.weight("bias", rows)))
+            logits = softcapped(scope, logits, head.softcap)
+        plan.exchange("all_gather", logits.type.size_bytes * plan.mesh.tp, "logits of the vocabulary's parts")
+        scope.output("logits", logits)
+
+

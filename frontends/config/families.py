@@ -1,0 +1,279 @@
+"""What each ``model_type`` is made of, where its config does not say: one row a family, no code of its own.
+
+Values are the defaults of the classes in Hugging Face transformers (5.x), which a ``config.json`` may leave out. Where a
+field is text, it names the key that decides. Source: huggingface/transformers, ``configuration_*.py``, ``modeling_*.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Where a family's mixtures of experts are told.
+
+    Args:
+        count, chosen, inner: keys. router, is_normalised: as in `Experts`; text names a key.
+        shared_inner: key of the shared layer's width; shared_count: key of how many experts make it up.
+        first, step: keys of the first layer with experts, and of every how many there are some.
+    """
+
+    count: str
+    chosen: str = "num_experts_per_tok"
+    inner: str = "moe_intermediate_size"
+    router: str = "softmax"
+    is_normalised: bool | str = True
+    shared_inner: str = ""
+    shared_count: str = ""
+    is_shared_gated: bool = False
+    has_router_bias: bool = False
+    has_bias: bool = False
+    is_interleaved: bool = False
+    limit: float = 0.0
+    first: str = ""
+    step: str = ""
+    dense_layers: str = ""
+    groups: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Args:
+    norm: ``rms`` or ``layer``; has_norm_scale, has_norm_bias: of a layer norm.
+    placement: as in `Layer`. post_key: a key that, when false, puts the norms behind the sums.
+    qkv_bias, out_bias, mlp_bias, head_bias: whether there are such; text names a key, ``!key`` one that denies it.
+    rotary: ``half``, ``interleaved`` or none; rotary_share: keys of the rotated part, and its default.
+    positions: whether positions are a learnt table; offset: rows before its first.
+    head_norm, whole_norm: of queries and keys, whether there are such; text names a key.
+    head_width: of a head where no key says; 0: hidden size over heads.
+    window: ``all`` where every layer has the window of ``sliding_window``; ``alternate`` every other, the first one
+        first; ``pattern``: all but each ``sliding_window_pattern``-th; ``flag``: where ``use_sliding_window`` says so.
+    sizes: defaults of keys that give a size.
+    """
+
+    norm: str = "rms"
+    has_norm_scale: bool = True
+    has_norm_bias: bool | str = True
+    placement: str = "pre"
+    activation: str = "silu"
+    is_gated: bool = True
+    qkv_bias: bool | str = False
+    out_bias: bool | str = False
+    mlp_bias: bool | str = False
+    head_bias: bool | str = False
+    rotary: str = "half"
+    rotary_share: float = 1.0
+    positions: bool = False
+    offset: int = 0
+    token_types: bool = False
+    has_alibi: bool = False
+    embedding_norm: bool = False
+    is_embedding_scaled: bool = False
+    head_norm: bool | str = False
+    whole_norm: bool | str = False
+    head_width: int = 0
+    kv_heads: int = 0
+    window: str = ""
+    has_sinks: bool = False
+    is_tied: bool = False
+    is_causal: bool = True
+    has_latent: bool = False
+    final_norm: bool = True
+    has_head: bool = True
+    has_transform: bool = False
+    experts: Routing | None = None
+    sizes: dict[str, int] = field(default_factory=dict)
+
+
+_LLAMA = {"qkv_bias": "attention_bias", "out_bias": "attention_bias", "mlp_bias": "mlp_bias"}
+_GPT2 = {
+    "norm": "layer",
+    "activation": "gelu_new",
+    "is_gated": False,
+    "qkv_bias": True,
+    "out_bias": True,
+    "mlp_bias": True,
+    "rotary": "",
+    "positions": True,
+    "is_tied": True,
+}
+_BERT = {**_GPT2, "placement": "post", "activation": "gelu", "is_causal": False, "final_norm": False, "offset": 0}
+_GEMMA = {
+    "activation": "gelu_pytorch_tanh",
+    "is_embedding_scaled": True,
+    "is_tied": True,
+    "head_width": 256,
+    "qkv_bias": "attention_bias",
+    "out_bias": "attention_bias",
+}
+_DEEPSEEK = Routing(
+    count="n_routed_experts",
+    is_normalised="norm_topk_prob",
+    router="scoring_func",
+    shared_count="n_shared_experts",
+    first="first_k_dense_replace",
+    step="moe_layer_freq",
+    groups=("n_group", "topk_group"),
+)
+
+FAMILIES: dict[str, Family] = {
+    "llama": Family(**_LLAMA),
+    "smollm3": Family(**_LLAMA, window="flag", is_tied=True),
+    "mistral": Family(window="all"),
+    "ministral": Family(window="all"),
+    "internlm2": Family(qkv_bias="bias", out_bias="bias"),
+    "internlm3": Family(qkv_bias="qkv_bias", out_bias="bias", mlp_bias="bias"),
+    "qwen2": Family(qkv_bias=True, window="flag"),
+    "qwen3": Family(qkv_bias="attention_bias", out_bias="attention_bias", head_norm=True, head_width=128, window="flag"),
+    "gemma": Family(**_GEMMA),
+    "gemma2": Family(**_GEMMA, placement="both", window="alternate"),
+    "gemma3_text": Family(**_GEMMA, placement="both", window="pattern", head_norm=True),
+    "phi": Family(
+        norm="layer",
+        placement="parallel",
+        activation="gelu_new",
+        is_gated=False,
+        qkv_bias=True,
+        out_bias=True,
+        mlp_bias=True,
+        head_bias=True,
+        rotary_share=0.5,
+        head_norm="qk_layernorm",
+    ),
+    "phi3": Family(window="all"),
+    "gpt2": Family(**_GPT2),
+    "gpt_bigcode": Family(**{**_GPT2, "activation": "gelu_pytorch_tanh"}),
+    "gpt_neox": Family(
+        norm="layer",
+        placement="parallel two",
+        activation="gelu",
+        is_gated=False,
+        qkv_bias=True,
+        out_bias=True,
+        mlp_bias=True,
+        rotary_share=0.25,
+    ),
+    "gptj": Family(
+        norm="layer",
+        placement="parallel",
+        activation="gelu_new",
+        is_gated=False,
+        mlp_bias=True,
+        head_bias=True,
+        rotary="interleaved",
+    ),
+    "opt": Family(**{**_GPT2, "activation": "relu", "offset": 2}),
+    "bloom": Family(**{**_GPT2, "activation": "gelu_new", "positions": False}, has_alibi=True, embedding_norm=True),
+    "falcon": Family(
+        norm="layer",
+        placement="parallel",
+        activation="gelu",
+        is_gated=False,
+        qkv_bias="bias",
+        out_bias="bias",
+        mlp_bias="bias",
+        is_tied=True,
+    ),
+    "mpt": Family(
+        norm="layer",
+        has_norm_bias="!no_bias",
+        activation="gelu",
+        is_gated=False,
+        qkv_bias="!no_bias",
+        out_bias="!no_bias",
+        mlp_bias="!no_bias",
+        rotary="",
+        has_alibi=True,
+        is_tied=True,
+    ),
+    "starcoder2": Family(
+        norm="layer",
+        activation="gelu_pytorch_tanh",
+        is_gated=False,
+        qkv_bias="use_bias",
+        out_bias="use_bias",
+        mlp_bias="use_bias",
+        window="all",
+        is_tied=True,
+    ),
+    "stablelm": Family(
+        norm="layer", qkv_bias="use_qkv_bias", rotary_share=0.25, head_norm="qk_layernorm", placement="pre"
+    ),
+    "cohere": Family(
+        norm="layer",
+        has_norm_bias=False,
+        placement="parallel",
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        rotary="interleaved",
+        head_norm="use_qk_norm",
+        is_tied=True,
+    ),
+    "olmo": Family(norm="layer", has_norm_scale=False, has_norm_bias=False, qkv_bias="attention_bias"),
+    "olmo2": Family(placement="behind", whole_norm=True, qkv_bias="attention_bias", out_bias="attention_bias"),
+    "mixtral": Family(window="all", experts=Routing(count="num_local_experts", inner="intermediate_size")),
+    "phimoe": Family(
+        norm="layer",
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        head_bias="lm_head_bias",
+        window="all",
+        experts=Routing(count="num_local_experts", inner="intermediate_size", is_normalised=False),
+    ),
+    "olmoe": Family(
+        whole_norm=True,
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        experts=Routing(count="num_experts", inner="intermediate_size", is_normalised="norm_topk_prob"),
+    ),
+    "qwen2_moe": Family(
+        qkv_bias=True,
+        window="flag",
+        experts=Routing(
+            count="num_experts",
+            is_normalised="norm_topk_prob",
+            shared_inner="shared_expert_intermediate_size",
+            is_shared_gated=True,
+            step="decoder_sparse_step",
+            dense_layers="mlp_only_layers",
+        ),
+    ),
+    "qwen3_moe": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        head_norm=True,
+        head_width=128,
+        window="flag",
+        experts=Routing(
+            count="num_experts",
+            is_normalised="norm_topk_prob",
+            step="decoder_sparse_step",
+            dense_layers="mlp_only_layers",
+        ),
+    ),
+    "deepseek_v2": Family(has_latent=True, qkv_bias="attention_bias", rotary="interleaved", experts=_DEEPSEEK),
+    "deepseek_v3": Family(has_latent=True, qkv_bias="attention_bias", rotary="interleaved", experts=_DEEPSEEK),
+    "gpt_oss": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        head_width=64,
+        window="alternate",
+        has_sinks=True,
+        experts=Routing(
+            count="num_local_experts",
+            inner="intermediate_size",
+            router="softmax of chosen",
+            has_router_bias=True,
+            has_bias=True,
+            is_interleaved=True,
+        ),
+    ),
+    "bert": Family(**_BERT, token_types=True, embedding_norm=True, has_transform=True),
+    "roberta": Family(**_BERT, token_types=True, embedding_norm=True, has_transform=True),
+    "xlm-roberta": Family(**_BERT, token_types=True, embedding_norm=True, has_transform=True),
+    "distilbert": Family(**_BERT, embedding_norm=True, has_transform=True),
+}
+
+# Other names of the same family.
+ALIASES = {"kimi_k2": "deepseek_v3", "gemma3": "gemma3_text", "RefinedWeb": "falcon", "RefinedWebModel": "falcon"}

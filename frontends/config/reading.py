@@ -1,0 +1,408 @@
+"""From a config to the parts that a model is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ircost.frontends.config.architecture import (
+    Architecture,
+    Attention,
+    Embedding,
+    Experts,
+    FeedForward,
+    Head,
+    LatentAttention,
+    Layer,
+    Mixer,
+    Norm,
+    Rotary,
+    Stack,
+)
+from ircost.frontends.config.config_file import Config
+from ircost.frontends.config.families import ALIASES, FAMILIES, Family, Routing
+from ircost.ir.errors import IrcError, did_you_mean
+from ircost.ir.types import DType, bf16, parse_dtype
+
+MOST_LAYERS = 4096
+# Names of one thing, by family.
+HIDDEN = ("hidden_size", "n_embd", "d_model", "dim", "n_embed")
+LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
+KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv")
+INNER = ("intermediate_size", "ffn_dim", "n_inner", "hidden_dim", "ffn_hidden_size", "d_ff")
+EPSILON = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "norm_epsilon", "layernorm_epsilon")
+POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
+ACTIVATION = ("hidden_act", "hidden_activation", "activation_function", "hidden_act", "activation")
+WINDOWED = ("sliding_attention", "local_attention", "sliding_window", "local")
+FULL = ("full_attention", "global_attention", "attention", "full", "global")
+
+
+def architecture_of(config: Config, name: str = "") -> Architecture:
+    """The parts of the model that a config describes.
+
+    Raises:
+        ConfigError: a key is missing or wrong, two contradict each other, or one is there that nobody knows.
+    """
+    whole, config = config, _language_part(config)
+    family_name, family = _family(config)
+    reader = _Reader(config, family, family_name)
+    found = reader.architecture(name or str(whole.values.get("_name_or_path") or family_name), _dtype(whole, config))
+    config.check_all_read()
+    return found
+
+
+def _language_part(config: Config) -> Config:
+    """The part of a model for several modalities that reads text; vision towers are models of their own."""
+    text = config.section("text_config")
+    if text is not None and ("model_type" not in text or _known(str(text.values.get("model_type")))):
+        return text
+    return config
+
+
+def _known(name: str) -> bool:
+    return ALIASES.get(name, name) in FAMILIES
+
+
+def _family(config: Config) -> tuple[str, Family]:
+    name = config.text("model_type")
+    name = ALIASES.get(name, name)
+    if name not in FAMILIES:
+        raise config.error(
+            f"model_type '{name}' is not known: its computation cannot be told from the config",
+            help=did_you_mean(name, FAMILIES) or "known: " + ", ".join(FAMILIES),
+        )
+    return name, FAMILIES[name]
+
+
+def _dtype(*configs: Config) -> DType:
+    """The first that names one; bf16 where none does."""
+    for config in configs:
+        name = config.raw("torch_dtype", "dtype", default=None)
+        if name is not None:
+            try:
+                return parse_dtype({"float16": "f16", "bfloat16": "bf16", "float32": "f32"}.get(str(name), str(name)))
+            except IrcError as error:
+                raise config.error(f"'torch_dtype' is '{name}'", help=error.help) from None
+    return bf16
+
+
+class _Reader:
+    def __init__(self, config: Config, family: Family, name: str) -> None:
+        self.config = config
+        self.family = family
+        self.name = name
+        self.hidden = config.size(*HIDDEN)
+        self.layers = config.size(*LAYERS)
+        if self.layers > MOST_LAYERS:
+            raise config.error(f"{self.layers} layers; {MOST_LAYERS} are the most", help="check num_hidden_layers")
+        self.norm = self._norm()
+
+    def says(self, rule: bool | str) -> bool:
+        """A constant, the value of a key, or with ``!`` its opposite."""
+        if isinstance(rule, bool):
+            return rule
+        if rule.startswith("!"):
+            return not self.config.flag(rule[1:], default=True)
+        return self.config.flag(rule, default=DEFAULT_FLAGS.get((self.name, rule), False))
+
+    def architecture(self, name: str, dtype: DType) -> Architecture:
+        config = self.config
+        layers = tuple(self._layer(place) for place in range(self.layers))
+        max_context = config.size(*POSITIONS, default=0, least=0)
+        config.passed("num_nextn_predict_layers", "rope_interleave", "max_window_layers", "head_dim")
+        return Architecture(
+            name=name,
+            family=self.name,
+            hidden=self.hidden,
+            embedding=self._embedding(max_context),
+            stack=Stack(layers, self._final_norm()),
+            head=self._head(),
+            dtype=dtype,
+            max_context=max_context,
+            is_decoder=self.family.is_causal,
+        )
+
+    # ---- norms, embedding, head
+
+    def _norm(self) -> Norm:
+        family = self.family
+        epsilon = self.config.number(*EPSILON, default=1e-5)
+        if family.norm == "rms":
+            return Norm("rms", epsilon)
+        return Norm("layer", epsilon, family.has_norm_scale, family.has_norm_scale and self.says(family.has_norm_bias))
+
+    def _final_norm(self) -> Norm | None:
+        """Models with norms behind the sums have none at the end."""
+        return self.norm if self.family.final_norm and self._placement() != "post" else None
+
+    def _embedding(self, max_context: int) -> Embedding:
+        family, config = self.family, self.config
+        rows = 0
+        if family.positions:
+            extra = family.offset if self.name == "opt" else 0  # the others count theirs in the limit
+            rows = max_context + extra
+        return Embedding(
+            vocabulary=config.size("vocab_size"),
+            hidden=self.hidden,
+            width=config.size("word_embed_proj_dim", "embedding_size", default=self.hidden),
+            positions=rows,
+            offset=family.offset,
+            token_types=config.size("type_vocab_size", default=0, least=0) if family.token_types else 0,
+            norm=self.norm if family.embedding_norm else None,
+            is_scaled=family.is_embedding_scaled,
+        )
+
+    def _head(self) -> Head | None:
+        config, family = self.config, self.family
+        tied = config.flag("tie_word_embeddings", default=family.is_tied)
+        config.number("logit_scale", "logits_scaling", default=1.0)
+        return Head(
+            vocabulary=config.size("vocab_size"),
+            is_tied=tied,
+            has_bias=family.has_transform or self.says(family.head_bias),
+            softcap=config.number("final_logit_softcapping", default=0.0),
+            has_transform=family.has_transform,
+            activation=self._activation(),
+        )
+
+    # ---- layers
+
+    def _placement(self) -> str:
+        config, family = self.config, self.family
+        if family.placement == "parallel two" and not config.flag("use_parallel_residual", default=True):
+            return "pre"
+        if self.name == "falcon":
+            if not config.flag("parallel_attn", default=True):
+                return "pre"
+            is_new = config.flag("new_decoder_architecture")
+            norms = config.size("num_ln_in_parallel_attn", default=2 if is_new else 1)
+            return "parallel two" if is_new and norms == 2 else "parallel"
+        if self.name == "opt":
+            return "pre" if config.flag("do_layer_norm_before", default=True) else "post"
+        if self.name == "stablelm":
+            return "parallel" if config.flag("use_parallel_residual") else "pre"
+        if self.name == "bloom" and config.flag("apply_residual_connection_post_layernorm"):
+            raise config.error("'apply_residual_connection_post_layernorm' is true, which is not known here")
+        return family.placement
+
+    def _layer(self, place: int) -> Layer:
+        return Layer(
+            mixer=self._mixer(place),
+            feed_forward=self._feed_forward(place),
+            norm=self.norm,
+            placement=self._placement(),
+        )
+
+    def _mixer(self, place: int) -> Mixer:
+        return self._latent() if self.family.has_latent else self._attention(place)
+
+    def _attention(self, place: int) -> Attention:
+        config, family = self.config, self.family
+        heads, kv_heads, width = self._heads()
+        has_rotary = self._has_rotary(place)
+        scale = config.number("query_pre_attn_scalar", default=float(width)) ** -0.5
+        if self.name == "gpt2":
+            self._check_gpt2_scale()
+        return Attention(
+            heads=heads,
+            kv_heads=kv_heads,
+            width=width,
+            value_width=width,
+            scale=config.number("attention_multiplier", default=scale),
+            is_causal=family.is_causal,
+            has_qkv_bias=self.says(family.qkv_bias),
+            has_out_bias=self.says(family.out_bias),
+            head_norm=self.norm if self.says(family.head_norm) else None,
+            whole_norm=self.norm if self.says(family.whole_norm) else None,
+            rotary=self._rotary(width) if has_rotary else None,
+            window=self._window(place),
+            softcap=config.number("attn_logit_softcapping", default=0.0),
+            has_sinks=family.has_sinks,
+            has_alibi=self._has_alibi(),
+        )
+
+    def _check_gpt2_scale(self) -> None:
+        if not self.config.flag("scale_attn_weights", default=True):
+            raise self.config.error("'scale_attn_weights' is false, which is not known here")
+        self.config.passed("scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn")
+
+    def _heads(self) -> tuple[int, int, int]:
+        config, family = self.config, self.family
+        heads = config.size(*HEADS)
+        width = config.size("head_dim", default=family.head_width or None)
+        if width is None:
+            if self.hidden % heads:
+                raise config.error(
+                    f"hidden size {self.hidden} does not divide by {heads} heads", help="give head_dim, or mend either"
+                )
+            width = self.hidden // heads
+        kv_heads = self._kv_heads(heads)
+        if heads % kv_heads:
+            raise config.error(f"{heads} heads cannot share {kv_heads} heads of keys and values evenly")
+        return heads, kv_heads, width
+
+    def _kv_heads(self, heads: int) -> int:
+        config = self.config
+        if self.name == "falcon" and not config.flag("new_decoder_architecture"):
+            config.passed(*KV_HEADS)
+            return 1 if config.flag("multi_query", default=True) else heads
+        if self.name == "gpt_bigcode":
+            return 1 if config.flag("multi_query", default=True) else heads
+        attention = config.section("attn_config")
+        if attention is not None and "kv_n_heads" in attention:
+            return attention.size("kv_n_heads")
+        return config.size(*KV_HEADS, default=heads)
+
+    def _has_rotary(self, place: int) -> bool:
+        if not self.family.rotary or self._has_alibi():
+            return False
+        listed = self.config.listed("no_rope_layers", default=[])
+        every = self.config.size("no_rope_layer_interval", default=0, least=0)
+        if listed:
+            self._check_per_layer("no_rope_layers", listed)
+            return bool(listed[place])
+        return not (every and self.name == "smollm3" and (place + 1) % every == 0)
+
+    def _rotary(self, width: int) -> Rotary:
+        config, family = self.config, self.family
+        share = config.number("partial_rotary_factor", "rotary_pct", "rope_pct", default=family.rotary_share)
+        rotated = config.size("rotary_dim", default=int(width * share))
+        if not 0 < rotated <= width or rotated % 2:
+            raise config.error(f"{rotated} of {width} elements of a head cannot be rotated in pairs")
+        base = config.number("rope_theta", "rotary_emb_base", "rotary_base", default=10000.0)
+        return Rotary(rotated, base, family.rotary == "interleaved")
+
+    def _has_alibi(self) -> bool:
+        attention = self.config.section("attn_config")
+        if attention is not None:
+            attention.passed("attn_impl", "attn_pdrop", "attn_type", "attn_uses_sequence_id", "prefix_lm", "alibi_bias_max")
+            attention.passed("softmax_scale", "qk_ln", "clip_qkv")
+            return attention.flag("alibi", default=self.family.has_alibi)
+        return self.config.flag("alibi", default=self.family.has_alibi)
+
+    def _check_per_layer(self, key: str, values: Sequence[object]) -> None:
+        if len(values) != self.layers:
+            raise self.config.error(f"'{key}' lists {len(values)} layers, and there are {self.layers}")
+
+    def _window(self, place: int) -> int:
+        config, family = self.config, self.family
+        kinds = config.listed("layer_types", default=[])
+        window = config.size("sliding_window", default=0, least=0)
+        pattern = config.size("sliding_window_pattern", "_sliding_window_pattern", default=6)
+        if kinds:
+            self._check_per_layer("layer_types", kinds)
+            if kinds[place] not in (*WINDOWED, *FULL):
+                raise config.error(f"'layer_types' names '{kinds[place]}'", help=f"known: {', '.join(WINDOWED + FULL)}")
+            return window if kinds[place] in WINDOWED else 0
+        if family.window == "flag":
+            first = config.size("max_window_layers", default=0, least=0)
+            return window if config.flag("use_sliding_window") and place >= first else 0
+        is_windowed = {
+            "": False,
+            "all": True,
+            "alternate": place % 2 == 0,
+            "pattern": (place + 1) % pattern != 0,
+        }[family.window]
+        if window and not family.window:
+            raise config.error(f"'sliding_window' is {window}, and which layers of a {self.name} have it is not known")
+        return window if is_windowed else 0
+
+    def _latent(self) -> LatentAttention:
+        config = self.config
+        plain, rotated = config.size("qk_nope_head_dim"), config.size("qk_rope_head_dim")
+        config.passed(*KV_HEADS, "qk_head_dim")
+        return LatentAttention(
+            heads=config.size(*HEADS),
+            query_rank=config.size("q_lora_rank", default=0),
+            latent=config.size("kv_lora_rank"),
+            plain=plain,
+            rotary=Rotary(rotated, config.number("rope_theta", default=10000.0), is_interleaved=True),
+            value_width=config.size("v_head_dim"),
+            norm=self.norm,
+            scale=(plain + rotated) ** -0.5,
+            has_bias=self.says(self.family.qkv_bias),
+        )
+
+    def _activation(self) -> str:
+        name = self.config.text(*ACTIVATION, default=self.family.activation)
+        if name not in ACTIVATIONS:
+            raise self.config.error(f"activation '{name}' is not known", help=did_you_mean(name, ACTIVATIONS))
+        return ACTIVATIONS[name]
+
+    def _inner(self) -> int:
+        config = self.config
+        ratio = config.number("expansion_ratio", "ffn_ratio", default=4.0)
+        return config.size(*INNER, default=None) or round(ratio * self.hidden)
+
+    def _feed_forward(self, place: int) -> FeedForward | Experts:
+        routing = self.family.experts
+        if routing is not None and self._has_experts(routing, place):
+            return self._experts(routing)
+        return FeedForward(self._inner(), self._activation(), self.family.is_gated, self.says(self.family.mlp_bias))
+
+    # ---- experts
+
+    def _has_experts(self, routing: Routing, place: int) -> bool:
+        config = self.config
+        if not config.size(routing.count, default=0, least=0):
+            return False
+        first = config.size(routing.first, default=0, least=0) if routing.first else 0
+        step = config.size(routing.step, default=1) if routing.step else 1
+        dense = config.listed(routing.dense_layers, default=[]) if routing.dense_layers else []
+        if routing.step == "decoder_sparse_step":
+            return (place + 1) % step == 0 and place not in dense
+        return place >= first and place % step == 0 and place not in dense
+
+    def _experts(self, routing: Routing) -> Experts:
+        config = self.config
+        count = config.size(routing.count)
+        chosen = config.size(routing.chosen, "num_experts_per_token", "experts_per_token")
+        if chosen > count:
+            raise config.error(f"{chosen} of {count} experts cannot be chosen")
+        inner = config.size(routing.inner)
+        normalised = routing.is_normalised
+        router = config.text("scoring_func", default="softmax") if routing.router == "scoring_func" else routing.router
+        if router not in ("softmax", "softmax of chosen", "sigmoid"):
+            raise config.error(f"'scoring_func' is '{router}'", help="known: softmax, sigmoid")
+        method = config.text("topk_method", default="greedy")
+        config.number("routed_scaling_factor", default=1.0)
+        groups = tuple(config.size(key, default=1) for key in routing.groups) if routing.groups else (1, 1)
+        return Experts(
+            count=count,
+            chosen=chosen,
+            inner=inner,
+            activation=self._activation(),
+            router=router,
+            has_bias=routing.has_bias,
+            is_interleaved=routing.is_interleaved,
+            limit=config.number("swiglu_limit", default=7.0) if routing.is_interleaved else 0.0,
+            shared=self._shared(routing, inner),
+            is_shared_gated=routing.is_shared_gated,
+            has_router_bias=routing.has_router_bias or method == "noaux_tc" or router == "sigmoid",
+            groups=groups[0],
+            groups_chosen=groups[1],
+            is_normalised=normalised if isinstance(normalised, bool) else config.flag(normalised, default=True),
+        )
+
+    def _shared(self, routing: Routing, inner: int) -> FeedForward | None:
+        config = self.config
+        width = 0
+        if routing.shared_inner:
+            width = config.size(routing.shared_inner, default=0, least=0)
+        elif routing.shared_count:
+            width = inner * config.size(routing.shared_count, default=0, least=0)
+        return FeedForward(width, self._activation(), True) if width else None
+
+
+# Flags whose default is true, by family.
+DEFAULT_FLAGS = {
+    ("gpt_oss", "attention_bias"): True,
+    ("starcoder2", "use_bias"): True,
+    ("mpt", "no_bias"): True,
+}
+# HF's names of activations -> ours.
+ACTIVATIONS = {
+    **{"silu": "silu", "swish": "silu", "relu": "relu", "gelu": "gelu"},
+    **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh"), "gelu_tanh"),
+    **{"quick_gelu": "quick_gelu", "gelu_python": "gelu"},
+}
