@@ -16,6 +16,7 @@ from ircost.cost_models.access_pattern import moved_bytes
 from ircost.ir.counts import Counts
 from ircost.ir.graph import Block, Op, Value
 from ircost.ir.index import Access, IterationSpace
+from ircost.ir.ops.attention import visibility
 from ircost.ir.structured import StructuredOp
 from ircost.ir.types import DType
 
@@ -23,6 +24,10 @@ from ircost.ir.types import DType
 InnerWork = tuple[Op, int, Counts]
 
 EXTRA = ("extra_bytes", "extra_flops", "extra_special")
+ATTENTION = (
+    *("batch", "queries", "keys", "heads", "kv_heads", "key_width", "value_width", "kv_bytes", "query_bytes"),
+    *("is_causal", "window", "is_lhs_cold", "is_rhs_cold", *EXTRA),
+)
 # Family of kernels -> what describes one of them; `..._bytes` of operands are those of an element.
 FIELDS: dict[str, tuple[str, ...]] = {
     "gemm": (
@@ -34,10 +39,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *("kernel_height", "kernel_width", "direction", "is_winograd", "element_bytes"),
         *("is_lhs_cold", "is_rhs_cold", *EXTRA),
     ),
-    "attention": (
-        *("batch", "queries", "keys", "heads", "kv_heads", "key_width", "value_width", "kv_bytes", "query_bytes"),
-        *("is_lhs_cold", "is_rhs_cold", *EXTRA),
-    ),
+    **dict.fromkeys(("attention", "mla"), ATTENTION),
     "moe": (
         *("tokens", "hidden", "inner", "chosen", "experts", "matrices", "activation_bytes", "weight_bytes"),
         *("unpack_flops", "is_rhs_cold"),
@@ -277,24 +279,33 @@ class Reader:
         return max(formats or [self.dtype_of(self.op)], key=lambda dtype: (dtype.is_float, dtype.bits))
 
     def _attention(self, op: Op) -> Part:
+        """Latents, keys and values at once that all heads share, have kernels of their own; so has their prefill, where
+        keys are wider than values.
+        """
         q, k, v = (operand.type for operand in op.operands[:3])
         batch, heads, queries, width = q.shape
-        own = q.size_bytes + k.size_bytes + v.size_bytes + op.result.type.size_bytes
+        view = visibility(op)
+        is_latent = op.operands[1] is op.operands[2]
+        kv_heads, value_width = k.shape[1], op.result.type.shape[3]
+        row_bytes = (k.size_bytes + (0 if is_latent else v.size_bytes)) / max(batch * kv_heads * k.shape[2], 1)
+        reads = op.definition.operand_bytes(op)
+        own = reads[0] + reads[1] + (0 if is_latent else reads[2]) + op.result.type.size_bytes
         beside = [
             counts for inner, _, counts in self.work if inner.block is not None and inner.block.parent_op is self.op
         ]
         is_outside = op is not self.op
         sizes = (
-            *(batch, queries, k.shape[2], heads, k.shape[1], width, v.shape[3]),
-            (k.size_bytes + v.size_bytes) / max(batch * k.shape[1] * k.shape[2], 1),
-            q.dtype.bits / 8,
+            *(batch, queries, view.keys, heads, kv_heads, width, value_width),
+            *(row_bytes, q.dtype.bits / 8, view.is_causal, view.window),
             self.is_cold(op.operands[0]) or self.is_result_cold,
             self.is_cold(op.operands[1]),
             max(sum(self.traffic_bytes) - own, 0.0),
             float(sum(counts.flops for counts in beside)) if is_outside else 0.0,
             float(sum(counts.transcendental for counts in beside)) if is_outside else 0.0,
         )
-        return Part("attention", "decode" if queries == 1 else "encoder", self.dtype_of(op), sizes)
+        is_wide = view.is_causal and queries > 1 and width > value_width
+        family = "mla" if is_latent or is_wide else "attention"
+        return Part(family, attention_kind(op, is_latent), self.dtype_of(op), sizes)
 
     def _experts(self, op: Op) -> Part:
         x, shares, _, up, down = (operand.type for operand in op.operands[:5])
@@ -311,6 +322,14 @@ class Reader:
             self.is_cold(op.operands[3]),
         )
         return Part("moe", "", self.dtype_of(op), sizes)
+
+
+def attention_kind(op: Op, is_latent: bool) -> str:
+    """As tables name phases; decoding kernels differ by whether heads share keys and values."""
+    q, k = (operand.type for operand in op.operands[:2])
+    if q.shape[2] > 1 and not is_latent:
+        return "prefill" if op.attrs["is_causal"] else "encoder"
+    return "decode, shared heads" if q.shape[1] > k.shape[1] and not is_latent else "decode"
 
 
 # Composites that libraries have one kernel, or one fused layer, for.

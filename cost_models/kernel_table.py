@@ -285,7 +285,7 @@ def _profile(op: Op, cold: Cold) -> _Profile:
     macs = flops = 0
     launches = 1
     is_unknown = False
-    inside = [(inner, times, inner.definition.counts(inner)) for inner, times in work_of(op)]
+    inside = list(work_of(op))
     for inner, times, once in inside:
         counts = once.times(times) if times != 1 else once
         macs += counts.macs

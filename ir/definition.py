@@ -38,6 +38,7 @@ class OpDefinition(ABC):
         is_commutative: the two operands may change places.
         is_terminator: ends a block.
         region_names: labels of its regions, in order.
+        is_in_place: result i lies where operand i lay: a few elements are written there, and no others move.
         follows_bounds: takes operands with an extent that depends on data, and says so of its results.
         is_isolated: its regions see their own arguments only, which stand for the operands.
     """
@@ -48,6 +49,7 @@ class OpDefinition(ABC):
     is_variadic: bool = False
     is_pure: bool = True
     is_view: bool = False
+    is_in_place: bool = False
     is_commutative: bool = False
     is_terminator: bool = False
     is_composite: bool = False
@@ -74,7 +76,11 @@ class OpDefinition(ABC):
         """Operations of one execution; of an op with regions, those of its bodies."""
         if not op.regions:
             return NO_COUNTS
-        return total(inner.definition.counts(inner).times(times) for inner, times in work_of(op))
+        return total(counts.times(times) for _, times, counts in work_of(op))
+
+    def counts_within(self, op: Op, inner: Op, counts: Counts) -> Counts:
+        """Of the counts of an op in the body, those that are needed: a kernel of its own may skip what is masked."""
+        return counts
 
     def operand_bytes(self, op: Op) -> Sequence[int]:
         """Bytes that must be read of each operand; of one with regions, what the bodies read of their arguments."""

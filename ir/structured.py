@@ -171,12 +171,16 @@ class StructuredOp(OpDefinition):
 
     def counts(self, op: Op) -> Counts:
         space = self.iteration_space(op)
+        return self.counts_of(space.points, space.result_points)
+
+    def counts_of(self, points: int, result_points: int) -> Counts:
+        """Counts of as many points of the iteration space, which meet in so many elements of the result."""
         if self.is_contraction:
-            return Counts(multiply_add=space.points)
-        counts = {kind: n * space.points for kind, n in self.body.counts().items()}
+            return Counts(multiply_add=points)
+        counts = {kind: n * points for kind, n in self.body.counts().items()}
         if self.reduce:
             kind = REDUCTIONS[self.reduce]
-            counts[kind] = counts.get(kind, 0) + max(space.points - space.result_points, 0)
+            counts[kind] = counts.get(kind, 0) + max(points - result_points, 0)
         return Counts(**counts)
 
     def operand_bytes(self, op: Op) -> Sequence[int]:

@@ -141,17 +141,19 @@ def _convolution(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
 
 
 def _attention(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
-    names = ("batch", "queries", "keys", "heads", "kv_heads", "key_width", "value_width", "kv_bytes", "query_bytes")
+    names = (
+        *("batch", "queries", "keys", "heads", "kv_heads", "key_width", "value_width", "kv_bytes", "query_bytes"),
+        *("is_causal", "window"),
+    )
+    is_decoding = (of["queries"] == 1) | (of["key_width"] > of["value_width"]) & (of["kv_heads"] == 1)
     extra = _extra(of, rates)
     special_flops = extra["extra_special"] * (machine.vector_flops_per_s / machine.special_per_s)
     work = AttentionWork(
         **{name: of[name] for name in names},
-        window=_all(0.0, of),
-        is_causal=_all(0.0, of),
         flops_per_s=_all(rates.flops_per_s, of),
         sustained_flops_per_s=rates.sustained_flops_per_s,
         most_shared=_all(np.inf, of),
-        fewest_queries=np.where(of["queries"] > 1, PREFILL_QUERIES, 1.0),
+        fewest_queries=np.where(is_decoding, 1.0, PREFILL_QUERIES),
         sets=sets(of["is_rhs_cold"]),
         extra_bytes=extra["extra_bytes"],
         extra_flops=extra["extra_flops"] + special_flops,
@@ -207,6 +209,7 @@ DEMANDS: dict[str, Callable[[Columns, GpuMachine, Rates], Demand]] = {
     "gemm": _gemm,
     "conv": _convolution,
     "attention": _attention,
+    "mla": _attention,
     "moe": _experts,
     "vector": _stream,
 }
