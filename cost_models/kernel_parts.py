@@ -162,9 +162,11 @@ class Reader:
                     self._enter(inner)
 
     def is_cold(self, value: Value) -> bool:
-        """Whether an operand of the kernel, seen from within, is cold."""
+        """Whether an operand of the kernel, seen from within, or anything that it is made of there, is cold."""
         while value in self.outer:
             value = self.outer[value]
+        if value.producer is not None and self._is_inside(value.producer):
+            return any(self.is_cold(operand) for operand in value.producer.operands)
         places = [i for i, operand in enumerate(self.op.operands) if operand is value]
         return any(self.cold[i] for i in places)
 

@@ -222,7 +222,7 @@ def _in_latent_space(scope: Scope, plan: Plan, part: LatentAttention, q: Value, 
     type = TensorType((batch, work.past, 1, part.latent + part.rotary.width), work.cache_dtype or scope.dtype)
     past = scope.input("past_latent", type)
     mixed = scope(
-        ops.latent_attention(q, new, past, latent=part.latent, scale=part.scale, is_causal=rows > 1)
+        ops.latent_attention(q, new, past, latent_width=part.latent, scale=part.scale, is_causal=rows > 1)
     )
     out = scope(ops.contract(mixed, to_values, notation="b t h c, h d c -> b t h d"))
     return scope(ops.reshape(out, shape=(batch, rows, heads * part.value_width)))

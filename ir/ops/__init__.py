@@ -2,6 +2,7 @@
 
 from ircost.ir.ops.attention import attention, rotary_embedding
 from ircost.ir.ops.bitwise import bitwise_and, bitwise_not, bitwise_or, bitwise_xor, shift_left, shift_right
+from ircost.ir.ops.cached_attention import cached_attention, latent_attention
 from ircost.ir.ops.constant import constant, constant_array, constant_of, constant_value, iota, opaque
 from ircost.ir.ops.contraction import contract, conv, conv_integer, conv_transpose, matmul, matmul_integer
 from ircost.ir.ops.control import call, if_, kernel, scan, while_
@@ -107,7 +108,7 @@ from ircost.ir.ops.reduction import (
 from ircost.ir.ops.running import cumprod, cumsum
 from ircost.ir.ops.sampling import roi_align, sample
 from ircost.ir.ops.selection import compress, non_max_suppression, nonzero, shape_of, slice_between, unique
-from ircost.ir.ops.shape import bitcast, concat, reshape, unpack
+from ircost.ir.ops.shape import bitcast, concat, reshape, subview, unpack
 from ircost.ir.ops.signal import fft
 from ircost.ir.ops.trees import tree_ensemble
 from ircost.ir.terminators import return_, yield_
@@ -133,6 +134,7 @@ __all__ = [
     "block_quantised_matmul",
     "broadcast",
     "call",
+    "cached_attention",
     "cast",
     "ceil",
     "compress",
@@ -177,6 +179,7 @@ __all__ = [
     "isinf",
     "isnan",
     "kernel",
+    "latent_attention",
     "layer_norm",
     "leaky_relu",
     "less",
@@ -245,6 +248,7 @@ __all__ = [
     "softplus",
     "sqrt",
     "sub",
+    "subview",
     "sum_pool",
     "swiglu",
     "tan",

@@ -189,11 +189,35 @@ def grouped_mask(mask: Value, groups: int, heads: int) -> Value:
 
 
 @composite
-def rotary_embedding(x: Value, cos: Value, sin: Value) -> Value:
-    """x cos + [-x2, x1] sin for the halves x1, x2 of x along its last axis.
+def rotary_embedding(x: Value, cos: Value, sin: Value, *, width: int = 0, is_interleaved: bool = False) -> Value:
+    """x cos + [-x2, x1] sin for the halves x1, x2 of x along its last axis; of its first ``width`` elements unless 0.
 
-    Shapes: x and out [.., d], cos and sin broadcast to that. Source: Su et al., "RoFormer", 2021.
+    With ``is_interleaved`` pairs are neighbours, (-x[1], x[0], -x[3], x[2], ..), as in GPT-J.
+
+    Shapes: x and out [.., d], cos and sin broadcast to its rotated part. Source: Su et al., "RoFormer", 2021.
     """
     *lead, d = x.type.shape
-    low, high = (slice(x, starts=(*(0 for _ in lead), at), size=(*lead, d // 2)) for at in (0, d // 2))
-    return add(mul(x, cos), mul(concat(neg(high), low, axis=x.type.rank - 1), sin))
+    if width and width != d:
+        turned, rest = pieces(x, (width, d - width))
+        return concat(rotary(turned, cos, sin, is_interleaved), rest, axis=x.type.rank - 1)
+    return rotary(x, cos, sin, is_interleaved)
+
+
+def rotary(x: Value, cos: Value, sin: Value, is_interleaved: bool) -> Value:
+    *lead, d = x.type.shape
+    if not is_interleaved:
+        low, high = pieces(x, (d // 2, d // 2))
+        return add(mul(x, cos), mul(concat(neg(high), low, axis=x.type.rank - 1), sin))
+    first, second = pieces(reshape(x, shape=(*lead, d // 2, 2)), (1, 1))
+    swapped = reshape(concat(neg(second), first, axis=x.type.rank), shape=x.type.shape)
+    return add(mul(x, cos), mul(swapped, sin))
+
+
+def pieces(x: Value, widths: Sequence[int]) -> list[Value]:
+    """x cut along its last axis."""
+    lead = x.type.shape[:-1]
+    starts = [sum(widths[:i]) for i in range(len(widths))]
+    return [
+        slice(x, starts=(*(0 for _ in lead), start), size=(*lead, width))
+        for start, width in zip(starts, widths, strict=True)
+    ]

@@ -47,6 +47,37 @@ class Reshape(OpDefinition):
 reshape = register_op(Reshape())
 
 
+class Subview(OpDefinition):
+    """A box of x where it lies: ``size`` elements from ``starts`` on along each axis. Moves nothing.
+
+    Kernels read it with the strides of x; `slice` is the same with a copy. Source: torch.narrow; MLIR memref.subview.
+    """
+
+    name = "subview"
+    operand_names = ("x",)
+    attributes = {"starts": AttributeSpec("Ints", REQUIRED), "size": AttributeSpec("Ints", REQUIRED)}
+    is_view = True
+
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
+        (x,) = operands
+        starts, size = ints_of(attrs, "starts"), ints_of(attrs, "size")
+        is_inside = len(starts) == len(size) == x.rank and all(
+            0 <= start and 0 <= n and start + n <= extent for start, n, extent in zip(starts, size, x.shape, strict=True)
+        )
+        if not is_inside:
+            raise ShapeError(f"subview: {list(size)} elements from {list(starts)} are not all inside of {x}")
+        return (TensorType(size, x.dtype),)
+
+    def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
+        starts, size = ints_of(op.attrs, "starts"), ints_of(op.attrs, "size")
+        return [operands[0][tuple(np.s_[start : start + n] for start, n in zip(starts, size, strict=True))]]
+
+
+subview = register_op(Subview())
+
+
 def bounded_after_reshape(x: TensorType, shape: Ints) -> Ints:
     """Where an extent that depends on data goes: to the axis with as much before it, and as much or more in it.
 
