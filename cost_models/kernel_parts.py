@@ -486,7 +486,7 @@ def reduced_rows(op: Op) -> float:
 
 
 # Kinds of streams as measured tables name them, where ours have other names.
-KINDS = {"rotary_embedding": "rope", "log_softmax": "softmax", "transpose": "copy"}
+KINDS = {"rotary_embedding": "rope", "log_softmax": "softmax", "transpose": "copy", "update_cache": "elements"}
 
 
 def stream_kind(op: Op, work: Sequence[InnerWork]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from ircost.cost_models.kernel_parts import Part, PartGroup, Reader, grouped
 from ircost.ir.counts import work_of
 from ircost.ir.graph import Block, Function, Module, Op, Value
+from ircost.ir.in_place import shown_before
 from ircost.ir.load_time import load_time_ops
 from ircost.ir.location import Location
 from ircost.ir.types import DType
@@ -210,9 +211,9 @@ class ColdValues:
 
 
 def _owner(value: Value) -> Value:
-    """The value whose bytes a view shows."""
-    while value.producer is not None and value.producer.definition.is_view:
-        value = value.producer.operands[0]
+    """The value whose bytes a view shows, or a cache before it was written to."""
+    while (before := shown_before(value)) is not None:
+        value = before
     return value
 
 

@@ -6,12 +6,13 @@ where they stand; a callee's own buffers are looked at once, and take part in ea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ircost.ir.graph import Block, Function, Module, Op, Value
+from ircost.ir.in_place import is_read_once
 from ircost.ir.index import IterationSpace
 from ircost.ir.load_time import load_time_ops
 
@@ -78,7 +79,7 @@ def lifetimes(module: Module, in_place: bool = True, function: Function | None =
             never written over, and results of the module have buffers of their own.
         function: that is run; ``main`` where left out.
     """
-    return _Modules(module, in_place).of((function or module.main).block, is_main=True)
+    return _Modules(module, in_place).of(function or module.main, is_main=True)
 
 
 def may_overwrite(op: Op, index: int) -> bool:
@@ -121,21 +122,29 @@ class _Modules:
         self.in_place = in_place
         self.weights: dict[object, int] = {}
         self.functions: dict[str, Lifetimes] = {}
+        self.back: dict[str, dict[int, int]] = {}  # of each callee, result -> argument
 
-    def of(self, block: Block, is_main: bool) -> Lifetimes:
+    def of(self, function: Function, is_main: bool) -> Lifetimes:
+        name, block = function.name, function.block
         walk = _Walk(self)
         walk.arguments(block, is_main)
         walk.block(block)
         walk.returned(block, is_main)
         if self.in_place:
             walk.write_in_place()
+        self.back[name] = walk.handed_back(block)
         return Lifetimes(tuple(walk.ops), walk.buffers(), sum(self.weights.values()))
 
     def callee(self, op: Op) -> Lifetimes:
         name = str(op.attrs["callee"])
         if name not in self.functions:
-            self.functions[name] = self.of(self.module.functions[name].block, is_main=False)
+            self.functions[name] = self.of(self.module.functions[name], is_main=False)
         return self.functions[name]
+
+    def handed_back(self, op: Op) -> Mapping[int, int]:
+        """Of a call, results that are an operand again, or written over it."""
+        self.callee(op)
+        return self.back[str(op.attrs["callee"])]
 
     def keep_weights(self, at_load: set[Op]) -> None:
         """Load-time results that something reads at run time; what only feeds other load-time ops is let go."""
@@ -191,6 +200,12 @@ class _Walk:
             if leaving is not None and not leaving.is_fixed:
                 leaving.last, leaving.is_result, leaving.is_counted = end, True, is_main
 
+    def handed_back(self, block: Block) -> dict[int, int]:
+        """Results of a function that lie where an argument lies."""
+        place = {id(self.group_of[argument]): i for i, argument in enumerate(block.arguments)}
+        groups = [self.group_of.get(value) for value in block.terminator.operands]
+        return {i: place[id(group)] for i, group in enumerate(groups) if group is not None and id(group) in place}
+
     def block(self, block: Block) -> None:
         at_load = load_time_ops(block)
         self.modules.keep_weights(at_load)
@@ -206,13 +221,26 @@ class _Walk:
         if op.definition.is_view:
             self._share(op.results[0], op.operands[0])
             return
-        for result in op.results:
-            self._new(result)
+        over = self._overwritten(op)
+        for index, result in enumerate(op.results):
+            if index in over:
+                self._share(result, op.operands[over[index]])
+            else:
+                self._new(result)
         if op.name == "call":
             inside = self.modules.callee(op)
             self.groups.append(_Group(inside.peak_bytes, position, position, inside=inside))
         elif op.regions and not op.definition.is_isolated:
             WALKS[op.name](self, op)
+
+    def _overwritten(self, op: Op) -> Mapping[int, int]:
+        """Results that lie where an operand lies: what the op writes over, and what a callee hands back."""
+        found = self.modules.handed_back(op) if op.name == "call" else op.definition.overwritten(op)
+        return {
+            result: operand
+            for result, operand in found.items()
+            if is_read_once(op.operands[operand]) and op.operands[operand] in self.group_of
+        }
 
     def _new(self, value: Value) -> _Group:
         position = max(len(self.ops) - 1, 0)

@@ -38,7 +38,6 @@ class OpDefinition(ABC):
         is_commutative: the two operands may change places.
         is_terminator: ends a block.
         region_names: labels of its regions, in order.
-        is_in_place: result i lies where operand i lay: a few elements are written there, and no others move.
         follows_bounds: takes operands with an extent that depends on data, and says so of its results.
         is_isolated: its regions see their own arguments only, which stand for the operands.
     """
@@ -49,7 +48,6 @@ class OpDefinition(ABC):
     is_variadic: bool = False
     is_pure: bool = True
     is_view: bool = False
-    is_in_place: bool = False
     is_commutative: bool = False
     is_terminator: bool = False
     is_composite: bool = False
@@ -96,6 +94,13 @@ class OpDefinition(ABC):
         for value, n in zip(op.operands, self.operand_bytes(op), strict=True):
             read[value] = max(n, read.get(value, 0))
         return Traffic(sum(read.values()), sum(result.type.size_bytes for result in op.results))
+
+    def overwritten(self, op: Op) -> Mapping[int, int]:
+        """Results that lie where an operand lay that nothing else reads: result index -> operand index.
+
+        The rest of that memory stays as it is. So caches and states outlive a run, in memory that the caller owns.
+        """
+        return {}
 
     def iteration_space(self, op: Op) -> IterationSpace | None:
         """Dims and access maps; None where access depends on data or is no affine map."""

@@ -9,7 +9,7 @@ import numpy as np
 from ircost.backends.onnx.emitter import Scope, emits
 from ircost.backends.onnx.node import Array, Attributes, Input, node, number_like, outputs_of, whole_numbers
 from ircost.ir.attributes import float_of, int_of, ints_of
-from ircost.ir.graph import Op
+from ircost.ir.graph import Op, Value
 from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.types import f32
 
@@ -108,6 +108,24 @@ def emit_scatter_nd(op: Op, scope: Scope) -> Input:
     data, indices, updates = op.operands
     places = node("Cast", indices, to=7) if indices.type.dtype.name != "i64" else indices
     return node("ScatterND", data, places, updates, reduction=str(op.attrs["reduction"]))
+
+
+@emits("update_cache")
+def emit_update_cache(op: Op, scope: Scope) -> list[Input]:
+    """What lies before the new rows, they themselves, and what lies behind: ONNX writes over nothing."""
+    caches, rows = op.operands[: len(op.results)], op.operands[len(op.results) :]
+    axis, begin = int_of(op.attrs, "axis") % caches[0].type.rank, int_of(op.attrs, "at")
+
+    def piece(cache: Value, start: int, end: int) -> list[Input]:
+        bounds = [whole_numbers(place) for place in (start, end, axis)]
+        return [node("Slice", cache, *bounds)] if start < end else []
+
+    def updated(cache: Value, new: Value) -> Input:
+        end = begin + new.type.shape[axis]
+        parts = [*piece(cache, 0, begin), new, *piece(cache, end, cache.type.shape[axis])]
+        return node("Concat", *parts, axis=axis) if len(parts) > 1 else node("Identity", new)
+
+    return [updated(cache, new) for cache, new in zip(caches, rows, strict=True)]
 
 
 @emits("top_k")

@@ -2,6 +2,7 @@
 
 from ircost.ir.ops.attention import attention, rotary_embedding
 from ircost.ir.ops.bitwise import bitwise_and, bitwise_not, bitwise_or, bitwise_xor, shift_left, shift_right
+from ircost.ir.ops.cache import update_cache
 from ircost.ir.ops.cached_attention import cached_attention, latent_attention
 from ircost.ir.ops.constant import constant, constant_array, constant_of, constant_value, iota, opaque
 from ircost.ir.ops.contraction import contract, conv, conv_integer, conv_transpose, matmul, matmul_integer
@@ -133,8 +134,8 @@ __all__ = [
     "bitwise_xor",
     "block_quantised_matmul",
     "broadcast",
-    "call",
     "cached_attention",
+    "call",
     "cast",
     "ceil",
     "compress",
@@ -258,6 +259,7 @@ __all__ = [
     "tree_ensemble",
     "unique",
     "unpack",
+    "update_cache",
     "where",
     "while_",
     "yield_",
