@@ -19,6 +19,7 @@ NO_OPTIONS = ImportOptions()
 def _load_frontends() -> None:
     FRONTENDS.add("onnx", load_onnx)
     FRONTENDS.add("irc", load_text)
+    FRONTENDS.add("json", load_config)
 
 
 # By the ending of the file's name, without its dot.
@@ -29,11 +30,14 @@ def load(path: str | Path, options: ImportOptions = NO_OPTIONS) -> Imported:
     """Reads a model.
 
     Args:
-        path: an ``.onnx`` file, IR text in an ``.irc`` file, or what an installed frontend takes.
+        path: an ``.onnx`` file, IR text in an ``.irc`` file, a ``config.json`` or a folder that holds one, or what an
+            installed frontend takes.
 
     Raises:
         IrcError: the file cannot be read, is damaged, holds an operator that is not known, or leaves a dim unbound.
     """
+    if Path(path).is_dir():
+        path = Path(path) / "config.json"
     ending = Path(path).suffix.removeprefix(".").lower()
     if ending not in FRONTENDS:
         known = ", ".join(f".{name}" for name in FRONTENDS.names())
@@ -46,6 +50,12 @@ def load_onnx(path: str, options: ImportOptions) -> Imported:
     from ircost.frontends.onnx.importer import import_onnx  # onnx takes half a second to import
 
     return import_onnx(path, options)
+
+
+def load_config(path: str, options: ImportOptions) -> Imported:
+    from ircost.frontends.config.frontend import import_config
+
+    return import_config(path, options)
 
 
 def load_text(path: str, options: ImportOptions) -> Imported:

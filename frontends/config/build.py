@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from ircost.frontends.config.architecture import Architecture, Experts, Head, LatentAttention, Layer
-from ircost.frontends.config.attention_layers import latent_attention, self_attention
+from ircost.frontends.config.architecture import Architecture, Experts, Head, LatentAttention, Layer, Stack
+from ircost.frontends.config.attention_layers import kv_bytes_per_token, latent_attention, self_attention
 from ircost.frontends.config.config_file import ConfigError
 from ircost.frontends.config.feed_forward_layers import experts, feed_forward
 from ircost.frontends.config.parts import ACTIVATIONS, linear, normed, part_of, scaled, softcapped
@@ -24,16 +25,32 @@ from ircost.ir.types import TensorType, i64
 
 @dataclass(frozen=True, slots=True)
 class BuiltModel:
-    """Args:
-    module: one rank's part; ``main`` takes tokens and the cache's past, and returns logits and the cache's news.
-    parameters: elements of all weights of that part, each once.
-    collectives: what the ranks send each other in one pass.
+    """One pass of a model, as one rank of each stage runs it.
+
+    Args:
+        module: ``main`` takes tokens and the cache's past, and returns logits and the cache's news.
+        parameters: elements of all weights in it, each once.
+        collectives: what the ranks send each other in one pass.
     """
 
+    architecture: Architecture
+    workload: Workload
+    mesh: Mesh
     module: Module
     parameters: int
     weights: tuple[WeightUse, ...]
     collectives: tuple[Collective, ...]
+
+    def of_stage(self, stage: int) -> BuiltModel:
+        """What one stage of the pipeline holds and runs."""
+        return build_model(self.architecture, self.workload, self.mesh, stage=stage)
+
+    @property
+    def kv_bytes_per_token(self) -> float:
+        """That one token adds to the cache, on all ranks together."""
+        bits = (self.workload.cache_dtype or self.architecture.dtype).bits
+        mixers = [layer.mixer for layer in self.architecture.stack.layers if layer.mixer is not None]
+        return sum(kv_bytes_per_token(mixer, bits, self.mesh.tp) for mixer in mixers)
 
 
 def build_model(
@@ -41,13 +58,13 @@ def build_model(
     workload: Workload,
     mesh: Mesh = Mesh(),  # noqa: B008  # immutable
     weights: Mapping[str, np.ndarray] | None = None,
-    stage: int = 0,
+    stage: int | None = None,
 ) -> BuiltModel:
-    """One pass of one rank.
+    """One pass: of one rank of each stage, one stage after the other.
 
     Args:
         weights: values by name, for a run; a cost needs none.
-        stage: of the pipeline; the first has the embedding, the last the head.
+        stage: of the pipeline, alone; the first has the embedding, the last the head.
 
     Raises:
         ConfigError: the model lacks the phase, its limit is exceeded, or sizes do not divide by the mesh.
@@ -56,11 +73,14 @@ def build_model(
     function = Function("main", [])
     scope = Scope(function=function, weights=Weights(weights), ledger=Ledger(), dtype=architecture.dtype)
     plan = Plan(workload, mesh)
-    _Model(architecture, plan, scope).stage(stage)
+    _Model(architecture, plan, scope).run(stage)
     function.attrs = {"inputs": tuple(scope.inputs), "outputs": tuple(scope.outputs)}
     scope.build.op(ops.return_.create(list(scope.outputs.values())))
     module = Module([function], architecture.name)
-    return BuiltModel(module, scope.ledger.parameters, tuple(scope.ledger.uses), tuple(plan.collectives))
+    uses = tuple(scope.ledger.uses)
+    return BuiltModel(
+        architecture, workload, mesh, module, scope.ledger.parameters, uses, tuple(plan.collectives)
+    )
 
 
 def check_phase(architecture: Architecture, workload: Workload) -> None:
@@ -88,24 +108,19 @@ class _Model:
     plan: Plan
     scope: Scope
 
-    def stage(self, stage: int) -> None:
-        """Layers of one stage of the pipeline, spread evenly."""
+    def run(self, stage: int | None) -> None:
+        """All layers, or those of one stage; stages have as many layers each as goes."""
         model, plan, scope = self.architecture, self.plan, self.scope
-        stages = plan.mesh.pp
-        layers = model.stack.layers
-        if stages > len(layers):
-            raise ConfigError(f"{stages} stages for {len(layers)} layers", help="choose a smaller --mesh pp=N")
-        first = len(layers) * stage // stages
-        last = len(layers) * (stage + 1) // stages
-        x = self._embedded() if stage == 0 else self._handed_over()
-        start = first
-        for period, count in type(model.stack)(layers[first:last], None).groups():
-            plan.repeats = count
-            x = run_layers(scope, x, start, len(period), count, lambda s, v, place, p=period: self._layer(s, v, p[place]))
-            start += len(period) * count
-        plan.repeats = 1
-        if stage < stages - 1:
-            plan.collectives.append(Collective("send_recv", x.type.size_bytes, 2, 1, "to the next stage"))
+        count, stages = len(model.stack.layers), plan.mesh.pp
+        if stages > count:
+            raise ConfigError(f"{stages} stages for {count} layers", help="choose a smaller --mesh pp=N")
+        is_first, is_last = stage in (None, 0), stage in (None, stages - 1)
+        begin, end = (0, count) if stage is None else (count * stage // stages, count * (stage + 1) // stages)
+        x = self._layers(self._embedded() if is_first else self._handed_over(), begin, end)
+        if stages > 1 and not (is_first and is_last and stage is not None):
+            hops = stages - 1 if stage is None else int(not is_last)
+            plan.collectives.append(Collective("send_recv", x.type.size_bytes, 2, hops, "to the next stage"))
+        if not is_last:
             scope.output("hidden", x)
             return
         x = part_of(scope, x, x.type.shape[1] - plan.workload.logit_rows, plan.workload.logit_rows, axis=1)
@@ -113,7 +128,18 @@ class _Model:
         if model.head is None:
             scope.output("hidden", x)
         else:
-            self._head(x, model.head)
+            self._head(x, model.head, is_first)
+
+    def _layers(self, x: Value, begin: int, end: int) -> Value:
+        for period, count in Stack(self.architecture.stack.layers[begin:end], None).groups():
+            self.plan.repeats = count
+            x = run_layers(self.scope, x, begin, len(period), count, partial(self._at_place, period))
+            begin += len(period) * count
+        self.plan.repeats = 1
+        return x
+
+    def _at_place(self, period: tuple[Layer, ...], scope: Scope, x: Value, place: int) -> Value:
+        return self._layer(scope, x, period[place])
 
     def _handed_over(self) -> Value:
         work = self.plan.workload
@@ -156,25 +182,20 @@ class _Model:
     def _layer(self, scope: Scope, x: Value, layer: Layer) -> Value:
         if layer.placement.startswith("parallel"):
             return self._parallel(scope, x, layer)
-        for name, run in self._parts(scope, layer):
-            x = self._around(scope, x, layer, name, run)
+        if layer.mixer is not None:
+            x = self._around(scope, x, layer, "attention_norm", partial(self._mixed, scope, layer))
+        if layer.feed_forward is not None:
+            x = self._around(scope, x, layer, "mlp_norm", partial(self._fed, scope, layer))
         return x
 
-    def _parts(self, scope: Scope, layer: Layer):  # type: ignore[no-untyped-def]
-        if layer.mixer is not None:
-            yield "attention_norm", lambda v: self._mixed(scope, layer, v)
-        if layer.feed_forward is not None:
-            yield "mlp_norm", lambda v: self._fed(scope, layer, v)
-
-    def _around(self, scope: Scope, x: Value, layer: Layer, name: str, run) -> Value:  # type: ignore[no-untyped-def]
+    def _around(self, scope: Scope, x: Value, layer: Layer, name: str, part: Callable[[Value], Value]) -> Value:
         """x + part(x) with norms where the placement says."""
-        placement = layer.placement
-        inner = normed(scope, x, name, layer.norm) if placement in ("pre", "both") else x
-        out = run(inner)
+        placement, norm = layer.placement, layer.norm
+        out = part(normed(scope, x, name, norm) if placement in ("pre", "both") else x)
         if placement in ("both", "behind"):
-            out = normed(scope, out, f"{name}_behind" if placement == "both" else name, layer.norm)
+            out = normed(scope, out, f"{name}_behind", norm)
         x = scope(ops.add(x, out))
-        return normed(scope, x, name, layer.norm) if placement == "post" else x
+        return normed(scope, x, name, norm) if placement == "post" else x
 
     def _parallel(self, scope: Scope, x: Value, layer: Layer) -> Value:
         first = normed(scope, x, "attention_norm", layer.norm)
@@ -198,7 +219,7 @@ class _Model:
 
     # ---- behind the layers
 
-    def _head(self, x: Value, head: Head) -> None:
+    def _head(self, x: Value, head: Head, has_embedding: bool) -> None:
         scope, plan = self.scope, self.plan
         width = self.architecture.embedding.width
         rows = self._vocabulary(head.vocabulary)
@@ -208,9 +229,8 @@ class _Model:
                 x = normed(scope, x, "norm", self.architecture.embedding.norm)
             elif width != x.type.shape[-1]:
                 x = linear(scope, x, "project_out", width)
-            table = scope.known["embedding.tokens"] if head.is_tied and plan.mesh.pp == 1 else None
-            if table is None:
-                table = scope.weight("weight", rows, width)
+            is_shared = head.is_tied and has_embedding  # on a later stage the table is there once more
+            table = scope.known["embedding.tokens"] if is_shared else scope.weight("weight", rows, width)
             logits = scope(ops.contract(x, table, notation="b t k, n k -> b t n"))
             if head.has_bias:
                 logits = scope(ops.add(logits, scope.weight("bias", rows)))
