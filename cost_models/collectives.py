@@ -16,6 +16,7 @@ from ircost.cost_models.gpu.labels import labels_of
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.gpu.table_work import Setting
 
+DTYPE = "float16"  # that collectives were measured in; their bytes are what counts
 LARGEST_NODE = 8  # devices, where a target does not say how many its links join
 
 
@@ -58,12 +59,14 @@ def collective_times(
         "device": np.full(count, target.name, dtype=object),
     }
     machine = machine_of(target)
-    setting = Setting(target, machine, machine.runtime, format_of("float16"), "f16", 1.0)
+    dtype = format_of(DTYPE)
+    assert dtype is not None, "a format of the tables"
+    setting = Setting(target, machine, machine.runtime, dtype, "f16", 1.0)
     labels = labels_of(
         architecture=machine.architecture,
         device=machine.name.partition("+")[0],
         runtime=machine.runtime,
-        dtype="float16",
+        dtype=DTYPE,
         kind=str(family.kinds(columns)[0]),
     )
     demand = family.kernel_demand(columns, setting)

@@ -49,11 +49,12 @@ class Imported:
         module: its ``main`` takes the model's inputs and returns its outputs, in order.
         notes: what the reader of a report should know, such as a dim that was bound by default.
         nodes: operators in the model, those of nested graphs included.
+        batch_dims: leading symbolic dims of its inputs, by name, and what they were bound to.
         built: what else is known of a model that was built from a configuration.
     """
 
     module: Module
     notes: tuple[str, ...]
     nodes: int
-    built: BuiltModel | None = None
     batch_dims: Mapping[str, int] = field(default_factory=dict)
+    built: BuiltModel | None = None

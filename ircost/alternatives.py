@@ -25,6 +25,7 @@ from ircost.ir.errors import IrcError
 from ircost.ir.graph import Module
 from ircost.ir.types import parse_dtype
 from ircost.ir.verify import verify
+from ircost.model_source import model_file
 from ircost.passes import (
     DEFAULT_LEVEL,
     PassContext,
@@ -102,6 +103,9 @@ def what_if(
     shapes: Mapping[str, Sequence[int]] | None = None,
     values: Mapping[str, object] | None = None,
     bounds: Mapping[str, int] | None = None,
+    phase: str = "",
+    mesh: str = "",
+    cache_dtype: str | None = None,
     allow_opaque: bool = False,
     pipeline: str | None = None,
     opt: int = DEFAULT_LEVEL,
@@ -129,16 +133,20 @@ def what_if(
         values={name: np.asarray(value) for name, value in (values or {}).items()},
         bounds=dict(bounds or {}),
         allow_opaque=allow_opaque,
+        phase=phase,
+        mesh=mesh,
+        cache_dtype=parse_dtype(cache_dtype) if cache_dtype is not None else None,
     )
-    imported = _read(model, options)
+    source = model_file(model) if isinstance(model, str | Path) else model
+    imported = _read(source, options)
     again = replace(imported, module=clone_module(imported.module))
     report = compile_model(again, machine, dtype=dtype, pipeline=passes, cost_model=cost_model, **hooks)
     if isinstance(model, str | Path):
         report = replace(report, source=str(model))
-    return _Experiment(model, options, imported, machine, dtype, passes, cost_model, report).run()
+    return _Experiment(source, options, imported, machine, dtype, passes, cost_model, report).run()
 
 
-def _read(model: str | Path | Module | Imported, options: ImportOptions) -> Imported:
+def _read(model: Path | Module | Imported, options: ImportOptions) -> Imported:
     if isinstance(model, Imported):
         return model
     if isinstance(model, Module):
@@ -149,7 +157,7 @@ def _read(model: str | Path | Module | Imported, options: ImportOptions) -> Impo
 
 @dataclass(frozen=True, slots=True)
 class _Experiment:
-    model: str | Path | Module | Imported
+    model: Path | Module | Imported
     options: ImportOptions
     imported: Imported
     target: Target

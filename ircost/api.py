@@ -62,8 +62,8 @@ def compile_model(
     """Imports a model, rewrites it, and estimates latency, energy and memory on a target.
 
     Args:
-        model: an ONNX file, IR text or a ``config.json`` by path, the name of a bundled configuration (``irc models``), a
-            module, or what ``load`` returned. A module is rewritten in place.
+        model: an ONNX file, IR text or a ``config.json`` by path, the name of a bundled configuration (``irc models``),
+            a module, or what ``load`` returned. A module is rewritten in place.
         target: name, alias, YAML file, or a loaded target.
         dtype: cost the model as if converted to this number format; its own where left out.
         dims, shapes, values: bind symbolic dims by name, whole input shapes, and values of small inputs.

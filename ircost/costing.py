@@ -60,7 +60,7 @@ def report_on(
     figures = None
     if built is not None:
         stage_s = slowest_stage_s(built, latency_s, target, model, pipeline)
-        figures = figures_of(built, target, kernels, latency_s, energy_j, stage_s)
+        figures = figures_of(built, target, kernels, energy_j, stage_s)
     return Report(
         source=source or module.name,
         nodes=imported.nodes,

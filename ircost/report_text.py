@@ -9,9 +9,9 @@ import click
 
 from ircost.quantity_text import bytes_text, si_text, small_text
 from ircost.report import KernelReport, Report
-from ircost.transformer_figures import TransformerFigures
 from ircost.table import cut, print_table
 from ircost.terminal import terminal_width
+from ircost.transformer_figures import TransformerFigures
 
 KERNELS_SHOWN = 12
 INPUTS_SHOWN = 4

@@ -11,6 +11,7 @@ from ircost.cost_models.collectives import collective_times
 from ircost.cost_models.memory import memory_use
 from ircost.frontends.config.build import BuiltModel, build_model
 from ircost.frontends.config.plan import Collective, Mesh
+from ircost.ir.graph import Function
 from ircost.report import KernelReport
 
 LARGEST_BATCH = 2**20  # that is looked for
@@ -106,20 +107,17 @@ def rank_memory(built: BuiltModel) -> RankMemory:
 
 
 def _memory_of(stage: BuiltModel) -> RankMemory:
-    use = memory_use(stage.module)
-    names = stage.module.main.attrs["outputs"]
-    assert isinstance(names, tuple), "the builder names the outputs"
-    past = sum(
-        argument.type.size_bytes
-        for name, argument in zip(stage.module.main.attrs["inputs"], stage.module.main.arguments, strict=True)
-        if ".past_" in str(name)
-    )
-    new = sum(
-        value.type.size_bytes
-        for name, value in zip(names, stage.module.main.results, strict=True)
-        if str(name).startswith("layers.")
-    )
-    return RankMemory(use.weights_bytes, past + new, max(use.allocation.arena_bytes - past - new, 0))
+    use, main = memory_use(stage.module), stage.module.main
+    cache = [value for name, value in zip(_names(main, "inputs"), main.arguments, strict=True) if ".past_" in name]
+    cache += [value for name, value in zip(_names(main, "outputs"), main.results, strict=True) if name != "logits"]
+    held = sum(value.type.size_bytes for value in cache)
+    return RankMemory(use.weights_bytes, held, max(use.allocation.arena_bytes - held, 0))
+
+
+def _names(main: Function, which: str) -> list[str]:
+    names = main.attrs[which]
+    assert isinstance(names, tuple), "the builder names inputs and outputs"
+    return [str(name) for name in names]
 
 
 def largest_batch(built: BuiltModel, capacity_bytes: float) -> int:
@@ -149,13 +147,17 @@ def whole_parameters(built: BuiltModel) -> int:
 
 
 def figures_of(
-    built: BuiltModel, target: Target, kernels: Sequence[KernelReport], latency_s: float, energy_j: float, stage_s: float
+    built: BuiltModel,
+    target: Target,
+    kernels: Sequence[KernelReport],
+    energy_j: float,
+    stage_s: float,
 ) -> TransformerFigures:
     """All of the above.
 
     Args:
-        kernels: of the report, collectives included. latency_s, energy_j: of one pass, of one rank of each stage.
-        stage_s: of the slowest stage.
+        kernels: of the report, collectives included. energy_j: of one pass, of one rank of each stage.
+        stage_s: time of the slowest stage.
     """
     work, mesh, memory = built.workload, built.mesh, rank_memory(built)
     tokens = work.batch * work.rows

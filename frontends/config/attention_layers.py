@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ircost.frontends.config.architecture import Attention, LatentAttention, Norm, Rotary
+from ircost.frontends.config.architecture import Attention, LatentAttention, Rotary
 from ircost.frontends.config.parts import linear, normed, part_of
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope
@@ -145,7 +145,7 @@ def _alibi(scope: Scope, plan: Plan, part: Attention) -> Value:
         slopes = [2 ** (-8 * (i + 1) / power) for i in range(power)]
         slopes += [2 ** (-4 * (2 * i + 1) / power) for i in range(part.heads - power)]
         distance = np.arange(work.context)[None] - np.arange(work.past, work.context)[:, None]
-        return np.asarray(slopes[:heads])[:, None, None] * distance
+        return np.asarray(np.array(slopes[:heads])[:, None, None] * distance)
 
     return scope.table("alibi", (heads, work.rows, work.context), scope.dtype, make)
 
@@ -221,9 +221,7 @@ def _in_latent_space(scope: Scope, plan: Plan, part: LatentAttention, q: Value, 
     work = plan.workload
     type = TensorType((batch, work.past, 1, part.latent + part.rotary.width), work.cache_dtype or scope.dtype)
     past = scope.input("past_latent", type)
-    mixed = scope(
-        ops.latent_attention(q, new, past, latent_width=part.latent, scale=part.scale, is_causal=rows > 1)
-    )
+    mixed = scope(ops.latent_attention(q, new, past, latent_width=part.latent, scale=part.scale, is_causal=rows > 1))
     out = scope(ops.contract(mixed, to_values, notation="b t h c, h d c -> b t h d"))
     return scope(ops.reshape(out, shape=(batch, rows, heads * part.value_width)))
 

@@ -78,9 +78,7 @@ def build_model(
     scope.build.op(ops.return_.create(list(scope.outputs.values())))
     module = Module([function], architecture.name)
     uses = tuple(scope.ledger.uses)
-    return BuiltModel(
-        architecture, workload, mesh, module, scope.ledger.parameters, uses, tuple(plan.collectives)
-    )
+    return BuiltModel(architecture, workload, mesh, module, scope.ledger.parameters, uses, tuple(plan.collectives))
 
 
 def check_phase(architecture: Architecture, workload: Workload) -> None:
@@ -143,7 +141,9 @@ class _Model:
 
     def _handed_over(self) -> Value:
         work = self.plan.workload
-        return self.scope.input("hidden", TensorType((work.batch, work.rows, self.architecture.hidden), self.scope.dtype))
+        return self.scope.input(
+            "hidden", TensorType((work.batch, work.rows, self.architecture.hidden), self.scope.dtype)
+        )
 
     # ---- before the layers
 
@@ -237,5 +237,3 @@ class _Model:
             logits = softcapped(scope, logits, head.softcap)
         plan.exchange("all_gather", logits.type.size_bytes * plan.mesh.tp, "logits of the vocabulary's parts")
         scope.output("logits", logits)
-
-

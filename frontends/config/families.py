@@ -1,12 +1,13 @@
 """What each ``model_type`` is made of, where its config does not say: one row a family, no code of its own.
 
-Values are the defaults of the classes in Hugging Face transformers (5.x), which a ``config.json`` may leave out. Where a
-field is text, it names the key that decides. Source: huggingface/transformers, ``configuration_*.py``, ``modeling_*.py``.
+Values are the defaults of the classes in Hugging Face transformers (5.x), which a ``config.json`` may leave out; where
+a field is text, it names the key that decides. Source: huggingface/transformers, ``configuration_*.py`` and
+``modeling_*.py``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,6 @@ class Family:
     head_width: of a head where no key says; 0: hidden size over heads.
     window: ``all`` where every layer has the window of ``sliding_window``; ``alternate`` every other, the first one
         first; ``pattern``: all but each ``sliding_window_pattern``-th; ``flag``: where ``use_sliding_window`` says so.
-    sizes: defaults of keys that give a size.
     """
 
     norm: str = "rms"
@@ -83,30 +83,38 @@ class Family:
     has_head: bool = True
     has_transform: bool = False
     experts: Routing | None = None
-    sizes: dict[str, int] = field(default_factory=dict)
 
 
-_LLAMA = {"qkv_bias": "attention_bias", "out_bias": "attention_bias", "mlp_bias": "mlp_bias"}
-_GPT2 = {
-    "norm": "layer",
-    "activation": "gelu_new",
-    "is_gated": False,
-    "qkv_bias": True,
-    "out_bias": True,
-    "mlp_bias": True,
-    "rotary": "",
-    "positions": True,
-    "is_tied": True,
-}
-_BERT = {**_GPT2, "placement": "post", "activation": "gelu", "is_causal": False, "final_norm": False, "offset": 0}
-_GEMMA = {
-    "activation": "gelu_pytorch_tanh",
-    "is_embedding_scaled": True,
-    "is_tied": True,
-    "head_width": 256,
-    "qkv_bias": "attention_bias",
-    "out_bias": "attention_bias",
-}
+_LLAMA = Family(qkv_bias="attention_bias", out_bias="attention_bias", mlp_bias="mlp_bias")
+_GPT2 = Family(
+    norm="layer",
+    activation="gelu_new",
+    is_gated=False,
+    qkv_bias=True,
+    out_bias=True,
+    mlp_bias=True,
+    rotary="",
+    positions=True,
+    is_tied=True,
+)
+_BERT = replace(
+    _GPT2,
+    placement="post",
+    activation="gelu",
+    is_causal=False,
+    final_norm=False,
+    token_types=True,
+    embedding_norm=True,
+    has_transform=True,
+)
+_GEMMA = Family(
+    activation="gelu_pytorch_tanh",
+    is_embedding_scaled=True,
+    is_tied=True,
+    head_width=256,
+    qkv_bias="attention_bias",
+    out_bias="attention_bias",
+)
 _DEEPSEEK = Routing(
     count="n_routed_experts",
     is_normalised="norm_topk_prob",
@@ -118,17 +126,19 @@ _DEEPSEEK = Routing(
 )
 
 FAMILIES: dict[str, Family] = {
-    "llama": Family(**_LLAMA),
-    "smollm3": Family(**_LLAMA, window="flag", is_tied=True),
+    "llama": _LLAMA,
+    "smollm3": replace(_LLAMA, window="flag", is_tied=True),
     "mistral": Family(window="all"),
     "ministral": Family(window="all"),
     "internlm2": Family(qkv_bias="bias", out_bias="bias"),
     "internlm3": Family(qkv_bias="qkv_bias", out_bias="bias", mlp_bias="bias"),
     "qwen2": Family(qkv_bias=True, window="flag"),
-    "qwen3": Family(qkv_bias="attention_bias", out_bias="attention_bias", head_norm=True, head_width=128, window="flag"),
-    "gemma": Family(**_GEMMA),
-    "gemma2": Family(**_GEMMA, placement="both", window="alternate"),
-    "gemma3_text": Family(**_GEMMA, placement="both", window="pattern", head_norm=True),
+    "qwen3": Family(
+        qkv_bias="attention_bias", out_bias="attention_bias", head_norm=True, head_width=128, window="flag"
+    ),
+    "gemma": _GEMMA,
+    "gemma2": replace(_GEMMA, placement="both", window="alternate"),
+    "gemma3_text": replace(_GEMMA, placement="both", window="pattern", head_norm=True),
     "phi": Family(
         norm="layer",
         placement="parallel",
@@ -142,8 +152,8 @@ FAMILIES: dict[str, Family] = {
         head_norm="qk_layernorm",
     ),
     "phi3": Family(window="all"),
-    "gpt2": Family(**_GPT2),
-    "gpt_bigcode": Family(**{**_GPT2, "activation": "gelu_pytorch_tanh"}),
+    "gpt2": _GPT2,
+    "gpt_bigcode": replace(_GPT2, activation="gelu_pytorch_tanh"),
     "gpt_neox": Family(
         norm="layer",
         placement="parallel two",
@@ -163,8 +173,8 @@ FAMILIES: dict[str, Family] = {
         head_bias=True,
         rotary="interleaved",
     ),
-    "opt": Family(**{**_GPT2, "activation": "relu", "offset": 2}),
-    "bloom": Family(**{**_GPT2, "activation": "gelu_new", "positions": False}, has_alibi=True, embedding_norm=True),
+    "opt": replace(_GPT2, activation="relu", offset=2),
+    "bloom": replace(_GPT2, positions=False, has_alibi=True, embedding_norm=True),
     "falcon": Family(
         norm="layer",
         placement="parallel",
@@ -269,10 +279,10 @@ FAMILIES: dict[str, Family] = {
             is_interleaved=True,
         ),
     ),
-    "bert": Family(**_BERT, token_types=True, embedding_norm=True, has_transform=True),
-    "roberta": Family(**_BERT, token_types=True, embedding_norm=True, has_transform=True),
-    "xlm-roberta": Family(**_BERT, token_types=True, embedding_norm=True, has_transform=True),
-    "distilbert": Family(**_BERT, embedding_norm=True, has_transform=True),
+    "bert": _BERT,
+    "roberta": _BERT,
+    "xlm-roberta": _BERT,
+    "distilbert": replace(_BERT, token_types=False),
 }
 
 # Other names of the same family.

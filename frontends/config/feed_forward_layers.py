@@ -40,7 +40,10 @@ def experts(scope: Scope, plan: Plan, part: Experts, x: Value) -> Value:
         ]
         biases = []
         if part.has_bias:
-            biases = [scope.weight("gate_up_bias", part.count, 2 * inner), scope.weight("down_bias", part.count, hidden)]
+            biases = [
+                scope.weight("gate_up_bias", part.count, 2 * inner),
+                scope.weight("down_bias", part.count, hidden),
+            ]
         mixed = ops.mixture_of_experts(
             *(flat, shares, chosen, *weights, *biases),
             activation=part.activation,

@@ -30,14 +30,17 @@ def import_config(path: str, options: ImportOptions) -> Imported:
         if name not in DIMS:
             raise ConfigError(f"a configuration has no dim '{name}'", help=did_you_mean(name, DIMS))
     if options.shapes or options.values or options.bounds:
-        raise ConfigError("--shape, --value and --bound are of ONNX files", help="--batch, --seq and --context size a run")
+        raise ConfigError(
+            "--shape, --value and --bound are of ONNX files", help="--batch, --seq and --context size a run"
+        )
     architecture = architecture_of(config, Path(path).stem if Path(path).stem != "config" else Path(path).parent.name)
     if options.dtype is not None:
         architecture = replace(architecture, dtype=options.dtype)
     workload, notes = _workload(architecture, options)
     built = build_model(architecture, workload, parse_mesh(options.mesh))
     nodes = sum(1 for _ in built.module.walk())
-    return Imported(built.module, (*notes, *_notes(built)), nodes, built)
+    batch = {"batch": workload.batch}
+    return Imported(built.module, (*notes, *_notes(built)), nodes, batch, built)
 
 
 def bare_config(config: Config) -> Config:
@@ -61,7 +64,7 @@ def _workload(architecture: Architecture, options: ImportOptions) -> tuple[Workl
         notes.append(f"{needed} {sizes[needed]} (--{needed})")
     if "batch" not in sizes:
         notes.append("batch 1 (--batch)")
-    return workload_of(phase, cache_dtype=options.cache_dtype, **sizes), notes  # type: ignore[arg-type]
+    return workload_of(phase, cache_dtype=options.cache_dtype, **sizes), notes
 
 
 def _notes(built: BuiltModel) -> Iterator[str]:

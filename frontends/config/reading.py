@@ -275,7 +275,9 @@ class _Reader:
     def _has_alibi(self) -> bool:
         attention = self.config.section("attn_config")
         if attention is not None:
-            attention.passed("attn_impl", "attn_pdrop", "attn_type", "attn_uses_sequence_id", "prefix_lm", "alibi_bias_max")
+            attention.passed(
+                "attn_impl", "attn_pdrop", "attn_type", "attn_uses_sequence_id", "prefix_lm", "alibi_bias_max"
+            )
             attention.passed("softmax_scale", "qk_ln", "clip_qkv")
             return attention.flag("alibi", default=self.family.has_alibi)
         return self.config.flag("alibi", default=self.family.has_alibi)

@@ -174,5 +174,3 @@ def run_layers(
     for name, value in zip(inner.stacked, stacked, strict=True):
         scope.output(name, value)
     return last
-
-

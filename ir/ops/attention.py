@@ -196,7 +196,7 @@ def rotary_embedding(x: Value, cos: Value, sin: Value, *, width: int = 0, is_int
 
     Shapes: x and out [.., d], cos and sin broadcast to its rotated part. Source: Su et al., "RoFormer", 2021.
     """
-    *lead, d = x.type.shape
+    d = x.type.shape[-1]
     if width and width != d:
         turned, rest = pieces(x, (width, d - width))
         return concat(rotary(turned, cos, sin, is_interleaved), rest, axis=x.type.rank - 1)

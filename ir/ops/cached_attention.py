@@ -63,9 +63,7 @@ def latent_attention(
     [b, m, h, latent_width]. Source: DeepSeek-AI, "DeepSeek-V2", arXiv:2405.04434, 2.1 (the absorbed form).
     """
     k = heads_first(joined(past, latent))
-    return heads_first(
-        attention(heads_first(q), k, k, scale=scale, is_causal=is_causal, value_width=latent_width)
-    )
+    return heads_first(attention(heads_first(q), k, k, scale=scale, is_causal=is_causal, value_width=latent_width))
 
 
 def joined(past: Sequence[Value], new: Value) -> Value:

@@ -64,7 +64,8 @@ class Subview(OpDefinition):
         (x,) = operands
         starts, size = ints_of(attrs, "starts"), ints_of(attrs, "size")
         is_inside = len(starts) == len(size) == x.rank and all(
-            0 <= start and 0 <= n and start + n <= extent for start, n, extent in zip(starts, size, x.shape, strict=True)
+            start >= 0 and n >= 0 and start + n <= extent
+            for start, n, extent in zip(starts, size, x.shape, strict=True)
         )
         if not is_inside:
             raise ShapeError(f"subview: {list(size)} elements from {list(starts)} are not all inside of {x}")
