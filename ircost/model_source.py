@@ -26,10 +26,13 @@ def model_file(model: str | Path) -> Path:
 
 def not_found(model: str, error: IrcError) -> IrcError:
     """A name that is neither a file nor known."""
-    if "/" in model and not Path(model).suffix:
-        return UnsupportedError(f"no file, folder or known model '{model}'", help=error.help)
     ending = Path(model).suffix
     known = ", ".join(f".{name}" for name in FRONTENDS.names())
-    if ending and ending[1:].isalpha():
-        return UnsupportedError(f"cannot tell what {model} is: its name ends in '{ending}'", help=f"known: {known}")
-    return UnsupportedError(f"no file and no known model '{model}'", help=error.help)
+    if ending[1:].isalpha():
+        return UnsupportedError(
+            f"cannot tell what {model} is: its name ends in '{ending}'", help=f"files end in {known}"
+        )
+    nearest = f"{error.help}; " if error.help else ""
+    return UnsupportedError(
+        f"no file and no known model '{model}'", help=f"{nearest}files end in {known}, irc models lists known models"
+    )

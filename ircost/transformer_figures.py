@@ -23,11 +23,14 @@ class TransformerFigures:
 
     Args:
         phase: prefill, chunk, decode, verify or encode.
-        batch: sequences. new_tokens: of each. context: tokens that the last of them attends to, itself included.
-        tp, pp: ranks that share a layer; stages of layers.
+        batch: sequences.
+        new_tokens: of each.
+        context: tokens that the last of them attends to, itself included.
+        tp: ranks that share a layer.
+        pp: stages of layers.
         parameters: of the whole model.
         kv_bytes_per_token: that one token adds to the cache, on all ranks together.
-        weights_bytes, cache_bytes, activations_bytes: of the rank that holds most; the cache with the new tokens in it.
+        weights_bytes, cache_bytes, activations_bytes: of the rank that holds most, the new tokens in the cache.
         communication_s: part of the latency that goes to collectives.
         stage_s: the slowest stage's part of the latency; all of it where there is one stage.
         tokens_per_s: new tokens of all sequences; with stages, as many batches are on their way as there are stages.
