@@ -19,6 +19,7 @@ from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork, gemm_demand
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY, labels_of
 from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.power import sustained_flops_per_s
+from ircost.cost_models.gpu.scan import ScanWork, scan_demand
 from ircost.cost_models.gpu.stream import StreamWork, stream_demand
 from ircost.cost_models.kernel_parts import FIELDS, PartGroup
 from ircost.ir.types import DType
@@ -177,6 +178,16 @@ def _experts(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
     return experts_demand(work, machine)
 
 
+def _scan(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
+    names = ("batch", "steps", "heads", "key_width", "value_width", "touched_bytes", "is_chunked")
+    work = ScanWork(
+        **{name: of[name] for name in names},
+        flops_per_s=_all(min(rates.flops_per_s, rates.sustained_flops_per_s), of),
+        sets=sets(of["is_cold"]),
+    )
+    return scan_demand(work, machine)
+
+
 def _stream(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
     # Products that have no family of their own: at the peak of their units, told in operations of the lanes.
     products = of["contraction_flops"] * (machine.vector_flops_per_s / rates.flops_per_s)
@@ -210,6 +221,7 @@ DEMANDS: dict[str, Callable[[Columns, GpuMachine, Rates], Demand]] = {
     "conv": _convolution,
     "attention": _attention,
     "mla": _attention,
+    "recurrent": _scan,
     "moe": _experts,
     "vector": _stream,
 }

@@ -80,6 +80,7 @@ from ircost.ir.ops.indexing import (
     top_k,
 )
 from ircost.ir.ops.linear_algebra import det
+from ircost.ir.ops.linear_attention import gated_delta_rule, linear_attention
 from ircost.ir.ops.movement import broadcast, pad, slice, transpose
 from ircost.ir.ops.normalization import (
     batch_norm,
@@ -110,6 +111,7 @@ from ircost.ir.ops.sampling import roi_align, sample
 from ircost.ir.ops.selection import compress, non_max_suppression, nonzero, shape_of, slice_between, unique
 from ircost.ir.ops.shape import bitcast, concat, reshape, unpack
 from ircost.ir.ops.signal import fft
+from ircost.ir.ops.state_space import causal_conv1d, selective_scan, ssd_scan
 from ircost.ir.ops.trees import tree_ensemble
 from ircost.ir.terminators import return_, yield_
 
@@ -135,6 +137,7 @@ __all__ = [
     "broadcast",
     "call",
     "cast",
+    "causal_conv1d",
     "ceil",
     "compress",
     "concat",
@@ -162,6 +165,7 @@ __all__ = [
     "fft",
     "floor",
     "fmod",
+    "gated_delta_rule",
     "gather",
     "gather_elements",
     "gather_nd",
@@ -182,6 +186,7 @@ __all__ = [
     "leaky_relu",
     "less",
     "less_equal",
+    "linear_attention",
     "log",
     "log_softmax",
     "logical_and",
@@ -232,6 +237,7 @@ __all__ = [
     "scan",
     "scatter_elements",
     "scatter_nd",
+    "selective_scan",
     "shape_of",
     "shift_left",
     "shift_right",
@@ -245,6 +251,7 @@ __all__ = [
     "softmax",
     "softplus",
     "sqrt",
+    "ssd_scan",
     "sub",
     "sum_pool",
     "swiglu",

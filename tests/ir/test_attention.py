@@ -89,9 +89,9 @@ def test_caches_of_eight_bits(rows: int) -> None:
     q, scales = floats(1, 4, 2, 8), [floats(1, 2, rows, 1, low=0.1, high=1.0) for _ in range(2)]
     narrow = [(floats(1, 2, 12, 8) * 4).astype(ml_dtypes.float8_e4m3fn) for _ in range(2)]
     wide = [(x.astype(np.float32) * scale)[:, :, :9] for x, scale in zip(narrow, scales, strict=True)]
-    expected = attended(q, *wide, 0.3)
+    expected = attended(q, wide[0], wide[1], 0.3)
     check(lambda *args: ops.attention(*args, scale=0.3, has_scales=True, length=9), expected, q, *narrow, *scales)
-    plain = attended(q, *(x.astype(np.float32) for x in narrow), 0.3)
+    plain = attended(q, narrow[0].astype(np.float32), narrow[1].astype(np.float32), 0.3)
     check(lambda *args: ops.attention(*args, scale=0.3), plain, q, *narrow)
 
 
