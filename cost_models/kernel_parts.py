@@ -62,6 +62,7 @@ class Part:
         dtype: number format of the arithmetic.
         sizes: in the order of ``FIELDS``.
         times: how often it is launched in one run of the kernel.
+        cache: number format of cached keys and values, where it is another.
     """
 
     family: str
@@ -69,11 +70,12 @@ class Part:
     dtype: DType
     sizes: tuple[float, ...]
     times: int = 1
+    cache: DType | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PartGroup:
-    """Parts of one family, kind and number format, of many kernels, as columns.
+    """Parts of one family, kind and number formats, of many kernels, as columns.
 
     Args:
         rows: [parts] of the table of kernels; a kernel of several launches stands here several times.
@@ -87,6 +89,7 @@ class PartGroup:
     rows: np.ndarray
     times: np.ndarray
     sizes: np.ndarray
+    cache: DType | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -94,18 +97,19 @@ class PartGroup:
 
 def grouped(parts: Sequence[Sequence[Part]]) -> tuple[PartGroup, ...]:
     """The parts of each kernel of a table, those alike together, in order of appearance."""
-    found: dict[tuple[str, str, DType], list[tuple[int, Part]]] = {}
+    found: dict[tuple[str, str, DType, DType | None], list[tuple[int, Part]]] = {}
     for row, own in enumerate(parts):
         for part in own:
-            found.setdefault((part.family, part.kind, part.dtype), []).append((row, part))
+            found.setdefault((part.family, part.kind, part.dtype, part.cache), []).append((row, part))
     return tuple(
         PartGroup(
-            *key,
+            *(family, kind, dtype),
+            cache=cache,
             rows=np.array([row for row, _ in members]),
             times=np.array([part.times for _, part in members], dtype=float),
             sizes=np.array([part.sizes for _, part in members], dtype=float),
         )
-        for key, members in found.items()
+        for (family, kind, dtype, cache), members in found.items()
     )
 
 
@@ -307,7 +311,8 @@ class Reader:
         )
         is_wide = view.is_causal and queries > 1 and width > value_width
         family = "mla" if is_latent or is_wide else "attention"
-        return Part(family, attention_kind(op, is_latent), q.dtype, sizes)
+        cache = k.dtype if k.dtype != q.dtype else None
+        return Part(family, attention_kind(op, is_latent), q.dtype, sizes, cache=cache)
 
     def _experts(self, op: Op) -> Part:
         x, shares, _, up, down = (operand.type for operand in op.operands[:5])
