@@ -1,4 +1,4 @@
-"""What kernels come down to: products, convolutions, attention, experts, streams, and their sizes.
+"""What kernels come down to: products, convolutions, attention, experts, scans, streams, and their sizes.
 
 Read off the iteration spaces: the dims of a contraction are batch, m, n or k by which operands have them, an axis that
 runs over an m and a k dim at once is a window, and what sums no products is a stream. No machine is looked at here.
@@ -44,6 +44,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *("tokens", "hidden", "inner", "chosen", "experts", "matrices", "activation_bytes", "weight_bytes"),
         *("unpack_flops", "is_rhs_cold"),
     ),
+    "recurrent": (*("batch", "steps", "heads", "key_width", "value_width", "touched_bytes", "is_chunked", "is_cold"),),
     "vector": (
         *("elements", "read_bytes", "write_bytes", "flops", "special", "reduced_rows", "cold_bytes"),
         "contraction_flops",
@@ -61,6 +62,7 @@ class Part:
         dtype: number format of the arithmetic.
         sizes: in the order of ``FIELDS``.
         times: how often it is launched in one run of the kernel.
+        cache: number format of cached keys and values, where it is another.
     """
 
     family: str
@@ -68,11 +70,12 @@ class Part:
     dtype: DType
     sizes: tuple[float, ...]
     times: int = 1
+    cache: DType | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PartGroup:
-    """Parts of one family, kind and number format, of many kernels, as columns.
+    """Parts of one family, kind and number formats, of many kernels, as columns.
 
     Args:
         rows: [parts] of the table of kernels; a kernel of several launches stands here several times.
@@ -86,6 +89,7 @@ class PartGroup:
     rows: np.ndarray
     times: np.ndarray
     sizes: np.ndarray
+    cache: DType | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -93,18 +97,19 @@ class PartGroup:
 
 def grouped(parts: Sequence[Sequence[Part]]) -> tuple[PartGroup, ...]:
     """The parts of each kernel of a table, those alike together, in order of appearance."""
-    found: dict[tuple[str, str, DType], list[tuple[int, Part]]] = {}
+    found: dict[tuple[str, str, DType, DType | None], list[tuple[int, Part]]] = {}
     for row, own in enumerate(parts):
         for part in own:
-            found.setdefault((part.family, part.kind, part.dtype), []).append((row, part))
+            found.setdefault((part.family, part.kind, part.dtype, part.cache), []).append((row, part))
     return tuple(
         PartGroup(
-            *key,
+            *(family, kind, dtype),
+            cache=cache,
             rows=np.array([row for row, _ in members]),
             times=np.array([part.times for _, part in members], dtype=float),
             sizes=np.array([part.sizes for _, part in members], dtype=float),
         )
-        for key, members in found.items()
+        for (family, kind, dtype, cache), members in found.items()
     )
 
 
@@ -242,13 +247,14 @@ class Reader:
         sizes = (batch, m, n, k, *widths, lhs_cold, rhs_cold, *extras)
         return Part("gemm", "batched" if batch > 1 else "", dtype, sizes, times)
 
-    def _stream(self, on_lanes: bool = False) -> Part:
+    def _stream(self, on_lanes: bool = False, is_one_launch: bool = False) -> Part:
         """All of the kernel as one stream.
 
         Args:
             on_lanes: products run on the vector lanes; else they count at the peak of the units for products.
+            is_one_launch: its loops are within one launch; else each turn is one.
         """
-        times = max((times for _, times, _ in self.work), default=1)
+        times = 1 if is_one_launch else max((times for _, times, _ in self.work), default=1)
         flops = special = products = reduced = 0.0
         for inner, often, counts in self.work:
             if inner.definition.is_contraction and not on_lanes:
@@ -307,7 +313,8 @@ class Reader:
         )
         is_wide = view.is_causal and queries > 1 and width > value_width
         family = "mla" if is_latent or is_wide else "attention"
-        return Part(family, attention_kind(op, is_latent), self.dtype_of(op), sizes)
+        cache = k.dtype if k.dtype != q.dtype else None
+        return Part(family, attention_kind(op, is_latent), q.dtype, sizes, cache=cache)
 
     def _experts(self, op: Op) -> Part:
         x, shares, _, up, down = (operand.type for operand in op.operands[:5])
@@ -325,6 +332,27 @@ class Reader:
         )
         return Part("moe", "", self.dtype_of(op), sizes)
 
+    def _scan(self, op: Op) -> Part:
+        """A state for each head, [key width, value width]; in chunks where there are more than a few tokens."""
+        phase = scan_phase(op)
+        _, heads, key_width, value_width = op.results[1].type.shape
+        return self._recurrent(op, f"scan {phase}", (heads, key_width, value_width), phase == "context")
+
+    def _short_convolution(self, op: Op) -> Part:
+        return self._recurrent(op, f"conv {scan_phase(op)}", (1, 1, 1), is_chunked=False)
+
+    def _recurrent(self, op: Op, kind: str, state: tuple[int, int, int], is_chunked: bool) -> Part:
+        batch, steps = op.results[0].type.shape[:2]
+        is_cold = self.is_cold(op.operands[-1 if op.attrs["has_state"] else 0])
+        sizes = (batch, steps, *state, float(sum(self.traffic_bytes)), is_chunked, is_cold)
+        return Part("recurrent", kind, op.results[0].type.dtype, sizes)
+
+    def _selective_scan(self, op: Op) -> Part:
+        """No table has kernels of it: a stream whose special functions, one for each element of the state and token,
+        and whose arithmetic the vector lanes take; threads share the tokens of a channel.
+        """
+        return self._stream(on_lanes=True, is_one_launch=True)
+
 
 def attention_kind(op: Op, is_latent: bool) -> str:
     """As tables name phases; decoding kernels differ by whether heads share keys and values."""
@@ -334,9 +362,23 @@ def attention_kind(op: Op, is_latent: bool) -> str:
     return "decode, shared heads" if q.shape[1] > k.shape[1] and not is_latent else "decode"
 
 
+MOST_VERIFIED = 8  # tokens at once that kernels take step by step: as many as measured ones do at most
+
+
+def scan_phase(op: Op) -> str:
+    """As tables name it: ``generation`` of one token, ``verify`` of a few behind a state, else ``context``."""
+    steps = op.results[0].type.shape[1]
+    if steps == 1:
+        return "generation"
+    return "verify" if steps <= MOST_VERIFIED and op.attrs["has_state"] else "context"
+
+
 # Composites that libraries have one kernel, or one fused layer, for.
 WHOLE: dict[str, Callable[[Reader, Op], Part]] = {
     "attention": Reader._attention,
+    "causal_conv1d": Reader._short_convolution,
+    **dict.fromkeys(("gated_delta_rule", "linear_attention", "ssd_scan"), Reader._scan),
+    "selective_scan": Reader._selective_scan,
     "mixture_of_experts": Reader._experts,
 }
 

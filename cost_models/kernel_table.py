@@ -291,7 +291,7 @@ def _profile(op: Op, cold: Cold) -> _Profile:
         counts = once.times(times) if times != 1 else once
         macs += counts.macs
         flops += counts.flops
-        launches = max(launches, times)
+        launches = max(launches, times if not op.definition.is_one_launch else 1)
         is_unknown |= inner.name == "opaque"
         for engine, amount in _engines(inner, counts.flops, counts.transcendental):
             column = (engine, arithmetic_dtype(inner))

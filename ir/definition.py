@@ -38,6 +38,7 @@ class OpDefinition(ABC):
         is_commutative: the two operands may change places.
         is_terminator: ends a block.
         region_names: labels of its regions, in order.
+        is_one_launch: a device runs it as one kernel, whatever loops its body has.
         follows_bounds: takes operands with an extent that depends on data, and says so of its results.
         is_isolated: its regions see their own arguments only, which stand for the operands.
     """
@@ -51,6 +52,7 @@ class OpDefinition(ABC):
     is_commutative: bool = False
     is_terminator: bool = False
     is_composite: bool = False
+    is_one_launch: bool = False
     region_names: tuple[str, ...] = ()
     is_isolated: bool = False
     follows_bounds: bool = False

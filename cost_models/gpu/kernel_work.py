@@ -19,7 +19,9 @@ from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork, gemm_demand
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY, labels_of
 from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.power import sustained_flops_per_s
+from ircost.cost_models.gpu.scan import ScanWork, scan_demand
 from ircost.cost_models.gpu.stream import StreamWork, stream_demand
+from ircost.cost_models.gpu.table_work import MOST_SHARED
 from ircost.cost_models.kernel_parts import FIELDS, PartGroup
 from ircost.ir.types import DType
 
@@ -79,8 +81,25 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
         device=machine.name.partition("+")[0],
         runtime=runtime,
         dtype=table_name(group),
+        cache=TABLE_NAMES.get(group.cache.name, group.cache.name) if group.cache is not None else "",
         kind=group.kind,
+        kernel=library(runtime, machine.architecture, group),
     )
+
+
+# Whose kernels a runtime takes on an architecture, by kind or else by family, where tables have more than one.
+# Source: the kernels that ai-dynamo/aiconfigurator's tables name at 095f58a, most rows of each kind.
+LIBRARIES: Mapping[tuple[str, str], Mapping[str, str]] = {
+    ("vllm", "hopper"): {"attention": "fa3", "scan context": "flashinfer"},
+    ("vllm", "ada"): {"attention": "fa2", "scan context": "triton"},
+    ("sglang", "hopper"): {"attention": "fa3", "encoder": ""},
+    ("sglang", "ada"): {"attention": "flashinfer", "encoder": "triton"},
+}
+
+
+def library(runtime: str, architecture: str, group: PartGroup) -> str:
+    taken = LIBRARIES.get((runtime, architecture), {})
+    return taken.get(group.kind, taken.get(group.family, ""))
 
 
 def table_name(group: PartGroup) -> str:
@@ -145,15 +164,16 @@ def _attention(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
         *("batch", "queries", "keys", "heads", "kv_heads", "key_width", "value_width", "kv_bytes", "query_bytes"),
         *("is_causal", "window"),
     )
-    is_decoding = (of["queries"] == 1) | (of["key_width"] > of["value_width"]) & (of["kv_heads"] == 1)
+    is_latent = (of["key_width"] > of["value_width"]) & (of["kv_heads"] == 1)
+    is_step = of["queries"] == 1
     extra = _extra(of, rates)
     special_flops = extra["extra_special"] * (machine.vector_flops_per_s / machine.special_per_s)
     work = AttentionWork(
         **{name: of[name] for name in names},
         flops_per_s=_all(rates.flops_per_s, of),
         sustained_flops_per_s=rates.sustained_flops_per_s,
-        most_shared=_all(np.inf, of),
-        fewest_queries=np.where(is_decoding, 1.0, PREFILL_QUERIES),
+        most_shared=np.where(is_step & ~is_latent, MOST_SHARED.get(machine.runtime, np.inf), np.inf),
+        fewest_queries=np.where(is_step | is_latent, 1.0, PREFILL_QUERIES),
         sets=sets(of["is_rhs_cold"]),
         extra_bytes=extra["extra_bytes"],
         extra_flops=extra["extra_flops"] + special_flops,
@@ -175,6 +195,16 @@ def _experts(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
         sets=sets(of["is_rhs_cold"]),
     )
     return experts_demand(work, machine)
+
+
+def _scan(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
+    names = ("batch", "steps", "heads", "key_width", "value_width", "touched_bytes", "is_chunked")
+    work = ScanWork(
+        **{name: of[name] for name in names},
+        flops_per_s=_all(min(rates.flops_per_s, rates.sustained_flops_per_s), of),
+        sets=sets(of["is_cold"]),
+    )
+    return scan_demand(work, machine)
 
 
 def _stream(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
@@ -210,6 +240,7 @@ DEMANDS: dict[str, Callable[[Columns, GpuMachine, Rates], Demand]] = {
     "conv": _convolution,
     "attention": _attention,
     "mla": _attention,
+    "recurrent": _scan,
     "moe": _experts,
     "vector": _stream,
 }

@@ -81,6 +81,7 @@ from ircost.ir.ops.indexing import (
     top_k,
 )
 from ircost.ir.ops.linear_algebra import det
+from ircost.ir.ops.linear_attention import gated_delta_rule, linear_attention
 from ircost.ir.ops.movement import broadcast, pad, slice, transpose
 from ircost.ir.ops.normalization import (
     batch_norm,
@@ -111,6 +112,7 @@ from ircost.ir.ops.sampling import roi_align, sample
 from ircost.ir.ops.selection import compress, non_max_suppression, nonzero, shape_of, slice_between, unique
 from ircost.ir.ops.shape import bitcast, concat, reshape, subview, unpack
 from ircost.ir.ops.signal import fft
+from ircost.ir.ops.state_space import causal_conv1d, selective_scan, ssd_scan
 from ircost.ir.ops.trees import tree_ensemble
 from ircost.ir.terminators import return_, yield_
 
@@ -137,6 +139,7 @@ __all__ = [
     "cached_attention",
     "call",
     "cast",
+    "causal_conv1d",
     "ceil",
     "compress",
     "concat",
@@ -164,6 +167,7 @@ __all__ = [
     "fft",
     "floor",
     "fmod",
+    "gated_delta_rule",
     "gather",
     "gather_elements",
     "gather_nd",
@@ -185,6 +189,7 @@ __all__ = [
     "leaky_relu",
     "less",
     "less_equal",
+    "linear_attention",
     "log",
     "log_softmax",
     "logical_and",
@@ -235,6 +240,7 @@ __all__ = [
     "scan",
     "scatter_elements",
     "scatter_nd",
+    "selective_scan",
     "shape_of",
     "shift_left",
     "shift_right",
@@ -248,6 +254,7 @@ __all__ = [
     "softmax",
     "softplus",
     "sqrt",
+    "ssd_scan",
     "sub",
     "subview",
     "sum_pool",

@@ -72,11 +72,13 @@ def convolution(draw: st.DrawFn, dtype: DType):
 def attention(draw: st.DrawFn, dtype: DType):
     b, heads, group = draw(extents(16)), draw(extents(16)), draw(st.sampled_from([1, 4]))
     m, n, width = draw(extents(2048)), draw(extents(4096)), draw(st.sampled_from([64, 128]))
+    attrs = {"is_causal": draw(st.booleans()), "window": draw(st.sampled_from([0, 100, 1024]))}
+    n = max(n, m) if attrs["is_causal"] else n
 
     def of(times: int) -> KernelTable:
         kv = TensorType((times * b, heads, n, width), dtype)
         function = Function("main", [TensorType((times * b, heads * group, m, width), dtype), kv, kv])
-        return table_of(ops.attention(*function.arguments, scale=1.0), function=function)
+        return table_of(ops.attention(*function.arguments, scale=1.0, **attrs), function=function)
 
     return of
 
@@ -170,6 +172,28 @@ def test_a_larger_batch_never_takes_less_time(data, maker, dtype: DType, base: s
     of = maker(data.draw, dtype)
     target = load_target(base)
     assert seconds(of(1), target) <= seconds(of(times), target) * SLACK
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data(), st.sampled_from(BASES), st.sampled_from([1, 2, 64, 1000]), st.booleans())
+def test_who_sees_fewer_keys_is_not_slower(data, base: str, m: int, is_causal: bool) -> None:
+    """A narrower window, a cache that is filled less far, and a mask that attributes name."""
+    draw, target = data.draw, load_target(base)
+    b, group, g = draw(extents(64)), draw(st.sampled_from([1, 8])), draw(extents(16))
+    n = m + draw(extents(8192))
+    kv = TensorType((b, g, n, 128), f16)
+
+    def of(**attrs: int) -> float:
+        function = Function("main", [TensorType((b, g * group, m, 128), f16), kv, kv])
+        table = table_of(ops.attention(*function.arguments, scale=1.0, **attrs), function=function)
+        estimates = MODEL.estimate(table, target)
+        assert (estimates.latency_s >= estimates.lower_bound_s).all()
+        return float(estimates.latency_s[0])
+
+    narrow, wide = sorted((draw(extents(8192)), draw(extents(8192))))
+    assert of(is_causal=is_causal, window=narrow) <= of(is_causal=is_causal, window=wide) * SLACK
+    assert of(is_causal=is_causal, window=wide) <= of(is_causal=is_causal) * SLACK
+    assert of(is_causal=is_causal, length=m + (n - m) // 2) <= of(is_causal=is_causal) * SLACK
 
 
 def better(target: Target, base: str, bandwidth: float = 1.0, flops: float = 1.0, processors: float = 1.0) -> Target:
