@@ -1,8 +1,8 @@
 """Known models: the `config.json` of each, where it was read, and how many parameters were published.
 
 ``models/`` has a file a model, of two parts: ``about`` is the fields of ``KnownModel``, ``config`` holds the keys of
-Hugging Face's ``config.json`` that matter for the computation, under their own names and unchanged. What only tokenizers,
-training or a version of `transformers` read (token ids, dropout, initialisers) is left out.
+Hugging Face's ``config.json`` that matter for the computation, under their own names and unchanged. What only
+tokenizers, training or a version of `transformers` read (token ids, dropout, initialisers) is left out.
 """
 
 from __future__ import annotations

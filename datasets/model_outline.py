@@ -33,7 +33,7 @@ def layer_counts(config: Mapping[str, Any]) -> tuple[int, ...]:
 def hidden_size(config: Mapping[str, Any]) -> int | None:
     """Width of the residual stream, in elements."""
     part = main_part(config)
-    width = first(part, HIDDEN)
+    width: int | None = first(part, HIDDEN)
     if width is None and "attention_head_dim" in part:  # diffusers
         width = part["num_attention_heads"] * part["attention_head_dim"]
     return width
@@ -41,7 +41,8 @@ def hidden_size(config: Mapping[str, Any]) -> int | None:
 
 def context_tokens(config: Mapping[str, Any]) -> int | None:
     """Longest sequence the model is made for; None where it has no limit, or does not say."""
-    return first(main_part(config), CONTEXT)
+    longest: int | None = first(main_part(config), CONTEXT)
+    return longest
 
 
 def number_formats(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -53,7 +54,8 @@ def number_formats(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 def main_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The text model of a multimodal one."""
-    return config.get("text_config", config)  # type: ignore[no-any-return]
+    part: Mapping[str, Any] = config.get("text_config", config)
+    return part
 
 
 def first(config: Mapping[str, Any], keys: Sequence[str]) -> Any:
