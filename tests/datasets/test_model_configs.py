@@ -101,7 +101,7 @@ def test_an_unknown_name_lists_the_nearest(name: str, near: str) -> None:
 
 
 def test_a_folder_of_ones_own(tmp_path: Path) -> None:
-    about = {
+    about: dict[str, object] = {
         "family": "Own",
         "repository": "me/own",
         "aliases": [],
