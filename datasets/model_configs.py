@@ -27,9 +27,12 @@ class KnownModel:
         family: what its makers call the series.
         repository: on Hugging Face; models of one configuration share an entry, and the others are aliases.
         aliases: other names it is found under.
-        source: where the values of ``config`` were read.
+        source: where the values of ``config`` were read. *As publicly known* is said of values that could not be read
+            anywhere; what has weights among them is proven by the count of parameters.
         parameters: exact published count of weights, each counted once; None where nobody published one.
         parameters_source: where; and what other published counts have on top, or why there is none.
+        parameters_of: class of `transformers` that was counted, where it is not the first of the config's
+            ``architectures``: an encoder without its head for training.
         kv_bytes_per_token: published size of the cache for one token, in bytes; None where nobody published one.
         kv_bytes_source: where.
         config: keys and values of its ``config.json``.
@@ -42,6 +45,7 @@ class KnownModel:
     source: str
     parameters: int | None
     parameters_source: str
+    parameters_of: str = ""
     kv_bytes_per_token: int | None = None
     kv_bytes_source: str = ""
     config: dict[str, Any]
