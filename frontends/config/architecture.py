@@ -42,8 +42,9 @@ class Attention:
     Args:
         width, value_width: of a head.
         has_qkv_bias, has_out_bias: of the projections.
-        head_norm: of each head of queries and keys; whole_norm: of all heads of them together.
-        window: the last so many tokens are seen; 0: all.
+        head_norm: of each head of queries and keys, each with weights of its own where ``is_norm_by_head``;
+        whole_norm: of all heads of them together.
+        window: the last so many tokens are seen; 0: all. chunk: those of the same chunk of so many are; 0: all.
         scale: of the scores. softcap: of the scores; 0: none.
         has_sinks: a learnt logit for each head takes part in the softmax.
         has_alibi: a bias that falls with the distance takes the place of positions.
@@ -61,9 +62,11 @@ class Attention:
     has_k_bias: bool | None = None  # where it differs from the others (Whisper)
     has_out_bias: bool = False
     head_norm: Norm | None = None
+    is_norm_by_head: bool = False
     whole_norm: Norm | None = None
     rotary: Rotary | None = None
     window: int = 0
+    chunk: int = 0
     softcap: float = 0.0
     has_sinks: bool = False
     has_alibi: bool = False
@@ -180,16 +183,12 @@ class Head:
 
     Args:
         is_tied: its weights are the embedding's. softcap: of the logits; 0: none.
-        width: of what it reads, where the model's output is projected down first; has_transform: a layer with
-            activation and norm before it (masked language models).
     """
 
     vocabulary: int
     is_tied: bool
     has_bias: bool = False
     softcap: float = 0.0
-    has_transform: bool = False
-    activation: str = "gelu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +228,7 @@ class Architecture:
 
     Args:
         name: of the model, as the user knows it. family: HF's ``model_type``.
+        head: none where the last layer's result is what is wanted. has_pooler: the first token passes a further layer.
         dtype: of weights and activations. max_context: tokens that it was made for; 0: no limit is known.
     """
 
@@ -241,3 +241,4 @@ class Architecture:
     dtype: DType
     max_context: int = 0
     is_decoder: bool = True
+    has_pooler: bool = False

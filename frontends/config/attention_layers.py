@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from ircost.frontends.config.architecture import Attention, LatentAttention, Rotary
+from ircost.frontends.config.config_file import ConfigError
 from ircost.frontends.config.parts import linear, normed, part_of
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope
+from ircost.frontends.config.workload import Workload
 from ircost.ir import ops
 from ircost.ir.graph import Value
 from ircost.ir.types import TensorType
@@ -69,9 +72,19 @@ def _with_positions(
         return part_of(scope, both, 0, heads, axis=2), part_of(scope, both, heads, kv_heads, axis=2)
     found = []
     for name, start, count in (("q_norm", 0, heads), ("k_norm", heads, kv_heads)):
-        own = normed(scope, part_of(scope, packed, start, count, axis=2), name, part.head_norm)
+        own = _head_normed(scope, part_of(scope, packed, start, count, axis=2), name, part)
         found.append(rotated(scope, plan, part.rotary, own))
     return found[0], found[1]
+
+
+def _head_normed(scope: Scope, x: Value, name: str, part: Attention) -> Value:
+    """x [batch, tokens, heads, width], each head by itself."""
+    assert part.head_norm is not None, "asked for where there is one"
+    if not part.is_norm_by_head:
+        return normed(scope, x, name, part.head_norm)
+    out = normed(scope, x, name, replace(part.head_norm, has_scale=False, has_bias=False))
+    with scope.at(name):
+        return scope(ops.mul(out, scope.weight("weight", *x.type.shape[2:])))
 
 
 def rotated(scope: Scope, plan: Plan, rotary: Rotary | None, x: Value) -> Value:
@@ -100,7 +113,10 @@ def _angles(scope: Scope, plan: Plan, rotary: Rotary, function: str) -> Value:
 def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: Value) -> Value:
     """[batch, tokens, heads * width] over what the cache holds and the new tokens, which join it."""
     batch, rows, heads, _ = q.type.shape
-    operands = [q, k, v, *_cached(scope, plan, k, v, part.window)]
+    operands = [q, k, v, *_cached(scope, plan, k, v, part)]
+    has_cache = len(operands) > 3
+    if part.chunk and rows > part.chunk:
+        operands = [_chunked(scope, plan, x, part.chunk) for x in operands]
     if part.has_sinks:
         operands.append(scope.weight("sinks", heads))
     if part.has_alibi:
@@ -108,7 +124,7 @@ def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: 
     mixed = ops.cached_attention(
         *operands,
         scale=part.scale,
-        has_cache=len(operands) > 3 and plan.workload.past > 0,
+        has_cache=has_cache,
         is_causal=part.is_causal and rows > 1,
         window=part.window if part.window < plan.workload.context else 0,
         softcap=part.softcap,
@@ -117,14 +133,27 @@ def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: 
     return scope(ops.reshape(scope(mixed), shape=(batch, rows, heads * part.value_width)))
 
 
-def _cached(scope: Scope, plan: Plan, k: Value, v: Value, window: int) -> list[Value]:
+def _chunked(scope: Scope, plan: Plan, x: Value, chunk: int) -> Value:
+    """Chunks as if each were a sequence: none sees another. Source: Meta, Llama 4, ``attention_chunk_size``."""
+    batch, rows, heads, width = x.type.shape
+    if plan.workload.past or rows % chunk:
+        raise ConfigError(
+            f"{rows} new tokens behind {plan.workload.past}, and attention sees no more than its chunk of {chunk}",
+            help=f"run whole chunks from the first token: --phase prefill --seq {-(-rows // chunk) * chunk}",
+        )
+    return scope(ops.reshape(x, shape=(batch * rows // chunk, chunk, heads, width)))
+
+
+def _cached(scope: Scope, plan: Plan, k: Value, v: Value, part: Attention) -> list[Value]:
     """Keys and values of the past as inputs; the new ones become outputs, which the caller's cache takes in."""
     work = plan.workload
     if work.phase == "encode":
         return []
     scope.output("key", k)
     scope.output("value", v)
-    past = min(work.past, window - 1) if window else work.past
+    past = min(work.past, part.window - 1) if part.window else work.past
+    if part.chunk and past:
+        past = _past_of_chunk(work, part.chunk)
     if not past:
         return []
     dtype = work.cache_dtype or scope.dtype
@@ -133,6 +162,17 @@ def _cached(scope: Scope, plan: Plan, k: Value, v: Value, window: int) -> list[V
         scope.input(f"past_{name}", TensorType((batch, past, heads, new.type.shape[3]), dtype))
         for name, new in (("key", k), ("value", v))
     ]
+
+
+def _past_of_chunk(work: Workload, chunk: int) -> int:
+    """Tokens in the cache that new ones see; all of them stand in one chunk, or else it is not known here."""
+    first, last = work.past // chunk, (work.context - 1) // chunk
+    if first != last and work.rows > 1 and work.past % chunk:
+        raise ConfigError(
+            f"tokens {work.past} to {work.context - 1} stand in several chunks of {chunk}",
+            help="choose a context whose new tokens stand in one",
+        )
+    return work.past % chunk
 
 
 def _alibi(scope: Scope, plan: Plan, part: Attention) -> Value:

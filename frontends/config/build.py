@@ -13,7 +13,7 @@ from ircost.frontends.config.architecture import Architecture, Experts, Head, La
 from ircost.frontends.config.attention_layers import kv_bytes_per_token, latent_attention, self_attention
 from ircost.frontends.config.config_file import ConfigError
 from ircost.frontends.config.feed_forward_layers import experts, feed_forward
-from ircost.frontends.config.parts import ACTIVATIONS, linear, normed, part_of, scaled, softcapped
+from ircost.frontends.config.parts import linear, normed, part_of, scaled, softcapped
 from ircost.frontends.config.plan import Collective, Mesh, Plan
 from ircost.frontends.config.scope import Scope, run_layers
 from ircost.frontends.config.weights import Ledger, Weights, WeightUse
@@ -124,7 +124,7 @@ class _Model:
         x = part_of(scope, x, x.type.shape[1] - plan.workload.logit_rows, plan.workload.logit_rows, axis=1)
         x = normed(scope, x, "norm", model.stack.final_norm)
         if model.head is None:
-            scope.output("hidden", x)
+            self._encoded(x)
         else:
             self._head(x, model.head, is_first)
 
@@ -219,15 +219,21 @@ class _Model:
 
     # ---- behind the layers
 
+    def _encoded(self, x: Value) -> None:
+        """What the last layer makes, and the first token's through the pooler."""
+        self.scope.output("hidden", x)
+        if self.architecture.has_pooler:
+            first = part_of(self.scope, x, 0, 1, axis=1)
+            self.scope.output(
+                "pooled", self.scope(ops.tanh(linear(self.scope, first, "pooler", x.type.shape[-1], True)))
+            )
+
     def _head(self, x: Value, head: Head, has_embedding: bool) -> None:
         scope, plan = self.scope, self.plan
         width = self.architecture.embedding.width
         rows = self._vocabulary(head.vocabulary)
         with scope.at("head"):
-            if head.has_transform:
-                x = scope(ACTIVATIONS[head.activation](linear(scope, x, "transform", width, True)))
-                x = normed(scope, x, "norm", self.architecture.embedding.norm)
-            elif width != x.type.shape[-1]:
+            if width != x.type.shape[-1]:
                 x = linear(scope, x, "project_out", width)
             is_shared = head.is_tied and has_embedding  # on a later stage the table is there once more
             table = scope.known["embedding.tokens"] if is_shared else scope.weight("weight", rows, width)

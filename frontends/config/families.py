@@ -46,10 +46,14 @@ class Family:
     qkv_bias, out_bias, mlp_bias, head_bias: whether there are such; text names a key, ``!key`` one that denies it.
     rotary: ``half``, ``interleaved`` or none; rotary_share: keys of the rotated part, and its default.
     positions: whether positions are a learnt table; offset: rows before its first.
-    head_norm, whole_norm: of queries and keys, whether there are such; text names a key.
+    head_norm, whole_norm: of queries and keys, whether there are such; text names a key. is_norm_by_head: each head
+        has weights of its own; has_plain_norm: none has any.
     head_width: of a head where no key says; 0: hidden size over heads.
     window: ``all`` where every layer has the window of ``sliding_window``; ``alternate`` every other, the first one
         first; ``pattern``: all but each ``sliding_window_pattern``-th; ``flag``: where ``use_sliding_window`` says so.
+    is_rotary_windowed: layers without a window have no positions.
+    has_pooler: the first token passes a layer of its own behind the last one (BERT).
+    dense_inner: key of the width of layers without experts, where it has a name of its own.
     """
 
     norm: str = "rms"
@@ -72,16 +76,19 @@ class Family:
     is_embedding_scaled: bool = False
     head_norm: bool | str = False
     whole_norm: bool | str = False
+    is_norm_by_head: bool = False
+    has_plain_norm: bool = False
     head_width: int = 0
     kv_heads: int = 0
     window: str = ""
+    is_rotary_windowed: bool = False
+    dense_inner: str = ""
     has_sinks: bool = False
     is_tied: bool = False
     is_causal: bool = True
     has_latent: bool = False
     final_norm: bool = True
-    has_head: bool = True
-    has_transform: bool = False
+    has_pooler: bool = False
     experts: Routing | None = None
 
 
@@ -105,7 +112,7 @@ _BERT = replace(
     final_norm=False,
     token_types=True,
     embedding_norm=True,
-    has_transform=True,
+    has_pooler=True,
 )
 _GEMMA = Family(
     activation="gelu_pytorch_tanh",
@@ -208,7 +215,12 @@ FAMILIES: dict[str, Family] = {
         is_tied=True,
     ),
     "stablelm": Family(
-        norm="layer", qkv_bias="use_qkv_bias", rotary_share=0.25, head_norm="qk_layernorm", placement="pre"
+        norm="layer",
+        qkv_bias="use_qkv_bias",
+        rotary_share=0.25,
+        head_norm="qk_layernorm",
+        is_norm_by_head=True,
+        placement="pre",
     ),
     "cohere": Family(
         norm="layer",
@@ -218,10 +230,26 @@ FAMILIES: dict[str, Family] = {
         out_bias="attention_bias",
         rotary="interleaved",
         head_norm="use_qk_norm",
+        is_norm_by_head=True,
         is_tied=True,
     ),
     "olmo": Family(norm="layer", has_norm_scale=False, has_norm_bias=False, qkv_bias="attention_bias"),
     "olmo2": Family(placement="behind", whole_norm=True, qkv_bias="attention_bias", out_bias="attention_bias"),
+    "olmo3": Family(placement="behind", whole_norm=True, qkv_bias="attention_bias", out_bias="attention_bias"),
+    "cohere2": Family(
+        norm="layer",
+        has_norm_bias=False,
+        placement="parallel",
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        rotary="interleaved",
+        window="pattern",
+        is_rotary_windowed=True,
+        is_tied=True,
+    ),
+    "glm": Family(qkv_bias="attention_bias", rotary="interleaved", rotary_share=0.5, head_width=128),
+    "glm4": Family(placement="both", qkv_bias="attention_bias", rotary="interleaved", rotary_share=0.5, head_width=128),
+    "baichuan": Family(),
     "mixtral": Family(window="all", experts=Routing(count="num_local_experts", inner="intermediate_size")),
     "phimoe": Family(
         norm="layer",
@@ -262,6 +290,11 @@ FAMILIES: dict[str, Family] = {
             dense_layers="mlp_only_layers",
         ),
     ),
+    "deepseek": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        experts=replace(_DEEPSEEK, router="softmax", groups=None),
+    ),
     "deepseek_v2": Family(has_latent=True, qkv_bias="attention_bias", rotary="interleaved", experts=_DEEPSEEK),
     "deepseek_v3": Family(has_latent=True, qkv_bias="attention_bias", rotary="interleaved", experts=_DEEPSEEK),
     "gpt_oss": Family(
@@ -279,11 +312,33 @@ FAMILIES: dict[str, Family] = {
             is_interleaved=True,
         ),
     ),
+    "llama4_text": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        rotary="interleaved",
+        head_norm="use_qk_norm",
+        has_plain_norm=True,
+        dense_inner="intermediate_size_mlp",
+        experts=Routing(
+            count="num_local_experts",
+            inner="intermediate_size",
+            router="sigmoid of chosen",
+            is_normalised=False,
+            shared_inner="intermediate_size",
+            step="interleave_moe_layer_step",
+        ),
+    ),
     "bert": _BERT,
     "roberta": _BERT,
     "xlm-roberta": _BERT,
-    "distilbert": replace(_BERT, token_types=False),
+    "distilbert": replace(_BERT, token_types=False, has_pooler=False),
 }
 
 # Other names of the same family.
-ALIASES = {"kimi_k2": "deepseek_v3", "gemma3": "gemma3_text", "RefinedWeb": "falcon", "RefinedWebModel": "falcon"}
+ALIASES = {
+    "llama4": "llama4_text",
+    "kimi_k2": "deepseek_v3",
+    "gemma3": "gemma3_text",
+    "RefinedWeb": "falcon",
+    "RefinedWebModel": "falcon",
+}

@@ -80,6 +80,9 @@ def _routed(scope: Scope, part: Experts, x: Value) -> tuple[Value, Value]:
             logits = scope(ops.add(logits, scope.weight("bias", part.count))) if part.has_router_bias else logits
             best, chosen = _top(scope, logits, part.chosen)
             return scope(ops.softmax(best)), chosen
+        if part.router == "sigmoid of chosen":
+            best, chosen = _top(scope, logits, part.chosen)
+            return scope(ops.sigmoid(best)), chosen
         scores = scope(ops.sigmoid(logits) if part.router == "sigmoid" else ops.softmax(logits))
         ranked = scores
         if part.has_router_bias:

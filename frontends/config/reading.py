@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ircost.frontends.config.architecture import (
     Architecture,
@@ -76,8 +77,8 @@ def _family(config: Config) -> tuple[str, Family]:
 
 def _dtype(*configs: Config) -> DType:
     """The first that names one; bf16 where none does."""
-    for config in configs:
-        name = config.raw("torch_dtype", "dtype", default=None)
+    names = [config.raw("torch_dtype", "dtype", default=None) for config in configs]
+    for config, name in zip(configs, names, strict=True):
         if name is not None:
             try:
                 return parse_dtype({"float16": "f16", "bfloat16": "bf16", "float32": "f32"}.get(str(name), str(name)))
@@ -110,6 +111,8 @@ class _Reader:
         layers = tuple(self._layer(place) for place in range(self.layers))
         max_context = config.size(*POSITIONS, default=0, least=0)
         config.passed("num_nextn_predict_layers", "rope_interleave", "max_window_layers", "head_dim")
+        if self.family.dense_inner:
+            config.passed(self.family.dense_inner)
         return Architecture(
             name=name,
             family=self.name,
@@ -120,6 +123,7 @@ class _Reader:
             dtype=dtype,
             max_context=max_context,
             is_decoder=self.family.is_causal,
+            has_pooler=self.family.has_pooler,
         )
 
     # ---- norms, embedding, head
@@ -153,16 +157,17 @@ class _Reader:
         )
 
     def _head(self) -> Head | None:
+        """Encoders hand out what their last layer makes."""
         config, family = self.config, self.family
         tied = config.flag("tie_word_embeddings", default=family.is_tied)
         config.number("logit_scale", "logits_scaling", default=1.0)
+        if not family.is_causal:
+            return None
         return Head(
             vocabulary=config.size("vocab_size"),
             is_tied=tied,
-            has_bias=family.has_transform or self.says(family.head_bias),
+            has_bias=self.says(family.head_bias),
             softcap=config.number("final_logit_softcapping", default=0.0),
-            has_transform=family.has_transform,
-            activation=self._activation(),
         )
 
     # ---- layers
@@ -203,6 +208,7 @@ class _Reader:
         scale = config.number("query_pre_attn_scalar", default=float(width)) ** -0.5
         if self.name == "gpt2":
             self._check_gpt2_scale()
+        norm = replace(self.norm, has_bias=False, has_scale=not family.has_plain_norm)
         return Attention(
             heads=heads,
             kv_heads=kv_heads,
@@ -212,10 +218,14 @@ class _Reader:
             is_causal=family.is_causal,
             has_qkv_bias=self.says(family.qkv_bias),
             has_out_bias=self.says(family.out_bias),
-            head_norm=self.norm if self.says(family.head_norm) else None,
+            head_norm=(norm if family.is_norm_by_head or family.has_plain_norm else self.norm)
+            if self.says(family.head_norm)
+            else None,
+            is_norm_by_head=family.is_norm_by_head,
             whole_norm=self.norm if self.says(family.whole_norm) else None,
             rotary=self._rotary(width) if has_rotary else None,
             window=self._window(place),
+            chunk=config.size("attention_chunk_size", default=0, least=0) if has_rotary else 0,
             softcap=config.number("attn_logit_softcapping", default=0.0),
             has_sinks=family.has_sinks,
             has_alibi=self._has_alibi(),
@@ -243,7 +253,9 @@ class _Reader:
 
     def _kv_heads(self, heads: int) -> int:
         config = self.config
-        if self.name == "falcon" and not config.flag("new_decoder_architecture"):
+        if self.name == "falcon" and config.flag("new_decoder_architecture"):
+            config.passed("multi_query")
+        elif self.name == "falcon":
             config.passed(*KV_HEADS)
             return 1 if config.flag("multi_query", default=True) else heads
         if self.name == "gpt_bigcode":
@@ -255,6 +267,8 @@ class _Reader:
 
     def _has_rotary(self, place: int) -> bool:
         if not self.family.rotary or self._has_alibi():
+            return False
+        if self.family.is_rotary_windowed and not self._window(place):
             return False
         listed = self.config.listed("no_rope_layers", default=[])
         every = self.config.size("no_rope_layer_interval", default=0, least=0)
@@ -290,7 +304,8 @@ class _Reader:
         config, family = self.config, self.family
         kinds = config.listed("layer_types", default=[])
         window = config.size("sliding_window", default=0, least=0)
-        pattern = config.size("sliding_window_pattern", "_sliding_window_pattern", default=6)
+        usual = 4 if self.name == "cohere2" else 6
+        pattern = config.size("sliding_window_pattern", "_sliding_window_pattern", default=usual)
         if kinds:
             self._check_per_layer("layer_types", kinds)
             if kinds[place] not in (*WINDOWED, *FULL):
@@ -334,7 +349,8 @@ class _Reader:
     def _inner(self) -> int:
         config = self.config
         ratio = config.number("expansion_ratio", "ffn_ratio", default=4.0)
-        return config.size(*INNER, default=None) or round(ratio * self.hidden)
+        own = (self.family.dense_inner,) if self.family.dense_inner else INNER
+        return config.size(*own, default=None) or round(ratio * self.hidden)
 
     def _feed_forward(self, place: int) -> FeedForward | Experts:
         routing = self.family.experts
@@ -348,11 +364,15 @@ class _Reader:
         config = self.config
         if not config.size(routing.count, default=0, least=0):
             return False
+        config.passed(*INNER)
         first = config.size(routing.first, default=0, least=0) if routing.first else 0
         step = config.size(routing.step, default=1) if routing.step else 1
         dense = config.listed(routing.dense_layers, default=[]) if routing.dense_layers else []
         if routing.step == "decoder_sparse_step":
             return (place + 1) % step == 0 and place not in dense
+        if routing.step == "interleave_moe_layer_step":
+            listed = config.listed("moe_layers", default=[])
+            return place in listed if listed else (place + 1) % step == 0
         return place >= first and place % step == 0 and place not in dense
 
     def _experts(self, routing: Routing) -> Experts:
@@ -364,7 +384,7 @@ class _Reader:
         inner = config.size(routing.inner)
         normalised = routing.is_normalised
         router = config.text("scoring_func", default="softmax") if routing.router == "scoring_func" else routing.router
-        if router not in ("softmax", "softmax of chosen", "sigmoid"):
+        if router not in ("softmax", "softmax of chosen", "sigmoid", "sigmoid of chosen"):
             raise config.error(f"'scoring_func' is '{router}'", help="known: softmax, sigmoid")
         method = config.text("topk_method", default="greedy")
         config.number("routed_scaling_factor", default=1.0)
