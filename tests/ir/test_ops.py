@@ -370,6 +370,7 @@ ELSEWHERE = {
     *("cumprod", "det", "fft", "bitcast", "random", "sample", "roi_align", "max_pool_position"),
     *("attention", "rotary_embedding", "quick_gelu", "swiglu"),
     "update_cache",  # test_cache.py
+    *("causal_conv1d", "selective_scan", "ssd_scan", "linear_attention", "gated_delta_rule"),  # test_state_space.py
     "lstm_cell",  # tests/passes/recognise.irc
     "tree_ensemble",  # tests/frontends/test_ml.py
     *("unpack", "block_quantised_matmul", "expert_matmul", "mixture_of_experts"),  # tests/frontends/test_microsoft.py
