@@ -529,7 +529,14 @@ def reduced_rows(op: Op) -> float:
 
 
 # Kinds of streams as measured tables name them, where ours have other names.
-KINDS = {"rotary_embedding": "rope", "log_softmax": "softmax", "transpose": "copy", "update_cache": "elements"}
+KINDS = {
+    "rotary_embedding": "rope",
+    "log_softmax": "softmax",
+    "transpose": "copy",
+    "update_cache": "elements",
+    "expert_routing": "softmax",
+    "sample_token": "softmax",
+}
 
 
 def stream_kind(op: Op, work: Sequence[InnerWork]) -> str:
