@@ -342,9 +342,12 @@ class Reader:
         return self._recurrent(op, f"conv {scan_phase(op)}", (1, 1, 1), is_chunked=False)
 
     def _recurrent(self, op: Op, kind: str, state: tuple[int, int, int], is_chunked: bool) -> Part:
+        """What belongs to no sequence, such as the weights of a window, stays in the processors, as fits have it."""
         batch, steps = op.results[0].type.shape[:2]
+        reads = zip(op.operands, op.definition.operand_bytes(op), strict=True)
+        shared = sum(n for operand, n in reads if operand.type.rank < 3)
         is_cold = self.is_cold(op.operands[-1 if op.attrs["has_state"] else 0])
-        sizes = (batch, steps, *state, float(sum(self.traffic_bytes)), is_chunked, is_cold)
+        sizes = (batch, steps, *state, sum(self.traffic_bytes) - shared, is_chunked, is_cold)
         return Part("recurrent", kind, op.results[0].type.dtype, sizes)
 
     def _selective_scan(self, op: Op) -> Part:
@@ -528,7 +531,14 @@ def reduced_rows(op: Op) -> float:
 
 
 # Kinds of streams as measured tables name them, where ours have other names.
-KINDS = {"rotary_embedding": "rope", "log_softmax": "softmax", "transpose": "copy", "update_cache": "elements"}
+KINDS = {
+    "rotary_embedding": "rope",
+    "log_softmax": "softmax",
+    "transpose": "copy",
+    "update_cache": "elements",
+    "expert_routing": "softmax",
+    "sample_token": "softmax",
+}
 
 
 def stream_kind(op: Op, work: Sequence[InnerWork]) -> str:

@@ -107,12 +107,14 @@ from ircost.ir.ops.reduction import (
     reduce_prod,
     reduce_sum,
 )
+from ircost.ir.ops.routing import expert_routing
 from ircost.ir.ops.running import cumprod, cumsum
 from ircost.ir.ops.sampling import roi_align, sample
 from ircost.ir.ops.selection import compress, non_max_suppression, nonzero, shape_of, slice_between, unique
 from ircost.ir.ops.shape import bitcast, concat, reshape, subview, unpack
 from ircost.ir.ops.signal import fft
 from ircost.ir.ops.state_space import causal_conv1d, selective_scan, ssd_scan
+from ircost.ir.ops.token_sampling import sample_token
 from ircost.ir.ops.trees import tree_ensemble
 from ircost.ir.terminators import return_, yield_
 
@@ -164,6 +166,7 @@ __all__ = [
     "erf",
     "exp",
     "expert_matmul",
+    "expert_routing",
     "fft",
     "floor",
     "fmod",
@@ -236,6 +239,7 @@ __all__ = [
     "round",
     "rsqrt",
     "sample",
+    "sample_token",
     "scalar_like",
     "scan",
     "scatter_elements",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial, reduce
+from functools import partial
 
 from ircost.ir.composite import composite
 from ircost.ir.errors import ShapeError
@@ -41,9 +41,9 @@ def causal_conv1d(
     bias, state = optional(more, (has_bias, has_state))
     before = state_or_zeros(state, (b, w - 1, c), x.type.dtype)
     padded = concat(before, x, axis=1) if w > 1 else x
-    columns = [reshape(slice(weight, starts=(0, i), size=(c, 1)), shape=(c,)) for i in range(w)]
-    taps = [mul(slice(padded, starts=(0, i, 0), size=(b, t, c)), column) for i, column in enumerate(columns)]
-    out = reduce(add, [*taps, *bias])
+    out = contract(padded, weight, notation="b (t + w) c, c w -> b t c")
+    for shift in bias:
+        out = add(out, shift)
     return ACTIVATIONS[activation](out), slice(padded, starts=(0, t, 0), size=(b, w - 1, c))
 
 

@@ -41,8 +41,8 @@ def table_of(*values: Value, function: Function) -> KernelTable:
 
 @st.composite
 def kernels(draw: st.DrawFn) -> KernelTable:
-    """One kernel: a product, a convolution, attention, a norm, element-wise work, a movement."""
-    maker = draw(st.sampled_from([product, convolution, attention, norm, elementwise, movement]))
+    """One kernel: a product, a convolution, attention, a scan, a norm, element-wise work, a movement."""
+    maker = draw(st.sampled_from([product, convolution, attention, scan, norm, elementwise, movement]))
     table: KernelTable = maker(draw, draw(st.sampled_from([f32, f16, bf16])))(1)
     return table
 
@@ -83,6 +83,26 @@ def attention(draw: st.DrawFn, dtype: DType):
     return of
 
 
+def scan(draw: st.DrawFn, dtype: DType):
+    """A delta rule, or the convolution before it, of many tokens or of one behind a state."""
+    b, tokens, heads = draw(extents(64)), draw(st.sampled_from([1, 4, 100, 4096])), draw(extents(64))
+    is_short_convolution = draw(st.booleans())
+
+    def of(times: int) -> KernelTable:
+        rows, n = TensorType((times * b, tokens, heads, 64), dtype), times * b
+        each, state = TensorType((n, tokens, heads), dtype), TensorType((n, heads, 64, 64), f32)
+        if is_short_convolution:
+            types = [TensorType((n, tokens, heads * 64), dtype), TensorType((heads * 64, 4), dtype)]
+            function = Function("main", [*types, TensorType((n, 3, heads * 64), dtype)])
+            made = ops.causal_conv1d.results(*function.arguments, has_state=True)
+        else:
+            function = Function("main", [rows, rows, rows, each, each, state])
+            made = ops.gated_delta_rule.results(*function.arguments, scale=0.125, has_state=True)
+        return table_of(*made, function=function)
+
+    return of
+
+
 def norm(draw: st.DrawFn, dtype: DType):
     rows, columns = draw(extents()), draw(extents())
 
@@ -114,7 +134,7 @@ def movement(draw: st.DrawFn, dtype: DType):
     return of
 
 
-MAKERS = st.sampled_from([product, convolution, attention, norm, elementwise, movement])
+MAKERS = st.sampled_from([product, convolution, attention, scan, norm, elementwise, movement])
 
 
 def seconds(table: KernelTable, target: Target) -> float:
