@@ -6,7 +6,7 @@ often the model runs them. A function that is called 80 times is looked at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -88,7 +88,19 @@ def kernel_table(module: Module) -> KernelTable:
     Views, constants and load-time ops are no kernels. A kernel op and a composite are one kernel each; a scan or
     `while` outside of a composite runs the kernels of its body once a trip.
     """
-    return _Collector(module).table()
+    collector = _Collector()
+    runs = collector.collect(module)
+    return table_of_kernels(collector.ops, collector.cold, runs=runs, load_time=collector.load_time)
+
+
+def table_of_modules(modules: Iterable[Module]) -> tuple[KernelTable, list[tuple[KernelRun, ...]]]:
+    """The kernels of many modules as one table, those alike once, and where each module runs them.
+
+    A sweep prices all its points by one call of a cost model.
+    """
+    collector = _Collector()
+    runs = [tuple(collector.collect(module)) for module in modules]
+    return table_of_kernels(collector.ops, collector.cold), runs
 
 
 def table_of_kernels(
@@ -126,18 +138,19 @@ def table_of_kernels(
 
 @dataclass(slots=True)
 class _Collector:
-    module: Module
     rows: dict[Key, int] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
+    cold: list[Cold] = field(default_factory=list)
+    functions: Mapping[str, Function] = field(default_factory=dict)
     runs: list[KernelRun] = field(default_factory=list)
     load_time: list[Op] = field(default_factory=list)
-    cold: list[Cold] = field(default_factory=list)
     choices: int = 0
 
-    def table(self) -> KernelTable:
-        main = self.module.main
-        self._block(main.block, 1, (), ColdValues.of_main(main))
-        return table_of_kernels(self.ops, self.cold, runs=self.runs, load_time=self.load_time)
+    def collect(self, module: Module) -> list[KernelRun]:
+        """Where a module runs its kernels; those not met before become rows."""
+        self.functions, self.runs, self.load_time, self.choices = module.functions, [], [], 0
+        self._block(module.main.block, 1, (), ColdValues.of_main(module.main))
+        return self.runs
 
     def _block(self, block: Block, count: int, branch: tuple[tuple[int, int], ...], cold: ColdValues) -> None:
         at_load = load_time_ops(block)
@@ -147,7 +160,7 @@ class _Collector:
                 if op.name != "constant":
                     self.load_time.append(op)
             elif op.name == "call":
-                callee = self.module.functions[str(op.attrs["callee"])]
+                callee = self.functions[str(op.attrs["callee"])]
                 self._block(callee.block, count, branch, cold.inside(callee.arguments, op.operands))
             elif op.name == "if":
                 choice, self.choices = self.choices, self.choices + 1
