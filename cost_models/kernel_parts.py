@@ -318,6 +318,7 @@ class Reader:
 
     def _experts(self, op: Op) -> Part:
         x, shares, _, up, down = (operand.type for operand in op.operands[:5])
+        is_narrow = bool(op.attrs["is_narrow"])
         unpacked = op.attrs["has_scales"]
         weights = (
             sum(operand.type.size_bytes for operand in op.operands[3:]) if unpacked else up.size_bytes + down.size_bytes
@@ -327,10 +328,24 @@ class Reader:
             2.0 if op.attrs["gate"] == "none" else 3.0,
             x.dtype.bits / 8,
             weights / max(up.elements + down.elements, 1),
-            3.0 if unpacked else 0.0,  # mask, convert, scale
+            3.0 if unpacked and not is_narrow else 0.0,  # mask, convert, scale
             self.is_cold(op.operands[3]),
         )
-        return Part("moe", "", self.dtype_of(op), sizes)
+        return Part("moe", "", up.dtype if is_narrow else self.dtype_of(op), sizes)
+
+    def _scaled_product(self, op: Op) -> Part:
+        """One product of a narrow format; scales are a little more of each operand."""
+        x, x_scale, w, w_scale = (operand.type for operand in op.operands)
+        n, k = w.shape
+        m = x.elements / max(k, 1)
+        widths = (
+            (x.size_bytes + x_scale.size_bytes) / max(x.elements, 1),
+            (w.size_bytes + w_scale.size_bytes) / max(w.elements, 1),
+            op.result.type.dtype.bits / 8,
+        )
+        cold = (self.is_cold(op.operands[0]) or self.is_result_cold, self.is_cold(op.operands[2]))
+        extra = max(sum(self.traffic_bytes) - m * k * widths[0] - n * k * widths[1] - m * n * widths[2], 0.0)
+        return Part("gemm", "", w.dtype, (1.0, m, float(n), float(k), *widths, 0.0, *cold, extra, 0.0, 0.0))
 
     def _scan(self, op: Op) -> Part:
         """A state for each head, [key width, value width]; in chunks where there are more than a few tokens."""
@@ -383,6 +398,7 @@ WHOLE: dict[str, Callable[[Reader, Op], Part]] = {
     **dict.fromkeys(("gated_delta_rule", "linear_attention", "ssd_scan"), Reader._scan),
     "selective_scan": Reader._selective_scan,
     "mixture_of_experts": Reader._experts,
+    "scaled_matmul": Reader._scaled_product,
 }
 
 

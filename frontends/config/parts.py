@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ircost.frontends.config.architecture import Norm
+from ircost.frontends.config.quantised_parts import is_quantised, quantised_linear
 from ircost.frontends.config.scope import Scope
 from ircost.ir import ops
 from ircost.ir.graph import Value
@@ -22,7 +23,11 @@ ACTIVATIONS = {
 def linear(scope: Scope, x: Value, name: str, width: int, has_bias: bool = False) -> Value:
     """x W' + b with W [width, k], as checkpoints hold it."""
     with scope.at(name):
-        out = scope(ops.contract(x, scope.weight("weight", width, x.type.shape[-1]), notation="b t k, n k -> b t n"))
+        if is_quantised(scope):
+            out = quantised_linear(scope, x, width)
+        else:
+            weight = scope.weight("weight", width, x.type.shape[-1])
+            out = scope(ops.contract(x, weight, notation="b t k, n k -> b t n"))
         return scope(ops.add(out, scope.weight("bias", width))) if has_bias else out
 
 

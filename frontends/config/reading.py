@@ -21,6 +21,7 @@ from ircost.frontends.config.architecture import (
 )
 from ircost.frontends.config.config_file import Config
 from ircost.frontends.config.families import ALIASES, FAMILIES, Family, Routing
+from ircost.frontends.config.quantisation import read_quantisation
 from ircost.ir.errors import IrcError, did_you_mean
 from ircost.ir.types import DType, bf16, parse_dtype
 
@@ -47,9 +48,10 @@ def architecture_of(config: Config, name: str = "") -> Architecture:
     whole, config = config, _language_part(config)
     family_name, family = _family(config)
     reader = _Reader(config, family, family_name)
+    quantisation = read_quantisation(config) or (read_quantisation(whole) if whole is not config else None)
     found = reader.architecture(name or str(whole.values.get("_name_or_path") or family_name), _dtype(whole, config))
     config.check_all_read()
-    return found
+    return replace(found, quantisation=quantisation)
 
 
 def _language_part(config: Config) -> Config:

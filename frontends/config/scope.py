@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ircost.frontends.config.architecture import Quantisation
 from ircost.frontends.config.weights import Ledger, Weights, WeightUse
 from ircost.ir import ops
 from ircost.ir.builder import Builder
@@ -23,7 +24,7 @@ class Scope:
     """Makes ops, weights, inputs and outputs in the main function.
 
     Args:
-        dtype: of weights and activations.
+        dtype: of weights and activations. quantisation: of the weights of layers.
         outputs: what the model returns, by name.
     """
 
@@ -31,6 +32,7 @@ class Scope:
     weights: Weights
     ledger: Ledger
     dtype: DType
+    quantisation: Quantisation | None = None
     inputs: list[str] = field(default_factory=list)
     outputs: dict[str, Value] = field(default_factory=dict)
     known: dict[str, Value] = field(default_factory=dict)
@@ -53,12 +55,12 @@ class Scope:
         yield
         self.path, self.build.location = before, location
 
-    def weight(self, name: str, *shape: int, dtype: DType | None = None) -> Value:
-        """A weight; the same one where its name was asked for before."""
+    def weight(self, name: str, *shape: int, dtype: DType | None = None, is_parameter: bool = True) -> Value:
+        """A weight; the same one where its name was asked for before. Scales of others are no parameters."""
         full = ".".join((*self.path, name))
         type = TensorType(shape, dtype or self.dtype)
         if full not in self.known:
-            self.ledger.uses.append(WeightUse(full, type, 1))
+            self.ledger.uses.append(WeightUse(full, type, 1, is_parameter))
             self.known[full] = self.constant(self.weights.data([full], type), type)
         return self.known[full]
 
@@ -105,13 +107,13 @@ class LayerScope(Scope):
     def __post_init__(self) -> None:
         self.build = Builder(self.block)
 
-    def weight(self, name: str, *shape: int, dtype: DType | None = None) -> Value:
+    def weight(self, name: str, *shape: int, dtype: DType | None = None, is_parameter: bool = True) -> Value:
         full = ".".join((*self.path, name))
         if full not in self.known:
             type = TensorType(shape, dtype or self.dtype)
             names = [full.replace("*", str(number), 1) for number in self._numbers()]
             whole = TensorType((self.count, *shape), type.dtype)
-            self.ledger.uses.append(WeightUse(full, type, self.count))
+            self.ledger.uses.append(WeightUse(full, type, self.count, is_parameter))
             self.known[full] = self._sequence(self.outer.constant(self.weights.data(names, whole), whole), type)
         return self.known[full]
 
@@ -155,6 +157,7 @@ def run_layers(
         weights=scope.weights,
         ledger=scope.ledger,
         dtype=scope.dtype,
+        quantisation=scope.quantisation,
         outer=scope,
         block=block,
         first=first,

@@ -56,11 +56,13 @@ class WeightUse:
 
     Args:
         name: with ``*`` for the number of the layer. copies: how many layers have one.
+        is_parameter: published counts have it; scales of quantised weights are none.
     """
 
     name: str
     type: TensorType
     copies: int
+    is_parameter: bool = True
 
 
 @dataclass(slots=True)
@@ -72,4 +74,4 @@ class Ledger:
     @property
     def parameters(self) -> int:
         """Elements of all weights, each once."""
-        return sum(use.type.elements * use.copies for use in self.uses)
+        return sum(use.type.elements * use.copies for use in self.uses if use.is_parameter)
