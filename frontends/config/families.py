@@ -41,10 +41,11 @@ class Routing:
 @dataclass(frozen=True, slots=True)
 class Family:
     """Args:
-    norm: ``rms`` or ``layer``; has_norm_scale, has_norm_bias: of a layer norm.
+    norm: ``rms`` or ``layer``; epsilon: of it, where no key says; has_norm_scale, has_norm_bias: of a layer norm.
     placement: as in `Layer`. post_key: a key that, when false, puts the norms behind the sums.
     qkv_bias, out_bias, mlp_bias, head_bias: whether there are such; text names a key, ``!key`` one that denies it.
-    rotary: ``half``, ``interleaved`` or none; rotary_share: keys of the rotated part, and its default.
+    rotary: ``half``, ``interleaved`` or none; rotary_share: the rotated part of a head, and rotary_base: of its
+        angles, where no key says.
     positions: whether positions are a learnt table; offset: rows before its first.
     head_norm, whole_norm: of queries and keys, whether there are such; text names a key. is_norm_by_head: each head
         has weights of its own; has_plain_norm: none has any.
@@ -57,6 +58,7 @@ class Family:
     """
 
     norm: str = "rms"
+    epsilon: float = 1e-6
     has_norm_scale: bool = True
     has_norm_bias: bool | str = True
     placement: str = "pre"
@@ -68,6 +70,7 @@ class Family:
     head_bias: bool | str = False
     rotary: str = "half"
     rotary_share: float = 1.0
+    rotary_base: float = 10000.0
     positions: bool = False
     offset: int = 0
     token_types: bool = False
@@ -95,6 +98,7 @@ class Family:
 _LLAMA = Family(qkv_bias="attention_bias", out_bias="attention_bias", mlp_bias="mlp_bias")
 _GPT2 = Family(
     norm="layer",
+    epsilon=1e-5,
     activation="gelu_new",
     is_gated=False,
     qkv_bias=True,
@@ -106,6 +110,7 @@ _GPT2 = Family(
 )
 _BERT = replace(
     _GPT2,
+    epsilon=1e-12,
     placement="post",
     activation="gelu",
     is_causal=False,
@@ -250,7 +255,12 @@ FAMILIES: dict[str, Family] = {
     "glm": Family(qkv_bias="attention_bias", rotary="interleaved", rotary_share=0.5, head_width=128),
     "glm4": Family(placement="both", qkv_bias="attention_bias", rotary="interleaved", rotary_share=0.5, head_width=128),
     "baichuan": Family(),
-    "mixtral": Family(window="all", experts=Routing(count="num_local_experts", inner="intermediate_size")),
+    "mixtral": Family(
+        epsilon=1e-5,
+        rotary_base=1e6,
+        window="all",
+        experts=Routing(count="num_local_experts", inner="intermediate_size"),
+    ),
     "phimoe": Family(
         norm="layer",
         qkv_bias="attention_bias",

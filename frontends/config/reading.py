@@ -132,7 +132,7 @@ class _Reader:
 
     def _norm(self) -> Norm:
         family = self.family
-        epsilon = self.config.number(*EPSILON, default=1e-5)
+        epsilon = self.config.number(*EPSILON, default=family.epsilon)
         if family.norm == "rms":
             return Norm("rms", epsilon)
         return Norm("layer", epsilon, family.has_norm_scale, family.has_norm_scale and self.says(family.has_norm_bias))
@@ -285,7 +285,7 @@ class _Reader:
         rotated = config.size("rotary_dim", default=int(width * share))
         if not 0 < rotated <= width or rotated % 2:
             raise config.error(f"{rotated} of {width} elements of a head cannot be rotated in pairs")
-        base = config.number("rope_theta", "rotary_emb_base", "rotary_base", default=10000.0)
+        base = config.number("rope_theta", "rotary_emb_base", "rotary_base", default=family.rotary_base)
         return Rotary(rotated, base, family.rotary == "interleaved")
 
     def _has_alibi(self) -> bool:
@@ -335,7 +335,7 @@ class _Reader:
             query_rank=config.size("q_lora_rank", default=0),
             latent=config.size("kv_lora_rank"),
             plain=plain,
-            rotary=Rotary(rotated, config.number("rope_theta", default=10000.0), is_interleaved=True),
+            rotary=Rotary(rotated, config.number("rope_theta", default=self.family.rotary_base), is_interleaved=True),
             value_width=config.size("v_head_dim"),
             norm=self.norm,
             scale=(plain + rotated) ** -0.5,

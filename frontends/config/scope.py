@@ -111,7 +111,7 @@ class LayerScope(Scope):
         full = ".".join((*self.path, name))
         if full not in self.known:
             type = TensorType(shape, dtype or self.dtype)
-            names = [full.replace("*", str(number), 1) for number in self._numbers()]
+            names = [".".join((f"layers.{number}", *self.path[1:], name)) for number in self._numbers()]
             whole = TensorType((self.count, *shape), type.dtype)
             self.ledger.uses.append(WeightUse(full, type, self.count, is_parameter))
             self.known[full] = self._sequence(self.outer.constant(self.weights.data(names, whole), whole), type)
