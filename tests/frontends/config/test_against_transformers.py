@@ -24,7 +24,7 @@ transformers = pytest.importorskip("transformers", reason="needs pip install tra
 
 RTOL, ATOL = 1e-4, 1e-5
 PROMPT = 7
-SIZES = {
+SIZES: dict[str, Any] = {
     "vocab_size": 64,
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -34,7 +34,7 @@ SIZES = {
     "max_position_embeddings": 64,
     "torch_dtype": "float32",
 }
-EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
+EXPERTS: dict[str, Any] = {"num_local_experts": 4, "num_experts_per_tok": 2}
 Arrays = dict[str, np.ndarray]
 
 
@@ -123,11 +123,17 @@ def run(built: BuiltModel, pipeline: str, **inputs: np.ndarray) -> Arrays:
     verify(built.module)
     run_pipeline(built.module, pipeline)
     main = built.module.main
-    given = [inputs[str(name).replace(".", "_")] for name in main.attrs["inputs"]]
-    return dict(zip(map(str, main.attrs["outputs"]), interpret(built.module, given), strict=True))
+    names, outputs = ([str(name) for name in as_tuple(main.attrs[key])] for key in ("inputs", "outputs"))
+    given = [inputs[name.replace(".", "_")] for name in names]
+    return dict(zip(outputs, interpret(built.module, given), strict=True))
 
 
-DECODERS = {
+def as_tuple(value: object) -> tuple[object, ...]:
+    assert isinstance(value, tuple)
+    return value
+
+
+DECODERS: dict[str, tuple[dict[str, Any], Callable[[Arrays], Arrays]]] = {
     "llama": ({"model_type": "llama"}, llama_weights),
     "llama, wide heads": ({"model_type": "llama", "head_dim": 16, "tie_word_embeddings": True}, llama_weights),
     "qwen2": ({"model_type": "qwen2"}, llama_weights),
@@ -141,7 +147,7 @@ DECODERS = {
 @pytest.mark.parametrize("name", DECODERS)
 def test_prefill_and_then_a_token_behind_its_cache(name: str, pipeline: str) -> None:
     more, weights_of = DECODERS[name]
-    config = {**SIZES, **more}
+    config: dict[str, Any] = {**SIZES, **more}
     model, state = reference(config)
     architecture, weights = architecture_of(Config(config, "config.json")), weights_of(state)
     tokens = np.random.default_rng(1).integers(0, 64, (2, PROMPT + 1))
