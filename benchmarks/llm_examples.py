@@ -17,8 +17,9 @@ Written by `python -m benchmarks.llm_examples > docs/llm-examples.md`; each row 
 `irc compile llama-2-7b --dtype f16 --phase decode --batch 32 --context 2048 --target h100_sxm+vllm`.
 
 16-bit weights and cache. *At best* is what no run can beat by the data sheet; *roofline* adds the launch floor and
-takes each kernel at its data-sheet limit; the next columns are the analytical model, with nobody's runtime in particular and
-with the kernels of three. *Silicon* is the range over three runtimes that tables of whole models measured.
+takes each kernel at its data-sheet limit; the next columns are the analytical model, with nobody's runtime in
+particular and with the kernels of three. *Silicon* is the range over three runtimes that tables of whole models
+measured.
 
 | model | target | pass | at best | roofline | analytical | vllm | sglang | trtllm | silicon |
 |---|---|---|--:|--:|--:|--:|--:|--:|--:|"""

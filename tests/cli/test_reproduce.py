@@ -21,7 +21,7 @@ id: C99
 paper: {title: Faster, authors: [Doe, Roe], venue: "2024"}
 claim: it is faster
 predictor: gemm roofline
-configuration: {target: rtx_a6000, dtype: f16, n: 4096, k: 4096, rows: {decode: 1}}
+configuration: {target: rtx_a6000, dtype: f16, model: llama-2-7b, part: query, rows: {decode: 1}}
 figures:
   - {name: intensity, unit: op/B, values: {decode: 1}, tolerance: 2 %, source: table 1}
   - {name: bound, values: {decode: memory}, tolerance: exact, source: table 1}
@@ -141,7 +141,7 @@ def test_a_figure_outside_has_its_reason(tmp_path: Path) -> None:
     [
         ("gemm roofline", "gem roofline", ["no predictor 'gem roofline'", "C99.yaml:4", "did you mean gemm roofline"]),
         ("dtype:", "dtyp:", ["configuration.dtyp: no such key", "C99.yaml:5", "did you mean dtype?"]),
-        ("n: 4096", "n: 0", ["configuration.n: ", "C99.yaml:5"]),
+        ("part: query", "part: gate", ["configuration.part: ", "C99.yaml:5"]),
         ("rtx_a6000", "rtx_a600", ["no target 'rtx_a600'", "C99.yaml:5", "did you mean rtx_a6000"]),
         ("f16", "f61", ["f61", "C99.yaml:5"]),
         ("name: intensity", "name: intensty", ["nothing predicts intensty at decode", "C99.yaml:7", "did you mean"]),
