@@ -5,6 +5,7 @@ import ircost.passes.algebra
 import ircost.passes.cancel_transposes
 import ircost.passes.canonicalize
 import ircost.passes.convert_dtype
+import ircost.passes.eager
 import ircost.passes.fold_affine
 import ircost.passes.fold_batch_norm
 import ircost.passes.fold_constants
