@@ -16,4 +16,5 @@ import ircost.passes.merge_reshapes
 import ircost.passes.order_for_memory
 import ircost.passes.outline
 import ircost.passes.recognise
-import ircost.passes.rematerialise  # noqa: F401
+import ircost.passes.rematerialise
+import ircost.passes.tile  # noqa: F401
