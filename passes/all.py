@@ -15,6 +15,7 @@ import ircost.passes.merge_products
 import ircost.passes.merge_reshapes
 import ircost.passes.order_for_memory
 import ircost.passes.outline
+import ircost.passes.patch
 import ircost.passes.recognise
 import ircost.passes.rematerialise
 import ircost.passes.tile  # noqa: F401
