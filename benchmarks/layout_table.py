@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import sys
 
-from tests.zoo import ZooModel, zoo_models
-
 from ircost.backends import load_target
 from ircost.cost_models.automatic import chosen_model
 from ircost.cost_models.kernel_table import kernel_table
 from ircost.frontends import load
 from ircost.ir import Module
 from ircost.passes import PassContext, run_pipeline
+from tests.zoo import ZooModel, zoo_models
 
 BEFORE = "canonicalize,recognise,fold-batch-norm"
 

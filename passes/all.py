@@ -14,6 +14,7 @@ import ircost.passes.layout
 import ircost.passes.merge_equal_ops
 import ircost.passes.merge_products
 import ircost.passes.merge_reshapes
+import ircost.passes.monarch
 import ircost.passes.order_for_memory
 import ircost.passes.outline
 import ircost.passes.patch

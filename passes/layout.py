@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from ircost.ir.attributes import ints_of
-from ircost.ir.graph import Block, Module, Op
+from ircost.ir.graph import Block, Module
 from ircost.ir.rewrite import apply_patterns, rewritable_ops
 from ircost.passes.base import Pass, PassContext, register_pass
 from ircost.passes.cancel_transposes import CancelTransposes

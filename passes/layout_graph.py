@@ -126,7 +126,7 @@ class _Finder:
         if op is None or op not in self.order or op in self.at_load:
             return False
         if op not in self.free:
-            self.free[op] = may_permute(op, self.rank) or drains(op, self.perm) and drains(op, self.back)
+            self.free[op] = may_permute(op, self.rank) or (drains(op, self.perm) and drains(op, self.back))
         return self.free[op]
 
     def full(self, op: Op) -> list[Value]:

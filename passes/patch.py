@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ircost.cost_models.patches import GRIDS, LayerChain, PatchPlan, Region, needed_of_patches, operand_regions
 from ircost.ir import ops
-from ircost.ir.attributes import pairs_of
+from ircost.ir.attributes import Attribute, pairs_of
 from ircost.ir.builder import detached_ops
 from ircost.ir.graph import Module, Op, Value, replace_value
 from ircost.ir.structured import StructuredOp
@@ -145,7 +145,7 @@ def cut(part: Value, held: Region, wanted: Region) -> Value:
     return ops.slice(part, starts=starts, size=tuple(high - low + 1 for low, high in wanted))
 
 
-def padding_of(op: Op, region: Region) -> Mapping[str, tuple[tuple[int, int], ...]]:
+def padding_of(op: Op, region: Region) -> dict[str, Attribute]:
     """``pads`` for a region of the result: as much as its windows reach over the border of the operand."""
     if "pads" not in op.attrs:
         return {}

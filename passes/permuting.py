@@ -29,7 +29,7 @@ def moves_bytes(shape: Sequence[int], perm: Perm) -> bool:
 
 def may_permute(op: Op, rank: int) -> bool:
     """Whether an op computes the same on permuted axes of its operands and of its one result of this rank."""
-    if len(op.results) != 1 or op.regions and op.name not in PERMUTED:
+    if len(op.results) != 1 or (op.regions and op.name not in PERMUTED):
         return False
     if any(value.type.bounded for value in (*op.operands, *op.results)) or op.result.type.rank != rank:
         return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -32,7 +34,7 @@ def network(layers: list[tuple[str, int, int, int, int]], height: int, width: in
     x = function.arguments[0]
     for kind, window, stride, dilation, pad in layers:
         pads = ((min(pad, window // 2), pad % 2),) * 2
-        attrs = {"strides": (stride, stride), "dilations": (dilation, dilation), "pads": pads}
+        attrs: dict[str, Any] = {"strides": (stride, stride), "dilations": (dilation, dilation), "pads": pads}
         if kind in ("bias", "residual") or min(x.type.shape[2:]) + sum(pads[0]) <= dilation * (window - 1):
             shape = x.type.shape[1:] if kind == "bias" else (1, x.type.shape[2], 1)
             other = ops.constant_of(random.integers(0, 3, shape).astype(np.float32))
