@@ -19,8 +19,8 @@ from ircost.cost_models.tile_traffic import (
     Order,
     held_bytes,
     loads,
-    moved_bytes,
     split_bytes,
+    stream_bytes,
     sums_bytes,
     swept_bytes,
     trips_of,
@@ -30,7 +30,7 @@ from ircost.ir.nest import Nest
 # Blocks that share a reduction: what libraries' kernels are shipped for, see ``gpu/gemm.py``.
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 # Partial tiles that are looked at side by side; beyond, those of the lowest bounds go on.
-MOST_OPEN = 60_000
+MOST_OPEN = 20_000
 # Times that differ by less are alike, and the tile that moves less is taken: a roofline knows times no better.
 ALIKE = 1.05
 
@@ -87,6 +87,13 @@ def loop_orders(nest: Nest) -> list[Order]:
     return list(dict.fromkeys(found))
 
 
+def least(each: Sequence[Column | float], count: int) -> tuple[Column, Column]:
+    """[candidates] the least of some columns, and which: the first of equal ones."""
+    stacked = np.stack([np.broadcast_to(column, (count,)) for column in each])
+    best: Column = stacked.argmin(axis=0)
+    return stacked[best, np.arange(count)], best
+
+
 class _Search:
     def __init__(self, nest: Nest, level: Level, work: Work, candidates: Sequence[Sequence[int]]) -> None:
         self.nest, self.level, self.work = nest, level, work
@@ -133,9 +140,17 @@ class _Search:
     def _moved(self, rows: Column) -> tuple[Column, Column]:
         """[candidates] least bytes, and the order that moves them."""
         trips = trips_of(self.extents, rows)
-        each = np.stack([moved_bytes(self.nest, rows, [Loops(order, trips)]) for order in self.orders])
-        best = each.argmin(axis=0)
-        return each[best, np.arange(len(rows))], best
+        swept = [swept_bytes(stream, rows, self.lengths) for stream in self.nest.streams]
+        return least(
+            [
+                sum(
+                    stream_bytes(stream, own, loads(stream, [Loops(order, trips)]))
+                    for stream, own in zip(self.nest.streams, swept, strict=True)
+                )
+                for order in self.orders
+            ],
+            len(rows),
+        )
 
     def _times(self, rows: Column, moved: Column) -> tuple[Column, Column]:
         """[candidates] seconds, and which of ``parts``: what crosses into the level beside arithmetic.
@@ -143,29 +158,29 @@ class _Search:
         A processor that has no tile neither computes nor loads: its port is its own.
         """
         rate = self.level.source_bytes_per_s
-        each = np.stack(
+        if not self.level.hands_out:
+            return np.maximum(moved / rate, self.work.compute_s), np.zeros(len(rows), dtype=int)
+        parallel = [i for i, dim in enumerate(self.nest.dims) if not dim.is_reduction]
+        trips = trips_of(self.extents, rows)[:, parallel]
+        tiles = trips.prod(axis=1)
+        # Tiles that are cut short take as long as whole ones.
+        padding = (trips * rows[:, parallel] / self.extents[parallel]).prod(axis=1) if self.nest.product else 1.0
+        return least(
             [
                 np.maximum((moved + split_bytes(self.nest, parts)) / rate, self.work.compute_s)
-                * self._idle(rows, parts)
+                * (self._idle(tiles, parts) * padding)
                 for parts in self.parts
-            ]
+            ],
+            len(rows),
         )
-        best = each.argmin(axis=0)  # the first of equal ones: no split
-        return each[best, np.arange(len(rows))], best
 
-    def _idle(self, rows: Column, parts: float) -> Column:
-        """[candidates] how much longer than with all processors busy: the last wave, and tiles that are cut short.
+    def _idle(self, tiles: Column, parts: float) -> Column:
+        """[candidates] how much longer than with all processors busy until the end.
 
         Nothing is split as long as there are tiles for all processors.
         """
-        if not self.level.hands_out:
-            return np.ones(len(rows))
-        parallel = [i for i, dim in enumerate(self.nest.dims) if not dim.is_reduction]
-        trips = trips_of(self.extents, rows)[:, parallel]
-        padding = (trips * rows[:, parallel] / self.extents[parallel]).prod(axis=1) if self.nest.product else 1.0
-        tiles = trips.prod(axis=1)
         blocks = np.where(tiles < self.level.copies, tiles * parts, tiles)
-        idle: Column = np.ceil(blocks / self.level.copies) * self.level.copies / blocks * padding
+        idle: Column = np.ceil(blocks / self.level.copies) * self.level.copies / blocks
         return idle
 
     def _bounds(self, rows: Column, chosen: Sequence[int]) -> tuple[Column, Column]:
@@ -184,8 +199,8 @@ class _Search:
             sum(s * loads(stream, [Loops(order, trips)]) for s, stream in zip(swept, self.nest.streams, strict=True))
             for order in self.orders
         ]
-        least: Column = np.min(np.stack([np.broadcast_to(m, (len(rows),)) for m in each]), axis=0)
-        return np.maximum(least / self.level.source_bytes_per_s, self.work.compute_s), least
+        moved, _ = least(each, len(rows))
+        return np.maximum(moved / self.level.source_bytes_per_s, self.work.compute_s), moved
 
     # ---- single tiles
 

@@ -119,12 +119,15 @@ def moved_bytes(nest: Nest, sizes: Column, loops: Sequence[Loops]) -> Column:
     extents = [dim.extent for dim in nest.dims]
     total = np.zeros(len(sizes))
     for stream in nest.streams:
-        swept, often = swept_bytes(stream, sizes, extents), loads(stream, loops)
-        if stream.is_result:
-            total += swept * (1 + (often - 1) * (2 * SUM_BYTES / stream.element_bytes))
-        else:
-            total += swept * often
+        total += stream_bytes(stream, swept_bytes(stream, sizes, extents), loads(stream, loops))
     return total
+
+
+def stream_bytes(stream: Stream, swept: Column, often: Column | float) -> Column:
+    """[candidates] bytes that a stream moves: sums that are interrupted go out and come back, in 32 bits."""
+    each = 1 + (often - 1) * (2 * SUM_BYTES / stream.element_bytes) if stream.is_result else often
+    moved: Column = swept * each
+    return moved
 
 
 def split_bytes(nest: Nest, parts: Column | float) -> Column | float:

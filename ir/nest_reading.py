@@ -25,9 +25,9 @@ def nest_of(kernel: Op) -> Nest | None:
 
     Attention is one, though it holds two products: scores are used up where they are made.
     """
-    inside = [op for op in kernel.regions[0].block.ops if not op.definition.is_view and op.operands]
-    if any(op.name == "attention" for op in inside):
-        return attention_nest(kernel, inside[0]) if len(inside) == 2 else None
+    op = _attention_in(kernel)
+    if op is not None:
+        return attention_nest(kernel, op)
     body = flattened(kernel)
     return None if body is None else _Reader(body).nest()
 
@@ -74,6 +74,23 @@ def _flatten(block: Block, mapping: dict[Value, Value], ops: list[Op]) -> list[V
 
 
 Sizes = tuple[int, ...]  # extent of each dim in a tile
+NamedDim = tuple[str, int, bool]  # name, extent, whether it is summed
+
+
+def dims_of_kernel(kernel: Op) -> list[NamedDim] | None:
+    """The dims of ``nest_of``, without what takes time: no footprint is looked at."""
+    op = _attention_in(kernel)
+    if op is not None:
+        nest = attention_nest(kernel, op)
+        return None if nest is None else [(dim.name, dim.extent, dim.is_reduction) for dim in nest.dims]
+    body = flattened(kernel)
+    return None if body is None else _Reader(body).named_dims()
+
+
+def _attention_in(kernel: Op) -> Op | None:
+    """The attention that a kernel consists of, if it is one."""
+    inside = [op for op in kernel.regions[0].block.ops if not op.definition.is_view and op.operands]
+    return inside[0] if len(inside) == 2 and inside[0].name == "attention" else None
 
 
 class _Reader:
@@ -83,30 +100,35 @@ class _Reader:
         self.reduction = self._reduction()
 
     def nest(self) -> Nest | None:
-        made = [op for op in self.body.ops if not op.definition.is_view and op.operands]
-        products = [op for op in made if op.definition.is_contraction]
-        if len(products) > 1 or any(op.definition.iteration_space(op) is None for op in made):
+        named = self.named_dims()
+        if named is None:
             return None
-        axes = [(axis, n) for axis, n in enumerate(self.largest.type.shape) if n > 1]
-        names = [self._name(axis) for axis, _ in axes]
-        summed = self._summed()
-        if len({*names, *(name for name, _, _ in summed)}) < len(names) + len(summed):
-            return None  # names that coincide tell nothing
-        self.axes = [axis for axis, _ in axes]
-        self.summed = [place for _, _, place in summed]
-        extents = (*(n for _, n in axes), *(n for _, n, _ in summed))
-        self.extents: Sizes = extents
-        whole = self._boxes(extents)
+        self.axes = [axis for axis, n in enumerate(self.largest.type.shape) if n > 1]
+        self.summed = [place for _, _, place in self._summed()]
+        self.extents = tuple(extent for _, extent, _ in named)
+        whole = self._boxes(self.extents)
         if any(result not in whole for result in self.body.results):
             return None  # no tile of the largest result serves the others
-        splittable = self._splittable()
-        dims = tuple(
-            NestDim(name, extent, place >= len(axes), splittable[place])
-            for place, (name, extent) in enumerate(zip((*names, *(s[0] for s in summed)), extents, strict=True))
-        )
-        product = products[0].definition.iteration_space(products[0]) if products else None
+        splittable = self._splittable(whole)
+        dims = tuple(NestDim(*dim, is_splittable=ok) for dim, ok in zip(named, splittable, strict=True))
         streams = self._streams(splittable)
-        return Nest(dims, streams, self._kept(streams), product)
+        return Nest(dims, streams, self._kept(streams), self._product())
+
+    def named_dims(self) -> list[NamedDim] | None:
+        """None where the kernel is no single nest, and where two dims would have one name, which tells nothing."""
+        made = [op for op in self.body.ops if not op.definition.is_view and op.operands]
+        is_single = sum(op.definition.is_contraction for op in made) <= 1
+        if not is_single or any(op.definition.iteration_space(op) is None for op in made):
+            return None
+        dims: list[NamedDim] = [
+            (self._name(axis), extent, False) for axis, extent in enumerate(self.largest.type.shape) if extent > 1
+        ]
+        dims += [(name, extent, True) for name, extent, _ in self._summed()]
+        return dims if len({name for name, _, _ in dims}) == len(dims) else None
+
+    def _product(self) -> IterationSpace | None:
+        is_product = self.reduction is not None and self.reduction.definition.is_contraction
+        return self._space() if is_product else None
 
     # ---- the dims
 
@@ -139,8 +161,7 @@ class _Reader:
             (dim.name, dim.extent, place) for place, dim in enumerate(space.dims) if dim.is_reduction and dim.extent > 1
         ]
 
-    def _splittable(self) -> list[bool]:
-        whole = self._boxes(self.extents)
+    def _splittable(self, whole: Mapping[Value, Box]) -> list[bool]:
         return [self._is_splittable(place, whole) for place in range(len(self.extents))]
 
     def _is_splittable(self, place: int, whole: Mapping[Value, Box]) -> bool:

@@ -8,7 +8,7 @@ from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec, int_of
 from ircost.ir.definition import OpDefinition, register_op
 from ircost.ir.errors import ShapeError, VerifyError
 from ircost.ir.graph import Op, Region
-from ircost.ir.nest_reading import nest_of
+from ircost.ir.nest_reading import dims_of_kernel
 from ircost.ir.schedule import KNOWN, Schedule, ScheduleError, check_schedule, parse_schedule
 from ircost.ir.terminators import yielded
 from ircost.ir.types import TensorType, boolean
@@ -178,8 +178,8 @@ def check_dims(kernel: Op, schedule: Schedule) -> None:
     Raises:
         ScheduleError: they are not.
     """
-    nest = nest_of(kernel)
-    check_schedule(schedule, nest.extents if nest else {}, nest.reductions if nest else ())
+    dims = dims_of_kernel(kernel) or []
+    check_schedule(schedule, {name: extent for name, extent, _ in dims}, [name for name, _, summed in dims if summed])
 
 
 kernel = register_op(Kernel())
