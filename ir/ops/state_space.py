@@ -8,10 +8,10 @@ from functools import partial
 from ircost.ir.composite import composite
 from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Value
-from ircost.ir.ops.contraction import contract
+from ircost.ir.ops.contraction import contract, conv
 from ircost.ir.ops.elementwise import add, exp, maximum, minimum, mul, silu, softplus
 from ircost.ir.ops.linear_attention import mixed
-from ircost.ir.ops.movement import slice
+from ircost.ir.ops.movement import slice, transpose
 from ircost.ir.ops.normalization import scalar_like
 from ircost.ir.ops.recurrence import ChunkedRecurrence, Recurrence, as_format, optional, over_time, state_or_zeros
 from ircost.ir.ops.shape import concat, reshape
@@ -41,7 +41,8 @@ def causal_conv1d(
     bias, state = optional(more, (has_bias, has_state))
     before = state_or_zeros(state, (b, w - 1, c), x.type.dtype)
     padded = concat(before, x, axis=1) if w > 1 else x
-    out = contract(padded, weight, notation="b (t + w) c, c w -> b t c")
+    by_channel = conv(transpose(padded, perm=(0, 2, 1)), reshape(weight, shape=(c, 1, w)))
+    out = transpose(by_channel, perm=(0, 2, 1))
     for shift in bias:
         out = add(out, shift)
     return ACTIVATIONS[activation](out), slice(padded, starts=(0, t, 0), size=(b, w - 1, c))
