@@ -67,8 +67,9 @@ def selective_scan(
     dt becomes softplus(dt + bias), y + skip x, and that is multiplied by silu(gate).
 
     Shapes: x and dt [batch, t, channels], a [channels, n], below 0, b and c [batch, t, n]; then, where there are
-    such, bias [channels], skip [channels], gate [batch, t, channels], state [batch, channels, n] in f32.
-    Results: out [batch, t, channels], state. Source: Gu, Dao, "Mamba", 2023, algorithm 2; state-spaces/mamba.
+    such, bias [channels], skip [channels], gate [batch, t, channels], state [batch, channels, n].
+    Results: out [batch, t, channels], state as it came, in f32 where none did.
+    Source: Gu, Dao, "Mamba", 2023, algorithm 2; state-spaces/mamba.
     """
     batch, _, channels = x.type.shape
     n = a.type.shape[-1]
@@ -86,12 +87,12 @@ def selective_scan(
         return after, contract(after, c, notation="b d n, b n -> b d")
 
     first = state_or_zeros(state, (batch, channels, n))
-    out, last = over_time(step, first, [wide, steps, as_format(b, f32), as_format(c, f32)])
+    out, last = over_time(step, as_format(first, f32), [wide, steps, as_format(b, f32), as_format(c, f32)])
     for factor in skip:
         out = add(out, mul(wide, as_format(factor, f32)))
     for z in gate:
         out = mul(out, silu(as_format(z, f32)))
-    return as_format(out, x.type.dtype), last
+    return as_format(out, x.type.dtype), as_format(last, first.type.dtype)
 
 
 @partial(composite, kind=ChunkedRecurrence)
@@ -114,8 +115,9 @@ def ssd_scan(
     dt becomes softplus(dt + bias), kept between ``least_step`` and ``most_step`` (0: no limit); y + skip x is put out.
 
     Shapes: x [batch, t, h, p], dt [batch, t, h], a [h], below 0, b and c [batch, t, g, n] with h a multiple of g;
-    then, where there are such, bias [h], skip [h], state [batch, h, n, p] in f32.
-    Results: out [batch, t, h, p], state. Source: Dao, Gu, "Transformers are SSMs", ICML 2024; state-spaces/mamba.
+    then, where there are such, bias [h], skip [h], state [batch, h, n, p].
+    Results: out [batch, t, h, p], state as it came, in f32 where none did.
+    Source: Dao, Gu, "Transformers are SSMs", ICML 2024; state-spaces/mamba.
     """
     batch, t, heads, _ = x.type.shape
     bias, skip, state = optional(more, (has_bias, has_skip, has_state))
