@@ -181,6 +181,8 @@ def attended(
     node: Node, q: Value, k: Value, v: Value, masks: list[Value], is_causal: bool = False, window: int = 0
 ) -> Value:
     scale = node.float("scale", 0.0) or 1 / math.sqrt(q.type.shape[-1])
+    if is_causal and k.type.shape[2] < q.type.shape[2]:  # the first queries see no key at all
+        masks, is_causal = [*masks, position_mask(q, k, hidden=-math.inf)], False
     attrs = {"softcap": node.float("softcap", 0.0), "is_causal": is_causal, "window": window}
     return side_by_side(ops.attention(q, k, v, *masks, scale=scale, **attrs))
 
