@@ -38,7 +38,20 @@ class WrittenCausalMask(RewritePattern):
             if window is not None:
                 rest = (*masks[:i], *masks[i + 1 :], *scales, *sinks)
                 return ops.attention(*op.operands[:3], *rest, **{**op.attrs, "is_causal": True, "window": window})
+            parts = self._parts(mask, m, n)
+            if parts is not None:
+                return ops.attention(*op.operands[:3], *masks[:i], *parts, *masks[i + 1 :], *scales, *sinks, **op.attrs)
         return None
+
+    def _parts(self, mask: Value, m: int, n: int) -> tuple[Value, ...] | None:
+        """The terms of a sum where one of them is a causal mask: added one after another they give the same scores."""
+        producer = mask.producer
+        if producer is None or producer.name != "add":
+            return None
+        for term in producer.operands:
+            if term not in self.windows:
+                self.windows[term] = window_of(term, m, n)
+        return producer.operands if any(self.windows[term] is not None for term in producer.operands) else None
 
 
 def window_of(mask: Value, m: int, n: int) -> int | None:
