@@ -72,12 +72,22 @@ class Part:
     times: int = 1
     cache: DType | None = None
 
+    @property
+    def unpacked_bits(self) -> int:
+        """Of an element of weights that are unpacked on the way to the product, scales aside: 4, 8, or 0 for none."""
+        names = FIELDS[self.family]
+        if "unpack_flops" not in names or self.sizes[names.index("unpack_flops")] <= 0:
+            return 0
+        element_bytes = self.sizes[names.index("rhs_bytes" if "rhs_bytes" in names else "weight_bytes")]
+        return 4 if element_bytes < 0.75 else 8
+
 
 @dataclass(frozen=True, slots=True)
 class PartGroup:
     """Parts of one family, kind and number formats, of many kernels, as columns.
 
     Args:
+        family, kind, dtype, cache, unpacked_bits: as of each part.
         rows: [parts] of the table of kernels; a kernel of several launches stands here several times.
         times: [parts] launches of each.
         sizes: [parts, fields].
@@ -90,6 +100,7 @@ class PartGroup:
     times: np.ndarray
     sizes: np.ndarray
     cache: DType | None = None
+    unpacked_bits: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -97,19 +108,21 @@ class PartGroup:
 
 def grouped(parts: Sequence[Sequence[Part]]) -> tuple[PartGroup, ...]:
     """The parts of each kernel of a table, those alike together, in order of appearance."""
-    found: dict[tuple[str, str, DType, DType | None], list[tuple[int, Part]]] = {}
+    found: dict[tuple[str, str, DType, DType | None, int], list[tuple[int, Part]]] = {}
     for row, own in enumerate(parts):
         for part in own:
-            found.setdefault((part.family, part.kind, part.dtype, part.cache), []).append((row, part))
+            key = (part.family, part.kind, part.dtype, part.cache, part.unpacked_bits)
+            found.setdefault(key, []).append((row, part))
     return tuple(
         PartGroup(
             *(family, kind, dtype),
             cache=cache,
+            unpacked_bits=unpacked_bits,
             rows=np.array([row for row, _ in members]),
             times=np.array([part.times for _, part in members], dtype=float),
             sizes=np.array([part.sizes for _, part in members], dtype=float),
         )
-        for (family, kind, dtype, cache), members in found.items()
+        for (family, kind, dtype, cache, unpacked_bits), members in found.items()
     )
 
 

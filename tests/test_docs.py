@@ -14,7 +14,7 @@ def python_blocks(page: Path) -> list[str]:
     return BLOCK.findall(page.read_text())
 
 
-@pytest.mark.parametrize("page", ["write-an-op.md", "write-a-pass.md", "memory.md", "export.md"])
+@pytest.mark.parametrize("page", ["write-an-op.md", "write-a-pass.md", "memory.md", "export.md", "layers.md"])
 def test_page_runs(page: str) -> None:
     blocks = python_blocks(DOCS / page)
     assert blocks, f"{page} has no code"

@@ -103,12 +103,8 @@ def library(runtime: str, architecture: str, group: PartGroup) -> str:
 
 
 def table_name(group: PartGroup) -> str:
-    if "unpack_flops" in FIELDS[group.family] and len(group):
-        columns = columns_of(group, slice(0, 1))
-        if columns["unpack_flops"][0] > 0:
-            wide = columns.get("rhs_bytes", columns.get("weight_bytes"))
-            assert wide is not None, "what is unpacked has a width"
-            return WEIGHT_ONLY[4 if wide[0] < 0.75 else 8]
+    if group.unpacked_bits:
+        return WEIGHT_ONLY[group.unpacked_bits]
     return TABLE_NAMES.get(group.dtype.name, group.dtype.name)
 
 
