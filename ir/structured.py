@@ -107,6 +107,11 @@ class StructuredOp(OpDefinition):
         factors = [argument.function for argument in self.body.arguments]
         return self.reduce == "sum" and self.body.function == "mul" and factors == ["operand", "operand"]
 
+    @cached_property
+    def is_move(self) -> bool:
+        """Whether its body is its only operand."""
+        return self.reduce is None and len(self.operand_names) == 1 and self.body.function == "operand"
+
     def notation(self, operands: Sequence[TensorType], attrs: Attributes) -> Notation:
         """The notation for these operands."""
         if self._fixed_notation is not None:

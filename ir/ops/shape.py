@@ -155,6 +155,10 @@ class Concat(OpDefinition):
         bounded = tuple(sorted({i for operand in operands for i in operand.bounded}))
         return (TensorType((*first.shape[:axis], extent, *first.shape[axis + 1 :]), first.dtype, bounded),)
 
+    def joined_axis(self, op: Op) -> int | None:
+        (axis,) = normalised_axes((int_of(op.attrs, "axis"),), op.result.type.rank)
+        return axis
+
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         return [np.concatenate(operands, axis=int_of(op.attrs, "axis"))]
 
