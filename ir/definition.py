@@ -99,6 +99,16 @@ class OpDefinition(ABC):
         """Axis along which the result is its operands one after another; None where it is something else."""
         return None
 
+    def inverse(self, op: Op, index: int, result: Value, operands: Sequence[Value]) -> Value | None:
+        """Operand ``index`` out of the result and the other operands, as detached ops; None where it is lost.
+
+        Of floats it is equal up to rounding only, and not at all where the result is infinite.
+
+        Args:
+            op: what was computed. result, operands: values that stand for the op's own; operand ``index`` is not read.
+        """
+        return None
+
     def verify(self, op: Op) -> None:  # noqa: B027  # most ops have none
         """Invariants beyond types; raises VerifyError."""
 
