@@ -47,5 +47,5 @@ def _network(row: dict[str, Any]) -> ZooNetwork:
     published = Complexity(*(row[name] for name in ("flops", "parameters", "activations")))
     family = FAMILIES[row["family"]]
     given = {field.name: row[field.name] for field in fields(family) if field.name in row}
-    sizes = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    sizes: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     return ZooNetwork(row["name"], family(**sizes), published, row["time_ms"] / 1000)
