@@ -84,7 +84,7 @@ class Forward:
         return (
             f"forward alone: {rest}, attention {small_text(self.fused_s, 's')} in one kernel or "
             f"{small_text(self.eager_s, 's')} with all scores written. The claim is of forward and backward together, "
-            "with the optimiser and exchange of gradients among 8 GPUs"
+            "with the optimiser and exchange of gradients among 8 GPUs."
         )
 
 
