@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -121,18 +122,16 @@ class Nesting:
         if places is None:
             return
         until = min((write.position for write in whole.writes), default=len(self.ops))
-        for operand, place in zip(op.operands, places, strict=True):
-            group = self.group_of.get(operand)
-            if group is None or op.operands.count(operand) > 1 or sum(self._holds(group, v) for v in op.operands) > 1:
+        groups = [self.group_of.get(operand) for operand in op.operands]
+        times = Counter(map(id, groups))
+        for operand, group, place in zip(op.operands, groups, places, strict=True):
+            if group is None or times[id(group)] > 1:
                 continue
             is_free = not (group.is_fixed or group.is_result or group.inside) and group.is_counted
             is_alone = group.size_bytes == operand.type.size_bytes and _made_in(group, op.block)
             is_kept = all(write.position < position for write in group.writes) and group.last < until
             if is_free and is_alone and is_kept and group is not whole:
                 yield Part(group, place * op.result.type.dtype.bits // 8, position)
-
-    def _holds(self, group: Group, value: Value) -> bool:
-        return self.group_of.get(value) is group
 
     def _nest_most(self, whole: Group, parts: Sequence[Part]) -> None:
         """As many parts as no moment gets too full with: the earliest of them make the whole live longest."""

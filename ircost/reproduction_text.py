@@ -216,8 +216,12 @@ def configuration_text(configuration: Mapping[str, object]) -> str:
 
 def _plain(value: object) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {inner}" for key, inner in value.items())
+        return ", ".join(f"{key} {_inside(inner)}" for key, inner in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _inside(value: object) -> str:
+    return f"({_plain(value)})" if isinstance(value, Mapping) else str(value)
 
 
 def _sources(reproduction: Reproduction) -> Iterator[str]:
