@@ -48,7 +48,7 @@ class Candidate:
         standing: copies made before that steps read in place of what they are copies of.
         saved_bytes: less at the fullest moment.
         latency_s: of the second computation.
-        ties: it reads values from before that then have to be kept, and cannot be had a second time themselves.
+        leans: it reads values from before that then have to be kept, and cannot be had a second time themselves.
     """
 
     steps: tuple[Step, ...]
@@ -57,12 +57,12 @@ class Candidate:
     standing: Mapping[Value, Value]
     saved_bytes: int
     latency_s: float
-    ties: bool
+    leans: bool
 
     @property
-    def cost(self) -> tuple[bool, float, int]:
-        """The least goes first: what ties nothing, then by latency for each byte."""
-        return self.ties, self.latency_s / self.saved_bytes, -self.saved_bytes
+    def cost(self) -> tuple[float, int]:
+        """Latency for each byte; of equal ones the larger goes first."""
+        return self.latency_s / self.saved_bytes, -self.saved_bytes
 
     def apply(self) -> Applied:
         """Puts the copy before its first user."""
@@ -162,9 +162,9 @@ class Moment:
     ) -> Candidate:
         standing = {value: copy for value, copy in self.copies.items() if self._is_at_hand(copy, start)}
         latency_s = sum(self.latency_s.get(step.op, 0.0) for step in steps)
-        return Candidate(steps, values, users, standing, saved_bytes, latency_s, self.rebuild and self._ties(steps))
+        return Candidate(steps, values, users, standing, saved_bytes, latency_s, self._leans(steps))
 
-    def _ties(self, steps: tuple[Step, ...]) -> bool:
+    def _leans(self, steps: tuple[Step, ...]) -> bool:
         """Whether something made before has to stay for it: it runs forwards, and not on inputs and weights alone."""
         is_forward = all(step.index is None for step in steps)
         made = {step.op for step in steps}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from ircost.backends.errors import TargetError
 from ircost.backends.units import parse_quantity
@@ -29,7 +29,8 @@ class Rematerialise(Pass):
 
     At the fullest moment, of the values that are kept for later the one goes first that takes least latency for each
     byte it frees, by the cost model; without one, the one that frees most. Where that moment is in a function, values
-    of the function do too. Stops where nothing more can be freed. Outputs stay bit-identical, unless ``rebuild``.
+    of the function do too. If that does not do, what leans on no other value that is kept goes first, and the better of
+    both ways is taken. Stops where nothing more can be freed. Outputs stay bit-identical, unless ``rebuild``.
 
     Args:
         limit: bytes in use at any time, weights included: ``24GiB``, or a plain number of bytes.
@@ -42,33 +43,81 @@ class Rematerialise(Pass):
     rebuild: bool = False
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
-        limit = limit_bytes(self.limit)
-        latency_s = latencies(module, context)
-        ops = len(lifetimes(module).ops)
+        search = _Search(module, limit_bytes(self.limit), latencies(module, context), self.rebuild)
+        reached: dict[bool, int] = {}
+        for free_first in (self.rebuild, not self.rebuild):
+            reached[free_first] = search.run(free_first)
+            if search.fits:
+                return search.fired
+            search.undo()
+        search.run(min(reached, key=lambda free_first: reached[free_first]))
+        return search.fired
+
+
+@dataclass(slots=True)
+class _Search:
+    """Copies, one by one, until the module fits.
+
+    Args:
+        latency_s: of each kernel, and of each copy.
+        done: what was applied. copies: by what they are copies of.
+        fits: whether the limit is kept.
+    """
+
+    module: Module
+    limit: int
+    latency_s: dict[Op, float]
+    rebuild: bool
+    done: list[Applied] = field(default_factory=list)
+    copies: dict[Value, Value] = field(default_factory=dict)
+    fits: bool = False
+
+    def run(self, free_first: bool) -> int:
+        """Applies what lowers the peak; returns that. ``free_first``: what leans on nothing that is kept goes first."""
+        ops = len(lifetimes(self.module).ops)
         most = min(COPIES_PER_OP * ops, OPS_LOOKED_AT // max(ops, 1))
-        done: list[Applied] = []
-        copies: dict[Value, Value] = {}
         useful = 0  # copies up to the lowest peak so far; those behind it lowered none
-        lowest = None
+        lowest = lifetimes(self.module).peak_bytes
         while True:
-            lived = lifetimes(module)
-            if lowest is None or lived.peak_bytes < lowest:
-                lowest, useful = lived.peak_bytes, len(done)
-            is_enough = lived.weights_bytes + lived.peak_bytes <= limit
-            is_futile = len(done) - useful >= PATIENCE or len(done) >= most
-            candidate = None if is_enough or is_futile else cheapest(lived, latency_s, copies, self.rebuild)
+            lived = lifetimes(self.module)
+            if lived.peak_bytes < lowest:
+                lowest, useful = lived.peak_bytes, len(self.done)
+            self.fits = lived.weights_bytes + lived.peak_bytes <= self.limit
+            is_futile = len(self.done) - useful >= PATIENCE or len(self.done) >= most
+            candidate = None if self.fits or is_futile else self._cheapest(lived, free_first)
             if candidate is None:
                 break
-            applied = candidate.apply()
-            done.append(applied)
-            copies |= applied.copies
-            for step, made in applied.made.items():
-                if made:
-                    latency_s[made[-1]] = latency_s.get(step.op, 0.0)
-        for applied in reversed(done[useful:]):
-            applied.undo()
-        backwards = sum(any(step.index is not None for step in applied.made) for applied in done[:useful])
-        return +Counter(copies=useful - backwards, rebuilt=backwards)
+            self._apply(candidate)
+        self.undo(useful)
+        return lowest
+
+    def _cheapest(self, lived: Lifetimes, free_first: bool) -> Candidate | None:
+        """The candidate with least latency for each byte that it frees at the fullest moment."""
+        found = [
+            candidate
+            for run, peak in fullest(lived)
+            for candidate in Moment(run, peak, self.rebuild, self.latency_s, self.copies).candidates()
+        ]
+        return min(found, key=lambda candidate: (free_first and candidate.leans, *candidate.cost), default=None)
+
+    def _apply(self, candidate: Candidate) -> None:
+        applied = candidate.apply()
+        self.done.append(applied)
+        self.copies |= applied.copies
+        for step, made in applied.made.items():
+            if made:
+                self.latency_s[made[-1]] = self.latency_s.get(step.op, 0.0)
+
+    def undo(self, kept: int = 0) -> None:
+        """Takes back all but the first ``kept`` copies."""
+        while len(self.done) > kept:
+            self.done.pop().undo()
+        self.copies = {value: copy for applied in self.done for value, copy in applied.copies.items()}
+
+    @property
+    def fired(self) -> Counter[str]:
+        backwards = sum(any(step.index is not None for step in applied.made) for applied in self.done)
+        return +Counter(copies=len(self.done) - backwards, rebuilt=backwards)
 
 
 def limit_bytes(text: str) -> int:
@@ -98,19 +147,6 @@ def latencies(module: Module, context: PassContext) -> dict[Op, float]:
     for run in table.runs:
         total[run.op] = total.get(run.op, 0.0) + float(seconds[run.row]) * run.count
     return total
-
-
-def cheapest(
-    lived: Lifetimes, latency_s: Mapping[Op, float], copies: Mapping[Value, Value], rebuild: bool
-) -> Candidate | None:
-    """The candidate with least latency for each byte that it frees at the fullest moment; rebuilt ones go before those
-    that lean on what is kept."""
-    found = [
-        candidate
-        for run, peak in fullest(lived)
-        for candidate in Moment(run, peak, rebuild, latency_s, copies).candidates()
-    ]
-    return min(found, key=lambda candidate: candidate.cost, default=None)
 
 
 def fullest(lived: Lifetimes) -> Iterator[tuple[Lifetimes, int]]:
