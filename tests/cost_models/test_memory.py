@@ -305,6 +305,10 @@ def test_a_reversible_chain_takes_no_memory_for_more_blocks(prepare: str) -> Non
     assert kept[1] - kept[0] == 8 * 2 * map_bytes
     rebuilt = [rebuilt_after(module, f"{prepare},rematerialise{{limit=1,rebuild=true}}") for module in (short, long)]
     assert rebuilt[1] == rebuilt[0] < kept[0]
+    # Once more forward, and no more: two products a block.
+    for blocks, module in ((4, short), (12, long)):
+        run_pipeline(module, f"{prepare},rematerialise{{limit=1,rebuild=true}}")
+        assert 2 * blocks < sum(op.name == "matmul" for op in module.walk()) <= 2 * 2 * blocks
     # Three inputs; both maps of a block and what makes the next of one of them, or what the backward adds up.
     assert rebuilt[0] <= 8 * map_bytes
 
