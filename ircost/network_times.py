@@ -137,12 +137,12 @@ def _why(timed: Timed) -> str:
     order = np.argsort(timed.counts("flops"))
     third = len(order) // 3
     small, large = np.exp(np.log(over[order[:third]]).mean()), np.exp(np.log(over[order[-third:]]).mean())
+    agreed = correlation(timed.predicted, timed.published)
     published = [correlation(timed.counts(name), timed.published) for name in ("activations", "flops")]
     return (
         f"published times of the file give {published[0]:.3f} with activations and {published[1]:.3f} with flops. "
         f"Predicted over published is {small:.2f} in the third of networks with fewest flops and {large:.2f} in that "
-        f"with most: f32 convolutions are predicted too slow where they are large, which ties times to flops "
-        f"(correlation of predicted with published times {correlation(timed.predicted, timed.published):.3f})."
+        f"with most; correlation of predicted with published times {agreed:.3f}."
     )
 
 
