@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import ircost
-from benchmarks.compile_examples import BERT, LLAMA, transformer
+from benchmarks.compile_examples import BERT, LLAMA
+from ircost.datasets.transformers import transformer
 from ircost.ir import Builder, Function, Module, Value, ops
 from ircost.ir.constant import Missing, Splat
 from ircost.ir.types import DType, TensorType, boolean, f16, f32

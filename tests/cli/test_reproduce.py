@@ -98,6 +98,35 @@ def test_closed_forms_use_no_constants(irc: Irc) -> None:
     assert attained["prefill"]["predicted"] == pytest.approx(154.8)
 
 
+def test_one_kernel_is_faster_the_more_so_the_longer_the_sequence(irc: Irc) -> None:
+    """Whatever the constants: scores that are written grow with the square of the length."""
+    gains = {f["point"]: f["predicted"] for f in facts(irc, "C13")["figures"] if f["figure"] == "gain"}
+    assert 1 < gains["1.3B 2k"] < gains["1.3B 8k"]
+    assert 1 < gains["2.7B 2k"] < gains["2.7B 8k"]
+
+
+def test_activations_tell_apart_what_flops_do_not(irc: Irc) -> None:
+    """At a tenth more flops and four times the activations, whatever the constants."""
+    (ratio,) = [f["predicted"] for f in facts(irc, "C28")["figures"] if f["figure"] == "ratio of times"]
+    assert ratio > 1.5
+
+
+def test_sweeps_end_where_the_law_and_the_tolerance_say() -> None:
+    from ircost.attention_traffic import TrafficConfiguration
+
+    wanted = TrafficConfiguration(target="a100", rows=4096, widths=[64], smallest=16, once=0.05)
+    below, above = wanted.sweeps(64).values()
+    assert below == (16, 64**2)
+    # What crosses once, 2 N d, is a twentieth of 4 N^2 d^2 / M there.
+    assert 2 * 4096 * 64 / (4 * 4096**2 * 64**2 / above[1]) == pytest.approx(0.05)
+
+
+def test_other_readings_of_the_patches_are_told(irc: Irc) -> None:
+    reason = facts(irc, "C20")["figures"][1]["reason"]
+    assert "image held as a whole the peak would be 305 KiB" in reason
+    assert "5 blocks behind the stem, 227 KiB and 26.3% done again" in reason
+
+
 def test_no_ids_are_all(irc: Irc) -> None:
     assert [found["id"] for found in json.loads(irc("reproduce", "--json").out)] == claim_ids()
 
