@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 
 import ircost.backends.onnx.emitters  # noqa: F401  # registers all
-from ircost.backends.onnx.element_types import OPSETS, value_info
+from ircost.backends.onnx.element_types import LEAST_OPSET, OPSETS, value_info
 from ircost.backends.onnx.emitter import Scope
 from ircost.backends.onnx.graph import GraphWriter, UniqueNames
 from ircost.backends.onnx.inline import flattened, open_composites
@@ -86,7 +86,7 @@ def model_of(module: Module, scope: Scope, store: TensorStore) -> onnx.ModelProt
         writer.frames[0].tensors,
     )
     formats = {value.type.dtype.name for value in (*main.arguments, *main.results)}
-    version = max([writer.opset, *(OPSETS.get(name, 20) for name in formats)])
+    version = max([writer.opset, *(OPSETS.get(name, LEAST_OPSET) for name in formats)])
     opsets = [onnx.helper.make_opsetid("", version)]
     opsets += [onnx.helper.make_opsetid(domain, 1) for domain in sorted(writer.domains - {""})]
     return onnx.helper.make_model(

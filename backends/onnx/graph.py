@@ -12,7 +12,7 @@ import onnx
 
 from ircost.backends.onnx.blocked import Plan, in_blocks
 from ircost.backends.onnx.blocked_layout import DOMAIN, guard
-from ircost.backends.onnx.element_types import OPSETS, element_type, value_info
+from ircost.backends.onnx.element_types import LEAST_OPSET, OPSETS, element_type, value_info
 from ircost.backends.onnx.emitter import Scope, emitted
 from ircost.backends.onnx.node import Array, Attribute, Input, Known, Node, Output, values_of
 from ircost.backends.onnx.tensors import TensorStore
@@ -68,7 +68,7 @@ class GraphWriter:
         self.store = store
         self.tensor_names = tensor_names
         self.node_names = UniqueNames()
-        self.opset = 20
+        self.opset = LEAST_OPSET
         self.domains: set[str] = set()
         self.frames = [Frame()]
         self._outputs: dict[Node, list[str]] = {}
@@ -259,7 +259,7 @@ class GraphWriter:
         array = make()
         name = self.frames[-1].names[key] = self.tensor_names.take(wanted)
         dtype = dtype_of(array)
-        self.opset = max(self.opset, OPSETS.get(dtype.name, 20))
+        self.opset = max(self.opset, OPSETS.get(dtype.name, LEAST_OPSET))
         self.frames[-1].tensors.append(self.store.tensor(name, array, element_type(dtype)))
         return name
 
