@@ -10,6 +10,7 @@ import ircost.passes.fold_batch_norm
 import ircost.passes.fold_constants
 import ircost.passes.fold_control_flow
 import ircost.passes.fuse
+import ircost.passes.loop_invariants
 import ircost.passes.merge_equal_ops
 import ircost.passes.merge_products
 import ircost.passes.merge_reshapes

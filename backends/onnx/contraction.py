@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ircost.backends.onnx.element_types import element_type
 from ircost.backends.onnx.emitter import Scope, emits, only_use
-from ircost.backends.onnx.node import Attributes, Input, Known, Node, microsoft, node
+from ircost.backends.onnx.node import Attributes, Input, Known, node
 from ircost.ir.attributes import int_of, ints_of
 from ircost.ir.graph import Op, Value
 from ircost.ir.types import DType, f16, f32, f64
@@ -196,27 +196,3 @@ def emit_gemm(op: Op, scope: Scope) -> Input:
         if bias.type.rank <= 2 and scope.is_known(bias):
             return node("Gemm", *product.operands, bias)
     return None
-
-
-# ---- with an activation, for onnxruntime
-
-ACTIVATIONS = {"relu": "Relu", "leaky_relu": "LeakyRelu", "sigmoid": "Sigmoid", "tanh": "Tanh"}
-
-
-@emits(*ACTIVATIONS, is_special=True)
-def emit_fused_conv(op: Op, scope: Scope) -> Input:
-    """relu(conv(x, w) + b)  ->  FusedConv"""
-    if scope.for_runtime != "onnxruntime" or op.result.type.dtype != f32 or len(op.operands[0].uses) != 1:
-        return None
-    inner = op.operands[0].producer
-    made = None
-    if inner is not None and inner.name == "add":
-        made = emit_bias(inner, scope)
-    elif inner is not None and inner.name == "conv":
-        made = convolution(inner, ())
-    if not isinstance(made, Node) or made.operator != "Conv":
-        return None
-    attributes = {**made.attributes, "activation": ACTIVATIONS[op.name]}
-    if op.name == "leaky_relu":
-        attributes["activation_params"] = (float(str(op.attrs["alpha"])),)
-    return microsoft("FusedConv", *made.inputs, **attributes)
