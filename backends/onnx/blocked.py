@@ -13,7 +13,7 @@ from typing import TypeAlias
 from ircost.backends.onnx.blocked_costs import reorder_s
 from ircost.backends.onnx.blocked_forms import Blocks, Form, form_of
 from ircost.backends.onnx.blocked_layout import (
-    CHANNELS_AT_ONCE,
+    can_be_reordered,
     image_shape,
     into_blocks,
     is_both,
@@ -24,6 +24,7 @@ from ircost.backends.onnx.emitter import Scope
 from ircost.backends.onnx.minimum_cut import UNBOUNDED, Network
 from ircost.backends.onnx.node import Input, values_of
 from ircost.ir.graph import Op, Value
+from ircost.ir.types import f32
 
 Plan: TypeAlias = list[tuple[Op, list[Input]]]
 PER_S = 1e12  # capacities are whole picoseconds
@@ -70,11 +71,10 @@ class Layout:
 
     def can_come(self, value: Value) -> bool:
         """Whether there is a way into blocks for it."""
-        shape = image_shape(value.type)
-        if shape is None:
+        if image_shape(value.type) is None:
             return False
         is_made = value.producer in self.forms and self.forms[value.producer].writes_blocks
-        return is_made or self.scope.is_known(value) or shape[1] % CHANNELS_AT_ONCE == 0 or is_both(value.type, self.block)
+        return is_made or self.scope.is_known(value) or can_be_reordered(value.type) or is_both(value.type, self.block)
 
     def chosen(self) -> set[Op]:
         """Ops that run in blocks."""
@@ -102,14 +102,13 @@ class Layout:
         cost = 0 if both else round(reorder_s(value.type) * PER_S)
         in_blocks = [places[op] for op, wants in readers if wants]
         if in_blocks:
-            can = both or image_shape(value.type)[1] % CHANNELS_AT_ONCE == 0  # type: ignore[index]
             entering = network.node()
-            network.edge(producer, entering, cost if can else UNBOUNDED)
+            network.edge(producer, entering, cost if both or can_be_reordered(value.type) else UNBOUNDED)
             for reader in in_blocks:
                 network.edge(entering, reader, UNBOUNDED)
         if producer != plain:
             leaving = network.node()
-            network.edge(leaving, producer, cost)
+            network.edge(leaving, producer, cost if both or value.type.dtype == f32 else UNBOUNDED)
             always = value in self.results or any(not wants for _, wants in readers)
             for reader in [plain] if always else in_blocks:
                 network.edge(reader, leaving, UNBOUNDED)

@@ -21,6 +21,7 @@ from ircost.backends.onnx.node import Array, Input, Known, Node, Output, node, w
 from ircost.backends.onnx.split import cut_axis, start
 from ircost.ir.attributes import ints_of
 from ircost.ir.graph import Op, Value
+from ircost.ir.types import f32
 
 InBlocks: TypeAlias = Callable[[Value], Input]
 
@@ -79,7 +80,7 @@ def conv_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
     bias, addend = (*more, None, None)[:2]
     if not isinstance(x, Value) or not isinstance(weight, Value) or not blocks.scope.is_known(weight):
         return None
-    shape, block = image_shape(x.type), blocks.block
+    shape, block = float_image(x), blocks.block
     if shape is None or x.type.rank != op.result.type.rank or not (bias is None or is_known(bias, blocks)):
         return None
     outputs, inputs = weight.type.shape[:2]
@@ -107,6 +108,10 @@ def conv_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
         return blocked_node("Conv", image, weights, *rest, **attributes)
 
     return Form(reads, make, conv_saving_s(op.result.type, weight.type.shape[2:], inputs, groups, padding))
+
+
+def float_image(x: Value) -> tuple[int, int, int, int] | None:
+    return image_shape(x.type) if x.type.dtype == f32 else None
 
 
 def is_known(item: Input, blocks: Blocks) -> bool:
@@ -145,7 +150,7 @@ def aligned(bias: Input, block: int) -> Input:
 
 def pool_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
     (x,) = item.inputs
-    if not isinstance(x, Value) or x.type.rank != 4:
+    if not isinstance(x, Value) or x.type.rank != 4 or float_image(x) is None:
         return None
     saving = window_saving_s(x.type, blocks.padding(x.type.shape[1]))
     attributes = item.attributes
@@ -155,7 +160,7 @@ def pool_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
 def flat_mean_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
     """The mean of images without their axes: a pool whose result is as long as the channels."""
     x = op.operands[0]
-    if op.name != "reduce_mean" or x.type.rank != 4 or image_shape(x.type) is None or op.result.type.rank != 2:
+    if op.name != "reduce_mean" or x.type.rank != 4 or float_image(x) is None or op.result.type.rank != 2:
         return None
     if sorted(axis % 4 for axis in ints_of(op.attrs, "axes")) != [2, 3]:
         return None
@@ -176,7 +181,7 @@ def flat_mean_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
 def unary_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
     """Functions of one operand whose results are finite, so that what fills up blocks stays harmless."""
     x, *bounds = item.inputs
-    if not isinstance(x, Value) or x.type != op.result.type or not all(is_number(b, blocks) for b in bounds):
+    if not isinstance(x, Value) or x.type.shape != op.result.type.shape or not all(map(is_number, bounds)):
         return None
     made = item
 
@@ -186,7 +191,7 @@ def unary_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
     return Form((x,), make, -filling_s(op, blocks))
 
 
-def is_number(item: Input, blocks: Blocks) -> bool:
+def is_number(item: Input) -> bool:
     """One element, or an optional input left out."""
     if isinstance(item, Array):
         return item.array.size == 1
@@ -218,7 +223,7 @@ def binary_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
     if len(whole) != 1:
         return None
     other = right if left is whole[0] else left
-    if is_number(other, blocks):
+    if is_number(other):
         x = whole[0]
         operator = item.operator
 
@@ -231,7 +236,7 @@ def binary_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
 
 def per_channel_form(op: Op, item: Node, x: Value, scale: Input, blocks: Blocks) -> Form | None:
     """x * s, with a number for each channel of one image: a depthwise convolution of 1 x 1, whose weights are s."""
-    if item.operator != "Mul" or not isinstance(scale, Value) or scale.type.rank != x.type.rank or x.type.shape[0] != 1:
+    if item.operator != "Mul" or float_image(x) is None or not isinstance(scale, Value) or scale.type.rank != x.type.rank or x.type.shape[0] != 1:
         return None
     channels = x.type.shape[1]
     if scale.type.elements != channels or scale.type.shape[1] != channels:
@@ -275,7 +280,7 @@ def slice_form(op: Op, blocks: Blocks) -> Form | None:
 def resize_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
     """Each element as many times as a whole number says."""
     x = item.inputs[0]
-    if not isinstance(x, Value) or item.attributes.get("mode") != "nearest" or x.type.rank != 4:
+    if not isinstance(x, Value) or item.attributes.get("mode") != "nearest" or x.type.rank != 4 or not float_image(x):
         return None
     if item.attributes.get("coordinate_transformation_mode") != "asymmetric":
         return None
@@ -293,7 +298,9 @@ def transpose_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
     """Channels last out of blocks at once, or into them."""
     perm = ints_of(op.attrs, "perm") if op.name == "transpose" else ()
     x, block = op.operands[0], blocks.block
-    if perm == TO_CHANNELS_LAST and image_shape(x.type) is not None:
+    if float_image(x) is None:
+        return None
+    if perm == TO_CHANNELS_LAST:
         attributes = {"channels": x.type.shape[1], "channels_last": 1}
         saving = transpose_saving_s(x.type, blocks.padding(x.type.shape[1]))
         return Form((x,), lambda in_blocks: blocked_node("ReorderOutput", in_blocks(x), **attributes), saving, False)
@@ -304,11 +311,12 @@ def transpose_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
 
 
 UNARY = ("Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu", "Clip", "Gelu", "QuickGelu", "Erf")
+STEPS = ("QuantizeLinear", "DequantizeLinear")
 BINARY = ("Add", "Sub", "Mul", "Max", "Min")
 FORMS: dict[str, Callable[[Op, Node, Blocks], Form | None]] = {
     **dict.fromkeys(("Conv", "FusedConv"), conv_form),
     **dict.fromkeys(("MaxPool", "AveragePool", "GlobalAveragePool"), pool_form),
-    **dict.fromkeys((*UNARY, "Softplus", "Abs", "Neg"), unary_form),
+    **dict.fromkeys((*UNARY, *STEPS, "Softplus", "Abs", "Neg"), unary_form),
     **dict.fromkeys(BINARY, binary_form),
     "Concat": concat_form,
     "Slice": lambda op, item, blocks: slice_form(op, blocks),

@@ -31,10 +31,15 @@ def padded(channels: int, block: int) -> int:
 
 def image_shape(type: TensorType) -> tuple[int, int, int, int] | None:
     """[n, c, h, w]; a signal [n, c, w] is an image of one row. None for all else."""
-    if type.dtype != f32 or type.bounded or type.rank not in (3, 4) or not type.elements:
+    if type.bounded or type.rank not in (3, 4) or not type.elements:
         return None
     n, c, *rows, width = type.shape
     return n, c, (rows or [1])[0], width
+
+
+def can_be_reordered(type: TensorType) -> bool:
+    """Whether there is an operator that takes a value into blocks and out of them; for all else there is none."""
+    return type.dtype == f32 and type.shape[1] % CHANNELS_AT_ONCE == 0
 
 
 def is_both(type: TensorType, block: int) -> bool:
