@@ -6,6 +6,7 @@ import ircost.backends.onnx.elementwise
 import ircost.backends.onnx.filling
 import ircost.backends.onnx.fused_convolution
 import ircost.backends.onnx.linear_quantisation
+import ircost.backends.onnx.mirroring
 import ircost.backends.onnx.movement
 import ircost.backends.onnx.normalization
 import ircost.backends.onnx.quantised

@@ -8,7 +8,7 @@ import ircost.backends.onnx.emitters  # noqa: F401  # registers all
 from ircost.backends.onnx.element_types import LEAST_OPSET, OPSETS, value_info
 from ircost.backends.onnx.emitter import Scope
 from ircost.backends.onnx.graph import GraphWriter, UniqueNames
-from ircost.backends.onnx.inline import flattened, open_composites
+from ircost.backends.onnx.inline import flattened, open_composites, widen_products
 from ircost.backends.onnx.known import Evaluator, known_ops
 from ircost.backends.onnx.quantised import find_dynamic_quantisation
 from ircost.backends.onnx.split import find_splits
@@ -42,6 +42,8 @@ def to_onnx(module: Module, for_runtime: str = "", store: TensorStore | None = N
     runtime, block = runtime_of(for_runtime)
     scope = Scope(runtime, known_ops(module.main.block), evaluator, block=block)
     open_composites(module, scope)
+    if block:
+        widen_products(module)
     scope.at_load = known_ops(module.main.block)
     scope.outputs = {**find_dynamic_quantisation(module.main.block), **find_splits(module.main.block)}
     return model_of(module, scope, store or TensorStore())
