@@ -96,19 +96,18 @@ def hoist_from(block: Block, loop: Op, at_load: set[Op]) -> int:
     inside = {*block.arguments}
     moved = 0
     for op in block.ops:
-        is_fixed = is_erasable(op) and not any(operand in inside for operand in op.operands)
-        if is_fixed and (op.definition.is_isolated or not op.regions) and op not in at_load and op.name != "call":
-            if not any(operand.producer in at_load and operand.producer.block is block for operand in op.operands):
-                block.remove(op)
-                loop.block.insert_before(op, loop)
-                moved += 1
-                continue
-        if op not in at_load:
+        if can_move(op) and op not in at_load and inside.isdisjoint(op.operands):
+            block.remove(op)
+            loop.block.insert_before(op, loop)
+            moved += 1
+        else:
             inside.update(op.results)
     return moved
 
 
+def can_move(op: Op) -> bool:
+    return is_erasable(op) and (op.definition.is_isolated or not op.regions) and op.name != "call"
+
+
 def runs_at_load(op: Op, at_load: set[Op]) -> bool:
-    if not is_erasable(op) or op.name == "call" or (op.regions and not op.definition.is_isolated):
-        return False
-    return all(operand.producer in at_load for operand in op.operands)
+    return can_move(op) and all(operand.producer in at_load for operand in op.operands)

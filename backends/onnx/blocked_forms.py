@@ -17,7 +17,7 @@ from ircost.backends.onnx.blocked_layout import (
     padded,
 )
 from ircost.backends.onnx.emitter import Scope
-from ircost.backends.onnx.node import Array, Input, Known, Node, Output, node, whole_numbers
+from ircost.backends.onnx.node import Array, Attributes, Input, Known, Node, Output, node, whole_numbers
 from ircost.backends.onnx.split import cut_axis, start
 from ircost.ir.attributes import ints_of
 from ircost.ir.graph import Op, Value
@@ -124,7 +124,7 @@ def as_image(x: Value) -> Input:
     return x if x.type.rank == 4 else node("Reshape", x, whole_numbers(*shape))
 
 
-def conv_attributes(item: Node) -> dict[str, object]:
+def conv_attributes(item: Node) -> Attributes:
     """Those of a window over images: a signal's has a row of one."""
     attributes = dict(item.attributes)
     if len(attributes["kernel_shape"]) == 2:
@@ -236,13 +236,13 @@ def binary_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
 
 def per_channel_form(op: Op, item: Node, x: Value, scale: Input, blocks: Blocks) -> Form | None:
     """x * s, with a number for each channel of one image: a depthwise convolution of 1 x 1, whose weights are s."""
-    if item.operator != "Mul" or float_image(x) is None or not isinstance(scale, Value) or scale.type.rank != x.type.rank or x.type.shape[0] != 1:
+    if item.operator != "Mul" or float_image(x) is None or not isinstance(scale, Value) or x.type.shape[0] != 1:
         return None
     channels = x.type.shape[1]
-    if scale.type.elements != channels or scale.type.shape[1] != channels:
+    if scale.type.shape != (1, channels, *(1,) * (x.type.rank - 2)):
         return None
     wanted = padded(channels, blocks.block)
-    attributes = {"group": wanted, "kernel_shape": (1, 1)}
+    attributes: Attributes = {"group": wanted, "kernel_shape": (1, 1)}
 
     def make(in_blocks: InBlocks) -> Node:
         weights = node("Reshape", in_blocks(scale), whole_numbers(wanted, 1, 1, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from ircost.backends.onnx.contraction import convolution, emit_bias
@@ -39,7 +40,7 @@ def convolution_in(x: Value, scope: Scope) -> Node | None:
     inner = x.producer
     if inner is None or len(x.uses) != 1 or x.type.dtype != f32:
         return None
-    made: Input = None
+    made: Sequence[Input] | Input = None
     if inner.name == "conv":
         made = convolution(inner, ())
     elif inner.name == "add":
@@ -57,7 +58,7 @@ def emit_fused_conv(op: Op, scope: Scope) -> Input:
         return None
     (word, parameters), x = found
     inner = x.producer
-    made: Input = convolution_in(x, scope)
+    made: Sequence[Input] | Input = convolution_in(x, scope)
     if made is None and inner is not None and inner.name == "add" and len(x.uses) == 1:
         made = emit_sum(inner, scope)
     if not isinstance(made, Node):

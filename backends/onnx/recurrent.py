@@ -106,7 +106,7 @@ def emit_rnn(op: Op, scope: Scope) -> list[Input] | None:
 
 @emits("dynamic_quantized_lstm")
 def emit_dynamic_quantized_lstm(op: Op, scope: Scope) -> list[Input] | None:
-    """onnxruntime's own operator, for every runtime: it comes from a model that has it, and no standard one is the same."""
+    """onnxruntime's own operator, for every runtime: it comes from a model that has it, and no standard one is it."""
     attributes = attributes_of(op)
     if attributes is None:
         return None

@@ -84,10 +84,10 @@ def interpolation(value: Value, scope: Scope) -> Interpolation | None:
     add = value.producer
     if add is None or add.name != "add" or any(user.name not in ("gather", "add") for user in value.users[1:]):
         return None
-    taps = [tap(operand, scope) for operand in add.operands]
-    if taps[0] is None or taps[1] is None or taps[0][:2] != taps[1][:2]:
+    first, second = (tap(operand, scope) for operand in add.operands)
+    if first is None or second is None or first[:2] != second[:2]:
         return None
-    (x, axis, places, weights), (_, _, others, other_weights) = taps[0], taps[1]
+    (x, axis, places, weights), (_, _, others, other_weights) = first, second
     if axis < 2 or np.any(np.abs(places - others) > 1) or np.any(np.abs(weights + other_weights - 1) > CLOSE):
         return None
     if {*x.users} != {gather_of(operand) for operand in add.operands}:
@@ -109,7 +109,7 @@ def tap(value: Value, scope: Scope) -> tuple[Value, int, np.ndarray, np.ndarray]
     gather = gather_of(value)
     if gather is None or len(gather.result.uses) != 1 or gather.operands[1].type.rank != 1:
         return None
-    (factor,) = [x for x in product.operands if x is not gather.result] or [None]
+    factor = next((x for x in product.operands if x is not gather.result), None)
     axis = int_of(gather.attrs, "axis") % value.type.rank
     if factor is None or not scope.is_known(factor) or not scope.is_known(gather.operands[1]):
         return None

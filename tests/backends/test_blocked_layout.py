@@ -64,8 +64,9 @@ def conv(x: Value, outputs: int, size: int = 3, groups: int = 1, stride: int = 1
     """With a bias."""
     spatial = x.type.rank - 2
     around = (size - 1) // 2 if pad is None else pad
-    window = {"strides": (stride,) * spatial, "dilations": (1,) * spatial, "pads": ((around, around),) * spatial}
-    made = ops.conv(x, weight(outputs, x.type.shape[1] // groups, *(size,) * spatial), **window)
+    weights = weight(outputs, x.type.shape[1] // groups, *(size,) * spatial)
+    ends = ((around, around),) * spatial
+    made = ops.conv(x, weights, strides=(stride,) * spatial, dilations=(1,) * spatial, pads=ends)
     return ops.add(made, weight(outputs, *(1,) * spatial, seed=1))
 
 
@@ -79,10 +80,6 @@ def per_image(x: Value) -> Value:
 
 def wide() -> Module:
     return module_of([(1, 64, 56, 56)], lambda x: conv(conv(x, 64), 64))
-
-
-def ones(rank: int) -> tuple[int, ...]:
-    return (1,) * rank
 
 
 CASES: dict[str, tuple[list[tuple[int, ...]], Callable[..., Any]]] = {
@@ -139,7 +136,7 @@ CASES: dict[str, tuple[list[tuple[int, ...]], Callable[..., Any]]] = {
 
 
 def number(value: float) -> Value:
-    return ops.constant_of(np.float32(value))
+    return ops.constant_of(np.array(value, np.float32))
 
 
 def clipped(x: Value, low: float, high: float) -> Value:
@@ -162,8 +159,8 @@ def excited(x: Value) -> Value:
 
 
 def average(x: Value) -> Value:
-    window = {"window": (2, 2), "strides": (2, 2), "dilations": (1, 1), "pads": ((0, 0), (0, 0))}
-    return ops.mul(ops.sum_pool(x, **window), number(0.25))
+    total = ops.sum_pool(x, window=(2, 2), strides=(2, 2), dilations=(1, 1), pads=((0, 0), (0, 0)))
+    return ops.mul(total, number(0.25))
 
 
 def halves(x: Value) -> Value:
@@ -267,7 +264,8 @@ def networks(draw: Callable[..., Any]) -> Module:
 
 
 def same_shape(draw: Callable[..., Any], x: Value, values: list[Value]) -> Value:
-    return draw(st.sampled_from([value for value in values if value.type == x.type]))
+    found: Value = draw(st.sampled_from([value for value in values if value.type == x.type]))
+    return found
 
 
 STEPS: list[Callable[..., Value]] = [
@@ -280,7 +278,9 @@ STEPS: list[Callable[..., Value]] = [
     lambda draw, x, values: clipped(x, -0.5, 0.5),
     lambda draw, x, values: ops.mul(x, ops.sigmoid(per_image(x))),
     lambda draw, x, values: ops.concat(x, same_shape(draw, x, values), axis=1),
-    lambda draw, x, values: ops.transpose(ops.transpose(ops.exp(clipped(x, -1, 1)), perm=(0, 2, 3, 1)), perm=(0, 3, 1, 2)),
+    lambda draw, x, values: ops.transpose(
+        ops.transpose(ops.exp(clipped(x, -1, 1)), perm=(0, 2, 3, 1)), perm=(0, 3, 1, 2)
+    ),
 ]
 
 
