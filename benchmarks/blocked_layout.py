@@ -24,15 +24,11 @@ from ircost.backends.onnx.blocked_layout import DOMAIN, padded
 BLOCK = 16
 # Kind, input channels, output channels, extent, window, stride: of ResNet-50, MobileNets, EfficientNet and ConvNeXt.
 CONVOLUTIONS = [
-    *[
-        ("first", 3, 32, 224, 3, 2),
-        ("first", 3, 64, 224, 7, 2),
-        ("first", 1, 64, 120, 3, 1),
-        ("first", 8, 16, 112, 3, 1),
-    ],
+    *[("first", 3, 32, 224, 3, 2), ("first", 3, 64, 224, 7, 2), ("first", 1, 64, 120, 3, 1)],
+    *[("first", 8, 16, 112, 3, 1), ("window", 12, 20, 56, 3, 1)],
     *[("window", 16, 16, 112, 3, 1), ("window", 32, 32, 56, 3, 1), ("window", 64, 64, 56, 3, 1)],
     *[("window", 128, 128, 28, 3, 1), ("window", 256, 256, 14, 3, 1), ("window", 512, 512, 7, 3, 1)],
-    *[("window", 24, 24, 28, 5, 1), ("window", 64, 64, 56, 3, 2), ("window", 12, 20, 56, 3, 1)],
+    *[("window", 24, 24, 28, 5, 1), ("window", 64, 64, 56, 3, 2)],
     *[("point", 16, 64, 112, 1, 1), ("point", 64, 64, 56, 1, 1), ("point", 64, 256, 56, 1, 1)],
     *[("point", 256, 64, 56, 1, 1), ("point", 128, 512, 28, 1, 1), ("point", 512, 128, 28, 1, 1)],
     *[("point", 1024, 256, 14, 1, 1), ("point", 2048, 512, 7, 1, 1), ("point", 24, 72, 28, 1, 1)],
@@ -136,9 +132,8 @@ def seconds(
     helper = onnx.helper
     names = [f"x{i}" for i in range(len(shapes))]
     known = [] if weights is None else [onnx.numpy_helper.from_array(weights, "w")]
-    nodes = [
-        helper.make_node(operator, [*names, *(tensor.name for tensor in known)], ["y0"], domain=domain, **attributes)
-    ]
+    reads = [*names, *(tensor.name for tensor in known)]
+    nodes = [helper.make_node(operator, reads, ["y0"], domain=domain, **attributes)]
     nodes += [helper.make_node(operator, [f"y{i - 1}"], [f"y{i}"], domain=domain) for i in range(1, copies)]
     inputs = [helper.make_tensor_value_info(name, 1, shape) for name, shape in zip(names, shapes, strict=True)]
     graph = helper.make_graph(nodes, "g", inputs, [helper.make_tensor_value_info(f"y{copies - 1}", 1, None)], known)

@@ -2,11 +2,12 @@
 
     python -m benchmarks.export_speed FOLDER [FOLDER ...] [--only NAME ...] [--write]
 
-Folders hold models with their indexes, as for `pytest --zoo`. Ways to run each: the original; ours, of standard operators,
-for onnxruntime, and for this processor; the original under onnxruntime's own optimiser; two of ours under it. One thread,
-and its own time, so that other programs do not count; the ways take turns, so that whatever else slows the machine meets
-all. Each ratio is the median of paired runs, over several sets of sessions, since one that reads its weights from main
-memory is faster or slower by a tenth by where they happen to lie. The table goes into docs/export.md by `--write`.
+Folders hold models with their indexes, as for `pytest --zoo`. Ways to run each: the original; ours, of standard
+operators, for onnxruntime, and for this processor; the original under onnxruntime's own optimiser; two of ours under
+it. One thread, and its own time, so that other programs do not count; the ways take turns, so that whatever else slows
+the machine meets all. Each ratio is the median of paired runs, over several sets of sessions, since one that reads its
+weights from main memory is faster or slower by a tenth by where they happen to lie. The table goes into docs/export.md
+by `--write`.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ SETS = 3
 LEAST_ROUNDS = 5  # in a set
 FOR_PROCESSOR = ("onnxruntime:nchw16c", "onnxruntime:nchw8c")
 # Columns: whose file, and whether onnxruntime's optimiser runs.
-ORIGINAL, STANDARD, RUNTIME, PROCESSOR = "original", "standard", "`--for onnxruntime`", "`--for onnxruntime:nchw..c`"
+ORIGINAL, STANDARD, RUNTIME, PROCESSOR = "original", "standard", "runtime", "processor"
 WAYS = (
     (ORIGINAL, False),
     (STANDARD, False),
@@ -53,7 +54,7 @@ WAYS = (
     (PROCESSOR, True),
 )
 HEAD = """\
-| model | original ms | standard | `onnxruntime` | `:nchw..c` | its optimiser | standard + its | `:nchw..c` + its | error |
+| model | original ms | standard | runtime | processor | its optimiser | standard + its | processor + its | error |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|"""
 
 

@@ -124,7 +124,7 @@ CASES: dict[str, tuple[list[tuple[int, ...]], Callable[..., Any]]] = {
     "concat": ([(1, 16, 9, 7)], lambda x: conv(ops.concat(conv(x, 32), conv(x, 20, size=1), axis=1), 16)),
     "concat of parts of blocks": ([(1, 16, 9, 7)], lambda x: ops.concat(conv(x, 20), conv(x, 16), axis=1)),
     "slices": ([(1, 16, 9, 7)], lambda x: halves(conv(x, 48))),
-    "channels last": ([(1, 16, 9, 7)], lambda x: ops.transpose(conv(x, 20), perm=(0, 2, 3, 1))),
+    "channels last": ([(1, 16, 9, 7)], lambda x: channels_last(conv(x, 20))),
     "from channels last": ([(1, 9, 7, 16)], lambda x: conv(ops.transpose(x, perm=(0, 3, 1, 2)), 20)),
     "enlarged": ([(1, 16, 4, 5)], lambda x: conv(enlarged(conv(x, 16)), 16)),
     "signals": ([(2, 16, 31)], lambda x: ops.relu(conv(ops.relu(conv(x, 20, size=5, stride=2)), 16))),
@@ -151,6 +151,10 @@ def readers(y: Value) -> Value:
     """In blocks and in plain layout."""
     flipped = ops.transpose(ops.exp(y), perm=(0, 1, 3, 2))
     return ops.add(ops.relu(y), ops.add(conv(y, 20), ops.transpose(flipped, perm=(0, 1, 3, 2))))
+
+
+def channels_last(x: Value) -> Value:
+    return ops.transpose(x, perm=(0, 2, 3, 1))
 
 
 def excited(x: Value) -> Value:
@@ -278,9 +282,7 @@ STEPS: list[Callable[..., Value]] = [
     lambda draw, x, values: clipped(x, -0.5, 0.5),
     lambda draw, x, values: ops.mul(x, ops.sigmoid(per_image(x))),
     lambda draw, x, values: ops.concat(x, same_shape(draw, x, values), axis=1),
-    lambda draw, x, values: ops.transpose(
-        ops.transpose(ops.exp(clipped(x, -1, 1)), perm=(0, 2, 3, 1)), perm=(0, 3, 1, 2)
-    ),
+    lambda draw, x, values: ops.transpose(ops.exp(channels_last(clipped(x, -1, 1))), perm=(0, 3, 1, 2)),
 ]
 
 
