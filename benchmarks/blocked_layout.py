@@ -2,8 +2,8 @@
 
     python -m benchmarks.blocked_layout
 
-Prints the time of each operator, in microseconds of one core, then the constants. Blocks are of 16 channels: a processor
-with AVX-512 is needed.
+Prints the time of each operator, in microseconds of one core, then the constants. Blocks are of 16 channels: a
+processor with AVX-512 is needed.
 """
 
 from __future__ import annotations

@@ -104,15 +104,16 @@ def as_matmul(op: Op) -> Product | None:
     mine = [d for d in left if d not in right]
     theirs = [d for d in right if d not in left and d not in summed]
     batch = [d for d in left if d in right and d in out]
-    lead = [d for d in theirs if d.startswith("...")]
-    theirs = theirs[len(lead) :]
+    lead, right_lead = ([d for d in side if d.startswith("...")] for side in (mine, theirs))
+    mine, theirs = mine[len(lead) :], theirs[len(right_lead) :]
     if len(summed) != 1 or not out or any(d not in out for d in (*mine, *theirs)):
         return None
-    if len(theirs) != 1 or out != [*lead, *batch, *mine, *theirs] or ((batch or lead) and len(mine) != 1):
+    has_batch = bool(lead or right_lead or batch)
+    if len(theirs) != 1 or out != [*lead, *right_lead, *batch, *mine, *theirs] or (has_batch and len(mine) != 1):
         return None
     return Product(
-        tuple(left.index(d) for d in (*batch, *mine, *summed)),
-        tuple(right.index(d) for d in (*lead, *batch, *summed, *theirs)),
+        tuple(left.index(d) for d in (*lead, *batch, *mine, *summed)),
+        tuple(right.index(d) for d in (*right_lead, *batch, *summed, *theirs)),
     )
 
 

@@ -55,11 +55,16 @@ def enlarges(gather: Op, axis: int, scope: Scope) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Interpolation:
-    """One axis of ``x``, of which each element of the result lies at a position between two elements."""
+    """One axis of ``x``, of which each element of the result lies at a position between two elements.
+
+    Args:
+        readers: ops that read x for it.
+    """
 
     x: Value
     axis: int
     positions: np.ndarray
+    readers: set[Op | None]
 
 
 @emits("add", is_special=True)
@@ -70,6 +75,8 @@ def emit_linear_resize(op: Op, scope: Scope) -> Input:
     while (step := interpolation(value, scope)) is not None and step.axis not in [f.axis for f in found]:
         found.append(step)
         value = step.x
+        if {*value.users} != step.readers:
+            break
     if not found or value.type.dtype != f32 or value.type.rank not in (3, 4) or value.type.bounded:
         return None
     for mode, formula in POSITIONS.items():
@@ -80,9 +87,9 @@ def emit_linear_resize(op: Op, scope: Scope) -> Input:
 
 
 def interpolation(value: Value, scope: Scope) -> Interpolation | None:
-    """The last axis that was interpolated to make a value, which nobody reads but the next such step."""
+    """The last axis that was interpolated to make a value."""
     add = value.producer
-    if add is None or add.name != "add" or any(user.name not in ("gather", "add") for user in value.users[1:]):
+    if add is None or add.name != "add":
         return None
     first, second = (tap(operand, scope) for operand in add.operands)
     if first is None or second is None or first[:2] != second[:2]:
@@ -90,9 +97,8 @@ def interpolation(value: Value, scope: Scope) -> Interpolation | None:
     (x, axis, places, weights), (_, _, others, other_weights) = first, second
     if axis < 2 or np.any(np.abs(places - others) > 1) or np.any(np.abs(weights + other_weights - 1) > CLOSE):
         return None
-    if {*x.users} != {gather_of(operand) for operand in add.operands}:
-        return None
-    return Interpolation(x, axis, places * weights + others * other_weights)
+    readers = {gather_of(operand) for operand in add.operands}
+    return Interpolation(x, axis, places * weights + others * other_weights, readers)
 
 
 def gather_of(product: Value) -> Op | None:
