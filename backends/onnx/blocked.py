@@ -22,11 +22,13 @@ from ircost.backends.onnx.blocked_layout import (
 )
 from ircost.backends.onnx.emitter import Scope
 from ircost.backends.onnx.minimum_cut import UNBOUNDED, Network
-from ircost.backends.onnx.node import Input, values_of
+from ircost.backends.onnx.node import Input, Node, values_of
 from ircost.ir.graph import Op, Value
 from ircost.ir.types import f32
 
 Plan: TypeAlias = list[tuple[Op, list[Input]]]
+# What may become part of the convolution before it: a batch norm, say, whose activation is an operator of its own.
+ACTIVATIONS = ("Relu", "Sigmoid", "Tanh", "HardSwish")
 PER_S = 1e12  # capacities are whole picoseconds
 
 
@@ -123,15 +125,30 @@ class Writing:
     blocked: dict[Value, Input] = field(default_factory=dict)
 
     def plan(self) -> Plan:
-        return [(op, [self._blocked(op)] if op in self.chosen else made) for op, made in self.layout.plan]
+        entries: dict[Op, list[Input]] = {}
+        for op, made in self.layout.plan:
+            entries[op] = [self._blocked(op, entries)] if op in self.chosen else made
+        return list(entries.items())
 
-    def _blocked(self, op: Op) -> Input:
+    def _blocked(self, op: Op, entries: dict[Op, list[Input]]) -> Input:
         form, result = self.layout.forms[op], op.result
         made = form.make(self._in_blocks)
         if not form.writes_blocks:
             return made
+        conv = made.inputs[0]
+        if made.operator in ACTIVATIONS and not made.domain and self._is_bare_conv(form.reads[0], conv):
+            assert isinstance(conv, Node) and form.reads[0].producer is not None, "was checked"
+            del entries[form.reads[0].producer]
+            made = Node("Conv", conv.inputs, {**conv.attributes, "activation": made.operator}, conv.domain)
         self.blocked[result] = made
         return out_of_blocks(result, made, self.layout.block) if self._is_read_plain(result) else made
+
+    def _is_bare_conv(self, value: Value, made: Input) -> bool:
+        """Whether a convolution without activation makes a value that one op alone reads."""
+        if not isinstance(made, Node) or made.operator != "Conv" or value in self.layout.results:
+            return False
+        is_alone = len(self.layout.readers[value]) == 1 and value.producer in self.chosen
+        return is_alone and "activation" not in made.attributes
 
     def _in_blocks(self, value: Value) -> Input:
         if value not in self.blocked:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
+
 from ircost.backends.onnx.blocked_costs import conv_saving_s, stream_s, transpose_saving_s, window_saving_s
 from ircost.backends.onnx.blocked_layout import (
     CHANNELS_AT_ONCE,
@@ -251,6 +253,55 @@ def per_channel_form(op: Op, item: Node, x: Value, scale: Input, blocks: Blocks)
     return Form((x, scale), make, -filling_s(op, blocks))
 
 
+def batch_norm_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
+    """A factor and an offset for each channel, known at load: a depthwise convolution of 1 x 1."""
+    x, *statistics = item.inputs
+    if not isinstance(x, Value) or float_image(x) is None or not all(is_known(value, blocks) for value in statistics):
+        return None
+    scale, *_ = values = [value for value in statistics if isinstance(value, Value)]
+    wanted, epsilon = padded(x.type.shape[1], blocks.block), float(item.attributes["epsilon"])
+    form = f"batch norm {[id(value) for value in values]} {epsilon} {blocks.block}"
+
+    def change(index: int) -> Known:
+        def folded(array: np.ndarray) -> np.ndarray:
+            _, bias, mean, variance = map(blocks.scope.array, values)
+            factor = array / np.sqrt(variance + np.float32(epsilon))
+            return filled((factor, bias - mean * factor)[index], 0, blocks.block)
+
+        return Known(scale, f"{form} {index}", folded)
+
+    weights = Known(scale, f"{form} weights", lambda array: change(0).change(array).reshape(-1, 1, 1, 1))
+    attributes: Attributes = {"group": wanted, "kernel_shape": (1, 1)}
+    return Form(
+        (x,),
+        lambda in_blocks: blocked_node("Conv", in_blocks(x), weights, change(1), **attributes),
+        -filling_s(op, blocks),
+    )
+
+
+def prelu_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
+    """x s + relu(x) (1 - s), for known slopes s of the channels: depthwise convolutions, the second adds the first.
+
+    That takes as long as PRelu in plain layout does (benchmarks/blocked_layout.py has both).
+    """
+    x, slope = item.inputs
+    if not isinstance(x, Value) or float_image(x) is None or not isinstance(slope, Value) or x.type != op.result.type:
+        return None
+    channels, block = x.type.shape[1], blocks.block
+    shape = (1,) * (x.type.rank - slope.type.rank) + slope.type.shape
+    if not is_known(slope, blocks) or shape != (1, channels, *(1,) * (x.type.rank - 2)):
+        return unary_form(op, item, blocks)
+    attributes: Attributes = {"group": padded(channels, block), "kernel_shape": (1, 1)}
+    slopes = Known(slope, f"slopes {block}", lambda array: filled(array.reshape(-1, 1, 1, 1), 0, block))
+    rest = Known(slope, f"less slopes {block}", lambda array: filled(1 - array.reshape(-1, 1, 1, 1), 0, block))
+
+    def make(in_blocks: InBlocks) -> Node:
+        above = blocked_node("Conv", node("Relu", in_blocks(x)), rest, **attributes)
+        return blocked_node("Conv", in_blocks(x), slopes, None, above, **attributes)
+
+    return Form((x,), make, -filling_s(op, blocks))
+
+
 # ---- movement
 
 
@@ -318,6 +369,8 @@ FORMS: dict[str, Callable[[Op, Node, Blocks], Form | None]] = {
     **dict.fromkeys(("MaxPool", "AveragePool", "GlobalAveragePool"), pool_form),
     **dict.fromkeys((*UNARY, *STEPS, "Softplus", "Abs", "Neg"), unary_form),
     **dict.fromkeys(BINARY, binary_form),
+    "BatchNormalization": batch_norm_form,
+    "PRelu": prelu_form,
     "Concat": concat_form,
     "Slice": lambda op, item, blocks: slice_form(op, blocks),
     "Resize": resize_form,

@@ -131,6 +131,12 @@ CASES: dict[str, tuple[list[tuple[int, ...]], Callable[..., Any]]] = {
     "known operand": ([(1, 16, 4, 5)], lambda x: ops.mul(conv(x, 20), weight(1, 20, 4, 5))),
     "known factors": ([(1, 16, 4, 5)], lambda x: ops.mul(ops.relu(conv(x, 20)), weight(1, 20, 1, 1))),
     "number": ([(1, 16, 4, 5)], lambda x: ops.sub(number(1.0), ops.mul(conv(x, 20), number(0.5)))),
+    "batch norm": ([(1, 16, 4, 5)], lambda x: normed(ops.concat(conv(x, 32), conv(x, 20), axis=1))),
+    "batch norm with an activation": ([(1, 16, 4, 5)], lambda x: conv(ops.relu(normed(ops.relu(conv(x, 20)))), 16)),
+    "activation of a value that is read twice": ([(1, 16, 4, 5)], lambda x: gated(normed(ops.relu(conv(x, 20))))),
+    "slopes": ([(2, 16, 4, 5)], lambda x: ops.prelu(conv(x, 20), weight(20, 1, 1))),
+    "one slope": ([(2, 16, 4, 5)], lambda x: ops.prelu(conv(x, 20), weight(1, 1, 1))),
+    "slopes of signals": ([(2, 16, 9)], lambda x: ops.prelu(conv(x, 20), weight(20, 1))),
     "no images": ([(1, 16, 4)], lambda x: ops.mul(ops.add(x, x), x)),
 }
 
@@ -155,6 +161,15 @@ def readers(y: Value) -> Value:
 
 def channels_last(x: Value) -> Value:
     return ops.transpose(x, perm=(0, 2, 3, 1))
+
+
+def normed(x: Value) -> Value:
+    scale, bias, mean, variance = (weight(x.type.shape[1], seed=seed) for seed in range(4))
+    return ops.batch_norm(x, scale, bias, mean, ops.mul(variance, variance), epsilon=1e-3)
+
+
+def gated(x: Value) -> Value:
+    return ops.mul(x, ops.sigmoid(x))
 
 
 def excited(x: Value) -> Value:

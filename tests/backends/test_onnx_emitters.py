@@ -1,4 +1,4 @@
-"""Operators that the frontend takes apart and the export puts together again: which ones come out, and their numbers."""
+"""Operators that the frontend takes apart and the export puts together again: which come out, and their numbers."""
 
 from __future__ import annotations
 
@@ -151,9 +151,7 @@ def assert_same(module: Module, for_runtime: str = "", rtol: float = 1e-5) -> li
         ("... m k, ... k n -> ... n m", (7, 4, 3), (3, 5), {"Einsum"}),
     ],
 )
-def test_products_of_batches(
-    notation: str, left: tuple[int, ...], right: tuple[int, ...], operators: set[str]
-) -> None:
+def test_products_of_batches(notation: str, left: tuple[int, ...], right: tuple[int, ...], operators: set[str]) -> None:
     types = [TensorType(shape, f32) for shape in (left, right)]
     nodes = assert_same(module_of(types, lambda a, b: ops.contract(a, b, notation=notation)))
     assert {node.op_type for node in nodes} == operators
