@@ -54,7 +54,10 @@ class OffsetOfOffset(RewritePattern):
 
 
 class ScaleBeforeConv(RewritePattern):
-    """conv(x * s, w)  ->  conv(x, w * s), for constants w and s, s of one element"""
+    """conv(x * s, w)  ->  conv(x, w * s), for constants w and s, s of one element
+
+    The scale of a dequantised x stays with it: runtimes have one operator for both.
+    """
 
     root = "conv"
 
@@ -64,6 +67,8 @@ class ScaleBeforeConv(RewritePattern):
         if product is None or op.attrs["out"] is not None or not is_at_load(weight):
             return None
         for inner, scale in (product.operands, product.operands[::-1]):
+            if inner.producer is not None and inner.producer.name == "cast":
+                continue
             if inner.type == x.type and scale.type.elements == 1 and is_at_load(scale):
                 return ops.conv(inner, ops.mul(weight, ops.reshape(scale, shape=())), **op.attrs)
         return None

@@ -59,7 +59,8 @@ def exported_outputs(module: Module, inputs: list[np.ndarray], for_runtime: str 
     return run(model, dict(zip(names, inputs, strict=True)))
 
 
-def test_conformance(pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("for_runtime", ["", "onnxruntime", "onnxruntime:nchw16c"])
+def test_conformance(for_runtime: str, pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]) -> None:
     counts: Counter[str] = Counter()
     wrong = {}
     every = 1 if pytestconfig.getoption("--conformance") else EVERY
@@ -68,23 +69,23 @@ def test_conformance(pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[
         for number, case in enumerate(all_cases()):
             if number % every or case.why_left_out is not None or case.operator in RANDOM:
                 continue
-            result = outcome_of_export(case)
+            result = outcome_of_export(case, for_runtime)
             counts[result.split(":")[0]] += 1
             if result.split(":")[0] in ("wrong", "failed"):
                 wrong[case.name] = result
     with capsys.disabled():
-        print(f"\nexport of ONNX's conformance cases: {dict(counts)}")
+        print(f"\nexport of ONNX's conformance cases{f' for {for_runtime}' * bool(for_runtime)}: {dict(counts)}")
         for name, result in wrong.items():
             print(f"  {name}: {result[:200]}")
     assert counts["right"] >= LEAST_PART_RIGHT * (counts.total() - counts["refused"]), wrong
 
 
-def outcome_of_export(case: Any) -> str:
+def outcome_of_export(case: Any, for_runtime: str) -> str:
     inputs, expected = case.data_sets[0]
     try:
         imported, given = import_for(case.model, inputs)
         run_pipeline(imported.module, EXPORT_PIPELINE)
-        model = to_onnx(imported.module)
+        model = to_onnx(imported.module, for_runtime)
     except IrcError as error:
         return f"refused: {error.message}"
     try:
