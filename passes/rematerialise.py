@@ -35,6 +35,8 @@ class Rematerialise(Pass):
         limit: bytes in use at any time, weights included: ``24GiB``, or a plain number of bytes.
     """
 
+    is_exact = True
+
     limit: str
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
