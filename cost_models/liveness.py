@@ -325,6 +325,8 @@ class _Walk:
             return False
         if op.name == "kernel" and op.operands.count(operand) > 1:
             return False
+        if operand.type.size_bytes != op.result.type.size_bytes:
+            return False  # a concatenation of thousands is not looked through for each of them
         return all(other is operand or self.group_of.get(other) is not group for other in op.operands)
 
     def _merge(self, kept: Group, gone: Group) -> None:

@@ -117,7 +117,8 @@ class _Writer:
         return f"{text}{' ' if operands else ''}{operands}{op_attributes(op)}"
 
     def _tail(self, op: Op) -> str:
-        types = f" : {types_text([r.type for r in op.results])}" if op.results else ""
+        is_typed = op.results or op.definition.needs_result_types
+        types = f" : {types_text([r.type for r in op.results])}" if is_typed else ""
         return types + (location_text(op.location) if self.locations and op.location else "")
 
     def _is_canonical(self, op: Op) -> bool:

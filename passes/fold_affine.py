@@ -11,6 +11,11 @@ from ircost.ir.rewrite import RewritePattern
 from ircost.passes.base import Pass, register_pass
 
 
+# What factors and offsets are made of. More of them than these are no longer what batch norms and scales come to.
+AT_LOAD = frozenset({"reshape", "mul", "add", "sub", "div", "sqrt", "reduce_sum"})
+MOST_AT_LOAD = 32
+
+
 class ScaleOfConv(RewritePattern):
     """conv(x, w) * s  ->  conv(x, w * s), and (conv(x, w) + b) * s  ->  conv(x, w * s) + b * s
 
@@ -121,15 +126,19 @@ def is_per_channel_constant(value: Value, x: Value) -> bool:
 
 
 def is_at_load(value: Value) -> bool:
-    """A constant, or what a few ops on constants make of them."""
-    op = value.producer
-    if op is None:
-        return False
-    if op.name == "constant":
-        return True
-    return op.name in ("reshape", "mul", "add", "sub", "div", "sqrt", "reduce_sum") and all(
-        map(is_at_load, op.operands)
-    )
+    """A constant, or what a few ops on constants make of them: `MOST_AT_LOAD` at most."""
+    values, looked_at = [value], 0
+    while values:
+        op = values.pop().producer
+        if op is None:
+            return False
+        if op.name == "constant":
+            continue
+        looked_at += 1
+        if op.name not in AT_LOAD or looked_at > MOST_AT_LOAD:
+            return False
+        values.extend(op.operands)
+    return True
 
 
 @register_pass("fold-affine")

@@ -37,6 +37,8 @@ class Fuse(Pass):
         target: machine to fuse for by cost, in place of that.
     """
 
+    is_exact = True
+
     max_ops: int = 16
     by_cost: bool = False
     target: str = ""

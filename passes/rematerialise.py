@@ -39,6 +39,8 @@ class Rematerialise(Pass):
             Source: Gomez, Ren, Urtasun, Grosse, "The Reversible Residual Network", NeurIPS 2017.
     """
 
+    is_exact = True
+
     limit: str
     rebuild: bool = False
 

@@ -33,6 +33,8 @@ def max_pool(node: Node) -> list[Value]:
     """The maxima, and where they stand in the whole of x."""
     x = node[0]
     window = window_of(node, node.ints("kernel_shape", ()), x.type.shape[2:])
+    if node.output_count == 1:  # places count in the window as it is written
+        window = window.on(x.type)
     attrs: dict[str, Attribute] = {
         "window": window.size,
         "strides": window.strides,
@@ -77,10 +79,15 @@ def whole(number: int) -> Value:
 def average_pool(node: Node) -> Value:
     x = node[0]
     window = window_of(node, node.ints("kernel_shape", ()), x.type.shape[2:])
-    total = ops.sum_pool(x, window=window.size, strides=window.strides, dilations=window.dilations, pads=window.pads)
+    total = sum_over(x, window)
     if not any(pad for pair in window.pads for pad in pair):
         return ops.mul(total, node.like(1 / math.prod(window.size), x))
     return ops.div(total, ops.constant_of(counted(node, x, total), x.type.dtype))
+
+
+def sum_over(x: Value, window: Window) -> Value:
+    seen = window.on(x.type)
+    return ops.sum_pool(x, window=seen.size, strides=seen.strides, dilations=seen.dilations, pads=seen.pads)
 
 
 @lowering("LpPool")
@@ -89,9 +96,7 @@ def lp_pool(node: Node) -> Value:
     x, order = node[0], norm_order(node)
     window = window_of(node, node.ints("kernel_shape", ()), x.type.shape[2:])
     powers = ops.mul(x, x) if order == 2 else ops.pow(ops.abs(x), node.like(order, x))
-    total = ops.sum_pool(
-        powers, window=window.size, strides=window.strides, dilations=window.dilations, pads=window.pads
-    )
+    total = sum_over(powers, window)
     return ops.sqrt(total) if order == 2 else ops.pow(total, node.like(1 / order, x))
 
 
