@@ -296,7 +296,7 @@ class _Launch:
     def _fixed(self, name: str, seconds: float) -> Node:
         count = float(self.part.terms.demand.fixed[name][self.place])
         constant = self._constant(name)
-        kind = FAMILIES[self.part.group.family].parameters[name].kind
+        kind = FAMILIES[self.constants.home(self.part.group.family, self.part.labels, name)].parameters[name].kind
         slower = machine_of(self.target).clocks_per_reference
         if kind == "time" and count == int(count):
             of = Node("how often", count, "1", "of the tile and its waves")

@@ -42,6 +42,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *("tokens", "hidden", "inner", "chosen", "experts", "matrices", "activation_bytes", "weight_bytes"),
         *("unpack_flops", "is_rhs_cold"),
     ),
+    "chain": (
+        *("blocks", "runs", "batch", "m", "n", "k", "lhs_bytes", "rhs_bytes", "lhs_loaded_bytes", "rhs_loaded_bytes"),
+        *("kept_bytes", "lane_flops", "special", "lhs_once_bytes", "rhs_once_bytes", "other_bytes"),
+        *("is_lhs_cold", "is_rhs_cold", "is_on_lanes", "is_first"),
+    ),
     "vector": (
         *("elements", "read_bytes", "write_bytes", "flops", "special", "reduced_rows", "cold_bytes"),
         "contraction_flops",
@@ -136,7 +141,7 @@ class Reader:
         if any(inner.name == "opaque" for inner, _, _ in self.work):
             return []
         if self.op.regions:
-            self._enter(self.op)
+            self.enter(self.op)
             whole = next((op for op in [self.op, *self.op.regions[0].block.ops] if op.name in WHOLE), None)
             if whole is not None:
                 return [WHOLE[whole.name](self, whole)]
@@ -152,12 +157,13 @@ class Reader:
 
     # ---- what is around
 
-    def _enter(self, op: Op) -> None:
+    def enter(self, op: Op) -> None:
+        """Takes note of what the arguments of an op's bodies stand for."""
         for region in op.regions:
             self.outer.update(zip(region.block.arguments, op.operands, strict=False))
             for inner in region.block.ops:
                 if inner.regions:
-                    self._enter(inner)
+                    self.enter(inner)
 
     def is_cold(self, value: Value) -> bool:
         """Whether an operand of the kernel, seen from within, is cold."""

@@ -21,6 +21,8 @@ VERSION = 2
 SAME = 5e-3  # on the link scale, half a percent: what other CPUs' rounding may make of the same fit
 # Whose constants stand in for a family's on an architecture that only they were measured on.
 STANDS_IN = {"conv": "gemm"}
+# Whose constants a family has that no table measures: the products of a chain are products.
+BORROWED = {"chain": "gemm"}
 Effect = tuple[str, str]  # what rows have in common, and of which of its levels
 
 
@@ -73,15 +75,15 @@ class ConstantsFile:
 
     def of(self, family: str, labels: Mapping[str, str]) -> dict[str, float]:
         """The constants of a family's kernels with these labels: their defaults where nothing was fitted."""
-        return {
-            name: self._value(self.home(family, labels, name), labels, name) for name in FAMILIES[family].parameters
-        }
+        parameters = FAMILIES[BORROWED.get(family, family)].parameters
+        return {name: self._value(self.home(family, labels, name), labels, name) for name in parameters}
 
     def home(self, family: str, labels: Mapping[str, str], name: str) -> str:
         """The family whose fit a constant is from: another one where that alone was measured on the architecture.
 
         Convolutions are products in the libraries of today; measured ones are older than many machines.
         """
+        family = BORROWED.get(family, family)
         other = STANDS_IN.get(family, family)
         level = ("architecture", labels.get("architecture", ""))
         is_known = level in self._effects(family) or level not in self._effects(other)
@@ -106,7 +108,7 @@ class ConstantsFile:
 
     def has_met(self, family: str, effect: str, level: str) -> bool:
         """Whether kernels of that level were measured."""
-        return (effect, level) in self._effects(family)
+        return (effect, level) in self._effects(BORROWED.get(family, family))
 
     def unseen(self, family: str, labels: Mapping[str, str]) -> tuple[str, ...]:
         """Effects whose level the fit never met: there the family's mean stands in."""
