@@ -196,7 +196,7 @@ def chain_parts(reader: Reader, chain: Chain) -> list[Part]:
     products = [op for op in chain.ops if op.definition.is_contraction]
     beside = [[0.0, 0.0] for _ in products]
     kept = [0.0 for _ in products]
-    place = 0
+    place, stored = 0, chain.stored
     for op in chain.ops:
         if op in products:
             place = products.index(op)
@@ -205,7 +205,7 @@ def chain_parts(reader: Reader, chain: Chain) -> list[Part]:
             factor = chain.recomputed(op)
             beside[place][0] += counts.flops * factor
             beside[place][1] += counts.transcendental * factor
-        if op in chain.body and op.name != "constant" and not op.definition.is_view:
+        if op.result in stored:
             kept[place] += box_bytes(op.result.type, chain.boxes[op.result]) * chain.runs(op) * chain.blocks
     outside = [{i: origin_bytes(reader, value) for i, value in enumerate(op.operands)} for op in products]
     known = sum(size for own in outside for size in own.values())

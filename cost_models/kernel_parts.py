@@ -465,7 +465,7 @@ def reduced_rows(op: Op) -> float:
     space = op.definition.iteration_space(op)
     axes = space.operands[0].axes
     inner = {dim for dim, _ in axes[-1].terms} if axes else set()
-    is_inner = any(space.dims[dim].is_reduction for dim in inner)
+    is_inner = bool(inner) and all(space.dims[dim].is_reduction for dim in inner)
     is_long = space.points >= WARP * max(space.result_points, 1)
     return float(space.result_points) if is_inner and is_long else 0.0
 

@@ -9,12 +9,13 @@ between them, and tiles of other columns the whole hidden row: the recomputation
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ircost.ir.dependency import Box, box_bytes, boxes_behind, on_chip_bytes
 from ircost.ir.graph import Op, Value
 from ircost.ir.index import IterationSpace
+from ircost.ir.structured import StructuredOp
 
 Tile = Mapping[str, int]  # extent of each dim of the anchor's iteration space, by name; those left out are whole
 
@@ -62,14 +63,47 @@ class Chain:
 
         Before the first step, what all steps read is made; it stays while they run.
         """
+        stored = {value: box for value, box in self.boxes.items() if value in self.stored}
         once = [op for op in self.body if op.result not in self.stepped]
         often = [op for op in self.body if op.result in self.stepped]
         reads = {value for op in (*often, self.anchor) for value in op.operands}
-        kept = [op.result for op in once if op.result in reads and not op.definition.is_view]
-        resident = sum(box_bytes(value.type, self.boxes[value]) for value in kept)
-        before = on_chip_bytes(once, self.boxes, kept) if once else 0.0
-        during = resident + on_chip_bytes((*often, self.anchor), self.boxes, self.anchor.results)
+        kept = [op.result for op in once if op.result in reads and op.result in stored]
+        resident = sum(box_bytes(value.type, stored[value]) for value in kept)
+        before = on_chip_bytes(once, stored, kept)
+        during = resident + on_chip_bytes((*often, self.anchor), stored, self.anchor.results)
         return max(before, during)
+
+    @property
+    def stored(self) -> frozenset[Value]:
+        """What is made before the anchor and goes through memory on chip: all that not only element-wise ops read.
+
+        The thread that makes an element of the rest reads it.
+        """
+        inside = {*self.body, self.anchor}
+        return frozenset(
+            op.result
+            for op in self.body
+            if op.name != "constant"
+            and not op.definition.is_view
+            and any(not is_elementwise(user) for user in readers(op.result) if user in inside)
+        )
+
+
+def readers(value: Value) -> Iterator[Op]:
+    """Ops that read a value, or a view of it."""
+    for user in value.users:
+        if user.definition.is_view:
+            yield from readers(user.result)
+        else:
+            yield user
+
+
+def is_elementwise(op: Op) -> bool:
+    """Whether each element of the result comes from one of each operand, in composites by all that is in them."""
+    if op.definition.is_composite:
+        *inner, _ = op.regions[0].block.ops
+        return all(o.name == "constant" or is_elementwise(o) for o in inner)
+    return isinstance(op.definition, StructuredOp) and op.definition.is_elementwise
 
 
 def chain_of(ops: Sequence[Op], results: Sequence[Value], anchor: Op, tile: Tile) -> Chain | None:
