@@ -7,12 +7,14 @@ it is priced anew. Nothing is merged that is not predicted to be faster.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ircost.backends import Target
 from ircost.cost_models.interface import CostModel
 from ircost.cost_models.kernel_table import Cold, ColdValues, Key, group_key, is_kernel, table_of_kernels
+from ircost.ir.clone import clone_op
 from ircost.ir.graph import Block, Op, Value
 from ircost.ir.load_time import load_time_ops
 from ircost.passes.chain_tiles import schedules
@@ -24,6 +26,8 @@ MOST_READERS = 16
 # Predictions that differ by less are equal: rounding is no gain.
 LEAST_SHARE = 1e-6
 LONGEST_CHAIN = 6
+# Work that is done several times is short, and so is the code that does it.
+LONGEST_COPY, MOST_COPIES = 8, 4
 
 
 @dataclass(slots=True, eq=False)
@@ -39,22 +43,39 @@ class Group:
 
     ops: tuple[Op, ...]
     results: tuple[Value, ...]
-    place: int
+    place: float
     latency_s: float = 0.0
     schedule: str = ""
     is_alive: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Merge:
-    """Some groups as one; ``gain_s`` is what that saves."""
+class Candidate:
+    """Groups that may become others.
+
+    Args:
+        parts: as they are; by place.
+        merged: all of them as one; or, of a first one that all others read, each of those with a copy of it.
+    """
 
     parts: tuple[Group, ...]
-    merged: Group
+    merged: tuple[Group, ...]
+
+    @property
+    def is_open(self) -> bool:
+        return all(part.is_alive for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """A candidate; ``gain_s`` is what it saves."""
+
+    candidate: Candidate
     gain_s: float
 
-
-Candidate = tuple[tuple[Group, ...], Group]  # some groups by place, and all of them as one
+    @property
+    def rank(self) -> tuple[float, float, float]:
+        return -self.gain_s, self.candidate.merged[-1].place, self.candidate.parts[0].place
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +156,7 @@ class _Search:
         self.pricer = pricer
         self.cold = cold
         self.max_ops = max_ops
-        self.order = {op: place for place, op in enumerate(block.ops)}
+        self.order: dict[Op, float] = {op: place for place, op in enumerate(block.ops)}
         self.group_of: dict[Op, Group] = {}
         at_load = load_time_ops(block)
         cold.weights |= at_load
@@ -160,33 +181,58 @@ class _Search:
         """Rounds of merges, the most gainful first, until there is none left."""
         waiting: list[Merge] = []
         while changed:
-            waiting = [merge for merge in waiting if is_open(merge)]
+            waiting = [merge for merge in waiting if merge.candidate.is_open]
             waiting.extend(self.gainful(candidates(changed)))
-            waiting.sort(key=lambda merge: (-merge.gain_s, merge.merged.place, merge.parts[0].place))
-            changed = [self.take(merge) for merge in waiting if is_open(merge)]
+            waiting.sort(key=lambda merge: merge.rank)
+            changed = [group for merge in waiting if merge.candidate.is_open for group in self.take(merge.candidate)]
             # What was merged in this round waits: the gain of a second merge is another by now.
 
-    def take(self, merge: Merge) -> Group:
-        for part in merge.parts:
+    def take(self, candidate: Candidate) -> tuple[Group, ...]:
+        if len(candidate.merged) > 1:
+            self.copy_into_readers(candidate)
+        for part in candidate.parts:
             part.is_alive = False
-        for op in merge.merged.ops:
-            self.group_of[op] = merge.merged
-        return merge.merged
+        for group in candidate.merged:
+            self.group_of.update(dict.fromkeys(group.ops, group))
+        return candidate.merged
+
+    def copy_into_readers(self, candidate: Candidate) -> None:
+        """Gives each reader of the first part a copy of that, in the block too."""
+        source, *readers = candidate.parts
+        for reader, merged in zip(readers, candidate.merged, strict=True):
+            known: dict[Value, Value] = {}
+            copies = []
+            for op in source.ops:
+                above = self.order[op.previous] if op.previous is not None else self.order[op] - 1
+                copies.append(self.block.insert_before(clone_op(op, known), op))
+                self.order[copies[-1]] = (above + self.order[op]) / 2
+            for op in reader.ops:
+                for place, value in enumerate(op.operands):
+                    op.set_operand(place, known.get(value, value))
+            merged.ops = tuple(sorted((*copies, *reader.ops), key=self.order.__getitem__))
+        for op in reversed(source.ops):
+            del self.group_of[op]
+            self.block.remove(op)
 
     def gainful(self, candidates: Iterable[Candidate]) -> Iterator[Merge]:
         found = list(candidates)
-        prices = self.pricer.price([merged for _, merged in found], self.cold)
-        for (parts, merged), price in zip(found, prices, strict=True):
-            apart_s = sum(part.latency_s for part in parts)
-            if price is not None and price.latency_s < apart_s * (1 - LEAST_SHARE):
-                merged.latency_s, merged.schedule = price.latency_s, price.schedule
-                yield Merge(parts, merged, apart_s - price.latency_s)
+        prices = iter(self.pricer.price([group for candidate in found for group in candidate.merged], self.cold))
+        for candidate in found:
+            own = [next(prices) for _ in candidate.merged]
+            apart_s = sum(part.latency_s for part in candidate.parts)
+            together_s = sum(price.latency_s if price is not None else math.inf for price in own)
+            if together_s < apart_s * (1 - LEAST_SHARE):
+                for group, price in zip(candidate.merged, own, strict=True):
+                    assert price is not None, "what cannot be has no gain"
+                    group.latency_s, group.schedule = price.latency_s, price.schedule
+                yield Merge(candidate, apart_s - together_s)
 
     # ---- what is in reach
 
     def merges_around(self, groups: Sequence[Group]) -> Iterator[Candidate]:
-        """Every group with each of its neighbours, each pair once."""
+        """Every group with each of its neighbours, each pair once; and copies of what several read."""
         seen: set[tuple[Group, Group]] = set()
+        shared: set[Group] = set()
         for group in groups:
             pairs = [(producer, group, views) for producer, views in self.producers(group).items()]
             for consumer in self.consumers(group):
@@ -196,7 +242,27 @@ class _Search:
                     seen.add((producer, consumer))
                     merged = self.merged((producer, consumer), views)
                     if merged is not None:
-                        yield (producer, consumer), merged
+                        yield Candidate((producer, consumer), (merged,))
+            for source in (group, *self.producers(group)):
+                if source not in shared:
+                    shared.add(source)
+                    yield from self.copies_of(source)
+
+    def copies_of(self, source: Group) -> Iterator[Candidate]:
+        """A cheap group in each of those that read it, so that nobody writes what it makes."""
+        if len(source.ops) > LONGEST_COPY or holds_product(source):
+            return
+        users = [user for result in source.results for user in result.users]
+        readers = dict.fromkeys(self.group_of.get(user) for user in users)
+        if not 1 < len(readers) <= MOST_COPIES or any(value in self.cold.leaving for value in source.results):
+            return
+        merged = []
+        for reader in readers:
+            if reader is None or len(reader.ops) + len(source.ops) > self.max_ops:
+                return
+            ops = tuple(sorted((*source.ops, *reader.ops), key=self.order.__getitem__))
+            merged.append(Group(ops, reader.results, reader.place))
+        yield Candidate((source, *(reader for reader in readers if reader is not None)), tuple(merged))
 
     def chains_to(self, groups: Sequence[Group]) -> Iterator[Candidate]:
         """Groups that end in one with a product and go back from there, up to ``LONGEST_CHAIN`` of them.
@@ -218,7 +284,7 @@ class _Search:
                 in_order = tuple(sorted(parts, key=lambda part: part.place))
                 merged = self.merged(in_order, views)
                 if merged is not None:
-                    yield in_order, merged
+                    yield Candidate(in_order, (merged,))
 
     def producers(self, group: Group) -> dict[Group, list[Op]]:
         """Groups whose results a group reads, and the views between."""
@@ -273,16 +339,12 @@ class _Search:
                     results.append(result)
         return Group(members, tuple(results), last.place)
 
-    def place_of(self, user: Op) -> int:
+    def place_of(self, user: Op) -> float:
         """Where in this block a reader stands, or the op whose body it is in."""
         while user not in self.order:
             assert user.block is not None and user.block.parent_op is not None, "readers stand below what they read"
             user = user.block.parent_op
         return self.order[user]
-
-
-def is_open(merge: Merge) -> bool:
-    return all(part.is_alive for part in merge.parts)
 
 
 def holds_product(group: Group) -> bool:
