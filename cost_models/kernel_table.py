@@ -263,16 +263,6 @@ def _sequence_key(ops: Iterable[Op], numbers: dict[Value, int]) -> Key:
     return tuple(keys)
 
 
-def group_key(ops: Sequence[Op], results: Sequence[Value]) -> Key:
-    """Equal for groups of ops that make kernels of the same cost.
-
-    Args:
-        ops: in program order. results: what others read of theirs.
-    """
-    numbers: dict[Value, int] = {}
-    return _sequence_key(ops, numbers), tuple([numbers[result] for result in results])
-
-
 @dataclass(frozen=True, slots=True)
 class _Profile:
     work: dict[tuple[Engine, DType], float]

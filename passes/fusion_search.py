@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from ircost.backends import Target
 from ircost.cost_models.interface import CostModel
-from ircost.cost_models.kernel_table import Cold, ColdValues, Key, group_key, is_kernel, table_of_kernels
+from ircost.cost_models.kernel_table import Cold, ColdValues, Key, is_kernel, structural_key, table_of_kernels
 from ircost.ir.clone import clone_op
 from ircost.ir.graph import Block, Op, Value
 from ircost.ir.load_time import load_time_ops
@@ -100,13 +100,15 @@ class Pricer:
     room: Room
     may_chain: bool = False
     known: dict[Key, Price | None] = field(default_factory=dict)
+    numbers: dict[Key, int] = field(default_factory=dict)  # of structures of single ops
+    number_of: dict[Op, int] = field(default_factory=dict)
 
     def price(self, groups: Sequence[Group], cold: ColdValues) -> list[Price | None]:
         """The price of each group, with one call of the model for all that are new."""
         keys: list[Key] = []
         rows: list[tuple[Key, str, Op, Cold]] = []
         for group in groups:
-            key = group_key(group.ops, group.results), cold_flags(group, cold)
+            key = self.key_of(group, cold)
             keys.append(key)
             if key not in self.known:
                 self.known[key] = None
@@ -119,6 +121,29 @@ class Pricer:
                 if best is None or latency_s < best.latency_s:
                     self.known[key] = Price(latency_s, schedule)
         return [self.known[key] for key in keys]
+
+    def key_of(self, group: Group, cold: ColdValues) -> Key:
+        """Equal for groups of ops alike, wired alike, with results and cold operands in the same places."""
+        places: dict[Value, int] = {}
+        wires: list[object] = []
+        for op in group.ops:
+            wires.append(self.number(op))
+            for value in op.operands:
+                place = places.get(value)
+                if place is None:
+                    place = places[value] = len(places)
+                    wires.append(cold.has(value))
+                wires.append(place)
+            places[op.result] = len(places)
+        wires.extend([places[result] for result in group.results])
+        return *wires, any(result in cold.leaving for result in group.results)
+
+    def number(self, op: Op) -> int:
+        """The same for ops alike; each is looked at once."""
+        known = self.number_of.get(op)
+        if known is None:
+            known = self.number_of[op] = self.numbers.setdefault(structural_key(op), len(self.numbers))
+        return known
 
     def candidates(self, group: Group, cold: ColdValues) -> Iterator[tuple[str, Op, Cold]]:
         """Ways to run a group as one kernel; none where it cannot be one."""
@@ -134,11 +159,6 @@ class Pricer:
         if self.may_chain and sum(map(is_product, group.ops)) > 1:
             return schedules(group.ops, group.results, self.room)
         return []
-
-
-def cold_flags(group: Group, cold: ColdValues) -> Cold:
-    outside = [cold.has(operand) for op in group.ops for operand in op.operands]
-    return (*outside, any(result in cold.leaving for result in group.results))
 
 
 def find_groups(block: Block, pricer: Pricer, cold: ColdValues, max_ops: int) -> list[Group]:
