@@ -244,7 +244,7 @@ def _phase(
         *(is_outside_cold(reader, op.operands[0]) or (bool(other_bytes) and reader.is_result_cold),),
         *(is_outside_cold(reader, op.operands[1]), is_on_lanes, is_first),
     )
-    return Part("chain", "", reader.dtype_of(op), tuple(map(float, fields)))
+    return Part("chain", "encoder", reader.dtype_of(op), tuple(map(float, fields)))
 
 
 def element_bytes(type: TensorType) -> float:

@@ -32,10 +32,8 @@ def schedules(members: Sequence[Op], results: Sequence[Value], room: Room) -> li
     if any(holds_product(op) and not op.definition.is_contraction for op in members):
         return []  # a composite's kernel has tiles of its own
     streamed = streamed_products(members, results)
-    if streamed is not None:
-        own = stream_schedule(members, results, streamed, room)
-        return [own] if own else []
-    return [chain_schedule(chain) for chain in chains(members, results, room)]
+    stream = stream_schedule(members, results, streamed, room) if streamed is not None else ""
+    return [*filter(None, [stream]), *map(chain_schedule, chains(members, results, room))]
 
 
 # ---- streams

@@ -1,9 +1,9 @@
 """Several products in one kernel, chained through tiles on chip.
 
-No such kernel is in any measured table. Each product of a chain counts as a phase, with the constants that were fitted
-to products alone; resources work side by side within a phase, as they do there, and phases follow one another: nothing
-of one is taken to hide behind another, though blocks that share a processor may do so. That is on the slow side of what
-is possible: between the slowest resource of all phases together and the sum of all.
+No such kernel is in any measured table but attention. Each product of a chain counts as a phase, on the constants that
+were fitted to attention; resources work side by side within a phase, as they do there, and phases follow one another:
+nothing of one is taken to hide behind another, though blocks that share a processor may do so. That is between the
+slowest resource of all phases together, which is the best that is possible, and the sum of all.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ircost.cost_models.gpu.demand import CHAIN, Column, Demand
-from ircost.cost_models.gpu.gemm import STEP
 from ircost.cost_models.gpu.machine import GpuMachine
 
 # The largest tile that one pass of the main loop makes. Source: NVIDIA/cutlass, default tiles.
 ROWS, COLUMNS = 128.0, 256.0
+# A step of attention meets 64 keys with two products of its rows, by 64 columns and by 64 of the reduction each.
+STEP_POINTS, PRODUCTS_OF_STEP = 64.0 * 64.0, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +94,15 @@ def chain_demand(work: ChainWork, machine: GpuMachine) -> Demand:
     activations, weights = work.lhs_once_bytes + work.other_bytes, work.rhs_once_bytes
     melt = 1 / (1 + (0.7 * machine.cache_bytes / np.maximum(activations + weights, 1)) ** 4)
     main_s = (activations + weights + (waves - 1) * weights * melt) / rate
-    each = np.where(on_lanes, 1.0, np.ceil(work.k / STEP) * passes_down * passes_across * work.batch)
-    # One more step for the barrier behind each phase.
-    steps = work.runs * (each + 1) * np.maximum(work.blocks / processors, 1)
-    zero = np.zeros_like(steps)
+    each = work.batch * passes_down * np.maximum(work.n * work.k / STEP_POINTS, 1.0)
+    steps = work.runs * np.where(on_lanes, 1.0, each) / PRODUCTS_OF_STEP * np.maximum(work.blocks / processors, 1)
     columns_of = {
         **{"matrix": matrix_s, "vector": vector_s, "shared": shared_s, "l2": l2_s, "main": main_s},
         CHAIN: steps * slower,
     }
     fixed = {
         "launch": work.is_first * slower,
-        "convert": zero,
         "wave": np.maximum(work.blocks / processors - 1, 0) * slower,
-        "split": zero,
     }
     return Demand(
         busy={name: column[:, None] for name, column in columns_of.items()},
