@@ -45,6 +45,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *("unpack_flops", "is_rhs_cold"),
     ),
     "recurrent": (*("batch", "steps", "heads", "key_width", "value_width", "touched_bytes", "is_chunked", "is_cold"),),
+    "chain": (
+        *("blocks", "runs", "batch", "m", "n", "k", "lhs_bytes", "rhs_bytes", "lhs_loaded_bytes", "rhs_loaded_bytes"),
+        *("kept_bytes", "lane_flops", "special", "lhs_once_bytes", "rhs_once_bytes", "other_bytes"),
+        *("is_lhs_cold", "is_rhs_cold", "is_on_lanes", "is_first"),
+    ),
     "vector": (
         *("elements", "read_bytes", "write_bytes", "flops", "special", "reduced_rows", "cold_bytes"),
         "contraction_flops",
@@ -156,7 +161,7 @@ class Reader:
         if any(inner.name == "opaque" for inner, _, _ in self.work):
             return []
         if self.op.regions:
-            self._enter(self.op)
+            self.enter(self.op)
             whole = next((op for op in [self.op, *self.op.regions[0].block.ops] if op.name in WHOLE), None)
             if whole is not None:
                 return [WHOLE[whole.name](self, whole)]
@@ -172,12 +177,13 @@ class Reader:
 
     # ---- what is around
 
-    def _enter(self, op: Op) -> None:
+    def enter(self, op: Op) -> None:
+        """Takes note of what the arguments of an op's bodies stand for."""
         for region in op.regions:
             self.outer.update(zip(region.block.arguments, op.operands, strict=False))
             for inner in region.block.ops:
                 if inner.regions:
-                    self._enter(inner)
+                    self.enter(inner)
 
     def is_cold(self, value: Value) -> bool:
         """Whether an operand of the kernel, seen from within, or anything that it is made of there, is cold."""
@@ -554,7 +560,7 @@ def reduced_rows(op: Op) -> float:
     space = op.definition.iteration_space(op)
     axes = space.operands[0].axes
     inner = {dim for dim, _ in axes[-1].terms} if axes else set()
-    is_inner = any(space.dims[dim].is_reduction for dim in inner)
+    is_inner = bool(inner) and all(space.dims[dim].is_reduction for dim in inner)
     is_long = space.points >= WARP * max(space.result_points, 1)
     return float(space.result_points) if is_inner and is_long else 0.0
 

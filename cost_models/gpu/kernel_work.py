@@ -11,6 +11,7 @@ from ircost.backends import Target
 from ircost.backends.runtime import RUNTIMES
 from ircost.cost_models.engines import arithmetic_format, unit_and_peak
 from ircost.cost_models.gpu.attention import PREFILL_QUERIES, AttentionWork, attention_demand
+from ircost.cost_models.gpu.chain import ChainWork, chain_demand
 from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.convolution import ConvolutionWork, convolution_demand
 from ircost.cost_models.gpu.demand import Column, Demand
@@ -201,6 +202,21 @@ def _scan(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
         sets=sets(of["is_cold"]),
     )
     return scan_demand(work, machine)
+def _chain(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
+    names = (
+        *("blocks", "runs", "batch", "m", "n", "k", "lhs_bytes", "rhs_bytes", "lhs_loaded_bytes", "rhs_loaded_bytes"),
+        *("kept_bytes", "special", "lhs_once_bytes", "rhs_once_bytes", "other_bytes", "is_on_lanes", "is_first"),
+    )
+    work = ChainWork(
+        **{name: of[name] for name in names},
+        lane_flops=of["lane_flops"] * rates.lane_slowness,
+        lhs_sets=sets(of["is_lhs_cold"]),
+        rhs_sets=sets(of["is_rhs_cold"]),
+        flops_per_s=rates.flops_per_s,
+        sustained_flops_per_s=rates.sustained_flops_per_s,
+        least_tile=rates.least_tile,
+    )
+    return chain_demand(work, machine)
 
 
 def _stream(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
@@ -237,6 +253,7 @@ DEMANDS: dict[str, Callable[[Columns, GpuMachine, Rates], Demand]] = {
     "attention": _attention,
     "mla": _attention,
     "recurrent": _scan,
+    "chain": _chain,
     "moe": _experts,
     "vector": _stream,
 }
