@@ -19,6 +19,8 @@ NO_OPTIONS = ImportOptions()
 def _load_frontends() -> None:
     FRONTENDS.add("onnx", load_onnx)
     FRONTENDS.add("irc", load_text)
+    FRONTENDS.add("yaml", load_yaml)
+    FRONTENDS.add("yml", load_yaml)
 
 
 # By the ending of the file's name, without its dot.
@@ -29,7 +31,7 @@ def load(path: str | Path, options: ImportOptions = NO_OPTIONS) -> Imported:
     """Reads a model.
 
     Args:
-        path: an ``.onnx`` file, IR text in an ``.irc`` file, or what an installed frontend takes.
+        path: an ``.onnx`` file, a YAML graph, IR text in an ``.irc`` file, or what an installed frontend takes.
 
     Raises:
         IrcError: the file cannot be read, is damaged, holds an operator that is not known, or leaves a dim unbound.
@@ -46,6 +48,12 @@ def load_onnx(path: str, options: ImportOptions) -> Imported:
     from ircost.frontends.onnx.importer import import_onnx  # onnx takes half a second to import
 
     return import_onnx(path, options)
+
+
+def load_yaml(path: str, options: ImportOptions) -> Imported:
+    from ircost.frontends.yaml.importer import import_yaml
+
+    return import_yaml(path, options)
 
 
 def load_text(path: str, options: ImportOptions) -> Imported:
