@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ircost.frontends.imported import Imported, ImportOptions
 from ircost.ir.errors import UnsupportedError
@@ -68,3 +68,18 @@ def load_text(path: str, options: ImportOptions) -> Imported:
         raise UnsupportedError(f"{path} is not text in UTF-8", help="IR text is what 'irc opt' prints") from None
     module = parse_module(text, path)
     return Imported(module, (), sum(1 for _ in module.walk()))
+
+
+def load_torch(module: Any, *arguments: Any, **options: Any) -> Imported:
+    """A module of PyTorch; see ``ircost.from_torch``.
+
+    Raises:
+        UnsupportedError: PyTorch is not installed.
+    """
+    try:
+        from ircost.frontends.torch.importer import import_module
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise UnsupportedError("PyTorch is not installed", help="pip install 'ircost[torch]'") from None
+    return import_module(module, *arguments, **options)
