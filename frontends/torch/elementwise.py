@@ -20,6 +20,7 @@ UNARY: dict[str, OpDefinition] = {
     **{"sigmoid": ops.sigmoid, "silu": ops.silu, "hardswish": ops.hard_swish},
 }
 ROUNDINGS: dict[str, OpDefinition] = {"floor": ops.floor, "ceil": ops.ceil, "round": ops.round}
+LEAST_THRESHOLD = 16  # exp(-16) is below the rounding of a float32
 BINARY: dict[str, OpDefinition] = {
     **{"mul": ops.mul, "fmod": ops.fmod, "remainder": ops.mod},
     **{"maximum": ops.maximum, "minimum": ops.minimum},
@@ -199,6 +200,18 @@ def erfc(call: Call, x: Value) -> Value:
     return ops.sub(call.operand(1), ops.erf(call.operand(x)))
 
 
+@lowering("atan2")
+def atan2(call: Call, y: Value, x: Value) -> Value:
+    """The angle of (x, y), by the arc tangent of y / x and the quadrant."""
+    y, x = call.operand(y), call.operand(x)
+    zero = call.operand(0.0)
+    is_below = ops.less(y, zero)
+    half = ops.where(is_below, call.operand(-math.pi), call.operand(math.pi))
+    right = ops.atan(ops.div(y, x))
+    angle = ops.where(ops.less(x, zero), ops.add(right, half), right)
+    return ops.where(ops.logical_and(ops.equal(x, zero), ops.equal(y, zero)), zero, angle)
+
+
 @lowering("isnan")
 def isnan(call: Call, x: Value) -> Value:
     return ops.isnan(x)
@@ -234,6 +247,8 @@ def elu(call: Call, x: Value, alpha: float = 1.0, scale: float = 1.0, input_scal
 @lowering("softplus")
 def softplus(call: Call, x: Value, beta: float = 1, threshold: float = 20) -> Value:
     """log(1 + exp(beta x)) / beta; beyond the threshold it is x, up to rounding."""
+    if threshold < LEAST_THRESHOLD:
+        raise call.error(f"threshold = {threshold}", help=f"{LEAST_THRESHOLD} and more are supported")
     return scaled(call, ops.softplus(scaled(call, x, beta)), 1 / beta)
 
 
@@ -308,7 +323,13 @@ def same(call: Call, x: Value, *rest: Any, **options: Any) -> Value:
     return value if value.type.shape == call.type.shape else ops.broadcast(value, shape=call.type.shape)
 
 
-@lowering("dropout", "native_dropout")
+@lowering("native_dropout")
+def native_dropout(call: Call, x: Value, p: float, train: bool | None) -> list[Value | None]:
+    call.need_eval(bool(train) and p > 0)
+    return [x, None]
+
+
+@lowering("dropout")
 def dropout(call: Call, x: Value, p: float, train: bool | None = False) -> Value:
     call.need_eval(bool(train) and p > 0)
     return x

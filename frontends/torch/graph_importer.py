@@ -99,7 +99,7 @@ class GraphImporter:
     def location(self, node: Node) -> Location:
         """The module that a node is in; of one that is not PyTorch's own, with the node's name."""
         stack: Mapping[str, tuple[str, Any]] = node.meta.get("nn_module_stack") or {}
-        path, kind = next(reversed(stack.values()), ("", ""))
+        path, kind = next(reversed(list(stack.values())), ("", ""))
         is_leaf = "torch.nn.modules" in (kind if isinstance(kind, str) else getattr(kind, "__module__", ""))
         plain = str(path).removeprefix("L__self__").lstrip(".")
         name = plain if is_leaf and plain else f"{plain}.{node.name}".lstrip(".")
@@ -141,7 +141,7 @@ class GraphImporter:
                 continue
             type = type_of(tensor, call.location)
             if value.type != type:
-                raise AssertionError(f"{call.operator}: lowered to {value.type}, PyTorch says {type}")
+                raise call.error(f"lowered to {value.type}, PyTorch says {type}", help="please report this model")
         used = [
             value if value is not None and is_read(call.node, i, wanted) else None for i, value in enumerate(values)
         ]
@@ -163,10 +163,7 @@ class GraphImporter:
     def item(self, node: Node, args: Sequence[Any]) -> Any:
         value = args[0][args[1]]
         if value is None and node.users:
-            raise TorchError(
-                f"result {args[1]} of {node.args[0].target} is not supported",  # type: ignore[union-attr]
-                at=self.location(node),
-            )
+            raise TorchError(f"result {args[1]} of '{node.args[0]}' is not supported", at=self.location(node))
         return value
 
     def inline(self, args: Sequence[Any]) -> Any:

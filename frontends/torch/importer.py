@@ -79,6 +79,8 @@ def import_program(
             importer.values[node] = user_input(function, node, name)
             if isinstance(importer.values[node], Value):
                 inputs.append(node.name)
+        elif spec.kind is InputKind.TOKEN:
+            importer.values[node] = None  # orders what has effects
         elif node.users:
             importer.values[node] = importer.constant(stored(program, spec), str(spec.target))
     results = importer.run(program.graph_module)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ircost.frontends.torch.call import Call, Operand, lowering
 from ircost.ir import ops
 from ircost.ir.graph import Value
@@ -97,3 +99,14 @@ def scatter(
 def one_hot(call: Call, x: Value, classes: int = -1) -> Value:
     ramp = ops.iota.create((), {"axis": 0}, result_types=(TensorType(call.type.shape[-1:], i64),)).result
     return call.operand(ops.equal(ops.reshape(x, shape=(*x.type.shape, 1)), ramp))
+
+
+@lowering("diagonal")
+def diagonal(call: Call, x: Value, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Value:
+    """Elements whose indices on two axes differ by ``offset``, along a new last axis."""
+    pair = (dim1 % x.type.rank, dim2 % x.type.rank)
+    others = [axis for axis in range(x.type.rank) if axis not in pair]
+    front = ops.transpose(x, perm=(*pair, *others))
+    rows = np.arange(call.type.shape[-1]) + max(-offset, 0)
+    picked = ops.gather_nd(front, ops.constant_of(np.stack([rows, rows + offset], axis=1)))
+    return ops.transpose(picked, perm=(*range(1, picked.type.rank), 0))

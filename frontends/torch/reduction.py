@@ -154,3 +154,14 @@ def sort(
 ) -> tuple[Value, ...]:
     axis = dim % x.type.rank
     return ops.top_k.results(x, k=x.type.shape[axis], axis=axis, largest=descending)
+
+
+@lowering("_cdist_forward")
+def cdist(call: Call, x: Value, y: Value, p: float, compute_mode: int | None) -> Value:
+    """Distances of all rows of x and y: [.., m, d] and [.., n, d] to [.., m, n]."""
+    if p != 2:
+        raise call.error(f"p = {p}", help="2 is supported")
+    (*lead, m, d), (*other, n, _) = x.type.shape, y.type.shape
+    rows, columns = ops.reshape(x, shape=(*lead, m, 1, d)), ops.reshape(y, shape=(*other, 1, n, d))
+    apart = ops.sub(rows, columns)
+    return ops.sqrt(ops.reduce_sum(ops.mul(apart, apart), axes=(apart.type.rank - 1,)))

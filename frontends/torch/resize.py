@@ -1,14 +1,17 @@
-"""Upsampling: each axis on its own, at places that are known."""
+"""Upsampling, at places that are known on each axis; sampling at places that data decide."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ircost.frontends.interpolation import at_cubic, at_linear, at_nearest
 from ircost.frontends.torch.call import Call, lowering
+from ircost.ir import ops
 from ircost.ir.graph import Value
+from ircost.ir.ops.sampling import every_row, spread
 
 Sizes = Sequence[int] | None
 Scales = Sequence[float] | None
@@ -86,3 +89,20 @@ def cubic_vec(call: Call, x: Value, output_size: Sizes, align_corners: bool, sca
 @lowering("upsample_bicubic2d")
 def cubic(call: Call, x: Value, output_size: Sizes, align_corners: bool, *scales: float | None) -> Value:
     return resized(call, x, scales_of(call, x, scales), corners if align_corners else middle, at_cubic)
+
+
+MODES, OUTSIDE = ("linear", "nearest", "cubic"), ("zeros", "border", "reflection")
+
+
+@lowering("grid_sampler_2d", "grid_sampler_3d", "grid_sampler")
+def grid_sampler(call: Call, x: Value, grid: Value, mode: int, padding: int, align_corners: bool) -> Value:
+    """x at points whose coordinates go from -1 to 1, the last axis first."""
+    n, *_, rank = grid.type.shape
+    points = math.prod(grid.type.shape[1:-1])
+    flat = ops.reshape(grid, shape=(n, points, rank))
+    backwards = ops.slice(flat, starts=(0, 0, rank - 1), size=(n, points, rank), steps=(1, 1, -1))
+    extents = np.array(x.type.shape[2:], np.float64)
+    factor, offset = ((extents - 1) / 2, (extents - 1) / 2) if align_corners else (extents / 2, (extents - 1) / 2)
+    places = ops.add(ops.mul(backwards, spread(factor, grid)), spread(offset, grid))
+    result = ops.sample(x, places, every_row(n), mode=MODES[mode], outside=OUTSIDE[padding], is_aligned=align_corners)
+    return call.reshaped(result)

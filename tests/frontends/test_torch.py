@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,8 +21,8 @@ from ircost.ir.constant import Borrowed  # noqa: E402
 from ircost.ir.errors import IrcError  # noqa: E402
 from ircost.ir.verify import verify  # noqa: E402
 
-nn = torch.nn
-F = nn.functional
+nn: Any = torch.nn
+F: Any = nn.functional
 
 
 def imported(module: Any, *inputs: Any, **options: Any) -> Imported:
@@ -225,10 +226,17 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         (X,),
     ),
     "activations2": (
-        lambda x: F.leaky_relu(x) + F.hardsigmoid(x) + F.hardswish(x) + F.logsigmoid(x) + F.softsign(x) + F.celu(x) + F.softplus(x),
+        lambda x: F.leaky_relu(x) + F.hardsigmoid(x) + F.hardswish(x) + F.logsigmoid(x) + F.softsign(x) + F.celu(x),
         (X,),
     ),
-    "glu": (lambda x: F.glu(x), (X,)),
+    "glu": (lambda x: F.glu(x) + F.softplus(x, 2)[..., :2], (X,)),
+    "atan2": (lambda x, y: torch.atan2(x, y), (X, X.flip(2) - 0.4)),
+    "diagonal": (lambda x: (x.diagonal(dim1=1, dim2=2), x.diagonal(1, 0, 2), x[0].diagonal(-1)), (X,)),
+    "grid_sample": (
+        lambda x, grid: F.grid_sample(x, grid) + F.grid_sample(x, grid, "nearest", "border", align_corners=True),
+        (IMAGE, torch.rand(2, 3, 5, 2, generator=torch.Generator().manual_seed(2)) * 2.4 - 1.2),
+    ),
+    "cdist": (lambda x: torch.cdist(x, x + 1), (X,)),
     "prelu": (lambda x: F.prelu(x, torch.tensor([0.1, 0.2, 0.3])), (X,)),
     "reductions": (lambda x: x.sum() + x.mean(1).sum(0) + x.amax((0, 2), keepdim=True) + x.prod(-1).min(), (X,)),
     "statistics": (lambda x: x.var(1) + x.std(1) + torch.var_mean(x, 1, correction=0)[1], (X,)),
@@ -438,6 +446,18 @@ def test_every_lowering_is_of_an_operator_that_exists() -> None:
     for name in LOWERINGS:
         _, packet, overload = name.split(".")
         assert hasattr(getattr(torch.ops.aten, packet, None), overload), name
+
+
+def test_the_page_is_current_and_runs() -> None:
+    from pathlib import Path
+
+    from ircost.frontends.torch.coverage import markdown
+
+    page = (Path(__file__).resolve().parents[2] / "docs/torch.md").read_text()
+    if torch.__version__.partition("+")[0] in page:
+        assert markdown() == page, "run: python -m ircost.frontends.torch.coverage > docs/torch.md"
+    (block,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    exec(compile(block, "torch.md", "exec"), {})
 
 
 def test_torch_is_not_imported_before_it_is_needed() -> None:
