@@ -133,9 +133,9 @@ class _Tiler:
 def compute_s(kernel: Op, nest: Nest, target: Target) -> float:
     """Arithmetic at peak: products in the units for them, the rest beside it on the vector lanes."""
     busy = {"matrix": 0.0, "vector": 0.0}
-    for op, times in work_of(kernel):
+    for op, times, once in work_of(kernel):
         engine = "matrix" if op.definition.is_contraction else "vector"
-        flops = op.definition.counts(op).flops * times
+        flops = once.flops * times
         if flops:
             unit, peak_per_s = unit_and_peak(target, engine, arithmetic_dtype(op))
             busy[unit] += flops / peak_per_s

@@ -10,7 +10,6 @@ from ircost.ir.ops.normalization import per_channel
 from ircost.ir.rewrite import RewritePattern
 from ircost.passes.base import Pass, register_pass
 
-
 # What factors and offsets are made of. More of them than these are no longer what batch norms and scales come to.
 AT_LOAD = frozenset({"reshape", "mul", "add", "sub", "div", "sqrt", "reduce_sum"})
 MOST_AT_LOAD = 32

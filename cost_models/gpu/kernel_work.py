@@ -202,6 +202,8 @@ def _scan(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
         sets=sets(of["is_cold"]),
     )
     return scan_demand(work, machine)
+
+
 def _chain(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
     names = (
         *("blocks", "runs", "batch", "m", "n", "k", "lhs_bytes", "rhs_bytes", "lhs_loaded_bytes", "rhs_loaded_bytes"),

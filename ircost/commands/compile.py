@@ -98,8 +98,8 @@ def command(
 ) -> int:
     """Latency, energy and peak memory of MODEL on a target, what limits it, and the kernels that cost most.
 
-    MODEL is an .onnx file, IR text (.irc), a config.json, or the name of a bundled one (irc models). Exit code 1: it
-    does not fit the target's memory, or the limit.
+    MODEL is an .onnx file, a YAML graph, IR text (.irc), a config.json, or the name of a bundled one (irc models). Exit
+    code 1: it does not fit the target's memory, or the limit.
     """
     if as_json and as_csv:
         raise OptionError("--json and --csv exclude each other", help="run twice, or take the kernels out of the JSON")
