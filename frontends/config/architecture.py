@@ -41,14 +41,14 @@ class Attention:
 
     Args:
         width, value_width: of a head.
-        has_qkv_bias, has_out_bias: of the projections.
+        has_qkv_bias, has_out_bias: of the projections. has_k_bias: where there are some, whether keys have one.
         head_norm: of each head of queries and keys, each with weights of its own where ``is_norm_by_head``;
         whole_norm: of all heads of them together.
         window: the last so many tokens are seen; 0: all. chunk: those of the same chunk of so many are; 0: all.
         scale: of the scores. softcap: of the scores; 0: none.
         has_sinks: a learnt logit for each head takes part in the softmax.
         has_alibi: a bias that falls with the distance takes the place of positions.
-        has_bias_table: learnt biases by bucket of distance are added to the scores (T5), one table for all layers.
+        has_bias_table: learnt biases by bucket of distance are added to the scores (T5), those of the stack's table.
         is_gated: the output is multiplied by a sigmoid of a projection as wide as the queries.
     """
 
@@ -59,7 +59,7 @@ class Attention:
     scale: float
     is_causal: bool = True
     has_qkv_bias: bool = False
-    has_k_bias: bool | None = None  # where it differs from the others (Whisper)
+    has_k_bias: bool = True
     has_out_bias: bool = False
     head_norm: Norm | None = None
     is_norm_by_head: bool = False
@@ -165,6 +165,7 @@ class Embedding:
     vocabulary: 0: what comes in is no tokens. width: of the table, where it is not that of the model (then projected).
     positions: rows of a learnt table; 0: none. offset: rows of it that come before the first position.
     token_types: rows of a table of segments; 0: none.
+    is_shared: a tower's, whose table is that of the main stack.
     """
 
     vocabulary: int
@@ -175,6 +176,7 @@ class Embedding:
     token_types: int = 0
     norm: Norm | None = None
     is_scaled: bool = False
+    is_shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +184,30 @@ class Head:
     """Logits over a vocabulary.
 
     Args:
-        is_tied: its weights are the embedding's. softcap: of the logits; 0: none.
+        is_tied: its weights are the embedding's. softcap: of the logits; 0: none. scale: of what comes in.
     """
 
     vocabulary: int
     is_tied: bool
     has_bias: bool = False
     softcap: float = 0.0
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class BiasTable:
+    """Learnt biases of scores, by bucket of the distance between query and key.
+
+    Args:
+        buckets: half of them for keys behind the query where it sees those. farthest: the distance of the last one.
+
+    Source: Raffel et al., "T5", JMLR 21(140), 2020, 2.1.
+    """
+
+    buckets: int
+    farthest: int
+    heads: int
+    is_two_sided: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +216,7 @@ class Stack:
 
     layers: tuple[Layer, ...]
     final_norm: Norm | None
+    bias_table: BiasTable | None = None
 
     def groups(self) -> Iterator[tuple[tuple[Layer, ...], int]]:
         """The layers as periods and how often each is run: a period of one where all layers are alike."""
@@ -223,22 +243,175 @@ class Stack:
 
 
 @dataclass(frozen=True, slots=True)
+class Patches:
+    """Images cut to squares, each of which becomes a token.
+
+    Args:
+        image, patch: pixels of an edge; what does not make up a whole patch is left out.
+        class_token: ``first``, ``last``, or none. has_positions: a learnt table. norm: behind.
+    """
+
+    channels: int
+    image: int
+    patch: int
+    hidden: int
+    has_bias: bool
+    class_token: str = ""
+    has_positions: bool = True
+    norm: Norm | None = None
+
+    @property
+    def side(self) -> int:
+        return self.image // self.patch
+
+    @property
+    def tokens(self) -> int:
+        return self.side**2 + bool(self.class_token)
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Spectra of sound: two convolutions over three frames each, of which the second halves their number (Whisper).
+
+    Args:
+        bands: of a spectrum. positions: rows of the table of positions.
+    """
+
+    bands: int
+    hidden: int
+    positions: int
+
+
+Entrance: TypeAlias = Embedding | Patches | Frames
+
+
+@dataclass(frozen=True, slots=True)
+class Pooler:
+    """One token of a sequence through a layer of its own.
+
+    Args:
+        token: ``first`` or ``last``. norm: of it, before. activation: behind; none where empty.
+        name: of the weights.
+    """
+
+    name: str
+    token: str
+    width: int
+    has_bias: bool
+    activation: str = ""
+    norm: Norm | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionPooler:
+    """A learnt query attends to all tokens; then a feed-forward layer (SigLIP)."""
+
+    attention: Attention
+    feed_forward: FeedForward
+    norm: Norm
+
+
+@dataclass(frozen=True, slots=True)
+class AverageProjector:
+    """Squares of patches as their average, normed and projected (Gemma 3).
+
+    Args:
+        tokens: that come out. width: of the language model.
+    """
+
+    tokens: int
+    norm: Norm
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayersProjector:
+    """Patches without the class token through two linear layers (LLaVA)."""
+
+    width: int
+    activation: str
+    has_bias: bool
+    class_token: str = "first"
+
+
+@dataclass(frozen=True, slots=True)
+class ShuffleProjector:
+    """Squares of patches side by side as one token, through three linear layers (Llama 4).
+
+    Args:
+        ratio: of an edge in tokens, behind to before. inner, out: widths of the first two. width: of the last.
+    """
+
+    ratio: float
+    inner: int
+    out: int
+    width: int
+    activation: str
+    has_bias: bool
+
+
+Outlet: TypeAlias = Pooler | AttentionPooler | AverageProjector | LayersProjector | ShuffleProjector
+
+
+@dataclass(frozen=True, slots=True)
+class Tower:
+    """An encoder of its own beside the main stack: of text, of sound, or of images.
+
+    Args:
+        name: what its weights' names begin with. max_context: tokens that it was made for; 0: no limit is known.
+        idle: layers and a norm that its checkpoint holds, and that nothing reads.
+    """
+
+    name: str
+    entrance: Entrance
+    stack: Stack
+    outlet: Outlet | None = None
+    max_context: int = 0
+    idle: Stack | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """How alike texts and images are: products of vectors of length 1, times a learnt factor (CLIP).
+
+    Args:
+        has_bias: learnt, too (SigLIP).
+    """
+
+    has_bias: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Architecture:
     """A model.
 
     Args:
         name: of the model, as the user knows it. family: HF's ``model_type``.
-        head: none where the last layer's result is what is wanted. has_pooler: the first token passes a further layer.
+        head: none where the last layer's result is what is wanted. outlet: what comes behind that.
         dtype: of weights and activations. max_context: tokens that it was made for; 0: no limit is known.
+        tower: runs in phase ``encode``; a decoder attends to what it makes, or reads it among its tokens.
+        contrast: the model and its tower run at once, and what they make is compared.
     """
 
     name: str
     family: str
     hidden: int
-    embedding: Embedding
+    embedding: Embedding | Patches
     stack: Stack
     head: Head | None
     dtype: DType
     max_context: int = 0
     is_decoder: bool = True
-    has_pooler: bool = False
+    outlet: Outlet | None = None
+    tower: Tower | None = None
+    contrast: Contrast | None = None
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        decoding = ("prefill", "chunk", "decode", "verify") if self.is_decoder else ()
+        return decoding + ("encode",) * (not self.is_decoder or self.tower is not None)
+
+    @property
+    def has_source(self) -> bool:
+        """Whether the decoder attends to its encoder's output."""
+        return any(layer.cross is not None for layer in self.stack.layers)

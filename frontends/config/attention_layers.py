@@ -9,7 +9,7 @@ import numpy as np
 
 from ircost.frontends.config.architecture import Attention, LatentAttention, Rotary
 from ircost.frontends.config.config_file import ConfigError
-from ircost.frontends.config.parts import linear, normed, part_of
+from ircost.frontends.config.parts import linear, normed, part_of, zeros
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope
 from ircost.frontends.config.workload import Workload
@@ -28,7 +28,9 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
     kv_heads = _kv_heads(plan, part)
     with scope.at("attention"):
         together = heads + 2 * kv_heads
-        packed = linear(scope, x, "qkv", together * part.width, part.has_qkv_bias)
+        packed = linear(scope, x, "qkv", together * part.width, part.has_qkv_bias and part.has_k_bias)
+        if part.has_qkv_bias and not part.has_k_bias:
+            packed = scope(ops.add(packed, _bias_without_keys(scope, part, heads, kv_heads)))
         packed = _whole_normed(scope, packed, part, heads, kv_heads)
         packed = scope(ops.reshape(packed, shape=(batch, rows, together, part.width)))
         q, k = _with_positions(scope, plan, part, packed, heads, kv_heads)
@@ -37,7 +39,13 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
         if part.is_gated:
             gate = linear(scope, x, "gate", heads * part.width)
             mixed = scope(ops.mul(mixed, ops.sigmoid(gate)))
-        return _out(scope, plan, mixed, hidden, part.has_out_bias)
+        return project_out(scope, plan, mixed, hidden, part.has_out_bias)
+
+
+def _bias_without_keys(scope: Scope, part: Attention, heads: int, kv_heads: int) -> Value:
+    """Of queries and values; zeros between (Whisper)."""
+    q, v = (scope.weight(f"{name}_bias", n * part.width) for name, n in (("query", heads), ("value", kv_heads)))
+    return scope(ops.concat(q, zeros(scope, kv_heads * part.width), v, axis=0))
 
 
 def _kv_heads(plan: Plan, part: Attention) -> int:
@@ -117,10 +125,13 @@ def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: 
     has_cache = len(operands) > 3
     if part.chunk and rows > part.chunk:
         operands = [_chunked(scope, plan, x, part.chunk) for x in operands]
-    if part.has_sinks:
-        operands.append(scope.weight("sinks", heads))
     if part.has_alibi:
         operands.append(_alibi(scope, plan, part))
+    if part.has_bias_table:
+        assert plan.position_bias is not None, "the stack has a table"
+        operands.append(plan.position_bias)
+    if part.has_sinks:
+        operands.append(scope.weight("sinks", heads))
     mixed = ops.cached_attention(
         *operands,
         scale=part.scale,
@@ -190,7 +201,7 @@ def _alibi(scope: Scope, plan: Plan, part: Attention) -> Value:
     return scope.table("alibi", (heads, work.rows, work.context), scope.dtype, make)
 
 
-def _out(scope: Scope, plan: Plan, mixed: Value, hidden: int, has_bias: bool) -> Value:
+def project_out(scope: Scope, plan: Plan, mixed: Value, hidden: int, has_bias: bool) -> Value:
     out = linear(scope, mixed, "out", hidden, has_bias)
     plan.exchange("all_reduce", out.type.size_bytes, "sum of the heads' parts")
     return out
@@ -213,7 +224,7 @@ def latent_attention(scope: Scope, plan: Plan, part: LatentAttention, x: Value) 
             mixed = _in_latent_space(scope, plan, part, q, latent, rope)
         else:
             mixed = _by_heads(scope, plan, part, q, latent, rope)
-        return _out(scope, plan, mixed, hidden, part.has_bias)
+        return project_out(scope, plan, mixed, hidden, part.has_bias)
 
 
 def _latent_inputs(scope: Scope, plan: Plan, part: LatentAttention, x: Value) -> tuple[Value, Value, Value]:

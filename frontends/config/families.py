@@ -7,6 +7,7 @@ a field is text, it names the key that decides. Source: huggingface/transformers
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 
@@ -39,6 +40,19 @@ class Routing:
 
 
 @dataclass(frozen=True, slots=True)
+class Sides:
+    """Where an encoder and its decoder are told apart: the usual name of a key -> the one of each side.
+
+    Args:
+        bands: key of the bands of a spectrum, where the encoder listens.
+    """
+
+    encoder: Mapping[str, str]
+    decoder: Mapping[str, str]
+    bands: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
     """Args:
     norm: ``rms`` or ``layer``; has_norm_scale, has_norm_bias: of a layer norm.
@@ -54,6 +68,9 @@ class Family:
     is_rotary_windowed: layers without a window have no positions.
     has_pooler: the first token passes a layer of its own behind the last one (BERT).
     dense_inner: key of the width of layers without experts, where it has a name of its own.
+    sides: of models with an encoder; has_cross: its decoder's layers, which attend to that.
+    is_scaled: whether scores are divided by the root of a head's width; is_head_scaled: what a tied head reads, by
+        that of the hidden size.
     """
 
     norm: str = "rms"
@@ -73,7 +90,7 @@ class Family:
     token_types: bool = False
     has_alibi: bool = False
     embedding_norm: bool = False
-    is_embedding_scaled: bool = False
+    is_embedding_scaled: bool | str = False
     head_norm: bool | str = False
     whole_norm: bool | str = False
     is_norm_by_head: bool = False
@@ -90,6 +107,12 @@ class Family:
     final_norm: bool = True
     has_pooler: bool = False
     experts: Routing | None = None
+    has_k_bias: bool = True
+    has_bias_table: bool = False
+    is_scaled: bool = True
+    is_head_scaled: bool = False
+    sides: Sides | None = None
+    has_cross: bool = False
 
 
 _LLAMA = Family(qkv_bias="attention_bias", out_bias="attention_bias", mlp_bias="mlp_bias")
@@ -131,6 +154,16 @@ _DEEPSEEK = Routing(
     step="moe_layer_freq",
     groups=("n_group", "topk_group"),
 )
+
+# Keys of one side of Whisper's and BART's configs.
+_SIDE_KEYS = {
+    side: {
+        "num_hidden_layers": f"{side}_layers",
+        "num_attention_heads": f"{side}_attention_heads",
+        "intermediate_size": f"{side}_ffn_dim",
+    }
+    for side in ("encoder", "decoder")
+}
 
 FAMILIES: dict[str, Family] = {
     "llama": _LLAMA,
@@ -331,6 +364,38 @@ FAMILIES: dict[str, Family] = {
     "bert": _BERT,
     "roberta": _BERT,
     "xlm-roberta": _BERT,
+    "t5": Family(
+        activation="relu",
+        is_gated=False,
+        rotary="",
+        is_scaled=False,
+        has_bias_table=True,
+        is_tied=True,
+        is_head_scaled=True,
+        head_width=64,
+        sides=Sides({}, {"num_layers": "num_decoder_layers"}),
+    ),
+    "bart": replace(
+        _GPT2,
+        placement="post",
+        activation="gelu",
+        offset=2,
+        embedding_norm=True,
+        is_embedding_scaled="scale_embedding",
+        final_norm=False,
+        sides=Sides(_SIDE_KEYS["encoder"], _SIDE_KEYS["decoder"]),
+    ),
+    "whisper": replace(
+        _GPT2,
+        activation="gelu",
+        is_embedding_scaled="scale_embedding",
+        has_k_bias=False,
+        sides=Sides(
+            {**_SIDE_KEYS["encoder"], "max_position_embeddings": "max_source_positions"},
+            {**_SIDE_KEYS["decoder"], "max_position_embeddings": "max_target_positions"},
+            bands="num_mel_bins",
+        ),
+    ),
     "distilbert": replace(_BERT, token_types=False, has_pooler=False),
 }
 

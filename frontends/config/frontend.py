@@ -10,7 +10,7 @@ from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.build import BuiltModel, build_model
 from ircost.frontends.config.config_file import Config, ConfigError, read_config
 from ircost.frontends.config.plan import parse_mesh
-from ircost.frontends.config.reading import architecture_of
+from ircost.frontends.config.architecture_reading import architecture_of
 from ircost.frontends.config.workload import Workload, workload_of
 from ircost.frontends.imported import Imported, ImportOptions
 from ircost.ir.errors import did_you_mean

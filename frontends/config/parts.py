@@ -23,7 +23,11 @@ def linear(scope: Scope, x: Value, name: str, width: int, has_bias: bool = False
     """x W' + b with W [width, k], as checkpoints hold it."""
     with scope.at(name):
         out = scope(ops.contract(x, scope.weight("weight", width, x.type.shape[-1]), notation="b t k, n k -> b t n"))
-        return scope(ops.add(out, scope.weight("bias", width))) if has_bias else out
+        return biased(scope, out, has_bias)
+
+
+def biased(scope: Scope, x: Value, has_bias: bool) -> Value:
+    return scope(ops.add(x, scope.weight("bias", x.type.shape[-1]))) if has_bias else x
 
 
 def normed(scope: Scope, x: Value, name: str, norm: Norm | None) -> Value:
@@ -65,3 +69,9 @@ def softcapped(scope: Scope, x: Value, cap: float) -> Value:
     if not cap:
         return x
     return scope(ops.mul(ops.tanh(ops.mul(x, scalar_like(1 / cap, x))), scalar_like(cap, x)))
+
+
+def unit_vectors(scope: Scope, x: Value) -> Value:
+    """x [rows, width] over the length of each row."""
+    squares = ops.reduce_sum(ops.mul(x, x), axes=(1,), keepdims=True)
+    return scope(ops.mul(x, ops.rsqrt(squares)))

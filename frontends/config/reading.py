@@ -1,4 +1,4 @@
-"""From a config to the parts that a model is made of."""
+"""From a config to the parts that one stack of layers is made of."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from ircost.frontends.config.architecture import (
     Architecture,
     Attention,
+    BiasTable,
     Embedding,
     Experts,
     FeedForward,
@@ -16,13 +17,14 @@ from ircost.frontends.config.architecture import (
     Layer,
     Mixer,
     Norm,
+    Pooler,
     Rotary,
     Stack,
 )
 from ircost.frontends.config.config_file import Config
-from ircost.frontends.config.families import ALIASES, FAMILIES, Family, Routing
-from ircost.ir.errors import IrcError, did_you_mean
-from ircost.ir.types import DType, bf16, parse_dtype
+from ircost.frontends.config.families import Family, Routing
+from ircost.ir.errors import did_you_mean
+from ircost.ir.types import DType
 
 MOST_LAYERS = 4096
 # Names of one thing, by family.
@@ -38,56 +40,7 @@ WINDOWED = ("sliding_attention", "local_attention", "sliding_window", "local")
 FULL = ("full_attention", "global_attention", "attention", "full", "global")
 
 
-def architecture_of(config: Config, name: str = "") -> Architecture:
-    """The parts of the model that a config describes.
-
-    Raises:
-        ConfigError: a key is missing or wrong, two contradict each other, or one is there that nobody knows.
-    """
-    whole, config = config, _language_part(config)
-    family_name, family = _family(config)
-    reader = _Reader(config, family, family_name)
-    found = reader.architecture(name or str(whole.values.get("_name_or_path") or family_name), _dtype(whole, config))
-    config.check_all_read()
-    return found
-
-
-def _language_part(config: Config) -> Config:
-    """The part of a model for several modalities that reads text; vision towers are models of their own."""
-    text = config.section("text_config")
-    if text is not None and ("model_type" not in text or _known(str(text.values.get("model_type")))):
-        return text
-    return config
-
-
-def _known(name: str) -> bool:
-    return ALIASES.get(name, name) in FAMILIES
-
-
-def _family(config: Config) -> tuple[str, Family]:
-    name = config.text("model_type")
-    name = ALIASES.get(name, name)
-    if name not in FAMILIES:
-        raise config.error(
-            f"model_type '{name}' is not known: its computation cannot be told from the config",
-            help=did_you_mean(name, FAMILIES) or "known: " + ", ".join(FAMILIES),
-        )
-    return name, FAMILIES[name]
-
-
-def _dtype(*configs: Config) -> DType:
-    """The first that names one; bf16 where none does."""
-    names = [config.raw("torch_dtype", "dtype", default=None) for config in configs]
-    for config, name in zip(configs, names, strict=True):
-        if name is not None:
-            try:
-                return parse_dtype({"float16": "f16", "bfloat16": "bf16", "float32": "f32"}.get(str(name), str(name)))
-            except IrcError as error:
-                raise config.error(f"'torch_dtype' is '{name}'", help=error.help) from None
-    return bf16
-
-
-class _Reader:
+class Reader:
     def __init__(self, config: Config, family: Family, name: str) -> None:
         self.config = config
         self.family = family
@@ -107,24 +60,38 @@ class _Reader:
         return self.config.flag(rule, default=DEFAULT_FLAGS.get((self.name, rule), False))
 
     def architecture(self, name: str, dtype: DType) -> Architecture:
-        config = self.config
-        layers = tuple(self._layer(place) for place in range(self.layers))
-        max_context = config.size(*POSITIONS, default=0, least=0)
-        config.passed("num_nextn_predict_layers", "rope_interleave", "max_window_layers", "head_dim")
-        if self.family.dense_inner:
-            config.passed(self.family.dense_inner)
+        family, stack = self.family, self.stack()
         return Architecture(
             name=name,
             family=self.name,
             hidden=self.hidden,
-            embedding=self._embedding(max_context),
-            stack=Stack(layers, self._final_norm()),
-            head=self._head(),
+            embedding=self.embedding(),
+            stack=stack,
+            head=self.head(),
             dtype=dtype,
-            max_context=max_context,
-            is_decoder=self.family.is_causal,
-            has_pooler=self.family.has_pooler,
+            max_context=self.max_context(),
+            is_decoder=family.is_causal,
+            outlet=Pooler("pooler", "first", self.hidden, True, "tanh") if family.has_pooler else None,
         )
+
+    def max_context(self) -> int:
+        return self.config.size(*POSITIONS, default=0, least=0)
+
+    def stack(self) -> Stack:
+        config = self.config
+        layers = tuple(self._layer(place) for place in range(self.layers))
+        config.passed("num_nextn_predict_layers", "rope_interleave", "max_window_layers", "head_dim")
+        if self.family.dense_inner:
+            config.passed(self.family.dense_inner)
+        return Stack(layers, self._final_norm(), self._bias_table())
+
+    def _bias_table(self) -> BiasTable | None:
+        config, family = self.config, self.family
+        if not family.has_bias_table:
+            return None
+        buckets = config.size("relative_attention_num_buckets", default=32)
+        farthest = config.size("relative_attention_max_distance", default=128)
+        return BiasTable(buckets, farthest, config.size(*HEADS), not family.is_causal)
 
     # ---- norms, embedding, head
 
@@ -139,12 +106,11 @@ class _Reader:
         """Models with norms behind the sums have none at the end."""
         return self.norm if self.family.final_norm and self._placement() != "post" else None
 
-    def _embedding(self, max_context: int) -> Embedding:
+    def embedding(self) -> Embedding:
         family, config = self.family, self.config
-        rows = 0
+        rows, max_context = 0, self.max_context()
         if family.positions:
-            extra = family.offset if self.name == "opt" else 0  # the others count theirs in the limit
-            rows = max_context + extra
+            rows = max_context + family.offset
         return Embedding(
             vocabulary=config.size("vocab_size"),
             hidden=self.hidden,
@@ -153,10 +119,10 @@ class _Reader:
             offset=family.offset,
             token_types=config.size("type_vocab_size", default=0, least=0) if family.token_types else 0,
             norm=self.norm if family.embedding_norm else None,
-            is_scaled=family.is_embedding_scaled,
+            is_scaled=self.says(family.is_embedding_scaled),
         )
 
-    def _head(self) -> Head | None:
+    def head(self) -> Head | None:
         """Encoders hand out what their last layer makes."""
         config, family = self.config, self.family
         tied = config.flag("tie_word_embeddings", default=family.is_tied)
@@ -168,6 +134,7 @@ class _Reader:
             is_tied=tied,
             has_bias=self.says(family.head_bias),
             softcap=config.number("final_logit_softcapping", default=0.0),
+            scale=self.hidden**-0.5 if family.is_head_scaled and tied else 1.0,
         )
 
     # ---- layers
@@ -191,8 +158,14 @@ class _Reader:
         return family.placement
 
     def _layer(self, place: int) -> Layer:
+        mixer = self._mixer(place)
+        cross = None
+        if self.family.has_cross:
+            assert isinstance(mixer, Attention), "families with an encoder have plain attention"
+            cross = replace(mixer, is_causal=False, has_bias_table=False)
         return Layer(
-            mixer=self._mixer(place),
+            mixer=mixer,
+            cross=cross,
             feed_forward=self._feed_forward(place),
             norm=self.norm,
             placement=self._placement(),
@@ -205,7 +178,7 @@ class _Reader:
         config, family = self.config, self.family
         heads, kv_heads, width = self._heads()
         has_rotary = self._has_rotary(place)
-        scale = config.number("query_pre_attn_scalar", default=float(width)) ** -0.5
+        scale = config.number("query_pre_attn_scalar", default=float(width)) ** -0.5 if family.is_scaled else 1.0
         if self.name == "gpt2":
             self._check_gpt2_scale()
         norm = replace(self.norm, has_bias=False, has_scale=not family.has_plain_norm)
@@ -217,6 +190,7 @@ class _Reader:
             scale=config.number("attention_multiplier", default=scale),
             is_causal=family.is_causal,
             has_qkv_bias=self.says(family.qkv_bias),
+            has_k_bias=family.has_k_bias,
             has_out_bias=self.says(family.out_bias),
             head_norm=(norm if family.is_norm_by_head or family.has_plain_norm else self.norm)
             if self.says(family.head_norm)
@@ -229,6 +203,7 @@ class _Reader:
             softcap=config.number("attn_logit_softcapping", default=0.0),
             has_sinks=family.has_sinks,
             has_alibi=self._has_alibi(),
+            has_bias_table=family.has_bias_table,
         )
 
     def _check_gpt2_scale(self) -> None:
@@ -239,7 +214,7 @@ class _Reader:
     def _heads(self) -> tuple[int, int, int]:
         config, family = self.config, self.family
         heads = config.size(*HEADS)
-        width = config.size("head_dim", default=family.head_width or None)
+        width = config.size("head_dim", "d_kv", default=family.head_width or None)
         if width is None:
             if self.hidden % heads:
                 raise config.error(
@@ -346,6 +321,18 @@ class _Reader:
             raise self.config.error(f"activation '{name}' is not known", help=did_you_mean(name, ACTIVATIONS))
         return ACTIVATIONS[name]
 
+    def _activation_and_gate(self) -> tuple[str, bool]:
+        """T5 names both at once: ``gated-gelu``, which stands for the approximation by tanh."""
+        both = self.config.text("feed_forward_proj", default=None) if self.family.has_bias_table else None
+        if both is None:
+            return self._activation(), self.family.is_gated
+        name = both.removeprefix("gated-")
+        is_gated = name != both
+        name = "gelu_new" if both == "gated-gelu" else name
+        if name not in ACTIVATIONS:
+            raise self.config.error(f"'feed_forward_proj' is '{both}'", help=did_you_mean(name, ACTIVATIONS))
+        return ACTIVATIONS[name], is_gated
+
     def _inner(self) -> int:
         config = self.config
         ratio = config.number("expansion_ratio", "ffn_ratio", default=4.0)
@@ -356,7 +343,8 @@ class _Reader:
         routing = self.family.experts
         if routing is not None and self._has_experts(routing, place):
             return self._experts(routing)
-        return FeedForward(self._inner(), self._activation(), self.family.is_gated, self.says(self.family.mlp_bias))
+        activation, is_gated = self._activation_and_gate()
+        return FeedForward(self._inner(), activation, is_gated, self.says(self.family.mlp_bias))
 
     # ---- experts
 

@@ -55,7 +55,7 @@ class WeightUse:
     """A weight that a model holds.
 
     Args:
-        name: with ``*`` for the number of the layer. copies: how many layers have one.
+        name: with the first and last layer (``layers.0-31``) where several have one. copies: how many do.
     """
 
     name: str
