@@ -28,11 +28,13 @@ class Rotary:
     Args:
         width: leading elements of a head that are rotated. base: of the angles' geometric series.
         is_interleaved: pairs are neighbours (GPT-J), not halves.
+        side: patches in a row of an image, whose row turns one half of the pairs and whose column the other; 0: none.
     """
 
     width: int
     base: float = 10000.0
     is_interleaved: bool = False
+    side: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from ircost.frontends.config.architecture import Architecture
-from ircost.frontends.config.config_file import Config
+from ircost.frontends.config.config_file import NO_DEFAULT, Config
 from ircost.frontends.config.encoder_decoder import encoder_decoder
-from ircost.frontends.config.families import ALIASES, FAMILIES, Family
+from ircost.frontends.config.families import ALIASES, FAMILIES, TEXT_OF, Family
 from ircost.frontends.config.reading import Reader
+from ircost.frontends.config.vision import VISION, image_encoder, seen_by, text_and_images
 from ircost.ir.errors import IrcError, did_you_mean
 from ircost.ir.types import DType, bf16, parse_dtype
+
+CONTRASTED = ("clip", "siglip")
 
 
 def architecture_of(config: Config, name: str = "") -> Architecture:
@@ -24,29 +27,36 @@ def architecture_of(config: Config, name: str = "") -> Architecture:
 
 
 def _whole(config: Config, name: str) -> Architecture:
-    text = _language_part(config)
-    family_name, family = _family(text)
-    dtype = _dtype(config, text)
+    """Several modalities have a section each."""
+    family_name = ALIASES.get(config.text("model_type"), config.text("model_type"))
+    if family_name in CONTRASTED:
+        return text_and_images(config, family_name, name, _dtype(config))
+    sections = [config.section(key) for key in ("text_config", "llm_config", "language_config")]
+    text = next((section for section in sections if section is not None), config)
+    if text is not config and family_name not in VISION:
+        raise config.error(
+            f"model_type '{family_name}' is not known: its vision tower cannot be told from the config",
+            help=f"known: {', '.join(VISION)}; its text_config alone, as a file of its own, is read by its model_type",
+        )
+    found = _of_text(text, name, _dtype(config, text))
+    if config.section("vision_config") is None:
+        return found
+    return seen_by(found, config, family_name)
+
+
+def _of_text(config: Config, name: str, dtype: DType) -> Architecture:
+    family_name, family = _family(config)
     if family.sides is not None:
         return encoder_decoder(config, family, family_name, family.sides, name, dtype)
-    return Reader(text, family, family_name).architecture(name, dtype)
-
-
-def _language_part(config: Config) -> Config:
-    """The part of a model for several modalities that reads text; vision towers are models of their own."""
-    text = config.section("text_config")
-    if text is not None and ("model_type" not in text or _known(str(text.values.get("model_type")))):
-        return text
-    return config
-
-
-def _known(name: str) -> bool:
-    return ALIASES.get(name, name) in FAMILIES
+    reader = Reader(config, family, family_name)
+    if family.images is not None:
+        return image_encoder(reader, family.images, name, dtype)
+    return reader.architecture(name, dtype)
 
 
 def _family(config: Config) -> tuple[str, Family]:
-    name = config.text("model_type")
-    name = ALIASES.get(name, name)
+    name = config.text("model_type", default="llama" if config.path else NO_DEFAULT)
+    name = TEXT_OF.get(ALIASES.get(name, name), ALIASES.get(name, name))
     if name not in FAMILIES:
         raise config.error(
             f"model_type '{name}' is not known: its computation cannot be told from the config",

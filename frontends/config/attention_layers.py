@@ -109,13 +109,29 @@ def _angles(scope: Scope, plan: Plan, rotary: Rotary, function: str) -> Value:
     turn = {"cos": np.cos, "sin": np.sin}[function]
 
     def make() -> np.ndarray:
-        rates = rotary.base ** -(np.arange(0, rotary.width, 2) / rotary.width)
-        angles = np.outer(np.arange(work.past, work.context), rates)
+        angles = grid_angles(rotary, work.rows) if rotary.side else line_angles(rotary, work.past, work.context)
         both = np.repeat(angles, 2, axis=1) if rotary.is_interleaved else np.concatenate([angles, angles], axis=1)
         return np.asarray(turn(both)[:, None])
 
-    name = f"{function} of {rotary.width}, base {rotary.base:g}"
+    name = f"{function} of {rotary.width}, base {rotary.base:g}" + (f", side {rotary.side}" if rotary.side else "")
     return scope.table(name, (work.rows, 1, rotary.width), scope.dtype, make)
+
+
+def line_angles(rotary: Rotary, begin: int, end: int) -> np.ndarray:
+    """[tokens, width / 2]."""
+    return np.outer(np.arange(begin, end), rotary.base ** -(np.arange(0, rotary.width, 2) / rotary.width))
+
+
+def grid_angles(rotary: Rotary, tokens: int) -> np.ndarray:
+    """[tokens, width / 2] of patches by column and row, from 1 on; a class token behind them does not turn.
+
+    Source: huggingface/transformers, ``Llama4VisionRotaryEmbedding``.
+    """
+    half = rotary.width // 2
+    rates = rotary.base ** -(np.arange(0, half, 2) / half)
+    places = np.arange(rotary.side**2)
+    found = np.concatenate([np.outer(n + 1, rates) for n in (places % rotary.side, places // rotary.side)], axis=1)
+    return np.concatenate([found, np.zeros((tokens - len(found), half))])
 
 
 def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: Value) -> Value:

@@ -53,6 +53,22 @@ class Sides:
 
 
 @dataclass(frozen=True, slots=True)
+class Images:
+    """How a vision tower cuts images.
+
+    Args:
+        class_token: ``first``, ``last``, or none. has_norm: one before the layers. image, patch: pixels of an edge
+            where no key says.
+    """
+
+    class_token: str = ""
+    has_bias: bool = True
+    has_norm: bool = False
+    image: int = 224
+    patch: int = 16
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
     """Args:
     norm: ``rms`` or ``layer``; has_norm_scale, has_norm_bias: of a layer norm.
@@ -69,6 +85,7 @@ class Family:
     has_pooler: the first token passes a layer of its own behind the last one (BERT).
     dense_inner: key of the width of layers without experts, where it has a name of its own.
     sides: of models with an encoder; has_cross: its decoder's layers, which attend to that.
+    images: of vision towers, which read those.
     is_scaled: whether scores are divided by the root of a head's width; is_head_scaled: what a tied head reads, by
         that of the hidden size.
     """
@@ -113,6 +130,7 @@ class Family:
     is_head_scaled: bool = False
     sides: Sides | None = None
     has_cross: bool = False
+    images: Images | None = None
 
 
 _LLAMA = Family(qkv_bias="attention_bias", out_bias="attention_bias", mlp_bias="mlp_bias")
@@ -137,6 +155,7 @@ _BERT = replace(
     embedding_norm=True,
     has_pooler=True,
 )
+_VISION = replace(_GPT2, activation="quick_gelu", positions=False, is_causal=False)
 _GEMMA = Family(
     activation="gelu_pytorch_tanh",
     is_embedding_scaled=True,
@@ -364,6 +383,21 @@ FAMILIES: dict[str, Family] = {
     "bert": _BERT,
     "roberta": _BERT,
     "xlm-roberta": _BERT,
+    "vit": replace(
+        _BERT,
+        placement="pre",
+        qkv_bias="qkv_bias",
+        positions=False,
+        final_norm=True,
+        images=Images("first"),
+    ),
+    "clip_text_model": replace(_GPT2, activation="quick_gelu"),
+    "clip_vision_model": replace(_VISION, final_norm=False, images=Images("first", False, True, patch=32)),
+    "siglip_text_model": replace(_GPT2, activation="gelu_pytorch_tanh", is_causal=False),
+    "siglip_vision_model": replace(_VISION, activation="gelu_pytorch_tanh", images=Images()),
+    "llama4_vision_model": replace(
+        _VISION, activation="gelu", rotary="interleaved", images=Images("last", False, True, 448, 14)
+    ),
     "t5": Family(
         activation="relu",
         is_gated=False,
@@ -401,9 +435,9 @@ FAMILIES: dict[str, Family] = {
 
 # Other names of the same family.
 ALIASES = {
-    "llama4": "llama4_text",
     "kimi_k2": "deepseek_v3",
-    "gemma3": "gemma3_text",
     "RefinedWeb": "falcon",
     "RefinedWebModel": "falcon",
 }
+# Models of several modalities -> the family of their text, where a config says no more.
+TEXT_OF = {"llama4": "llama4_text", "gemma3": "gemma3_text"}

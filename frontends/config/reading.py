@@ -166,15 +166,15 @@ class Reader:
         return Layer(
             mixer=mixer,
             cross=cross,
-            feed_forward=self._feed_forward(place),
+            feed_forward=self.feed_forward(place),
             norm=self.norm,
             placement=self._placement(),
         )
 
     def _mixer(self, place: int) -> Mixer:
-        return self._latent() if self.family.has_latent else self._attention(place)
+        return self._latent() if self.family.has_latent else self.attention(place)
 
-    def _attention(self, place: int) -> Attention:
+    def attention(self, place: int) -> Attention:
         config, family = self.config, self.family
         heads, kv_heads, width = self._heads()
         has_rotary = self._has_rotary(place)
@@ -316,7 +316,10 @@ class Reader:
         )
 
     def _activation(self) -> str:
-        name = self.config.text(*ACTIVATION, default=self.family.activation)
+        return self.activation_of(self.config.text(*ACTIVATION, default=self.family.activation))
+
+    def activation_of(self, name: str) -> str:
+        """Our name of one of HF's."""
         if name not in ACTIVATIONS:
             raise self.config.error(f"activation '{name}' is not known", help=did_you_mean(name, ACTIVATIONS))
         return ACTIVATIONS[name]
@@ -339,7 +342,7 @@ class Reader:
         own = (self.family.dense_inner,) if self.family.dense_inner else INNER
         return config.size(*own, default=None) or round(ratio * self.hidden)
 
-    def _feed_forward(self, place: int) -> FeedForward | Experts:
+    def feed_forward(self, place: int) -> FeedForward | Experts:
         routing = self.family.experts
         if routing is not None and self._has_experts(routing, place):
             return self._experts(routing)
@@ -409,6 +412,7 @@ DEFAULT_FLAGS = {
     ("gpt_oss", "attention_bias"): True,
     ("starcoder2", "use_bias"): True,
     ("mpt", "no_bias"): True,
+    ("vit", "qkv_bias"): True,
 }
 # HF's names of activations -> ours.
 ACTIVATIONS = {
