@@ -140,7 +140,72 @@ class Experts:
     is_normalised: bool = True
 
 
-Mixer: TypeAlias = Attention | LatentAttention
+@dataclass(frozen=True, slots=True)
+class Mamba:
+    """A selective state space: each channel with a state of its own.
+
+    Args:
+        inner: channels. state: elements of each. rank: of the projection of step sizes. window: of the convolution.
+        step_norm: of that projection and of those to the state and from it; none in the first Mamba.
+    """
+
+    inner: int
+    state: int
+    rank: int
+    window: int
+    has_bias: bool
+    has_conv_bias: bool
+    step_norm: Norm | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mamba2:
+    """A state space by heads.
+
+    Args:
+        width: of a head. state: rows of its state. groups: of heads that share projections to the state and from it.
+        steps: least and most size of one; 0: no limit.
+    """
+
+    heads: int
+    width: int
+    state: int
+    groups: int
+    window: int
+    has_bias: bool
+    has_conv_bias: bool
+    norm: Norm
+    steps: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class LightningAttention:
+    """Linear attention that forgets at a fixed rate, which depends on the head and on the layer's place among all.
+
+    Args:
+        layers: of the model.
+    """
+
+    heads: int
+    width: int
+    layers: int
+    norm: Norm
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaNet:
+    """Linear attention by the gated delta rule, behind a short convolution of ``window`` tokens."""
+
+    key_heads: int
+    value_heads: int
+    key_width: int
+    value_width: int
+    window: int
+    norm: Norm
+
+
+Recurrent: TypeAlias = Mamba | Mamba2 | LightningAttention | DeltaNet
+Mixer: TypeAlias = Attention | LatentAttention | Recurrent
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +216,9 @@ class Layer:
         placement: of the norms. ``pre``: before each part; ``post``: behind each sum (BERT); ``behind``: behind each
             part, before the sum (OLMo 2); ``both``: before and behind each part (Gemma 2); ``parallel``: both parts
             read one norm; ``parallel two``: each its own.
+            ``normed``: before each part, and what they put out is added to the norm's result (MiniMax-01).
         cross: attention to an encoder's output, between the two.
+        mixer_sum, feed_forward_sum: factors of what comes in and of what the part makes, where they are added.
     """
 
     mixer: Mixer | None
@@ -159,6 +226,8 @@ class Layer:
     norm: Norm
     placement: str = "pre"
     cross: Attention | None = None
+    mixer_sum: tuple[float, float] = (1.0, 1.0)
+    feed_forward_sum: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +283,16 @@ class BiasTable:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Layers one after another, and the norm behind the last."""
+    """Layers one after another, and the norm behind the last.
+
+    Args:
+        has_wide_sums: what layers hand on is in f32, whatever they compute in.
+    """
 
     layers: tuple[Layer, ...]
     final_norm: Norm | None
     bias_table: BiasTable | None = None
+    has_wide_sums: bool = False
 
     def groups(self) -> Iterator[tuple[tuple[Layer, ...], int]]:
         """The layers as periods and how often each is run: a period of one where all layers are alike."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ircost.frontends.config.architecture import Attention, LatentAttention, Rotary
 from ircost.frontends.config.config_file import ConfigError
-from ircost.frontends.config.parts import linear, normed, part_of, zeros
+from ircost.frontends.config.parts import linear, normed, part_of, pieces, zeros
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope
 from ircost.frontends.config.workload import Workload
@@ -37,7 +37,7 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
         v = part_of(scope, packed, heads + kv_heads, kv_heads, axis=2)
         mixed = _attended(scope, plan, part, q, k, v)
         if part.is_gated:
-            gate = linear(scope, x, "gate", heads * part.width)
+            gate = linear(scope, x, "gate", heads * part.width, part.has_qkv_bias)
             mixed = scope(ops.mul(mixed, ops.sigmoid(gate)))
         return project_out(scope, plan, mixed, hidden, part.has_out_bias)
 
@@ -60,14 +60,9 @@ def _whole_normed(scope: Scope, packed: Value, part: Attention, heads: int, kv_h
     if part.whole_norm is None:
         return packed
     widths = (heads * part.width, kv_heads * part.width, kv_heads * part.width)
-    q, k, v = _pieces(scope, packed, widths)
+    q, k, v = pieces(scope, packed, widths)
     q, k = normed(scope, q, "q_norm", part.whole_norm), normed(scope, k, "k_norm", part.whole_norm)
     return scope(ops.concat(q, k, v, axis=2))
-
-
-def _pieces(scope: Scope, x: Value, widths: tuple[int, ...]) -> list[Value]:
-    starts = [sum(widths[:i]) for i in range(len(widths))]
-    return [part_of(scope, x, start, width) for start, width in zip(starts, widths, strict=True)]
 
 
 def _with_positions(
@@ -249,7 +244,7 @@ def _latent_inputs(scope: Scope, plan: Plan, part: LatentAttention, x: Value) ->
     heads = plan.share(part.heads, "heads")
     width = part.plain + part.rotary.width
     down = linear(scope, x, "down", part.query_rank + part.latent + part.rotary.width, part.has_bias)
-    narrow, latent, rope = _pieces(scope, down, (part.query_rank, part.latent, part.rotary.width))
+    narrow, latent, rope = pieces(scope, down, (part.query_rank, part.latent, part.rotary.width))
     source = normed(scope, narrow, "query_norm", part.norm) if part.query_rank else x
     q = linear(scope, source, "query", heads * width)
     q = scope(ops.reshape(q, shape=(batch, rows, heads, width)))

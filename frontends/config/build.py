@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ircost.frontends.config.architecture import Architecture, Contrast, Embedding, Head, Patches, Tower
+from ircost.frontends.config.architecture import (
+    Architecture,
+    Attention,
+    Contrast,
+    Embedding,
+    Head,
+    LatentAttention,
+    Patches,
+    Recurrent,
+    Tower,
+)
 from ircost.frontends.config.attention_layers import kv_bytes_per_token
 from ircost.frontends.config.config_file import ConfigError
 from ircost.frontends.config.entrances import entered, vocabulary_share
@@ -15,6 +25,7 @@ from ircost.frontends.config.layers import hold_idle, run_stack
 from ircost.frontends.config.outlets import put_out
 from ircost.frontends.config.parts import linear, normed, part_of, scaled, softcapped, unit_vectors
 from ircost.frontends.config.plan import Collective, Mesh, Plan
+from ircost.frontends.config.recurrent_layers import state_bytes
 from ircost.frontends.config.scope import Scope
 from ircost.frontends.config.weights import Ledger, Weights, WeightUse
 from ircost.frontends.config.workload import Workload
@@ -49,10 +60,17 @@ class BuiltModel:
     def kv_bytes_per_token(self) -> float:
         """That one token adds to the cache, on all ranks together."""
         bits = (self.workload.cache_dtype or self.architecture.dtype).bits
-        mixers = [layer.mixer for layer in self.architecture.stack.layers if layer.mixer is not None]
         if not self.architecture.is_decoder:
             return 0.0
-        return sum(kv_bytes_per_token(mixer, bits, self.mesh.tp) for mixer in mixers)
+        mixers = [layer.mixer for layer in self.architecture.stack.layers]
+        attending = [mixer for mixer in mixers if isinstance(mixer, Attention | LatentAttention)]
+        return sum(kv_bytes_per_token(mixer, bits, self.mesh.tp) for mixer in attending)
+
+    @property
+    def state_bytes_per_sequence(self) -> int:
+        """Of layers that keep a state in place of a cache, on all ranks together; however long a sequence is."""
+        mixers = [layer.mixer for layer in self.architecture.stack.layers]
+        return sum(state_bytes(mixer, self.architecture.dtype) for mixer in mixers if isinstance(mixer, Recurrent))
 
 
 def build_model(

@@ -18,7 +18,8 @@ class Routing:
     Args:
         count, chosen, inner: keys. router, is_normalised: as in `Experts`; text names a key.
         shared_inner: key of the shared layer's width; shared_count: key of how many experts make it up.
-        first, step: keys of the first layer with experts, and of every how many there are some.
+        first, step: keys of the first layer with experts, and of every how many there are some. offset: key of the
+            first one's place in each step.
     """
 
     count: str
@@ -35,6 +36,7 @@ class Routing:
     limit: float = 0.0
     first: str = ""
     step: str = ""
+    offset: str = ""
     dense_layers: str = ""
     groups: tuple[str, str] | None = None
 
@@ -50,6 +52,19 @@ class Sides:
     encoder: Mapping[str, str]
     decoder: Mapping[str, str]
     bands: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """Layers with a state in place of a cache.
+
+    Args:
+        kind: as in ``recurrent.py``. attention: how those that attend instead are told: not at all (none do),
+            ``period`` and ``interval`` of layers, or ``listed``: a key of 0 and 1.
+    """
+
+    kind: str
+    attention: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +100,8 @@ class Family:
     has_pooler: the first token passes a layer of its own behind the last one (BERT).
     dense_inner: key of the width of layers without experts, where it has a name of its own.
     sides: of models with an encoder; has_cross: its decoder's layers, which attend to that.
+    states: of layers that keep one. has_feed_forward: behind each mixer.
+    is_gated_output: what attention puts out is multiplied by a sigmoid of a projection.
     images: of vision towers, which read those.
     is_scaled: whether scores are divided by the root of a head's width; is_head_scaled: what a tied head reads, by
         that of the hidden size.
@@ -131,6 +148,9 @@ class Family:
     sides: Sides | None = None
     has_cross: bool = False
     images: Images | None = None
+    states: States | None = None
+    has_feed_forward: bool = True
+    is_gated_output: bool = False
 
 
 _LLAMA = Family(qkv_bias="attention_bias", out_bias="attention_bias", mlp_bias="mlp_bias")
@@ -342,6 +362,42 @@ FAMILIES: dict[str, Family] = {
             dense_layers="mlp_only_layers",
         ),
     ),
+    "qwen3_next": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        head_norm=True,
+        head_width=256,
+        rotary_share=0.25,
+        is_gated_output=True,
+        states=States("delta net", "interval"),
+        experts=Routing(
+            count="num_experts",
+            is_normalised="norm_topk_prob",
+            shared_inner="shared_expert_intermediate_size",
+            is_shared_gated=True,
+            step="decoder_sparse_step",
+            dense_layers="mlp_only_layers",
+        ),
+    ),
+    "minimax_text_01": Family(
+        placement="normed",
+        states=States("lightning", "listed"),
+        experts=Routing(count="num_local_experts", inner="intermediate_size"),
+    ),
+    "jamba": Family(
+        rotary="",
+        states=States("jamba mamba", "period"),
+        experts=Routing(
+            count="num_experts",
+            inner="intermediate_size",
+            is_normalised=False,
+            step="expert_layer_period",
+            offset="expert_layer_offset",
+        ),
+    ),
+    "mamba": Family(rotary="", states=States("mamba"), has_feed_forward=False, is_tied=True),
+    "falcon_mamba": Family(rotary="", states=States("falcon mamba"), has_feed_forward=False, is_tied=True),
+    "mamba2": Family(rotary="", states=States("mamba2"), has_feed_forward=False),
     "deepseek": Family(
         qkv_bias="attention_bias",
         out_bias="attention_bias",

@@ -10,23 +10,27 @@ from ircost.frontends.config.architecture import Attention, Experts, LatentAtten
 from ircost.frontends.config.attention_layers import latent_attention, self_attention
 from ircost.frontends.config.cross_attention import cross_attention
 from ircost.frontends.config.feed_forward_layers import experts, feed_forward
-from ircost.frontends.config.parts import normed
+from ircost.frontends.config.parts import in_format, normed, scaled
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.position_bias import position_bias
+from ircost.frontends.config.recurrent_layers import recurrent
 from ircost.frontends.config.scope import Scope, run_layers
 from ircost.ir import ops
 from ircost.ir.graph import Function, Value
+from ircost.ir.types import f32
 
 
 def run_stack(scope: Scope, plan: Plan, stack: Stack, x: Value, begin: int = 0, end: int | None = None) -> Value:
     """Layers ``begin`` to ``end``, all of them where nothing is said; not the norm behind."""
+    if stack.has_wide_sums:
+        x = in_format(scope, x, f32)
     plan.position_bias = position_bias(scope, plan, stack.bias_table) if stack.bias_table else None
     for period, count in Stack(stack.layers[begin:end], None).groups():
         plan.repeats = count
         x = run_layers(scope, x, begin, len(period), count, partial(_at_place, plan, period))
         begin += len(period) * count
     plan.repeats = 1
-    return x
+    return in_format(scope, x, scope.dtype)
 
 
 def hold_idle(scope: Scope, plan: Plan, tower: Tower, x: Value) -> None:
@@ -46,21 +50,32 @@ def _at_place(plan: Plan, period: tuple[Layer, ...], scope: Scope, x: Value, pla
     if layer.placement.startswith("parallel"):
         return _parallel(scope, plan, x, layer)
     if layer.mixer is not None:
-        x = _around(scope, x, layer, "attention_norm", partial(_mixed, scope, plan, layer))
+        x = _around(scope, x, layer, "attention_norm", partial(_mixed, scope, plan, layer), layer.mixer_sum)
     if layer.cross is not None:
         x = _around(scope, x, layer, "source_norm", partial(cross_attention, scope, plan, layer.cross))
     if layer.feed_forward is not None:
-        x = _around(scope, x, layer, "mlp_norm", partial(_fed, scope, plan, layer))
+        x = _around(scope, x, layer, "mlp_norm", partial(_fed, scope, plan, layer), layer.feed_forward_sum)
     return x
 
 
-def _around(scope: Scope, x: Value, layer: Layer, name: str, part: Callable[[Value], Value]) -> Value:
+def _around(
+    scope: Scope,
+    x: Value,
+    layer: Layer,
+    name: str,
+    part: Callable[[Value], Value],
+    factors: tuple[float, float] = (1.0, 1.0),
+) -> Value:
     """x + part(x) with norms where the placement says."""
     placement, norm = layer.placement, layer.norm
-    out = part(normed(scope, x, name, norm) if placement in ("pre", "both") else x)
+    narrow = in_format(scope, x, scope.dtype)
+    if placement in ("pre", "both", "normed"):
+        narrow = normed(scope, narrow, name, norm)
+    out = part(narrow)
     if placement in ("both", "behind"):
         out = normed(scope, out, f"{name}_behind", norm)
-    x = scope(ops.add(x, out))
+    kept = narrow if placement == "normed" else x
+    x = scope(ops.add(scaled(scope, kept, factors[0]), in_format(scope, scaled(scope, out, factors[1]), x.type.dtype)))
     return normed(scope, x, name, norm) if placement == "post" else x
 
 
@@ -75,8 +90,10 @@ def _mixed(scope: Scope, plan: Plan, layer: Layer, x: Value) -> Value:
     mixer = layer.mixer
     if isinstance(mixer, LatentAttention):
         return latent_attention(scope, plan, mixer, x)
-    assert isinstance(mixer, Attention), "asked for where there is one"
-    return self_attention(scope, plan, mixer, x)
+    if isinstance(mixer, Attention):
+        return self_attention(scope, plan, mixer, x)
+    assert mixer is not None, "asked for where there is one"
+    return recurrent(scope, plan, mixer, x)
 
 
 def _fed(scope: Scope, plan: Plan, layer: Layer, x: Value) -> Value:

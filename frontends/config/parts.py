@@ -9,6 +9,7 @@ from ircost.frontends.config.scope import Scope
 from ircost.ir import ops
 from ircost.ir.graph import Value
 from ircost.ir.ops.normalization import scalar_like
+from ircost.ir.types import DType
 
 ACTIVATIONS = {
     "silu": ops.silu,
@@ -60,8 +61,18 @@ def part_of(scope: Scope, x: Value, start: int, size: int, axis: int = -1) -> Va
     return scope(ops.subview(x, starts=tuple(starts), size=tuple(sizes)))
 
 
+def pieces(scope: Scope, x: Value, widths: tuple[int, ...]) -> list[Value]:
+    """Parts along the last axis, one after another."""
+    starts = [sum(widths[:i]) for i in range(len(widths))]
+    return [part_of(scope, x, start, width) for start, width in zip(starts, widths, strict=True)]
+
+
 def scaled(scope: Scope, x: Value, factor: float) -> Value:
     return x if factor == 1.0 else scope(ops.mul(x, scalar_like(factor, x)))
+
+
+def in_format(scope: Scope, x: Value, dtype: DType) -> Value:
+    return x if x.type.dtype == dtype else scope(ops.cast(x, to=dtype))
 
 
 def softcapped(scope: Scope, x: Value, cap: float) -> Value:

@@ -23,6 +23,7 @@ from ircost.frontends.config.architecture import (
 )
 from ircost.frontends.config.config_file import Config
 from ircost.frontends.config.families import Family, Routing
+from ircost.frontends.config.recurrent import KINDS
 from ircost.ir.errors import did_you_mean
 from ircost.ir.types import DType
 
@@ -83,7 +84,8 @@ class Reader:
         config.passed("num_nextn_predict_layers", "rope_interleave", "max_window_layers", "head_dim")
         if self.family.dense_inner:
             config.passed(self.family.dense_inner)
-        return Stack(layers, self._final_norm(), self._bias_table())
+        has_wide_sums = config.flag("residual_in_fp32", default=not self.family.has_feed_forward)
+        return Stack(layers, self._final_norm(), self._bias_table(), has_wide_sums)
 
     def _bias_table(self) -> BiasTable | None:
         config, family = self.config, self.family
@@ -157,7 +159,39 @@ class Reader:
             raise config.error("'apply_residual_connection_post_layernorm' is true, which is not known here")
         return family.placement
 
+    def _factors(self, is_attention: bool) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Of what comes into a layer's parts and what they make (MiniMax-01)."""
+        if self.family.placement != "normed":
+            return (1.0, 1.0), (1.0, 1.0)
+        self.config.passed("postnorm", "shared_moe_mode", "shared_intermediate_size")
+        keys = [
+            [(f"layernorm_{kind}_attention_{part}", f"{kind[:6]}_attn_{part}_factor") for part in ("alpha", "beta")]
+            for kind in ("full", "linear")
+        ]
+        mlp = [(f"layernorm_mlp_{part}", f"mlp_{part}_factor") for part in ("alpha", "beta")]
+        full, linear, fed = (
+            tuple(self.config.number(*names, default=1.0) for names in pair) for pair in (*keys, mlp)
+        )
+        first, second = full if is_attention else linear
+        return (first, second), (fed[0], fed[1])
+
+    def _is_attention(self, place: int) -> bool:
+        """Whether a layer attends, in families whose others keep a state."""
+        config, states = self.config, self.family.states
+        if states is None:
+            return True
+        if states.attention == "period":
+            period, offset = config.size("attn_layer_period", default=8), config.size("attn_layer_offset", default=4)
+            return place % period == offset
+        kinds = config.listed("layer_types", "attn_type_list", default=[]) if states.attention else []
+        every = config.size("full_attention_interval", default=4) if states.attention == "interval" else 0
+        if kinds:
+            self._check_per_layer("layer_types", kinds)
+            return kinds[place] in (1, *FULL)
+        return bool(every) and (place + 1) % every == 0
+
     def _layer(self, place: int) -> Layer:
+        mixer_sum, feed_forward_sum = self._factors(self._is_attention(place))
         mixer = self._mixer(place)
         cross = None
         if self.family.has_cross:
@@ -166,12 +200,17 @@ class Reader:
         return Layer(
             mixer=mixer,
             cross=cross,
-            feed_forward=self.feed_forward(place),
+            feed_forward=self.feed_forward(place) if self.family.has_feed_forward else None,
             norm=self.norm,
             placement=self._placement(),
+            mixer_sum=mixer_sum,
+            feed_forward_sum=feed_forward_sum,
         )
 
     def _mixer(self, place: int) -> Mixer:
+        states = self.family.states
+        if states is not None and not self._is_attention(place):
+            return KINDS[states.kind](self.config, self.hidden, self.norm)
         return self._latent() if self.family.has_latent else self.attention(place)
 
     def attention(self, place: int) -> Attention:
@@ -204,6 +243,7 @@ class Reader:
             has_sinks=family.has_sinks,
             has_alibi=self._has_alibi(),
             has_bias_table=family.has_bias_table,
+            is_gated=family.is_gated_output,
         )
 
     def _check_gpt2_scale(self) -> None:
@@ -353,7 +393,8 @@ class Reader:
 
     def _has_experts(self, routing: Routing, place: int) -> bool:
         config = self.config
-        if not config.size(routing.count, default=0, least=0):
+        count = config.size(routing.count, default=0, least=0)
+        if not count:
             return False
         config.passed(*INNER)
         first = config.size(routing.first, default=0, least=0) if routing.first else 0
@@ -364,6 +405,8 @@ class Reader:
         if routing.step == "interleave_moe_layer_step":
             listed = config.listed("moe_layers", default=[])
             return place in listed if listed else (place + 1) % step == 0
+        if routing.offset:
+            return count > 1 and place % step == config.size(routing.offset, default=0, least=0)
         return place >= first and place % step == 0 and place not in dense
 
     def _experts(self, routing: Routing) -> Experts:

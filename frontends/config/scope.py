@@ -73,6 +73,13 @@ class Scope:
             self.known[name] = self.constant(self.weights.table(name, type, make), type)
         return self.known[name]
 
+    def layer_table(
+        self, name: str, shape: tuple[int, ...], dtype: DType, make: Callable[[int], np.ndarray]
+    ) -> Value:
+        """Numbers that follow from a layer's place."""
+        (number,) = layer_numbers(self.path)
+        return self.table(".".join((*self.path, name)), shape, dtype, lambda: make(number))
+
     def constant(self, data: ConstantData, type: TensorType) -> Value:
         return self.build(ops.constant.create((), {"value": data}, result_types=(type,)).result)
 
@@ -128,6 +135,14 @@ class LayerScope(Scope):
     def table(self, name: str, shape: tuple[int, ...], dtype: DType, make: Callable[[], np.ndarray]) -> Value:
         return self.outer.table(name, shape, dtype, make)
 
+    def layer_table(
+        self, name: str, shape: tuple[int, ...], dtype: DType, make: Callable[[int], np.ndarray]
+    ) -> Value:
+        full, numbers = ".".join((*self.path, name)), layer_numbers(self.path)
+        whole = (self.count, *shape)
+        stacked = self.outer.table(full, whole, dtype, lambda: np.stack([make(number) for number in numbers]))
+        return self._sequence(stacked, TensorType(shape, dtype))
+
     def input(self, name: str, type: TensorType) -> Value:
         whole = TensorType((self.count, *type.shape), type.dtype)
         full = ".".join((*self.path, name))
@@ -143,9 +158,7 @@ class LayerScope(Scope):
     def _names(self, full: str) -> list[str]:
         """A weight's name in each of the layers that share it: those at one place of the period."""
         part = self.path[len(self.outer.path)]
-        begin, _, rest = part.removeprefix("layers.").partition("-")
-        end, _, step = rest.partition("/")
-        return [full.replace(part, f"layers.{n}", 1) for n in range(int(begin), int(end) + 1, int(step or 1))]
+        return [full.replace(part, f"layers.{number}", 1) for number in layer_numbers(self.path)]
 
 
 def layers_name(begin: int, period: int, count: int) -> str:
@@ -156,6 +169,18 @@ def layers_name(begin: int, period: int, count: int) -> str:
     """
     last = begin + period * (count - 1)
     return f"layers.{begin}-{last}" + (f"/{period}" if period > 1 else "")
+
+
+def layer_numbers(path: tuple[str, ...]) -> range:
+    """Of the layers that are being built.
+
+    >>> list(layer_numbers(("encoder", "layers.1-7/3", "attention")))
+    [1, 4, 7]
+    """
+    part = next(name for name in path if name.startswith("layers."))
+    begin, _, rest = part.removeprefix("layers.").partition("-")
+    end, _, step = rest.partition("/")
+    return range(int(begin), int(end or begin) + 1, int(step or 1))
 
 
 def run_layers(
