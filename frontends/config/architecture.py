@@ -218,6 +218,7 @@ class Layer:
             read one norm; ``parallel two``: each its own.
             ``normed``: before each part, and what they put out is added to the norm's result (MiniMax-01).
         cross: attention to an encoder's output, between the two.
+        has_mixer_norm: before the mixer, where norms are there.
         mixer_sum, feed_forward_sum: factors of what comes in and of what the part makes, where they are added.
     """
 
@@ -226,6 +227,7 @@ class Layer:
     norm: Norm
     placement: str = "pre"
     cross: Attention | None = None
+    has_mixer_norm: bool = True
     mixer_sum: tuple[float, float] = (1.0, 1.0)
     feed_forward_sum: tuple[float, float] = (1.0, 1.0)
 
@@ -458,6 +460,14 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True)
+class Idle:
+    """A weight that a checkpoint holds, and that no phase reads: of a head for training."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Architecture:
     """A model.
 
@@ -481,6 +491,7 @@ class Architecture:
     outlet: Outlet | None = None
     tower: Tower | None = None
     contrast: Contrast | None = None
+    idle: tuple[Idle, ...] = ()
 
     @property
     def phases(self) -> tuple[str, ...]:

@@ -95,12 +95,14 @@ class Family:
         has weights of its own; has_plain_norm: none has any.
     head_width: of a head where no key says; 0: hidden size over heads.
     window: ``all`` where every layer has the window of ``sliding_window``; ``alternate`` every other, the first one
-        first; ``pattern``: all but each ``sliding_window_pattern``-th; ``flag``: where ``use_sliding_window`` says so.
+        first; ``thirds``: all but the first of every ``global_attn_every_n_layers``; ``pattern``: all but each ``sliding_window_pattern``-th; ``flag``: where ``use_sliding_window`` says so.
     is_rotary_windowed: layers without a window have no positions.
     has_pooler: the first token passes a layer of its own behind the last one (BERT).
     dense_inner: key of the width of layers without experts, where it has a name of its own.
     sides: of models with an encoder; has_cross: its decoder's layers, which attend to that.
     states: of layers that keep one. has_feed_forward: behind each mixer.
+    has_first_norm: before the first layer's mixer. has_masked_head: its checkpoints have one for masked words.
+    rotary_base: where no key says. window_keys: of its width, beside ``sliding_window``.
     is_gated_output: what attention puts out is multiplied by a sigmoid of a projection.
     images: of vision towers, which read those.
     is_scaled: whether scores are divided by the root of a head's width; is_head_scaled: what a tied head reads, by
@@ -151,6 +153,10 @@ class Family:
     states: States | None = None
     has_feed_forward: bool = True
     is_gated_output: bool = False
+    has_first_norm: bool = True
+    has_masked_head: bool = False
+    rotary_base: float = 10000.0
+    window_keys: tuple[str, ...] = ()
 
 
 _LLAMA = Family(qkv_bias="attention_bias", out_bias="attention_bias", mlp_bias="mlp_bias")
@@ -439,6 +445,22 @@ FAMILIES: dict[str, Family] = {
     "bert": _BERT,
     "roberta": _BERT,
     "xlm-roberta": _BERT,
+    "modernbert": Family(
+        norm="layer",
+        has_norm_bias="norm_bias",
+        activation="gelu",
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        mlp_bias="mlp_bias",
+        rotary_base=160000.0,
+        window="thirds",
+        window_keys=("local_attention",),
+        embedding_norm=True,
+        is_causal=False,
+        is_tied=True,
+        has_first_norm=False,
+        has_masked_head=True,
+    ),
     "vit": replace(
         _BERT,
         placement="pre",

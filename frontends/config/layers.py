@@ -50,7 +50,8 @@ def _at_place(plan: Plan, period: tuple[Layer, ...], scope: Scope, x: Value, pla
     if layer.placement.startswith("parallel"):
         return _parallel(scope, plan, x, layer)
     if layer.mixer is not None:
-        x = _around(scope, x, layer, "attention_norm", partial(_mixed, scope, plan, layer), layer.mixer_sum)
+        bare = layer if layer.has_mixer_norm else replace(layer, placement="bare")
+        x = _around(scope, x, bare, "attention_norm", partial(_mixed, scope, plan, layer), layer.mixer_sum)
     if layer.cross is not None:
         x = _around(scope, x, layer, "source_norm", partial(cross_attention, scope, plan, layer.cross))
     if layer.feed_forward is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ircost.frontends.config.architecture import (
@@ -13,6 +13,7 @@ from ircost.frontends.config.architecture import (
     Experts,
     FeedForward,
     Head,
+    Idle,
     LatentAttention,
     Layer,
     Mixer,
@@ -38,6 +39,11 @@ EPSILON = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
 ACTIVATION = ("hidden_act", "hidden_activation", "activation_function", "hidden_act", "activation")
 WINDOWED = ("sliding_attention", "local_attention", "sliding_window", "local")
+ROTARY_SCALING = (
+    *("rope_type", "type", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+    *("beta_fast", "beta_slow", "mscale", "mscale_all_dim", "attention_factor", "short_factor", "long_factor", "truncate"),
+    *("mrope_section", "mrope_interleaved"),
+)  # what changes angles, and no shape
 FULL = ("full_attention", "global_attention", "attention", "full", "global")
 
 
@@ -73,7 +79,20 @@ class Reader:
             max_context=self.max_context(),
             is_decoder=family.is_causal,
             outlet=Pooler("pooler", "first", self.hidden, True, "tanh") if family.has_pooler else None,
+            idle=tuple(self._masked_head()) if family.has_masked_head else (),
         )
+
+    def _masked_head(self) -> Iterator[Idle]:
+        """The layer that is for training: encoders hand out what the last layer makes."""
+        config = self.config
+        yield Idle("head.dense.weight", (self.hidden, self.hidden))
+        yield Idle("head.norm.weight", (self.hidden,))
+        rest = {
+            "head.dense.bias": (config.flag("classifier_bias"), self.hidden),
+            "head.norm.bias": (self.norm.has_bias, self.hidden),
+            "head.bias": (config.flag("decoder_bias", default=True), config.size("vocab_size")),
+        }
+        yield from (Idle(name, (width,)) for name, (is_there, width) in rest.items() if is_there)
 
     def max_context(self) -> int:
         return self.config.size(*POSITIONS, default=0, least=0)
@@ -203,6 +222,7 @@ class Reader:
             feed_forward=self.feed_forward(place) if self.family.has_feed_forward else None,
             norm=self.norm,
             placement=self._placement(),
+            has_mixer_norm=place > 0 or self.family.has_first_norm,
             mixer_sum=mixer_sum,
             feed_forward_sum=feed_forward_sum,
         )
@@ -236,7 +256,7 @@ class Reader:
             else None,
             is_norm_by_head=family.is_norm_by_head,
             whole_norm=self.norm if self.says(family.whole_norm) else None,
-            rotary=self._rotary(width) if has_rotary else None,
+            rotary=self._rotary(width, bool(self._window(place))) if has_rotary else None,
             window=self._window(place),
             chunk=config.size("attention_chunk_size", default=0, least=0) if has_rotary else 0,
             softcap=config.number("attn_logit_softcapping", default=0.0),
@@ -292,14 +312,26 @@ class Reader:
             return bool(listed[place])
         return not (every and self.name == "smollm3" and (place + 1) % every == 0)
 
-    def _rotary(self, width: int) -> Rotary:
+    def _rotary(self, width: int, is_windowed: bool) -> Rotary:
         config, family = self.config, self.family
-        share = config.number("partial_rotary_factor", "rotary_pct", "rope_pct", default=family.rotary_share)
+        said = self._rotary_section(is_windowed)
+        share = said.number("partial_rotary_factor", "rotary_pct", "rope_pct", default=family.rotary_share)
         rotated = config.size("rotary_dim", default=int(width * share))
         if not 0 < rotated <= width or rotated % 2:
             raise config.error(f"{rotated} of {width} elements of a head cannot be rotated in pairs")
-        base = config.number("rope_theta", "rotary_emb_base", "rotary_base", default=10000.0)
+        own = ("rope_local_base_freq", "local_rope_theta") if is_windowed else ("global_rope_theta",)
+        base = said.number(*own, "rope_theta", "rotary_emb_base", "rotary_base", default=family.rotary_base)
         return Rotary(rotated, base, family.rotary == "interleaved")
+
+    def _rotary_section(self, is_windowed: bool) -> Config:
+        """Since transformers 5 what is told of positions has a section, and may have one for each kind of layer."""
+        said = self.config.section("rope_parameters")
+        if said is None:
+            return self.config
+        own = said.section("sliding_attention" if is_windowed else "full_attention") or said
+        for section in (said, own):
+            section.passed(*ROTARY_SCALING, "full_attention", "sliding_attention")
+        return own
 
     def _has_alibi(self) -> bool:
         attention = self.config.section("attn_config")
@@ -318,7 +350,7 @@ class Reader:
     def _window(self, place: int) -> int:
         config, family = self.config, self.family
         kinds = config.listed("layer_types", default=[])
-        window = config.size("sliding_window", default=0, least=0)
+        window = config.size("sliding_window", *self.family.window_keys, default=0, least=0)
         usual = 4 if self.name == "cohere2" else 6
         pattern = config.size("sliding_window_pattern", "_sliding_window_pattern", default=usual)
         if kinds:
@@ -334,6 +366,7 @@ class Reader:
             "all": True,
             "alternate": place % 2 == 0,
             "pattern": (place + 1) % pattern != 0,
+            "thirds": place % config.size("global_attn_every_n_layers", default=3) != 0,
         }[family.window]
         if window and not family.window:
             raise config.error(f"'sliding_window' is {window}, and which layers of a {self.name} have it is not known")

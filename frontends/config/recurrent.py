@@ -12,6 +12,7 @@ from ircost.frontends.config.config_file import Config
 
 def mamba(config: Config, hidden: int, norm: Norm) -> Mamba:
     inner = config.size("intermediate_size", default=int(config.number("expand", default=2.0) * hidden))
+    _check_activation(config)
     config.passed("residual_in_fp32")
     return Mamba(
         inner=inner,
@@ -21,6 +22,11 @@ def mamba(config: Config, hidden: int, norm: Norm) -> Mamba:
         has_bias=config.flag("use_bias"),
         has_conv_bias=config.flag("use_conv_bias", default=True),
     )
+
+
+def _check_activation(config: Config) -> None:
+    if config.text("hidden_act", default="silu") != "silu":
+        raise config.error(f"'hidden_act' is '{config.values['hidden_act']}'", help="the kernels have silu")
 
 
 def falcon_mamba(config: Config, hidden: int, norm: Norm) -> Mamba:
@@ -54,6 +60,7 @@ def mamba2(config: Config, hidden: int, norm: Norm) -> Mamba2:
         raise config.error(f"{heads} heads of {width}, and the inner width is {inner}", help="expand x hidden_size")
     if not config.flag("rms_norm", default=True):
         raise config.error("'rms_norm' is false, which is not known here")
+    _check_activation(config)
     config.passed("norm_before_gate", "time_step_rank", "intermediate_size", "residual_in_fp32", "chunk_size")
     least, most = config.listed("time_step_limit", default=[0.0, math.inf])
     return Mamba2(
