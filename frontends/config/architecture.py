@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from ircost.ir.types import DType
 
@@ -297,27 +297,40 @@ class Stack:
     has_wide_sums: bool = False
 
     def groups(self) -> Iterator[tuple[tuple[Layer, ...], int]]:
-        """The layers as periods and how often each is run: a period of one where all layers are alike."""
-        start = 0
-        while start < len(self.layers):
-            period, count = self._longest_run(start)
-            yield self.layers[start : start + period], count
-            start += period * count
+        """The layers as periods and how often each is run."""
+        return groups(self.layers)
 
-    def _longest_run(self, start: int) -> tuple[int, int]:
-        """The shortest period that covers most of the layers from ``start`` on."""
-        best = (1, 1)
-        left = len(self.layers) - start
-        for period in range(1, left // 2 + 1):
-            first = self.layers[start : start + period]
-            count = 1
-            while self.layers[start + period * count : start + period * (count + 1)] == first:
-                count += 1
-            if count > 1 and period * count > best[0] * best[1]:
-                best = (period, count)
-            if best[0] * best[1] == left:
-                break
-        return best
+
+Item = TypeVar("Item")
+
+
+def groups(layers: tuple[Item, ...]) -> Iterator[tuple[tuple[Item, ...], int]]:
+    """Periods and how often each is run: a period of one where all layers are alike.
+
+    >>> list(groups(tuple("xababab")))
+    [(('x',), 1), (('a', 'b'), 3)]
+    """
+    start = 0
+    while start < len(layers):
+        period, count = _longest_run(layers, start)
+        yield layers[start : start + period], count
+        start += period * count
+
+
+def _longest_run(layers: tuple[Item, ...], start: int) -> tuple[int, int]:
+    """The shortest period that covers most of the layers from ``start`` on."""
+    best = (1, 1)
+    left = len(layers) - start
+    for period in range(1, left // 2 + 1):
+        first = layers[start : start + period]
+        count = 1
+        while layers[start + period * count : start + period * (count + 1)] == first:
+            count += 1
+        if count > 1 and period * count > best[0] * best[1]:
+            best = (period, count)
+        if best[0] * best[1] == left:
+            break
+    return best
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,6 +473,101 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True)
+class Latents:
+    """Compressed images that noise is taken away from, cut to patches.
+
+    Args:
+        channels, out: of what comes in, and of what comes out. edge: of the usual image, in latents.
+        has_learnt_positions: one for each patch of the usual image. table: rows and columns of a table of sines, from
+            the middle of which positions are cut; 0: none. is_packed: patches come as tokens.
+    """
+
+    channels: int
+    out: int
+    patch: int
+    edge: int
+    hidden: int
+    has_learnt_positions: bool = False
+    table: int = 0
+    is_packed: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """Of the usual image."""
+        return (self.edge // (1 if self.is_packed else self.patch)) ** 2
+
+    @property
+    def most_tokens(self) -> int:
+        """0: no limit is known."""
+        return self.tokens if self.has_learnt_positions else self.table**2
+
+
+@dataclass(frozen=True, slots=True)
+class Conditioning:
+    """What a step is told beside its latents: the time, and others where there are some.
+
+    Args:
+        width: of the sines of a number. pooled: width of a prompt's vector. labels: rows of a table; 0: none.
+        has_guidance: how closely to follow the prompt, a number (FLUX.1 dev).
+    """
+
+    width: int
+    pooled: int = 0
+    labels: int = 0
+    has_guidance: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModulatedLayer:
+    """Attention and a feed-forward layer, each with a norm that the condition scales and shifts (DiT)."""
+
+    attention: Attention
+    feed_forward: FeedForward
+    norm: Norm
+
+
+@dataclass(frozen=True, slots=True)
+class JointLayer:
+    """Two streams, of the image and of the prompt, that attend to one another (MM-DiT).
+
+    Args:
+        is_last: the prompt goes no further.
+    """
+
+    attention: Attention
+    feed_forward: FeedForward
+    norm: Norm
+    is_last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SingleLayer:
+    """Both streams as one; attention and feed-forward layer read one norm (FLUX.1)."""
+
+    attention: Attention
+    feed_forward: FeedForward
+    norm: Norm
+
+
+@dataclass(frozen=True, slots=True)
+class Denoiser:
+    """A diffusion transformer.
+
+    Args:
+        norm: behind the layers. prompt: width of a prompt's tokens; 0: none. prompt_tokens: of a usual one.
+        axes: elements of a head that turn with a patch's place along each axis; none where positions are added.
+    """
+
+    latents: Latents
+    conditioning: Conditioning
+    layers: tuple[ModulatedLayer | JointLayer | SingleLayer, ...]
+    norm: Norm
+    prompt: int = 0
+    prompt_tokens: int = 0
+    axes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Idle:
     """A weight that a checkpoint holds, and that no phase reads: of a head for training."""
 
@@ -477,12 +585,13 @@ class Architecture:
         dtype: of weights and activations. max_context: tokens that it was made for; 0: no limit is known.
         tower: runs in phase ``encode``; a decoder attends to what it makes, or reads it among its tokens.
         contrast: the model and its tower run at once, and what they make is compared.
+        denoiser: of a diffusion transformer, which has no stack. idle: what a checkpoint holds beside all that.
     """
 
     name: str
     family: str
     hidden: int
-    embedding: Embedding | Patches
+    embedding: Embedding | Patches | Latents
     stack: Stack
     head: Head | None
     dtype: DType
@@ -491,14 +600,41 @@ class Architecture:
     outlet: Outlet | None = None
     tower: Tower | None = None
     contrast: Contrast | None = None
+    denoiser: Denoiser | None = None
     idle: tuple[Idle, ...] = ()
 
     @property
     def phases(self) -> tuple[str, ...]:
+        if self.denoiser is not None:
+            return ("denoise",)
         decoding = ("prefill", "chunk", "decode", "verify") if self.is_decoder else ()
         return decoding + ("encode",) * (not self.is_decoder or self.tower is not None)
 
     @property
     def has_source(self) -> bool:
-        """Whether the decoder attends to its encoder's output."""
+        """Whether it attends to an encoder's output, or to a prompt's."""
+        if self.denoiser is not None:
+            return bool(self.denoiser.prompt)
         return any(layer.cross is not None for layer in self.stack.layers)
+
+    def image_tokens(self, phase: str) -> int:
+        """Tokens that an image becomes, where the phase reads images; else 0."""
+        encoder = self.tower.entrance if self.tower is not None and phase == "encode" else self.embedding
+        return encoder.tokens if isinstance(encoder, Patches) else 0
+
+    def longest(self, phase: str) -> int:
+        """Tokens that the phase was made for; 0: no limit is known."""
+        is_tower = phase == "encode" and self.is_decoder and self.tower is not None
+        return self.tower.max_context if is_tower and self.tower is not None else self.max_context
+
+    @property
+    def usual_tokens(self) -> int:
+        """Patches of the image that a diffusion model was made for; else 0."""
+        return self.embedding.tokens if isinstance(self.embedding, Latents) else 0
+
+    @property
+    def usual_source(self) -> int:
+        """Tokens of an encoder that it attends to, where it was made for so many; else 0."""
+        if self.denoiser is not None:
+            return self.denoiser.prompt_tokens
+        return self.tower.max_context if self.tower is not None else 0

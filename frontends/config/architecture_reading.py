@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.config_file import NO_DEFAULT, Config
+from ircost.frontends.config.diffusion import denoiser
 from ircost.frontends.config.encoder_decoder import encoder_decoder
 from ircost.frontends.config.families import ALIASES, FAMILIES, TEXT_OF, Family
 from ircost.frontends.config.reading import Reader
@@ -27,7 +28,9 @@ def architecture_of(config: Config, name: str = "") -> Architecture:
 
 
 def _whole(config: Config, name: str) -> Architecture:
-    """Several modalities have a section each."""
+    """Several modalities have a section each; models of diffusers name a class."""
+    if "_class_name" in config:
+        return denoiser(config, name, _dtype(config))
     family_name = ALIASES.get(config.text("model_type"), config.text("model_type"))
     if family_name in CONTRASTED:
         return text_and_images(config, family_name, name, _dtype(config))

@@ -9,7 +9,7 @@ import numpy as np
 
 from ircost.frontends.config.architecture import Attention, LatentAttention, Rotary
 from ircost.frontends.config.config_file import ConfigError
-from ircost.frontends.config.parts import linear, normed, part_of, pieces, zeros
+from ircost.frontends.config.parts import linear, normed, part_of, pieces
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope
 from ircost.frontends.config.workload import Workload
@@ -28,9 +28,8 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
     kv_heads = _kv_heads(plan, part)
     with scope.at("attention"):
         together = heads + 2 * kv_heads
-        packed = linear(scope, x, "qkv", together * part.width, part.has_qkv_bias and part.has_k_bias)
-        if part.has_qkv_bias and not part.has_k_bias:
-            packed = scope(ops.add(packed, _bias_without_keys(scope, part, heads, kv_heads)))
+        padding = 0 if part.has_k_bias else kv_heads * part.width
+        packed = linear(scope, x, "qkv", together * part.width, part.has_qkv_bias, padding)
         packed = _whole_normed(scope, packed, part, heads, kv_heads)
         packed = scope(ops.reshape(packed, shape=(batch, rows, together, part.width)))
         q, k = _with_positions(scope, plan, part, packed, heads, kv_heads)
@@ -40,12 +39,6 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
             gate = linear(scope, x, "gate", heads * part.width, part.has_qkv_bias)
             mixed = scope(ops.mul(mixed, ops.sigmoid(gate)))
         return project_out(scope, plan, mixed, hidden, part.has_out_bias)
-
-
-def _bias_without_keys(scope: Scope, part: Attention, heads: int, kv_heads: int) -> Value:
-    """Of queries and values; zeros between (Whisper)."""
-    q, v = (scope.weight(f"{name}_bias", n * part.width) for name, n in (("query", heads), ("value", kv_heads)))
-    return scope(ops.concat(q, zeros(scope, kv_heads * part.width), v, axis=0))
 
 
 def _kv_heads(plan: Plan, part: Attention) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,12 +15,14 @@ from ircost.frontends.config.architecture import (
     Embedding,
     Head,
     LatentAttention,
+    Latents,
     Patches,
     Recurrent,
     Tower,
 )
 from ircost.frontends.config.attention_layers import kv_bytes_per_token
 from ircost.frontends.config.config_file import ConfigError
+from ircost.frontends.config.diffusion_layers import denoised
 from ircost.frontends.config.entrances import entered, vocabulary_share
 from ircost.frontends.config.layers import hold_idle, run_stack
 from ircost.frontends.config.outlets import put_out
@@ -112,10 +115,12 @@ def check_phase(architecture: Architecture, workload: Workload, mesh: Mesh) -> N
             help=f"its phases: {', '.join(architecture.phases)}",
         )
     is_tower = phase == "encode" and architecture.is_decoder
-    if mesh.pp > 1 and (is_tower or architecture.contrast is not None):
-        raise ConfigError(f"the encoder of {name} is not split into stages", help="--mesh tp=N splits it")
+    if mesh.pp > 1 and (is_tower or phase == "denoise" or architecture.contrast is not None):
+        raise ConfigError(f"phase {phase} of {name} is not split into stages", help="--mesh tp=N splits it")
     if architecture.has_source and not is_tower and not workload.source:
         raise ConfigError(f"{phase} of {name} needs the length of what its encoder read", help="--dim source=N")
+    if isinstance(architecture.embedding, Latents):
+        check_latents(architecture.embedding, workload.rows)
     limits = [("source", workload.source, architecture.tower.max_context)] if architecture.tower else []
     if not is_tower:
         limits.append(("a context", workload.context, architecture.max_context))
@@ -129,6 +134,16 @@ def check_phase(architecture: Architecture, workload: Workload, mesh: Mesh) -> N
             )
 
 
+def check_latents(part: Latents, tokens: int) -> None:
+    """Raises:
+    ConfigError: no square image has so many patches, or positions are those of one size alone.
+    """
+    if math.isqrt(tokens) ** 2 != tokens:
+        raise ConfigError(f"{tokens} tokens are no square image", help=f"the usual one is --seq {part.tokens}")
+    if part.has_learnt_positions and tokens != part.tokens:
+        raise ConfigError(f"an image of {tokens} tokens, and there are positions of {part.tokens}")
+
+
 @dataclass(slots=True)
 class _Model:
     architecture: Architecture
@@ -139,7 +154,9 @@ class _Model:
         model = self.architecture
         if isinstance(model.embedding, Patches):
             self.plan = self.plan.of_tower(model.embedding.tokens)
-        if model.contrast is not None:
+        if model.denoiser is not None:
+            self.scope.output("noise", denoised(self.scope, self.plan, model.denoiser))
+        elif model.contrast is not None:
             self._compared(model.contrast)
         elif self.plan.workload.phase == "encode" and model.is_decoder:
             assert model.tower is not None, "the phase was checked"
@@ -155,6 +172,7 @@ class _Model:
             raise ConfigError(f"{stages} stages for {count} layers", help="choose a smaller --mesh pp=N")
         is_first, is_last = stage in (None, 0), stage in (None, stages - 1)
         begin, end = (0, count) if stage is None else (count * stage // stages, count * (stage + 1) // stages)
+        assert not isinstance(model.embedding, Latents), "those have a way of their own"
         x = entered(scope, plan, model.embedding) if is_first else self._handed_over()
         self._take_source()
         x = run_stack(scope, plan, model.stack, x, begin, end)
@@ -204,6 +222,7 @@ class _Model:
         model, scope = self.architecture, self.scope
         assert model.tower is not None and model.outlet is not None, "there are two to compare"
         images = self._tower(model.tower)
+        assert not isinstance(model.embedding, Latents), "those have a way of their own"
         text = Tower("text", model.embedding, model.stack, model.outlet)
         found = {"text_embedding": self._tower(text), "image_embedding": images}
         for name, value in found.items():

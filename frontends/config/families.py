@@ -90,12 +90,14 @@ class Family:
     placement: as in `Layer`. post_key: a key that, when false, puts the norms behind the sums.
     qkv_bias, out_bias, mlp_bias, head_bias: whether there are such; text names a key, ``!key`` one that denies it.
     rotary: ``half``, ``interleaved`` or none; rotary_share: keys of the rotated part, and its default.
-    positions: whether positions are a learnt table; offset: rows before its first.
+    positions: whether positions are a learnt table; offset: rows before its first; is_offset_counted: whether the
+        limit of positions counts those, too.
     head_norm, whole_norm: of queries and keys, whether there are such; text names a key. is_norm_by_head: each head
         has weights of its own; has_plain_norm: none has any.
     head_width: of a head where no key says; 0: hidden size over heads.
     window: ``all`` where every layer has the window of ``sliding_window``; ``alternate`` every other, the first one
-        first; ``thirds``: all but the first of every ``global_attn_every_n_layers``; ``pattern``: all but each ``sliding_window_pattern``-th; ``flag``: where ``use_sliding_window`` says so.
+        first; ``thirds``: all but the first of every ``global_attn_every_n_layers``; ``pattern``: all but each
+        ``sliding_window_pattern``-th; ``flag``: where ``use_sliding_window`` says so.
     is_rotary_windowed: layers without a window have no positions.
     has_pooler: the first token passes a layer of its own behind the last one (BERT).
     dense_inner: key of the width of layers without experts, where it has a name of its own.
@@ -123,6 +125,7 @@ class Family:
     rotary_share: float = 1.0
     positions: bool = False
     offset: int = 0
+    is_offset_counted: bool = False
     token_types: bool = False
     has_alibi: bool = False
     embedding_norm: bool = False
@@ -181,6 +184,7 @@ _BERT = replace(
     embedding_norm=True,
     has_pooler=True,
 )
+_ROBERTA = replace(_BERT, offset=2, is_offset_counted=True)
 _VISION = replace(_GPT2, activation="quick_gelu", positions=False, is_causal=False)
 _GEMMA = Family(
     activation="gelu_pytorch_tanh",
@@ -443,8 +447,8 @@ FAMILIES: dict[str, Family] = {
         ),
     ),
     "bert": _BERT,
-    "roberta": _BERT,
-    "xlm-roberta": _BERT,
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
     "modernbert": Family(
         norm="layer",
         has_norm_bias="norm_bias",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from ircost.frontends.config.architecture import Attention, Experts, LatentAttention, Layer, Stack, Tower
+from ircost.frontends.config.architecture import Attention, Experts, LatentAttention, Layer, Stack, Tower, groups
 from ircost.frontends.config.attention_layers import latent_attention, self_attention
 from ircost.frontends.config.cross_attention import cross_attention
 from ircost.frontends.config.feed_forward_layers import experts, feed_forward
@@ -25,7 +25,7 @@ def run_stack(scope: Scope, plan: Plan, stack: Stack, x: Value, begin: int = 0, 
     if stack.has_wide_sums:
         x = in_format(scope, x, f32)
     plan.position_bias = position_bias(scope, plan, stack.bias_table) if stack.bias_table else None
-    for period, count in Stack(stack.layers[begin:end], None).groups():
+    for period, count in groups(stack.layers[begin:end]):
         plan.repeats = count
         x = run_layers(scope, x, begin, len(period), count, partial(_at_place, plan, period))
         begin += len(period) * count

@@ -28,7 +28,7 @@ def put_out(scope: Scope, plan: Plan, part: Outlet, x: Value) -> Value:
 
 def pooled(scope: Scope, plan: Plan, part: Pooler, x: Value) -> Value:
     """[batch, width] of one token."""
-    batch, rows, hidden = x.type.shape
+    batch, rows, _ = x.type.shape
     one = part_of(scope, x, 0 if part.token == "first" else rows - 1, 1, axis=1)
     one = normed(scope, one, f"{part.name}_norm", part.norm)
     out = linear(scope, one, part.name, part.width, part.has_bias)

@@ -20,15 +20,19 @@ ACTIVATIONS = {
 }
 
 
-def linear(scope: Scope, x: Value, name: str, width: int, has_bias: bool = False) -> Value:
-    """x W' + b with W [width, k], as checkpoints hold it."""
+def linear(scope: Scope, x: Value, name: str, width: int, has_bias: bool = False, bias_padding: int = 0) -> Value:
+    """x W' + b with W [width, k], as checkpoints hold it.
+
+    Args:
+        bias_padding: elements of the bias that are 0, since the part of W that they belong to has none.
+    """
     with scope.at(name):
         out = scope(ops.contract(x, scope.weight("weight", width, x.type.shape[-1]), notation="b t k, n k -> b t n"))
-        return biased(scope, out, has_bias)
+        return biased(scope, out, has_bias, bias_padding)
 
 
-def biased(scope: Scope, x: Value, has_bias: bool) -> Value:
-    return scope(ops.add(x, scope.weight("bias", x.type.shape[-1]))) if has_bias else x
+def biased(scope: Scope, x: Value, has_bias: bool, padding: int = 0) -> Value:
+    return scope(ops.add(x, scope.weight("bias", x.type.shape[-1], padding=padding))) if has_bias else x
 
 
 def normed(scope: Scope, x: Value, name: str, norm: Norm | None) -> Value:

@@ -41,7 +41,16 @@ ACTIVATION = ("hidden_act", "hidden_activation", "activation_function", "hidden_
 WINDOWED = ("sliding_attention", "local_attention", "sliding_window", "local")
 ROTARY_SCALING = (
     *("rope_type", "type", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
-    *("beta_fast", "beta_slow", "mscale", "mscale_all_dim", "attention_factor", "short_factor", "long_factor", "truncate"),
+    *(
+        "beta_fast",
+        "beta_slow",
+        "mscale",
+        "mscale_all_dim",
+        "attention_factor",
+        "short_factor",
+        "long_factor",
+        "truncate",
+    ),
     *("mrope_section", "mrope_interleaved"),
 )  # what changes angles, and no shape
 FULL = ("full_attention", "global_attention", "attention", "full", "global")
@@ -95,7 +104,8 @@ class Reader:
         yield from (Idle(name, (width,)) for name, (is_there, width) in rest.items() if is_there)
 
     def max_context(self) -> int:
-        return self.config.size(*POSITIONS, default=0, least=0)
+        limit = self.config.size(*POSITIONS, default=0, least=0)
+        return max(limit - self.family.offset, 0) if self.family.is_offset_counted else limit
 
     def stack(self) -> Stack:
         config = self.config
@@ -188,9 +198,7 @@ class Reader:
             for kind in ("full", "linear")
         ]
         mlp = [(f"layernorm_mlp_{part}", f"mlp_{part}_factor") for part in ("alpha", "beta")]
-        full, linear, fed = (
-            tuple(self.config.number(*names, default=1.0) for names in pair) for pair in (*keys, mlp)
-        )
+        full, linear, fed = (tuple(self.config.number(*names, default=1.0) for names in pair) for pair in (*keys, mlp))
         first, second = full if is_attention else linear
         return (first, second), (fed[0], fed[1])
 

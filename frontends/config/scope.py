@@ -53,16 +53,16 @@ class Scope:
         yield
         self.path, self.build.location = before, location
 
-    def weight(self, name: str, *shape: int, dtype: DType | None = None) -> Value:
+    def weight(self, name: str, *shape: int, dtype: DType | None = None, padding: int = 0) -> Value:
         """A weight; the same one where its name was asked for before."""
-        return self.weight_at((*self.path, name), *shape, dtype=dtype)
+        return self.weight_at((*self.path, name), *shape, dtype=dtype, padding=padding)
 
-    def weight_at(self, path: tuple[str, ...], *shape: int, dtype: DType | None = None) -> Value:
+    def weight_at(self, path: tuple[str, ...], *shape: int, dtype: DType | None = None, padding: int = 0) -> Value:
         """Under a name that says all."""
         full = ".".join(path)
         type = TensorType(shape, dtype or self.dtype)
         if full not in self.known:
-            self.ledger.uses.append(WeightUse(full, type, 1))
+            self.ledger.uses.append(WeightUse(full, type, 1, padding))
             self.known[full] = self.constant(self.weights.data([full], type), type)
         return self.known[full]
 
@@ -73,9 +73,7 @@ class Scope:
             self.known[name] = self.constant(self.weights.table(name, type, make), type)
         return self.known[name]
 
-    def layer_table(
-        self, name: str, shape: tuple[int, ...], dtype: DType, make: Callable[[int], np.ndarray]
-    ) -> Value:
+    def layer_table(self, name: str, shape: tuple[int, ...], dtype: DType, make: Callable[[int], np.ndarray]) -> Value:
         """Numbers that follow from a layer's place."""
         (number,) = layer_numbers(self.path)
         return self.table(".".join((*self.path, name)), shape, dtype, lambda: make(number))
@@ -122,22 +120,20 @@ class LayerScope(Scope):
         self.build = Builder(self.block)
         self.path = self.outer.path
 
-    def weight(self, name: str, *shape: int, dtype: DType | None = None) -> Value:
+    def weight(self, name: str, *shape: int, dtype: DType | None = None, padding: int = 0) -> Value:
         full = ".".join((*self.path, name))
         if full not in self.known:
             type = TensorType(shape, dtype or self.dtype)
             names = self._names(full)
             whole = TensorType((self.count, *shape), type.dtype)
-            self.ledger.uses.append(WeightUse(full, type, self.count))
+            self.ledger.uses.append(WeightUse(full, type, self.count, padding))
             self.known[full] = self._sequence(self.outer.constant(self.weights.data(names, whole), whole), type)
         return self.known[full]
 
     def table(self, name: str, shape: tuple[int, ...], dtype: DType, make: Callable[[], np.ndarray]) -> Value:
         return self.outer.table(name, shape, dtype, make)
 
-    def layer_table(
-        self, name: str, shape: tuple[int, ...], dtype: DType, make: Callable[[int], np.ndarray]
-    ) -> Value:
+    def layer_table(self, name: str, shape: tuple[int, ...], dtype: DType, make: Callable[[int], np.ndarray]) -> Value:
         full, numbers = ".".join((*self.path, name)), layer_numbers(self.path)
         whole = (self.count, *shape)
         stacked = self.outer.table(full, whole, dtype, lambda: np.stack([make(number) for number in numbers]))
@@ -187,7 +183,11 @@ def run_layers(
     scope: Scope, x: Value, first: int, period: int, count: int, layer: Callable[[Scope, Value, int], Value]
 ) -> Value:
     """`run_layers_of` with one state."""
-    (out,) = run_layers_of(scope, (x,), first, period, count, lambda scope, xs, place: (layer(scope, *xs, place),))
+
+    def of_one(scope: Scope, states: tuple[Value, ...], place: int) -> tuple[Value, ...]:
+        return (layer(scope, states[0], place),)
+
+    (out,) = run_layers_of(scope, (x,), first, period, count, of_one)
     return out
 
 

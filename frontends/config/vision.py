@@ -12,6 +12,7 @@ from ircost.frontends.config.architecture import (
     AverageProjector,
     Contrast,
     FeedForward,
+    Layer,
     LayersProjector,
     Outlet,
     Patches,
@@ -191,7 +192,7 @@ def _llama4(config: Config, width: int) -> Tower:
     return replace(tower, stack=replace(tower.stack, layers=tuple(_on_a_grid(tower.stack, patches.side))))
 
 
-def _on_a_grid(stack: Stack, side: int) -> list:
+def _on_a_grid(stack: Stack, side: int) -> list[Layer]:
     """Patches turn by row and column."""
     found = []
     for layer in stack.layers:

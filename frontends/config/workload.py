@@ -14,6 +14,7 @@ PHASES = {
     "decode": "one new token for each sequence",
     "verify": "a few drafted tokens for each sequence, and the logits of all of them",
     "encode": "whole sequences at once, no cache",
+    "denoise": "one step of a diffusion model: --seq counts an image's patches, --dim source a prompt's tokens",
 }
 
 
@@ -43,7 +44,7 @@ class Workload:
     @property
     def logit_rows(self) -> int:
         """Positions of each sequence whose logits are wanted."""
-        return self.rows if self.phase in ("verify", "encode") else 1
+        return self.rows if self.phase in ("verify", "encode", "denoise") else 1
 
 
 def workload_of(
@@ -69,7 +70,7 @@ def workload_of(
     for name, size in (("--batch", batch), ("--seq", seq), ("--context", context), ("--dim source", source or None)):
         if size is not None and size < 1:
             raise ConfigError(f"{name} is {size}, 1 at least")
-    if phase in ("prefill", "encode"):
+    if phase in ("prefill", "encode", "denoise"):
         if context is not None and seq is not None and context != seq:
             raise ConfigError(
                 f"{phase} of {seq} tokens with a context of {context}", help="--phase chunk runs behind a cache"
