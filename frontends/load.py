@@ -54,8 +54,16 @@ def load_onnx(path: str, options: ImportOptions) -> Imported:
     return import_onnx(path, options)
 
 
-        path: an ``.onnx`` file, a YAML graph, IR text in an ``.irc`` file, a ``config.json`` or a folder that holds
-            one, or what an installed frontend takes.
+def load_config(path: str, options: ImportOptions) -> Imported:
+    from ircost.frontends.config.frontend import import_config
+
+    return import_config(path, options)
+
+
+def load_yaml(path: str, options: ImportOptions) -> Imported:
+    from ircost.frontends.yaml.importer import import_yaml
+
+    return import_yaml(path, options)
 
 
 def load_text(path: str, options: ImportOptions) -> Imported:

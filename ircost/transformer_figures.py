@@ -112,7 +112,7 @@ def rank_memory(built: BuiltModel) -> RankMemory:
 def _memory_of(stage: BuiltModel) -> RankMemory:
     use, main = memory_use(stage.module), stage.module.main
     cache = [value for name, value in zip(_names(main, "inputs"), main.arguments, strict=True) if ".past_" in name]
-    cache += [value for name, value in zip(_names(main, "outputs"), main.results, strict=True) if name != "logits"]
+    cache += [value for name, value in zip(_names(main, "outputs"), main.results, strict=True) if "." in name]
     held = sum(value.type.size_bytes for value in cache)
     return RankMemory(use.weights_bytes, held, max(use.allocation.arena_bytes - held, 0))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ircost.frontends.config.architecture import Attention, LatentAttention, Rotary
 from ircost.frontends.config.config_file import ConfigError
-from ircost.frontends.config.parts import linear, normed, part_of
+from ircost.frontends.config.parts import linear, normed, part_of, pieces
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope
 from ircost.frontends.config.workload import Workload
@@ -28,16 +28,17 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
     kv_heads = _kv_heads(plan, part)
     with scope.at("attention"):
         together = heads + 2 * kv_heads
-        packed = linear(scope, x, "qkv", together * part.width, part.has_qkv_bias)
+        padding = 0 if part.has_k_bias else kv_heads * part.width
+        packed = linear(scope, x, "qkv", together * part.width, part.has_qkv_bias, padding)
         packed = _whole_normed(scope, packed, part, heads, kv_heads)
         packed = scope(ops.reshape(packed, shape=(batch, rows, together, part.width)))
         q, k = _with_positions(scope, plan, part, packed, heads, kv_heads)
         v = part_of(scope, packed, heads + kv_heads, kv_heads, axis=2)
         mixed = _attended(scope, plan, part, q, k, v)
         if part.is_gated:
-            gate = linear(scope, x, "gate", heads * part.width)
+            gate = linear(scope, x, "gate", heads * part.width, part.has_qkv_bias)
             mixed = scope(ops.mul(mixed, ops.sigmoid(gate)))
-        return _out(scope, plan, mixed, hidden, part.has_out_bias)
+        return project_out(scope, plan, mixed, hidden, part.has_out_bias)
 
 
 def _kv_heads(plan: Plan, part: Attention) -> int:
@@ -52,14 +53,9 @@ def _whole_normed(scope: Scope, packed: Value, part: Attention, heads: int, kv_h
     if part.whole_norm is None:
         return packed
     widths = (heads * part.width, kv_heads * part.width, kv_heads * part.width)
-    q, k, v = _pieces(scope, packed, widths)
+    q, k, v = pieces(scope, packed, widths)
     q, k = normed(scope, q, "q_norm", part.whole_norm), normed(scope, k, "k_norm", part.whole_norm)
     return scope(ops.concat(q, k, v, axis=2))
-
-
-def _pieces(scope: Scope, x: Value, widths: tuple[int, ...]) -> list[Value]:
-    starts = [sum(widths[:i]) for i in range(len(widths))]
-    return [part_of(scope, x, start, width) for start, width in zip(starts, widths, strict=True)]
 
 
 def _with_positions(
@@ -101,13 +97,29 @@ def _angles(scope: Scope, plan: Plan, rotary: Rotary, function: str) -> Value:
     turn = {"cos": np.cos, "sin": np.sin}[function]
 
     def make() -> np.ndarray:
-        rates = rotary.base ** -(np.arange(0, rotary.width, 2) / rotary.width)
-        angles = np.outer(np.arange(work.past, work.context), rates)
+        angles = grid_angles(rotary, work.rows) if rotary.side else line_angles(rotary, work.past, work.context)
         both = np.repeat(angles, 2, axis=1) if rotary.is_interleaved else np.concatenate([angles, angles], axis=1)
         return np.asarray(turn(both)[:, None])
 
-    name = f"{function} of {rotary.width}, base {rotary.base:g}"
+    name = f"{function} of {rotary.width}, base {rotary.base:g}" + (f", side {rotary.side}" if rotary.side else "")
     return scope.table(name, (work.rows, 1, rotary.width), scope.dtype, make)
+
+
+def line_angles(rotary: Rotary, begin: int, end: int) -> np.ndarray:
+    """[tokens, width / 2]."""
+    return np.outer(np.arange(begin, end), rotary.base ** -(np.arange(0, rotary.width, 2) / rotary.width))
+
+
+def grid_angles(rotary: Rotary, tokens: int) -> np.ndarray:
+    """[tokens, width / 2] of patches by column and row, from 1 on; a class token behind them does not turn.
+
+    Source: huggingface/transformers, ``Llama4VisionRotaryEmbedding``.
+    """
+    half = rotary.width // 2
+    rates = rotary.base ** -(np.arange(0, half, 2) / half)
+    places = np.arange(rotary.side**2)
+    found = np.concatenate([np.outer(n + 1, rates) for n in (places % rotary.side, places // rotary.side)], axis=1)
+    return np.concatenate([found, np.zeros((tokens - len(found), half))])
 
 
 def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: Value) -> Value:
@@ -118,10 +130,13 @@ def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: 
     keys = sum(x.type.shape[1] for x in operands[1::2])  # new ones, and those of the past
     if part.chunk and rows > part.chunk:
         operands = [_chunked(scope, plan, x, part.chunk) for x in operands]
-    if part.has_sinks:
-        operands.append(scope.weight("sinks", heads))
     if part.has_alibi:
         operands.append(_alibi(scope, plan, part))
+    if part.has_bias_table:
+        assert plan.position_bias is not None, "the stack has a table"
+        operands.append(plan.position_bias)
+    if part.has_sinks:
+        operands.append(scope.weight("sinks", heads))
     mixed = ops.cached_attention(
         *operands,
         scale=part.scale,
@@ -191,7 +206,7 @@ def _alibi(scope: Scope, plan: Plan, part: Attention) -> Value:
     return scope.table("alibi", (heads, work.rows, work.context), scope.dtype, make)
 
 
-def _out(scope: Scope, plan: Plan, mixed: Value, hidden: int, has_bias: bool) -> Value:
+def project_out(scope: Scope, plan: Plan, mixed: Value, hidden: int, has_bias: bool) -> Value:
     out = linear(scope, mixed, "out", hidden, has_bias)
     plan.exchange("all_reduce", out.type.size_bytes, "sum of the heads' parts")
     return out
@@ -214,7 +229,7 @@ def latent_attention(scope: Scope, plan: Plan, part: LatentAttention, x: Value) 
             mixed = _in_latent_space(scope, plan, part, q, latent, rope)
         else:
             mixed = _by_heads(scope, plan, part, q, latent, rope)
-        return _out(scope, plan, mixed, hidden, part.has_bias)
+        return project_out(scope, plan, mixed, hidden, part.has_bias)
 
 
 def _latent_inputs(scope: Scope, plan: Plan, part: LatentAttention, x: Value) -> tuple[Value, Value, Value]:
@@ -223,7 +238,7 @@ def _latent_inputs(scope: Scope, plan: Plan, part: LatentAttention, x: Value) ->
     heads = plan.share(part.heads, "heads")
     width = part.plain + part.rotary.width
     down = linear(scope, x, "down", part.query_rank + part.latent + part.rotary.width, part.has_bias)
-    narrow, latent, rope = _pieces(scope, down, (part.query_rank, part.latent, part.rotary.width))
+    narrow, latent, rope = pieces(scope, down, (part.query_rank, part.latent, part.rotary.width))
     source = normed(scope, narrow, "query_norm", part.norm) if part.query_rank else x
     q = linear(scope, source, "query", heads * width)
     q = scope(ops.reshape(q, shape=(batch, rows, heads, width)))

@@ -96,6 +96,18 @@ class Config:
             self._sections[name] = Config(value, self.file, f"{self.path}{name}.")
         return self._sections[name]
 
+    def renamed(self, keys: Mapping[str, str]) -> Config:
+        """The same section with other names for some keys: standard name -> the one here. Reading either reads both.
+
+        A standard name that stands for another key here is not seen; nor is one whose key is missing.
+        """
+        values = {name: value for name, value in self.values.items() if name not in keys}
+        values |= {name: self.values[key] for name, key in keys.items() if key in self.values}
+        other = Config(values, self.file, self.path)
+        other._read, other._sections = self._read, self._sections
+        self._read.update(keys.values())
+        return other
+
     def passed(self, *names: str) -> None:
         """These keys say nothing that is not known from elsewhere."""
         self._read.update(names)

@@ -7,6 +7,7 @@ a field is text, it names the key that decides. Source: huggingface/transformers
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 
@@ -17,7 +18,8 @@ class Routing:
     Args:
         count, chosen, inner: keys. router, is_normalised: as in `Experts`; text names a key.
         shared_inner: key of the shared layer's width; shared_count: key of how many experts make it up.
-        first, step: keys of the first layer with experts, and of every how many there are some.
+        first, step: keys of the first layer with experts, and of every how many there are some. offset: key of the
+            first one's place in each step.
     """
 
     count: str
@@ -34,8 +36,51 @@ class Routing:
     limit: float = 0.0
     first: str = ""
     step: str = ""
+    offset: str = ""
     dense_layers: str = ""
     groups: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Where an encoder and its decoder are told apart: the usual name of a key -> the one of each side.
+
+    Args:
+        bands: key of the bands of a spectrum, where the encoder listens.
+    """
+
+    encoder: Mapping[str, str]
+    decoder: Mapping[str, str]
+    bands: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """Layers with a state in place of a cache.
+
+    Args:
+        kind: as in ``recurrent.py``. attention: how those that attend instead are told: not at all (none do),
+            ``period`` and ``interval`` of layers, or ``listed``: a key of 0 and 1.
+    """
+
+    kind: str
+    attention: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """How a vision tower cuts images.
+
+    Args:
+        class_token: ``first``, ``last``, or none. has_norm: one before the layers. image, patch: pixels of an edge
+            where no key says.
+    """
+
+    class_token: str = ""
+    has_bias: bool = True
+    has_norm: bool = False
+    image: int = 224
+    patch: int = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +91,25 @@ class Family:
     qkv_bias, out_bias, mlp_bias, head_bias: whether there are such; text names a key, ``!key`` one that denies it.
     rotary: ``half``, ``interleaved`` or none; rotary_share: the rotated part of a head, and rotary_base: of its
         angles, where no key says.
-    positions: whether positions are a learnt table; offset: rows before its first.
+    positions: whether positions are a learnt table; offset: rows before its first; is_offset_counted: whether the
+        limit of positions counts those, too.
     head_norm, whole_norm: of queries and keys, whether there are such; text names a key. is_norm_by_head: each head
         has weights of its own; has_plain_norm: none has any.
     head_width: of a head where no key says; 0: hidden size over heads.
     window: ``all`` where every layer has the window of ``sliding_window``; ``alternate`` every other, the first one
-        first; ``pattern``: all but each ``sliding_window_pattern``-th; ``flag``: where ``use_sliding_window`` says so.
+        first; ``thirds``: all but the first of every ``global_attn_every_n_layers``; ``pattern``: all but each
+        ``sliding_window_pattern``-th; ``flag``: where ``use_sliding_window`` says so.
     is_rotary_windowed: layers without a window have no positions.
     has_pooler: the first token passes a layer of its own behind the last one (BERT).
     dense_inner: key of the width of layers without experts, where it has a name of its own.
+    sides: of models with an encoder; has_cross: its decoder's layers, which attend to that.
+    states: of layers that keep one. has_feed_forward: behind each mixer.
+    has_first_norm: before the first layer's mixer. has_masked_head: its checkpoints have one for masked words.
+    rotary_base: where no key says. window_keys: of its width, beside ``sliding_window``.
+    is_gated_output: what attention puts out is multiplied by a sigmoid of a projection.
+    images: of vision towers, which read those.
+    is_scaled: whether scores are divided by the root of a head's width; is_head_scaled: what a tied head reads, by
+        that of the hidden size.
     """
 
     norm: str = "rms"
@@ -73,10 +128,11 @@ class Family:
     rotary_base: float = 10000.0
     positions: bool = False
     offset: int = 0
+    is_offset_counted: bool = False
     token_types: bool = False
     has_alibi: bool = False
     embedding_norm: bool = False
-    is_embedding_scaled: bool = False
+    is_embedding_scaled: bool | str = False
     head_norm: bool | str = False
     whole_norm: bool | str = False
     is_norm_by_head: bool = False
@@ -93,6 +149,19 @@ class Family:
     final_norm: bool = True
     has_pooler: bool = False
     experts: Routing | None = None
+    has_k_bias: bool = True
+    has_bias_table: bool = False
+    is_scaled: bool = True
+    is_head_scaled: bool = False
+    sides: Sides | None = None
+    has_cross: bool = False
+    images: Images | None = None
+    states: States | None = None
+    has_feed_forward: bool = True
+    is_gated_output: bool = False
+    has_first_norm: bool = True
+    has_masked_head: bool = False
+    window_keys: tuple[str, ...] = ()
 
 
 _LLAMA = Family(qkv_bias="attention_bias", out_bias="attention_bias", mlp_bias="mlp_bias")
@@ -119,6 +188,8 @@ _BERT = replace(
     embedding_norm=True,
     has_pooler=True,
 )
+_ROBERTA = replace(_BERT, offset=2, is_offset_counted=True)
+_VISION = replace(_GPT2, activation="quick_gelu", positions=False, is_causal=False)
 _GEMMA = Family(
     activation="gelu_pytorch_tanh",
     is_embedding_scaled=True,
@@ -136,6 +207,16 @@ _DEEPSEEK = Routing(
     step="moe_layer_freq",
     groups=("n_group", "topk_group"),
 )
+
+# Keys of one side of Whisper's and BART's configs.
+_SIDE_KEYS = {
+    side: {
+        "num_hidden_layers": f"{side}_layers",
+        "num_attention_heads": f"{side}_attention_heads",
+        "intermediate_size": f"{side}_ffn_dim",
+    }
+    for side in ("encoder", "decoder")
+}
 
 FAMILIES: dict[str, Family] = {
     "llama": _LLAMA,
@@ -300,6 +381,42 @@ FAMILIES: dict[str, Family] = {
             dense_layers="mlp_only_layers",
         ),
     ),
+    "qwen3_next": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        head_norm=True,
+        head_width=256,
+        rotary_share=0.25,
+        is_gated_output=True,
+        states=States("delta net", "interval"),
+        experts=Routing(
+            count="num_experts",
+            is_normalised="norm_topk_prob",
+            shared_inner="shared_expert_intermediate_size",
+            is_shared_gated=True,
+            step="decoder_sparse_step",
+            dense_layers="mlp_only_layers",
+        ),
+    ),
+    "minimax_text_01": Family(
+        placement="normed",
+        states=States("lightning", "listed"),
+        experts=Routing(count="num_local_experts", inner="intermediate_size"),
+    ),
+    "jamba": Family(
+        rotary="",
+        states=States("jamba mamba", "period"),
+        experts=Routing(
+            count="num_experts",
+            inner="intermediate_size",
+            is_normalised=False,
+            step="expert_layer_period",
+            offset="expert_layer_offset",
+        ),
+    ),
+    "mamba": Family(rotary="", states=States("mamba"), has_feed_forward=False, is_tied=True),
+    "falcon_mamba": Family(rotary="", states=States("falcon mamba"), has_feed_forward=False, is_tied=True),
+    "mamba2": Family(rotary="", states=States("mamba2"), has_feed_forward=False),
     "deepseek": Family(
         qkv_bias="attention_bias",
         out_bias="attention_bias",
@@ -339,16 +456,79 @@ FAMILIES: dict[str, Family] = {
         ),
     ),
     "bert": _BERT,
-    "roberta": _BERT,
-    "xlm-roberta": _BERT,
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+    "modernbert": Family(
+        norm="layer",
+        has_norm_bias="norm_bias",
+        activation="gelu",
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        mlp_bias="mlp_bias",
+        rotary_base=160000.0,
+        window="thirds",
+        window_keys=("local_attention",),
+        embedding_norm=True,
+        is_causal=False,
+        is_tied=True,
+        has_first_norm=False,
+        has_masked_head=True,
+    ),
+    "vit": replace(
+        _BERT,
+        placement="pre",
+        qkv_bias="qkv_bias",
+        positions=False,
+        final_norm=True,
+        images=Images("first"),
+    ),
+    "clip_text_model": replace(_GPT2, activation="quick_gelu"),
+    "clip_vision_model": replace(_VISION, final_norm=False, images=Images("first", False, True, patch=32)),
+    "siglip_text_model": replace(_GPT2, activation="gelu_pytorch_tanh", is_causal=False),
+    "siglip_vision_model": replace(_VISION, activation="gelu_pytorch_tanh", images=Images()),
+    "llama4_vision_model": replace(
+        _VISION, activation="gelu", rotary="interleaved", images=Images("last", False, True, 448, 14)
+    ),
+    "t5": Family(
+        activation="relu",
+        is_gated=False,
+        rotary="",
+        is_scaled=False,
+        has_bias_table=True,
+        is_tied=True,
+        is_head_scaled=True,
+        head_width=64,
+        sides=Sides({}, {"num_layers": "num_decoder_layers"}),
+    ),
+    "bart": replace(
+        _GPT2,
+        placement="post",
+        activation="gelu",
+        offset=2,
+        embedding_norm=True,
+        is_embedding_scaled="scale_embedding",
+        final_norm=False,
+        sides=Sides(_SIDE_KEYS["encoder"], _SIDE_KEYS["decoder"]),
+    ),
+    "whisper": replace(
+        _GPT2,
+        activation="gelu",
+        is_embedding_scaled="scale_embedding",
+        has_k_bias=False,
+        sides=Sides(
+            {**_SIDE_KEYS["encoder"], "max_position_embeddings": "max_source_positions"},
+            {**_SIDE_KEYS["decoder"], "max_position_embeddings": "max_target_positions"},
+            bands="num_mel_bins",
+        ),
+    ),
     "distilbert": replace(_BERT, token_types=False, has_pooler=False),
 }
 
 # Other names of the same family.
 ALIASES = {
-    "llama4": "llama4_text",
     "kimi_k2": "deepseek_v3",
-    "gemma3": "gemma3_text",
     "RefinedWeb": "falcon",
     "RefinedWebModel": "falcon",
 }
+# Models of several modalities -> the family of their text, where a config says no more.
+TEXT_OF = {"llama4": "llama4_text", "gemma3": "gemma3_text"}

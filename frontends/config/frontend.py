@@ -7,16 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from ircost.frontends.config.architecture import Architecture
+from ircost.frontends.config.architecture_reading import architecture_of
 from ircost.frontends.config.build import BuiltModel, build_model
 from ircost.frontends.config.config_file import Config, ConfigError, read_config
 from ircost.frontends.config.plan import parse_mesh
-from ircost.frontends.config.reading import architecture_of
 from ircost.frontends.config.workload import Workload, workload_of
 from ircost.frontends.imported import Imported, ImportOptions
 from ircost.ir.errors import did_you_mean
 
-DIMS = ("batch", "seq", "context")
+DIMS = ("batch", "seq", "context", "source")
 DEFAULT_TOKENS = 2048
+DEFAULT_SOURCE = 512  # T5's prompts in training; the models know no limit
 
 
 def import_config(path: str, options: ImportOptions) -> Imported:
@@ -71,16 +72,51 @@ def _workload(architecture: Architecture, options: ImportOptions) -> tuple[Workl
     notes = []
     phase = options.phase
     if not phase:
-        phase = "encode" if not architecture.is_decoder else "decode" if set(sizes) == {"context"} else "prefill"
+        phase = architecture.phases[0] if set(sizes) - {"batch", "source"} != {"context"} else "decode"
+        phase = phase if phase in architecture.phases else architecture.phases[0]
         notes.append(f"phase {phase} (--phase)")
-    needed = {"prefill": "seq", "encode": "seq", "decode": "context"}.get(phase)
-    if needed and not sizes.keys() & {"seq", "context"}:
-        limit = architecture.max_context or DEFAULT_TOKENS
-        sizes[needed] = min(DEFAULT_TOKENS, limit)
+    images = architecture.image_tokens(phase)
+    if images:
+        _check_images(architecture, phase, images, sizes)
+    needed = {"prefill": "seq", "encode": "seq", "decode": "context", "denoise": "seq"}.get(phase)
+    if images and not architecture.contrast:
+        sizes["seq"] = images
+        notes.append(f"an image is {images} tokens")
+    elif needed and not sizes.keys() & {"seq", "context"}:
+        sizes[needed] = architecture.usual_tokens or min(DEFAULT_TOKENS, architecture.longest(phase) or DEFAULT_TOKENS)
         notes.append(f"{needed} {sizes[needed]} (--{needed})")
+    if "source" in sizes and (not architecture.has_source or phase == "encode"):
+        raise ConfigError(f"phase {phase} of {architecture.name} has no dim 'source': it attends to no encoder")
+    if architecture.has_source and phase != "encode" and "source" not in sizes:
+        sizes["source"] = architecture.usual_source or DEFAULT_SOURCE
+        notes.append(f"source {sizes['source']}, tokens that an encoder made (--dim source=N)")
     if "batch" not in sizes:
         notes.append("batch 1 (--batch)")
+    if architecture.is_decoder and architecture.tower is not None:
+        notes.append(_left_out(architecture, phase))
     return workload_of(phase, cache_dtype=options.cache_dtype, **sizes), notes
+
+
+def _check_images(architecture: Architecture, phase: str, tokens: int, sizes: dict[str, int]) -> None:
+    """Raises:
+    ConfigError: a number of tokens was given, and images have another.
+    """
+    given = sizes.get("seq", sizes.get("context", tokens))
+    if given != tokens and not architecture.contrast:
+        raise ConfigError(
+            f"{phase} of {given} tokens, and an image of {architecture.name} is {tokens}",
+            help="leave --seq out; --batch counts images",
+        )
+
+
+def _left_out(architecture: Architecture, phase: str) -> str:
+    """Which part of a model another phase runs."""
+    tower = architecture.tower
+    assert tower is not None, "asked for where there is one"
+    part = "vision tower" if tower.name == "vision" else tower.name
+    if phase == "encode":
+        return f"phase encode runs the {part} alone; the decoder has phases of its own"
+    return f"weights and work of the {part} are left out: --phase encode runs it"
 
 
 def _notes(built: BuiltModel) -> Iterator[str]:

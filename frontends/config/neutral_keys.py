@@ -17,7 +17,11 @@ EXPECTED: dict[str, tuple[Any, ...]] = {
     "order_of_interleaved_layers": ("local_attn_first",),
     "embedding_fraction": (1.0,),
     "interpolate_factor": (1,),
-    "norm_type": ("layer_norm",),
+    "norm_type": ("layer_norm", "low_precision_layernorm"),
+    "use_embedding_sharing": (True,),
+    "use_gated_activation": (True,),
+    "use_parallel_block": (True,),
+    "use_parallel_embedding": (True,),
     "scoring_func": ("softmax",),
     "use_qk_norm": (True,),  # where a family asks for it, it is read
     "learned_pos_emb": (True,),  # MPT: of no effect beside ALiBi

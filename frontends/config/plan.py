@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ircost.frontends.config.config_file import ConfigError
 from ircost.frontends.config.workload import Workload
+from ircost.ir.graph import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,20 @@ class Plan:
     """Args:
     workload, mesh: what is run, and on how many ranks.
     repeats: how often what is being built runs: the steps of the scan that it stands in.
+    source: the encoder's output [batch, source, width], where it comes in. position_bias: of the stack being built.
     """
 
     workload: Workload
     mesh: Mesh
     repeats: int = 1
     collectives: list[Collective] = field(default_factory=list)
+    source: Value | None = None
+    position_bias: Value | None = None
+
+    def of_tower(self, rows: int) -> Plan:
+        """For an encoder of so many tokens; what its ranks tell each other joins the rest."""
+        work = replace(self.workload, phase="encode", rows=rows, context=rows)
+        return replace(self, workload=work, source=None, position_bias=None)
 
     def share(self, size: int, what: str) -> int:
         """One rank's part.

@@ -1,29 +1,32 @@
-"""From a config to the parts that a model is made of."""
+"""From a config to the parts that one stack of layers is made of."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ircost.frontends.config.architecture import (
     Architecture,
     Attention,
+    BiasTable,
     Embedding,
     Experts,
     FeedForward,
     Head,
+    Idle,
     LatentAttention,
     Layer,
     Mixer,
     Norm,
+    Pooler,
     Rotary,
     Stack,
 )
 from ircost.frontends.config.config_file import Config
-from ircost.frontends.config.families import ALIASES, FAMILIES, Family, Routing
-from ircost.frontends.config.quantisation import read_quantisation
-from ircost.ir.errors import IrcError, did_you_mean
-from ircost.ir.types import DType, bf16, parse_dtype
+from ircost.frontends.config.families import Family, Routing
+from ircost.frontends.config.recurrent import KINDS
+from ircost.ir.errors import did_you_mean
+from ircost.ir.types import DType
 
 MOST_LAYERS = 4096
 # Names of one thing, by family.
@@ -36,60 +39,24 @@ EPSILON = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
 ACTIVATION = ("hidden_act", "hidden_activation", "activation_function", "hidden_act", "activation")
 WINDOWED = ("sliding_attention", "local_attention", "sliding_window", "local")
+ROTARY_SCALING = (
+    *("rope_type", "type", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+    *(
+        "beta_fast",
+        "beta_slow",
+        "mscale",
+        "mscale_all_dim",
+        "attention_factor",
+        "short_factor",
+        "long_factor",
+        "truncate",
+    ),
+    *("mrope_section", "mrope_interleaved"),
+)  # what changes angles, and no shape
 FULL = ("full_attention", "global_attention", "attention", "full", "global")
 
 
-def architecture_of(config: Config, name: str = "") -> Architecture:
-    """The parts of the model that a config describes.
-
-    Raises:
-        ConfigError: a key is missing or wrong, two contradict each other, or one is there that nobody knows.
-    """
-    whole, config = config, _language_part(config)
-    family_name, family = _family(config)
-    reader = _Reader(config, family, family_name)
-    quantisation = read_quantisation(config) or (read_quantisation(whole) if whole is not config else None)
-    found = reader.architecture(name or str(whole.values.get("_name_or_path") or family_name), _dtype(whole, config))
-    config.check_all_read()
-    return replace(found, quantisation=quantisation)
-
-
-def _language_part(config: Config) -> Config:
-    """The part of a model for several modalities that reads text; vision towers are models of their own."""
-    text = config.section("text_config")
-    if text is not None and ("model_type" not in text or _known(str(text.values.get("model_type")))):
-        return text
-    return config
-
-
-def _known(name: str) -> bool:
-    return ALIASES.get(name, name) in FAMILIES
-
-
-def _family(config: Config) -> tuple[str, Family]:
-    name = config.text("model_type")
-    name = ALIASES.get(name, name)
-    if name not in FAMILIES:
-        raise config.error(
-            f"model_type '{name}' is not known: its computation cannot be told from the config",
-            help=did_you_mean(name, FAMILIES) or "known: " + ", ".join(FAMILIES),
-        )
-    return name, FAMILIES[name]
-
-
-def _dtype(*configs: Config) -> DType:
-    """The first that names one; bf16 where none does."""
-    names = [config.raw("torch_dtype", "dtype", default=None) for config in configs]
-    for config, name in zip(configs, names, strict=True):
-        if name is not None:
-            try:
-                return parse_dtype({"float16": "f16", "bfloat16": "bf16", "float32": "f32"}.get(str(name), str(name)))
-            except IrcError as error:
-                raise config.error(f"'torch_dtype' is '{name}'", help=error.help) from None
-    return bf16
-
-
-class _Reader:
+class Reader:
     def __init__(self, config: Config, family: Family, name: str) -> None:
         self.config = config
         self.family = family
@@ -109,24 +76,53 @@ class _Reader:
         return self.config.flag(rule, default=DEFAULT_FLAGS.get((self.name, rule), False))
 
     def architecture(self, name: str, dtype: DType) -> Architecture:
-        config = self.config
-        layers = tuple(self._layer(place) for place in range(self.layers))
-        max_context = config.size(*POSITIONS, default=0, least=0)
-        config.passed("num_nextn_predict_layers", "rope_interleave", "max_window_layers", "head_dim")
-        if self.family.dense_inner:
-            config.passed(self.family.dense_inner)
+        family, stack = self.family, self.stack()
         return Architecture(
             name=name,
             family=self.name,
             hidden=self.hidden,
-            embedding=self._embedding(max_context),
-            stack=Stack(layers, self._final_norm()),
-            head=self._head(),
+            embedding=self.embedding(),
+            stack=stack,
+            head=self.head(),
             dtype=dtype,
-            max_context=max_context,
-            is_decoder=self.family.is_causal,
-            has_pooler=self.family.has_pooler,
+            max_context=self.max_context(),
+            is_decoder=family.is_causal,
+            outlet=Pooler("pooler", "first", self.hidden, True, "tanh") if family.has_pooler else None,
+            idle=tuple(self._masked_head()) if family.has_masked_head else (),
         )
+
+    def _masked_head(self) -> Iterator[Idle]:
+        """The layer that is for training: encoders hand out what the last layer makes."""
+        config = self.config
+        yield Idle("head.dense.weight", (self.hidden, self.hidden))
+        yield Idle("head.norm.weight", (self.hidden,))
+        rest = {
+            "head.dense.bias": (config.flag("classifier_bias"), self.hidden),
+            "head.norm.bias": (self.norm.has_bias, self.hidden),
+            "head.bias": (config.flag("decoder_bias", default=True), config.size("vocab_size")),
+        }
+        yield from (Idle(name, (width,)) for name, (is_there, width) in rest.items() if is_there)
+
+    def max_context(self) -> int:
+        limit = self.config.size(*POSITIONS, default=0, least=0)
+        return max(limit - self.family.offset, 0) if self.family.is_offset_counted else limit
+
+    def stack(self) -> Stack:
+        config = self.config
+        layers = tuple(self._layer(place) for place in range(self.layers))
+        config.passed("num_nextn_predict_layers", "rope_interleave", "max_window_layers", "head_dim")
+        if self.family.dense_inner:
+            config.passed(self.family.dense_inner)
+        has_wide_sums = config.flag("residual_in_fp32", default=not self.family.has_feed_forward)
+        return Stack(layers, self._final_norm(), self._bias_table(), has_wide_sums)
+
+    def _bias_table(self) -> BiasTable | None:
+        config, family = self.config, self.family
+        if not family.has_bias_table:
+            return None
+        buckets = config.size("relative_attention_num_buckets", default=32)
+        farthest = config.size("relative_attention_max_distance", default=128)
+        return BiasTable(buckets, farthest, config.size(*HEADS), not family.is_causal)
 
     # ---- norms, embedding, head
 
@@ -141,12 +137,11 @@ class _Reader:
         """Models with norms behind the sums have none at the end."""
         return self.norm if self.family.final_norm and self._placement() != "post" else None
 
-    def _embedding(self, max_context: int) -> Embedding:
+    def embedding(self) -> Embedding:
         family, config = self.family, self.config
-        rows = 0
+        rows, max_context = 0, self.max_context()
         if family.positions:
-            extra = family.offset if self.name == "opt" else 0  # the others count theirs in the limit
-            rows = max_context + extra
+            rows = max_context + family.offset
         return Embedding(
             vocabulary=config.size("vocab_size"),
             hidden=self.hidden,
@@ -155,10 +150,10 @@ class _Reader:
             offset=family.offset,
             token_types=config.size("type_vocab_size", default=0, least=0) if family.token_types else 0,
             norm=self.norm if family.embedding_norm else None,
-            is_scaled=family.is_embedding_scaled,
+            is_scaled=self.says(family.is_embedding_scaled),
         )
 
-    def _head(self) -> Head | None:
+    def head(self) -> Head | None:
         """Encoders hand out what their last layer makes."""
         config, family = self.config, self.family
         tied = config.flag("tie_word_embeddings", default=family.is_tied)
@@ -170,6 +165,7 @@ class _Reader:
             is_tied=tied,
             has_bias=self.says(family.head_bias),
             softcap=config.number("final_logit_softcapping", default=0.0),
+            scale=self.hidden**-0.5 if family.is_head_scaled and tied else 1.0,
         )
 
     # ---- layers
@@ -192,22 +188,64 @@ class _Reader:
             raise config.error("'apply_residual_connection_post_layernorm' is true, which is not known here")
         return family.placement
 
+    def _factors(self, is_attention: bool) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Of what comes into a layer's parts and what they make (MiniMax-01)."""
+        if self.family.placement != "normed":
+            return (1.0, 1.0), (1.0, 1.0)
+        self.config.passed("postnorm", "shared_moe_mode", "shared_intermediate_size")
+        keys = [
+            [(f"layernorm_{kind}_attention_{part}", f"{kind[:6]}_attn_{part}_factor") for part in ("alpha", "beta")]
+            for kind in ("full", "linear")
+        ]
+        mlp = [(f"layernorm_mlp_{part}", f"mlp_{part}_factor") for part in ("alpha", "beta")]
+        full, linear, fed = (tuple(self.config.number(*names, default=1.0) for names in pair) for pair in (*keys, mlp))
+        first, second = full if is_attention else linear
+        return (first, second), (fed[0], fed[1])
+
+    def _is_attention(self, place: int) -> bool:
+        """Whether a layer attends, in families whose others keep a state."""
+        config, states = self.config, self.family.states
+        if states is None:
+            return True
+        if states.attention == "period":
+            period, offset = config.size("attn_layer_period", default=8), config.size("attn_layer_offset", default=4)
+            return place % period == offset
+        kinds = config.listed("layer_types", "attn_type_list", default=[]) if states.attention else []
+        every = config.size("full_attention_interval", default=4) if states.attention == "interval" else 0
+        if kinds:
+            self._check_per_layer("layer_types", kinds)
+            return kinds[place] in (1, *FULL)
+        return bool(every) and (place + 1) % every == 0
+
     def _layer(self, place: int) -> Layer:
+        mixer_sum, feed_forward_sum = self._factors(self._is_attention(place))
+        mixer = self._mixer(place)
+        cross = None
+        if self.family.has_cross:
+            assert isinstance(mixer, Attention), "families with an encoder have plain attention"
+            cross = replace(mixer, is_causal=False, has_bias_table=False)
         return Layer(
-            mixer=self._mixer(place),
-            feed_forward=self._feed_forward(place),
+            mixer=mixer,
+            cross=cross,
+            feed_forward=self.feed_forward(place) if self.family.has_feed_forward else None,
             norm=self.norm,
             placement=self._placement(),
+            has_mixer_norm=place > 0 or self.family.has_first_norm,
+            mixer_sum=mixer_sum,
+            feed_forward_sum=feed_forward_sum,
         )
 
     def _mixer(self, place: int) -> Mixer:
-        return self._latent() if self.family.has_latent else self._attention(place)
+        states = self.family.states
+        if states is not None and not self._is_attention(place):
+            return KINDS[states.kind](self.config, self.hidden, self.norm)
+        return self._latent() if self.family.has_latent else self.attention(place)
 
-    def _attention(self, place: int) -> Attention:
+    def attention(self, place: int) -> Attention:
         config, family = self.config, self.family
         heads, kv_heads, width = self._heads()
         has_rotary = self._has_rotary(place)
-        scale = config.number("query_pre_attn_scalar", default=float(width)) ** -0.5
+        scale = config.number("query_pre_attn_scalar", default=float(width)) ** -0.5 if family.is_scaled else 1.0
         if self.name == "gpt2":
             self._check_gpt2_scale()
         norm = replace(self.norm, has_bias=False, has_scale=not family.has_plain_norm)
@@ -219,18 +257,21 @@ class _Reader:
             scale=config.number("attention_multiplier", default=scale),
             is_causal=family.is_causal,
             has_qkv_bias=self.says(family.qkv_bias),
+            has_k_bias=family.has_k_bias,
             has_out_bias=self.says(family.out_bias),
             head_norm=(norm if family.is_norm_by_head or family.has_plain_norm else self.norm)
             if self.says(family.head_norm)
             else None,
             is_norm_by_head=family.is_norm_by_head,
             whole_norm=self.norm if self.says(family.whole_norm) else None,
-            rotary=self._rotary(width) if has_rotary else None,
+            rotary=self._rotary(width, bool(self._window(place))) if has_rotary else None,
             window=self._window(place),
             chunk=config.size("attention_chunk_size", default=0, least=0) if has_rotary else 0,
             softcap=config.number("attn_logit_softcapping", default=0.0),
             has_sinks=family.has_sinks,
             has_alibi=self._has_alibi(),
+            has_bias_table=family.has_bias_table,
+            is_gated=family.is_gated_output,
         )
 
     def _check_gpt2_scale(self) -> None:
@@ -241,7 +282,7 @@ class _Reader:
     def _heads(self) -> tuple[int, int, int]:
         config, family = self.config, self.family
         heads = config.size(*HEADS)
-        width = config.size("head_dim", default=family.head_width or None)
+        width = config.size("head_dim", "d_kv", default=family.head_width or None)
         if width is None:
             if self.hidden % heads:
                 raise config.error(
@@ -279,14 +320,26 @@ class _Reader:
             return bool(listed[place])
         return not (every and self.name == "smollm3" and (place + 1) % every == 0)
 
-    def _rotary(self, width: int) -> Rotary:
+    def _rotary(self, width: int, is_windowed: bool) -> Rotary:
         config, family = self.config, self.family
-        share = config.number("partial_rotary_factor", "rotary_pct", "rope_pct", default=family.rotary_share)
+        said = self._rotary_section(is_windowed)
+        share = said.number("partial_rotary_factor", "rotary_pct", "rope_pct", default=family.rotary_share)
         rotated = config.size("rotary_dim", default=int(width * share))
         if not 0 < rotated <= width or rotated % 2:
             raise config.error(f"{rotated} of {width} elements of a head cannot be rotated in pairs")
-        base = config.number("rope_theta", "rotary_emb_base", "rotary_base", default=family.rotary_base)
+        own = ("rope_local_base_freq", "local_rope_theta") if is_windowed else ("global_rope_theta",)
+        base = said.number(*own, "rope_theta", "rotary_emb_base", "rotary_base", default=family.rotary_base)
         return Rotary(rotated, base, family.rotary == "interleaved")
+
+    def _rotary_section(self, is_windowed: bool) -> Config:
+        """Since transformers 5 what is told of positions has a section, and may have one for each kind of layer."""
+        said = self.config.section("rope_parameters")
+        if said is None:
+            return self.config
+        own = said.section("sliding_attention" if is_windowed else "full_attention") or said
+        for section in (said, own):
+            section.passed(*ROTARY_SCALING, "full_attention", "sliding_attention")
+        return own
 
     def _has_alibi(self) -> bool:
         attention = self.config.section("attn_config")
@@ -305,7 +358,7 @@ class _Reader:
     def _window(self, place: int) -> int:
         config, family = self.config, self.family
         kinds = config.listed("layer_types", default=[])
-        window = config.size("sliding_window", default=0, least=0)
+        window = config.size("sliding_window", *self.family.window_keys, default=0, least=0)
         usual = 4 if self.name == "cohere2" else 6
         pattern = config.size("sliding_window_pattern", "_sliding_window_pattern", default=usual)
         if kinds:
@@ -321,6 +374,7 @@ class _Reader:
             "all": True,
             "alternate": place % 2 == 0,
             "pattern": (place + 1) % pattern != 0,
+            "thirds": place % config.size("global_attn_every_n_layers", default=3) != 0,
         }[family.window]
         if window and not family.window:
             raise config.error(f"'sliding_window' is {window}, and which layers of a {self.name} have it is not known")
@@ -343,10 +397,25 @@ class _Reader:
         )
 
     def _activation(self) -> str:
-        name = self.config.text(*ACTIVATION, default=self.family.activation)
+        return self.activation_of(self.config.text(*ACTIVATION, default=self.family.activation))
+
+    def activation_of(self, name: str) -> str:
+        """Our name of one of HF's."""
         if name not in ACTIVATIONS:
             raise self.config.error(f"activation '{name}' is not known", help=did_you_mean(name, ACTIVATIONS))
         return ACTIVATIONS[name]
+
+    def _activation_and_gate(self) -> tuple[str, bool]:
+        """T5 names both at once: ``gated-gelu``, which stands for the approximation by tanh."""
+        both = self.config.text("feed_forward_proj", default=None) if self.family.has_bias_table else None
+        if both is None:
+            return self._activation(), self.family.is_gated
+        name = both.removeprefix("gated-")
+        is_gated = name != both
+        name = "gelu_new" if both == "gated-gelu" else name
+        if name not in ACTIVATIONS:
+            raise self.config.error(f"'feed_forward_proj' is '{both}'", help=did_you_mean(name, ACTIVATIONS))
+        return ACTIVATIONS[name], is_gated
 
     def _inner(self) -> int:
         config = self.config
@@ -354,17 +423,19 @@ class _Reader:
         own = (self.family.dense_inner,) if self.family.dense_inner else INNER
         return config.size(*own, default=None) or round(ratio * self.hidden)
 
-    def _feed_forward(self, place: int) -> FeedForward | Experts:
+    def feed_forward(self, place: int) -> FeedForward | Experts:
         routing = self.family.experts
         if routing is not None and self._has_experts(routing, place):
             return self._experts(routing)
-        return FeedForward(self._inner(), self._activation(), self.family.is_gated, self.says(self.family.mlp_bias))
+        activation, is_gated = self._activation_and_gate()
+        return FeedForward(self._inner(), activation, is_gated, self.says(self.family.mlp_bias))
 
     # ---- experts
 
     def _has_experts(self, routing: Routing, place: int) -> bool:
         config = self.config
-        if not config.size(routing.count, default=0, least=0):
+        count = config.size(routing.count, default=0, least=0)
+        if not count:
             return False
         config.passed(*INNER)
         first = config.size(routing.first, default=0, least=0) if routing.first else 0
@@ -375,6 +446,8 @@ class _Reader:
         if routing.step == "interleave_moe_layer_step":
             listed = config.listed("moe_layers", default=[])
             return place in listed if listed else (place + 1) % step == 0
+        if routing.offset:
+            return count > 1 and place % step == config.size(routing.offset, default=0, least=0)
         return place >= first and place % step == 0 and place not in dense
 
     def _experts(self, routing: Routing) -> Experts:
@@ -423,6 +496,7 @@ DEFAULT_FLAGS = {
     ("gpt_oss", "attention_bias"): True,
     ("starcoder2", "use_bias"): True,
     ("mpt", "no_bias"): True,
+    ("vit", "qkv_bias"): True,
 }
 # HF's names of activations -> ours.
 ACTIVATIONS = {

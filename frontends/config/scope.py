@@ -55,12 +55,16 @@ class Scope:
         yield
         self.path, self.build.location = before, location
 
-    def weight(self, name: str, *shape: int, dtype: DType | None = None, is_parameter: bool = True) -> Value:
-        """A weight; the same one where its name was asked for before. Scales of others are no parameters."""
-        full = ".".join((*self.path, name))
+    def weight(self, name: str, *shape: int, dtype: DType | None = None, padding: int = 0) -> Value:
+        """A weight; the same one where its name was asked for before."""
+        return self.weight_at((*self.path, name), *shape, dtype=dtype, padding=padding)
+
+    def weight_at(self, path: tuple[str, ...], *shape: int, dtype: DType | None = None, padding: int = 0) -> Value:
+        """Under a name that says all."""
+        full = ".".join(path)
         type = TensorType(shape, dtype or self.dtype)
         if full not in self.known:
-            self.ledger.uses.append(WeightUse(full, type, 1, is_parameter))
+            self.ledger.uses.append(WeightUse(full, type, 1, padding))
             self.known[full] = self.constant(self.weights.data([full], type), type)
         return self.known[full]
 
@@ -71,19 +75,31 @@ class Scope:
             self.known[name] = self.constant(self.weights.table(name, type, make), type)
         return self.known[name]
 
+    def layer_table(self, name: str, shape: tuple[int, ...], dtype: DType, make: Callable[[int], np.ndarray]) -> Value:
+        """Numbers that follow from a layer's place."""
+        (number,) = layer_numbers(self.path)
+        return self.table(".".join((*self.path, name)), shape, dtype, lambda: make(number))
+
     def constant(self, data: ConstantData, type: TensorType) -> Value:
         return self.build(ops.constant.create((), {"value": data}, result_types=(type,)).result)
 
     def input(self, name: str, type: TensorType) -> Value:
         """An argument of the model, or of its state."""
-        full = ".".join((*self.path, name))
+        return self.set_input(".".join((*self.path, name)), type)
+
+    def set_input(self, full: str, type: TensorType) -> Value:
+        """Under a name that says all."""
         self.inputs.append(full)
         value = self.function.block.add_argument(type)
         value.name = full.replace(".", "_")
         return value
 
     def output(self, name: str, value: Value) -> None:
-        self.outputs[".".join((*self.path, name))] = value
+        self.set_output(".".join((*self.path, name)), value)
+
+    def set_output(self, full: str, value: Value) -> None:
+        """Under a name that says all."""
+        self.outputs[full] = value
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,38 +108,43 @@ class LayerScope(Scope):
 
     Args:
         outer: where the scan will stand. block: its body.
-        first: number of its first layer. period: layers of one step. count: steps.
+        count: steps.
         sequences: operands of the scan beyond the state. stacked: what each step hands out, by name.
     """
 
     outer: Scope
     block: Block
-    first: int
-    period: int
     count: int
     sequences: list[Value] = field(default_factory=list)
     stacked: dict[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.build = Builder(self.block)
+        self.path = self.outer.path
 
-    def weight(self, name: str, *shape: int, dtype: DType | None = None, is_parameter: bool = True) -> Value:
+    def weight(self, name: str, *shape: int, dtype: DType | None = None, padding: int = 0) -> Value:
         full = ".".join((*self.path, name))
         if full not in self.known:
             type = TensorType(shape, dtype or self.dtype)
-            names = [".".join((f"layers.{number}", *self.path[1:], name)) for number in self._numbers()]
+            names = self._names(full)
             whole = TensorType((self.count, *shape), type.dtype)
-            self.ledger.uses.append(WeightUse(full, type, self.count, is_parameter))
+            self.ledger.uses.append(WeightUse(full, type, self.count, padding))
             self.known[full] = self._sequence(self.outer.constant(self.weights.data(names, whole), whole), type)
         return self.known[full]
 
     def table(self, name: str, shape: tuple[int, ...], dtype: DType, make: Callable[[], np.ndarray]) -> Value:
         return self.outer.table(name, shape, dtype, make)
 
+    def layer_table(self, name: str, shape: tuple[int, ...], dtype: DType, make: Callable[[int], np.ndarray]) -> Value:
+        full, numbers = ".".join((*self.path, name)), layer_numbers(self.path)
+        whole = (self.count, *shape)
+        stacked = self.outer.table(full, whole, dtype, lambda: np.stack([make(number) for number in numbers]))
+        return self._sequence(stacked, TensorType(shape, dtype))
+
     def input(self, name: str, type: TensorType) -> Value:
         whole = TensorType((self.count, *type.shape), type.dtype)
         full = ".".join((*self.path, name))
-        return self._sequence(self.outer.input(full, whole), type)
+        return self._sequence(self.outer.set_input(full, whole), type)
 
     def output(self, name: str, value: Value) -> None:
         self.stacked[".".join((*self.path, name))] = value
@@ -132,26 +153,65 @@ class LayerScope(Scope):
         self.sequences.append(whole)
         return self.block.add_argument(type)
 
-    def _numbers(self) -> range:
-        """Of the layers that share a weight's name: those at one place of the period."""
-        place = int(self.path[0].rsplit("+", 1)[1]) if "+" in self.path[0] else 0
-        return range(self.first + place, self.first + self.period * self.count, self.period)
+    def _names(self, full: str) -> list[str]:
+        """A weight's name in each of the layers that share it: those at one place of the period."""
+        part = self.path[len(self.outer.path)]
+        return [full.replace(part, f"layers.{number}", 1) for number in layer_numbers(self.path)]
+
+
+def layers_name(begin: int, period: int, count: int) -> str:
+    """Of layers that are built once: ``layers.0-31``, or ``layers.0-30/2`` for every other one.
+
+    >>> layers_name(1, 2, 16)
+    'layers.1-31/2'
+    """
+    last = begin + period * (count - 1)
+    return f"layers.{begin}-{last}" + (f"/{period}" if period > 1 else "")
+
+
+def layer_numbers(path: tuple[str, ...]) -> range:
+    """Of the layers that are being built.
+
+    >>> list(layer_numbers(("encoder", "layers.1-7/3", "attention")))
+    [1, 4, 7]
+    """
+    part = next(name for name in path if name.startswith("layers."))
+    begin, _, rest = part.removeprefix("layers.").partition("-")
+    end, _, step = rest.partition("/")
+    return range(int(begin), int(end or begin) + 1, int(step or 1))
 
 
 def run_layers(
     scope: Scope, x: Value, first: int, period: int, count: int, layer: Callable[[Scope, Value, int], Value]
 ) -> Value:
+    """`run_layers_of` with one state."""
+
+    def of_one(scope: Scope, states: tuple[Value, ...], place: int) -> tuple[Value, ...]:
+        return (layer(scope, states[0], place),)
+
+    (out,) = run_layers_of(scope, (x,), first, period, count, of_one)
+    return out
+
+
+def run_layers_of(
+    scope: Scope,
+    states: tuple[Value, ...],
+    first: int,
+    period: int,
+    count: int,
+    layer: Callable[[Scope, tuple[Value, ...], int], tuple[Value, ...]],
+) -> tuple[Value, ...]:
     """Layers ``first`` on: in place where they are run once, else as the body of a scan over their weights.
 
     Args:
-        layer: builds the layer at a place of the period.
+        states: what each layer hands on to the next. layer: builds the layer at a place of the period.
     """
     if count == 1:
         for place in range(period):
             with scope.at(f"layers.{first + place}"):
-                x = layer(scope, x, place)
-        return x
-    block = Block([x.type])
+                states = layer(scope, states, place)
+        return states
+    block = Block([x.type for x in states])
     inner = LayerScope(
         function=scope.function,
         weights=scope.weights,
@@ -160,20 +220,16 @@ def run_layers(
         quantisation=scope.quantisation,
         outer=scope,
         block=block,
-        first=first,
-        period=period,
         count=count,
     )
-    out = block.arguments[0]
+    out = tuple(block.arguments)
     for place in range(period):
-        name = "layers.*" if period == 1 else f"layers.*+{place}"
-        with inner.at(name):
+        with inner.at(layers_name(first + place, period, count)):
             out = layer(inner, out, place)
-    results = [out, *inner.stacked.values()]
-    block.append(yield_.create(results))
-    attrs = {"length": count, "states": 1}
-    scan = ops.scan.create([x, *inner.sequences], attrs, regions=[Region(block)])
-    last, *stacked = scope.build.op(scan).results
-    for name, value in zip(inner.stacked, stacked, strict=True):
-        scope.output(name, value)
-    return last
+    block.append(yield_.create([*out, *inner.stacked.values()]))
+    attrs = {"length": count, "states": len(states)}
+    scan = ops.scan.create([*states, *inner.sequences], attrs, regions=[Region(block)])
+    results = scope.build.op(scan).results
+    for name, value in zip(inner.stacked, results[len(states) :], strict=True):
+        scope.set_output(name, value)
+    return tuple(results[: len(states)])

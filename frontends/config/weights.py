@@ -55,14 +55,19 @@ class WeightUse:
     """A weight that a model holds.
 
     Args:
-        name: with ``*`` for the number of the layer. copies: how many layers have one.
-        is_parameter: published counts have it; scales of quantised weights are none.
+        padding: elements of it that are 0 and that no checkpoint holds, where a kernel reads them with the others.
+        name: with the first and last layer (``layers.0-31``) where several have one. copies: how many do.
     """
 
     name: str
     type: TensorType
     copies: int
-    is_parameter: bool = True
+    padding: int = 0
+
+    @property
+    def parameters(self) -> int:
+        """Elements that a checkpoint holds, of all copies."""
+        return (self.type.elements - self.padding) * self.copies
 
 
 @dataclass(slots=True)
@@ -74,4 +79,4 @@ class Ledger:
     @property
     def parameters(self) -> int:
         """Elements of all weights, each once."""
-        return sum(use.type.elements * use.copies for use in self.uses if use.is_parameter)
+        return sum(use.parameters for use in self.uses)

@@ -35,9 +35,11 @@ def cached_attention(
     Shapes: q [b, m, h, d], new keys k [b, m, g, d] and values v [b, m, g, e]; then with ``has_cache`` those of the past
     [b, p, g, d] and [b, p, g, e], in a number format of their own, to which the new ones are converted; then masks that
     broadcast to [b, h, m, p + m], and sinks [h] where there are some. Out [b, m, h, e].
+    Without a cache and ``is_causal``, keys and values may be those of another sequence [b, n, g, d] (cross attention).
     Source: Kwon et al., "PagedAttention", SOSP 2023.
     """
-    if q.type.rank != 4 or q.type.shape[:2] != k.type.shape[:2]:
+    is_own = has_cache or is_causal
+    if q.type.rank != 4 or q.type.shape[: 1 + is_own] != k.type.shape[: 1 + is_own]:
         raise ShapeError(f"cached_attention: q is {q.type}, k is {k.type}", help="[batch, tokens, heads, width]")
     past, rest = (more[:2], more[2:]) if has_cache else ((), more)
     k, v = joined(past[:1], k), joined(past[1:], v)
