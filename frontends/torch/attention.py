@@ -6,7 +6,6 @@ import math
 
 from ircost.frontends.torch.call import Call, lowering
 from ircost.frontends.torch.creation import ramp
-from ircost.frontends.torch.normalization import standard_scale
 from ircost.ir import ops
 from ircost.ir.graph import Value
 from ircost.ir.types import boolean
@@ -27,7 +26,7 @@ def scaled_dot_product_attention(
 ) -> Value:
     """Rows where a boolean mask hides all are 0, as PyTorch has them."""
     call.need_eval(dropout_p > 0)
-    factor = standard_scale(q.type.shape[-1]) if scale is None else scale
+    factor = 1 / math.sqrt(q.type.shape[-1]) if scale is None else scale
     masks = [causal_mask(q, k)] if is_causal else []
     is_guarded = attn_mask is not None and attn_mask.type.dtype == boolean
     if attn_mask is not None:

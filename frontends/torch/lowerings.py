@@ -1,5 +1,6 @@
 """Imports every family of lowerings, so that each operator is known."""
 
+import ircost.frontends.torch.activation
 import ircost.frontends.torch.attention
 import ircost.frontends.torch.contraction
 import ircost.frontends.torch.creation

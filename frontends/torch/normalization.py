@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -159,8 +158,3 @@ def instance_norm(
     if not use_input_stats:
         return batch_norm(call, x, weight, bias, mean, variance, False, momentum, eps)  # type: ignore[return-value]
     return group_norm(call, x, x.type.shape[1], weight, bias, eps)  # type: ignore[return-value]
-
-
-def standard_scale(width: int) -> float:
-    """Of attention scores. Source: Vaswani et al. 2017."""
-    return 1 / math.sqrt(width)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import ircost.frontends.yaml.layers  # noqa: F401  # registers every kind of layer
 from ircost.frontends.imported import Imported, ImportOptions
-from ircost.frontends.yaml.body import Body, Network
+from ircost.frontends.yaml.body import Body
 from ircost.frontends.yaml.document import (
     GRAPH_FILE,
     Document,
@@ -19,6 +19,7 @@ from ircost.frontends.yaml.document import (
 from ircost.frontends.yaml.errors import YamlGraphError
 from ircost.frontends.yaml.inputs import bind_inputs, dtype_at
 from ircost.frontends.yaml.layer import LAYERS
+from ircost.frontends.yaml.network import Network
 from ircost.ir import ops
 from ircost.ir.graph import Function, Module
 from ircost.ir.types import f32

@@ -145,17 +145,6 @@ class UNet(nn.Module):
         return self.out(torch.cat([skip, self.up(deep), wide], 1))
 
 
-class Recommender(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.users = nn.EmbeddingBag(100, 8)
-        self.items = nn.Embedding(50, 8)
-        self.tower = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8))
-
-    def forward(self, item: Any, other: Any) -> Any:
-        return torch.sigmoid((self.tower(self.items(item)) * self.items(other)).sum(-1))
-
-
 MODELS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "mlp": (
         lambda: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 4), nn.Softmax(-1)),
