@@ -172,6 +172,7 @@ def attention_part(reader: Reader, streamed: Streamed) -> Part:
         *(streamed.batch, streamed.queries, streamed.keys, 1.0, 1.0, streamed.key_width, streamed.value_width),
         (keys.type.size_bytes + values.type.size_bytes) / max(streamed.batch * streamed.keys, 1),
         queries.type.dtype.bits / 8,
+        *(False, 0.0),  # masks that a cascade adds hide nothing that a kernel could leave out
         reader.is_cold(queries) or reader.is_result_cold,
         reader.is_cold(keys),
         max(sum(reader.traffic_bytes) - own, 0.0),
