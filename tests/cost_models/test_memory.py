@@ -150,6 +150,34 @@ def check_run_in_arena(module: Module) -> int:
     return parts
 
 
+@pytest.mark.parametrize(
+    ("signature", "body", "parts"),
+    [
+        # Two branches and their input, joined; the whole is cut again and multiplied, gated by one half.
+        (
+            "%x: 1x4x8xf32",
+            """%a = exp %x %b = tanh %x %c = concat %a, %b {axis = 1}
+            %g = slice %c {starts = [0, 0, 0], size = [1, 4, 8]}
+            %u = slice %c {starts = [0, 4, 0], size = [1, 4, 8]}
+            %s = sigmoid %g %m = mul %s, %u %r = softmax %m""",
+            3,
+        ),
+        # A chain of joined maps, each part of the next: a dense block. %f is written over %p, which is no part then.
+        (
+            "%x: 1x4x8xf32",
+            """%a = exp %x %p = slice %x {starts = [0, 0, 0], size = [1, 2, 8]} %f = tanh %p
+            %c = concat %a, %f {axis = 1} %q = reduce_max %c {axes = [1], keepdims = true} %h = sigmoid %q
+            %d = concat %c, %h {axis = 1} %r = softmax %d""",
+            2,
+        ),
+    ],
+    ids=["gate", "dense"],
+)
+def test_parts_hold_what_they_should(signature: str, body: str, parts: int) -> None:
+    result = "1x4x8xf32" if "%u" in body else "1x7x8xf32"
+    assert check_run_in_arena(parse_module(f"func @main({signature}) -> {result} {{ {body} return %r }}")) == parts
+
+
 def is_in_place(op: Op, place: dict[Value, int]) -> bool:
     """Whether the result of a concatenation or slice is there without a move."""
     if any(value not in place for value in (*op.operands, *op.results)) or not op.results:
