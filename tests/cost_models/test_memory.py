@@ -499,3 +499,21 @@ def test_a_slice_is_no_part_of_what_is_written_over_while_it_is_read() -> None:
     (whole,) = [buffer for buffer in buffers_of(body) if "v" in buffer]
     assert "u" in whole
     assert "a" not in whole
+
+
+@pytest.mark.parametrize("seen", ["%s", "%v"], ids=["itself", "view"])
+def test_a_slice_of_a_loops_state_is_no_part_of_it(seen: str) -> None:
+    """The next trip's state is copied over it, while what the slice holds may be handed on too."""
+    found = lived(f"""
+    func @main(%x: 4x2xf32, %y: 2x2xf32, %n: 3x2xf32) -> (4x2xf32, 2x2xf32) {{
+      %o, %h = scan %x, %y, %n {{length = 3, states = 2}} body(%s: 4x2xf32, %t: 2x2xf32, %i: 2xf32) {{
+        %v = reshape %s {{shape = [4, 2]}}
+        %p = slice {seen} {{starts = [0, 0], size = [2, 2]}}
+        %w = add %s, %i
+        yield %w, %p
+      }}
+      %a = exp %o %b = exp %h
+      return %a, %b
+    }}""")
+    (buffer,) = [b for b in found.buffers if any(value.name == "p" for value in b.values)]
+    assert [value.name for value in buffer.values] == ["p"]
