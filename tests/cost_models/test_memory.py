@@ -394,6 +394,23 @@ def test_values_in_functions_loops_and_branches_are_computed_again(text: str) ->
     assert before - lifetimes(module).peak_bytes == 1024
 
 
+def test_values_written_in_place_are_computed_again_by_steps() -> None:
+    """Eight skips of a chain, each written over what it was made of: any of them can be had from the input."""
+    lines, value = [], "x"
+    for i in range(8):
+        lines += [f"%y{i} = tanh %{value}", f"%x{i} = softmax %y{i}"]
+        value = f"x{i}"
+    for i in reversed(range(8)):
+        lines += [f"%s{i} = add %{value}, %y{i}", f"%z{i} = softmax %s{i}"]
+        value = f"z{i}"
+    module = parse_module(f"func @main(%x: 64xf32) -> 64xf32 {{ {' '.join(lines)} return %{value} }}")
+    verify(module)
+    assert lifetimes(module).peak_bytes == 10 * 256
+    check_rewrite(module, "rematerialise{limit=1}")
+    run_pipeline(module, "rematerialise{limit=1}")
+    assert lifetimes(module).peak_bytes <= 5 * 256
+
+
 def test_what_a_later_loop_reads_is_computed_again_before_it() -> None:
     module = parse_module("""
     func @main(%x: 4xf32, %n: 3x4xf32) -> 4xf32 {
