@@ -145,12 +145,7 @@ class Nesting:
         """Positions of slices that are one run of bytes of their operand, by the group that this is in."""
         found: dict[int, list[int]] = {}
         for position, op in enumerate(self.ops):
-            if (
-                len(op.operands) == 1
-                and len(op.results) == 1
-                and op.definition.is_move
-                and self._is_slice(op, position)
-            ):
+            if op.definition.is_move and self._is_slice(op, position):
                 found.setdefault(id(self.group_of[op.operands[0]]), []).append(position)
         return list(found.values())
 
@@ -220,5 +215,7 @@ def _made_in(group: Group, block: Block | None) -> bool:
 
 def _is_steady(op: Op) -> bool:
     """Whether what it slices is the same each time it runs: what a loop hands on is written over by the next trip."""
-    operand = op.operands[0]
-    return operand.producer is not None or (operand.block is op.block and op.parent is None)
+    source = op.operands[0]
+    while source.producer is not None and source.producer.definition.is_view:
+        source = source.producer.operands[0]
+    return source.producer is not None or source.block is None or source.block.parent_op is None

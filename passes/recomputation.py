@@ -202,12 +202,12 @@ class Moment:
     def _again(self, producer: Op, buffer: Buffer, start: int) -> Iterator[tuple[tuple[Step, ...], int]]:
         """The op once more: on operands that are kept for it, else on operands that are computed again too."""
         owners = [self.buffer_of.get(operand) for operand in producer.operands]
-        if any(owner is buffer for owner in owners):
-            return  # it was written in place: its operand is no more
+        is_over_operand = any(owner is buffer for owner in owners)  # written in place: that operand is no more
         needed = {id(b): b for b in owners if b is not None and b.last < self.peak}
         kept_bytes = sum(b.size_bytes for b in needed.values())
-        yield (Step(producer),), kept_bytes
-        if kept_bytes:
+        if not is_over_operand:
+            yield (Step(producer),), kept_bytes
+        if kept_bytes or is_over_operand:
             steps = self._steps_to(producer.operands, producer.result, start)
             if steps is not None:
                 yield (*steps, Step(producer)), 0

@@ -18,8 +18,8 @@ from ircost.passes.recomputation import Applied, Candidate, Moment
 COPIES_PER_OP = 2
 # Copies in a row that lower no peak: several moments may be equally full.
 PATIENCE = 32
-# Ops looked at by all copies together, since each copy asks anew where the fullest moment is.
-OPS_LOOKED_AT = 5_000_000
+# Ops looked at by all copies of one order together, since each copy asks anew where the fullest moment is.
+OPS_LOOKED_AT = 300_000
 
 
 @register_pass("rematerialise")
@@ -76,16 +76,16 @@ class _Search:
 
     def run(self, free_first: bool) -> int:
         """Applies what lowers the peak; returns that. ``free_first``: what leans on nothing that is kept goes first."""
-        ops = len(lifetimes(self.module).ops)
-        most = min(COPIES_PER_OP * ops, OPS_LOOKED_AT // max(ops, 1))
-        useful = 0  # copies up to the lowest peak so far; those behind it lowered none
-        lowest = lifetimes(self.module).peak_bytes
+        lived = lifetimes(self.module)
+        most, looked_at = COPIES_PER_OP * len(lived.ops), 0
+        useful, lowest = 0, lived.peak_bytes  # copies up to the lowest peak so far; those behind it lowered none
         while True:
             lived = lifetimes(self.module)
+            looked_at += len(lived.ops)
             if lived.peak_bytes < lowest:
                 lowest, useful = lived.peak_bytes, len(self.done)
             self.fits = lived.weights_bytes + lived.peak_bytes <= self.limit
-            is_futile = len(self.done) - useful >= PATIENCE or len(self.done) >= most
+            is_futile = len(self.done) - useful >= PATIENCE or len(self.done) >= most or looked_at > OPS_LOOKED_AT
             candidate = None if self.fits or is_futile else self._cheapest(lived, free_first)
             if candidate is None:
                 break

@@ -150,6 +150,34 @@ def check_run_in_arena(module: Module) -> int:
     return parts
 
 
+@pytest.mark.parametrize(
+    ("signature", "body", "parts"),
+    [
+        # Two branches and their input, joined; the whole is cut again and multiplied, gated by one half.
+        (
+            "%x: 1x4x8xf32",
+            """%a = exp %x %b = tanh %x %c = concat %a, %b {axis = 1}
+            %g = slice %c {starts = [0, 0, 0], size = [1, 4, 8]}
+            %u = slice %c {starts = [0, 4, 0], size = [1, 4, 8]}
+            %s = sigmoid %g %m = mul %s, %u %r = softmax %m""",
+            3,
+        ),
+        # A chain of joined maps, each part of the next: a dense block. %f is written over %p, which is no part then.
+        (
+            "%x: 1x4x8xf32",
+            """%a = exp %x %p = slice %x {starts = [0, 0, 0], size = [1, 2, 8]} %f = tanh %p
+            %c = concat %a, %f {axis = 1} %q = reduce_max %c {axes = [1], keepdims = true} %h = sigmoid %q
+            %d = concat %c, %h {axis = 1} %r = softmax %d""",
+            2,
+        ),
+    ],
+    ids=["gate", "dense"],
+)
+def test_parts_hold_what_they_should(signature: str, body: str, parts: int) -> None:
+    result = "1x4x8xf32" if "%u" in body else "1x7x8xf32"
+    assert check_run_in_arena(parse_module(f"func @main({signature}) -> {result} {{ {body} return %r }}")) == parts
+
+
 def is_in_place(op: Op, place: dict[Value, int]) -> bool:
     """Whether the result of a concatenation or slice is there without a move."""
     if any(value not in place for value in (*op.operands, *op.results)) or not op.results:
@@ -366,6 +394,23 @@ def test_values_in_functions_loops_and_branches_are_computed_again(text: str) ->
     assert before - lifetimes(module).peak_bytes == 1024
 
 
+def test_values_written_in_place_are_computed_again_by_steps() -> None:
+    """Eight skips of a chain, each written over what it was made of: any of them can be had from the input."""
+    lines, value = [], "x"
+    for i in range(8):
+        lines += [f"%y{i} = tanh %{value}", f"%x{i} = softmax %y{i}"]
+        value = f"x{i}"
+    for i in reversed(range(8)):
+        lines += [f"%s{i} = add %{value}, %y{i}", f"%z{i} = softmax %s{i}"]
+        value = f"z{i}"
+    module = parse_module(f"func @main(%x: 64xf32) -> 64xf32 {{ {' '.join(lines)} return %{value} }}")
+    verify(module)
+    assert lifetimes(module).peak_bytes == 10 * 256
+    check_rewrite(module, "rematerialise{limit=1}")
+    run_pipeline(module, "rematerialise{limit=1}")
+    assert lifetimes(module).peak_bytes <= 5 * 256
+
+
 def test_what_a_later_loop_reads_is_computed_again_before_it() -> None:
     module = parse_module("""
     func @main(%x: 4xf32, %n: 3x4xf32) -> 4xf32 {
@@ -471,3 +516,21 @@ def test_a_slice_is_no_part_of_what_is_written_over_while_it_is_read() -> None:
     (whole,) = [buffer for buffer in buffers_of(body) if "v" in buffer]
     assert "u" in whole
     assert "a" not in whole
+
+
+@pytest.mark.parametrize("seen", ["%s", "%v"], ids=["itself", "view"])
+def test_a_slice_of_a_loops_state_is_no_part_of_it(seen: str) -> None:
+    """The next trip's state is copied over it, while what the slice holds may be handed on too."""
+    found = lived(f"""
+    func @main(%x: 4x2xf32, %y: 2x2xf32, %n: 3x2xf32) -> (4x2xf32, 2x2xf32) {{
+      %o, %h = scan %x, %y, %n {{length = 3, states = 2}} body(%s: 4x2xf32, %t: 2x2xf32, %i: 2xf32) {{
+        %v = reshape %s {{shape = [4, 2]}}
+        %p = slice {seen} {{starts = [0, 0], size = [2, 2]}}
+        %w = add %s, %i
+        yield %w, %p
+      }}
+      %a = exp %o %b = exp %h
+      return %a, %b
+    }}""")
+    (buffer,) = [b for b in found.buffers if any(value.name == "p" for value in b.values)]
+    assert [value.name for value in buffer.values] == ["p"]
