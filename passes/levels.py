@@ -25,14 +25,14 @@ DEFAULT_LEVEL = 2
 
 _STANDARD = "canonicalize,recognise,fold-batch-norm,fuse"
 # Kernels of compilers grow as long as values fit registers; 64 ops is more than any measured fusion has.
-_LONG_KERNELS = "canonicalize,recognise,fold-batch-norm,canonicalize,fuse{by_cost=true,max_ops=64},outline"
+_LONG_KERNELS = "canonicalize,recognise,fold-batch-norm,canonicalize,layout,fuse{by_cost=true,max_ops=64},outline"
 
 LEVELS: tuple[Level, ...] = (
     Level("the model as it is written", dict.fromkeys(KINDS, "")),
     Level("nothing twice, nothing dead, constants folded", dict.fromkeys(KINDS, "canonicalize")),
     Level("composites named, batch norm folded, element-wise ops fused", dict.fromkeys(KINDS, _STANDARD)),
     Level(
-        "long kernels, fused by predicted time; repeated layers as one function",
+        "fewest transposes; long kernels, fused by predicted time; repeated layers as one function",
         # A microcontroller has neither the registers nor the code memory for long kernels.
         {**dict.fromkeys(KINDS, _LONG_KERNELS), "microcontroller": f"{_STANDARD},outline"},
     ),
