@@ -42,7 +42,8 @@ def test_outputs_and_costs_stay(module: Module, target: str) -> None:
     run_pipeline(tiled, "fuse,tile", context=context(target))
     fused = clone_module(module)
     run_pipeline(fused, "fuse", context=context(target))
-    assert latency_s(tiled, target) == pytest.approx(latency_s(fused, target), rel=1e-12)
+    # Scalar constants become part of a kernel: a few bytes less to read.
+    assert latency_s(fused, target) * 0.999 <= latency_s(tiled, target) <= latency_s(fused, target) * (1 + 1e-12)
     inputs = random_inputs(module.main, seed=0)
     with np.errstate(all="ignore"):
         for have, want in zip(interpret(tiled, inputs), interpret(module, inputs), strict=True):
