@@ -51,9 +51,9 @@ def test_outputs_and_costs_stay(module: Module, target: str) -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(module=modules(), target=TARGETS)
-def test_tiles_fit_and_move_no_less_than_the_bound(module: Module, target: str) -> None:
-    run_pipeline(module, "fuse,tile", context=context(target))
+@given(module=modules(), target=TARGETS, fusion=st.sampled_from(["fuse", "fuse{by_cost=true}"]))
+def test_tiles_move_no_less_than_the_bound(module: Module, target: str, fusion: str) -> None:
+    run_pipeline(module, f"{fusion},tile", context=context(target))
     for op in module.walk():
         if op.name == "kernel" and "tile" in str(op.attrs["schedule"]):
             for level in figures_of(op, parse_schedule(str(op.attrs["schedule"])), load_target(target)):
