@@ -296,7 +296,7 @@ class Reader:
 
         A small operand beside them counts by its bytes, so that a longer kernel has as much to do for each thread.
         """
-        types = [value.type for value in (*self.op.operands, *self.op.results)]
+        types = [value.type for value in dict.fromkeys((*self.op.operands, *self.op.results))]
         most = max(type.elements for type in types)
         width = sum(type.dtype.bits / 8 for type in types if type.elements == most)
         return moved / width

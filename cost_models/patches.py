@@ -123,19 +123,34 @@ class LayerChain:
             splits: numbers of first ops to try; all that there are where left out.
         """
         best = self.plan(0, 1)
-        for stage_ops in self.splits if splits is None else splits:
-            if any(_space_is_missing(op) for op in self.ops[:stage_ops]):
-                break
+        floors = {
+            stage_ops: self._floor(stage_ops) for stage_ops in self._known(self.splits if splits is None else splits)
+        }
+        # Those that may end lowest come first, so that the others are cut off early; with a limit, short stages do.
+        order = floors if limit_bytes is not None else sorted(floors, key=lambda stage_ops: floors[stage_ops])
+        for stage_ops in order:
             out = self.ops[stage_ops - 1].result
             is_fitting = limit_bytes is not None and best.peak_bytes <= limit_bytes
             goal = limit_bytes if limit_bytes is not None and is_fitting else best.peak_bytes
-            if max(self._tail_peak(self.ops[stage_ops:], (out,)), out.type.size_bytes) > goal:
+            if floors[stage_ops] > goal:
                 continue
             plans = [self.plan(stage_ops, grid) for grid in grids if grid <= min(out.type.shape[2:])]
             if plans and is_fitting and plans[0].recomputed_macs >= best.recomputed_macs:
                 break
             best = min([best, *plans], key=lambda plan: plan.rank(limit_bytes))
         return best
+
+    def _known(self, splits: Sequence[int]) -> Iterator[int]:
+        """Splits up to the first op that has no access map."""
+        for stage_ops in splits:
+            if any(_space_is_missing(op) for op in self.ops[:stage_ops]):
+                return
+            yield stage_ops
+
+    def _floor(self, stage_ops: int) -> int:
+        """Bytes that no plan with this split gets below: its whole result, and what is behind it."""
+        out = self.ops[stage_ops - 1].result
+        return max(self._tail_peak(self.ops[stage_ops:], (out,)), out.type.size_bytes)
 
     def _patch_peak(self, stage: Sequence[Op], out: Value, needed: Mapping[Value, Region]) -> int:
         """The stage's result is whole and in use throughout; a patch writes its part of it."""

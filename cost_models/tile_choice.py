@@ -43,19 +43,19 @@ def given_by(choice: str, nest: Nest, rows_extent: float = 0.0) -> Given | None:
 
 
 def roles_of(nest: Nest) -> dict[str, str] | None:
-    """Dim -> its role in the product; None where the result's axes are not the product's."""
+    """Dim -> its role in the product; None where one moves along several, or along none."""
     assert nest.product is not None, "only products have roles"
     dims = Dims(nest.product)
     if dims.is_scattered and dims.windows:
         return None
-    known = {dim.name: role for dim, role in zip(nest.product.dims, dims.roles, strict=True)}
     found = {}
     for dim in nest.dims:
-        # The name of a composed axis is that of its dims together: groups and channels of a group.
-        own = known.get(dim.name) or next((role for name, role in known.items() if dim.name.endswith(name)), None)
-        if own is None:
+        roles = {dims.roles[place] for place in dim.moves}
+        # Channels of all groups are one axis: what an m or n dim of the product is part of counts, not the groups.
+        roles -= {"b"} if len(roles) > 1 else set()
+        if len(roles) != 1:
             return None
-        found[dim.name] = own
+        found[dim.name] = roles.pop()
     return found
 
 

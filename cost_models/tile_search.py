@@ -225,12 +225,13 @@ class _Search:
 
     def _judged(self, row: Column) -> tuple[float, float, Column]:
         moved, _ = self._moved(row[None])
-        seconds, _ = self._times(row[None], moved)
-        return float(seconds[0]), float(moved[0]), row
+        seconds, parts = self._times(row[None], moved)
+        return float(seconds[0]), float((moved + split_bytes(self.nest, self.parts[parts]))[0]), row
 
     def _best(self, rows: Column) -> Found:
         moved, order = self._moved(rows)
         seconds, parts = self._times(rows, moved)
+        moved = moved + split_bytes(self.nest, self.parts[parts])
         held = held_bytes(self.nest, rows, self.level.stages, True)
         # Of tiles that move alike the largest: fewer have to be started.
         at = int(np.lexsort((seconds, -held, moved, seconds > seconds.min() * ALIKE))[0])

@@ -16,12 +16,14 @@ class NestDim:
 
     Args:
         is_splittable: tiles may hold a part of it.
+        moves: dims of the kernel's product that a step of it moves along.
     """
 
     name: str
     extent: int
     is_reduction: bool
     is_splittable: bool
+    moves: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

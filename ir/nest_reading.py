@@ -110,7 +110,10 @@ class _Reader:
         if any(result not in whole for result in self.body.results):
             return None  # no tile of the largest result serves the others
         splittable = self._splittable(whole)
-        dims = tuple(NestDim(*dim, is_splittable=ok) for dim, ok in zip(named, splittable, strict=True))
+        dims = tuple(
+            NestDim(*dim, is_splittable=ok, moves=self._moves(place))
+            for place, (dim, ok) in enumerate(zip(named, splittable, strict=True))
+        )
         streams = self._streams(splittable)
         return Nest(dims, streams, self._kept(streams), self._product())
 
@@ -125,6 +128,17 @@ class _Reader:
         ]
         dims += [(name, extent, True) for name, extent, _ in self._summed()]
         return dims if len({name for name, _, _ in dims}) == len(dims) else None
+
+    def _moves(self, place: int) -> tuple[int, ...]:
+        """Dims of the product that are cut short where a tile is one step of a dim."""
+        space = self._product()
+        if space is None or self.reduction is None:
+            return ()
+        if place >= len(self.axes):
+            return (self.summed[place - len(self.axes)],)
+        box = self._boxes(_with(self.extents, place, 1)).get(self.reduction.result, ())
+        sizes = dims_of_box(space, box) if box else []
+        return tuple(dim for dim, size in enumerate(sizes) if size < space.dims[dim].extent)
 
     def _product(self) -> IterationSpace | None:
         is_product = self.reduction is not None and self.reduction.definition.is_contraction

@@ -2,7 +2,8 @@
 
 Two orders, A and B: B is A with its axes permuted. A transpose by that permutation, or back, changes nothing but the
 order; values joined by such transposes are one *tensor*. Ops that compute the same on permuted axes are free to run in
-either order. All other ops, the block's arguments and its results are fixed.
+either order. Products read each operand in either order, and are free to write their result so. All other ops, the
+block's arguments and its results are fixed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import networkx as nx
 from ircost.ir.attributes import ints_of
 from ircost.ir.graph import Block, Op, Value
 from ircost.ir.load_time import load_time_ops
+from ircost.passes.permuted_products import ProductDims, product_dims
 from ircost.passes.permuting import Perm, drains, inverse, may_permute, moves_bytes
 
 A, B = 0, 1
@@ -50,6 +52,7 @@ class Region:
     Args:
         sides: the order that each value has as it is written.
         transposes: those that go if all is decided anew. paid: what they cost.
+        products: the free ops that are products.
     """
 
     sides: dict[Value, Order] = field(default_factory=dict)
@@ -58,6 +61,7 @@ class Region:
     transposes: list[Op] = field(default_factory=list)
     paid: int = 0
     orders: dict[Op, Order] = field(default_factory=dict)
+    products: dict[Op, None] = field(default_factory=dict)
 
     def gains(self) -> bool:
         """Decides the order of each free op; whether that costs less than now."""
@@ -94,6 +98,7 @@ class _Finder:
         self.at_load = load_time_ops(block)
         self.order = {op: place for place, op in enumerate(block.ops)}
         self.free: dict[Op, bool] = {}
+        self.products: dict[Op, ProductDims | None] = {}
 
     def regions(self) -> Iterator[Region]:
         seen: set[Value] = set()
@@ -171,20 +176,39 @@ class _Finder:
 
     def take_tensors(self, region: Region) -> None:
         turns, free = set(region.transposes), set(region.ops)
-        for value in region.sides:
+        for value, side in region.sides.items():
             root = value
             while root.producer in turns:
                 root = root.producer.operands[0]
             tensor = region.tensors.get(root) or Tensor(root, self.cost(root, region.sides[root]))
             region.tensors[root] = region.tensors[value] = tensor
-            if root.producer in free:
+            if root.producer in free or self.writes_either(root, region.sides[root]):
                 tensor.maker = root.producer
             for user in value.users:
                 if user in free:
                     tensor.readers[user] = None
-                elif user not in turns:
-                    tensor.fixed.add(region.sides[value])
+                elif user not in turns and not self.reads_either(user, value, side):
+                    tensor.fixed.add(side)
+        made = dict.fromkeys(t.maker for t in region.distinct_tensors() if t.maker is not None and t.maker not in free)
+        region.products = made
+        region.ops = sorted((*region.ops, *made), key=self.order.__getitem__)
         region.paid = sum(region.tensors[op.result].cost for op in region.transposes)
+
+    def product(self, op: Op | None) -> ProductDims | None:
+        if op is None or op not in self.order or op in self.at_load:
+            return None
+        if op not in self.products:
+            self.products[op] = product_dims(op)
+        return self.products[op]
+
+    def writes_either(self, root: Value, side: Order) -> bool:
+        dims = self.product(root.producer)
+        return dims is not None and dims.may_write(self.perm if side == A else self.back)
+
+    def reads_either(self, user: Op, value: Value, side: Order) -> bool:
+        dims, perm = self.product(user), self.perm if side == A else self.back
+        places = [index for index, operand in enumerate(user.operands) if operand is value]
+        return dims is not None and all(dims.may_read(index, perm) for index in places)
 
     def cost(self, root: Value, side: Order) -> int:
         if root.producer in self.at_load:
@@ -242,6 +266,8 @@ def cheapest_orders(region: Region) -> tuple[int, dict[Op, Order]]:
 
 def spread_operands(op: Op, region: Region) -> list[Value]:
     """Operands of fewer axes that are not known at load: they have to be transposed where the op's order changes."""
+    if op in region.products:
+        return []
     return [v for v in op.operands if v not in region.sides and not _is_known(v)]
 
 

@@ -38,7 +38,8 @@ class Tile(Pass):
 
     An op that is no kernel yet becomes one of a single op. Where the cost model has a tile of its own for the kernel,
     as the families of GPU kernels have, processors are handed that one, and the tiles around it are searched; else all
-    are searched by the slower of traffic and arithmetic. Kernels alike are looked at once. Costs and outputs stay.
+    are searched by the slower of traffic and arithmetic. Kernels alike are looked at once. Outputs stay; so do costs,
+    but for scalar constants, which are no operands of a kernel.
 
     A kernel that is no single nest of loops (several products, loops, access that depends on data), one whose dims the
     model's tile cannot be told in, and one with no tile that fits, is left as it is.

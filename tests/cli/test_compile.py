@@ -225,3 +225,10 @@ def test_exact_without_a_solver_says_how_to_get_one(irc, tmp_path: Path, monkeyp
     monkeypatch.setattr("ircost.cost_models.allocation.peak", lambda intervals: 1)
     with pytest.raises(SolverError, match="pip install 'ircost\\[solve\\]'"):
         place(gap, exact=True)
+
+
+def test_a_schedule_tells_the_tile_where_the_model_has_none(irc) -> None:
+    options = ("--target", "epyc_9654", "--json", "--passes", "fuse,tile")
+    kernels = json.loads(irc("compile", RESNET, *options).out)["kernels"]
+    convolutions = [kernel["tile"] for kernel in kernels if kernel["op"].startswith("conv")]
+    assert convolutions and all(tile.startswith("tile@l1 ") for tile in convolutions)

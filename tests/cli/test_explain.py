@@ -51,3 +51,14 @@ def test_other_models_explain_by_their_terms(irc) -> None:
     text = irc("explain", RESNET, "--model", "roofline").out
     assert "roofline, kernels one after another" in text
     assert "(hidden)" in text
+
+
+def test_tiles_are_told_beside_the_time_and_not_added_to_it(irc) -> None:
+    options = ("--target", "epyc_9654", "--json", "--kernel", "layer4.2/conv2", "--passes", "fuse,tile")
+    tree = json.loads(irc("explain", RESNET, *options).out)
+    tiles = [child for child in tree["children"] if child["label"].startswith("through ")]
+    assert [child["label"].split()[1] for child in tiles] == ["l3", "l2", "l1"]
+    assert all(child["hidden"] and child["unit"] == "B" for child in tiles)
+    assert all("no order moves less than" in child["source"] for child in tiles)
+    plain = json.loads(irc("explain", RESNET, *options[:-1], "fuse").out)
+    assert tree["value"] == pytest.approx(plain["value"], rel=1e-12)

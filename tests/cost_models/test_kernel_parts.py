@@ -15,6 +15,7 @@ from ircost.ir.builder import build_body
 from ircost.ir.constant import Missing
 from ircost.ir.terminators import return_, yield_
 from ircost.ir.types import TensorType, bf16, f8e4m3, f16, f32, i32, i64, u8
+from ircost.passes.kernel_making import make_kernel
 
 
 def weight(*shape: int, dtype=f16, name: str = "weight") -> Value:
@@ -316,3 +317,29 @@ def test_labels_of_attention_on_a_runtime() -> None:
     assert labels["dtype"] == "16 bit, fp8 cache"
     assert (labels["kernel"], labels["kind"]) == ("vllm fa3", "decode, shared heads")
     assert bundled_constants().unseen("attention", labels) == ()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: ops.slice(x, starts=(0, 1), size=(512, 100), steps=(1, 3)),
+        lambda x: ops.mul(x, x),
+        lambda x: ops.transpose(x, perm=(1, 0)),
+        lambda x: ops.reduce_sum(x, axes=(1,)),
+        lambda x: ops.softmax(x),
+        lambda x: ops.matmul(x, weight(512, 64)),
+    ],
+)
+def test_a_kernel_of_one_op_comes_down_to_what_the_op_does(make) -> None:
+    found = []
+    for is_wrapped in (False, True):
+        function = Function("main", [TensorType((512, 512), f16)])
+        build = Builder(function.block)
+        result = build(make(function.arguments[0]))
+        build.op(return_.create([result]))
+        if is_wrapped:
+            assert result.producer is not None
+            make_kernel([result.producer], [result])
+        (group,) = kernel_table(Module([function])).parts
+        found.append((group.family, group.kind, group.sizes.tolist()))
+    assert found[0] == found[1]

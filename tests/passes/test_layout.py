@@ -24,7 +24,7 @@ PERMS = st.sampled_from([(0, 2, 3, 1), (0, 3, 1, 2), (0, 2, 3, 1), (0, 3, 1, 2),
 KINDS = st.sampled_from(
     [
         *("turn", "turn", "turn", "relu", "add", "bias", "scale", "softmax", "concat", "reduce", "drain", "pad"),
-        *("slice", "cumsum", "reshape", "neg"),
+        *("slice", "cumsum", "reshape", "neg", "matmul", "scores", "square"),
     ]
 )
 STEPS = st.lists(st.tuples(KINDS, PERMS, st.integers(0, 3), st.integers(0, 5), st.integers(0, 5)), max_size=14)
@@ -50,6 +50,10 @@ def turning(draw: st.DrawFn) -> Module:
     return module
 
 
+def weight(rows: int, columns: int) -> Value:
+    return ops.constant_of(np.random.default_rng(rows).standard_normal((rows, columns)).astype(np.float32) / rows)
+
+
 def step(kind: str, x: Value, y: Value, perm: tuple[int, ...], axis: int) -> Value:
     shape = x.type.shape
     made = {
@@ -69,6 +73,9 @@ def step(kind: str, x: Value, y: Value, perm: tuple[int, ...], axis: int) -> Val
             starts=tuple(int(i == axis and n > 1) for i, n in enumerate(shape)),
             size=tuple(max(n - 1, 1) if i == axis else n for i, n in enumerate(shape)),
         ),
+        "matmul": lambda: ops.matmul(x, weight(shape[-1], 5)),
+        "scores": lambda: ops.contract(x, y, notation="a b m k, a b n k -> a b m n"),
+        "square": lambda: ops.matmul(x, ops.transpose(x, perm=(0, 1, 3, 2))),
         "cumsum": lambda: ops.cumsum(x, axis=axis),
         "reshape": lambda: ops.reshape(x, shape=(shape[0] * shape[1], 1, *shape[2:])),
     }

@@ -42,7 +42,8 @@ def test_outputs_and_costs_stay(module: Module, target: str) -> None:
     run_pipeline(tiled, "fuse,tile", context=context(target))
     fused = clone_module(module)
     run_pipeline(fused, "fuse", context=context(target))
-    assert latency_s(tiled, target) == pytest.approx(latency_s(fused, target), rel=1e-12)
+    # Scalar constants become part of a kernel: a few bytes less to read.
+    assert latency_s(fused, target) * 0.999 <= latency_s(tiled, target) <= latency_s(fused, target) * (1 + 1e-12)
     inputs = random_inputs(module.main, seed=0)
     with np.errstate(all="ignore"):
         for have, want in zip(interpret(tiled, inputs), interpret(module, inputs), strict=True):
@@ -50,9 +51,9 @@ def test_outputs_and_costs_stay(module: Module, target: str) -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(module=modules(), target=TARGETS)
-def test_tiles_fit_and_move_no_less_than_the_bound(module: Module, target: str) -> None:
-    run_pipeline(module, "fuse,tile", context=context(target))
+@given(module=modules(), target=TARGETS, fusion=st.sampled_from(["fuse", "fuse{by_cost=true}"]))
+def test_tiles_move_no_less_than_the_bound(module: Module, target: str, fusion: str) -> None:
+    run_pipeline(module, f"{fusion},tile", context=context(target))
     for op in module.walk():
         if op.name == "kernel" and "tile" in str(op.attrs["schedule"]):
             for level in figures_of(op, parse_schedule(str(op.attrs["schedule"])), load_target(target)):
