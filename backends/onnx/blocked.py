@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ircost.backends.onnx.blocked_costs import reorder_s
-from ircost.backends.onnx.blocked_forms import Blocks, Form, form_of
+from ircost.backends.onnx.blocked_form import Blocks, Form
+from ircost.backends.onnx.blocked_forms import form_of
 from ircost.backends.onnx.blocked_layout import (
     can_be_reordered,
     image_shape,

@@ -117,6 +117,24 @@ func @main(%x: 1x2x4x4xf32) -> 1x2x2x2xf32 {
 """
 
 
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_quantised_lstms_stay_what_they_are(direction: str, tmp_path: Any) -> None:
+    """No standard operator is one, and the runtime of the original has it."""
+    rng = np.random.default_rng(3)
+    known = {
+        "w": rng.integers(0, 255, (1, 6, 16)).astype(np.uint8),
+        "r": rng.integers(0, 255, (1, 4, 16)).astype(np.uint8),
+        "b": rng.standard_normal((1, 32)).astype(np.float32),
+        **{name: np.full(1, 0.01, np.float32) for name in ("ws", "rs")},
+        **{name: np.full(1, 120, np.uint8) for name in ("wz", "rz")},
+    }
+    names = ["x", "w", "r", "b", "", "", "", "", "ws", "wz", "rs", "rz"]
+    attributes = {"hidden_size": 4, "direction": direction, "domain": "com.microsoft"}
+    model = model_of([helper.make_node("DynamicQuantizeLSTM", names, ["y"], **attributes)], (5, 1, 6), **known)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    assert "DynamicQuantizeLSTM" in there_and_back(model, tmp_path)
+
+
 def module_of(types: list[TensorType], result: Any) -> Module:
     function = Function("main", types)
     build = Builder(function.block)
