@@ -9,6 +9,7 @@ import ircost.passes.fold_affine
 import ircost.passes.fold_batch_norm
 import ircost.passes.fold_constants
 import ircost.passes.fold_control_flow
+import ircost.passes.fold_pads
 import ircost.passes.fuse
 import ircost.passes.loop_invariants
 import ircost.passes.merge_equal_ops

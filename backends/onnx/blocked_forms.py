@@ -164,7 +164,7 @@ STEPS = ("QuantizeLinear", "DequantizeLinear")
 BINARY = ("Add", "Sub", "Mul", "Max", "Min")
 FORMS: dict[str, Callable[[Op, Node, Blocks], Form | None]] = {
     **dict.fromkeys(("Conv", "FusedConv"), conv_form),
-    **dict.fromkeys(("MaxPool", "AveragePool", "GlobalAveragePool"), pool_form),
+    **dict.fromkeys(("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"), pool_form),
     **dict.fromkeys((*UNARY, *STEPS, "Softplus", "Abs", "Neg"), unary_form),
     **dict.fromkeys(BINARY, binary_form),
     "BatchNormalization": batch_norm_form,

@@ -107,6 +107,37 @@ def test_averages_keep_the_opset_whose_kernel_is_fast(tmp_path: Any) -> None:
     assert to_onnx(parse_module(POOL)).opset_import[0].version == 18
 
 
+@pytest.mark.parametrize("included", [0, 1])
+@pytest.mark.parametrize("pads", [(0, 0, 0, 0), (1, 1, 1, 1), (0, 1, 2, 1)])
+@pytest.mark.parametrize("ceil", [0, 1])
+def test_averages_are_one_operator(included: int, pads: tuple[int, ...], ceil: int, tmp_path: Any) -> None:
+    node = helper.make_node(
+        "AveragePool",
+        ["x"],
+        ["y"],
+        kernel_shape=[3, 3],
+        strides=[2, 2],
+        pads=pads,
+        ceil_mode=ceil,
+        count_include_pad=included,
+    )
+    found = there_and_back(model_of([node], (1, 2, 8, 7)), tmp_path)
+    assert found[0] == "AveragePool"
+    assert found == ["AveragePool"] or (included and ceil)
+
+
+@pytest.mark.parametrize("operator", ["ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp"])
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_reductions_of_functions(operator: str, keepdims: int, tmp_path: Any) -> None:
+    node = helper.make_node(operator, ["x", "a"], ["y"], keepdims=keepdims)
+    assert there_and_back(model_of([node], (1, 2, 8, 7), a=np.array([1, 3])), tmp_path) == [operator]
+
+
+@pytest.mark.parametrize("operator", ["GlobalMaxPool", "GlobalAveragePool"])
+def test_global_pools(operator: str, tmp_path: Any) -> None:
+    assert there_and_back(model_of([helper.make_node(operator, ["x"], ["y"])], (1, 2, 8, 7)), tmp_path) == [operator]
+
+
 POOL = """
 func @main(%x: 1x2x4x4xf32) -> 1x2x2x2xf32 {
   %s = sum_pool %x {window = [2, 2], strides = [2, 2], dilations = [1, 1], pads = [[0, 0], [0, 0]]}
@@ -121,7 +152,7 @@ func @main(%x: 1x2x4x4xf32) -> 1x2x2x2xf32 {
 def test_quantised_lstms_stay_what_they_are(direction: str, tmp_path: Any) -> None:
     """No standard operator is one, and the runtime of the original has it."""
     rng = np.random.default_rng(3)
-    known = {
+    known: dict[str, np.ndarray] = {
         "w": rng.integers(0, 255, (1, 6, 16)).astype(np.uint8),
         "r": rng.integers(0, 255, (1, 4, 16)).astype(np.uint8),
         "b": rng.standard_normal((1, 32)).astype(np.float32),
@@ -129,8 +160,10 @@ def test_quantised_lstms_stay_what_they_are(direction: str, tmp_path: Any) -> No
         **{name: np.full(1, 120, np.uint8) for name in ("wz", "rz")},
     }
     names = ["x", "w", "r", "b", "", "", "", "", "ws", "wz", "rs", "rz"]
-    attributes = {"hidden_size": 4, "direction": direction, "domain": "com.microsoft"}
-    model = model_of([helper.make_node("DynamicQuantizeLSTM", names, ["y"], **attributes)], (5, 1, 6), **known)
+    node = helper.make_node(
+        "DynamicQuantizeLSTM", names, ["y"], domain="com.microsoft", hidden_size=4, direction=direction
+    )
+    model = model_of([node], (5, 1, 6), **known)
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     assert "DynamicQuantizeLSTM" in there_and_back(model, tmp_path)
 
