@@ -161,7 +161,7 @@ def blocks_here(folder: Path) -> str:
 
 
 def taking_turns(sessions: list[Any], given: list[dict[str, np.ndarray]], seconds: float) -> list[list[float]]:
-    """Seconds of each run; in a new order each time, so that none always finds in caches what the same other one left."""
+    """Seconds of each run; in a new order each time, so that none always finds in caches what one other left."""
     times: list[list[float]] = [[] for _ in sessions]
     order = np.random.default_rng(0)
     end = time.perf_counter() + seconds

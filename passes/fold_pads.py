@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ircost.ir.attributes import float_of
+from ircost.ir.attributes import float_of, ints_of
 from ircost.ir.graph import Op, Value
 from ircost.ir.rewrite import RewritePattern
 from ircost.passes.base import Pass, register_pass
@@ -33,6 +33,8 @@ class PadOfWindow(RewritePattern):
         if any(around[0]) or any(around[1]) or any(n < 0 for pair in around for n in pair):
             return None
         pads = tuple((a + c, b + d) for (a, b), (c, d) in zip(own, around[2:], strict=True))
+        if op.name != "conv" and any(max(pair) >= n for pair, n in zip(pads, ints_of(op.attrs, "window"), strict=True)):
+            return None  # a window may lie in the padding alone, which runtimes refuse
         made = op.definition.create([padded.operands[0], *op.operands[1:]], {**op.attrs, "pads": pads})
         return made.result
 

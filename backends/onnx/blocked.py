@@ -80,7 +80,9 @@ class Layout:
         return is_made or self.scope.is_known(value) or can_be_reordered(value.type) or is_both(value.type, self.block)
 
     def chosen(self) -> set[Op]:
-        """Ops that run in blocks."""
+        """Ops that run in blocks; none where nothing would gain by it."""
+        if all(form.saving_s <= 0 for form in self.forms.values()):
+            return set()
         network = Network()
         plain, blocked = network.node(), network.node()
         places = {op: network.node() for op in self.forms}
