@@ -21,7 +21,7 @@ def form_of(op: Op, made: list[Input], blocks: Blocks) -> Form | None:
         return slice_form(op, blocks) if item.node.operator == "Split" else None
     if not isinstance(item, Node) or item.operator not in FORMS:
         return None
-    if item.operator != "ReduceMean" and image_shape(op.result.type) is None:
+    if item.operator not in ("ReduceMean", "ReduceMax") and image_shape(op.result.type) is None:
         return None
     return FORMS[item.operator](op, item, blocks)
 
@@ -38,22 +38,26 @@ def pool_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
     return Form((x,), lambda in_blocks: blocked_node(item.operator, in_blocks(x), **attributes), saving)
 
 
-def flat_mean_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
-    """The mean of images without their axes: a pool whose result is as long as the channels."""
-    x = op.operands[0]
-    if op.name != "reduce_mean" or x.type.rank != 4 or float_image(x) is None or op.result.type.rank != 2:
+def reduction_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
+    """The mean or the largest element of each channel: a pool, whose axes may be left out."""
+    (x,) = op.operands
+    rank = x.type.rank
+    if op.name not in REDUCTIONS or rank != 4 or float_image(x) is None:
         return None
-    if sorted(axis % 4 for axis in ints_of(op.attrs, "axes")) != [2, 3]:
+    if sorted(axis % rank for axis in ints_of(op.attrs, "axes")) != [2, 3]:
         return None
     n, channels = x.type.shape[:2]
 
     def make(in_blocks: InBlocks) -> Node:
-        pooled: Input = blocked_node("GlobalAveragePool", in_blocks(x))
+        pooled = blocked_node(REDUCTIONS[op.name], in_blocks(x))
+        if op.attrs["keepdims"]:
+            return pooled
         if channels % blocks.block:
             pooled = blocked_node("ReorderOutput", pooled, channels=channels)
         return node("Reshape", pooled, whole_numbers(n, channels))
 
-    return Form((x,), make, window_saving_s(x.type, blocks.padding(channels)), writes_blocks=False)
+    saving = window_saving_s(x.type, blocks.padding(channels))
+    return Form((x,), make, saving, writes_blocks=bool(op.attrs["keepdims"]))
 
 
 # ---- element by element
@@ -159,12 +163,13 @@ def transpose_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
     return None
 
 
+REDUCTIONS = {"reduce_mean": "GlobalAveragePool", "reduce_max": "GlobalMaxPool"}
 UNARY = ("Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu", "Clip", "Gelu", "QuickGelu", "Erf")
 STEPS = ("QuantizeLinear", "DequantizeLinear")
 BINARY = ("Add", "Sub", "Mul", "Max", "Min")
 FORMS: dict[str, Callable[[Op, Node, Blocks], Form | None]] = {
     **dict.fromkeys(("Conv", "FusedConv"), conv_form),
-    **dict.fromkeys(("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"), pool_form),
+    **dict.fromkeys(("MaxPool", "AveragePool", "GlobalAveragePool"), pool_form),
     **dict.fromkeys((*UNARY, *STEPS, "Softplus", "Abs", "Neg"), unary_form),
     **dict.fromkeys(BINARY, binary_form),
     "BatchNormalization": batch_norm_form,
@@ -173,5 +178,5 @@ FORMS: dict[str, Callable[[Op, Node, Blocks], Form | None]] = {
     "Slice": lambda op, item, blocks: slice_form(op, blocks),
     "Resize": resize_form,
     "Transpose": transpose_form,
-    "ReduceMean": flat_mean_form,
+    **dict.fromkeys(("ReduceMean", "ReduceMax"), reduction_form),
 }

@@ -66,15 +66,14 @@ def reduced(operator: str, x: Value | None, total: Op) -> Input:
     return node(operator, x, whole_numbers(*axes), keepdims=int(bool(total.attrs["keepdims"])))
 
 
-@emits("reduce_mean", "reduce_max", is_special=True)
-def emit_global_pool(op: Op, scope: Scope) -> Input:
-    """The mean of all spatial axes is a pool, which runtimes have a kernel for; so is the largest element."""
+@emits("reduce_mean", is_special=True)
+def emit_global_average(op: Op, scope: Scope) -> Input:
+    """The mean of all spatial axes is a pool, which runtimes have a kernel for."""
     x = op.operands[0].type
     spatial = tuple(range(2, x.rank))
     if not op.attrs["keepdims"] or x.rank < 3 or tuple(a % x.rank for a in ints_of(op.attrs, "axes")) != spatial:
         return None
-    operator = "GlobalAveragePool" if op.name == "reduce_mean" else "GlobalMaxPool"
-    return node(operator, op.operands[0]) if x.dtype == f32 else None
+    return node("GlobalAveragePool", op.operands[0]) if x.dtype == f32 else None
 
 
 @emits("argmax", "argmin")
