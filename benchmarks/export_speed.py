@@ -40,7 +40,7 @@ RESNET = ROOT / "datasets/models/resnet50.onnx"
 BEGIN, END = "<!-- table: benchmarks/export_speed.py -->", "<!-- end of table -->"
 SLOWER = 0.97
 SETS = 3
-LEAST_ROUNDS = 5  # in a set
+LEAST_ROUNDS = 3  # in a set
 FOR_PROCESSOR = ("onnxruntime:nchw16c", "onnxruntime:nchw8c")
 # Columns: whose file, and whether onnxruntime's optimiser runs.
 ORIGINAL, STANDARD, RUNTIME, PROCESSOR = "original", "standard", "runtime", "processor"
@@ -161,13 +161,15 @@ def blocks_here(folder: Path) -> str:
 
 
 def taking_turns(sessions: list[Any], given: list[dict[str, np.ndarray]], seconds: float) -> list[list[float]]:
+    """Seconds of each run; in a new order each time, so that none always finds in caches what one other left."""
     times: list[list[float]] = [[] for _ in sessions]
+    order = np.random.default_rng(0)
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times[0]) < LEAST_ROUNDS:
-        for mine, s, feed in zip(times, sessions, given, strict=True):
+        for way in order.permutation(len(sessions)).tolist():
             start = time.thread_time()
-            s.run(None, feed)
-            mine.append(time.thread_time() - start)
+            sessions[way].run(None, given[way])
+            times[way].append(time.thread_time() - start)
     return times
 
 

@@ -34,7 +34,7 @@ from ircost.report import Report
 
 DEFAULT_PIPELINE = LEVELS[DEFAULT_LEVEL].pipelines["gpu"]
 # As above without kernels, which no ONNX operator is; what folding leaves is folded once more.
-EXPORT_PIPELINE = "canonicalize,loop-invariants,recognise,fold-batch-norm,fold-affine,canonicalize"
+EXPORT_PIPELINE = "canonicalize,loop-invariants,recognise,fold-batch-norm,fold-pads,fold-affine,canonicalize"
 
 
 def compile_model(

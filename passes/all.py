@@ -10,6 +10,7 @@ import ircost.passes.fold_affine
 import ircost.passes.fold_batch_norm
 import ircost.passes.fold_constants
 import ircost.passes.fold_control_flow
+import ircost.passes.fold_pads
 import ircost.passes.fuse
 import ircost.passes.layout
 import ircost.passes.loop_invariants

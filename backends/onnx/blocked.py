@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ircost.backends.onnx.blocked_costs import reorder_s
-from ircost.backends.onnx.blocked_forms import Blocks, Form, form_of
+from ircost.backends.onnx.blocked_form import Blocks, Form
+from ircost.backends.onnx.blocked_forms import form_of
 from ircost.backends.onnx.blocked_layout import (
     can_be_reordered,
     image_shape,
@@ -79,7 +80,9 @@ class Layout:
         return is_made or self.scope.is_known(value) or can_be_reordered(value.type) or is_both(value.type, self.block)
 
     def chosen(self) -> set[Op]:
-        """Ops that run in blocks."""
+        """Ops that run in blocks; none where nothing would gain by it."""
+        if all(form.saving_s <= 0 for form in self.forms.values()):
+            return set()
         network = Network()
         plain, blocked = network.node(), network.node()
         places = {op: network.node() for op in self.forms}

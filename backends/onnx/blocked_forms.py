@@ -3,63 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
 
-import numpy as np
-
-from ircost.backends.onnx.blocked_costs import conv_saving_s, stream_s, transpose_saving_s, window_saving_s
-from ircost.backends.onnx.blocked_layout import (
-    CHANNELS_AT_ONCE,
-    blocked_node,
-    filled,
-    filter_of_blocks,
-    filter_to_blocks,
-    image_shape,
-    padded,
-)
-from ircost.backends.onnx.emitter import Scope
-from ircost.backends.onnx.node import Array, Attributes, Input, Known, Node, Output, node, whole_numbers
+from ircost.backends.onnx.blocked_convolutions import batch_norm_form, conv_form, per_channel_form, prelu_form
+from ircost.backends.onnx.blocked_costs import transpose_saving_s, window_saving_s
+from ircost.backends.onnx.blocked_form import Blocks, Form, InBlocks, filling_s, float_image, is_number
+from ircost.backends.onnx.blocked_layout import CHANNELS_AT_ONCE, blocked_node, image_shape, padded
+from ircost.backends.onnx.node import Input, Node, Output, node, whole_numbers
 from ircost.backends.onnx.split import cut_axis, start
 from ircost.ir.attributes import ints_of
 from ircost.ir.graph import Op, Value
-from ircost.ir.types import f32
-
-InBlocks: TypeAlias = Callable[[Value], Input]
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """An operator on blocked values.
-
-    Args:
-        reads: values that it takes in blocks; all others as they are.
-        make: the node, given the blocked form of what it reads.
-        saving_s: by how much it is faster than the operator in plain layout; negative where it is slower.
-        writes_blocks: False where the result is in plain layout.
-    """
-
-    reads: tuple[Value, ...]
-    make: Callable[[InBlocks], Node]
-    saving_s: float
-    writes_blocks: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Blocks:
-    """What forms depend on besides the operator.
-
-    Args:
-        block: channels in a block.
-        may_come: whether a value may come in blocks from where it is made.
-    """
-
-    block: int
-    scope: Scope
-    may_come: Callable[[Value], bool]
-
-    def padding(self, channels: int) -> float:
-        return padded(channels, self.block) / channels
 
 
 def form_of(op: Op, made: list[Input], blocks: Blocks) -> Form | None:
@@ -69,82 +21,9 @@ def form_of(op: Op, made: list[Input], blocks: Blocks) -> Form | None:
         return slice_form(op, blocks) if item.node.operator == "Split" else None
     if not isinstance(item, Node) or item.operator not in FORMS:
         return None
-    if item.operator != "ReduceMean" and image_shape(op.result.type) is None:
+    if item.operator not in ("ReduceMean", "ReduceMax") and image_shape(op.result.type) is None:
         return None
     return FORMS[item.operator](op, item, blocks)
-
-
-# ---- convolutions
-
-
-def conv_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
-    x, weight, *more = item.inputs
-    bias, addend = (*more, None, None)[:2]
-    if not isinstance(x, Value) or not isinstance(weight, Value) or not blocks.scope.is_known(weight):
-        return None
-    shape, block = float_image(x), blocks.block
-    if shape is None or x.type.rank != op.result.type.rank or not (bias is None or is_known(bias, blocks)):
-        return None
-    outputs, inputs = weight.type.shape[:2]
-    groups, wanted = shape[1] // inputs, padded(outputs, block)
-    new_groups, padding, takes_blocks = groups, blocks.padding(outputs), True
-    change = filter_of_blocks
-    if groups > 1 and inputs == 1 and outputs == groups:
-        change, new_groups = filter_to_blocks, wanted
-    elif groups > 1:
-        if inputs % block or (outputs // groups) % block:
-            return None
-    elif inputs < block and not blocks.may_come(x):
-        change, takes_blocks = filter_to_blocks, False
-    else:
-        padding *= blocks.padding(inputs)
-    reads = ((x,) if takes_blocks else ()) + ((addend,) if isinstance(addend, Value) else ())
-    attributes = {**conv_attributes(item), "group": new_groups}
-    weights = Known(weight, f"{change.__name__} {block}", lambda array: change(array, block))
-
-    def make(in_blocks: InBlocks) -> Node:
-        image = in_blocks(x) if takes_blocks else as_image(x)
-        rest = [aligned(bias, block), in_blocks(addend) if isinstance(addend, Value) else None]
-        while rest and rest[-1] is None:
-            rest.pop()
-        return blocked_node("Conv", image, weights, *rest, **attributes)
-
-    return Form(reads, make, conv_saving_s(op.result.type, weight.type.shape[2:], inputs, groups, padding))
-
-
-def float_image(x: Value) -> tuple[int, int, int, int] | None:
-    return image_shape(x.type) if x.type.dtype == f32 else None
-
-
-def is_known(item: Input, blocks: Blocks) -> bool:
-    return isinstance(item, Known) or (isinstance(item, Value) and blocks.scope.is_known(item))
-
-
-def as_image(x: Value) -> Input:
-    shape = image_shape(x.type)
-    assert shape is not None, "was checked"
-    return x if x.type.rank == 4 else node("Reshape", x, whole_numbers(*shape))
-
-
-def conv_attributes(item: Node) -> Attributes:
-    """Those of a window over images: a signal's has a row of one."""
-    attributes = dict(item.attributes)
-    if len(attributes["kernel_shape"]) == 2:
-        return attributes
-    before, after = attributes["pads"]
-    attributes["pads"] = (0, before, 0, after)
-    return attributes | {
-        name: (1, *attributes[name]) for name in ("kernel_shape", "strides", "dilations") if name in attributes
-    }
-
-
-def aligned(bias: Input, block: int) -> Input:
-    """A bias with zeros for the channels that fill up the last block."""
-    if bias is None:
-        return None
-    known = bias if isinstance(bias, Known) else Known(bias, "", lambda array: array)  # type: ignore[arg-type]
-    form = f"{known.form} in blocks of {block}"
-    return Known(known.value, form, lambda array: filled(known.change(array), 0, block))
 
 
 # ---- pools
@@ -159,22 +38,26 @@ def pool_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
     return Form((x,), lambda in_blocks: blocked_node(item.operator, in_blocks(x), **attributes), saving)
 
 
-def flat_mean_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
-    """The mean of images without their axes: a pool whose result is as long as the channels."""
-    x = op.operands[0]
-    if op.name != "reduce_mean" or x.type.rank != 4 or float_image(x) is None or op.result.type.rank != 2:
+def reduction_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
+    """The mean or the largest element of each channel: a pool, whose axes may be left out."""
+    (x,) = op.operands
+    rank = x.type.rank
+    if op.name not in REDUCTIONS or rank != 4 or float_image(x) is None:
         return None
-    if sorted(axis % 4 for axis in ints_of(op.attrs, "axes")) != [2, 3]:
+    if sorted(axis % rank for axis in ints_of(op.attrs, "axes")) != [2, 3]:
         return None
     n, channels = x.type.shape[:2]
 
     def make(in_blocks: InBlocks) -> Node:
-        pooled: Input = blocked_node("GlobalAveragePool", in_blocks(x))
+        pooled = blocked_node(REDUCTIONS[op.name], in_blocks(x))
+        if op.attrs["keepdims"]:
+            return pooled
         if channels % blocks.block:
             pooled = blocked_node("ReorderOutput", pooled, channels=channels)
         return node("Reshape", pooled, whole_numbers(n, channels))
 
-    return Form((x,), make, window_saving_s(x.type, blocks.padding(channels)), writes_blocks=False)
+    saving = window_saving_s(x.type, blocks.padding(channels))
+    return Form((x,), make, saving, writes_blocks=bool(op.attrs["keepdims"]))
 
 
 # ---- element by element
@@ -191,21 +74,6 @@ def unary_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
         return Node(made.operator, (in_blocks(x), *bounds), made.attributes, made.domain, opset=made.opset)
 
     return Form((x,), make, -filling_s(op, blocks))
-
-
-def is_number(item: Input) -> bool:
-    """One element, or an optional input left out."""
-    if isinstance(item, Array):
-        return item.array.size == 1
-    if isinstance(item, Known):
-        return item.value.type.elements == 1
-    return item is None or (isinstance(item, Value) and item.type.elements == 1 and item.type.rank <= 4)
-
-
-def filling_s(op: Op, blocks: Blocks) -> float:
-    """What the channels that fill up blocks cost an element-wise operator."""
-    type = op.result.type
-    return (blocks.padding(type.shape[1]) - 1) * stream_s(type.elements)
 
 
 def binary_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
@@ -234,72 +102,6 @@ def binary_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
 
         return Form((x,), make_with_number, -filling_s(op, blocks))
     return per_channel_form(op, item, whole[0], other, blocks)
-
-
-def per_channel_form(op: Op, item: Node, x: Value, scale: Input, blocks: Blocks) -> Form | None:
-    """x * s, with a number for each channel of one image: a depthwise convolution of 1 x 1, whose weights are s."""
-    if item.operator != "Mul" or float_image(x) is None or not isinstance(scale, Value) or x.type.shape[0] != 1:
-        return None
-    channels = x.type.shape[1]
-    if scale.type.shape != (1, channels, *(1,) * (x.type.rank - 2)):
-        return None
-    wanted = padded(channels, blocks.block)
-    attributes: Attributes = {"group": wanted, "kernel_shape": (1, 1)}
-
-    def make(in_blocks: InBlocks) -> Node:
-        weights = node("Reshape", in_blocks(scale), whole_numbers(wanted, 1, 1, 1))
-        return blocked_node("Conv", in_blocks(x), weights, **attributes)
-
-    return Form((x, scale), make, -filling_s(op, blocks))
-
-
-def batch_norm_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
-    """A factor and an offset for each channel, known at load: a depthwise convolution of 1 x 1."""
-    x, *statistics = item.inputs
-    if not isinstance(x, Value) or float_image(x) is None or not all(is_known(value, blocks) for value in statistics):
-        return None
-    scale, *_ = values = [value for value in statistics if isinstance(value, Value)]
-    wanted, epsilon = padded(x.type.shape[1], blocks.block), float(item.attributes["epsilon"])
-    form = f"batch norm {[id(value) for value in values]} {epsilon} {blocks.block}"
-
-    def change(index: int) -> Known:
-        def folded(array: np.ndarray) -> np.ndarray:
-            _, bias, mean, variance = map(blocks.scope.array, values)
-            factor = array / np.sqrt(variance + np.float32(epsilon))
-            return filled((factor, bias - mean * factor)[index], 0, blocks.block)
-
-        return Known(scale, f"{form} {index}", folded)
-
-    weights = Known(scale, f"{form} weights", lambda array: change(0).change(array).reshape(-1, 1, 1, 1))
-    attributes: Attributes = {"group": wanted, "kernel_shape": (1, 1)}
-    return Form(
-        (x,),
-        lambda in_blocks: blocked_node("Conv", in_blocks(x), weights, change(1), **attributes),
-        -filling_s(op, blocks),
-    )
-
-
-def prelu_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
-    """x s + relu(x) (1 - s), for known slopes s of the channels: depthwise convolutions, the second adds the first.
-
-    That takes as long as PRelu in plain layout does (benchmarks/blocked_layout.py has both).
-    """
-    x, slope = item.inputs
-    if not isinstance(x, Value) or float_image(x) is None or not isinstance(slope, Value) or x.type != op.result.type:
-        return None
-    channels, block = x.type.shape[1], blocks.block
-    shape = (1,) * (x.type.rank - slope.type.rank) + slope.type.shape
-    if not is_known(slope, blocks) or shape != (1, channels, *(1,) * (x.type.rank - 2)):
-        return unary_form(op, item, blocks)
-    attributes: Attributes = {"group": padded(channels, block), "kernel_shape": (1, 1)}
-    slopes = Known(slope, f"slopes {block}", lambda array: filled(array.reshape(-1, 1, 1, 1), 0, block))
-    rest = Known(slope, f"less slopes {block}", lambda array: filled(1 - array.reshape(-1, 1, 1, 1), 0, block))
-
-    def make(in_blocks: InBlocks) -> Node:
-        above = blocked_node("Conv", node("Relu", in_blocks(x)), rest, **attributes)
-        return blocked_node("Conv", in_blocks(x), slopes, None, above, **attributes)
-
-    return Form((x,), make, -filling_s(op, blocks))
 
 
 # ---- movement
@@ -361,6 +163,7 @@ def transpose_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
     return None
 
 
+REDUCTIONS = {"reduce_mean": "GlobalAveragePool", "reduce_max": "GlobalMaxPool"}
 UNARY = ("Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu", "Clip", "Gelu", "QuickGelu", "Erf")
 STEPS = ("QuantizeLinear", "DequantizeLinear")
 BINARY = ("Add", "Sub", "Mul", "Max", "Min")
@@ -370,10 +173,10 @@ FORMS: dict[str, Callable[[Op, Node, Blocks], Form | None]] = {
     **dict.fromkeys((*UNARY, *STEPS, "Softplus", "Abs", "Neg"), unary_form),
     **dict.fromkeys(BINARY, binary_form),
     "BatchNormalization": batch_norm_form,
-    "PRelu": prelu_form,
+    "PRelu": lambda op, item, blocks: prelu_form(op, item, blocks) or unary_form(op, item, blocks),
     "Concat": concat_form,
     "Slice": lambda op, item, blocks: slice_form(op, blocks),
     "Resize": resize_form,
     "Transpose": transpose_form,
-    "ReduceMean": flat_mean_form,
+    **dict.fromkeys(("ReduceMean", "ReduceMax"), reduction_form),
 }

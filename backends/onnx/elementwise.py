@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ircost.backends.onnx.element_types import LEAST_OPSET, element_type
-from ircost.backends.onnx.emitter import Scope, emits
+from ircost.backends.onnx.emitter import Scope, emits, only_use
 from ircost.backends.onnx.node import Input, Known, microsoft, node, number_like
 from ircost.ir.attributes import float_of
 from ircost.ir.graph import Op, Value
@@ -148,6 +148,31 @@ def emit_clip(op: Op, scope: Scope) -> Input:
     if not bounds:
         return None
     return node("Clip", value, bounds.get("maximum"), *([bounds["minimum"]] if "minimum" in bounds else []))
+
+
+@emits("div", is_special=True)
+def emit_softsign(op: Op, scope: Scope) -> Input:
+    """x / (1 + abs(x))  ->  Softsign(x)"""
+    x, below = op.operands
+    total = only_use(below, "add")
+    for part, one in (total.operands, total.operands[::-1]) if total is not None and x.type.dtype == f32 else ():
+        magnitude = only_use(part, "abs")
+        if magnitude is not None and magnitude.operands[0] is x and is_number(scope, one, 1.0) and x.type == below.type:
+            return node("Softsign", x)
+    return None
+
+
+@emits("where", is_special=True)
+def emit_thresholded_relu(op: Op, scope: Scope) -> Input:
+    """where(x > alpha, x, 0)  ->  ThresholdedRelu(x)"""
+    condition, x, zero = op.operands
+    above = only_use(condition, "greater")
+    if above is None or above.operands[0] is not x or x.type != op.result.type or x.type.dtype != f32:
+        return None
+    alpha = above.operands[1]
+    if not is_number(scope, zero, 0.0) or not scope.is_known(alpha) or alpha.type.elements != 1:
+        return None
+    return node("ThresholdedRelu", x, alpha=float(scope.array(alpha).reshape(())))
 
 
 def is_number(scope: Scope, value: Value, number: float) -> bool:

@@ -12,5 +12,6 @@ import ircost.backends.onnx.normalization
 import ircost.backends.onnx.quantised
 import ircost.backends.onnx.recurrent
 import ircost.backends.onnx.reduction
+import ircost.backends.onnx.regrouping
 import ircost.backends.onnx.resizing
 import ircost.backends.onnx.split  # noqa: F401

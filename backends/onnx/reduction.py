@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ircost.backends.onnx.contraction import window
 from ircost.backends.onnx.element_types import LEAST_OPSET
 from ircost.backends.onnx.elementwise import is_number
@@ -27,6 +29,41 @@ def emit_reduction(op: Op, scope: Scope) -> Input:
         return node("Identity", op.operands[0])
     opset = 20 if op.operands[0].type.dtype.name == "bool" else LEAST_OPSET
     return node(REDUCTIONS[op.name], op.operands[0], whole_numbers(*axes), keepdims=keepdims, opset=opset)
+
+
+@emits("reduce_sum", is_special=True)
+def emit_sum_of_function(op: Op, scope: Scope) -> Input:
+    """reduce_sum(x x)  ->  ReduceSumSquare(x), and reduce_sum(abs(x))  ->  ReduceL1(x)"""
+    (x,) = op.operands
+    magnitude, square = only_use(x, "abs"), squared(x)
+    inner = square if magnitude is None else magnitude.operands[0]
+    return reduced("ReduceSumSquare" if magnitude is None else "ReduceL1", inner, op)
+
+
+@emits("sqrt", "log", is_special=True)
+def emit_function_of_sum(op: Op, scope: Scope) -> Input:
+    """sqrt(reduce_sum(x x))  ->  ReduceL2(x), and log(reduce_sum(exp(x)))  ->  ReduceLogSumExp(x)"""
+    total = only_use(op.operands[0], "reduce_sum")
+    if total is None:
+        return None
+    if op.name == "sqrt":
+        return reduced("ReduceL2", squared(total.operands[0]), total)
+    power = only_use(total.operands[0], "exp")
+    return reduced("ReduceLogSumExp", power.operands[0] if power is not None else None, total)
+
+
+def squared(value: Value) -> Value | None:
+    """x of x times x, where nobody else reads that."""
+    product = only_use(value, "mul")
+    return product.operands[0] if product is not None and product.operands[0] is product.operands[1] else None
+
+
+def reduced(operator: str, x: Value | None, total: Op) -> Input:
+    """In place of the sum ``total``; None where there is no x, or no axis."""
+    axes = ints_of(total.attrs, "axes")
+    if x is None or not axes or x.type.dtype != f32:
+        return None
+    return node(operator, x, whole_numbers(*axes), keepdims=int(bool(total.attrs["keepdims"])))
 
 
 @emits("reduce_mean", is_special=True)
@@ -54,7 +91,7 @@ def pool(operator: str, op: Op, outputs: int = 1, **more: int) -> Input:
     if operator == "AveragePool" and any(step != 1 for step in ints_of(op.attrs, "dilations")):
         opset = 19
     elif operator == "AveragePool":
-        del attributes["dilations"]
+        attributes.pop("dilations", None)
     return node(operator, op.operands[0], outputs=outputs, opset=opset, **attributes)
 
 
@@ -72,22 +109,63 @@ def emit_sum_pool(op: Op, scope: Scope) -> Input:
     return node("Mul", pool("AveragePool", op, count_include_pad=1), number_like(size, op.operands[0]))
 
 
-@emits("mul", is_special=True)
+@emits("mul", "div", is_special=True)
 def emit_average_pool(op: Op, scope: Scope) -> Input:
-    """sum_pool(x) / size  ->  AveragePool(x)"""
-    for total, factor in (op.operands, op.operands[::-1]):
+    """sum_pool(x) / n  ->  AveragePool(x), for a known n: the size of the window, or what of it lies in x"""
+    orders = (op.operands, op.operands[::-1]) if op.name == "mul" else (op.operands,)
+    for total, factor in orders if op.result.type.dtype.is_float else ():
         summed = only_use(total, "sum_pool")
-        if summed is not None and factor.type.elements == 1 and total.type == op.result.type:
-            size = math.prod(ints_of(summed.attrs, "window"))
-            if is_inverse(scope, factor, size):
-                return pool("AveragePool", summed, count_include_pad=1)
+        if (
+            summed is None
+            or total.type != op.result.type
+            or not scope.is_known(factor)
+            or not total.type.dtype.is_float
+        ):
+            continue
+        known = scope.array(factor)
+        counts = known if op.name == "div" else 1 / known
+        for included in (1, 0):
+            if is_close(counts, window_counts(summed, bool(included))) and is_inside_window(summed):
+                return pool("AveragePool", summed, count_include_pad=included)
     return None
 
 
-def is_inverse(scope: Scope, factor: Value, size: int) -> bool:
-    if not scope.is_known(factor) or not factor.type.dtype.is_float:
+def is_close(counts: np.ndarray, wanted: np.ndarray) -> bool:
+    """Whether counts broadcast to those that are wanted, but for roundings."""
+    if counts.ndim > wanted.ndim:
         return False
-    return math.isclose(float(scope.array(factor).reshape(())), 1 / size, rel_tol=1e-3)
+    shape = (1,) * (wanted.ndim - counts.ndim) + counts.shape
+    if any(have not in (1, want) for have, want in zip(shape, wanted.shape, strict=True)):
+        return False
+    return bool(np.allclose(counts.astype(np.float64), wanted, rtol=1e-3))
+
+
+def window_counts(op: Op, included: bool) -> np.ndarray:
+    """How many elements each window sums up [1, 1, ..], with its padding or without."""
+    size, out = ints_of(op.attrs, "window"), op.result.type.shape
+    counts = np.ones((1, 1, *(1,) * len(size)))
+    for axis, (n, stride, dilation, (begin, _)) in enumerate(zip(size, *steps_and_pads(op), strict=True)):
+        places = np.arange(out[2 + axis])[:, None] * stride - begin + np.arange(n) * dilation
+        inside = (places >= 0) & (places < op.operands[0].type.shape[2 + axis])
+        along = (inside | included).sum(axis=1).reshape([-1 if i == 2 + axis else 1 for i in range(2 + len(size))])
+        counts = counts * along
+    return counts
+
+
+def steps_and_pads(op: Op) -> tuple[tuple[int, ...], tuple[int, ...], tuple[tuple[int, int], ...]]:
+    """Strides, dilations and [begin, end] of each axis, as written or by default."""
+    ones, pads = (1,) * len(ints_of(op.attrs, "window")), op.attrs["pads"]
+    assert isinstance(pads, tuple), "its kind was checked"
+    return (
+        ints_of(op.attrs, "strides") or ones,
+        ints_of(op.attrs, "dilations") or ones,
+        pads or ((0, 0),) * len(ones),  # type: ignore[return-value]
+    )
+
+
+def is_inside_window(op: Op) -> bool:
+    """Runtimes refuse windows that may lie in the padding alone."""
+    return all(max(pair) < n for n, pair in zip(ints_of(op.attrs, "window"), steps_and_pads(op)[2], strict=True))
 
 
 @emits("div", is_special=True)

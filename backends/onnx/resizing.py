@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -15,23 +16,31 @@ from ircost.ir.types import f32
 
 # Positions are computed in double precision, weights are stored in single.
 CLOSE = 1e-4
+Positions: TypeAlias = Callable[[np.ndarray, int, int], np.ndarray]
+ROUNDINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    **{"floor": np.floor, "ceil": np.ceil},
+    **{"round_prefer_floor": lambda x: np.ceil(x - 0.5), "round_prefer_ceil": lambda x: np.floor(x + 0.5)},
+}
 
 
 @emits("gather", is_special=True)
 def emit_nearest_resize(op: Op, scope: Scope) -> Input:
     """gather(x, [0, 0, 1, 1, ..])  ->  Resize(x) to the nearest element, all such axes at once"""
-    value, axes = op.result, set[int]()
-    while value.producer is not None and (value is op.result or len(value.uses) == 1):
-        gather = value.producer
-        axis = int_of(gather.attrs, "axis") % value.type.rank if gather.name == "gather" else -1
-        if axis < 2 or axis in axes or not enlarges(gather, axis, scope):
-            break
-        axes.add(axis)
-        value = gather.operands[0]
-    if value is op.result or value.type.dtype != f32 or value.type.rank != 4 or value.type.bounded:
-        return None
-    modes: Attributes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    return node("Resize", value, None, None, whole_numbers(*op.result.type.shape), **modes)
+    ways = [("asymmetric", "floor", enlarges)]
+    ways += [(mode, word, Nearest(POSITIONS[mode], ROUNDINGS[word])) for mode in POSITIONS for word in ROUNDINGS]
+    for mode, word, is_step in ways:
+        value, axes = op.result, set[int]()
+        while value.producer is not None and (value is op.result or len(value.uses) == 1):
+            gather = value.producer
+            axis = int_of(gather.attrs, "axis") % value.type.rank if gather.name == "gather" else -1
+            if axis < 2 or axis in axes or not is_step(gather, axis, scope):
+                break
+            axes.add(axis)
+            value = gather.operands[0]
+        if value is not op.result and value.type.dtype == f32 and value.type.rank == 4 and not value.type.bounded:
+            modes: Attributes = {"mode": "nearest", "coordinate_transformation_mode": mode, "nearest_mode": word}
+            return node("Resize", value, None, None, whole_numbers(*op.result.type.shape), **modes)
+    return None
 
 
 def enlarges(gather: Op, axis: int, scope: Scope) -> bool:
@@ -48,6 +57,25 @@ def enlarges(gather: Op, axis: int, scope: Scope) -> bool:
     exact = np.arange(out) * extent
     is_safe = out % extent == 0 or not np.any(exact[1:] % out == 0)
     return bool(is_safe and np.array_equal(scope.array(places), exact // out))
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """Whether indices are positions rounded in one way, none so near a step that single precision may miss it."""
+
+    formula: Positions
+    rounding: Callable[[np.ndarray], np.ndarray]
+
+    def __call__(self, gather: Op, axis: int, scope: Scope) -> bool:
+        places = gather.operands[1]
+        if places.type.rank != 1 or not scope.is_known(places):
+            return False
+        extent, out = gather.operands[0].type.shape[axis], places.type.elements
+        if extent < 2 or out in (0, extent):
+            return False
+        exact, have = self.formula(np.arange(out, dtype=np.float64), extent, out), scope.array(places)
+        around = (np.clip(self.rounding(exact + shift), 0, extent - 1) for shift in (-CLOSE, 0.0, CLOSE))
+        return all(np.array_equal(have, rounded) for rounded in around)
 
 
 # ---- between elements
@@ -126,14 +154,14 @@ def tap(value: Value, scope: Scope) -> tuple[Value, int, np.ndarray, np.ndarray]
     return gather.operands[0], axis, places.astype(np.float64), weights.astype(np.float64)
 
 
-def are_positions(step: Interpolation, formula: Callable[[np.ndarray, int, int], np.ndarray], out: int) -> bool:
+def are_positions(step: Interpolation, formula: Positions, out: int) -> bool:
     extent = step.x.type.shape[step.axis]
     wanted = np.clip(formula(np.arange(out, dtype=np.float64), extent, out), 0, extent - 1)
     return bool(np.allclose(step.positions, wanted, rtol=0, atol=CLOSE))
 
 
 # Source: ONNX Resize-19, attribute coordinate_transformation_mode.
-POSITIONS: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {
+POSITIONS: dict[str, Positions] = {
     "half_pixel": lambda index, extent, out: (index + 0.5) * extent / out - 0.5,
     "align_corners": lambda index, extent, out: index * (extent - 1) / max(out - 1, 1),
     "asymmetric": lambda index, extent, out: index * extent / out,

@@ -115,6 +115,7 @@ CASES: dict[str, tuple[list[tuple[int, ...]], Callable[..., Any]]] = {
     "squeeze and excite": ([(1, 24, 9, 7)], lambda x: excited(conv(x, 20))),
     "squeeze and excite, whole blocks": ([(1, 16, 9, 7)], lambda x: excited(conv(x, 32))),
     "factor of each image": ([(2, 16, 9, 7)], lambda x: excited(conv(x, 32))),
+    "largest of each image": ([(1, 16, 9, 7)], lambda x: ops.reduce_max(conv(x, 20), axes=(2, 3), keepdims=True)),
     "mean without axes": ([(1, 16, 9, 7)], lambda x: ops.reduce_mean(conv(x, 20), axes=(2, 3), keepdims=False)),
     "max pool": (
         [(1, 16, 9, 7)],

@@ -120,16 +120,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("zoo_model", models or [skipped], ids=lambda m: m.name if m else "none")
 
 
-@pytest.mark.parametrize("for_runtime", ["", "onnxruntime"])
+@pytest.mark.parametrize("for_runtime", ["", "onnxruntime", "onnxruntime:nchw16c"])
 def test_real_models(zoo_model: Any, for_runtime: str, tmp_path: Path) -> None:
     feeds = zoo_model.feeds()
     path = tmp_path / "ours.onnx"
     export_onnx(load(str(zoo_model.path), zoo_model.options).module, path, for_runtime)
     expected, actual = outputs_of(str(zoo_model.path), feeds), outputs_of(str(path), feeds)
+    # Of quantised activations some fall on the other side of a step where sums are added up in another order.
+    allowed = 0.1 if zoo_model.is_quantised and for_runtime else 5e-3
     for ours, theirs in zip(actual, expected, strict=True):
         error = np.sqrt(np.mean((ours.astype(np.float64) - theirs) ** 2))
         assert ours.shape == theirs.shape
-        assert error <= 5e-3 * np.sqrt(np.mean(theirs.astype(np.float64) ** 2)) + 1e-9
+        assert error <= allowed * np.sqrt(np.mean(theirs.astype(np.float64) ** 2)) + 1e-9
 
 
 MLP = """

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import onnx
+
+from ircost.backends.onnx import RUNTIMES
+from ircost.commands.compile import command
 
 
 def test_compile_writes_a_model(irc, mlp: Path, tmp_path: Path) -> None:
@@ -19,6 +23,14 @@ def test_for_a_runtime(irc, mlp: Path, tmp_path: Path) -> None:
     outcome = irc("compile", mlp, "--for", "onnxruntime")
     assert outcome.code == 2
     assert "--for is of ONNX files" in outcome.err
+
+
+def test_for_every_runtime(irc, mlp: Path, tmp_path: Path) -> None:
+    kind = next(option for option in command.params if option.name == "for_runtime").type
+    assert isinstance(kind, click.Choice)
+    assert sorted(kind.choices) == sorted(set(RUNTIMES) - {""})
+    for runtime in kind.choices:
+        assert irc("compile", mlp, "-o", tmp_path / "out.onnx", "--for", runtime).code == 0
 
 
 def test_opt_writes_a_model(irc, mlp: Path, tmp_path: Path) -> None:
