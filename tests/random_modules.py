@@ -247,8 +247,11 @@ def layers_step(w: Writer) -> list[Value]:
     """Equal layers one after another, each with weights of its own: what `outline` finds."""
     x = w.pick(lambda type: type.rank >= 2)
     size = x.type.shape[-1]
+    before = x  # by two: the first layer reads one value where the others read two
+    reach = w.draw(st.integers(1, 2))
     for _ in range(w.draw(st.integers(2, 4))):
-        x = ops.add(x, ops.tanh(ops.relu(ops.matmul(x, w.constant((size, size))))))
+        x, last = ops.add(x, ops.tanh(ops.sub(ops.matmul(x, w.constant((size, size))), before))), x
+        before = x if reach == 1 else last
     return [x]
 
 
