@@ -9,7 +9,6 @@ a tenth or two.
 
 from __future__ import annotations
 
-
 import time
 from functools import lru_cache
 from typing import Any

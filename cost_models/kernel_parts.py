@@ -1,4 +1,4 @@
-"""What kernels come down to: products, convolutions, attention, experts, streams, and their sizes.
+"""What kernels come down to: products, convolutions, attention, experts, scans, streams, and their sizes.
 
 Read off the iteration spaces: the dims of a contraction are batch, m, n or k by which operands have them, an axis that
 runs over an m and a k dim at once is a window, and what sums no products is a stream. No machine is looked at here.
@@ -16,6 +16,7 @@ from ircost.cost_models.access_pattern import moved_bytes
 from ircost.ir.counts import Counts
 from ircost.ir.graph import Block, Op, Value
 from ircost.ir.index import Access, IterationSpace
+from ircost.ir.ops.attention import visibility
 from ircost.ir.structured import StructuredOp
 from ircost.ir.types import DType
 
@@ -23,6 +24,10 @@ from ircost.ir.types import DType
 InnerWork = tuple[Op, int, Counts]
 
 EXTRA = ("extra_bytes", "extra_flops", "extra_special")
+ATTENTION = (
+    *("batch", "queries", "keys", "heads", "kv_heads", "key_width", "value_width", "kv_bytes", "query_bytes"),
+    *("is_causal", "window", "is_lhs_cold", "is_rhs_cold", *EXTRA),
+)
 # Family of kernels -> what describes one of them; `..._bytes` of operands are those of an element.
 FIELDS: dict[str, tuple[str, ...]] = {
     "gemm": (
@@ -34,13 +39,16 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *("kernel_height", "kernel_width", "direction", "is_winograd", "element_bytes"),
         *("is_lhs_cold", "is_rhs_cold", *EXTRA),
     ),
-    "attention": (
-        *("batch", "queries", "keys", "heads", "kv_heads", "key_width", "value_width", "kv_bytes", "query_bytes"),
-        *("is_lhs_cold", "is_rhs_cold", *EXTRA),
-    ),
+    **dict.fromkeys(("attention", "mla"), ATTENTION),
     "moe": (
         *("tokens", "hidden", "inner", "chosen", "experts", "matrices", "activation_bytes", "weight_bytes"),
         *("unpack_flops", "is_rhs_cold"),
+    ),
+    "recurrent": (*("batch", "steps", "heads", "key_width", "value_width", "touched_bytes", "is_chunked", "is_cold"),),
+    "chain": (
+        *("blocks", "runs", "batch", "m", "n", "k", "lhs_bytes", "rhs_bytes", "lhs_loaded_bytes", "rhs_loaded_bytes"),
+        *("kept_bytes", "lane_flops", "special", "lhs_once_bytes", "rhs_once_bytes", "other_bytes"),
+        *("is_lhs_cold", "is_rhs_cold", "is_on_lanes", "is_first"),
     ),
     "vector": (
         *("elements", "read_bytes", "write_bytes", "flops", "special", "reduced_rows", "cold_bytes"),
@@ -59,6 +67,7 @@ class Part:
         dtype: number format of the arithmetic.
         sizes: in the order of ``FIELDS``.
         times: how often it is launched in one run of the kernel.
+        cache: number format of cached keys and values, where it is another.
     """
 
     family: str
@@ -66,13 +75,24 @@ class Part:
     dtype: DType
     sizes: tuple[float, ...]
     times: int = 1
+    cache: DType | None = None
+
+    @property
+    def unpacked_bits(self) -> int:
+        """Of an element of weights that are unpacked on the way to the product, scales aside: 4, 8, or 0 for none."""
+        names = FIELDS[self.family]
+        if "unpack_flops" not in names or self.sizes[names.index("unpack_flops")] <= 0:
+            return 0
+        element_bytes = self.sizes[names.index("rhs_bytes" if "rhs_bytes" in names else "weight_bytes")]
+        return 4 if element_bytes < 0.75 else 8
 
 
 @dataclass(frozen=True, slots=True)
 class PartGroup:
-    """Parts of one family, kind and number format, of many kernels, as columns.
+    """Parts of one family, kind and number formats, of many kernels, as columns.
 
     Args:
+        family, kind, dtype, cache, unpacked_bits: as of each part.
         rows: [parts] of the table of kernels; a kernel of several launches stands here several times.
         times: [parts] launches of each.
         sizes: [parts, fields].
@@ -84,6 +104,8 @@ class PartGroup:
     rows: np.ndarray
     times: np.ndarray
     sizes: np.ndarray
+    cache: DType | None = None
+    unpacked_bits: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -91,18 +113,21 @@ class PartGroup:
 
 def grouped(parts: Sequence[Sequence[Part]]) -> tuple[PartGroup, ...]:
     """The parts of each kernel of a table, those alike together, in order of appearance."""
-    found: dict[tuple[str, str, DType], list[tuple[int, Part]]] = {}
+    found: dict[tuple[str, str, DType, DType | None, int], list[tuple[int, Part]]] = {}
     for row, own in enumerate(parts):
         for part in own:
-            found.setdefault((part.family, part.kind, part.dtype), []).append((row, part))
+            key = (part.family, part.kind, part.dtype, part.cache, part.unpacked_bits)
+            found.setdefault(key, []).append((row, part))
     return tuple(
         PartGroup(
-            *key,
+            *(family, kind, dtype),
+            cache=cache,
+            unpacked_bits=unpacked_bits,
             rows=np.array([row for row, _ in members]),
             times=np.array([part.times for _, part in members], dtype=float),
             sizes=np.array([part.sizes for _, part in members], dtype=float),
         )
-        for key, members in found.items()
+        for (family, kind, dtype, cache, unpacked_bits), members in found.items()
     )
 
 
@@ -136,7 +161,7 @@ class Reader:
         if any(inner.name == "opaque" for inner, _, _ in self.work):
             return []
         if self.op.regions:
-            self._enter(self.op)
+            self.enter(self.op)
             whole = next((op for op in [self.op, *self.op.regions[0].block.ops] if op.name in WHOLE), None)
             if whole is not None:
                 return [WHOLE[whole.name](self, whole)]
@@ -152,17 +177,20 @@ class Reader:
 
     # ---- what is around
 
-    def _enter(self, op: Op) -> None:
+    def enter(self, op: Op) -> None:
+        """Takes note of what the arguments of an op's bodies stand for."""
         for region in op.regions:
             self.outer.update(zip(region.block.arguments, op.operands, strict=False))
             for inner in region.block.ops:
                 if inner.regions:
-                    self._enter(inner)
+                    self.enter(inner)
 
     def is_cold(self, value: Value) -> bool:
-        """Whether an operand of the kernel, seen from within, is cold."""
+        """Whether an operand of the kernel, seen from within, or anything that it is made of there, is cold."""
         while value in self.outer:
             value = self.outer[value]
+        if value.producer is not None and self._is_inside(value.producer):
+            return any(self.is_cold(operand) for operand in value.producer.operands)
         places = [i for i, operand in enumerate(self.op.operands) if operand is value]
         return any(self.cold[i] for i in places)
 
@@ -238,13 +266,14 @@ class Reader:
         sizes = (batch, m, n, k, *widths, lhs_cold, rhs_cold, *extras)
         return Part("gemm", "batched" if batch > 1 else "", dtype, sizes, times)
 
-    def _stream(self, on_lanes: bool = False) -> Part:
+    def _stream(self, on_lanes: bool = False, is_one_launch: bool = False) -> Part:
         """All of the kernel as one stream.
 
         Args:
             on_lanes: products run on the vector lanes; else they count at the peak of the units for products.
+            is_one_launch: its loops are within one launch; else each turn is one.
         """
-        times = max((times for _, times, _ in self.work), default=1)
+        times = 1 if is_one_launch else max((times for _, times, _ in self.work), default=1)
         flops = special = products = reduced = 0.0
         for inner, often, counts in self.work:
             if inner.definition.is_contraction and not on_lanes:
@@ -277,27 +306,38 @@ class Reader:
         return max(formats or [self.dtype_of(self.op)], key=lambda dtype: (dtype.is_float, dtype.bits))
 
     def _attention(self, op: Op) -> Part:
+        """Latents, keys and values at once that all heads share, have kernels of their own; so has their prefill, where
+        keys are wider than values.
+        """
         q, k, v = (operand.type for operand in op.operands[:3])
         batch, heads, queries, width = q.shape
-        own = q.size_bytes + k.size_bytes + v.size_bytes + op.result.type.size_bytes
+        view = visibility(op)
+        is_latent = op.operands[1] is op.operands[2]
+        kv_heads, value_width = k.shape[1], op.result.type.shape[3]
+        row_bytes = (k.size_bytes + (0 if is_latent else v.size_bytes)) / max(batch * kv_heads * k.shape[2], 1)
+        reads = op.definition.operand_bytes(op)
+        own = reads[0] + reads[1] + (0 if is_latent else reads[2]) + op.result.type.size_bytes
         beside = [
             counts for inner, _, counts in self.work if inner.block is not None and inner.block.parent_op is self.op
         ]
         is_outside = op is not self.op
         sizes = (
-            *(batch, queries, k.shape[2], heads, k.shape[1], width, v.shape[3]),
-            (k.size_bytes + v.size_bytes) / max(batch * k.shape[1] * k.shape[2], 1),
-            q.dtype.bits / 8,
+            *(batch, queries, view.keys, heads, kv_heads, width, value_width),
+            *(row_bytes, q.dtype.bits / 8, view.is_causal, view.window),
             self.is_cold(op.operands[0]) or self.is_result_cold,
             self.is_cold(op.operands[1]),
             max(sum(self.traffic_bytes) - own, 0.0),
             float(sum(counts.flops for counts in beside)) if is_outside else 0.0,
             float(sum(counts.transcendental for counts in beside)) if is_outside else 0.0,
         )
-        return Part("attention", "decode" if queries == 1 else "encoder", self.dtype_of(op), sizes)
+        is_wide = view.is_causal and queries > 1 and width > value_width
+        family = "mla" if is_latent or is_wide else "attention"
+        cache = k.dtype if k.dtype != q.dtype else None
+        return Part(family, attention_kind(op, is_latent), q.dtype, sizes, cache=cache)
 
     def _experts(self, op: Op) -> Part:
         x, shares, _, up, down = (operand.type for operand in op.operands[:5])
+        is_narrow = bool(op.attrs["is_narrow"])
         unpacked = op.attrs["has_scales"]
         weights = (
             sum(operand.type.size_bytes for operand in op.operands[3:]) if unpacked else up.size_bytes + down.size_bytes
@@ -307,16 +347,77 @@ class Reader:
             2.0 if op.attrs["gate"] == "none" else 3.0,
             x.dtype.bits / 8,
             weights / max(up.elements + down.elements, 1),
-            3.0 if unpacked else 0.0,  # mask, convert, scale
+            3.0 if unpacked and not is_narrow else 0.0,  # mask, convert, scale
             self.is_cold(op.operands[3]),
         )
-        return Part("moe", "", self.dtype_of(op), sizes)
+        return Part("moe", "", up.dtype if is_narrow else self.dtype_of(op), sizes)
+
+    def _scaled_product(self, op: Op) -> Part:
+        """One product of a narrow format; scales are a little more of each operand."""
+        x, x_scale, w, w_scale = (operand.type for operand in op.operands)
+        n, k = w.shape
+        m = x.elements / max(k, 1)
+        widths = (
+            (x.size_bytes + x_scale.size_bytes) / max(x.elements, 1),
+            (w.size_bytes + w_scale.size_bytes) / max(w.elements, 1),
+            op.result.type.dtype.bits / 8,
+        )
+        cold = (self.is_cold(op.operands[0]) or self.is_result_cold, self.is_cold(op.operands[2]))
+        extra = max(sum(self.traffic_bytes) - m * k * widths[0] - n * k * widths[1] - m * n * widths[2], 0.0)
+        return Part("gemm", "", w.dtype, (1.0, m, float(n), float(k), *widths, 0.0, *cold, extra, 0.0, 0.0))
+
+    def _scan(self, op: Op) -> Part:
+        """A state for each head, [key width, value width]; in chunks where there are more than a few tokens."""
+        phase = scan_phase(op)
+        _, heads, key_width, value_width = op.results[1].type.shape
+        return self._recurrent(op, f"scan {phase}", (heads, key_width, value_width), phase == "context")
+
+    def _short_convolution(self, op: Op) -> Part:
+        return self._recurrent(op, f"conv {scan_phase(op)}", (1, 1, 1), is_chunked=False)
+
+    def _recurrent(self, op: Op, kind: str, state: tuple[int, int, int], is_chunked: bool) -> Part:
+        """What belongs to no sequence, such as the weights of a window, stays in the processors, as fits have it."""
+        batch, steps = op.results[0].type.shape[:2]
+        reads = zip(op.operands, op.definition.operand_bytes(op), strict=True)
+        shared = sum(n for operand, n in reads if operand.type.rank < 3)
+        is_cold = self.is_cold(op.operands[-1 if op.attrs["has_state"] else 0])
+        sizes = (batch, steps, *state, sum(self.traffic_bytes) - shared, is_chunked, is_cold)
+        return Part("recurrent", kind, op.results[0].type.dtype, sizes)
+
+    def _selective_scan(self, op: Op) -> Part:
+        """No table has kernels of it: a stream whose special functions, one for each element of the state and token,
+        and whose arithmetic the vector lanes take; threads share the tokens of a channel.
+        """
+        return self._stream(on_lanes=True, is_one_launch=True)
+
+
+def attention_kind(op: Op, is_latent: bool) -> str:
+    """As tables name phases; decoding kernels differ by whether heads share keys and values."""
+    q, k = (operand.type for operand in op.operands[:2])
+    if q.shape[2] > 1 and not is_latent:
+        return "prefill" if op.attrs["is_causal"] else "encoder"
+    return "decode, shared heads" if q.shape[1] > k.shape[1] and not is_latent else "decode"
+
+
+MOST_VERIFIED = 8  # tokens at once that kernels take step by step: as many as measured ones do at most
+
+
+def scan_phase(op: Op) -> str:
+    """As tables name it: ``generation`` of one token, ``verify`` of a few behind a state, else ``context``."""
+    steps = op.results[0].type.shape[1]
+    if steps == 1:
+        return "generation"
+    return "verify" if steps <= MOST_VERIFIED and op.attrs["has_state"] else "context"
 
 
 # Composites that libraries have one kernel, or one fused layer, for.
 WHOLE: dict[str, Callable[[Reader, Op], Part]] = {
     "attention": Reader._attention,
+    "causal_conv1d": Reader._short_convolution,
+    **dict.fromkeys(("gated_delta_rule", "linear_attention", "ssd_scan"), Reader._scan),
+    "selective_scan": Reader._selective_scan,
     "mixture_of_experts": Reader._experts,
+    "scaled_matmul": Reader._scaled_product,
 }
 
 
@@ -459,13 +560,20 @@ def reduced_rows(op: Op) -> float:
     space = op.definition.iteration_space(op)
     axes = space.operands[0].axes
     inner = {dim for dim, _ in axes[-1].terms} if axes else set()
-    is_inner = any(space.dims[dim].is_reduction for dim in inner)
+    is_inner = bool(inner) and all(space.dims[dim].is_reduction for dim in inner)
     is_long = space.points >= WARP * max(space.result_points, 1)
     return float(space.result_points) if is_inner and is_long else 0.0
 
 
 # Kinds of streams as measured tables name them, where ours have other names.
-KINDS = {"rotary_embedding": "rope", "log_softmax": "softmax", "transpose": "copy"}
+KINDS = {
+    "rotary_embedding": "rope",
+    "log_softmax": "softmax",
+    "transpose": "copy",
+    "update_cache": "elements",
+    "expert_routing": "softmax",
+    "sample_token": "softmax",
+}
 
 
 def stream_kind(op: Op, work: Sequence[InnerWork]) -> str:

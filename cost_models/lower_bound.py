@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from ircost.cost_models.engines import BOUNDING_ENGINES
 from ircost.cost_models.kernel_table import KernelRun, KernelTable
 from ircost.cost_models.main_memory import main_memory_floor_s
 from ircost.cost_models.roofline import engine_times_s
-from ircost.ir.graph import Function, Module, Op, Region, Value
+from ircost.ir.graph import Module, Op, Region, Value
+from ircost.ir.in_place import result_over, shown_before
 from ircost.ir.load_time import load_time_ops
 
 
@@ -32,7 +34,8 @@ def model_lower_bound_s(module: Module, kernels: KernelTable, runs: Iterable[Ker
     counts = np.zeros(len(kernels))
     for run in runs:
         counts[run.row] += run.count
-    arithmetic_s = (engine_times_s(kernels, target)[:, BOUNDING_ENGINES] * counts[:, None]).sum(axis=0)
+    once = replace(kernels, work=kernels.work - kernels.recomputed)
+    arithmetic_s = (engine_times_s(once, target)[:, BOUNDING_ENGINES] * counts[:, None]).sum(axis=0)
     memory_s = float(main_memory_floor_s(compulsory_bytes(module), target))
     return float(max([memory_s, *arithmetic_s]))
 
@@ -47,12 +50,12 @@ def compulsory_bytes(module: Module) -> int:
     main = module.main
     at_load = load_time_ops(main.block)
     weights = [result for op in at_load for result in op.results if any(user not in at_load for user, _ in result.uses)]
-    return sum(reads.of(value) for value in (*main.arguments, *weights)) + _written_bytes(main, at_load)
+    return sum(reads.of(value) for value in (*main.arguments, *weights)) + _written_bytes(module, at_load)
 
 
-def _written_bytes(main: Function, at_load: set[Op]) -> int:
+def _written_bytes(module: Module, at_load: set[Op]) -> int:
     """Results that the run computes; an input or a weight handed back is not written."""
-    owners = dict.fromkeys(_owner(value) for value in main.results)
+    owners = dict.fromkeys(_owner(value, module) for value in module.main.results)
     computed = [value for value in owners if value.producer is not None and value.producer not in at_load]
     return sum(value.type.size_bytes for value in computed if not _is_opaque(value.producer))
 
@@ -62,10 +65,20 @@ def _is_opaque(op: Op | None) -> bool:
     return op is not None and op.name == "opaque"
 
 
-def _owner(value: Value) -> Value:
-    while value.producer is not None and value.producer.definition.is_view:
-        value = value.producer.operands[0]
+def _owner(value: Value, module: Module) -> Value:
+    """The value whose bytes a view shows, that is written over, or that a callee hands back."""
+    while (before := shown_before(value) or _handed_back(value, module)) is not None:
+        value = before
     return value
+
+
+def _handed_back(value: Value, module: Module) -> Value | None:
+    call = value.producer
+    if call is None or call.name != "call":
+        return None
+    callee = module.functions[str(call.attrs["callee"])]
+    inner = _owner(callee.results[value.index], module)
+    return call.operands[inner.index] if inner.block is callee.block else None
 
 
 class _Reads:
@@ -92,6 +105,9 @@ class _Reads:
             return self.of(self.module.functions[str(op.attrs["callee"])].arguments[index])
         if op.name == "scan":
             return self._by_scan(op, index)
+        kept = result_over(op, index)
+        if kept is not None:  # what the op itself does not read may be read later, all but what it writes
+            return max(self.of(op.results[kept]) - sum(self._operand_bytes(op)), 0)
         if op.name == "while":
             return self._argument(op.regions[0], index)  # the condition runs at least once, the body perhaps never
         if op.regions and not op.definition.is_isolated:

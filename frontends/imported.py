@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ircost.ir.graph import Module
+from ircost.ir.types import DType
+
+if TYPE_CHECKING:
+    from ircost.frontends.config.build import BuiltModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,9 @@ class ImportOptions:
         values: values of inputs, by name; what depends on them folds.
         bounds: how often a loop runs at most, or how many elements a node selects at most, by node name.
         allow_opaque: take operators that are not known as opaque ops, whose cost is unknown.
+        phase, mesh: of models that come as a configuration: what is run (``prefill``, ``decode``, ...), and on how many
+            ranks (``tp=8``). Batch, new tokens and context are the dims ``batch``, ``seq`` and ``context``.
+        dtype, cache_dtype: of their weights and activations, and of cached keys and values, in place of their own.
     """
 
     dims: Mapping[str, int] = field(default_factory=dict)
@@ -27,6 +35,10 @@ class ImportOptions:
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
     bounds: Mapping[str, int] = field(default_factory=dict)
     allow_opaque: bool = False
+    phase: str = ""
+    mesh: str = ""
+    dtype: DType | None = None
+    cache_dtype: DType | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +50,11 @@ class Imported:
         notes: what the reader of a report should know, such as a dim that was bound by default.
         nodes: operators in the model, those of nested graphs included.
         batch_dims: leading symbolic dims of its inputs, by name, and what they were bound to.
+        built: what else is known of a model that was built from a configuration.
     """
 
     module: Module
     notes: tuple[str, ...]
     nodes: int
     batch_dims: Mapping[str, int] = field(default_factory=dict)
+    built: BuiltModel | None = None

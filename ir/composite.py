@@ -59,9 +59,12 @@ class CompositeOp(OpDefinition):
         return yielded(regions[0])
 
 
-def composite(decompose: Callable[..., Any]) -> CompositeOp:
+def composite(decompose: Callable[..., Any], kind: type[CompositeOp] = CompositeOp) -> CompositeOp:
     """Declares a composite: the function below builds its decomposition out of other ops.
 
     Positional parameters are operands, keyword ones attributes; the docstring is the op's.
+
+    Args:
+        kind: of composites that know more of themselves than their body tells.
     """
-    return register_op(CompositeOp(decompose.__name__, decompose))
+    return register_op(kind(decompose.__name__, decompose))

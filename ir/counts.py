@@ -66,28 +66,29 @@ class Traffic:
         return self.read_bytes + self.write_bytes
 
 
-def work_of(op: Op) -> Iterator[tuple[Op, int]]:
-    """The ops without a region that ``op`` comes down to, and how often each runs.
+def work_of(op: Op) -> Iterator[tuple[Op, int, Counts]]:
+    """The ops without a region that ``op`` comes down to, how often each runs, and its counts of one run.
 
     A scan multiplies by its length, a `while` by its trip bound (once where there is none), and of an `if` the
-    branch with more flops counts. A `call` is itself such an op: its callee is known to the module only.
+    branch with more flops counts. A `call` is itself such an op: its callee is known to the module only. A composite
+    leaves out what its kernel skips.
     """
     if not op.regions:
-        yield op, 1
+        yield op, 1, op.definition.counts(op)
     elif op.name == "if":
         yield from max((list(_body_work(region)) for region in op.regions), key=_flops)
     else:
         trips = op.attrs.get("length") if op.name == "scan" else op.attrs.get("trip_bound") or 1
         assert isinstance(trips, int)
         for region in op.regions:
-            for inner, times in _body_work(region):
-                yield inner, times * trips
+            for inner, times, counts in _body_work(region):
+                yield inner, times * trips, op.definition.counts_within(op, inner, counts)
 
 
-def _body_work(region: Region) -> Iterator[tuple[Op, int]]:
+def _body_work(region: Region) -> Iterator[tuple[Op, int, Counts]]:
     for op in region.block.ops:
         yield from work_of(op)
 
 
-def _flops(work: list[tuple[Op, int]]) -> int:
-    return sum(op.definition.counts(op).flops * times for op, times in work)
+def _flops(work: list[tuple[Op, int, Counts]]) -> int:
+    return sum(counts.flops * times for _, times, counts in work)

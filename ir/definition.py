@@ -38,6 +38,7 @@ class OpDefinition(ABC):
         is_commutative: the two operands may change places.
         is_terminator: ends a block.
         region_names: labels of its regions, in order.
+        is_one_launch: a device runs it as one kernel, whatever loops its body has.
         follows_bounds: takes operands with an extent that depends on data, and says so of its results.
         is_isolated: its regions see their own arguments only, which stand for the operands.
     """
@@ -51,6 +52,7 @@ class OpDefinition(ABC):
     is_commutative: bool = False
     is_terminator: bool = False
     is_composite: bool = False
+    is_one_launch: bool = False
     region_names: tuple[str, ...] = ()
     is_isolated: bool = False
     follows_bounds: bool = False
@@ -74,7 +76,11 @@ class OpDefinition(ABC):
         """Operations of one execution; of an op with regions, those of its bodies."""
         if not op.regions:
             return NO_COUNTS
-        return total(inner.definition.counts(inner).times(times) for inner, times in work_of(op))
+        return total(counts.times(times) for _, times, counts in work_of(op))
+
+    def counts_within(self, op: Op, inner: Op, counts: Counts) -> Counts:
+        """Of the counts of an op in the body, those that are needed: a kernel of its own may skip what is masked."""
+        return counts
 
     def operand_bytes(self, op: Op) -> Sequence[int]:
         """Bytes that must be read of each operand; of one with regions, what the bodies read of their arguments."""
@@ -91,8 +97,29 @@ class OpDefinition(ABC):
             read[value] = max(n, read.get(value, 0))
         return Traffic(sum(read.values()), sum(result.type.size_bytes for result in op.results))
 
+    def overwritten(self, op: Op) -> Mapping[int, int]:
+        """Results that lie where an operand lay that nothing else reads: result index -> operand index.
+
+        The rest of that memory stays as it is. So caches and states outlive a run, in memory that the caller owns.
+        """
+        return {}
+
     def iteration_space(self, op: Op) -> IterationSpace | None:
         """Dims and access maps; None where access depends on data or is no affine map."""
+        return None
+
+    def joined_axis(self, op: Op) -> int | None:
+        """Axis along which the result is its operands one after another; None where it is something else."""
+        return None
+
+    def inverse(self, op: Op, index: int, result: Value, operands: Sequence[Value]) -> Value | None:
+        """Operand ``index`` out of the result and the other operands, as detached ops; None where it is lost.
+
+        Of floats it is equal up to rounding only, and not at all where the result is infinite.
+
+        Args:
+            op: what was computed. result, operands: values that stand for the op's own; operand ``index`` is not read.
+        """
         return None
 
     def verify(self, op: Op) -> None:  # noqa: B027  # most ops have none
@@ -105,6 +132,11 @@ class OpDefinition(ABC):
     @property
     def is_contraction(self) -> bool:
         """Whether matrix units can run it: it sums products of two operands."""
+        return False
+
+    @property
+    def is_move(self) -> bool:
+        """Whether the result holds elements of the only operand, in other places, and nothing else."""
         return False
 
     @property

@@ -9,6 +9,7 @@ from typing import NoReturn
 from ircost.ir.attributes import Attribute
 from ircost.ir.errors import IrcError, VerifyError
 from ircost.ir.graph import Block, Function, Module, Op, Value
+from ircost.ir.in_place import is_kept, is_read_once
 from ircost.ir.types import TensorType
 
 CONTEXT_LINES = 3
@@ -64,6 +65,7 @@ class _Verifier:
             self._block(function.block, "return", function)
         self._check_users()
         self._check_recursion()
+        self._check_taken_over()
         self.memory.checked = self.seen
 
     # ---- blocks: order, scopes, terminators
@@ -219,6 +221,18 @@ class _Verifier:
                 if any(following == above for above, _ in path):
                     raise VerifyError(f"function @{following} calls itself, by way of @{name}")
                 path.append((following, 0))
+
+    def _check_taken_over(self) -> None:
+        """A callee that writes over a part of its argument is the only reader of what the caller passes."""
+        for _, op in self.calls:
+            callee = self.module.functions[str(op.attrs["callee"])]
+            for argument, operand in zip(callee.arguments, op.operands, strict=True):
+                if is_kept(argument, self.module) and not is_read_once(operand):
+                    self._fail(
+                        op,
+                        f"operand {argument.index} is read by others too, and @{callee.name} writes over it",
+                        help="let them read the result",
+                    )
 
     def _fail(self, op: Op, message: str, help: str | None = None) -> NoReturn:
         text = message if message.startswith(op.name) else f"{op.name}: {message}"

@@ -7,9 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from ircost.api import compile_model, full_pipeline
+from ircost.api import compile_model, full_pipeline, import_options_of
 from ircost.backends import Target, load_target
 from ircost.changed_target import TWICE, other_launch, resources, with_free_launches
 from ircost.cost_models.analytical import Analytical
@@ -25,6 +23,7 @@ from ircost.ir.errors import IrcError
 from ircost.ir.graph import Module
 from ircost.ir.types import parse_dtype
 from ircost.ir.verify import verify
+from ircost.model_source import model_file
 from ircost.passes import (
     DEFAULT_LEVEL,
     PassContext,
@@ -102,6 +101,9 @@ def what_if(
     shapes: Mapping[str, Sequence[int]] | None = None,
     values: Mapping[str, object] | None = None,
     bounds: Mapping[str, int] | None = None,
+    phase: str = "",
+    mesh: str = "",
+    cache_dtype: str | None = None,
     allow_opaque: bool = False,
     pipeline: str | None = None,
     opt: int = DEFAULT_LEVEL,
@@ -123,22 +125,26 @@ def what_if(
     machine = target if isinstance(target, Target) else load_target(target, target_folders)
     passes = pipeline_of_level(opt, machine.kind) if pipeline is None else pipeline
     parse_pipeline(full_pipeline(passes, dtype))  # a mistake in it is told before a large model is read
-    options = ImportOptions(
-        dims=dict(dims or {}),
-        shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
-        values={name: np.asarray(value) for name, value in (values or {}).items()},
-        bounds=dict(bounds or {}),
+    options = import_options_of(
+        dims=dims,
+        shapes=shapes,
+        values=values,
+        bounds=bounds,
+        phase=phase,
+        mesh=mesh,
+        cache_dtype=cache_dtype,
         allow_opaque=allow_opaque,
     )
-    imported = _read(model, options)
+    source = model_file(model) if isinstance(model, str | Path) else model
+    imported = _read(source, options)
     again = replace(imported, module=clone_module(imported.module))
     report = compile_model(again, machine, dtype=dtype, pipeline=passes, cost_model=cost_model, **hooks)
     if isinstance(model, str | Path):
         report = replace(report, source=str(model))
-    return _Experiment(model, options, imported, machine, dtype, passes, cost_model, report).run()
+    return _Experiment(source, options, imported, machine, dtype, passes, cost_model, report).run()
 
 
-def _read(model: str | Path | Module | Imported, options: ImportOptions) -> Imported:
+def _read(model: Path | Module | Imported, options: ImportOptions) -> Imported:
     if isinstance(model, Imported):
         return model
     if isinstance(model, Module):
@@ -149,7 +155,7 @@ def _read(model: str | Path | Module | Imported, options: ImportOptions) -> Impo
 
 @dataclass(frozen=True, slots=True)
 class _Experiment:
-    model: str | Path | Module | Imported
+    model: Path | Module | Imported
     options: ImportOptions
     imported: Imported
     target: Target

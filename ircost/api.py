@@ -18,6 +18,7 @@ from ircost.ir.collector import collector_paused
 from ircost.ir.graph import Module
 from ircost.ir.types import parse_dtype
 from ircost.ir.verify import VerifierMemory, verify
+from ircost.model_source import model_file
 from ircost.passes import (
     DEFAULT_LEVEL,
     LEVELS,
@@ -33,7 +34,7 @@ from ircost.report import Report
 
 DEFAULT_PIPELINE = LEVELS[DEFAULT_LEVEL].pipelines["gpu"]
 # As above without kernels, which no ONNX operator is; what folding leaves is folded once more.
-EXPORT_PIPELINE = "canonicalize,recognise,fold-batch-norm,fold-affine,canonicalize"
+EXPORT_PIPELINE = "canonicalize,loop-invariants,recognise,fold-batch-norm,fold-affine,canonicalize"
 
 
 def compile_model(
@@ -45,6 +46,9 @@ def compile_model(
     shapes: Mapping[str, Sequence[int]] | None = None,
     values: Mapping[str, object] | None = None,
     bounds: Mapping[str, int] | None = None,
+    phase: str = "",
+    mesh: str = "",
+    cache_dtype: str | None = None,
     allow_opaque: bool = False,
     pipeline: str | None = None,
     opt: int = DEFAULT_LEVEL,
@@ -58,11 +62,16 @@ def compile_model(
     """Imports a model, rewrites it, and estimates latency, energy and memory on a target.
 
     Args:
-        model: an ONNX file or IR text by path, a module, or what ``load`` returned. A module is rewritten in place.
+        model: an ONNX file, IR text or a ``config.json`` by path, the name of a bundled configuration (``irc models``),
+            a module, or what ``load`` returned. A module is rewritten in place.
         target: name, alias, YAML file, or a loaded target.
         dtype: cost the model as if converted to this number format; its own where left out.
         dims, shapes, values: bind symbolic dims by name, whole input shapes, and values of small inputs.
         bounds: how often a loop runs, or how many elements a node selects, at most, by the node's name.
+        phase: of a model that comes as a configuration: ``prefill``, ``chunk``, ``decode``, ``verify`` or ``encode``;
+            its dims are ``batch``, ``seq`` (new tokens) and ``context`` (tokens attended to, the new ones included).
+        mesh: ranks that share it, such as ``tp=8`` or ``tp=4,pp=2``; the report is that of one rank.
+        cache_dtype: number format of its cached keys and values.
         allow_opaque: let operators pass that are not known; their cost is then unknown, and the report lists them.
         pipeline: passes to run; those of ``opt`` where left out.
         opt: level of optimisation, 0 to 3, each a pipeline for each kind of target (``irc passes --levels``).
@@ -79,27 +88,31 @@ def compile_model(
         IrcError: the model, the target or an option is wrong; says what, where, and how to mend it.
     """
     machine = target if isinstance(target, Target) else load_target(target, target_folders)
-    options = ImportOptions(
-        dims=dict(dims or {}),
-        shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
-        values={name: np.asarray(value) for name, value in (values or {}).items()},
-        bounds=dict(bounds or {}),
+    options = import_options_of(
+        dims=dims,
+        shapes=shapes,
+        values=values,
+        bounds=bounds,
+        phase=phase,
+        mesh=mesh,
+        dtype=dtype,
+        cache_dtype=cache_dtype,
         allow_opaque=allow_opaque,
     )
     context = PassContext(target=machine, cost_model=COST_MODELS.get(cost_model))
     chosen = pipeline_of_level(opt, machine.kind) if pipeline is None else pipeline
-    text = full_pipeline(chosen, dtype)
+    source = model_file(model) if isinstance(model, (str, Path)) else model
+    text = full_pipeline(chosen, None if takes_dtype(source) else dtype)
     limit = None if memory_limit is None else limit_bytes(str(memory_limit))
     passes = parse_pipeline(text)  # a mistake in it is told before a large model is read
     with collector_paused():
         memory = VerifierMemory()
-        imported = _imported(model, options, memory)
+        imported = _imported(source, options, memory)
         if chosen != pipeline_of_level(DEFAULT_LEVEL, machine.kind):
             imported = replace(imported, notes=(*imported.notes, f"passes that ran: {text or 'none'}"))
         reports = run_pipeline(imported.module, passes, context=context, after_pass=after_pass, memory=memory)
         if on_reports is not None:
             on_reports(reports)
-        source = str(model) if isinstance(model, (str, Path)) else ""
         fitted = fit(imported, context, limit, exact)
         report = report_on(
             imported,
@@ -107,15 +120,51 @@ def compile_model(
             cost_model=cost_model,
             dtype=dtype,
             pipeline=",".join(filter(None, [text, fitted.pipeline])),
-            source=source,
+            source=str(model) if isinstance(model, (str, Path)) else "",
             memory=fitted.memory,
             memory_limit_bytes=limit,
         )
     report = replace(report, notes=(*report.notes, *fitted.notes(report.latency_s)))
     if report.fits:
         return report
-    retry = Retry(model, options, text, exact) if isinstance(model, (str, Path)) else None
+    retry = Retry(source, options, text, exact) if isinstance(source, Path) else None
     return replace(report, remedies=remedies(report, retry, is_own_limit=limit is not None))
+
+
+def import_options_of(
+    *,
+    dims: Mapping[str, int] | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    values: Mapping[str, object] | None = None,
+    bounds: Mapping[str, int] | None = None,
+    phase: str = "",
+    mesh: str = "",
+    dtype: str | None = None,
+    cache_dtype: str | None = None,
+    allow_opaque: bool = False,
+    **_: object,
+) -> ImportOptions:
+    """What a frontend is asked, out of the arguments of ``compile_model``; further ones are for others.
+
+    Raises:
+        DTypeError: there is no such number format.
+    """
+    return ImportOptions(
+        dims=dict(dims or {}),
+        shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
+        values={name: np.asarray(value) for name, value in (values or {}).items()},
+        bounds=dict(bounds or {}),
+        allow_opaque=allow_opaque,
+        phase=phase,
+        mesh=mesh,
+        dtype=parse_dtype(dtype) if dtype is not None else None,
+        cache_dtype=parse_dtype(cache_dtype) if cache_dtype is not None else None,
+    )
+
+
+def takes_dtype(source: Path | Module | Imported) -> bool:
+    """Whether a model is built in the number format that was asked for; all others are converted."""
+    return isinstance(source, Path) and (source.is_dir() or source.suffix == ".json")
 
 
 def full_pipeline(pipeline: str, dtype: str | None) -> str:
@@ -128,7 +177,7 @@ def full_pipeline(pipeline: str, dtype: str | None) -> str:
     return ",".join([*convert, *filter(None, [pipeline])])
 
 
-def _imported(model: str | Path | Module | Imported, options: ImportOptions, memory: VerifierMemory) -> Imported:
+def _imported(model: Path | Module | Imported, options: ImportOptions, memory: VerifierMemory) -> Imported:
     if isinstance(model, Imported):
         return model
     if isinstance(model, Module):

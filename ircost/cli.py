@@ -26,6 +26,7 @@ VERBS = {
     "calibrate": ("ircost.commands.calibrate", "Fit the analytical model's constants to measurements."),
     "reproduce": ("ircost.commands.reproduce", "Claims of papers, held against predictions."),
     "targets": ("ircost.commands.targets", "The machines that are known, and their figures."),
+    "models": ("ircost.commands.models", "The models that are known by name, and their sources."),
     "passes": ("ircost.commands.passes", "The passes that pipelines are made of."),
     "ops": ("ircost.commands.ops", "The ops of the IR."),
 }

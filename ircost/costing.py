@@ -16,7 +16,10 @@ from ircost.cost_models.memory import MemoryUse, memory_use
 from ircost.cost_models.roofline import data_sheet_s
 from ircost.frontends import Imported
 from ircost.ir.graph import Module, Op
+from ircost.ir.schedule import parse_schedule
 from ircost.report import KernelReport, Report
+from ircost.stages import slowest_stage_s
+from ircost.transformer_figures import collective_kernels, figures_of
 
 
 def report_on(
@@ -41,15 +44,24 @@ def report_on(
     """
     module = imported.module
     table = kernel_table(module)
-    estimates = chosen_model(cost_model, target).estimate(table, target)
+    model = chosen_model(cost_model, target)
+    estimates = model.estimate(table, target)
     runs = branches_taken(table, estimates)
     at_peak_s = data_sheet_s(table, target)
     kernels = tuple(_kernel_report(table, estimates, at_peak_s, run) for run in runs)
+    built = imported.built
+    if built is not None:
+        kernels = (*kernels, *collective_kernels(built, target))
     memory = memory or memory_use(module)
     capacity_bytes = int(target.main_memory.capacity_bytes)
     lower_bound_s = model_lower_bound_s(module, table, runs, target)
     # Each kernel may find in the caches what all together cannot: the whole model's limit is a limit of its own.
     latency_s = max(float(sum(kernel.latency_s or 0.0 for kernel in kernels)), lower_bound_s)
+    energy_j = float(sum(kernel.energy_j or 0.0 for kernel in kernels))
+    figures = None
+    if built is not None:
+        stage_s = slowest_stage_s(built, latency_s, target, model, pipeline)
+        figures = figures_of(built, target, kernels, energy_j, stage_s)
     return Report(
         source=source or module.name,
         nodes=imported.nodes,
@@ -60,7 +72,7 @@ def report_on(
         model=estimates.model,
         latency_s=latency_s,
         lower_bound_s=lower_bound_s,
-        energy_j=float(sum(kernel.energy_j or 0.0 for kernel in kernels)),
+        energy_j=energy_j,
         peak_memory_bytes=memory.peak_bytes,
         weights_bytes=memory.weights_bytes,
         peak_at=node_name(memory.peak_op) if memory.peak_op else "",
@@ -85,6 +97,7 @@ def report_on(
             *_idle_matrix_units(table, target),
         ),
         remedies=(),
+        transformer=figures,
         module=module,
     )
 
@@ -138,8 +151,14 @@ def _kernel_report(table: KernelTable, estimates: Estimates, at_peak_s: np.ndarr
         bytes=int(table.traffic_bytes[row]) * count,
         bound="unknown" if is_unknown else estimates.bound_names[int(estimates.bound[row])],
         of_peak=None if is_unknown or not once_s else min(float(at_peak_s[row]) / once_s, 1.0),
-        tile=estimates.choice[row] if estimates.choice else "",
+        tile=(estimates.choice[row] if estimates.choice else "") or innermost_tile(run.op),
     )
+
+
+def innermost_tile(op: Op) -> str:
+    """The tile nearest to the arithmetic, of a kernel with a schedule."""
+    tiles = parse_schedule(str(op.attrs.get("schedule", ""))).named("tile")
+    return str(tiles[-1]) if tiles else ""
 
 
 def node_name(op: Op) -> str:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ircost.ir.graph import Module
+    from ircost.transformer_figures import TransformerFigures
 
 SCHEMA_VERSION = 1
+OWN_FORM = ("module", "kernels", "transformer")  # fields that JSON has in a form of their own, or not at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class KernelReport:
         flops, macs: operations; a multiply-add is one MAC and two flops.
         bytes: read from and written to main memory.
         bound: what limits it: ``matrix``, ``vector``, ``special``, ``shared``, ``l2``, the main memory's name,
-            ``launch``, ``steps`` (latency of steps that wait for each other), ``unknown``.
+            ``launch``, ``steps`` (latency of steps that wait for each other), ``link`` (what ranks send each other),
+            ``unknown``.
         of_peak: time of the busier of arithmetic and main memory by the data sheet, as a share of latency_s.
         tile: which tile and split of the work it runs with; empty where the cost model knows of none.
     """
@@ -67,6 +70,7 @@ class Report:
         peak_at: the node at the fullest moment.
         memory_capacity_bytes: of the target's main memory.
         memory_limit_bytes: what weights and arena have to fit in: that capacity, or the limit that was asked for.
+        transformer: more of a model that came as a configuration; None of all others.
         remedies: what would make it fit, where it does not.
         flops, macs: of one run; a multiply-add is one MAC and two flops.
         bytes: traffic of all kernels.
@@ -108,6 +112,7 @@ class Report:
     pipeline: str
     notes: tuple[str, ...]
     remedies: tuple[str, ...]
+    transformer: TransformerFigures | None
     module: Module
 
     @property
@@ -129,13 +134,14 @@ class Report:
         """Plain values, as in the published schema (``report_schema.json``)."""
         from ircost import __version__
 
-        plain = {name: getattr(self, name) for name in self.__slots__ if name not in ("module", "kernels")}
+        plain = {name: getattr(self, name) for name in self.__slots__ if name not in OWN_FORM}
         return {
             "schema_version": SCHEMA_VERSION,
             "irc_version": __version__,
             **plain,
             "fits": self.fits,
             "power_w": self.power_w,
+            "transformer": self.transformer.to_dict() if self.transformer else None,
             "kernels": [{name: getattr(kernel, name) for name in kernel.__slots__} for kernel in self.kernels],
         }
 

@@ -56,6 +56,9 @@ def _mistakes(value: Any, schema: dict[str, Any], defs: dict[str, Any], place: s
     """As much of JSON Schema as this one uses."""
     if "$ref" in schema:
         return _mistakes(value, defs[schema["$ref"].rpartition("/")[2]], defs, place)
+    if "anyOf" in schema:
+        found = [_mistakes(value, part, defs, place) for part in schema["anyOf"]]
+        return [] if [] in found else found[0]
     if "const" in schema:
         return [] if value == schema["const"] else [f"{place} is {value!r}, not {schema['const']!r}"]
     allowed = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]

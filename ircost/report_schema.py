@@ -9,9 +9,12 @@ import inspect
 import json
 import re
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeAlias
 
 from ircost.report import SCHEMA_VERSION, KernelReport, Report
+from ircost.transformer_figures import TransformerFigures
+
+Described: TypeAlias = Report | KernelReport | TransformerFigures
 
 TEXT = {"type": "string"}
 COUNT = {"type": "integer", "minimum": 0}
@@ -26,6 +29,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "tuple[str, ...]": {"type": "array", "items": TEXT},
     "dict[str, float]": {"type": "object", "additionalProperties": QUANTITY},
     "tuple[KernelReport, ...]": {"type": "array", "items": {"$ref": "#/$defs/kernel"}},
+    "TransformerFigures | None": {"anyOf": [{"$ref": "#/$defs/transformer"}, {"type": "null"}]},
 }
 
 # What `Report.to_dict` adds to the fields.
@@ -52,7 +56,10 @@ def report_schema() -> dict[str, Any]:
         **_object(
             "What `irc compile --json` prints. SI base units. Further keys may come within a version.", properties
         ),
-        "$defs": {"kernel": _object(_summary(KernelReport), _properties(KernelReport))},
+        "$defs": {
+            "kernel": _object(_summary(KernelReport), _properties(KernelReport)),
+            "transformer": _object(_summary(TransformerFigures), _properties(TransformerFigures)),
+        },
     }
 
 
@@ -61,7 +68,7 @@ def _object(description: str, properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "description": description, "required": list(ordered), "properties": ordered}
 
 
-def _properties(cls: type[Report] | type[KernelReport], leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+def _properties(cls: type[Described], leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
     described = _descriptions(cls)
     return {
         field.name: {**SCHEMAS[str(field.type)], "description": described[field.name]}

@@ -10,7 +10,6 @@ from ircost.ir.ops.normalization import per_channel
 from ircost.ir.rewrite import RewritePattern
 from ircost.passes.base import Pass, register_pass
 
-
 # What factors and offsets are made of. More of them than these are no longer what batch norms and scales come to.
 AT_LOAD = frozenset({"reshape", "mul", "add", "sub", "div", "sqrt", "reduce_sum"})
 MOST_AT_LOAD = 32
@@ -59,7 +58,10 @@ class OffsetOfOffset(RewritePattern):
 
 
 class ScaleBeforeConv(RewritePattern):
-    """conv(x * s, w)  ->  conv(x, w * s), for constants w and s, s of one element"""
+    """conv(x * s, w)  ->  conv(x, w * s), for constants w and s, s of one element
+
+    The scale of a dequantised x stays with it: runtimes have one operator for both.
+    """
 
     root = "conv"
 
@@ -69,6 +71,8 @@ class ScaleBeforeConv(RewritePattern):
         if product is None or op.attrs["out"] is not None or not is_at_load(weight):
             return None
         for inner, scale in (product.operands, product.operands[::-1]):
+            if inner.producer is not None and inner.producer.name == "cast":
+                continue
             if inner.type == x.type and scale.type.elements == 1 and is_at_load(scale):
                 return ops.conv(inner, ops.mul(weight, ops.reshape(scale, shape=())), **op.attrs)
         return None

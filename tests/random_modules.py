@@ -283,7 +283,7 @@ def top_k_step(w: Writer) -> list[Value]:
 def kernel_step(w: Writer) -> list[Value]:
     x = w.pick()
     body = build_body([x.type], lambda a: ops.tanh(ops.add(a, a)), yield_)
-    return [ops.kernel.create([x], {"schedule": "rows=2"}, regions=[body]).result]
+    return [ops.kernel.create([x], {"schedule": "stages shared=2"}, regions=[body]).result]
 
 
 def if_step(w: Writer) -> list[Value]:

@@ -9,9 +9,8 @@ import numpy as np
 from ircost.backends.onnx.emitter import Scope, emits
 from ircost.backends.onnx.node import Array, Attributes, Input, node, number_like, outputs_of, whole_numbers
 from ircost.ir.attributes import float_of, int_of, ints_of
-from ircost.ir.graph import Op
+from ircost.ir.graph import Op, Value
 from ircost.ir.numpy_dtypes import numpy_dtype
-from ircost.ir.types import f32
 
 
 @emits("reshape")
@@ -110,6 +109,24 @@ def emit_scatter_nd(op: Op, scope: Scope) -> Input:
     return node("ScatterND", data, places, updates, reduction=str(op.attrs["reduction"]))
 
 
+@emits("update_cache")
+def emit_update_cache(op: Op, scope: Scope) -> list[Input]:
+    """What lies before the new rows, they themselves, and what lies behind: ONNX writes over nothing."""
+    caches, rows = op.operands[: len(op.results)], op.operands[len(op.results) :]
+    axis, begin = int_of(op.attrs, "axis") % caches[0].type.rank, int_of(op.attrs, "at")
+
+    def piece(cache: Value, start: int, end: int) -> list[Input]:
+        bounds = [whole_numbers(place) for place in (start, end, axis)]
+        return [node("Slice", cache, *bounds)] if start < end else []
+
+    def updated(cache: Value, new: Value) -> Input:
+        end = begin + new.type.shape[axis]
+        parts = [*piece(cache, 0, begin), new, *piece(cache, end, cache.type.shape[axis])]
+        return node("Concat", *parts, axis=axis) if len(parts) > 1 else node("Identity", new)
+
+    return [updated(cache, new) for cache, new in zip(caches, rows, strict=True)]
+
+
 @emits("top_k")
 def emit_top_k(op: Op, scope: Scope) -> list[Input]:
     attributes = {"axis": int_of(op.attrs, "axis"), "largest": int(bool(op.attrs["largest"]))}
@@ -179,36 +196,3 @@ def emit_iota(op: Op, scope: Scope) -> Input:
 @emits("det")
 def emit_det(op: Op, scope: Scope) -> Input:
     return node("Det", op.operands[0])
-
-
-@emits("gather", is_special=True)
-def emit_nearest_resize(op: Op, scope: Scope) -> Input:
-    """gather(x, [0, 0, 1, 1, ..])  ->  Resize(x) to the nearest element, all such axes at once"""
-    value, axes = op.result, set[int]()
-    while value.producer is not None and (value is op.result or len(value.uses) == 1):
-        gather = value.producer
-        axis = int_of(gather.attrs, "axis") % value.type.rank if gather.name == "gather" else -1
-        if axis < 2 or axis in axes or not enlarges(gather, axis, scope):
-            break
-        axes.add(axis)
-        value = gather.operands[0]
-    if value is op.result or value.type.dtype != f32 or value.type.rank != 4 or value.type.bounded:
-        return None
-    modes: Attributes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    return node("Resize", value, None, None, whole_numbers(*op.result.type.shape), **modes)
-
-
-def enlarges(gather: Op, axis: int, scope: Scope) -> bool:
-    """Whether the indices are those of a longer axis whose elements are read from the nearest place before.
-
-    Where such a place is an element itself, the factor must be whole: a rounded one may fall short of it.
-    """
-    places = gather.operands[1]
-    if places.type.rank != 1 or not scope.is_known(places):
-        return False
-    extent, out = gather.operands[0].type.shape[axis], places.type.elements
-    if not extent or out <= extent:
-        return False
-    exact = np.arange(out) * extent
-    is_safe = out % extent == 0 or not np.any(exact[1:] % out == 0)
-    return bool(is_safe and np.array_equal(scope.array(places), exact // out))

@@ -11,6 +11,7 @@ from ircost.backends import Target
 from ircost.backends.runtime import RUNTIMES
 from ircost.cost_models.engines import arithmetic_format, unit_and_peak
 from ircost.cost_models.gpu.attention import PREFILL_QUERIES, AttentionWork, attention_demand
+from ircost.cost_models.gpu.chain import ChainWork, chain_demand
 from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.convolution import ConvolutionWork, convolution_demand
 from ircost.cost_models.gpu.demand import Column, Demand
@@ -19,7 +20,9 @@ from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork, gemm_demand
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY, labels_of
 from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.power import sustained_flops_per_s
+from ircost.cost_models.gpu.scan import ScanWork, scan_demand
 from ircost.cost_models.gpu.stream import StreamWork, stream_demand
+from ircost.cost_models.gpu.table_work import MOST_SHARED
 from ircost.cost_models.kernel_parts import FIELDS, PartGroup
 from ircost.ir.types import DType
 
@@ -79,17 +82,30 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
         device=machine.name.partition("+")[0],
         runtime=runtime,
         dtype=table_name(group),
+        cache=TABLE_NAMES.get(group.cache.name, group.cache.name) if group.cache is not None else "",
         kind=group.kind,
+        kernel=library(runtime, machine.architecture, group),
     )
 
 
+# Whose kernels a runtime takes on an architecture, by kind or else by family, where tables have more than one.
+# Source: the kernels that ai-dynamo/aiconfigurator's tables name at 095f58a, most rows of each kind.
+LIBRARIES: Mapping[tuple[str, str], Mapping[str, str]] = {
+    ("vllm", "hopper"): {"attention": "fa3", "scan context": "flashinfer"},
+    ("vllm", "ada"): {"attention": "fa2", "scan context": "triton"},
+    ("sglang", "hopper"): {"attention": "fa3", "encoder": ""},
+    ("sglang", "ada"): {"attention": "flashinfer", "encoder": "triton"},
+}
+
+
+def library(runtime: str, architecture: str, group: PartGroup) -> str:
+    taken = LIBRARIES.get((runtime, architecture), {})
+    return taken.get(group.kind, taken.get(group.family, ""))
+
+
 def table_name(group: PartGroup) -> str:
-    if "unpack_flops" in FIELDS[group.family] and len(group):
-        columns = columns_of(group, slice(0, 1))
-        if columns["unpack_flops"][0] > 0:
-            wide = columns.get("rhs_bytes", columns.get("weight_bytes"))
-            assert wide is not None, "what is unpacked has a width"
-            return WEIGHT_ONLY[4 if wide[0] < 0.75 else 8]
+    if group.unpacked_bits:
+        return WEIGHT_ONLY[group.unpacked_bits]
     return TABLE_NAMES.get(group.dtype.name, group.dtype.name)
 
 
@@ -141,17 +157,20 @@ def _convolution(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
 
 
 def _attention(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
-    names = ("batch", "queries", "keys", "heads", "kv_heads", "key_width", "value_width", "kv_bytes", "query_bytes")
+    names = (
+        *("batch", "queries", "keys", "heads", "kv_heads", "key_width", "value_width", "kv_bytes", "query_bytes"),
+        *("is_causal", "window"),
+    )
+    is_latent = (of["key_width"] > of["value_width"]) & (of["kv_heads"] == 1)
+    is_step = of["queries"] == 1
     extra = _extra(of, rates)
     special_flops = extra["extra_special"] * (machine.vector_flops_per_s / machine.special_per_s)
     work = AttentionWork(
         **{name: of[name] for name in names},
-        window=_all(0.0, of),
-        is_causal=_all(0.0, of),
         flops_per_s=_all(rates.flops_per_s, of),
         sustained_flops_per_s=rates.sustained_flops_per_s,
-        most_shared=_all(np.inf, of),
-        fewest_queries=np.where(of["queries"] > 1, PREFILL_QUERIES, 1.0),
+        most_shared=np.where(is_step & ~is_latent, MOST_SHARED.get(machine.runtime, np.inf), np.inf),
+        fewest_queries=np.where(is_step | is_latent, 1.0, PREFILL_QUERIES),
         sets=sets(of["is_rhs_cold"]),
         extra_bytes=extra["extra_bytes"],
         extra_flops=extra["extra_flops"] + special_flops,
@@ -173,6 +192,33 @@ def _experts(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
         sets=sets(of["is_rhs_cold"]),
     )
     return experts_demand(work, machine)
+
+
+def _scan(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
+    names = ("batch", "steps", "heads", "key_width", "value_width", "touched_bytes", "is_chunked")
+    work = ScanWork(
+        **{name: of[name] for name in names},
+        flops_per_s=_all(min(rates.flops_per_s, rates.sustained_flops_per_s), of),
+        sets=sets(of["is_cold"]),
+    )
+    return scan_demand(work, machine)
+
+
+def _chain(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
+    names = (
+        *("blocks", "runs", "batch", "m", "n", "k", "lhs_bytes", "rhs_bytes", "lhs_loaded_bytes", "rhs_loaded_bytes"),
+        *("kept_bytes", "special", "lhs_once_bytes", "rhs_once_bytes", "other_bytes", "is_on_lanes", "is_first"),
+    )
+    work = ChainWork(
+        **{name: of[name] for name in names},
+        lane_flops=of["lane_flops"] * rates.lane_slowness,
+        lhs_sets=sets(of["is_lhs_cold"]),
+        rhs_sets=sets(of["is_rhs_cold"]),
+        flops_per_s=rates.flops_per_s,
+        sustained_flops_per_s=rates.sustained_flops_per_s,
+        least_tile=rates.least_tile,
+    )
+    return chain_demand(work, machine)
 
 
 def _stream(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
@@ -207,6 +253,9 @@ DEMANDS: dict[str, Callable[[Columns, GpuMachine, Rates], Demand]] = {
     "gemm": _gemm,
     "conv": _convolution,
     "attention": _attention,
+    "mla": _attention,
+    "recurrent": _scan,
+    "chain": _chain,
     "moe": _experts,
     "vector": _stream,
 }

@@ -2,6 +2,8 @@
 
 from ircost.ir.ops.attention import attention, rotary_embedding
 from ircost.ir.ops.bitwise import bitwise_and, bitwise_not, bitwise_or, bitwise_xor, shift_left, shift_right
+from ircost.ir.ops.cache import update_cache
+from ircost.ir.ops.cached_attention import cached_attention, latent_attention
 from ircost.ir.ops.constant import constant, constant_array, constant_of, constant_value, iota, opaque
 from ircost.ir.ops.contraction import contract, conv, conv_integer, conv_transpose, matmul, matmul_integer
 from ircost.ir.ops.control import call, if_, kernel, scan, while_
@@ -79,6 +81,7 @@ from ircost.ir.ops.indexing import (
     top_k,
 )
 from ircost.ir.ops.linear_algebra import det
+from ircost.ir.ops.linear_attention import gated_delta_rule, linear_attention
 from ircost.ir.ops.movement import broadcast, pad, slice, transpose
 from ircost.ir.ops.normalization import (
     batch_norm,
@@ -104,11 +107,15 @@ from ircost.ir.ops.reduction import (
     reduce_prod,
     reduce_sum,
 )
+from ircost.ir.ops.routing import expert_routing
 from ircost.ir.ops.running import cumprod, cumsum
 from ircost.ir.ops.sampling import roi_align, sample
+from ircost.ir.ops.scaled import quantise_rows, scaled_matmul
 from ircost.ir.ops.selection import compress, non_max_suppression, nonzero, shape_of, slice_between, unique
-from ircost.ir.ops.shape import bitcast, concat, reshape, unpack
+from ircost.ir.ops.shape import bitcast, concat, reshape, subview, unpack
 from ircost.ir.ops.signal import fft
+from ircost.ir.ops.state_space import causal_conv1d, selective_scan, ssd_scan
+from ircost.ir.ops.token_sampling import sample_token
 from ircost.ir.ops.trees import tree_ensemble
 from ircost.ir.terminators import return_, yield_
 
@@ -132,8 +139,10 @@ __all__ = [
     "bitwise_xor",
     "block_quantised_matmul",
     "broadcast",
+    "cached_attention",
     "call",
     "cast",
+    "causal_conv1d",
     "ceil",
     "compress",
     "concat",
@@ -158,9 +167,11 @@ __all__ = [
     "erf",
     "exp",
     "expert_matmul",
+    "expert_routing",
     "fft",
     "floor",
     "fmod",
+    "gated_delta_rule",
     "gather",
     "gather_elements",
     "gather_nd",
@@ -177,10 +188,12 @@ __all__ = [
     "isinf",
     "isnan",
     "kernel",
+    "latent_attention",
     "layer_norm",
     "leaky_relu",
     "less",
     "less_equal",
+    "linear_attention",
     "log",
     "log_softmax",
     "logical_and",
@@ -207,6 +220,7 @@ __all__ = [
     "pow",
     "power_of_two_below",
     "prelu",
+    "quantise_rows",
     "quick_gelu",
     "random",
     "reciprocal",
@@ -227,10 +241,13 @@ __all__ = [
     "round",
     "rsqrt",
     "sample",
+    "sample_token",
     "scalar_like",
+    "scaled_matmul",
     "scan",
     "scatter_elements",
     "scatter_nd",
+    "selective_scan",
     "shape_of",
     "shift_left",
     "shift_right",
@@ -244,7 +261,9 @@ __all__ = [
     "softmax",
     "softplus",
     "sqrt",
+    "ssd_scan",
     "sub",
+    "subview",
     "sum_pool",
     "swiglu",
     "tan",
@@ -254,6 +273,7 @@ __all__ = [
     "tree_ensemble",
     "unique",
     "unpack",
+    "update_cache",
     "where",
     "while_",
     "yield_",

@@ -10,7 +10,9 @@ import numpy as np
 
 from ircost.frontends import Imported, ImportOptions, load
 from ircost.ir.errors import IrcError
+from ircost.ir.types import parse_dtype
 from ircost.ir.verify import verify
+from ircost.model_source import model_file
 
 DEFAULT_OPT = 2  # the level of ``ircost.passes.levels``, which listings of help should not import
 
@@ -35,11 +37,26 @@ IMPORT_OPTIONS = (
         "--bound", "bounds", multiple=True, metavar="NODE=N", help="How often a loop runs, or a node selects, at most."
     ),
     click.option("--allow-opaque", is_flag=True, help="Take unknown operators; their cost is reported as unknown."),
+    click.option(
+        "--phase",
+        type=click.Choice(["prefill", "chunk", "decode", "verify", "encode"]),
+        help="What a model by its configuration runs.",
+    ),
+    click.option("--batch", type=click.IntRange(1), metavar="N", help="Sequences: short for --dim batch=N."),
+    click.option("--seq", type=click.IntRange(1), metavar="N", help="New tokens of each: short for --dim seq=N."),
+    click.option(
+        "--context",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Tokens attended to, the new ones included: short for --dim context=N.",
+    ),
+    click.option("--mesh", metavar="tp=8,pp=2", default="", help="Devices that share a model by its configuration."),
+    click.option("--cache-dtype", metavar="FORMAT", help="Number format of cached keys and values."),
 )
 
 
 def import_options(command: Command) -> Command:
-    """Options that bind a model's inputs: ``dims``, ``shapes``, ``values``, ``bounds``, ``allow_opaque``."""
+    """Options that bind a model's inputs, and say what is run of a model by its configuration."""
     for option in reversed(IMPORT_OPTIONS):
         command = option(command)
     return command
@@ -66,25 +83,41 @@ def check_pipeline_options(pipeline: str | None, opt: int | None, end: str = "")
 
 def read_model(model: str, **options: Any) -> Imported:
     """Imports and verifies a model as the options say: those of `read_import_options`."""
-    imported = load(model, read_import_options(**options))
+    imported = load(model_file(model), read_import_options(**options))
     verify(imported.module)
     return imported
 
 
 def read_import_options(
-    dims: Iterable[str], shapes: Iterable[str], values: Iterable[str], bounds: Iterable[str], allow_opaque: bool
+    *,
+    dims: Iterable[str],
+    shapes: Iterable[str],
+    values: Iterable[str],
+    bounds: Iterable[str],
+    allow_opaque: bool,
+    phase: str | None = None,
+    batch: int | None = None,
+    seq: int | None = None,
+    context: int | None = None,
+    mesh: str = "",
+    cache_dtype: str | None = None,
 ) -> ImportOptions:
     """The options' texts as values.
 
     Raises:
-        OptionError: one cannot be read.
+        OptionError: one cannot be read, or two say different things.
     """
+    sizes = {"batch": batch, "seq": seq, "context": context}
+    short = [f"{name}={size}" for name, size in sizes.items() if size is not None]
     return ImportOptions(
-        dims={name: extent(f"--dim {name}", text) for name, text in pairs("--dim", dims).items()},
+        dims={name: extent(f"--dim {name}", text) for name, text in pairs("--dim", [*dims, *short]).items()},
         shapes={name: shape(f"--shape {name}", text) for name, text in pairs("--shape", shapes).items()},
         values={name: array(f"--value {name}", text) for name, text in pairs("--value", values).items()},
         bounds={name: extent(f"--bound {name}", text) for name, text in pairs("--bound", bounds).items()},
         allow_opaque=allow_opaque,
+        phase=phase or "",
+        mesh=mesh,
+        cache_dtype=parse_dtype(cache_dtype) if cache_dtype else None,
     )
 
 

@@ -40,7 +40,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "dim that is not there": (("compile", "@dynamic", "--dim", "sequenc=4"), ("no symbolic dim 'sequenc'", "sequence")),
     "shape that does not fit": (("compile", "@dynamic", "--shape", "x=4"), ("--shape is 4", "?x?")),
     "dim of IR text": (("compile", "@mlp", "--dim", "N=3"), ("mlp.irc is IR text", "'N'")),
-    "name without an ending": (("compile", "model"), ("no ending", ".onnx")),
+    "name without an ending": (("compile", "model"), ("no known model", ".onnx")),
     "input that is not there": (("compile", "@dynamic", "--shape", "z=4"), ("'z'", "x")),
     "value that is no number": (("compile", "@dynamic", "--value", "x=high"), ("--value x=high", "1,2,3")),
     "unknown operator": (

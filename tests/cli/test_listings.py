@@ -1,4 +1,4 @@
-"""`irc targets`, `irc passes`, `irc ops`."""
+"""`irc targets`, `irc models`, `irc passes`, `irc ops`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ircost.backends import load_target, target_names
+from ircost.datasets.model_configs import model_names
 from ircost.ir.definition import OPS
 from ircost.passes import KINDS, PASSES, parse_pipeline
 
@@ -124,3 +125,33 @@ def test_ops_as_json(irc) -> None:
     assert facts["softmax"]["kind"] == "composite"
     assert facts["matmul"]["notation"] == "... m k, ... k n -> ... m n"
     assert facts["transpose"]["attributes"]["perm"] == {"type": "Ints", "default": None}
+
+
+def test_all_models(irc) -> None:
+    text = irc("models").out
+    assert first_words(text) == model_names()
+    line = next(line for line in text.splitlines() if line.startswith("llama-3-70b "))
+    assert line.split()[3:9] == ["70.6", "G", "80", "8192", "8192", "bfloat16"]
+
+
+def test_models_by_a_text(irc) -> None:
+    assert first_words(irc("models", "Mixtral").out) == ["mixtral-8x22b", "mixtral-8x22b-instruct", "mixtral-8x7b"]
+    assert irc("models", "no such model").code == 2
+
+
+@pytest.mark.parametrize("name", ["llama-3-70b", "meta-llama/Meta-Llama-3-70B"])
+def test_one_model(irc, name: str) -> None:
+    text = irc("models", name).out
+    assert text.startswith("llama-3-70b (also ") and "70,553,706,496  Hugging Face" in text
+    assert '\n  "intermediate_size": 28672,\n' in text
+
+
+def test_what_was_counted_is_told(irc) -> None:
+    assert "parameters of BertModel  109,482,240  keras-hub" in irc("models", "bert-base-uncased").out
+    assert "KV bytes per token           70,272  DeepSeek-AI" in irc("models", "deepseek-v3").out
+
+
+def test_models_as_json(irc) -> None:
+    (found,) = json.loads(irc("models", "gpt2", "--json").out)
+    assert (found["name"], found["parameters"], found["config"]["n_layer"]) == ("gpt2", 124439808, 12)
+    assert len(json.loads(irc("models", "--json").out)) == len(model_names())

@@ -30,7 +30,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert not imported_by("--help") & set(HEAVY)
 
 
-@pytest.mark.parametrize("verb", ["targets", "passes", "ops"])
+@pytest.mark.parametrize("verb", ["targets", "models", "passes", "ops"])
 def test_listings_need_neither_onnx_nor_rich(verb: str) -> None:
     assert not imported_by(verb) & {"onnx", "rich", "sklearn"}
 

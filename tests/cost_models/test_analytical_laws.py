@@ -41,8 +41,8 @@ def table_of(*values: Value, function: Function) -> KernelTable:
 
 @st.composite
 def kernels(draw: st.DrawFn) -> KernelTable:
-    """One kernel: a product, a convolution, attention, a norm, element-wise work, a movement."""
-    maker = draw(st.sampled_from([product, convolution, attention, norm, elementwise, movement]))
+    """One kernel: a product, a convolution, attention, a scan, a norm, element-wise work, a movement."""
+    maker = draw(st.sampled_from([product, convolution, attention, scan, norm, elementwise, movement]))
     table: KernelTable = maker(draw, draw(st.sampled_from([f32, f16, bf16])))(1)
     return table
 
@@ -72,11 +72,33 @@ def convolution(draw: st.DrawFn, dtype: DType):
 def attention(draw: st.DrawFn, dtype: DType):
     b, heads, group = draw(extents(16)), draw(extents(16)), draw(st.sampled_from([1, 4]))
     m, n, width = draw(extents(2048)), draw(extents(4096)), draw(st.sampled_from([64, 128]))
+    attrs = {"is_causal": draw(st.booleans()), "window": draw(st.sampled_from([0, 100, 1024]))}
+    n = max(n, m) if attrs["is_causal"] else n
 
     def of(times: int) -> KernelTable:
         kv = TensorType((times * b, heads, n, width), dtype)
         function = Function("main", [TensorType((times * b, heads * group, m, width), dtype), kv, kv])
-        return table_of(ops.attention(*function.arguments, scale=1.0), function=function)
+        return table_of(ops.attention(*function.arguments, scale=1.0, **attrs), function=function)
+
+    return of
+
+
+def scan(draw: st.DrawFn, dtype: DType):
+    """A delta rule, or the convolution before it, of many tokens or of one behind a state."""
+    b, tokens, heads = draw(extents(64)), draw(st.sampled_from([1, 4, 100, 4096])), draw(extents(64))
+    is_short_convolution = draw(st.booleans())
+
+    def of(times: int) -> KernelTable:
+        rows, n = TensorType((times * b, tokens, heads, 64), dtype), times * b
+        each, state = TensorType((n, tokens, heads), dtype), TensorType((n, heads, 64, 64), f32)
+        if is_short_convolution:
+            types = [TensorType((n, tokens, heads * 64), dtype), TensorType((heads * 64, 4), dtype)]
+            function = Function("main", [*types, TensorType((n, 3, heads * 64), dtype)])
+            made = ops.causal_conv1d.results(*function.arguments, has_state=True)
+        else:
+            function = Function("main", [rows, rows, rows, each, each, state])
+            made = ops.gated_delta_rule.results(*function.arguments, scale=0.125, has_state=True)
+        return table_of(*made, function=function)
 
     return of
 
@@ -112,7 +134,7 @@ def movement(draw: st.DrawFn, dtype: DType):
     return of
 
 
-MAKERS = st.sampled_from([product, convolution, attention, norm, elementwise, movement])
+MAKERS = st.sampled_from([product, convolution, attention, scan, norm, elementwise, movement])
 
 
 def seconds(table: KernelTable, target: Target) -> float:
@@ -170,6 +192,28 @@ def test_a_larger_batch_never_takes_less_time(data, maker, dtype: DType, base: s
     of = maker(data.draw, dtype)
     target = load_target(base)
     assert seconds(of(1), target) <= seconds(of(times), target) * SLACK
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data(), st.sampled_from(BASES), st.sampled_from([1, 2, 64, 1000]), st.booleans())
+def test_who_sees_fewer_keys_is_not_slower(data, base: str, m: int, is_causal: bool) -> None:
+    """A narrower window, a cache that is filled less far, and a mask that attributes name."""
+    draw, target = data.draw, load_target(base)
+    b, group, g = draw(extents(64)), draw(st.sampled_from([1, 8])), draw(extents(16))
+    n = m + draw(extents(8192))
+    kv = TensorType((b, g, n, 128), f16)
+
+    def of(**attrs: int) -> float:
+        function = Function("main", [TensorType((b, g * group, m, 128), f16), kv, kv])
+        table = table_of(ops.attention(*function.arguments, scale=1.0, **attrs), function=function)
+        estimates = MODEL.estimate(table, target)
+        assert (estimates.latency_s >= estimates.lower_bound_s).all()
+        return float(estimates.latency_s[0])
+
+    narrow, wide = sorted((draw(extents(8192)), draw(extents(8192))))
+    assert of(is_causal=is_causal, window=narrow) <= of(is_causal=is_causal, window=wide) * SLACK
+    assert of(is_causal=is_causal, window=wide) <= of(is_causal=is_causal) * SLACK
+    assert of(is_causal=is_causal, length=m + (n - m) // 2) <= of(is_causal=is_causal) * SLACK
 
 
 def better(target: Target, base: str, bandwidth: float = 1.0, flops: float = 1.0, processors: float = 1.0) -> Target:

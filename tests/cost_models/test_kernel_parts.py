@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from ircost.backends import load_target
+from ircost.cost_models.gpu.constants import bundled_constants
+from ircost.cost_models.gpu.kernel_work import LIBRARIES, labels_of_group, table_name
+from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.kernel_parts import FIELDS, PartGroup
 from ircost.cost_models.kernel_table import kernel_table
 from ircost.ir import Builder, Function, Module, Value, ops
 from ircost.ir.builder import build_body
 from ircost.ir.constant import Missing
 from ircost.ir.terminators import return_, yield_
-from ircost.ir.types import TensorType, f16, f32, i32, i64, u8
+from ircost.ir.types import TensorType, bf16, f8e4m3, f16, f32, i32, i64, u8
 
 
 def weight(*shape: int, dtype=f16, name: str = "weight") -> Value:
@@ -129,6 +133,85 @@ def test_a_mask_is_extra() -> None:
     assert only(function, ops.attention(*function.arguments, scale=1.0))[1]["extra_bytes"] == 16 * 16 * 2
 
 
+@pytest.mark.parametrize(
+    ("q", "kv", "attrs", "kind"),
+    [
+        ((2, 8, 1, 64), (2, 8, 100, 64), {}, "decode"),
+        ((2, 8, 1, 64), (2, 2, 100, 64), {"is_causal": True}, "decode, shared heads"),
+        ((2, 8, 50, 64), (2, 2, 100, 64), {"is_causal": True}, "prefill"),
+        ((2, 8, 50, 64), (2, 2, 100, 64), {}, "encoder"),
+    ],
+)
+def test_attention_by_what_a_query_sees(q, kv, attrs, kind) -> None:
+    function = Function("main", [TensorType(q, f16), *[TensorType(kv, f16)] * 2])
+    ((group, sizes),) = parts_of(function, ops.attention(*function.arguments, scale=1.0, window=30, length=70, **attrs))
+    assert (group.family, group.kind, group.cache) == ("attention", kind, None)
+    assert picked(sizes, "keys is_causal window kv_bytes extra_bytes") == [70, bool(attrs), 30, 256, 0]
+
+
+def test_a_cache_in_another_format_is_read_as_it_is() -> None:
+    q, kv, scale = TensorType((2, 8, 1, 64), bf16), TensorType((2, 2, 100, 64), f8e4m3), TensorType((1, 1, 1, 1), f32)
+    function = Function("main", [q, kv, kv, scale, scale])
+    ((group, sizes),) = parts_of(function, ops.attention(*function.arguments, scale=1.0, has_scales=True))
+    assert (group.dtype, group.cache) == (bf16, f8e4m3)
+    assert picked(sizes, "kv_bytes query_bytes extra_bytes") == [128, 2, 8]
+
+
+@pytest.mark.parametrize("tokens", [1, 4])
+def test_latents_have_kernels_of_their_own(tokens) -> None:
+    function = Function("main", [TensorType((2, 16, tokens, 576), bf16), TensorType((2, 1, 100, 576), bf16)])
+    q, latent = function.arguments
+    ((group, sizes),) = parts_of(function, ops.attention(q, latent, latent, scale=1.0, is_causal=True, value_width=512))
+    assert (group.family, group.kind) == ("mla", "decode")
+    assert picked(sizes, "kv_heads key_width value_width kv_bytes extra_bytes") == [1, 576, 512, 576 * 2, 0]
+
+
+def test_keys_wider_than_values_are_latents_unfolded() -> None:
+    q, v = TensorType((2, 16, 50, 192), bf16), TensorType((2, 16, 50, 128), bf16)
+    function = Function("main", [q, q, v])
+    ((group, sizes),) = parts_of(function, ops.attention(*function.arguments, scale=1.0, is_causal=True))
+    assert (group.family, group.kind) == ("mla", "prefill")
+    assert picked(sizes, "key_width value_width kv_bytes") == [192, 128, 640]
+
+
+def test_new_rows_of_a_cache_are_a_small_copy() -> None:
+    cache, new = TensorType((4, 8, 1000, 128), f16), TensorType((4, 8, 1, 128), f16)
+    function = Function("main", [cache, cache, new, new])
+    ((group, sizes),) = parts_of(function, *ops.update_cache.results(*function.arguments, at=999))
+    assert (group.family, group.kind) == ("vector", "elements")
+    moved = 2 * 4 * 8 * 128 * 2
+    assert picked(sizes, "elements read_bytes write_bytes flops") == [moved / 4, moved, moved, 0]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "has_state", "phase", "is_chunked"),
+    [(1, True, "generation", 0), (4, True, "verify", 0), (4, False, "context", 1), (100, True, "context", 1)],
+)
+def test_scans_are_one_launch(tokens, has_state, phase, is_chunked) -> None:
+    keys, values, each = (TensorType((2, tokens, *shape), bf16) for shape in ((4, 64), (8, 32), (8,)))
+    types = [keys, keys, values, each, each, *([TensorType((2, 8, 64, 32), f32)] if has_state else [])]
+    function = Function("main", types)
+    results = ops.gated_delta_rule.results(*function.arguments, scale=1.0, has_state=has_state)
+    ((group, sizes),) = parts_of(function, *results)
+    assert (group.family, group.kind, group.dtype, list(group.times)) == ("recurrent", f"scan {phase}", bf16, [1])
+    assert picked(sizes, "batch steps heads key_width value_width is_chunked") == [2, tokens, 8, 64, 32, is_chunked]
+    rows, state = 2 * tokens * (2 * 4 * 64 + 2 * 8 * 32 + 2 * 8) * 2, 2 * 8 * 64 * 32 * 4
+    assert sizes["touched_bytes"] == rows + state * (1 + has_state)
+
+
+def test_a_short_convolution_is_bytes_and_a_selective_scan_a_stream() -> None:
+    function = Function("main", [TensorType((2, 100, 64), bf16), TensorType((64, 4), bf16)])
+    ((group, sizes),) = parts_of(function, *ops.causal_conv1d.results(*function.arguments))
+    assert (group.family, group.kind) == ("recurrent", "conv context")
+    assert picked(sizes, "heads key_width value_width is_chunked") == [1, 1, 1, 0]
+    assert sizes["touched_bytes"] == 2 * 2 * 100 * 64 * 2 + 2 * 3 * 64 * 2
+    rows, matrix, each = TensorType((2, 100, 64), bf16), TensorType((64, 16), f32), TensorType((2, 100, 16), bf16)
+    function = Function("main", [rows, rows, matrix, each, each])
+    ((group, sizes),) = parts_of(function, *ops.selective_scan.results(*function.arguments))
+    assert (group.family, list(group.times)) == ("vector", [1])
+    assert sizes["special"] >= 2 * 100 * 64 * 16
+
+
 def test_experts_are_one_layer() -> None:
     types = [TensorType((64, 32), f16), TensorType((64, 2), f16), TensorType((64, 2), i64)]
     function = Function("main", [*types, TensorType((8, 96, 32), f16), TensorType((8, 32, 48), f16)])
@@ -201,3 +284,35 @@ def test_nobody_knows_an_opaque_op() -> None:
         function.arguments, {"op": "com.example::Odd"}, result_types=(TensorType((2, 3), f16),)
     ).result
     assert parts_of(function, result) == []
+
+
+def test_products_of_packed_weights_are_a_group_of_their_own() -> None:
+    """Those beside them of plain weights get the constants of plain products."""
+    types = [TensorType((4, 64), f16), TensorType((32, 2, 32), u8), TensorType((32, 2, 1), f16)]
+    function = Function("main", [*types, TensorType((32, 2, 1), f16), TensorType((64, 32), f16)])
+    x, *packed, plain = function.arguments
+    products = ops.block_quantised_matmul(x, *packed, inner=64), ops.matmul(x, plain)
+    groups = [group for group, _ in parts_of(function, *products)]
+    assert [(group.family, group.unpacked_bits, len(group)) for group in groups] == [("gemm", 8, 1), ("gemm", 0, 1)]
+    assert [table_name(group) for group in groups] == ["int8_wo", "float16"]
+
+
+def test_libraries_that_runtimes_take_are_those_that_were_measured() -> None:
+    constants = bundled_constants()
+    for (runtime, architecture), taken in LIBRARIES.items():
+        for library in filter(None, taken.values()):
+            families = [name for name in constants.fits if constants.has_met(name, "kernel", f"{runtime} {library}")]
+            assert families, f"no fit has kernels of {library} as {runtime} takes them"
+            pair = f"{architecture} {runtime} {library}"
+            assert any(constants.has_met(name, "architecture, kernel", pair) for name in families)
+
+
+def test_labels_of_attention_on_a_runtime() -> None:
+    q, kv = TensorType((2, 8, 1, 64), bf16), TensorType((2, 2, 100, 64), f8e4m3)
+    function = Function("main", [q, kv, kv])
+    ((group, _),) = parts_of(function, ops.attention(*function.arguments, scale=1.0))
+    machine = machine_of(load_target("h100_sxm+vllm"))
+    labels = labels_of_group(group, machine, bundled_constants())
+    assert labels["dtype"] == "16 bit, fp8 cache"
+    assert (labels["kernel"], labels["kind"]) == ("vllm fa3", "decode, shared heads")
+    assert bundled_constants().unseen("attention", labels) == ()

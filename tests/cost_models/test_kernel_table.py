@@ -10,6 +10,7 @@ from ircost.cost_models.memory import memory_use
 from ircost.ir import Builder, Function, Module, Value, ops
 from ircost.ir.builder import build_body
 from ircost.ir.constant import FileSlice
+from ircost.ir.parser import parse_module
 from ircost.ir.terminators import return_, yield_
 from ircost.ir.types import TensorType, boolean, f32, i64
 
@@ -165,3 +166,16 @@ def test_kernels_that_differ_in_their_wiring_are_two_rows() -> None:
     kernels = [build.op(ops.kernel.create([x], regions=[build_body([x.type], body, yield_)])) for body in bodies]
     table = kernel_table(finish(function, build, *(kernel.result for kernel in kernels)))
     assert table.read_bytes.tolist() == [2 * 8 * 4, 8 * 8 * 4]
+
+
+def test_a_scan_that_is_one_launch_and_one_that_is_not() -> None:
+    text = """
+func @main(%x: 64x2x8xf32, %w: 4x8xf32, %r: 4x1xf32, %b: 4xf32, %h: 2x1xf32, %q: 2x64x1x8xf32, %g: 2x64x1xf32)
+    -> (64x2x1xf32, 2x64x1x8xf32) {
+  %ys, %last, %cell = lstm %x, %w, %r, %b, %h, %h
+  %y, %state = linear_attention %q, %q, %q, %g
+  return %ys, %y
+}
+"""
+    table = kernel_table(parse_module(text))
+    assert table.launches.tolist() == [64, 1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -11,7 +13,7 @@ from ircost.frontends.onnx.importer import import_model
 from ircost.ir import interpret
 
 
-def pool(op: str, shape: tuple[int, ...], **attributes: object) -> onnx.ModelProto:
+def pool(op: str, shape: tuple[int, ...], **attributes: Any) -> onnx.ModelProto:
     node = helper.make_node(op, ["x"], ["y"], **attributes)
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
     graph = helper.make_graph([node], "graph", [x], [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])

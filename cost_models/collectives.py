@@ -1,0 +1,94 @@
+"""What it takes to send between devices of a target: the fitted model of collectives, on the target's own links."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ircost.backends import Target, TargetError
+from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
+from ircost.cost_models.gpu.demand import times
+from ircost.cost_models.gpu.families import FAMILIES
+from ircost.cost_models.gpu.formats import format_of
+from ircost.cost_models.gpu.labels import labels_of
+from ircost.cost_models.gpu.machine import machine_of
+from ircost.cost_models.gpu.table_work import Setting
+
+DTYPE = "float16"  # that collectives were measured in; their bytes are what counts
+LARGEST_NODE = 8  # devices, where a target does not say how many its links join
+
+
+@dataclass(frozen=True, slots=True)
+class CollectiveTimes:
+    """Args:
+    latency_s: [sizes] of each collective. algorithm: of each, in words. at_best_s: bytes over links, nothing else.
+    """
+
+    latency_s: np.ndarray
+    algorithm: tuple[str, ...]
+    at_best_s: np.ndarray
+
+
+def collective_times(
+    kind: str, sizes_bytes: Sequence[float], ranks: int, target: Target, constants: ConstantsFile | None = None
+) -> CollectiveTimes:
+    """Collectives of one kind among ``ranks`` devices: within a node as far as its links reach, else over the network.
+
+    Args:
+        kind: a name in ``gpu.collective.OPS``. sizes_bytes: as nccl-tests counts them.
+
+    Raises:
+        TargetError: the target has neither links nor a bus nor a network to send over.
+    """
+    if not target.links:
+        raise TargetError(
+            f"{target.name} has no links to other devices", help="leave --mesh out, or give the target some 'links'"
+        )
+    family = FAMILIES["collective"]
+    count = len(sizes_bytes)
+    node = devices_in_a_node(target)
+    topology = f"{target.name}; {node} per node" if ranks > node else target.name
+    columns = {
+        "op": np.full(count, kind, dtype=object),
+        "world_size": np.full(count, float(ranks)),
+        "bytes": np.asarray(sizes_bytes, dtype=float),
+        "topology": np.full(count, topology, dtype=object),
+        "kernel": np.full(count, "", dtype=object),
+        "device": np.full(count, target.name, dtype=object),
+    }
+    machine = machine_of(target)
+    dtype = format_of(DTYPE)
+    assert dtype is not None, "a format of the tables"
+    setting = Setting(target, machine, machine.runtime, dtype, "f16", 1.0)
+    labels = labels_of(
+        architecture=machine.architecture,
+        device=machine.name.partition("+")[0],
+        runtime=machine.runtime,
+        dtype=DTYPE,
+        kind=str(family.kinds(columns)[0]),
+    )
+    demand = family.kernel_demand(columns, setting)
+    terms = times(demand, (constants or bundled_constants()).of(family.name, labels))
+    named = [terms.choices[choice] for choice in terms.choice]
+    return CollectiveTimes(terms.latency_s, tuple(named), _at_best_s(kind, columns["bytes"], ranks, node, target))
+
+
+def devices_in_a_node(target: Target) -> int:
+    link = target.link
+    return link.devices if link is not None and link.devices is not None else LARGEST_NODE
+
+
+def _at_best_s(kind: str, sizes: np.ndarray, ranks: int, node: int, target: Target) -> np.ndarray:
+    """What every device must send at least, at the full rate of its fastest way out.
+
+    Source: Chan et al., "Collective Communication: Theory, Practice, and Experience", CCPE 19(13), 2007, table 1; with
+    sums in the switch a device sends its buffer once.
+    """
+    share = 1.0 if kind == "send_recv" else (ranks - 1) / ranks
+    once = target.link is not None and target.link.reduces and ranks <= node
+    twice = 2.0 if kind == "all_reduce" and not once else 1.0
+    rate = max(float(link.bandwidth_bytes_per_s) for link in target.links)
+    found: np.ndarray = twice * share * sizes / rate
+    return found

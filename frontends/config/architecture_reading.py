@@ -1,0 +1,85 @@
+"""From a config to a model: which kind of model it is, and what its numbers are stored in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ircost.frontends.config.architecture import Architecture
+from ircost.frontends.config.config_file import NO_DEFAULT, Config
+from ircost.frontends.config.diffusion import denoiser
+from ircost.frontends.config.encoder_decoder import encoder_decoder
+from ircost.frontends.config.families import ALIASES, FAMILIES, TEXT_OF, Family
+from ircost.frontends.config.quantisation import read_quantisation
+from ircost.frontends.config.reading import Reader
+from ircost.frontends.config.vision import VISION, image_encoder, seen_by, text_and_images
+from ircost.ir.errors import IrcError, did_you_mean
+from ircost.ir.types import DType, bf16, parse_dtype
+
+CONTRASTED = ("clip", "siglip")
+
+
+def architecture_of(config: Config, name: str = "") -> Architecture:
+    """The parts of the model that a config describes.
+
+    Raises:
+        ConfigError: a key is missing or wrong, two contradict each other, or one is there that nobody knows.
+    """
+    name = name or str(config.values.get("_name_or_path") or config.values.get("model_type"))
+    found = _whole(config, name)
+    sections = [config, *filter(None, (config.section("text_config"),))]
+    quantisation = next((form for section in sections if (form := read_quantisation(section)) is not None), None)
+    config.check_all_read()
+    return found if quantisation is None else replace(found, quantisation=quantisation)
+
+
+def _whole(config: Config, name: str) -> Architecture:
+    """Several modalities have a section each; models of diffusers name a class."""
+    if "_class_name" in config:
+        return denoiser(config, name, _dtype(config))
+    family_name = ALIASES.get(config.text("model_type"), config.text("model_type"))
+    if family_name in CONTRASTED:
+        return text_and_images(config, family_name, name, _dtype(config))
+    sections = [config.section(key) for key in ("text_config", "llm_config", "language_config")]
+    text = next((section for section in sections if section is not None), config)
+    if text is not config and family_name not in VISION:
+        raise config.error(
+            f"model_type '{family_name}' is not known: its vision tower cannot be told from the config",
+            help=f"known: {', '.join(VISION)}; its text_config alone, as a file of its own, is read by its model_type",
+        )
+    found = _of_text(text, name, _dtype(config, text))
+    if config.section("vision_config") is None:
+        return found
+    return seen_by(found, config, family_name)
+
+
+def _of_text(config: Config, name: str, dtype: DType) -> Architecture:
+    family_name, family = _family(config)
+    if family.sides is not None:
+        return encoder_decoder(config, family, family_name, family.sides, name, dtype)
+    reader = Reader(config, family, family_name)
+    if family.images is not None:
+        return image_encoder(reader, family.images, name, dtype)
+    return reader.architecture(name, dtype)
+
+
+def _family(config: Config) -> tuple[str, Family]:
+    name = config.text("model_type", default="llama" if config.path else NO_DEFAULT)
+    name = TEXT_OF.get(ALIASES.get(name, name), ALIASES.get(name, name))
+    if name not in FAMILIES:
+        raise config.error(
+            f"model_type '{name}' is not known: its computation cannot be told from the config",
+            help=did_you_mean(name, FAMILIES) or "known: " + ", ".join(FAMILIES),
+        )
+    return name, FAMILIES[name]
+
+
+def _dtype(*configs: Config) -> DType:
+    """The first that names one; bf16 where none does."""
+    names = [config.raw("torch_dtype", "dtype", default=None) for config in configs]
+    for config, name in zip(configs, names, strict=True):
+        if name is not None:
+            try:
+                return parse_dtype({"float16": "f16", "bfloat16": "bf16", "float32": "f32"}.get(str(name), str(name)))
+            except IrcError as error:
+                raise config.error(f"'torch_dtype' is '{name}'", help=error.help) from None
+    return bf16

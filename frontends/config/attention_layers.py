@@ -1,0 +1,296 @@
+"""Attention layers: projections, positions, the cache, and what ranks add up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from ircost.frontends.config.architecture import Attention, LatentAttention, Rotary
+from ircost.frontends.config.config_file import ConfigError
+from ircost.frontends.config.parts import linear, normed, part_of, pieces
+from ircost.frontends.config.plan import Plan
+from ircost.frontends.config.scope import Scope
+from ircost.frontends.config.workload import Workload
+from ircost.ir import ops
+from ircost.ir.graph import Value
+from ircost.ir.types import TensorType
+
+
+def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value:
+    """One attention layer of the new tokens over the cache and themselves; x [batch, tokens, hidden].
+
+    The three projections are one product, as all engines run them.
+    """
+    batch, rows, hidden = x.type.shape
+    heads = plan.share(part.heads, "heads")
+    kv_heads = _kv_heads(plan, part)
+    with scope.at("attention"):
+        together = heads + 2 * kv_heads
+        padding = 0 if part.has_k_bias else kv_heads * part.width
+        packed = linear(scope, x, "qkv", together * part.width, part.has_qkv_bias, padding)
+        packed = _whole_normed(scope, packed, part, heads, kv_heads)
+        packed = scope(ops.reshape(packed, shape=(batch, rows, together, part.width)))
+        q, k = _with_positions(scope, plan, part, packed, heads, kv_heads)
+        v = part_of(scope, packed, heads + kv_heads, kv_heads, axis=2)
+        mixed = _attended(scope, plan, part, q, k, v)
+        if part.is_gated:
+            gate = linear(scope, x, "gate", heads * part.width, part.has_qkv_bias)
+            mixed = scope(ops.mul(mixed, ops.sigmoid(gate)))
+        return project_out(scope, plan, mixed, hidden, part.has_out_bias)
+
+
+def _kv_heads(plan: Plan, part: Attention) -> int:
+    """Of one rank; where there are fewer than ranks, several ranks hold the same."""
+    if part.kv_heads < plan.mesh.tp and plan.mesh.tp % part.kv_heads == 0:
+        return 1
+    return plan.share(part.kv_heads, "heads of keys and values")
+
+
+def _whole_normed(scope: Scope, packed: Value, part: Attention, heads: int, kv_heads: int) -> Value:
+    """Queries and keys normed over all their heads, values as they are."""
+    if part.whole_norm is None:
+        return packed
+    widths = (heads * part.width, kv_heads * part.width, kv_heads * part.width)
+    q, k, v = pieces(scope, packed, widths)
+    q, k = normed(scope, q, "q_norm", part.whole_norm), normed(scope, k, "k_norm", part.whole_norm)
+    return scope(ops.concat(q, k, v, axis=2))
+
+
+def _with_positions(
+    scope: Scope, plan: Plan, part: Attention, packed: Value, heads: int, kv_heads: int
+) -> tuple[Value, Value]:
+    """Queries and keys, normed and rotated: by one kernel where their weights are the same."""
+    if part.head_norm is None:
+        both = part_of(scope, packed, 0, heads + kv_heads, axis=2)
+        both = rotated(scope, plan, part.rotary, both)
+        return part_of(scope, both, 0, heads, axis=2), part_of(scope, both, heads, kv_heads, axis=2)
+    found = []
+    for name, start, count in (("q_norm", 0, heads), ("k_norm", heads, kv_heads)):
+        own = _head_normed(scope, part_of(scope, packed, start, count, axis=2), name, part)
+        found.append(rotated(scope, plan, part.rotary, own))
+    return found[0], found[1]
+
+
+def _head_normed(scope: Scope, x: Value, name: str, part: Attention) -> Value:
+    """x [batch, tokens, heads, width], each head by itself."""
+    assert part.head_norm is not None, "asked for where there is one"
+    if not part.is_norm_by_head:
+        return normed(scope, x, name, part.head_norm)
+    out = normed(scope, x, name, replace(part.head_norm, has_scale=False, has_bias=False))
+    with scope.at(name):
+        return scope(ops.mul(out, scope.weight("weight", *x.type.shape[2:])))
+
+
+def rotated(scope: Scope, plan: Plan, rotary: Rotary | None, x: Value) -> Value:
+    """x [batch, tokens, heads, width] with its leading elements turned by the angle of each position."""
+    if rotary is None:
+        return x
+    cos, sin = (_angles(scope, plan, rotary, function) for function in ("cos", "sin"))
+    return scope(ops.rotary_embedding(x, cos, sin, width=rotary.width, is_interleaved=rotary.is_interleaved))
+
+
+def _angles(scope: Scope, plan: Plan, rotary: Rotary, function: str) -> Value:
+    """[tokens, 1, width] of the new positions."""
+    work = plan.workload
+    turn = {"cos": np.cos, "sin": np.sin}[function]
+
+    def make() -> np.ndarray:
+        angles = grid_angles(rotary, work.rows) if rotary.side else line_angles(rotary, work.past, work.context)
+        both = np.repeat(angles, 2, axis=1) if rotary.is_interleaved else np.concatenate([angles, angles], axis=1)
+        return np.asarray(turn(both)[:, None])
+
+    name = f"{function} of {rotary.width}, base {rotary.base:g}" + (f", side {rotary.side}" if rotary.side else "")
+    return scope.table(name, (work.rows, 1, rotary.width), scope.dtype, make)
+
+
+def line_angles(rotary: Rotary, begin: int, end: int) -> np.ndarray:
+    """[tokens, width / 2]."""
+    return np.outer(np.arange(begin, end), rotary.base ** -(np.arange(0, rotary.width, 2) / rotary.width))
+
+
+def grid_angles(rotary: Rotary, tokens: int) -> np.ndarray:
+    """[tokens, width / 2] of patches by column and row, from 1 on; a class token behind them does not turn.
+
+    Source: huggingface/transformers, ``Llama4VisionRotaryEmbedding``.
+    """
+    half = rotary.width // 2
+    rates = rotary.base ** -(np.arange(0, half, 2) / half)
+    places = np.arange(rotary.side**2)
+    found = np.concatenate([np.outer(n + 1, rates) for n in (places % rotary.side, places // rotary.side)], axis=1)
+    return np.concatenate([found, np.zeros((tokens - len(found), half))])
+
+
+def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: Value) -> Value:
+    """[batch, tokens, heads * width] over what the cache holds and the new tokens, which join it."""
+    batch, rows, heads, _ = q.type.shape
+    operands = [q, k, v, *_cached(scope, plan, k, v, part)]
+    has_cache = len(operands) > 3
+    keys = sum(x.type.shape[1] for x in operands[1::2])  # new ones, and those of the past
+    if part.chunk and rows > part.chunk:
+        operands = [_chunked(scope, plan, x, part.chunk) for x in operands]
+    if part.has_alibi:
+        operands.append(_alibi(scope, plan, part))
+    if part.has_bias_table:
+        assert plan.position_bias is not None, "the stack has a table"
+        operands.append(plan.position_bias)
+    if part.has_sinks:
+        operands.append(scope.weight("sinks", heads))
+    mixed = ops.cached_attention(
+        *operands,
+        scale=part.scale,
+        has_cache=has_cache,
+        is_causal=part.is_causal and rows > 1,
+        window=part.window if part.window < keys else 0,
+        softcap=part.softcap,
+        has_sinks=part.has_sinks,
+    )
+    return scope(ops.reshape(scope(mixed), shape=(batch, rows, heads * part.value_width)))
+
+
+def _chunked(scope: Scope, plan: Plan, x: Value, chunk: int) -> Value:
+    """Chunks as if each were a sequence: none sees another. Source: Meta, Llama 4, ``attention_chunk_size``."""
+    batch, rows, heads, width = x.type.shape
+    if plan.workload.past or rows % chunk:
+        raise ConfigError(
+            f"{rows} new tokens behind {plan.workload.past}, and attention sees no more than its chunk of {chunk}",
+            help=f"run whole chunks from the first token: --phase prefill --seq {-(-rows // chunk) * chunk}",
+        )
+    return scope(ops.reshape(x, shape=(batch * rows // chunk, chunk, heads, width)))
+
+
+def _cached(scope: Scope, plan: Plan, k: Value, v: Value, part: Attention) -> list[Value]:
+    """Keys and values of the past as inputs; the new ones become outputs, which the caller's cache takes in."""
+    work = plan.workload
+    if work.phase == "encode":
+        return []
+    scope.output("key", k)
+    scope.output("value", v)
+    past = min(work.past, part.window - 1) if part.window else work.past
+    if part.chunk and past:
+        past = _past_of_chunk(work, part.chunk)
+    if not past:
+        return []
+    dtype = work.cache_dtype or scope.dtype
+    batch, _, heads, _ = k.type.shape
+    return [
+        scope.input(f"past_{name}", TensorType((batch, past, heads, new.type.shape[3]), dtype))
+        for name, new in (("key", k), ("value", v))
+    ]
+
+
+def _past_of_chunk(work: Workload, chunk: int) -> int:
+    """Tokens in the cache that new ones see; all of them stand in one chunk, or else it is not known here."""
+    first, last = work.past // chunk, (work.context - 1) // chunk
+    if first != last and work.rows > 1 and work.past % chunk:
+        raise ConfigError(
+            f"tokens {work.past} to {work.context - 1} stand in several chunks of {chunk}",
+            help="choose a context whose new tokens stand in one",
+        )
+    return work.past % chunk
+
+
+def _alibi(scope: Scope, plan: Plan, part: Attention) -> Value:
+    """[heads, tokens, context] of biases that fall with the distance. Source: Press et al., "ALiBi", ICLR 2022."""
+    work = plan.workload
+    heads = plan.share(part.heads, "heads")
+
+    def make() -> np.ndarray:
+        power = 2 ** math.floor(math.log2(part.heads))
+        slopes = [2 ** (-8 * (i + 1) / power) for i in range(power)]
+        slopes += [2 ** (-4 * (2 * i + 1) / power) for i in range(part.heads - power)]
+        distance = np.arange(work.context)[None] - np.arange(work.past, work.context)[:, None]
+        return np.asarray(np.array(slopes[:heads])[:, None, None] * distance)
+
+    return scope.table("alibi", (heads, work.rows, work.context), scope.dtype, make)
+
+
+def project_out(scope: Scope, plan: Plan, mixed: Value, hidden: int, has_bias: bool) -> Value:
+    out = linear(scope, mixed, "out", hidden, has_bias)
+    plan.exchange("all_reduce", out.type.size_bytes, "sum of the heads' parts")
+    return out
+
+
+# ---- latent attention
+
+
+def latent_attention(scope: Scope, plan: Plan, part: LatentAttention, x: Value) -> Value:
+    """Prompts by heads of their own; behind a cache in the latent space, into which queries are turned instead.
+
+    Source: DeepSeek-AI, "DeepSeek-V2", arXiv:2405.04434, 2.1.2 and appendix C (the absorbed form).
+    """
+    hidden = x.type.shape[-1]
+    with scope.at("attention"):
+        q, latent, rope = _latent_inputs(scope, plan, part, x)
+        scope.output("latent", latent)
+        scope.output("rotated_key", rope)
+        if plan.workload.past:
+            mixed = _in_latent_space(scope, plan, part, q, latent, rope)
+        else:
+            mixed = _by_heads(scope, plan, part, q, latent, rope)
+        return project_out(scope, plan, mixed, hidden, part.has_bias)
+
+
+def _latent_inputs(scope: Scope, plan: Plan, part: LatentAttention, x: Value) -> tuple[Value, Value, Value]:
+    """Queries [b, t, heads, plain + rotary], the latent vector [b, t, latent], the key with positions [b, t, 1, r]."""
+    batch, rows, _ = x.type.shape
+    heads = plan.share(part.heads, "heads")
+    width = part.plain + part.rotary.width
+    down = linear(scope, x, "down", part.query_rank + part.latent + part.rotary.width, part.has_bias)
+    narrow, latent, rope = pieces(scope, down, (part.query_rank, part.latent, part.rotary.width))
+    source = normed(scope, narrow, "query_norm", part.norm) if part.query_rank else x
+    q = linear(scope, source, "query", heads * width)
+    q = scope(ops.reshape(q, shape=(batch, rows, heads, width)))
+    latent = normed(scope, latent, "latent_norm", part.norm)
+    rope = scope(ops.reshape(rope, shape=(batch, rows, 1, part.rotary.width)))
+    return q, latent, rotated(scope, plan, part.rotary, rope)
+
+
+def _by_heads(scope: Scope, plan: Plan, part: LatentAttention, q: Value, latent: Value, rope: Value) -> Value:
+    batch, rows, heads, _ = q.type.shape
+    up = linear(scope, latent, "up", heads * (part.plain + part.value_width))
+    up = scope(ops.reshape(up, shape=(batch, rows, heads, part.plain + part.value_width)))
+    plain, v = part_of(scope, up, 0, part.plain), part_of(scope, up, part.plain, part.value_width)
+    turned = rotated(scope, plan, part.rotary, part_of(scope, q, part.plain, part.rotary.width))
+    q = scope(ops.concat(part_of(scope, q, 0, part.plain), turned, axis=3))
+    shared = ops.broadcast(rope, shape=(batch, rows, heads, part.rotary.width))
+    k = scope(ops.concat(plain, shared, axis=3))
+    mixed = scope(ops.cached_attention(q, k, v, scale=part.scale, is_causal=rows > 1))
+    return scope(ops.reshape(mixed, shape=(batch, rows, heads * part.value_width)))
+
+
+def _in_latent_space(scope: Scope, plan: Plan, part: LatentAttention, q: Value, latent: Value, rope: Value) -> Value:
+    """One key and value head of latent + rotary elements, of which the values are the latent ones."""
+    batch, rows, heads, _ = q.type.shape
+    with scope.at("up"):
+        weight = scope.weight("weight", heads * (part.plain + part.value_width), part.latent)
+        weight = scope(ops.reshape(weight, shape=(heads, part.plain + part.value_width, part.latent)))
+    to_keys = part_of(scope, weight, 0, part.plain, axis=1)
+    to_values = part_of(scope, weight, part.plain, part.value_width, axis=1)
+    plain = part_of(scope, q, 0, part.plain)
+    turned = rotated(scope, plan, part.rotary, part_of(scope, q, part.plain, part.rotary.width))
+    absorbed = scope(ops.contract(plain, to_keys, notation="b t h d, h d c -> b t h c"))
+    q = scope(ops.concat(absorbed, turned, axis=3))
+    new = scope(ops.concat(latent, ops.reshape(rope, shape=(batch, rows, part.rotary.width)), axis=2))
+    new = scope(ops.reshape(new, shape=(batch, rows, 1, part.latent + part.rotary.width)))
+    work = plan.workload
+    type = TensorType((batch, work.past, 1, part.latent + part.rotary.width), work.cache_dtype or scope.dtype)
+    past = scope.input("past_latent", type)
+    mixed = scope(ops.latent_attention(q, new, past, latent_width=part.latent, scale=part.scale, is_causal=rows > 1))
+    out = scope(ops.contract(mixed, to_values, notation="b t h c, h d c -> b t h d"))
+    return scope(ops.reshape(out, shape=(batch, rows, heads * part.value_width)))
+
+
+def kv_bytes_per_token(part: Attention | LatentAttention, bits: int, tp: int = 1) -> float:
+    """Bytes that one token adds to the cache of one layer, on all ranks together.
+
+    >>> norm = Norm("rms", 1e-6)
+    >>> part = LatentAttention(128, 1536, 512, 128, Rotary(64), 128, norm, 0.1)
+    >>> 61 * kv_bytes_per_token(part, 16)
+    70272.0
+    """
+    if isinstance(part, LatentAttention):
+        return (part.latent + part.rotary.width) * bits / 8 * tp
+    held = max(part.kv_heads, tp)
+    return held * (part.width + part.value_width) * bits / 8

@@ -1,0 +1,176 @@
+"""A ``config.json`` as a section that knows which of its keys were read, so that none is passed over in silence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ircost.frontends.config.neutral_keys import is_neutral
+from ircost.ir.errors import IrcError, did_you_mean
+
+MAX_BYTES = 4_000_000
+LARGEST = 2**40  # of any size in a config
+NO_DEFAULT: Any = object()
+
+
+class ConfigError(IrcError):
+    """A ``config.json`` is wrong, contradicts itself, or asks for what nobody here can build."""
+
+
+class Config:
+    """A section of a ``config.json``.
+
+    Args:
+        values: as JSON gives them. file: for messages. path: keys from the top to this section.
+    """
+
+    def __init__(self, values: Mapping[str, Any], file: str, path: str = "") -> None:
+        self.values = dict(values)
+        self.file = file
+        self.path = path
+        self._read: set[str] = set()
+        self._sections: dict[str, Config] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return self.values.get(key) is not None
+
+    def raw(self, *names: str, default: Any = NO_DEFAULT) -> Any:
+        """The value of the first of these keys that is there and is not null; all of them count as read.
+
+        Raises:
+            ConfigError: none is there, and there is no default.
+        """
+        self._read.update(names)
+        found = [self.values[name] for name in names if self.values.get(name) is not None]
+        if found:
+            return found[0]
+        if default is NO_DEFAULT:
+            raise self.error(f"'{names[0]}' is missing", names[0], help=did_you_mean(names[0], self.values))
+        return default
+
+    def size(self, *names: str, default: Any = NO_DEFAULT, least: int = 1) -> int:
+        """A whole number; ``default`` as it is where none of the keys is there."""
+        value = self.raw(*names, default=default)
+        if value is default and default is not NO_DEFAULT:
+            return value  # type: ignore[no-any-return]
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LARGEST:
+            raise self.error(f"'{self._given(names)}' is {value!r}, a whole number of {least} and more expected")
+        return value
+
+    def number(self, *names: str, default: Any = NO_DEFAULT) -> float:
+        value = self.raw(*names, default=default)
+        if value is default and default is not NO_DEFAULT:
+            return value  # type: ignore[no-any-return]
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self.error(f"'{self._given(names)}' is {value!r}, a number expected")
+        return float(value)
+
+    def flag(self, *names: str, default: bool = False) -> bool:
+        value = self.raw(*names, default=default)
+        if not isinstance(value, bool):
+            raise self.error(f"'{self._given(names)}' is {value!r}, true or false expected")
+        return value
+
+    def text(self, *names: str, default: Any = NO_DEFAULT) -> str:
+        value = self.raw(*names, default=default)
+        if value is not default and not isinstance(value, str):
+            raise self.error(f"'{self._given(names)}' is {value!r}, text expected")
+        return value  # type: ignore[no-any-return]
+
+    def listed(self, *names: str, default: Any = NO_DEFAULT) -> list[Any]:
+        value = self.raw(*names, default=default)
+        if value is not default and not isinstance(value, list):
+            raise self.error(f"'{self._given(names)}' is {value!r}, a list expected")
+        return value  # type: ignore[no-any-return]
+
+    def section(self, name: str) -> Config | None:
+        """A section below; None where there is none, or a null."""
+        value = self.raw(name, default=None)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self.error(f"'{name}' is {value!r}, a section expected")
+        if name not in self._sections:
+            self._sections[name] = Config(value, self.file, f"{self.path}{name}.")
+        return self._sections[name]
+
+    def renamed(self, keys: Mapping[str, str]) -> Config:
+        """The same section with other names for some keys: standard name -> the one here. Reading either reads both.
+
+        A standard name that stands for another key here is not seen; nor is one whose key is missing.
+        """
+        values = {name: value for name, value in self.values.items() if name not in keys}
+        values |= {name: self.values[key] for name, key in keys.items() if key in self.values}
+        other = Config(values, self.file, self.path)
+        other._read, other._sections = self._read, self._sections
+        self._read.update(keys.values())
+        return other
+
+    def passed(self, *names: str) -> None:
+        """These keys say nothing that is not known from elsewhere."""
+        self._read.update(names)
+
+    def check_all_read(self) -> None:
+        """Every key was read, or changes no computation.
+
+        Raises:
+            ConfigError: a key that nobody read may change the computation.
+        """
+        for name, value in self.values.items():
+            if name not in self._read and not is_neutral(name, value):
+                raise self.error(
+                    f"'{name}' is {_short(value)}, and what it changes is not known",
+                    help=f"take '{name}' out if the computation does not depend on it",
+                )
+        for inner in self._sections.values():
+            inner.check_all_read()
+
+    def error(self, message: str, key: str = "", help: str | None = None) -> ConfigError:
+        return ConfigError(message, at=f"{self.file}{': ' + self.path.rstrip('.') if self.path else ''}", help=help)
+
+    def _given(self, names: tuple[str, ...]) -> str:
+        return self.path + next(name for name in names if self.values.get(name) is not None)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def read_config(path: str | Path) -> Config:
+    """The config in a file, or in a folder's ``config.json``.
+
+    Raises:
+        ConfigError: it cannot be read, is too large, no JSON, or no section at the top.
+    """
+    path = Path(path)
+    file = path / "config.json" if path.is_dir() else path
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"cannot read '{file}': {error.strerror}") from None
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"'{file}' is over {MAX_BYTES // 1_000_000} MB: no config.json")
+    return parse_config(data, str(file))
+
+
+def parse_config(data: bytes | str, file: str) -> Config:
+    """The config in a text.
+
+    Raises:
+        ConfigError: it is no JSON, or has no section at the top.
+    """
+    try:
+        values = json.loads(data)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"'{file}' is not UTF-8 text", at=f"byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"no JSON: {error.msg}", at=f"{file}:{error.lineno}") from None
+    except RecursionError:
+        raise ConfigError("sections within sections too deep", at=file) from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"a section expected, not {_short(values)}", at=file)
+    return Config(values, file)

@@ -1,0 +1,105 @@
+"""Stacks of layers: groups of equal ones built once, each layer of a mixer, a feed-forward layer, and norms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from ircost.frontends.config.architecture import Attention, Experts, LatentAttention, Layer, Stack, Tower, groups
+from ircost.frontends.config.attention_layers import latent_attention, self_attention
+from ircost.frontends.config.cross_attention import cross_attention
+from ircost.frontends.config.feed_forward_layers import experts, feed_forward
+from ircost.frontends.config.parts import in_format, normed, scaled
+from ircost.frontends.config.plan import Plan
+from ircost.frontends.config.position_bias import position_bias
+from ircost.frontends.config.recurrent_layers import recurrent
+from ircost.frontends.config.scope import Scope, run_layers
+from ircost.ir import ops
+from ircost.ir.graph import Function, Value
+from ircost.ir.types import f32
+
+
+def run_stack(scope: Scope, plan: Plan, stack: Stack, x: Value, begin: int = 0, end: int | None = None) -> Value:
+    """Layers ``begin`` to ``end``, all of them where nothing is said; not the norm behind."""
+    if stack.has_wide_sums:
+        x = in_format(scope, x, f32)
+    plan.position_bias = position_bias(scope, plan, stack.bias_table) if stack.bias_table else None
+    for period, count in groups(stack.layers[begin:end]):
+        plan.repeats = count
+        x = run_layers(scope, x, begin, len(period), count, partial(_at_place, plan, period))
+        begin += len(period) * count
+    plan.repeats = 1
+    return in_format(scope, x, scope.dtype)
+
+
+def hold_idle(scope: Scope, plan: Plan, tower: Tower, x: Value) -> None:
+    """Layers and a norm that are loaded though nothing reads them: weights of the model, no work."""
+    assert tower.idle is not None, "asked for where there are some"
+    aside = replace(scope, function=Function("aside", [x.type]), outputs={}, inputs=[])
+    aside.path = scope.path
+    first = len(tower.stack.layers)
+    for number, layer in enumerate(tower.idle.layers):
+        with aside.at(f"layers.{first + number}"):
+            _at_place(replace(plan, collectives=[]), (layer,), aside, aside.function.block.arguments[0], 0)
+    normed(aside, aside.function.block.arguments[0], "norm", tower.idle.final_norm)
+
+
+def _at_place(plan: Plan, period: tuple[Layer, ...], scope: Scope, x: Value, place: int) -> Value:
+    layer = period[place]
+    if layer.placement.startswith("parallel"):
+        return _parallel(scope, plan, x, layer)
+    if layer.mixer is not None:
+        bare = layer if layer.has_mixer_norm else replace(layer, placement="bare")
+        x = _around(scope, x, bare, "attention_norm", partial(_mixed, scope, plan, layer), layer.mixer_sum)
+    if layer.cross is not None:
+        x = _around(scope, x, layer, "source_norm", partial(cross_attention, scope, plan, layer.cross))
+    if layer.feed_forward is not None:
+        x = _around(scope, x, layer, "mlp_norm", partial(_fed, scope, plan, layer), layer.feed_forward_sum)
+    return x
+
+
+def _around(
+    scope: Scope,
+    x: Value,
+    layer: Layer,
+    name: str,
+    part: Callable[[Value], Value],
+    factors: tuple[float, float] = (1.0, 1.0),
+) -> Value:
+    """x + part(x) with norms where the placement says."""
+    placement, norm = layer.placement, layer.norm
+    narrow = in_format(scope, x, scope.dtype)
+    if placement in ("pre", "both", "normed"):
+        narrow = normed(scope, narrow, name, norm)
+    out = part(narrow)
+    if placement in ("both", "behind"):
+        out = normed(scope, out, f"{name}_behind", norm)
+    kept = narrow if placement == "normed" else x
+    x = scope(ops.add(scaled(scope, kept, factors[0]), in_format(scope, scaled(scope, out, factors[1]), x.type.dtype)))
+    return normed(scope, x, name, norm) if placement == "post" else x
+
+
+def _parallel(scope: Scope, plan: Plan, x: Value, layer: Layer) -> Value:
+    first = normed(scope, x, "attention_norm", layer.norm)
+    second = first if layer.placement == "parallel" else normed(scope, x, "mlp_norm", layer.norm)
+    both = scope(ops.add(_mixed(scope, plan, layer, first), _fed(scope, plan, layer, second)))
+    return scope(ops.add(x, both))
+
+
+def _mixed(scope: Scope, plan: Plan, layer: Layer, x: Value) -> Value:
+    mixer = layer.mixer
+    if isinstance(mixer, LatentAttention):
+        return latent_attention(scope, plan, mixer, x)
+    if isinstance(mixer, Attention):
+        return self_attention(scope, plan, mixer, x)
+    assert mixer is not None, "asked for where there is one"
+    return recurrent(scope, plan, mixer, x)
+
+
+def _fed(scope: Scope, plan: Plan, layer: Layer, x: Value) -> Value:
+    part = layer.feed_forward
+    if isinstance(part, Experts):
+        return experts(scope, plan, part, x)
+    assert part is not None, "asked for where there is one"
+    return feed_forward(scope, plan, part, x)

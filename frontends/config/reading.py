@@ -1,0 +1,506 @@
+"""From a config to the parts that one stack of layers is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from ircost.frontends.config.architecture import (
+    Architecture,
+    Attention,
+    BiasTable,
+    Embedding,
+    Experts,
+    FeedForward,
+    Head,
+    Idle,
+    LatentAttention,
+    Layer,
+    Mixer,
+    Norm,
+    Pooler,
+    Rotary,
+    Stack,
+)
+from ircost.frontends.config.config_file import Config
+from ircost.frontends.config.families import Family, Routing
+from ircost.frontends.config.recurrent import KINDS
+from ircost.ir.errors import did_you_mean
+from ircost.ir.types import DType
+
+MOST_LAYERS = 4096
+# Names of one thing, by family.
+HIDDEN = ("hidden_size", "n_embd", "d_model", "dim", "n_embed")
+LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
+KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv")
+INNER = ("intermediate_size", "ffn_dim", "n_inner", "hidden_dim", "ffn_hidden_size", "d_ff")
+EPSILON = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "norm_epsilon", "layernorm_epsilon")
+POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
+ACTIVATION = ("hidden_act", "hidden_activation", "activation_function", "hidden_act", "activation")
+WINDOWED = ("sliding_attention", "local_attention", "sliding_window", "local")
+ROTARY_SCALING = (
+    *("rope_type", "type", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+    *(
+        "beta_fast",
+        "beta_slow",
+        "mscale",
+        "mscale_all_dim",
+        "attention_factor",
+        "short_factor",
+        "long_factor",
+        "truncate",
+    ),
+    *("mrope_section", "mrope_interleaved"),
+)  # what changes angles, and no shape
+FULL = ("full_attention", "global_attention", "attention", "full", "global")
+
+
+class Reader:
+    def __init__(self, config: Config, family: Family, name: str) -> None:
+        self.config = config
+        self.family = family
+        self.name = name
+        self.hidden = config.size(*HIDDEN)
+        self.layers = config.size(*LAYERS)
+        if self.layers > MOST_LAYERS:
+            raise config.error(f"{self.layers} layers; {MOST_LAYERS} are the most", help="check num_hidden_layers")
+        self.norm = self._norm()
+
+    def says(self, rule: bool | str) -> bool:
+        """A constant, the value of a key, or with ``!`` its opposite."""
+        if isinstance(rule, bool):
+            return rule
+        if rule.startswith("!"):
+            return not self.config.flag(rule[1:], default=True)
+        return self.config.flag(rule, default=DEFAULT_FLAGS.get((self.name, rule), False))
+
+    def architecture(self, name: str, dtype: DType) -> Architecture:
+        family, stack = self.family, self.stack()
+        return Architecture(
+            name=name,
+            family=self.name,
+            hidden=self.hidden,
+            embedding=self.embedding(),
+            stack=stack,
+            head=self.head(),
+            dtype=dtype,
+            max_context=self.max_context(),
+            is_decoder=family.is_causal,
+            outlet=Pooler("pooler", "first", self.hidden, True, "tanh") if family.has_pooler else None,
+            idle=tuple(self._masked_head()) if family.has_masked_head else (),
+        )
+
+    def _masked_head(self) -> Iterator[Idle]:
+        """The layer that is for training: encoders hand out what the last layer makes."""
+        config = self.config
+        yield Idle("head.dense.weight", (self.hidden, self.hidden))
+        yield Idle("head.norm.weight", (self.hidden,))
+        rest = {
+            "head.dense.bias": (config.flag("classifier_bias"), self.hidden),
+            "head.norm.bias": (self.norm.has_bias, self.hidden),
+            "head.bias": (config.flag("decoder_bias", default=True), config.size("vocab_size")),
+        }
+        yield from (Idle(name, (width,)) for name, (is_there, width) in rest.items() if is_there)
+
+    def max_context(self) -> int:
+        limit = self.config.size(*POSITIONS, default=0, least=0)
+        return max(limit - self.family.offset, 0) if self.family.is_offset_counted else limit
+
+    def stack(self) -> Stack:
+        config = self.config
+        layers = tuple(self._layer(place) for place in range(self.layers))
+        config.passed("num_nextn_predict_layers", "rope_interleave", "max_window_layers", "head_dim")
+        if self.family.dense_inner:
+            config.passed(self.family.dense_inner)
+        has_wide_sums = config.flag("residual_in_fp32", default=not self.family.has_feed_forward)
+        return Stack(layers, self._final_norm(), self._bias_table(), has_wide_sums)
+
+    def _bias_table(self) -> BiasTable | None:
+        config, family = self.config, self.family
+        if not family.has_bias_table:
+            return None
+        buckets = config.size("relative_attention_num_buckets", default=32)
+        farthest = config.size("relative_attention_max_distance", default=128)
+        return BiasTable(buckets, farthest, config.size(*HEADS), not family.is_causal)
+
+    # ---- norms, embedding, head
+
+    def _norm(self) -> Norm:
+        family = self.family
+        epsilon = self.config.number(*EPSILON, default=family.epsilon)
+        if family.norm == "rms":
+            return Norm("rms", epsilon)
+        return Norm("layer", epsilon, family.has_norm_scale, family.has_norm_scale and self.says(family.has_norm_bias))
+
+    def _final_norm(self) -> Norm | None:
+        """Models with norms behind the sums have none at the end."""
+        return self.norm if self.family.final_norm and self._placement() != "post" else None
+
+    def embedding(self) -> Embedding:
+        family, config = self.family, self.config
+        rows, max_context = 0, self.max_context()
+        if family.positions:
+            rows = max_context + family.offset
+        return Embedding(
+            vocabulary=config.size("vocab_size"),
+            hidden=self.hidden,
+            width=config.size("word_embed_proj_dim", "embedding_size", default=self.hidden),
+            positions=rows,
+            offset=family.offset,
+            token_types=config.size("type_vocab_size", default=0, least=0) if family.token_types else 0,
+            norm=self.norm if family.embedding_norm else None,
+            is_scaled=self.says(family.is_embedding_scaled),
+        )
+
+    def head(self) -> Head | None:
+        """Encoders hand out what their last layer makes."""
+        config, family = self.config, self.family
+        tied = config.flag("tie_word_embeddings", default=family.is_tied)
+        config.number("logit_scale", "logits_scaling", default=1.0)
+        if not family.is_causal:
+            return None
+        return Head(
+            vocabulary=config.size("vocab_size"),
+            is_tied=tied,
+            has_bias=self.says(family.head_bias),
+            softcap=config.number("final_logit_softcapping", default=0.0),
+            scale=self.hidden**-0.5 if family.is_head_scaled and tied else 1.0,
+        )
+
+    # ---- layers
+
+    def _placement(self) -> str:
+        config, family = self.config, self.family
+        if family.placement == "parallel two" and not config.flag("use_parallel_residual", default=True):
+            return "pre"
+        if self.name == "falcon":
+            if not config.flag("parallel_attn", default=True):
+                return "pre"
+            is_new = config.flag("new_decoder_architecture")
+            norms = config.size("num_ln_in_parallel_attn", default=2 if is_new else 1)
+            return "parallel two" if is_new and norms == 2 else "parallel"
+        if self.name == "opt":
+            return "pre" if config.flag("do_layer_norm_before", default=True) else "post"
+        if self.name == "stablelm":
+            return "parallel" if config.flag("use_parallel_residual") else "pre"
+        if self.name == "bloom" and config.flag("apply_residual_connection_post_layernorm"):
+            raise config.error("'apply_residual_connection_post_layernorm' is true, which is not known here")
+        return family.placement
+
+    def _factors(self, is_attention: bool) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Of what comes into a layer's parts and what they make (MiniMax-01)."""
+        if self.family.placement != "normed":
+            return (1.0, 1.0), (1.0, 1.0)
+        self.config.passed("postnorm", "shared_moe_mode", "shared_intermediate_size")
+        keys = [
+            [(f"layernorm_{kind}_attention_{part}", f"{kind[:6]}_attn_{part}_factor") for part in ("alpha", "beta")]
+            for kind in ("full", "linear")
+        ]
+        mlp = [(f"layernorm_mlp_{part}", f"mlp_{part}_factor") for part in ("alpha", "beta")]
+        full, linear, fed = (tuple(self.config.number(*names, default=1.0) for names in pair) for pair in (*keys, mlp))
+        first, second = full if is_attention else linear
+        return (first, second), (fed[0], fed[1])
+
+    def _is_attention(self, place: int) -> bool:
+        """Whether a layer attends, in families whose others keep a state."""
+        config, states = self.config, self.family.states
+        if states is None:
+            return True
+        if states.attention == "period":
+            period, offset = config.size("attn_layer_period", default=8), config.size("attn_layer_offset", default=4)
+            return place % period == offset
+        kinds = config.listed("layer_types", "attn_type_list", default=[]) if states.attention else []
+        every = config.size("full_attention_interval", default=4) if states.attention == "interval" else 0
+        if kinds:
+            self._check_per_layer("layer_types", kinds)
+            return kinds[place] in (1, *FULL)
+        return bool(every) and (place + 1) % every == 0
+
+    def _layer(self, place: int) -> Layer:
+        mixer_sum, feed_forward_sum = self._factors(self._is_attention(place))
+        mixer = self._mixer(place)
+        cross = None
+        if self.family.has_cross:
+            assert isinstance(mixer, Attention), "families with an encoder have plain attention"
+            cross = replace(mixer, is_causal=False, has_bias_table=False)
+        return Layer(
+            mixer=mixer,
+            cross=cross,
+            feed_forward=self.feed_forward(place) if self.family.has_feed_forward else None,
+            norm=self.norm,
+            placement=self._placement(),
+            has_mixer_norm=place > 0 or self.family.has_first_norm,
+            mixer_sum=mixer_sum,
+            feed_forward_sum=feed_forward_sum,
+        )
+
+    def _mixer(self, place: int) -> Mixer:
+        states = self.family.states
+        if states is not None and not self._is_attention(place):
+            return KINDS[states.kind](self.config, self.hidden, self.norm)
+        return self._latent() if self.family.has_latent else self.attention(place)
+
+    def attention(self, place: int) -> Attention:
+        config, family = self.config, self.family
+        heads, kv_heads, width = self._heads()
+        has_rotary = self._has_rotary(place)
+        scale = config.number("query_pre_attn_scalar", default=float(width)) ** -0.5 if family.is_scaled else 1.0
+        if self.name == "gpt2":
+            self._check_gpt2_scale()
+        norm = replace(self.norm, has_bias=False, has_scale=not family.has_plain_norm)
+        return Attention(
+            heads=heads,
+            kv_heads=kv_heads,
+            width=width,
+            value_width=width,
+            scale=config.number("attention_multiplier", default=scale),
+            is_causal=family.is_causal,
+            has_qkv_bias=self.says(family.qkv_bias),
+            has_k_bias=family.has_k_bias,
+            has_out_bias=self.says(family.out_bias),
+            head_norm=(norm if family.is_norm_by_head or family.has_plain_norm else self.norm)
+            if self.says(family.head_norm)
+            else None,
+            is_norm_by_head=family.is_norm_by_head,
+            whole_norm=self.norm if self.says(family.whole_norm) else None,
+            rotary=self._rotary(width, bool(self._window(place))) if has_rotary else None,
+            window=self._window(place),
+            chunk=config.size("attention_chunk_size", default=0, least=0) if has_rotary else 0,
+            softcap=config.number("attn_logit_softcapping", default=0.0),
+            has_sinks=family.has_sinks,
+            has_alibi=self._has_alibi(),
+            has_bias_table=family.has_bias_table,
+            is_gated=family.is_gated_output,
+        )
+
+    def _check_gpt2_scale(self) -> None:
+        if not self.config.flag("scale_attn_weights", default=True):
+            raise self.config.error("'scale_attn_weights' is false, which is not known here")
+        self.config.passed("scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn")
+
+    def _heads(self) -> tuple[int, int, int]:
+        config, family = self.config, self.family
+        heads = config.size(*HEADS)
+        width = config.size("head_dim", "d_kv", default=family.head_width or None)
+        if width is None:
+            if self.hidden % heads:
+                raise config.error(
+                    f"hidden size {self.hidden} does not divide by {heads} heads", help="give head_dim, or mend either"
+                )
+            width = self.hidden // heads
+        kv_heads = self._kv_heads(heads)
+        if heads % kv_heads:
+            raise config.error(f"{heads} heads cannot share {kv_heads} heads of keys and values evenly")
+        return heads, kv_heads, width
+
+    def _kv_heads(self, heads: int) -> int:
+        config = self.config
+        if self.name == "falcon" and config.flag("new_decoder_architecture"):
+            config.passed("multi_query")
+        elif self.name == "falcon":
+            config.passed(*KV_HEADS)
+            return 1 if config.flag("multi_query", default=True) else heads
+        if self.name == "gpt_bigcode":
+            return 1 if config.flag("multi_query", default=True) else heads
+        attention = config.section("attn_config")
+        if attention is not None and "kv_n_heads" in attention:
+            return attention.size("kv_n_heads")
+        return config.size(*KV_HEADS, default=heads)
+
+    def _has_rotary(self, place: int) -> bool:
+        if not self.family.rotary or self._has_alibi():
+            return False
+        if self.family.is_rotary_windowed and not self._window(place):
+            return False
+        listed = self.config.listed("no_rope_layers", default=[])
+        every = self.config.size("no_rope_layer_interval", default=0, least=0)
+        if listed:
+            self._check_per_layer("no_rope_layers", listed)
+            return bool(listed[place])
+        return not (every and self.name == "smollm3" and (place + 1) % every == 0)
+
+    def _rotary(self, width: int, is_windowed: bool) -> Rotary:
+        config, family = self.config, self.family
+        said = self._rotary_section(is_windowed)
+        share = said.number("partial_rotary_factor", "rotary_pct", "rope_pct", default=family.rotary_share)
+        rotated = config.size("rotary_dim", default=int(width * share))
+        if not 0 < rotated <= width or rotated % 2:
+            raise config.error(f"{rotated} of {width} elements of a head cannot be rotated in pairs")
+        own = ("rope_local_base_freq", "local_rope_theta") if is_windowed else ("global_rope_theta",)
+        base = said.number(*own, "rope_theta", "rotary_emb_base", "rotary_base", default=family.rotary_base)
+        return Rotary(rotated, base, family.rotary == "interleaved")
+
+    def _rotary_section(self, is_windowed: bool) -> Config:
+        """Since transformers 5 what is told of positions has a section, and may have one for each kind of layer."""
+        said = self.config.section("rope_parameters")
+        if said is None:
+            return self.config
+        own = said.section("sliding_attention" if is_windowed else "full_attention") or said
+        for section in (said, own):
+            section.passed(*ROTARY_SCALING, "full_attention", "sliding_attention")
+        return own
+
+    def _has_alibi(self) -> bool:
+        attention = self.config.section("attn_config")
+        if attention is not None:
+            attention.passed(
+                "attn_impl", "attn_pdrop", "attn_type", "attn_uses_sequence_id", "prefix_lm", "alibi_bias_max"
+            )
+            attention.passed("softmax_scale", "qk_ln", "clip_qkv")
+            return attention.flag("alibi", default=self.family.has_alibi)
+        return self.config.flag("alibi", default=self.family.has_alibi)
+
+    def _check_per_layer(self, key: str, values: Sequence[object]) -> None:
+        if len(values) != self.layers:
+            raise self.config.error(f"'{key}' lists {len(values)} layers, and there are {self.layers}")
+
+    def _window(self, place: int) -> int:
+        config, family = self.config, self.family
+        kinds = config.listed("layer_types", default=[])
+        window = config.size("sliding_window", *self.family.window_keys, default=0, least=0)
+        usual = 4 if self.name == "cohere2" else 6
+        pattern = config.size("sliding_window_pattern", "_sliding_window_pattern", default=usual)
+        if kinds:
+            self._check_per_layer("layer_types", kinds)
+            if kinds[place] not in (*WINDOWED, *FULL):
+                raise config.error(f"'layer_types' names '{kinds[place]}'", help=f"known: {', '.join(WINDOWED + FULL)}")
+            return window if kinds[place] in WINDOWED else 0
+        if family.window == "flag":
+            first = config.size("max_window_layers", default=0, least=0)
+            return window if config.flag("use_sliding_window") and place >= first else 0
+        is_windowed = {
+            "": False,
+            "all": True,
+            "alternate": place % 2 == 0,
+            "pattern": (place + 1) % pattern != 0,
+            "thirds": place % config.size("global_attn_every_n_layers", default=3) != 0,
+        }[family.window]
+        if window and not family.window:
+            raise config.error(f"'sliding_window' is {window}, and which layers of a {self.name} have it is not known")
+        return window if is_windowed else 0
+
+    def _latent(self) -> LatentAttention:
+        config = self.config
+        plain, rotated = config.size("qk_nope_head_dim"), config.size("qk_rope_head_dim")
+        config.passed(*KV_HEADS, "qk_head_dim")
+        return LatentAttention(
+            heads=config.size(*HEADS),
+            query_rank=config.size("q_lora_rank", default=0),
+            latent=config.size("kv_lora_rank"),
+            plain=plain,
+            rotary=Rotary(rotated, config.number("rope_theta", default=self.family.rotary_base), is_interleaved=True),
+            value_width=config.size("v_head_dim"),
+            norm=self.norm,
+            scale=(plain + rotated) ** -0.5,
+            has_bias=self.says(self.family.qkv_bias),
+        )
+
+    def _activation(self) -> str:
+        return self.activation_of(self.config.text(*ACTIVATION, default=self.family.activation))
+
+    def activation_of(self, name: str) -> str:
+        """Our name of one of HF's."""
+        if name not in ACTIVATIONS:
+            raise self.config.error(f"activation '{name}' is not known", help=did_you_mean(name, ACTIVATIONS))
+        return ACTIVATIONS[name]
+
+    def _activation_and_gate(self) -> tuple[str, bool]:
+        """T5 names both at once: ``gated-gelu``, which stands for the approximation by tanh."""
+        both = self.config.text("feed_forward_proj", default=None) if self.family.has_bias_table else None
+        if both is None:
+            return self._activation(), self.family.is_gated
+        name = both.removeprefix("gated-")
+        is_gated = name != both
+        name = "gelu_new" if both == "gated-gelu" else name
+        if name not in ACTIVATIONS:
+            raise self.config.error(f"'feed_forward_proj' is '{both}'", help=did_you_mean(name, ACTIVATIONS))
+        return ACTIVATIONS[name], is_gated
+
+    def _inner(self) -> int:
+        config = self.config
+        ratio = config.number("expansion_ratio", "ffn_ratio", default=4.0)
+        own = (self.family.dense_inner,) if self.family.dense_inner else INNER
+        return config.size(*own, default=None) or round(ratio * self.hidden)
+
+    def feed_forward(self, place: int) -> FeedForward | Experts:
+        routing = self.family.experts
+        if routing is not None and self._has_experts(routing, place):
+            return self._experts(routing)
+        activation, is_gated = self._activation_and_gate()
+        return FeedForward(self._inner(), activation, is_gated, self.says(self.family.mlp_bias))
+
+    # ---- experts
+
+    def _has_experts(self, routing: Routing, place: int) -> bool:
+        config = self.config
+        count = config.size(routing.count, default=0, least=0)
+        if not count:
+            return False
+        config.passed(*INNER)
+        first = config.size(routing.first, default=0, least=0) if routing.first else 0
+        step = config.size(routing.step, default=1) if routing.step else 1
+        dense = config.listed(routing.dense_layers, default=[]) if routing.dense_layers else []
+        if routing.step == "decoder_sparse_step":
+            return (place + 1) % step == 0 and place not in dense
+        if routing.step == "interleave_moe_layer_step":
+            listed = config.listed("moe_layers", default=[])
+            return place in listed if listed else (place + 1) % step == 0
+        if routing.offset:
+            return count > 1 and place % step == config.size(routing.offset, default=0, least=0)
+        return place >= first and place % step == 0 and place not in dense
+
+    def _experts(self, routing: Routing) -> Experts:
+        config = self.config
+        count = config.size(routing.count)
+        chosen = config.size(routing.chosen, "num_experts_per_token", "experts_per_token")
+        if chosen > count:
+            raise config.error(f"{chosen} of {count} experts cannot be chosen")
+        inner = config.size(routing.inner)
+        normalised = routing.is_normalised
+        router = config.text("scoring_func", default="softmax") if routing.router == "scoring_func" else routing.router
+        if router not in ("softmax", "softmax of chosen", "sigmoid", "sigmoid of chosen"):
+            raise config.error(f"'scoring_func' is '{router}'", help="known: softmax, sigmoid")
+        method = config.text("topk_method", default="greedy")
+        config.number("routed_scaling_factor", default=1.0)
+        groups = tuple(config.size(key, default=1) for key in routing.groups) if routing.groups else (1, 1)
+        return Experts(
+            count=count,
+            chosen=chosen,
+            inner=inner,
+            activation=self._activation(),
+            router=router,
+            has_bias=routing.has_bias,
+            is_interleaved=routing.is_interleaved,
+            limit=config.number("swiglu_limit", default=7.0) if routing.is_interleaved else 0.0,
+            shared=self._shared(routing, inner),
+            is_shared_gated=routing.is_shared_gated,
+            has_router_bias=routing.has_router_bias or method == "noaux_tc" or router == "sigmoid",
+            groups=groups[0],
+            groups_chosen=groups[1],
+            is_normalised=normalised if isinstance(normalised, bool) else config.flag(normalised, default=True),
+        )
+
+    def _shared(self, routing: Routing, inner: int) -> FeedForward | None:
+        config = self.config
+        width = 0
+        if routing.shared_inner:
+            width = config.size(routing.shared_inner, default=0, least=0)
+        elif routing.shared_count:
+            width = inner * config.size(routing.shared_count, default=0, least=0)
+        return FeedForward(width, self._activation(), True) if width else None
+
+
+# Flags whose default is true, by family.
+DEFAULT_FLAGS = {
+    ("gpt_oss", "attention_bias"): True,
+    ("starcoder2", "use_bias"): True,
+    ("mpt", "no_bias"): True,
+    ("vit", "qkv_bias"): True,
+}
+# HF's names of activations -> ours.
+ACTIVATIONS = {
+    **{"silu": "silu", "swish": "silu", "relu": "relu", "gelu": "gelu"},
+    **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh"), "gelu_tanh"),
+    **{"quick_gelu": "quick_gelu", "gelu_python": "gelu"},
+}

@@ -1,0 +1,111 @@
+"""Layers that keep a state of one size in place of a cache, as a config tells of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from ircost.frontends.config.architecture import DeltaNet, LightningAttention, Mamba, Mamba2, Norm, Recurrent
+from ircost.frontends.config.config_file import Config
+
+
+def mamba(config: Config, hidden: int, norm: Norm) -> Mamba:
+    inner = config.size("intermediate_size", default=int(config.number("expand", default=2.0) * hidden))
+    _check_activation(config)
+    config.passed("residual_in_fp32")
+    return Mamba(
+        inner=inner,
+        state=config.size("state_size", default=16),
+        rank=_rank(config, "time_step_rank", hidden),
+        window=config.size("conv_kernel", default=4),
+        has_bias=config.flag("use_bias"),
+        has_conv_bias=config.flag("use_conv_bias", default=True),
+    )
+
+
+def _check_activation(config: Config) -> None:
+    if config.text("hidden_act", default="silu") != "silu":
+        raise config.error(f"'hidden_act' is '{config.values['hidden_act']}'", help="the kernels have silu")
+
+
+def falcon_mamba(config: Config, hidden: int, norm: Norm) -> Mamba:
+    """Steps and both projections are normed, without weights."""
+    epsilon = config.number("mixer_rms_eps", default=1e-6)
+    return replace(mamba(config, hidden, norm), step_norm=Norm("rms", epsilon, has_scale=False))
+
+
+def jamba_mamba(config: Config, hidden: int, norm: Norm) -> Mamba:
+    return Mamba(
+        inner=config.size("mamba_expand", default=2) * hidden,
+        state=config.size("mamba_d_state", default=16),
+        rank=_rank(config, "mamba_dt_rank", hidden),
+        window=config.size("mamba_d_conv", default=4),
+        has_bias=config.flag("mamba_proj_bias"),
+        has_conv_bias=config.flag("mamba_conv_bias", default=True),
+        step_norm=norm,
+    )
+
+
+def _rank(config: Config, key: str, hidden: int) -> int:
+    if config.raw(key, default="auto") == "auto":
+        return math.ceil(hidden / 16)
+    return config.size(key)
+
+
+def mamba2(config: Config, hidden: int, norm: Norm) -> Mamba2:
+    heads, width = config.size("num_heads", default=128), config.size("head_dim", default=64)
+    inner = int(config.number("expand", default=2.0) * hidden)
+    if inner != heads * width:
+        raise config.error(f"{heads} heads of {width}, and the inner width is {inner}", help="expand x hidden_size")
+    if not config.flag("rms_norm", default=True):
+        raise config.error("'rms_norm' is false, which is not known here")
+    _check_activation(config)
+    config.passed("norm_before_gate", "time_step_rank", "intermediate_size", "residual_in_fp32", "chunk_size")
+    least, most = config.listed("time_step_limit", default=[0.0, math.inf])
+    return Mamba2(
+        heads=heads,
+        width=width,
+        state=config.size("state_size", default=128),
+        groups=config.size("n_groups", default=8),
+        window=config.size("conv_kernel", default=4),
+        has_bias=config.flag("use_bias"),
+        has_conv_bias=config.flag("use_conv_bias", default=True),
+        norm=norm,
+        steps=(float(least), 0.0 if math.isinf(most) else float(most)),
+    )
+
+
+def lightning(config: Config, hidden: int, norm: Norm) -> LightningAttention:
+    heads = config.size("num_attention_heads")
+    config.passed("block_size")
+    return LightningAttention(
+        heads=heads,
+        width=config.size("head_dim", default=hidden // heads),
+        layers=config.size("num_hidden_layers"),
+        norm=replace(norm, epsilon=1e-6),
+    )
+
+
+def delta_net(config: Config, hidden: int, norm: Norm) -> DeltaNet:
+    part = DeltaNet(
+        key_heads=config.size("linear_num_key_heads", default=16),
+        value_heads=config.size("linear_num_value_heads", default=32),
+        key_width=config.size("linear_key_head_dim", default=128),
+        value_width=config.size("linear_value_head_dim", default=128),
+        window=config.size("linear_conv_kernel_dim", default=4),
+        norm=norm,
+    )
+    if part.value_heads % part.key_heads:
+        raise config.error(f"{part.value_heads} heads of values cannot share {part.key_heads} heads of keys evenly")
+    return part
+
+
+KINDS: Mapping[str, Callable[[Config, int, Norm], Recurrent]] = {
+    "mamba": mamba,
+    "falcon mamba": falcon_mamba,
+    "jamba mamba": jamba_mamba,
+    "mamba2": mamba2,
+    "lightning": lightning,
+    "delta net": delta_net,
+}
