@@ -130,7 +130,9 @@ def outline(module: Module, layers: Layers) -> Function:
     for alike in zip(*layers, strict=True):
         copy = clone_op(alike[0], mapping)
         # By place, not by value: the first layer may read one value where later ones read two.
-        copy.set_operands([v if i is None else function.arguments[i] for v, i in zip(copy.operands, reads, strict=False)])
+        places = [next(reads) for _ in copy.operands]
+        own = zip(copy.operands, places, strict=True)
+        copy.set_operands([value if i is None else function.arguments[i] for value, i in own])
         copy.location = merge_locations(op.location for op in alike)
         function.block.append(copy)
     function.block.append(ops.return_.create([mapping[layers[0][i].results[r]] for i, r in outputs]))

@@ -46,7 +46,7 @@ PUBLISHED = [
 
 @pytest.fixture(params=PUBLISHED, ids=lambda row: row.name)
 def row(request: pytest.FixtureRequest) -> Published:
-    return request.param  # type: ignore[no-any-return]
+    return request.param
 
 
 def test_work_and_weights_are_those_published(row: Published, pytestconfig: pytest.Config) -> None:

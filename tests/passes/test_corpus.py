@@ -1,4 +1,4 @@
-"""Every pass, and every pipeline of `--opt`, on modules of all kinds: generated ones always, real models by ``--zoo DIR``.
+"""Every pass, and every pipeline of `--opt`, on modules of all kinds: generated, random, real ones by ``--zoo DIR``.
 
     python -m pytest tests/passes/test_corpus.py --zoo DIR -k bert_base
     python -m pytest tests/passes/test_corpus.py --zoo DIR -m "not slow"
