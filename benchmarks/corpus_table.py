@@ -75,6 +75,7 @@ def summary(rows: list[Row]) -> Iterator[str]:
     failures = sum(isinstance(found, str) for found in outcomes)
     changed = sum(not isinstance(found, str) and found[0] for found in outcomes)
     yield f"{len(rows)} models, {len(outcomes):,} runs of which {changed:,} changed the module, {failures} failures."
+    yield f"Models: {', '.join(row['model'] for row in rows)}."
     yield ""
 
 
