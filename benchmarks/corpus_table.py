@@ -27,8 +27,8 @@ from ircost.passes import parse_pipeline
 PAGE = Path(__file__).resolve().parents[1] / "docs/models.md"
 BEGIN, END = "<!-- table: benchmarks/corpus_table.py -->", "<!-- end of table -->"
 HEAD = """\
-| pipeline | target | models changed | largest difference | claims | failures |
-|---|---|--:|--:|---|--:|"""
+| pipeline | target | models | changed | largest difference | claims | failures |
+|---|---|--:|--:|--:|---|--:|"""
 
 Row = dict[str, Any]
 
@@ -75,11 +75,12 @@ def summary(rows: list[Row]) -> Iterator[str]:
     failures = sum(isinstance(found, str) for found in outcomes)
     changed = sum(not isinstance(found, str) and found[0] for found in outcomes)
     yield f"{len(rows)} models, {len(outcomes):,} runs of which {changed:,} changed the module, {failures} failures."
+    yield f"Models: {', '.join(row['model'] for row in rows)}."
     yield ""
 
 
 def line_of(setting: Setting, rows: list[Row]) -> str:
-    by_model = [row["outcomes"].get(str(setting), []) for row in rows]
+    by_model = [row["outcomes"][str(setting)] for row in rows if str(setting) in row["outcomes"]]
     fine = [found for each in by_model for found in each if not isinstance(found, str)]
     failures = sum(isinstance(found, str) for each in by_model for found in each)
     changed = sum(any(not isinstance(found, str) and found[0] for found in each) for each in by_model)
@@ -88,8 +89,8 @@ def line_of(setting: Setting, rows: list[Row]) -> str:
     passes = parse_pipeline(setting.pipeline)
     claims = ["exact"] if all(p.is_exact for p in passes) else []
     claims += ["idempotent"] if len(passes) == 1 and passes[0].is_idempotent else []
-    cells = [f"`{setting.pipeline}`", setting.target or "none", changed, largest, ", ".join(claims) or "-", failures]
-    return f"| {' | '.join(map(str, cells))} |"
+    counts = [len(by_model), changed, largest, ", ".join(claims) or "-", failures]
+    return f"| {' | '.join(map(str, [f'`{setting.pipeline}`', setting.target or 'none', *counts]))} |"
 
 
 if __name__ == "__main__":

@@ -148,14 +148,22 @@ class Block:
     ``edits`` grows with every change of its own ops or their operands: who finds it as it was need not look again.
     """
 
-    __slots__ = ("arguments", "edits", "first", "last", "region")
+    __slots__ = ("_added", "_arguments", "edits", "first", "last", "region")
 
     def __init__(self, argument_types: Iterable[TensorType] = ()) -> None:
-        self.arguments = tuple([Value(type, block=self, index=i) for i, type in enumerate(argument_types)])
+        self._arguments = tuple([Value(type, block=self, index=i) for i, type in enumerate(argument_types)])
+        self._added: list[Value] = []  # since they were last asked for: adding one by one takes linear time
         self.edits = 0
         self.first: Op | None = None
         self.last: Op | None = None
         self.region: Region | None = None
+
+    @property
+    def arguments(self) -> tuple[Value, ...]:
+        if self._added:
+            self._arguments += tuple(self._added)
+            self._added.clear()
+        return self._arguments
 
     @property
     def parent_op(self) -> Op | None:
@@ -210,9 +218,9 @@ class Block:
         op.block = op.previous = op.next = None
 
     def add_argument(self, type: TensorType) -> Value:
-        argument = Value(type, block=self, index=len(self.arguments))
+        argument = Value(type, block=self, index=len(self._arguments) + len(self._added))
         self.edits += 1
-        self.arguments = (*self.arguments, argument)
+        self._added.append(argument)
         return argument
 
     def _link(self, op: Op, previous: Op | None, following: Op | None) -> Op:

@@ -66,7 +66,7 @@ class Eager(Pass):
 
 def biased_product(op: Op) -> Op | None:
     """The product that this op adds a vector to, where nobody else reads it."""
-    if op.name != "add":
+    if op.name != "add" or (op.parent is not None and op.parent.name == "kernel"):
         return None
     for product, bias in (op.operands, op.operands[::-1]):
         producer = product.producer

@@ -122,12 +122,17 @@ def wiring(layer: Sequence[Op]) -> list[tuple[int, int] | None]:
 
 def outline(module: Module, layers: Layers) -> Function:
     """Makes the function, and calls it in place of each layer."""
-    inputs = layer_inputs(layers)
+    inputs, arguments_of_operands = layer_inputs(layers)
     outputs = layer_outputs(layers)
     function = Function(fresh_name(module), [value.type for value in inputs[0]])
-    mapping = dict(zip(inputs[0], function.arguments, strict=True))
+    mapping: dict[Value, Value] = {}
+    reads = iter(arguments_of_operands)
     for alike in zip(*layers, strict=True):
         copy = clone_op(alike[0], mapping)
+        # By place, not by value: the first layer may read one value where later ones read two.
+        places = [next(reads) for _ in copy.operands]
+        own = zip(copy.operands, places, strict=True)
+        copy.set_operands([value if i is None else function.arguments[i] for value, i in own])
         copy.location = merge_locations(op.location for op in alike)
         function.block.append(copy)
     function.block.append(ops.return_.create([mapping[layers[0][i].results[r]] for i, r in outputs]))
@@ -143,13 +148,18 @@ def outline(module: Module, layers: Layers) -> Function:
     return function
 
 
-def layer_inputs(layers: Layers) -> list[list[Value]]:
-    """For each layer, the values from outside that it reads; one argument for places that always read the same."""
-    external = [[operand for op in layer for operand in op.operands] for layer in layers]
-    is_inside = [place is not None for place in wiring(layers[0])]
-    columns = zip(*external, strict=True)
-    slots = dict.fromkeys(column for column, inside in zip(columns, is_inside, strict=True) if not inside)
-    return [[slot[i] for slot in slots] for i in range(len(layers))]
+def layer_inputs(layers: Layers) -> tuple[list[list[Value]], list[int | None]]:
+    """For each layer, the values from outside that it reads; and for each operand in it, which of them that is.
+
+    One argument for places that read the same in every layer; None for operands from inside.
+    """
+    columns = zip(*[[operand for op in layer for operand in op.operands] for layer in layers], strict=True)
+    slots: dict[tuple[Value, ...], int] = {}
+    numbers = [
+        slots.setdefault(column, len(slots)) if place is None else None
+        for column, place in zip(columns, wiring(layers[0]), strict=True)
+    ]
+    return [[slot[i] for slot in slots] for i in range(len(layers))], numbers
 
 
 def layer_outputs(layers: Layers) -> list[tuple[int, int]]:

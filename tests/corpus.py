@@ -1,6 +1,7 @@
 """What must hold of every pass on every module: verified, readable as text, outputs kept, and the same again.
 
-Each pass says itself what it claims (`Pass.is_exact`, `Pass.is_idempotent`); here that is held against modules. `tests/passes/test_corpus.py` does so in pytest, `benchmarks/corpus_table.py` writes the table in docs/.
+Each pass says itself what it claims (`Pass.is_exact`, `Pass.is_idempotent`); here that is held against modules.
+`tests/passes/test_corpus.py` does so in pytest, `benchmarks/corpus_table.py` writes the table in docs/models.md.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ircost.passes.convert_dtype import ConvertDType
 TOLERANCE = {"f64": 1e-6, "f32": 1e-3, "tf32": 2e-2, "f16": 2e-2, "bf16": 1e-1}
 COARSEST = 1.0  # formats of 8 bits and fewer: of the right size, no more
 # Smaller outputs count as this large: differences of 1e-4 in f32 are let pass, as against onnxruntime. Maps of
-# probabilities that are almost 0 everywhere have no more digits than that in f32 (ppocr_det: 4e-3 of its size from f64).
+# probabilities that are almost 0 everywhere have no more digits than that in f32 (ppocr_det: 4e-3 of 3e-6 from f64).
 SMALLEST_SIZE = 0.1
 # A rounded value that falls on the other side changes all behind it: see tests/frontends/test_zoo.py. Of quantised
 # models the root of the mean square of the differences counts, not the largest.
@@ -196,7 +197,7 @@ def check(subject: Subject, setting: Setting) -> Outcome:
 
 
 def rounds_coarsely(instance: Pass) -> bool:
-    """Whether other numbers are what the pass is for: to 16 bits and fewer, errors depend on the model, not the pass."""
+    """Whether other numbers are what the pass is for: to 16 bits and fewer, errors are the model's, not the pass's."""
     return isinstance(instance, ConvertDType) and instance.to.bits < 32
 
 

@@ -243,12 +243,22 @@ def attention_step(w: Writer) -> list[Value]:
     return [ops.matmul(ops.softmax(scores, axis=-1), value), query]
 
 
+def dense_step(w: Writer) -> list[Value]:
+    """A product, a bias, and an activation perhaps."""
+    x, width = w.pick(lambda type: type.rank >= 2), w.draw(EXTENTS)
+    y = ops.add(ops.matmul(x, w.constant((x.type.shape[-1], width))), w.constant((width,)))
+    return [ops.gelu_tanh(y)] if w.draw(st.booleans()) else [y]
+
+
 def layers_step(w: Writer) -> list[Value]:
     """Equal layers one after another, each with weights of its own: what `outline` finds."""
     x = w.pick(lambda type: type.rank >= 2)
     size = x.type.shape[-1]
+    before = x  # by two: the first layer reads one value where the others read two
+    reach = w.draw(st.integers(1, 2))
     for _ in range(w.draw(st.integers(2, 4))):
-        x = ops.add(x, ops.tanh(ops.relu(ops.matmul(x, w.constant((size, size))))))
+        x, last = ops.add(x, ops.tanh(ops.sub(ops.matmul(x, w.constant((size, size))), before))), x
+        before = x if reach == 1 else last
     return [x]
 
 
@@ -338,5 +348,14 @@ def opaque_step(w: Writer) -> list[Value]:
 STEPS = (
     *(unary_step, binary_step, choice_step, cast_step, constant_step, matmul_step, conv_step, reduction_step),
     *(movement_step, composite_step, top_k_step, kernel_step, if_step, scan_step, call_step),
-    *(normed_conv_step, pool_step, written_out_step, attention_step, layers_step, joined_step, round_trip_step),
+    *(
+        normed_conv_step,
+        pool_step,
+        written_out_step,
+        attention_step,
+        dense_step,
+        layers_step,
+        joined_step,
+        round_trip_step,
+    ),
 )

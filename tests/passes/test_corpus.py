@@ -1,4 +1,4 @@
-"""Every pass, and every pipeline of `--opt`, on modules of all kinds: generated ones always, real models by ``--zoo DIR``.
+"""Every pass, and every pipeline of `--opt`, on modules of all kinds: generated, random, real ones by ``--zoo DIR``.
 
     python -m pytest tests/passes/test_corpus.py --zoo DIR -k bert_base
     python -m pytest tests/passes/test_corpus.py --zoo DIR -m "not slow"
@@ -25,14 +25,16 @@ from random_modules import modules, random_inputs
 from zoo import ZooModel, zoo_models
 
 from ircost.frontends import load
-from ircost.ir import Module, ops
+from ircost.ir import Builder, Function, Module, TensorType, ops
 from ircost.ir.graph import Op, Value
 from ircost.ir.parser import parse_module
 from ircost.ir.rewrite import RewritePattern
-from ircost.passes import PASSES, Pass, PassContext, register_pass
+from ircost.ir.types import f32
+from ircost.passes import PASSES, Pass, PassContext, register_pass, run_pipeline
 
 SLOW_BYTES = 100_000_000  # of a file: its outputs take seconds each time
 GENERATED_OPS = 150
+DEEP = 3_000  # beyond the depth to which Python calls within calls
 SETTINGS = settings_of_passes()
 LEVELS = settings_of_levels()
 
@@ -85,6 +87,20 @@ def test_random_module(setting: Setting) -> None:
         check(Subject("random", module, random_inputs(module.main)), setting)
 
     holds()
+
+
+def test_patterns_do_not_mind_depth() -> None:
+    """Sums of thousands of terms, in which each pattern that follows operands could go to the bottom."""
+    function = Function("main", [TensorType((2, 3), f32)])
+    (x,) = function.arguments
+    build = Builder(function.block)
+    total = x
+    for _ in range(DEEP):
+        total = build(ops.add(total, build(ops.tanh(x))))
+    build.op(ops.return_.create([build(ops.mul(total, ops.scalar_like(0.5, total)))]))
+    passes = [name for name in PASSES.names() if PASSES.get(name).run is Pass.run]
+    assert {"recognise", "fold-affine"} <= set(passes)
+    run_pipeline(Module([function]), ",".join(passes))
 
 
 # ---- what is found where something is wrong
