@@ -52,6 +52,7 @@ class Attention:
         has_alibi: a bias that falls with the distance takes the place of positions.
         has_bias_table: learnt biases by bucket of distance are added to the scores (T5), those of the stack's table.
         is_gated: the output is multiplied by a sigmoid of a projection as wide as the queries.
+        tuning: (floor, factor): queries grow by factor log(1 + position // floor) (Llama 4, layers without positions).
     """
 
     heads: int
@@ -74,6 +75,7 @@ class Attention:
     has_alibi: bool = False
     has_bias_table: bool = False
     is_gated: bool = False
+    tuning: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ class Experts:
     has_bias: bool = False
     is_interleaved: bool = False
     limit: float = 0.0
+    slope: float = 1.0
     shared: FeedForward | None = None
     is_shared_gated: bool = False
     has_router_bias: bool = False

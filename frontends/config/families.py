@@ -88,7 +88,8 @@ class Family:
     """Args:
     norm: ``rms`` or ``layer``; has_norm_scale, has_norm_bias: of a layer norm.
     placement: as in `Layer`. post_key: a key that, when false, puts the norms behind the sums.
-    qkv_bias, out_bias, mlp_bias, head_bias: whether there are such; text names a key, ``!key`` one that denies it.
+    qkv_bias, out_bias, mlp_bias, head_bias: whether there are such; text names a key (or several
+        of one meaning, ``a|b``), ``!key`` one that denies it.
     rotary: ``half``, ``interleaved`` or none; rotary_share: keys of the rotated part, and its default.
     positions: whether positions are a learnt table; offset: rows before its first; is_offset_counted: whether the
         limit of positions counts those, too.
@@ -105,6 +106,8 @@ class Family:
     states: of layers that keep one. has_feed_forward: behind each mixer.
     has_first_norm: before the first layer's mixer. has_masked_head: its checkpoints have one for masked words.
     rotary_base: where no key says. window_keys: of its width, beside ``sliding_window``.
+    window_width, window_pattern: where no key says. no_rope_interval: every such layer has no positions.
+    needed: keys of sizes for which the class has numbers of its own that fit no other model.
     is_gated_output: what attention puts out is multiplied by a sigmoid of a projection.
     images: of vision towers, which read those.
     is_scaled: whether scores are divided by the root of a head's width; is_head_scaled: what a tied head reads, by
@@ -112,7 +115,7 @@ class Family:
     """
 
     norm: str = "rms"
-    has_norm_scale: bool = True
+    has_norm_scale: bool | str = True
     has_norm_bias: bool | str = True
     placement: str = "pre"
     activation: str = "silu"
@@ -160,6 +163,10 @@ class Family:
     has_masked_head: bool = False
     rotary_base: float = 10000.0
     window_keys: tuple[str, ...] = ()
+    window_width: int = 0
+    window_pattern: int = 6
+    no_rope_interval: int = 0
+    needed: tuple[str, ...] = ()
 
 
 _LLAMA = Family(qkv_bias="attention_bias", out_bias="attention_bias", mlp_bias="mlp_bias")
@@ -216,18 +223,31 @@ _SIDE_KEYS = {
 
 FAMILIES: dict[str, Family] = {
     "llama": _LLAMA,
-    "smollm3": replace(_LLAMA, window="flag", is_tied=True),
-    "mistral": Family(window="all"),
-    "ministral": Family(window="all"),
+    "smollm3": replace(_LLAMA, window="flag", is_tied=True, needed=("num_key_value_heads",), no_rope_interval=4),
+    "mistral": Family(window="all", needed=("num_key_value_heads",), window_width=4096),
+    "ministral": Family(window="all", needed=("num_key_value_heads",), window_width=4096),
     "internlm2": Family(qkv_bias="bias", out_bias="bias"),
-    "internlm3": Family(qkv_bias="qkv_bias", out_bias="bias", mlp_bias="bias"),
-    "qwen2": Family(qkv_bias=True, window="flag"),
-    "qwen3": Family(
-        qkv_bias="attention_bias", out_bias="attention_bias", head_norm=True, head_width=128, window="flag"
+    "internlm3": Family(
+        head_width=128,
+        qkv_bias="qkv_bias|attention_bias",
+        out_bias="bias|mlp_bias",
+        mlp_bias="bias|mlp_bias",
+        needed=("num_key_value_heads",),
     ),
-    "gemma": _GEMMA,
-    "gemma2": replace(_GEMMA, placement="both", window="alternate"),
-    "gemma3_text": replace(_GEMMA, placement="both", window="pattern", head_norm=True),
+    "qwen2": Family(qkv_bias=True, window="flag", needed=("num_key_value_heads",)),
+    "qwen3": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        head_norm=True,
+        head_width=128,
+        window="flag",
+        needed=("num_key_value_heads",),
+    ),
+    "gemma": replace(_GEMMA, needed=("num_key_value_heads",)),
+    "gemma2": replace(_GEMMA, placement="both", window="alternate", needed=("num_key_value_heads",), window_width=4096),
+    "gemma3_text": replace(
+        _GEMMA, placement="both", window="pattern", head_norm=True, needed=("num_key_value_heads",), window_width=4096
+    ),
     "phi": Family(
         norm="layer",
         placement="parallel",
@@ -248,8 +268,8 @@ FAMILIES: dict[str, Family] = {
         placement="parallel two",
         activation="gelu",
         is_gated=False,
-        qkv_bias=True,
-        out_bias=True,
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
         mlp_bias=True,
         rotary_share=0.25,
     ),
@@ -262,7 +282,14 @@ FAMILIES: dict[str, Family] = {
         head_bias=True,
         rotary="interleaved",
     ),
-    "opt": replace(_GPT2, activation="relu", offset=2),
+    "opt": replace(
+        _GPT2,
+        activation="relu",
+        offset=2,
+        has_norm_scale="layer_norm_elementwise_affine",
+        **dict.fromkeys(("qkv_bias", "out_bias", "mlp_bias"), "enable_bias"),
+        needed=("word_embed_proj_dim", "ffn_dim"),
+    ),
     "bloom": replace(_GPT2, positions=False, has_alibi=True, embedding_norm=True),
     "falcon": Family(
         norm="layer",
@@ -295,6 +322,7 @@ FAMILIES: dict[str, Family] = {
         mlp_bias="use_bias",
         window="all",
         is_tied=True,
+        needed=("num_key_value_heads",),
     ),
     "stablelm": Family(
         norm="layer",
@@ -315,9 +343,19 @@ FAMILIES: dict[str, Family] = {
         is_norm_by_head=True,
         is_tied=True,
     ),
-    "olmo": Family(norm="layer", has_norm_scale=False, has_norm_bias=False, qkv_bias="attention_bias"),
+    "olmo": Family(
+        norm="layer", has_norm_scale=False, has_norm_bias=False, qkv_bias="attention_bias", out_bias="attention_bias"
+    ),
     "olmo2": Family(placement="behind", whole_norm=True, qkv_bias="attention_bias", out_bias="attention_bias"),
-    "olmo3": Family(placement="behind", whole_norm=True, qkv_bias="attention_bias", out_bias="attention_bias"),
+    "olmo3": Family(
+        placement="behind",
+        whole_norm=True,
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        window_width=4096,
+        window_pattern=4,
+        window="pattern",
+    ),
     "cohere2": Family(
         norm="layer",
         has_norm_bias=False,
@@ -328,11 +366,30 @@ FAMILIES: dict[str, Family] = {
         window="pattern",
         is_rotary_windowed=True,
         is_tied=True,
+        window_width=4096,
+        window_pattern=4,
     ),
-    "glm": Family(qkv_bias="attention_bias", rotary="interleaved", rotary_share=0.5, head_width=128),
-    "glm4": Family(placement="both", qkv_bias="attention_bias", rotary="interleaved", rotary_share=0.5, head_width=128),
+    "glm": Family(
+        qkv_bias="attention_bias",
+        rotary="interleaved",
+        rotary_share=0.5,
+        head_width=128,
+        needed=("num_key_value_heads",),
+    ),
+    "glm4": Family(
+        placement="both",
+        qkv_bias="attention_bias",
+        rotary="interleaved",
+        rotary_share=0.5,
+        head_width=128,
+        needed=("num_key_value_heads",),
+    ),
     "baichuan": Family(),
-    "mixtral": Family(window="all", experts=Routing(count="num_local_experts", inner="intermediate_size")),
+    "mixtral": Family(
+        window="all",
+        experts=Routing(count="num_local_experts", inner="intermediate_size"),
+        needed=("num_key_value_heads",),
+    ),
     "phimoe": Family(
         norm="layer",
         qkv_bias="attention_bias",
@@ -340,6 +397,7 @@ FAMILIES: dict[str, Family] = {
         head_bias="lm_head_bias",
         window="all",
         experts=Routing(count="num_local_experts", inner="intermediate_size", is_normalised=False),
+        needed=("num_key_value_heads",),
     ),
     "olmoe": Family(
         whole_norm=True,
@@ -348,7 +406,7 @@ FAMILIES: dict[str, Family] = {
         experts=Routing(count="num_experts", inner="intermediate_size", is_normalised="norm_topk_prob"),
     ),
     "qwen2_moe": Family(
-        qkv_bias=True,
+        qkv_bias="qkv_bias",
         window="flag",
         experts=Routing(
             count="num_experts",
@@ -358,12 +416,12 @@ FAMILIES: dict[str, Family] = {
             step="decoder_sparse_step",
             dense_layers="mlp_only_layers",
         ),
+        needed=("num_key_value_heads",),
     ),
     "qwen3_moe": Family(
         qkv_bias="attention_bias",
         out_bias="attention_bias",
         head_norm=True,
-        head_width=128,
         window="flag",
         experts=Routing(
             count="num_experts",
@@ -371,6 +429,7 @@ FAMILIES: dict[str, Family] = {
             step="decoder_sparse_step",
             dense_layers="mlp_only_layers",
         ),
+        needed=("num_key_value_heads",),
     ),
     "qwen3_next": Family(
         qkv_bias="attention_bias",
@@ -388,11 +447,13 @@ FAMILIES: dict[str, Family] = {
             step="decoder_sparse_step",
             dense_layers="mlp_only_layers",
         ),
+        needed=("num_key_value_heads",),
     ),
     "minimax_text_01": Family(
         placement="normed",
         states=States("lightning", "listed"),
         experts=Routing(count="num_local_experts", inner="intermediate_size"),
+        needed=("num_key_value_heads",),
     ),
     "jamba": Family(
         rotary="",
@@ -403,6 +464,13 @@ FAMILIES: dict[str, Family] = {
             is_normalised=False,
             step="expert_layer_period",
             offset="expert_layer_offset",
+        ),
+        needed=(
+            "num_key_value_heads",
+            "attn_layer_period",
+            "attn_layer_offset",
+            "expert_layer_period",
+            "expert_layer_offset",
         ),
     ),
     "mamba": Family(rotary="", states=States("mamba"), has_feed_forward=False, is_tied=True),
@@ -429,11 +497,14 @@ FAMILIES: dict[str, Family] = {
             has_bias=True,
             is_interleaved=True,
         ),
+        needed=("num_key_value_heads",),
+        window_width=128,
     ),
     "llama4_text": Family(
         qkv_bias="attention_bias",
         out_bias="attention_bias",
         rotary="interleaved",
+        head_width=128,
         head_norm="use_qk_norm",
         has_plain_norm=True,
         dense_inner="intermediate_size_mlp",
@@ -445,6 +516,8 @@ FAMILIES: dict[str, Family] = {
             shared_inner="intermediate_size",
             step="interleave_moe_layer_step",
         ),
+        needed=("num_key_value_heads",),
+        no_rope_interval=4,
     ),
     "bert": _BERT,
     "roberta": _ROBERTA,
@@ -490,6 +563,7 @@ FAMILIES: dict[str, Family] = {
         is_head_scaled=True,
         head_width=64,
         sides=Sides({}, {"num_layers": "num_decoder_layers"}),
+        needed=("d_ff",),
     ),
     "bart": replace(
         _GPT2,
@@ -512,7 +586,7 @@ FAMILIES: dict[str, Family] = {
             bands="num_mel_bins",
         ),
     ),
-    "distilbert": replace(_BERT, token_types=False, has_pooler=False),
+    "distilbert": replace(_BERT, token_types=False, has_pooler=False, needed=("hidden_dim",)),
 }
 
 # Other names of the same family.

@@ -48,7 +48,7 @@ def experts(scope: Scope, plan: Plan, part: Experts, x: Value) -> Value:
             *(flat, shares, chosen, *weights, *biases),
             activation=part.activation,
             gate="pairs" if part.is_interleaved else "halves",
-            slope=1.702 if part.is_interleaved else 1.0,
+            slope=part.slope,
             offset=1.0 if part.is_interleaved else 0.0,
             limit=part.limit,
             has_biases=part.has_bias,

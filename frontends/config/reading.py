@@ -36,9 +36,10 @@ HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv")
 INNER = ("intermediate_size", "ffn_dim", "n_inner", "hidden_dim", "ffn_hidden_size", "d_ff")
 EPSILON = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "norm_epsilon", "layernorm_epsilon")
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
 ACTIVATION = ("hidden_act", "hidden_activation", "activation_function", "hidden_act", "activation")
-WINDOWED = ("sliding_attention", "local_attention", "sliding_window", "local")
+WINDOWED = ("sliding_attention", "chunked_attention", "local_attention", "sliding_window", "local")
 ROTARY_SCALING = (
     *("rope_type", "type", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
     *(
@@ -65,6 +66,9 @@ class Reader:
         self.layers = config.size(*LAYERS)
         if self.layers > MOST_LAYERS:
             raise config.error(f"{self.layers} layers; {MOST_LAYERS} are the most", help="check num_hidden_layers")
+        for key in family.needed:
+            if key not in config.values:
+                config.raw(key)
         self.norm = self._norm()
 
     def says(self, rule: bool | str) -> bool:
@@ -73,7 +77,7 @@ class Reader:
             return rule
         if rule.startswith("!"):
             return not self.config.flag(rule[1:], default=True)
-        return self.config.flag(rule, default=DEFAULT_FLAGS.get((self.name, rule), False))
+        return self.config.flag(*rule.split("|"), default=DEFAULT_FLAGS.get((self.name, rule), False))
 
     def architecture(self, name: str, dtype: DType) -> Architecture:
         family, stack = self.family, self.stack()
@@ -112,7 +116,9 @@ class Reader:
         layers = tuple(self._layer(place) for place in range(self.layers))
         config.passed("num_nextn_predict_layers", "rope_interleave", "max_window_layers", "head_dim")
         if self.family.dense_inner:
-            config.passed(self.family.dense_inner)
+            config.passed(self.family.dense_inner, *INNER, "attn_temperature_tuning", "floor_scale", "attn_scale")
+        if self.family.states is not None:
+            config.passed(*HEADS, *KV_HEADS)
         has_wide_sums = config.flag("residual_in_fp32", default=not self.family.has_feed_forward)
         return Stack(layers, self._final_norm(), self._bias_table(), has_wide_sums)
 
@@ -131,7 +137,8 @@ class Reader:
         epsilon = self.config.number(*EPSILON, default=1e-5)
         if family.norm == "rms":
             return Norm("rms", epsilon)
-        return Norm("layer", epsilon, family.has_norm_scale, family.has_norm_scale and self.says(family.has_norm_bias))
+        has_scale = self.says(family.has_norm_scale)
+        return Norm("layer", epsilon, has_scale, has_scale and self.says(family.has_norm_bias))
 
     def _final_norm(self) -> Norm | None:
         """Models with norms behind the sums have none at the end."""
@@ -148,7 +155,7 @@ class Reader:
             width=config.size("word_embed_proj_dim", "embedding_size", default=self.hidden),
             positions=rows,
             offset=family.offset,
-            token_types=config.size("type_vocab_size", default=0, least=0) if family.token_types else 0,
+            token_types=config.size("type_vocab_size", default=2, least=0) if family.token_types else 0,
             norm=self.norm if family.embedding_norm else None,
             is_scaled=self.says(family.is_embedding_scaled),
         )
@@ -165,7 +172,9 @@ class Reader:
             is_tied=tied,
             has_bias=self.says(family.head_bias),
             softcap=config.number("final_logit_softcapping", default=0.0),
-            scale=self.hidden**-0.5 if family.is_head_scaled and tied else 1.0,
+            scale=self.hidden**-0.5
+            if family.is_head_scaled and config.flag("scale_decoder_outputs", default=tied)
+            else 1.0,
         )
 
     # ---- layers
@@ -260,7 +269,7 @@ class Reader:
             has_k_bias=family.has_k_bias,
             has_out_bias=self.says(family.out_bias),
             head_norm=(norm if family.is_norm_by_head or family.has_plain_norm else self.norm)
-            if self.says(family.head_norm)
+            if self.says(family.head_norm) and (has_rotary or not family.has_plain_norm)
             else None,
             is_norm_by_head=family.is_norm_by_head,
             whole_norm=self.norm if self.says(family.whole_norm) else None,
@@ -272,7 +281,14 @@ class Reader:
             has_alibi=self._has_alibi(),
             has_bias_table=family.has_bias_table,
             is_gated=family.is_gated_output,
+            tuning=None if has_rotary else self._tuning(),
         )
+
+    def _tuning(self) -> tuple[float, float] | None:
+        config = self.config
+        floor, factor = config.number("floor_scale", default=8192.0), config.number("attn_scale", default=0.1)
+        is_tuned = self.name == "llama4_text" and config.flag("attn_temperature_tuning", default=True)
+        return (floor, factor) if is_tuned else None
 
     def _check_gpt2_scale(self) -> None:
         if not self.config.flag("scale_attn_weights", default=True):
@@ -302,6 +318,7 @@ class Reader:
             config.passed(*KV_HEADS)
             return 1 if config.flag("multi_query", default=True) else heads
         if self.name == "gpt_bigcode":
+            config.passed(*KV_HEADS)
             return 1 if config.flag("multi_query", default=True) else heads
         attention = config.section("attn_config")
         if attention is not None and "kv_n_heads" in attention:
@@ -314,11 +331,11 @@ class Reader:
         if self.family.is_rotary_windowed and not self._window(place):
             return False
         listed = self.config.listed("no_rope_layers", default=[])
-        every = self.config.size("no_rope_layer_interval", default=0, least=0)
+        every = self.config.size("no_rope_layer_interval", default=self.family.no_rope_interval, least=0)
         if listed:
             self._check_per_layer("no_rope_layers", listed)
             return bool(listed[place])
-        return not (every and self.name == "smollm3" and (place + 1) % every == 0)
+        return not (every and (place + 1) % every == 0)
 
     def _rotary(self, width: int, is_windowed: bool) -> Rotary:
         config, family = self.config, self.family
@@ -358,9 +375,10 @@ class Reader:
     def _window(self, place: int) -> int:
         config, family = self.config, self.family
         kinds = config.listed("layer_types", default=[])
-        window = config.size("sliding_window", *self.family.window_keys, default=0, least=0)
-        usual = 4 if self.name == "cohere2" else 6
-        pattern = config.size("sliding_window_pattern", "_sliding_window_pattern", default=usual)
+        is_said = any(key in config.values for key in ("sliding_window", *family.window_keys))
+        usual = 0 if is_said else family.window_width  # null says that there is none
+        window = config.size("sliding_window", *family.window_keys, default=usual, least=0)
+        pattern = config.size("sliding_window_pattern", "_sliding_window_pattern", default=family.window_pattern)
         if kinds:
             self._check_per_layer("layer_types", kinds)
             if kinds[place] not in (*WINDOWED, *FULL):
@@ -434,7 +452,10 @@ class Reader:
 
     def _has_experts(self, routing: Routing, place: int) -> bool:
         config = self.config
-        count = config.size(routing.count, default=0, least=0)
+        names = (routing.count, *EXPERTS)
+        if not any(name in config.values for name in names):
+            raise config.error(f"'{routing.count}' is missing: how many experts a {self.name} has must be told")
+        count = config.size(*names, default=0, least=0)
         if not count:
             return False
         config.passed(*INNER)
@@ -446,13 +467,15 @@ class Reader:
         if routing.step == "interleave_moe_layer_step":
             listed = config.listed("moe_layers", default=[])
             return place in listed if listed else (place + 1) % step == 0
+        config.passed(routing.chosen)
         if routing.offset:
-            return count > 1 and place % step == config.size(routing.offset, default=0, least=0)
+            begin = config.size(routing.offset, least=0)
+            return count > 1 and place % step == begin
         return place >= first and place % step == 0 and place not in dense
 
     def _experts(self, routing: Routing) -> Experts:
         config = self.config
-        count = config.size(routing.count)
+        count = config.size(routing.count, *EXPERTS)
         chosen = config.size(routing.chosen, "num_experts_per_token", "experts_per_token")
         if chosen > count:
             raise config.error(f"{chosen} of {count} experts cannot be chosen")
@@ -473,6 +496,7 @@ class Reader:
             has_bias=routing.has_bias,
             is_interleaved=routing.is_interleaved,
             limit=config.number("swiglu_limit", default=7.0) if routing.is_interleaved else 0.0,
+            slope=config.number("swiglu_alpha", default=1.702) if routing.is_interleaved else 1.0,
             shared=self._shared(routing, inner),
             is_shared_gated=routing.is_shared_gated,
             has_router_bias=routing.has_router_bias or method == "noaux_tc" or router == "sigmoid",
@@ -497,6 +521,13 @@ DEFAULT_FLAGS = {
     ("starcoder2", "use_bias"): True,
     ("mpt", "no_bias"): True,
     ("vit", "qkv_bias"): True,
+    ("qwen2_moe", "qkv_bias"): True,
+    ("gpt_neox", "attention_bias"): True,
+    ("opt", "enable_bias"): True,
+    ("glm", "attention_bias"): True,
+    ("glm4", "attention_bias"): True,
+    ("llama4_text", "use_qk_norm"): True,
+    ("opt", "layer_norm_elementwise_affine"): True,
 }
 # HF's names of activations -> ours.
 ACTIVATIONS = {
