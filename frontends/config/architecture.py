@@ -123,7 +123,7 @@ class Experts:
         router: ``softmax`` over all, ``softmax of chosen``, or ``sigmoid``.
         has_router_bias: a bias that takes part in the choice only (DeepSeek-V3), or in the logits (gpt-oss).
         groups, groups_chosen: experts are chosen in the best groups only.
-        is_normalised: the chosen shares add up to 1.
+        is_normalised: the chosen shares add up to 1. factor: of them.
     """
 
     count: int
@@ -141,6 +141,7 @@ class Experts:
     groups: int = 1
     groups_chosen: int = 1
     is_normalised: bool = True
+    factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,7 @@ class Embedding:
     """Args:
     vocabulary: 0: what comes in is no tokens. width: of the table, where it is not that of the model (then projected).
     positions: rows of a learnt table; 0: none. offset: rows of it that come before the first position.
-    token_types: rows of a table of segments; 0: none.
+    token_types: rows of a table of segments; 0: none. factor: of the tokens' vectors.
     is_shared: a tower's, whose table is that of the main stack.
     """
 
@@ -251,7 +252,7 @@ class Embedding:
     offset: int = 0
     token_types: int = 0
     norm: Norm | None = None
-    is_scaled: bool = False
+    factor: float = 1.0
     is_shared: bool = False
 
 
@@ -261,6 +262,7 @@ class Head:
 
     Args:
         is_tied: its weights are the embedding's. softcap: of the logits; 0: none. scale: of what comes in.
+        factor: of the logits.
     """
 
     vocabulary: int
@@ -268,6 +270,7 @@ class Head:
     has_bias: bool = False
     softcap: float = 0.0
     scale: float = 1.0
+    factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -589,6 +592,7 @@ class Architecture:
         tower: runs in phase ``encode``; a decoder attends to what it makes, or reads it among its tokens.
         contrast: the model and its tower run at once, and what they make is compared.
         denoiser: of a diffusion transformer, which has no stack. idle: what a checkpoint holds beside all that.
+        unbuilt: a part of the model that is not known here.
     """
 
     name: str
@@ -605,6 +609,7 @@ class Architecture:
     contrast: Contrast | None = None
     denoiser: Denoiser | None = None
     idle: tuple[Idle, ...] = ()
+    unbuilt: str = ""
 
     @property
     def phases(self) -> tuple[str, ...]:

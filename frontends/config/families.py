@@ -16,7 +16,8 @@ class Routing:
     """Where a family's mixtures of experts are told.
 
     Args:
-        count, chosen, inner: keys. router, is_normalised: as in `Experts`; text names a key.
+        count, chosen, inner: keys. router, is_normalised: as in `Experts`; text names a key. scoring: the
+            router where that key is missing.
         shared_inner: key of the shared layer's width; shared_count: key of how many experts make it up.
         first, step: keys of the first layer with experts, and of every how many there are some. offset: key of the
             first one's place in each step.
@@ -26,6 +27,7 @@ class Routing:
     chosen: str = "num_experts_per_tok"
     inner: str = "moe_intermediate_size"
     router: str = "softmax"
+    scoring: str = "softmax"
     is_normalised: bool | str = True
     shared_inner: str = ""
     shared_count: str = ""
@@ -99,7 +101,7 @@ class Family:
     window: ``all`` where every layer has the window of ``sliding_window``; ``alternate`` every other, the first one
         first; ``thirds``: all but the first of every ``global_attn_every_n_layers``; ``pattern``: all but each
         ``sliding_window_pattern``-th; ``flag``: where ``use_sliding_window`` says so.
-    is_rotary_windowed: layers without a window have no positions.
+    is_rotary_windowed: layers without a window have no positions; ``where windows are``: unless none has one.
     has_pooler: the first token passes a layer of its own behind the last one (BERT).
     dense_inner: key of the width of layers without experts, where it has a name of its own.
     sides: of models with an encoder; has_cross: its decoder's layers, which attend to that.
@@ -140,7 +142,7 @@ class Family:
     head_width: int = 0
     kv_heads: int = 0
     window: str = ""
-    is_rotary_windowed: bool = False
+    is_rotary_windowed: bool | str = False
     dense_inner: str = ""
     has_sinks: bool = False
     is_tied: bool = False
@@ -287,7 +289,9 @@ FAMILIES: dict[str, Family] = {
         activation="relu",
         offset=2,
         has_norm_scale="layer_norm_elementwise_affine",
-        **dict.fromkeys(("qkv_bias", "out_bias", "mlp_bias"), "enable_bias"),
+        qkv_bias="enable_bias",
+        out_bias="enable_bias",
+        mlp_bias="enable_bias",
         needed=("word_embed_proj_dim", "ffn_dim"),
     ),
     "bloom": replace(_GPT2, positions=False, has_alibi=True, embedding_norm=True),
@@ -482,7 +486,12 @@ FAMILIES: dict[str, Family] = {
         experts=replace(_DEEPSEEK, router="softmax", groups=None),
     ),
     "deepseek_v2": Family(has_latent=True, qkv_bias="attention_bias", rotary="interleaved", experts=_DEEPSEEK),
-    "deepseek_v3": Family(has_latent=True, qkv_bias="attention_bias", rotary="interleaved", experts=_DEEPSEEK),
+    "deepseek_v3": Family(
+        has_latent=True,
+        qkv_bias="attention_bias",
+        rotary="interleaved",
+        experts=replace(_DEEPSEEK, scoring="sigmoid"),
+    ),
     "gpt_oss": Family(
         qkv_bias="attention_bias",
         out_bias="attention_bias",
@@ -522,6 +531,76 @@ FAMILIES: dict[str, Family] = {
     "bert": _BERT,
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
+    "exaone": Family(),
+    "exaone4": Family(
+        placement="behind",
+        head_norm=True,
+        window="pattern",
+        window_width=4096,
+        window_pattern=4,
+        is_rotary_windowed="where windows are",
+        needed=("num_key_value_heads",),
+    ),
+    "granite": replace(_LLAMA, needed=("attention_multiplier",)),
+    "granitemoe": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        experts=Routing(count="num_local_experts", inner="intermediate_size", router="softmax of chosen"),
+        needed=("attention_multiplier",),
+    ),
+    "nemotron": Family(
+        norm="layer",
+        activation="relu2",
+        is_gated=False,
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        mlp_bias="mlp_bias",
+        rotary_share=0.5,
+    ),
+    "arcee": replace(_LLAMA, activation="relu2", is_gated=False),
+    "persimmon": Family(
+        norm="layer",
+        activation="relu2",
+        is_gated=False,
+        qkv_bias=True,
+        out_bias=True,
+        mlp_bias=True,
+        rotary_share=0.5,
+        head_norm="qk_layernorm",
+    ),
+    "helium": Family(
+        qkv_bias="attention_bias",
+        mlp_bias="mlp_bias",
+        rotary="interleaved",
+        head_width=128,
+        needed=("num_key_value_heads",),
+    ),
+    "ernie4_5": Family(
+        qkv_bias="use_bias",
+        out_bias="use_bias",
+        mlp_bias="use_bias",
+        rotary="interleaved",
+        head_width=128,
+        is_tied=True,
+        needed=("num_key_value_heads",),
+    ),
+    "hunyuan_v1_dense": Family(qkv_bias="attention_bias", out_bias="attention_bias", head_norm=True),
+    "seed_oss": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_out_bias",
+        mlp_bias="mlp_bias",
+        head_width=128,
+        needed=("num_key_value_heads",),
+    ),
+    "glm4_moe": Family(
+        qkv_bias="attention_bias",
+        head_norm="use_qk_norm",
+        rotary_share=0.5,
+        experts=replace(_DEEPSEEK, router="sigmoid"),
+        needed=("num_key_value_heads",),
+    ),
+    "orion": Family(norm="layer"),
+    "xverse": Family(),
     "modernbert": Family(
         norm="layer",
         has_norm_bias="norm_bias",
@@ -596,4 +675,18 @@ ALIASES = {
     "RefinedWebModel": "falcon",
 }
 # Models of several modalities -> the family of their text, where a config says no more.
-TEXT_OF = {"llama4": "llama4_text", "gemma3": "gemma3_text"}
+TEXT_OF = {
+    "llama4": "llama4_text",
+    "gemma3": "gemma3_text",
+    "qwen2_vl": "qwen2",
+    "qwen2_vl_text": "qwen2",
+    "qwen2_5_vl": "qwen2",
+    "qwen2_5_vl_text": "qwen2",
+    "qwen3_vl": "qwen3",
+    "qwen3_vl_text": "qwen3",
+    "mistral3": "mistral",
+    "internvl": "qwen2",
+    "internvl_chat": "qwen2",
+}
+# Those whose vision tower is not known here: what runs is the text.
+TEXT_ALONE = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "mistral3", "internvl", "internvl_chat")

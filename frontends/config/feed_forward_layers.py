@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ircost.frontends.config.architecture import Experts, FeedForward
-from ircost.frontends.config.parts import ACTIVATIONS, linear, part_of
+from ircost.frontends.config.parts import ACTIVATIONS, linear, part_of, scaled
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope
 from ircost.ir import ops
@@ -79,7 +79,7 @@ def _routed(scope: Scope, part: Experts, x: Value) -> tuple[Value, Value]:
         if part.router == "softmax of chosen":
             logits = scope(ops.add(logits, scope.weight("bias", part.count))) if part.has_router_bias else logits
             best, chosen = _top(scope, logits, part.chosen)
-            return scope(ops.softmax(best)), chosen
+            return scaled(scope, scope(ops.softmax(best)), part.factor), chosen
         if part.router == "sigmoid of chosen":
             best, chosen = _top(scope, logits, part.chosen)
             return scope(ops.sigmoid(best)), chosen
@@ -94,7 +94,7 @@ def _routed(scope: Scope, part: Experts, x: Value) -> tuple[Value, Value]:
             best = scope(ops.gather_elements(scores, chosen, axis=1))
         if part.is_normalised:
             best = scope(ops.div(best, ops.reduce_sum(best, axes=(1,), keepdims=True)))
-        return best, chosen
+        return scaled(scope, best, part.factor), chosen
 
 
 def _top(scope: Scope, x: Value, count: int) -> tuple[Value, Value]:

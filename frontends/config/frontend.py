@@ -78,6 +78,8 @@ def _workload(architecture: Architecture, options: ImportOptions) -> tuple[Workl
         notes.append("batch 1 (--batch)")
     if architecture.is_decoder and architecture.tower is not None:
         notes.append(_left_out(architecture, phase))
+    if architecture.unbuilt:
+        notes.append(f"the {architecture.unbuilt} is left out: what it is made of is not known here")
     return workload_of(phase, cache_dtype=options.cache_dtype, **sizes), notes
 
 

@@ -157,14 +157,18 @@ class Reader:
             offset=family.offset,
             token_types=config.size("type_vocab_size", default=2, least=0) if family.token_types else 0,
             norm=self.norm if family.embedding_norm else None,
-            is_scaled=self.says(family.is_embedding_scaled),
+            factor=self._embedding_factor(),
         )
+
+    def _embedding_factor(self) -> float:
+        own = self.hidden**0.5 if self.says(self.family.is_embedding_scaled) else 1.0
+        return self.config.number("embedding_multiplier", default=own)
 
     def head(self) -> Head | None:
         """Encoders hand out what their last layer makes."""
         config, family = self.config, self.family
         tied = config.flag("tie_word_embeddings", default=family.is_tied)
-        config.number("logit_scale", "logits_scaling", default=1.0)
+        factor = config.number("logit_scale", default=1.0) / config.number("logits_scaling", default=1.0)
         if not family.is_causal:
             return None
         return Head(
@@ -172,6 +176,7 @@ class Reader:
             is_tied=tied,
             has_bias=self.says(family.head_bias),
             softcap=config.number("final_logit_softcapping", default=0.0),
+            factor=factor,
             scale=self.hidden**-0.5
             if family.is_head_scaled and config.flag("scale_decoder_outputs", default=tied)
             else 1.0,
@@ -200,7 +205,8 @@ class Reader:
     def _factors(self, is_attention: bool) -> tuple[tuple[float, float], tuple[float, float]]:
         """Of what comes into a layer's parts and what they make (MiniMax-01)."""
         if self.family.placement != "normed":
-            return (1.0, 1.0), (1.0, 1.0)
+            both = 1.0, self.config.number("residual_multiplier", default=1.0)
+            return both, both
         self.config.passed("postnorm", "shared_moe_mode", "shared_intermediate_size")
         keys = [
             [(f"layernorm_{kind}_attention_{part}", f"{kind[:6]}_attn_{part}_factor") for part in ("alpha", "beta")]
@@ -224,6 +230,8 @@ class Reader:
         if kinds:
             self._check_per_layer("layer_types", kinds)
             return kinds[place] in (1, *FULL)
+        if states.attention == "listed":
+            raise config.error("'layer_types' is missing: which layers attend must be told")
         return bool(every) and (place + 1) % every == 0
 
     def _layer(self, place: int) -> Layer:
@@ -329,13 +337,16 @@ class Reader:
         if not self.family.rotary or self._has_alibi():
             return False
         if self.family.is_rotary_windowed and not self._window(place):
-            return False
+            return self.family.is_rotary_windowed == "where windows are" and not self._has_windows()
         listed = self.config.listed("no_rope_layers", default=[])
         every = self.config.size("no_rope_layer_interval", default=self.family.no_rope_interval, least=0)
         if listed:
             self._check_per_layer("no_rope_layers", listed)
             return bool(listed[place])
         return not (every and (place + 1) % every == 0)
+
+    def _has_windows(self) -> bool:
+        return any(self._window(place) for place in range(self.layers))
 
     def _rotary(self, width: int, is_windowed: bool) -> Rotary:
         config, family = self.config, self.family
@@ -378,12 +389,15 @@ class Reader:
         is_said = any(key in config.values for key in ("sliding_window", *family.window_keys))
         usual = 0 if is_said else family.window_width  # null says that there is none
         window = config.size("sliding_window", *family.window_keys, default=usual, least=0)
-        pattern = config.size("sliding_window_pattern", "_sliding_window_pattern", default=family.window_pattern)
+        config.passed("sliding_window_pattern", "_sliding_window_pattern")
         if kinds:
             self._check_per_layer("layer_types", kinds)
             if kinds[place] not in (*WINDOWED, *FULL):
                 raise config.error(f"'layer_types' names '{kinds[place]}'", help=f"known: {', '.join(WINDOWED + FULL)}")
             return window if kinds[place] in WINDOWED else 0
+        if family.window == "pattern":
+            pattern = config.size("sliding_window_pattern", "_sliding_window_pattern", default=family.window_pattern)
+            return window if (place + 1) % pattern else 0
         if family.window == "flag":
             first = config.size("max_window_layers", default=0, least=0)
             return window if config.flag("use_sliding_window") and place >= first else 0
@@ -391,7 +405,6 @@ class Reader:
             "": False,
             "all": True,
             "alternate": place % 2 == 0,
-            "pattern": (place + 1) % pattern != 0,
             "thirds": place % config.size("global_attn_every_n_layers", default=3) != 0,
         }[family.window]
         if window and not family.window:
@@ -481,11 +494,12 @@ class Reader:
             raise config.error(f"{chosen} of {count} experts cannot be chosen")
         inner = config.size(routing.inner)
         normalised = routing.is_normalised
-        router = config.text("scoring_func", default="softmax") if routing.router == "scoring_func" else routing.router
+        router = (
+            config.text("scoring_func", default=routing.scoring) if routing.router == "scoring_func" else routing.router
+        )
         if router not in ("softmax", "softmax of chosen", "sigmoid", "sigmoid of chosen"):
             raise config.error(f"'scoring_func' is '{router}'", help="known: softmax, sigmoid")
         method = config.text("topk_method", default="greedy")
-        config.number("routed_scaling_factor", default=1.0)
         groups = tuple(config.size(key, default=1) for key in routing.groups) if routing.groups else (1, 1)
         return Experts(
             count=count,
@@ -502,6 +516,7 @@ class Reader:
             has_router_bias=routing.has_router_bias or method == "noaux_tc" or router == "sigmoid",
             groups=groups[0],
             groups_chosen=groups[1],
+            factor=config.number("routed_scaling_factor", default=1.0),
             is_normalised=normalised if isinstance(normalised, bool) else config.flag(normalised, default=True),
         )
 
@@ -525,13 +540,15 @@ DEFAULT_FLAGS = {
     ("gpt_neox", "attention_bias"): True,
     ("opt", "enable_bias"): True,
     ("glm", "attention_bias"): True,
+    ("seed_oss", "attention_bias"): True,
+    ("persimmon", "qk_layernorm"): True,
     ("glm4", "attention_bias"): True,
     ("llama4_text", "use_qk_norm"): True,
     ("opt", "layer_norm_elementwise_affine"): True,
 }
 # HF's names of activations -> ours.
 ACTIVATIONS = {
-    **{"silu": "silu", "swish": "silu", "relu": "relu", "gelu": "gelu"},
+    **{"relu2": "relu2", "silu": "silu", "swish": "silu", "relu": "relu", "gelu": "gelu"},
     **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh"), "gelu_tanh"),
     **{"quick_gelu": "quick_gelu", "gelu_python": "gelu"},
 }
