@@ -154,7 +154,7 @@ def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: 
         scale=part.scale,
         has_cache=has_cache,
         is_causal=part.is_causal and rows > 1,
-        window=part.window if part.window < plan.workload.context else 0,
+        window=part.window if rows > 1 and part.window < plan.workload.context else 0,  # the cache holds no more
         softcap=part.softcap,
         has_sinks=part.has_sinks,
     )

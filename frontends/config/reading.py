@@ -494,9 +494,9 @@ class Reader:
             raise config.error(f"{chosen} of {count} experts cannot be chosen")
         inner = config.size(routing.inner)
         normalised = routing.is_normalised
-        router = (
-            config.text("scoring_func", default=routing.scoring) if routing.router == "scoring_func" else routing.router
-        )
+        router = routing.router
+        if router == "scoring_func":
+            router = config.text(router, default=routing.scoring)
         if router not in ("softmax", "softmax of chosen", "sigmoid", "sigmoid of chosen"):
             raise config.error(f"'scoring_func' is '{router}'", help="known: softmax, sigmoid")
         method = config.text("topk_method", default="greedy")
