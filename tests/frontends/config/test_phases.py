@@ -104,9 +104,7 @@ def test_behind_a_cache_tokens_mean_what_they_mean_in_a_prompt(name: str, rest: 
     first, _ = run(architecture, {**given, "tokens": tokens[:, :prompt]}, "prefill", batch=2, seq=prompt, **sizes)
     state = windowed(as_inputs(first, architecture), MODELS[name])
     more = {"seq": TOKENS - prompt} if rest == "chunk" else {}
-    got, _ = run(
-        architecture, {**state, "tokens": tokens[:, prompt:]}, rest, batch=2, context=TOKENS, **more, **sizes
-    )
+    got, _ = run(architecture, {**state, "tokens": tokens[:, prompt:]}, rest, batch=2, context=TOKENS, **more, **sizes)
     np.testing.assert_allclose(got["logits"], want["logits"], rtol=2e-3, atol=2e-4)
 
 
@@ -122,5 +120,7 @@ def windowed(state: dict[str, np.ndarray], config: Mapping[str, Any]) -> dict[st
             if getattr(mixer, "window", 0):
                 # layers that are built once have their number in front
                 axis = 2 if "-" in name.split(".")[1] else 1
-                found[name] = state[name].take(range(max(state[name].shape[axis] - window + 1, 0), state[name].shape[axis]), axis)
+                found[name] = state[name].take(
+                    range(max(state[name].shape[axis] - window + 1, 0), state[name].shape[axis]), axis
+                )
     return found
