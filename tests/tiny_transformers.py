@@ -18,6 +18,29 @@ from ircost.ir.verify import verify
 
 Arrays = dict[str, np.ndarray]
 
+LLAMA: dict[str, Any] = {
+    **{"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4},
+    **{"num_key_value_heads": 2, "intermediate_size": 96, "vocab_size": 100, "max_position_embeddings": 128},
+}
+T5: dict[str, Any] = {
+    "model_type": "t5",
+    "d_model": 32,
+    "d_kv": 8,
+    "d_ff": 48,
+    "num_layers": 2,
+    "num_heads": 4,
+    "vocab_size": 50,
+}
+VIT: dict[str, Any] = {
+    **{"model_type": "vit", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4},
+    **{"intermediate_size": 48, "image_size": 32, "patch_size": 8},
+}
+FLUX: dict[str, Any] = {
+    **{"_class_name": "FluxTransformer2DModel", "num_attention_heads": 2, "attention_head_dim": 16, "patch_size": 1},
+    "axes_dims_rope": [4, 6, 6],
+    **{"in_channels": 4, "joint_attention_dim": 8, "num_layers": 1, "pooled_projection_dim": 8},
+}
+
 
 def read(config: Mapping[str, Any]) -> Architecture:
     return architecture_of(Config({"torch_dtype": "float32", **config}, "config.json"), "model")

@@ -377,6 +377,11 @@ class Reader:
             )
             attention.passed("softmax_scale", "qk_ln", "clip_qkv")
             return attention.flag("alibi", default=self.family.has_alibi)
+        if self.name == "baichuan" and not {"alibi", "max_position_embeddings"} & self.config.values.keys():
+            raise self.config.error(
+                "'max_position_embeddings' is missing, as in Baichuan's 13B, which has ALiBi",
+                help='say "alibi": true, or give max_position_embeddings',
+            )
         return self.config.flag("alibi", default=self.family.has_alibi)
 
     def _check_per_layer(self, key: str, values: Sequence[object]) -> None:

@@ -5,26 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tiny_transformers import read
+from tiny_transformers import FLUX, LLAMA, T5, VIT, read
 
 from ircost.frontends.config import ConfigError, build_model
 from ircost.frontends.config.config_file import parse_config
 from ircost.frontends.config.plan import Mesh
 from ircost.frontends.config.workload import workload_of
-
-LLAMA: dict[str, Any] = {
-    **{"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4},
-    **{"num_key_value_heads": 2, "intermediate_size": 96, "vocab_size": 100, "max_position_embeddings": 128},
-}
-T5 = {"model_type": "t5", "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4, "vocab_size": 50}
-VIT = {
-    **{"model_type": "vit", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4},
-    **{"intermediate_size": 48, "image_size": 32, "patch_size": 8},
-}
-FLUX = {
-    **{"_class_name": "FluxTransformer2DModel", "num_attention_heads": 2, "attention_head_dim": 16, "patch_size": 1},
-    **{"in_channels": 4, "joint_attention_dim": 8, "num_layers": 1, "pooled_projection_dim": 8},
-}
 
 
 @pytest.mark.parametrize(
@@ -92,9 +78,7 @@ def test_a_wrong_configuration_of_a_family(config: dict[str, Any], said: str) ->
 )
 def test_a_phase_that_a_model_lacks(config: dict[str, Any], phase: str, sizes: dict[str, int], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        build_model(
-            read({"axes_dims_rope": [4, 6, 6], **config} if config is FLUX else config), workload_of(phase, **sizes)
-        )
+        build_model(read(config), workload_of(phase, **sizes))
 
 
 def test_ranks_that_heads_do_not_divide_by() -> None:
