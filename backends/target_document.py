@@ -12,9 +12,9 @@ from ircost.backends.errors import TargetError
 from ircost.backends.figure import WrittenFigure
 from ircost.backends.target import Target
 from ircost.backends.target_parts import ArithmeticEnergy, Link, MemoryLevel, Power, Processors
-from ircost.backends.target_yaml import Entry
 from ircost.ir.errors import did_you_mean
 from ircost.ir.types import DTYPES
+from ircost.ir.yaml_document import Entry
 
 # All else that is a single value in a target's file is a figure.
 NOT_FIGURES = frozenset(

@@ -11,9 +11,10 @@ from typing import NoReturn
 from ircost.backends.errors import TargetError
 from ircost.backends.target import Target
 from ircost.backends.target_document import build_target, merged, with_sources
-from ircost.backends.target_yaml import Entry, read_file, read_text
+from ircost.backends.target_yaml import read_file, read_text
 from ircost.ir.errors import did_you_mean
 from ircost.ir.registry import Registry
+from ircost.ir.yaml_document import Entry
 
 BUNDLED = Path(__file__).parent / "targets"
 

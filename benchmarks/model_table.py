@@ -23,8 +23,9 @@ NAMED = {"gelu", "gelu_tanh", "quick_gelu", "silu", "swiglu", "hard_swish"}
 HEAD = """# Real models
 
 Written by `python -m benchmarks.model_table DIR > docs/models.md` for the inputs that the indexes of DIR name. MACs are
-multiply-adds of one run; composites are those of the IR after the default pipeline, in programme order and not counted
-times the trips of a loop; opaque are operators that nobody knows. `pytest --zoo DIR` compares each with onnxruntime.
+multiply-adds of one run, less those of scores that a causal mask hides; composites are those of the IR after the
+default pipeline, in programme order and not counted times the trips of a loop; opaque are operators that nobody knows.
+`pytest --zoo DIR` compares each with onnxruntime.
 
 | model | nodes | exporter | M MACs | composites | opaque |
 |---|--:|---|--:|---|--:|"""

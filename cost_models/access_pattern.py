@@ -21,11 +21,12 @@ def moved_bytes(op: Op, read_bytes: float, write_bytes: float) -> tuple[float, f
     sectors, and it moves no more than a copy.
 
     Args:
-        op: a kernel; fused ones move what their operands and results hold.
+        op: a kernel; fused ones move what their operands and results hold, one of a single op what that op moves.
         read_bytes, write_bytes: compulsory traffic.
 
     Source: Ruetsch, Micikevicius, "Optimizing Matrix Transpose in CUDA", NVIDIA, 2009 (tiles in shared memory).
     """
+    op = lone_op(op)
     if op.regions or not op.operands or not op.results:
         return read_bytes, write_bytes
     space = op.definition.iteration_space(op)
@@ -37,6 +38,14 @@ def moved_bytes(op: Op, read_bytes: float, write_bytes: float) -> tuple[float, f
     reads = in_sectors(operand, space, op.operands[0].type)
     writes = in_sectors(space.results[0], space, op.result.type)
     return max(reads, read_bytes), max(writes, write_bytes)
+
+
+def lone_op(op: Op) -> Op:
+    """The op that a kernel consists of, where it is only one."""
+    if op.name != "kernel":
+        return op
+    inside = [inner for inner in op.regions[0].block.ops if not inner.definition.is_terminator]
+    return inside[0] if len(inside) == 1 else op
 
 
 def is_movement(space: IterationSpace) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -98,7 +98,8 @@ def explain_kernels(
                 if int(row) in wanted:
                     found[int(row)].append(_Launch(part, place, kernels, target, model.constants).node())
     limits_s = physical_limits_s(kernels, target)
-    return {row: _kernel(row, parts, limits_s, estimates, target) for row, parts in found.items()}
+    nodes = {row: _kernel(row, parts, limits_s, estimates, target) for row, parts in found.items()}
+    return {row: _with_schedule(node, str(kernels.ops[row].attrs.get("schedule", ""))) for row, node in nodes.items()}
 
 
 def explain_terms(kernels: KernelTable, target: Target, estimates: Estimates, rows: Sequence[int]) -> dict[int, Node]:
@@ -128,6 +129,10 @@ def _kernel(row: int, parts: Sequence[Node], limits_s: np.ndarray, estimates: Es
     if len(children) == 1 and parts:
         return parts[0]
     return Node("one run", latency_s, "s", "launches, one after another", "sum", tuple(children))
+
+
+def _with_schedule(node: Node, schedule: str) -> Node:
+    return replace(node, source=f"{node.source}; {schedule}") if schedule else node
 
 
 def _source_of_bound(name: str, target: Target) -> str:
@@ -176,7 +181,8 @@ class _Launch:
         times = float(self.part.launches[self.place])
         choice = terms.choices[int(terms.choice[self.place])]
         source = ", ".join(filter(None, [f"family {self.part.group.family}", choice and f"tile {choice}"]))
-        once = Node("one launch", latency_s, "s", source, "sum", tuple(children))
+        is_launched = bool(terms.demand.issues[self.place])
+        once = Node("one launch" if is_launched else "then", latency_s, "s", source, "sum", tuple(children))
         if times == 1:
             return once
         count = Node("launches", times, "1", "trips of the loop in it")
@@ -296,7 +302,7 @@ class _Launch:
     def _fixed(self, name: str, seconds: float) -> Node:
         count = float(self.part.terms.demand.fixed[name][self.place])
         constant = self._constant(name)
-        kind = FAMILIES[self.part.group.family].parameters[name].kind
+        kind = FAMILIES[self.constants.home(self.part.group.family, self.part.labels, name)].parameters[name].kind
         slower = machine_of(self.target).clocks_per_reference
         if kind == "time" and count == int(count):
             of = Node("how often", count, "1", "of the tile and its waves")

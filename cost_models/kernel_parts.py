@@ -45,6 +45,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *("unpack_flops", "is_rhs_cold"),
     ),
     "recurrent": (*("batch", "steps", "heads", "key_width", "value_width", "touched_bytes", "is_chunked", "is_cold"),),
+    "chain": (
+        *("blocks", "runs", "batch", "m", "n", "k", "lhs_bytes", "rhs_bytes", "lhs_loaded_bytes", "rhs_loaded_bytes"),
+        *("kept_bytes", "lane_flops", "special", "lhs_once_bytes", "rhs_once_bytes", "other_bytes"),
+        *("is_lhs_cold", "is_rhs_cold", "is_on_lanes", "is_first"),
+    ),
     "vector": (
         *("elements", "read_bytes", "write_bytes", "flops", "special", "reduced_rows", "cold_bytes"),
         "contraction_flops",
@@ -72,12 +77,22 @@ class Part:
     times: int = 1
     cache: DType | None = None
 
+    @property
+    def unpacked_bits(self) -> int:
+        """Of an element of weights that are unpacked on the way to the product, scales aside: 4, 8, or 0 for none."""
+        names = FIELDS[self.family]
+        if "unpack_flops" not in names or self.sizes[names.index("unpack_flops")] <= 0:
+            return 0
+        element_bytes = self.sizes[names.index("rhs_bytes" if "rhs_bytes" in names else "weight_bytes")]
+        return 4 if element_bytes < 0.75 else 8
+
 
 @dataclass(frozen=True, slots=True)
 class PartGroup:
     """Parts of one family, kind and number formats, of many kernels, as columns.
 
     Args:
+        family, kind, dtype, cache, unpacked_bits: as of each part.
         rows: [parts] of the table of kernels; a kernel of several launches stands here several times.
         times: [parts] launches of each.
         sizes: [parts, fields].
@@ -90,6 +105,7 @@ class PartGroup:
     times: np.ndarray
     sizes: np.ndarray
     cache: DType | None = None
+    unpacked_bits: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -97,19 +113,21 @@ class PartGroup:
 
 def grouped(parts: Sequence[Sequence[Part]]) -> tuple[PartGroup, ...]:
     """The parts of each kernel of a table, those alike together, in order of appearance."""
-    found: dict[tuple[str, str, DType, DType | None], list[tuple[int, Part]]] = {}
+    found: dict[tuple[str, str, DType, DType | None, int], list[tuple[int, Part]]] = {}
     for row, own in enumerate(parts):
         for part in own:
-            found.setdefault((part.family, part.kind, part.dtype, part.cache), []).append((row, part))
+            key = (part.family, part.kind, part.dtype, part.cache, part.unpacked_bits)
+            found.setdefault(key, []).append((row, part))
     return tuple(
         PartGroup(
             *(family, kind, dtype),
             cache=cache,
+            unpacked_bits=unpacked_bits,
             rows=np.array([row for row, _ in members]),
             times=np.array([part.times for _, part in members], dtype=float),
             sizes=np.array([part.sizes for _, part in members], dtype=float),
         )
-        for (family, kind, dtype, cache), members in found.items()
+        for (family, kind, dtype, cache, unpacked_bits), members in found.items()
     )
 
 
@@ -143,7 +161,7 @@ class Reader:
         if any(inner.name == "opaque" for inner, _, _ in self.work):
             return []
         if self.op.regions:
-            self._enter(self.op)
+            self.enter(self.op)
             whole = next((op for op in [self.op, *self.op.regions[0].block.ops] if op.name in WHOLE), None)
             if whole is not None:
                 return [WHOLE[whole.name](self, whole)]
@@ -159,12 +177,13 @@ class Reader:
 
     # ---- what is around
 
-    def _enter(self, op: Op) -> None:
+    def enter(self, op: Op) -> None:
+        """Takes note of what the arguments of an op's bodies stand for."""
         for region in op.regions:
             self.outer.update(zip(region.block.arguments, op.operands, strict=False))
             for inner in region.block.ops:
                 if inner.regions:
-                    self._enter(inner)
+                    self.enter(inner)
 
     def is_cold(self, value: Value) -> bool:
         """Whether an operand of the kernel, seen from within, or anything that it is made of there, is cold."""
@@ -318,6 +337,7 @@ class Reader:
 
     def _experts(self, op: Op) -> Part:
         x, shares, _, up, down = (operand.type for operand in op.operands[:5])
+        is_narrow = bool(op.attrs["is_narrow"])
         unpacked = op.attrs["has_scales"]
         weights = (
             sum(operand.type.size_bytes for operand in op.operands[3:]) if unpacked else up.size_bytes + down.size_bytes
@@ -327,10 +347,24 @@ class Reader:
             2.0 if op.attrs["gate"] == "none" else 3.0,
             x.dtype.bits / 8,
             weights / max(up.elements + down.elements, 1),
-            3.0 if unpacked else 0.0,  # mask, convert, scale
+            3.0 if unpacked and not is_narrow else 0.0,  # mask, convert, scale
             self.is_cold(op.operands[3]),
         )
-        return Part("moe", "", self.dtype_of(op), sizes)
+        return Part("moe", "", up.dtype if is_narrow else self.dtype_of(op), sizes)
+
+    def _scaled_product(self, op: Op) -> Part:
+        """One product of a narrow format; scales are a little more of each operand."""
+        x, x_scale, w, w_scale = (operand.type for operand in op.operands)
+        n, k = w.shape
+        m = x.elements / max(k, 1)
+        widths = (
+            (x.size_bytes + x_scale.size_bytes) / max(x.elements, 1),
+            (w.size_bytes + w_scale.size_bytes) / max(w.elements, 1),
+            op.result.type.dtype.bits / 8,
+        )
+        cold = (self.is_cold(op.operands[0]) or self.is_result_cold, self.is_cold(op.operands[2]))
+        extra = max(sum(self.traffic_bytes) - m * k * widths[0] - n * k * widths[1] - m * n * widths[2], 0.0)
+        return Part("gemm", "", w.dtype, (1.0, m, float(n), float(k), *widths, 0.0, *cold, extra, 0.0, 0.0))
 
     def _scan(self, op: Op) -> Part:
         """A state for each head, [key width, value width]; in chunks where there are more than a few tokens."""
@@ -383,6 +417,7 @@ WHOLE: dict[str, Callable[[Reader, Op], Part]] = {
     **dict.fromkeys(("gated_delta_rule", "linear_attention", "ssd_scan"), Reader._scan),
     "selective_scan": Reader._selective_scan,
     "mixture_of_experts": Reader._experts,
+    "scaled_matmul": Reader._scaled_product,
 }
 
 
@@ -525,7 +560,7 @@ def reduced_rows(op: Op) -> float:
     space = op.definition.iteration_space(op)
     axes = space.operands[0].axes
     inner = {dim for dim, _ in axes[-1].terms} if axes else set()
-    is_inner = any(space.dims[dim].is_reduction for dim in inner)
+    is_inner = bool(inner) and all(space.dims[dim].is_reduction for dim in inner)
     is_long = space.points >= WARP * max(space.result_points, 1)
     return float(space.result_points) if is_inner and is_long else 0.0
 

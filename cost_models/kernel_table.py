@@ -6,11 +6,12 @@ often the model runs them. A function that is called 80 times is looked at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from ircost.cost_models.chain_parts import parts_of_several, recomputation
 from ircost.cost_models.kernel_parts import Part, PartGroup, Reader, grouped
 from ircost.ir.counts import work_of
 from ircost.ir.graph import Block, Function, Module, Op, Value
@@ -50,9 +51,10 @@ class KernelTable:
         ops: one example of each.
         work_columns: (engine, number format) of each column of ``work``.
         work: [rows, columns] operations of one run; a multiply-add is two; ``special`` ones are in ``vector`` too.
+        recomputed: [rows, columns] those of them that tiles do again which neighbours do too; 0 but in chains.
         read_bytes, write_bytes: [rows] compulsory traffic of one run; operands and results, each once.
         launches: [rows] kernels that must follow one another in one run: 1, or more for a scan over time.
-        macs, flops: [rows] of one run.
+        macs, flops: [rows] of one run, each result computed once.
         is_unknown: [rows] opaque ops, whose cost nobody knows.
         parts: what the kernels come down to, see ``kernel_parts``; a cost model may do without.
         runs: every place where the model runs a kernel, in program order.
@@ -62,6 +64,7 @@ class KernelTable:
     ops: tuple[Op, ...]
     work_columns: tuple[tuple[Engine, DType], ...]
     work: np.ndarray
+    recomputed: np.ndarray
     read_bytes: np.ndarray
     write_bytes: np.ndarray
     launches: np.ndarray
@@ -88,7 +91,19 @@ def kernel_table(module: Module) -> KernelTable:
     Views, constants and load-time ops are no kernels. A kernel op and a composite are one kernel each; a scan or
     `while` outside of a composite runs the kernels of its body once a trip.
     """
-    return _Collector(module).table()
+    collector = _Collector()
+    runs = collector.collect(module)
+    return table_of_kernels(collector.ops, collector.cold, runs=runs, load_time=collector.load_time)
+
+
+def table_of_modules(modules: Iterable[Module]) -> tuple[KernelTable, list[tuple[KernelRun, ...]]]:
+    """The kernels of many modules as one table, those alike once, and where each module runs them.
+
+    A sweep prices all its points by one call of a cost model.
+    """
+    collector = _Collector()
+    runs = [tuple(collector.collect(module)) for module in modules]
+    return table_of_kernels(collector.ops, collector.cold), runs
 
 
 def table_of_kernels(
@@ -104,14 +119,17 @@ def table_of_kernels(
     for profile in profiles:
         for column in profile.work:
             columns.setdefault(column, len(columns))
-    work = np.zeros((len(profiles), len(columns)))
+    work, recomputed = np.zeros((2, len(profiles), len(columns)))
     for row, profile in enumerate(profiles):
         for column, amount in profile.work.items():
             work[row, columns[column]] = amount
+        for column, amount in profile.recomputed.items():
+            recomputed[row, columns[column]] = amount
     return KernelTable(
         ops=tuple(ops),
         work_columns=tuple(columns),
         work=work,
+        recomputed=recomputed,
         read_bytes=np.array([p.read_bytes for p in profiles], dtype=float),
         write_bytes=np.array([p.write_bytes for p in profiles], dtype=float),
         launches=np.array([p.launches for p in profiles], dtype=float),
@@ -126,18 +144,19 @@ def table_of_kernels(
 
 @dataclass(slots=True)
 class _Collector:
-    module: Module
     rows: dict[Key, int] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
+    cold: list[Cold] = field(default_factory=list)
+    functions: Mapping[str, Function] = field(default_factory=dict)
     runs: list[KernelRun] = field(default_factory=list)
     load_time: list[Op] = field(default_factory=list)
-    cold: list[Cold] = field(default_factory=list)
     choices: int = 0
 
-    def table(self) -> KernelTable:
-        main = self.module.main
-        self._block(main.block, 1, (), ColdValues.of_main(main))
-        return table_of_kernels(self.ops, self.cold, runs=self.runs, load_time=self.load_time)
+    def collect(self, module: Module) -> list[KernelRun]:
+        """Where a module runs its kernels; those not met before become rows."""
+        self.functions, self.runs, self.load_time, self.choices = module.functions, [], [], 0
+        self._block(module.main.block, 1, (), ColdValues.of_main(module.main))
+        return self.runs
 
     def _block(self, block: Block, count: int, branch: tuple[tuple[int, int], ...], cold: ColdValues) -> None:
         at_load = load_time_ops(block)
@@ -147,7 +166,7 @@ class _Collector:
                 if op.name != "constant":
                     self.load_time.append(op)
             elif op.name == "call":
-                callee = self.module.functions[str(op.attrs["callee"])]
+                callee = self.functions[str(op.attrs["callee"])]
                 self._block(callee.block, count, branch, cold.inside(callee.arguments, op.operands))
             elif op.name == "if":
                 choice, self.choices = self.choices, self.choices + 1
@@ -258,19 +277,10 @@ def _sequence_key(ops: Iterable[Op], numbers: dict[Value, int]) -> Key:
     return tuple(keys)
 
 
-def group_key(ops: Sequence[Op], results: Sequence[Value]) -> Key:
-    """Equal for groups of ops that make kernels of the same cost.
-
-    Args:
-        ops: in program order. results: what others read of theirs.
-    """
-    numbers: dict[Value, int] = {}
-    return _sequence_key(ops, numbers), tuple([numbers[result] for result in results])
-
-
 @dataclass(frozen=True, slots=True)
 class _Profile:
     work: dict[tuple[Engine, DType], float]
+    recomputed: dict[tuple[Engine, DType], float]
     read_bytes: float
     write_bytes: float
     launches: int
@@ -283,9 +293,11 @@ class _Profile:
 def _profile(op: Op, cold: Cold) -> _Profile:
     """Work and traffic of one kernel; looked at once for each row."""
     work: dict[tuple[Engine, DType], float] = {}
+    recomputed: dict[tuple[Engine, DType], float] = {}
     macs = flops = 0
     launches = 1
     is_unknown = False
+    again = recomputation(op)
     inside = list(work_of(op))
     for inner, times, once in inside:
         counts = once.times(times) if times != 1 else once
@@ -295,10 +307,24 @@ def _profile(op: Op, cold: Cold) -> _Profile:
         is_unknown |= inner.name == "opaque"
         for engine, amount in _engines(inner, counts.flops, counts.transcendental):
             column = (engine, arithmetic_dtype(inner))
-            work[column] = work.get(column, 0.0) + amount
+            factor = again.get(_member(inner, op), 1.0) if again else 1.0
+            work[column] = work.get(column, 0.0) + amount * factor
+            if factor > 1:
+                recomputed[column] = recomputed.get(column, 0.0) + amount * (factor - 1)
     traffic = op.definition.traffic(op)
     reader = Reader(op, inside, (traffic.read_bytes, traffic.write_bytes), cold[:-1], cold[-1], arithmetic_dtype)
-    return _Profile(work, traffic.read_bytes, traffic.write_bytes, launches, macs, flops, is_unknown, reader.parts())
+    parts = parts_of_several(reader) or reader.parts()
+    moved = traffic.read_bytes, traffic.write_bytes
+    return _Profile(work, recomputed, *moved, launches, macs, flops, is_unknown, parts)
+
+
+def _member(inner: Op, kernel: Op) -> Op:
+    """The op of a kernel's body that an op is, or is in."""
+    while inner.block is not None and inner.block.parent_op is not kernel:
+        parent = inner.block.parent_op
+        assert parent is not None, "ops of a kernel stand in its body"
+        inner = parent
+    return inner
 
 
 def _engines(op: Op, flops: int, transcendental: int) -> Iterator[tuple[Engine, float]]:

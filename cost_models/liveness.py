@@ -7,14 +7,16 @@ where they stand; a callee's own buffers are looked at once, and take part in ea
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
+from ircost.cost_models.nesting import Group, Nesting, Write
 from ircost.ir.graph import Block, Function, Module, Op, Value
 from ircost.ir.in_place import is_read_once
 from ircost.ir.index import IterationSpace
 from ircost.ir.load_time import load_time_ops
+from ircost.ir.parts import place_in_operand
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class Buffer:
     Args:
         size_bytes: of a callee's scratch, what it holds at its fullest moment.
         first, last: positions of the ops between which it is in use, both included.
-        values: what it holds, one after another or under several shapes; none for scratch.
+        values: what it holds, one after another, under several shapes, or as parts of one another; none for scratch.
+        places: bytes from its start to each of them.
         inside: of the scratch of a call, the callee's own buffers.
     """
 
@@ -32,6 +35,7 @@ class Buffer:
     first: int
     last: int
     values: tuple[Value, ...] = ()
+    places: tuple[int, ...] = ()
     inside: Lifetimes | None = None
 
 
@@ -69,7 +73,9 @@ class Lifetimes:
         return self.ops[int(live.argmax())] if live.size and live.max() > 0 else None
 
 
-def lifetimes(module: Module, in_place: bool = True, function: Function | None = None) -> Lifetimes:
+def lifetimes(
+    module: Module, in_place: bool = True, function: Function | None = None, *, nested: bool = True
+) -> Lifetimes:
     """Buffers of one run of a verified module, its inputs and results included. Linear in the ops.
 
     Inputs are in use throughout, results from their op to the end. Inside a kernel or composite nothing is held.
@@ -78,8 +84,9 @@ def lifetimes(module: Module, in_place: bool = True, function: Function | None =
         in_place: write an element-wise result over an operand that nothing reads any more. Inputs and weights are
             never written over, and results of the module have buffers of their own.
         function: that is run; ``main`` where left out.
+        nested: let parts of a concatenation, and slices, lie inside of the whole, where no moment gets fuller.
     """
-    return _Modules(module, in_place).of(function or module.main, is_main=True)
+    return _Modules(module, in_place, nested).of(function or module.main, is_main=True)
 
 
 def may_overwrite(op: Op, index: int) -> bool:
@@ -117,9 +124,10 @@ def _is_written_where_read(space: IterationSpace, index: int) -> bool:
 class _Modules:
     """Lifetimes of each function, once; and the weights of all."""
 
-    def __init__(self, module: Module, in_place: bool) -> None:
+    def __init__(self, module: Module, in_place: bool, nested: bool) -> None:
         self.module = module
         self.in_place = in_place
+        self.nested = nested
         self.weights: dict[object, int] = {}
         self.functions: dict[str, Lifetimes] = {}
         self.back: dict[str, dict[int, int]] = {}  # of each callee, result -> argument
@@ -133,6 +141,8 @@ class _Modules:
         if self.in_place:
             walk.write_in_place()
         self.back[name] = walk.handed_back(block)
+        if self.nested:
+            Nesting(walk.ops, walk.groups, walk.group_of).run()
         return Lifetimes(tuple(walk.ops), walk.buffers(), sum(self.weights.values()))
 
     def callee(self, op: Op) -> Lifetimes:
@@ -159,30 +169,12 @@ def _identity(op: Op, result: Value) -> object:
     return (op.attrs["value"], result.type) if op.name == "constant" else result
 
 
-@dataclass(slots=True, eq=False)
-class _Group:
-    """A buffer in the making.
-
-    Args:
-        is_fixed: an input's or a weight's, or the caller's: never written over. is_counted: no one else counts it.
-    """
-
-    size_bytes: int
-    first: int
-    last: int
-    values: list[Value] = field(default_factory=list)
-    is_fixed: bool = False
-    is_counted: bool = True
-    is_result: bool = False
-    inside: Lifetimes | None = None
-
-
 class _Walk:
     def __init__(self, modules: _Modules) -> None:
         self.modules = modules
         self.ops: list[Op] = []
-        self.groups: list[_Group] = []
-        self.group_of: dict[Value, _Group] = {}
+        self.groups: list[Group] = []
+        self.group_of: dict[Value, Group] = {}
 
     def arguments(self, block: Block, is_main: bool) -> None:
         for argument in block.arguments:
@@ -229,7 +221,7 @@ class _Walk:
                 self._new(result)
         if op.name == "call":
             inside = self.modules.callee(op)
-            self.groups.append(_Group(inside.peak_bytes, position, position, inside=inside))
+            self.groups.append(Group(inside.peak_bytes, position, position, inside=inside))
         elif op.regions and not op.definition.is_isolated:
             WALKS[op.name](self, op)
 
@@ -242,9 +234,9 @@ class _Walk:
             if is_read_once(op.operands[operand]) and op.operands[operand] in self.group_of
         }
 
-    def _new(self, value: Value) -> _Group:
+    def _new(self, value: Value) -> Group:
         position = max(len(self.ops) - 1, 0)
-        group = self.group_of[value] = _Group(value.type.size_bytes, position, position, [value])
+        group = self.group_of[value] = Group(value.type.size_bytes, position, position, {value: 0})
         self.groups.append(group)
         return group
 
@@ -253,7 +245,7 @@ class _Walk:
         group = self.group_of.get(owner)
         if group is not None:
             self.group_of[value] = group
-            group.values.append(value)
+            group.places[value] = group.places.get(owner, 0)
             group.size_bytes = max(group.size_bytes, value.type.size_bytes)
 
     def _use(self, value: Value, position: int) -> None:
@@ -323,28 +315,31 @@ class _Walk:
                 group = self.group_of.get(operand)
                 if group is not None and self._dies(group, op, operand, position) and may_overwrite(op, index):
                     self._merge(group, target)
+                    if place_in_operand(op) is None:
+                        group.writes.append(Write(position, 0, group.size_bytes))
                     break
 
-    def _dies(self, group: _Group, op: Op, operand: Value, position: int) -> bool:
+    def _dies(self, group: Group, op: Op, operand: Value, position: int) -> bool:
         """Nothing reads the buffer later, and this op reads it as this one value only."""
         if group.is_fixed or group.is_result or group.last != position or group.inside is not None:
             return False
         if op.name == "kernel" and op.operands.count(operand) > 1:
             return False
+        if operand.type.size_bytes != op.result.type.size_bytes:
+            return False  # a concatenation of thousands is not looked through for each of them
         return all(other is operand or self.group_of.get(other) is not group for other in op.operands)
 
-    def _merge(self, kept: _Group, gone: _Group) -> None:
-        kept.first, kept.last = min(kept.first, gone.first), max(kept.last, gone.last)
-        kept.size_bytes = max(kept.size_bytes, gone.size_bytes)
-        kept.values += gone.values
-        for value in gone.values:
-            self.group_of[value] = kept
+    def _merge(self, kept: Group, gone: Group) -> None:
+        kept.take(gone)
+        self.group_of.update(dict.fromkeys(gone.places, kept))
         gone.is_counted = False
 
     def buffers(self) -> tuple[Buffer, ...]:
         counted = [group for group in self.groups if group.is_counted and group.size_bytes]
         counted.sort(key=lambda group: group.first)
-        return tuple(Buffer(g.size_bytes, g.first, g.last, tuple(g.values), g.inside) for g in counted)
+        return tuple(
+            Buffer(g.size_bytes, g.first, g.last, tuple(g.places), tuple(g.places.values()), g.inside) for g in counted
+        )
 
 
 WALKS: dict[str, Callable[[_Walk, Op], None]] = {"if": _Walk.branches, "while": _Walk.loop, "scan": _Walk.loop}

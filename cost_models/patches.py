@@ -52,6 +52,12 @@ class PatchPlan:
         """Multiply-adds done again, as a share of all."""
         return self.recomputed_macs / self.macs if self.macs else 0.0
 
+    def rank(self, limit_bytes: int | None) -> tuple[bool, int, int]:
+        """Smallest for the best plan: of those that fit a limit, what does least again; else the lowest peak."""
+        if limit_bytes is not None and self.peak_bytes <= limit_bytes:
+            return False, self.recomputed_macs, self.peak_bytes
+        return True, self.peak_bytes, self.recomputed_macs
+
 
 class LayerChain:
     """The ops of a function in order, with one image as input.
@@ -101,18 +107,23 @@ class LayerChain:
             return PatchPlan(0, 1, 0, self._tail_peak(tail, ()), 0, macs)
         out = stage[-1].result
         peaks, done = [], 0
-        for region in patches(out, grid):
-            needed = needed_regions(stage, region)
+        for _, needed in needed_of_patches(stage, grid):
             peaks.append(self._patch_peak(stage, out, needed))
             done += sum(_macs_in(op, needed) for op in stage)
         again = max(done - sum(_macs(op) for op in stage), 0)
         return PatchPlan(stage_ops, grid, max(peaks), self._tail_peak(tail, (out,)), again, macs)
 
-    def best(self, limit_bytes: int | None = None) -> PatchPlan:
+    def best(
+        self, limit_bytes: int | None = None, splits: Sequence[int] | None = None, grids: Sequence[int] = GRIDS
+    ) -> PatchPlan:
         """Of all splits and grids, the one that does least again and fits; without a limit, or where none fits, the
-        one with the lowest peak. What cannot win any more is not looked at: recomputation grows with the stage."""
+        one with the lowest peak. What cannot win any more is not looked at: recomputation grows with the stage.
+
+        Args:
+            splits: numbers of first ops to try; all that there are where left out.
+        """
         best = self.plan(0, 1)
-        for stage_ops in self.splits:
+        for stage_ops in self.splits if splits is None else splits:
             if any(_space_is_missing(op) for op in self.ops[:stage_ops]):
                 break
             out = self.ops[stage_ops - 1].result
@@ -120,10 +131,10 @@ class LayerChain:
             goal = limit_bytes if limit_bytes is not None and is_fitting else best.peak_bytes
             if max(self._tail_peak(self.ops[stage_ops:], (out,)), out.type.size_bytes) > goal:
                 continue
-            plans = [self.plan(stage_ops, grid) for grid in GRIDS if grid <= min(out.type.shape[2:])]
+            plans = [self.plan(stage_ops, grid) for grid in grids if grid <= min(out.type.shape[2:])]
             if plans and is_fitting and plans[0].recomputed_macs >= best.recomputed_macs:
                 break
-            best = min([best, *plans], key=lambda plan: _rank(plan, limit_bytes))
+            best = min([best, *plans], key=lambda plan: plan.rank(limit_bytes))
         return best
 
     def _patch_peak(self, stage: Sequence[Op], out: Value, needed: Mapping[Value, Region]) -> int:
@@ -182,12 +193,6 @@ class LayerChain:
         return {**last, **dict.fromkeys(map(_owner, leaving), len(ops))}
 
 
-def _rank(plan: PatchPlan, limit_bytes: int | None) -> tuple[bool, int, int]:
-    if limit_bytes is not None and plan.peak_bytes <= limit_bytes:
-        return False, plan.recomputed_macs, plan.peak_bytes
-    return True, plan.peak_bytes, plan.recomputed_macs
-
-
 def _owner(value: Value) -> Value:
     while value.producer is not None and value.producer.definition.is_view:
         value = value.producer.operands[0]
@@ -205,13 +210,40 @@ def patches(value: Value, grid: int) -> Iterator[Region]:
             yield (*whole, (top, rows - 1), (left, columns - 1))
 
 
+def needed_of_patches(ops: Sequence[Op], grid: int) -> Iterator[tuple[Region, dict[Value, Region]]]:
+    """Each patch of the last op's result, and what it needs of each value.
+
+    Rows are needed for the sake of a patch's rows, columns for its columns: one column of patches and one row of them
+    tell all, unless an op mixes the axes.
+    """
+    regions = list(patches(ops[-1].results[0], grid))
+    by_rows = {region[2]: needed_regions(ops, region) for region in regions if region[3][0] == 0}
+    by_columns = {region[3]: needed_regions(ops, region) for region in regions if region[2][0] == 0}
+    corner = needed_regions(ops, regions[0])
+    for region in regions:
+        down, across = by_rows[region[2]], by_columns[region[3]]
+        mixed = {value: _of_both(corner[value], down[value], across[value]) for value in corner}
+        found = {value: part for value, part in mixed.items() if part is not None}
+        yield region, found if len(found) == len(mixed) else needed_regions(ops, region)
+
+
+def _of_both(corner: Region, down: Region, across: Region) -> Region | None:
+    """Along each axis, that of the two which is not as in the corner; None where both are not."""
+    found = []
+    for first, one, other in zip(corner, down, across, strict=True):
+        if one not in (first, other) and other != first:
+            return None
+        found.append(other if one == first else one)
+    return tuple(found)
+
+
 def needed_regions(ops: Sequence[Op], region: Region) -> dict[Value, Region]:
     """What a part of the last op's result needs of each value before it, halos included."""
     needed: dict[Value, Region] = {ops[-1].results[0]: region}
     for op in reversed(ops):
         if op.results[0] not in needed:
             continue
-        regions = _operand_regions(op, needed[op.results[0]])
+        regions = operand_regions(op, needed[op.results[0]])
         for operand, part in zip(op.operands, regions, strict=True):
             needed[operand] = _around(needed.get(operand, part), part)
     at_run = {value for op in ops for value in op.results}
@@ -219,7 +251,12 @@ def needed_regions(ops: Sequence[Op], region: Region) -> dict[Value, Region]:
     return {value: part for value, part in needed.items() if value in at_run or value in inputs}
 
 
-def _operand_regions(op: Op, region: Region) -> list[Region]:
+def operand_regions(op: Op, region: Region) -> list[Region]:
+    """What a region of an op's result needs of each operand, clipped to it.
+
+    Raises:
+        ValueError: the op has no access map.
+    """
     if op.name != "kernel":
         space = op.definition.iteration_space(op)
         if space is None:
@@ -229,7 +266,7 @@ def _operand_regions(op: Op, region: Region) -> list[Region]:
     needed: dict[Value, Region] = {body.terminator.operands[0]: region}
     for inner in reversed([inner for inner in body.ops if inner is not body.last]):
         if inner.results[0] in needed and inner.operands:
-            for operand, part in zip(inner.operands, _operand_regions(inner, needed[inner.results[0]]), strict=True):
+            for operand, part in zip(inner.operands, operand_regions(inner, needed[inner.results[0]]), strict=True):
                 needed[operand] = _around(needed.get(operand, part), part)
     whole = [tuple((0, n - 1) for n in argument.type.shape) for argument in body.arguments]
     return [needed.get(argument, all_of_it) for argument, all_of_it in zip(body.arguments, whole, strict=True)]

@@ -1,4 +1,4 @@
-"""Readers of models: ONNX files and IR text; third parties add theirs."""
+"""Readers of models: ONNX files, YAML graphs and IR text; third parties add theirs."""
 
 from ircost.frontends.imported import Imported, ImportOptions
 from ircost.frontends.load import FRONTENDS, Frontend, load

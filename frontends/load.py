@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ircost.frontends.imported import Imported, ImportOptions
 from ircost.ir.errors import UnsupportedError
@@ -20,6 +20,8 @@ def _load_frontends() -> None:
     FRONTENDS.add("onnx", load_onnx)
     FRONTENDS.add("irc", load_text)
     FRONTENDS.add("json", load_config)
+    FRONTENDS.add("yaml", load_yaml)
+    FRONTENDS.add("yml", load_yaml)
 
 
 # By the ending of the file's name, without its dot.
@@ -30,8 +32,8 @@ def load(path: str | Path, options: ImportOptions = NO_OPTIONS) -> Imported:
     """Reads a model.
 
     Args:
-        path: an ``.onnx`` file, IR text in an ``.irc`` file, a ``config.json`` or a folder that holds one, or what an
-            installed frontend takes.
+        path: an ``.onnx`` file, a YAML graph, IR text in an ``.irc`` file, a ``config.json`` or a folder that holds
+            one, or what an installed frontend takes.
 
     Raises:
         IrcError: the file cannot be read, is damaged, holds an operator that is not known, or leaves a dim unbound.
@@ -58,6 +60,12 @@ def load_config(path: str, options: ImportOptions) -> Imported:
     return import_config(path, options)
 
 
+def load_yaml(path: str, options: ImportOptions) -> Imported:
+    from ircost.frontends.yaml.importer import import_yaml
+
+    return import_yaml(path, options)
+
+
 def load_text(path: str, options: ImportOptions) -> Imported:
     bound = [*options.dims, *options.shapes, *options.values]
     if bound:
@@ -70,3 +78,18 @@ def load_text(path: str, options: ImportOptions) -> Imported:
         raise UnsupportedError(f"{path} is not text in UTF-8", help="IR text is what 'irc opt' prints") from None
     module = parse_module(text, path)
     return Imported(module, (), sum(1 for _ in module.walk()))
+
+
+def load_torch(module: Any, *arguments: Any, **options: Any) -> Imported:
+    """A module of PyTorch; see ``ircost.from_torch``.
+
+    Raises:
+        UnsupportedError: PyTorch is not installed.
+    """
+    try:
+        from ircost.frontends.torch.importer import import_module
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise UnsupportedError("PyTorch is not installed", help="pip install 'ircost[torch]'") from None
+    return import_module(module, *arguments, **options)

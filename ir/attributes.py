@@ -38,6 +38,13 @@ def ints_of(attrs: Attributes, name: str) -> Ints:
     return value  # type: ignore[return-value]  # the kind, Ints, was checked when the op was made
 
 
+def pairs_of(attrs: Attributes, name: str) -> Pairs:
+    """An attribute that is a list of [begin, end]."""
+    value = attrs[name]
+    assert isinstance(value, tuple), f"{name} is no list"
+    return value  # type: ignore[return-value]  # the kind, Pairs, was checked when the op was made
+
+
 class Required:
     """Marks an attribute that has no default."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -72,7 +73,21 @@ class Missing:
     reason: str
 
 
-ConstantData: TypeAlias = Literal | Splat | FileSlice | Missing
+@dataclass(frozen=True, slots=True, eq=False)
+class Borrowed:
+    """Values that another library holds in memory, looked at when asked for; never copied to be kept, equal to itself
+    only.
+
+    Args:
+        read: gives the array, row-major; it may be a view of the holder's memory.
+        dtype: format of its elements.
+    """
+
+    read: Callable[[], np.ndarray]
+    dtype: DType
+
+
+ConstantData: TypeAlias = Literal | Splat | FileSlice | Missing | Borrowed
 
 
 def literal(array: np.ndarray) -> Literal:
@@ -91,7 +106,9 @@ def materialise(data: ConstantData, type: TensorType) -> np.ndarray:
         return np.full(type.shape, data.value, dtype=numpy_dtype(type.dtype))
     if isinstance(data, Missing):
         raise InterpreterError(f"the values of a constant are not known: {data.reason}")
-    if isinstance(data, Literal):
+    if isinstance(data, Borrowed):
+        array = data.read()
+    elif isinstance(data, Literal):
         array = np.frombuffer(data.data, dtype=numpy_dtype(data.dtype))
     else:
         array = unpack(data.read(), data.dtype, type.elements)
@@ -118,4 +135,4 @@ def from_codes(codes: np.ndarray, dtype: DType) -> np.ndarray:
 
 def stored_dtype(data: ConstantData, type: TensorType) -> DType:
     """The format that the values are kept in; ``type``'s own where nothing says otherwise."""
-    return data.dtype if isinstance(data, (Literal, FileSlice)) else DTYPES[type.dtype.name]
+    return data.dtype if isinstance(data, (Literal, FileSlice, Borrowed)) else DTYPES[type.dtype.name]

@@ -108,6 +108,20 @@ class OpDefinition(ABC):
         """Dims and access maps; None where access depends on data or is no affine map."""
         return None
 
+    def joined_axis(self, op: Op) -> int | None:
+        """Axis along which the result is its operands one after another; None where it is something else."""
+        return None
+
+    def inverse(self, op: Op, index: int, result: Value, operands: Sequence[Value]) -> Value | None:
+        """Operand ``index`` out of the result and the other operands, as detached ops; None where it is lost.
+
+        Of floats it is equal up to rounding only, and not at all where the result is infinite.
+
+        Args:
+            op: what was computed. result, operands: values that stand for the op's own; operand ``index`` is not read.
+        """
+        return None
+
     def verify(self, op: Op) -> None:  # noqa: B027  # most ops have none
         """Invariants beyond types; raises VerifyError."""
 
@@ -118,6 +132,11 @@ class OpDefinition(ABC):
     @property
     def is_contraction(self) -> bool:
         """Whether matrix units can run it: it sums products of two operands."""
+        return False
+
+    @property
+    def is_move(self) -> bool:
+        """Whether the result holds elements of the only operand, in other places, and nothing else."""
         return False
 
     @property

@@ -109,7 +109,20 @@ class Op:
             del self.operands[index].uses[self, index]
             value.uses[self, index] = None
             self.block.edits += 1
-        self.operands = (*self.operands[:index], value, *self.operands[index + 1 :])
+        operands = list(self.operands)
+        operands[index] = value
+        self.operands = tuple(operands)
+
+    def set_operands(self, operands: Sequence[Value]) -> None:
+        """Reads these instead, as many; keeps the use lists. Takes as long however many of them are others."""
+        assert len(operands) == len(self.operands), f"{self.name} has {len(self.operands)} operands"
+        if self.block is not None:
+            for index, (old, new) in enumerate(zip(self.operands, operands, strict=True)):
+                if old is not new:
+                    del old.uses[self, index]
+                    new.uses[self, index] = None
+            self.block.edits += 1
+        self.operands = tuple(operands)
 
     def walk(self) -> Iterator[Op]:
         """This op, then all ops in its regions, top to bottom."""

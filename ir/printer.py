@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ircost.ir.attributes import Attribute, Attributes
-from ircost.ir.constant import ConstantData, FileSlice, Literal, Missing, Splat
+from ircost.ir.constant import Borrowed, ConstantData, FileSlice, Literal, Missing, Splat, literal
 from ircost.ir.errors import IrcError
 from ircost.ir.graph import Block, Function, Module, Op, Region, Value
 from ircost.ir.location import Location
@@ -117,7 +117,8 @@ class _Writer:
         return f"{text}{' ' if operands else ''}{operands}{op_attributes(op)}"
 
     def _tail(self, op: Op) -> str:
-        types = f" : {types_text([r.type for r in op.results])}" if op.results else ""
+        is_typed = op.results or op.definition.needs_result_types
+        types = f" : {types_text([r.type for r in op.results])}" if is_typed else ""
         return types + (location_text(op.location) if self.locations and op.location else "")
 
     def _is_canonical(self, op: Op) -> bool:
@@ -195,6 +196,8 @@ def constant_text(data: ConstantData, type: TensorType) -> str:
         return f"missing<{json.dumps(data.reason)}>"
     if isinstance(data, FileSlice):
         return f"file<{json.dumps(data.path)}, {data.offset}, {data.length}, {data.dtype}>"
+    if isinstance(data, Borrowed):
+        return literal_text(literal(data.read()), type)
     return literal_text(data, type)
 
 

@@ -135,19 +135,29 @@ class _Driver:
                 raise RewriteError(f"pattern '{name}' puts a {value.type} in place of a {old.type}", at=op)
 
     def _erase(self, op: Op) -> None:
-        """Takes an op out, and with it what only it used."""
-        producers = [operand.producer for operand in dict.fromkeys(op.operands)]
-        captured = [inner.operands for region in op.regions for inner in region.block.walk()]
-        assert op.block is not None
-        drop_regions(op)
-        op.block.remove(op)
-        for producer in [*producers, *(value.producer for operands in captured for value in operands)]:
-            if producer is not None and producer.block is not None:
-                self._push(producer)
-                # One user fewer: patterns that ask for a single use may fit the others now.
-                for result in producer.results:
-                    if len(result.uses) == 1:
-                        self._push(next(iter(result.uses))[0])
+        """Takes an op out, and with it at once what only it used: no pattern is to take the dead for users."""
+        gone = [op]
+        while gone:
+            op = gone.pop()
+            producers = [operand.producer for operand in dict.fromkeys(op.operands)]
+            captured = [inner.operands for region in op.regions for inner in region.block.walk()]
+            assert op.block is not None
+            drop_regions(op)
+            op.block.remove(op)
+            for producer in dict.fromkeys([*producers, *(v.producer for operands in captured for v in operands)]):
+                if producer is None or producer.block is None or producer in gone:
+                    continue
+                if is_dead(producer):
+                    gone.append(producer)
+                else:
+                    self._push_remaining(producer)
+
+    def _push_remaining(self, producer: Op) -> None:
+        """An op that has one user fewer: patterns that ask for a single use may fit it and its last user now."""
+        self._push(producer)
+        for result in producer.results:
+            if len(result.uses) == 1:
+                self._push(next(iter(result.uses))[0])
 
 
 def drop_regions(op: Op) -> None:

@@ -15,7 +15,7 @@ from ircost.ir.bind import bind, broadcast_shapes
 from ircost.ir.counts import Counts
 from ircost.ir.definition import Arrays, OpDefinition, register_op
 from ircost.ir.errors import ShapeError
-from ircost.ir.graph import Op, Region
+from ircost.ir.graph import Op, Region, Value
 from ircost.ir.index import IterationSpace
 from ircost.ir.iterate import evaluate_space
 from ircost.ir.notation import Notation, parse_notation
@@ -30,6 +30,7 @@ REDUCTIONS = {
 }
 
 NotationOf = Callable[[Sequence[TensorType], Attributes], str]
+Inverse = Callable[..., Value]
 
 
 class StructuredOp(OpDefinition):
@@ -42,6 +43,7 @@ class StructuredOp(OpDefinition):
         types: number formats, as in ``"T, T -> bool"``; see `TypeSignature`.
         padding: what reads outside of an operand give; a number, or the name of an attribute.
         dims: extents of dims that no operand has.
+        inverses: for each operand, how to have it back; see ``structured_op``.
     """
 
     follows_bounds = True
@@ -57,6 +59,7 @@ class StructuredOp(OpDefinition):
         padding: float | str,
         commutative: bool,
         dims: Callable[[Attributes], dict[str, int]] | None,
+        inverses: Sequence[Inverse] = (),
     ) -> None:
         assert reduce is None or reduce in REDUCTIONS, f"{name}: no reduction '{reduce}'"
         parameters = inspect.signature(body).parameters.values()
@@ -74,6 +77,7 @@ class StructuredOp(OpDefinition):
         self._body = body
         self._types = types
         self._dims = dims
+        self._inverses = inverses
         self.__doc__ = body.__doc__
 
     @cached_property
@@ -106,6 +110,11 @@ class StructuredOp(OpDefinition):
         """Whether it sums products of its two operands: what matrix units are for."""
         factors = [argument.function for argument in self.body.arguments]
         return self.reduce == "sum" and self.body.function == "mul" and factors == ["operand", "operand"]
+
+    @cached_property
+    def is_move(self) -> bool:
+        """Whether its body is its only operand."""
+        return self.reduce is None and len(self.operand_names) == 1 and self.body.function == "operand"
 
     def notation(self, operands: Sequence[TensorType], attrs: Attributes) -> Notation:
         """The notation for these operands."""
@@ -163,6 +172,12 @@ class StructuredOp(OpDefinition):
     def iteration_space(self, op: Op) -> IterationSpace:
         return self.bind([value.type for value in op.operands], op.attrs)
 
+    def inverse(self, op: Op, index: int, result: Value, operands: Sequence[Value]) -> Value | None:
+        if not self._inverses:
+            return None
+        found = self._inverses[index](result, *operands, **op.attrs)
+        return found if found.type == op.operands[index].type else None  # else it was broadcast
+
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         # The arrays' own shapes: a bounded dim is as long as the data made it.
         types = [TensorType(a.shape, v.type.dtype) for a, v in zip(operands, op.operands, strict=True)]
@@ -219,6 +234,7 @@ def structured_op(
     padding: float | str = 0.0,
     commutative: bool = False,
     dims: Callable[[Attributes], dict[str, int]] | None = None,
+    inverses: Sequence[Inverse] = (),
     name: str | None = None,
 ) -> Callable[[Callable[..., Scalar]], StructuredOp]:
     """Declares a structured op. The function below it is the scalar body; its docstring is the op's.
@@ -230,6 +246,8 @@ def structured_op(
         padding: what reads outside of an operand give; a number, or the name of an attribute.
         commutative: the two operands may change places.
         dims: extents of dims that no operand has, where no attribute bears the dim's own name.
+        inverses: for each operand, a function of the result, all operands and the attributes that builds it again
+            without reading it.
         name: in the text format, where it is a word that Python keeps to itself.
     """
 
@@ -244,6 +262,7 @@ def structured_op(
                 padding=padding,
                 commutative=commutative,
                 dims=dims,
+                inverses=inverses,
             )
         )
 

@@ -7,9 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from ircost.api import compile_model, full_pipeline
+from ircost.api import compile_model, full_pipeline, import_options_of
 from ircost.backends import Target, load_target
 from ircost.changed_target import TWICE, other_launch, resources, with_free_launches
 from ircost.cost_models.analytical import Analytical
@@ -127,15 +125,15 @@ def what_if(
     machine = target if isinstance(target, Target) else load_target(target, target_folders)
     passes = pipeline_of_level(opt, machine.kind) if pipeline is None else pipeline
     parse_pipeline(full_pipeline(passes, dtype))  # a mistake in it is told before a large model is read
-    options = ImportOptions(
-        dims=dict(dims or {}),
-        shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
-        values={name: np.asarray(value) for name, value in (values or {}).items()},
-        bounds=dict(bounds or {}),
-        allow_opaque=allow_opaque,
+    options = import_options_of(
+        dims=dims,
+        shapes=shapes,
+        values=values,
+        bounds=bounds,
         phase=phase,
         mesh=mesh,
-        cache_dtype=parse_dtype(cache_dtype) if cache_dtype is not None else None,
+        cache_dtype=cache_dtype,
+        allow_opaque=allow_opaque,
     )
     source = model_file(model) if isinstance(model, str | Path) else model
     imported = _read(source, options)

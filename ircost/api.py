@@ -34,7 +34,7 @@ from ircost.report import Report
 
 DEFAULT_PIPELINE = LEVELS[DEFAULT_LEVEL].pipelines["gpu"]
 # As above without kernels, which no ONNX operator is; what folding leaves is folded once more.
-EXPORT_PIPELINE = "canonicalize,recognise,fold-batch-norm,fold-affine,canonicalize"
+EXPORT_PIPELINE = "canonicalize,loop-invariants,recognise,fold-batch-norm,fold-affine,canonicalize"
 
 
 def compile_model(
@@ -88,16 +88,16 @@ def compile_model(
         IrcError: the model, the target or an option is wrong; says what, where, and how to mend it.
     """
     machine = target if isinstance(target, Target) else load_target(target, target_folders)
-    options = ImportOptions(
-        dims=dict(dims or {}),
-        shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
-        values={name: np.asarray(value) for name, value in (values or {}).items()},
-        bounds=dict(bounds or {}),
-        allow_opaque=allow_opaque,
+    options = import_options_of(
+        dims=dims,
+        shapes=shapes,
+        values=values,
+        bounds=bounds,
         phase=phase,
         mesh=mesh,
-        dtype=parse_dtype(dtype) if dtype is not None else None,
-        cache_dtype=parse_dtype(cache_dtype) if cache_dtype is not None else None,
+        dtype=dtype,
+        cache_dtype=cache_dtype,
+        allow_opaque=allow_opaque,
     )
     context = PassContext(target=machine, cost_model=COST_MODELS.get(cost_model))
     chosen = pipeline_of_level(opt, machine.kind) if pipeline is None else pipeline
@@ -129,6 +129,37 @@ def compile_model(
         return report
     retry = Retry(source, options, text, exact) if isinstance(source, Path) else None
     return replace(report, remedies=remedies(report, retry, is_own_limit=limit is not None))
+
+
+def import_options_of(
+    *,
+    dims: Mapping[str, int] | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    values: Mapping[str, object] | None = None,
+    bounds: Mapping[str, int] | None = None,
+    phase: str = "",
+    mesh: str = "",
+    dtype: str | None = None,
+    cache_dtype: str | None = None,
+    allow_opaque: bool = False,
+    **_: object,
+) -> ImportOptions:
+    """What a frontend is asked, out of the arguments of ``compile_model``; further ones are for others.
+
+    Raises:
+        DTypeError: there is no such number format.
+    """
+    return ImportOptions(
+        dims=dict(dims or {}),
+        shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
+        values={name: np.asarray(value) for name, value in (values or {}).items()},
+        bounds=dict(bounds or {}),
+        allow_opaque=allow_opaque,
+        phase=phase,
+        mesh=mesh,
+        dtype=parse_dtype(dtype) if dtype is not None else None,
+        cache_dtype=parse_dtype(cache_dtype) if cache_dtype is not None else None,
+    )
 
 
 def takes_dtype(source: Path | Module | Imported) -> bool:

@@ -22,14 +22,22 @@ class TrafficConfiguration(Written):
     target: the machine whose processors hold a tile.
     rows: of queries, and of keys.
     widths: of a head.
-    below, above: sizes of the fast memory, from and to, as multiples of the square of the width.
+    smallest: elements of the smallest fast memory.
+    once: share of the law's traffic above d^2 that reading q and writing the output once may make up at most: there the
+        sweep ends, since beyond it the law no longer is what decides.
     """
 
     target: str
     rows: int = Field(ge=1)
     widths: list[int] = Field(min_length=1)
-    below: tuple[float, float]
-    above: tuple[float, float]
+    smallest: int = Field(ge=4)
+    once: float = Field(gt=0, lt=1)
+
+    def sweeps(self, width: int) -> dict[str, tuple[float, float]]:
+        """Sizes of the fast memory from and to. Above d^2 rows of q and of the output stay while all keys and values
+        stream by: 2 N d + 4 N^2 d^2 / M elements, of which the first term is ``once`` of the second at the end."""
+        border = float(width**2)
+        return {"below d^2": (self.smallest, border), "above d^2": (border, 2.0 * self.once * self.rows * width)}
 
 
 def predict_attention_traffic(section: Section) -> Prediction:
@@ -45,15 +53,16 @@ def predict_attention_traffic(section: Section) -> Prediction:
         raise ClaimError(error.message, at=section.place("target"), help=error.help) from error
     values: dict[Point, float | str] = {}
     reasons: dict[Point, str] = {}
+    beyond = []
     for width in wanted.widths:
         tilings: list[Tiling] = []
-        for name, sizes in {"below d^2": wanted.below, "above d^2": wanted.above}.items():
-            memories = np.unique(np.round(np.geomspace(*sizes, SIZES) * width**2))
-            found = [best_attention_tiling(wanted.rows, width, float(memory)) for memory in memories]
-            slope = np.polyfit(np.log(memories), np.log([tiling.traffic for tiling in found]), 1)[0]
-            values[f"slope {name}", f"d {width}"] = float(slope)
-            reasons[f"slope {name}", f"d {width}"] = _reason(found)
-            tilings += found
+        every = slope(sweep(wanted.rows, width, width**2, 2.0 * wanted.rows * width))
+        beyond.append(f"{three_digits(every)} at d {width}")
+        for name, sizes in wanted.sweeps(width).items():
+            found = sweep(wanted.rows, width, *sizes)
+            values[f"slope {name}", f"d {width}"] = slope(found)
+            reasons[f"slope {name}", f"d {width}"] = _reason(list(found.values()))
+            tilings += found.values()
         values["ratio under 4", f"d {width}"] = _yes(max(tiling.ratio for tiling in tilings) < 4.0)
         values["under the bound", f"d {width}"] = _yes(any(tiling.ratio < 1.0 for tiling in tilings))
         for name in ("ratio under 4", "under the bound"):
@@ -64,8 +73,21 @@ def predict_attention_traffic(section: Section) -> Prediction:
         reasons=reasons,
         target=target,
         figures=("memory.shared.capacity_bytes",),
-        model="search over tiles and schedules, no constants; the law holds for a fast memory of any size",
+        model="search over tiles and schedules, no constants. From d^2 up to a memory that holds all keys and values, "
+        f"where everything crosses once and the law has ended, the slope is {', '.join(beyond)}",
     )
+
+
+def sweep(rows: int, width: int, smallest: float, largest: float) -> dict[float, Tiling]:
+    """The best tiling for each size of the fast memory, evenly apart by their logarithms."""
+    memories = np.unique(np.round(np.geomspace(smallest, largest, SIZES)))
+    return {float(memory): best_attention_tiling(rows, width, float(memory)) for memory in memories}
+
+
+def slope(tilings: dict[float, Tiling]) -> float:
+    """Of a straight line through the logarithms of traffic over those of memory."""
+    traffic = [tiling.traffic for tiling in tilings.values()]
+    return float(np.polyfit(np.log(list(tilings)), np.log(traffic), 1)[0])
 
 
 def _yes(is_true: bool) -> str:

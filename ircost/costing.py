@@ -16,6 +16,7 @@ from ircost.cost_models.memory import MemoryUse, memory_use
 from ircost.cost_models.roofline import data_sheet_s
 from ircost.frontends import Imported
 from ircost.ir.graph import Module, Op
+from ircost.ir.schedule import parse_schedule
 from ircost.report import KernelReport, Report
 from ircost.stages import slowest_stage_s
 from ircost.transformer_figures import collective_kernels, figures_of
@@ -150,8 +151,14 @@ def _kernel_report(table: KernelTable, estimates: Estimates, at_peak_s: np.ndarr
         bytes=int(table.traffic_bytes[row]) * count,
         bound="unknown" if is_unknown else estimates.bound_names[int(estimates.bound[row])],
         of_peak=None if is_unknown or not once_s else min(float(at_peak_s[row]) / once_s, 1.0),
-        tile=estimates.choice[row] if estimates.choice else "",
+        tile=(estimates.choice[row] if estimates.choice else "") or innermost_tile(run.op),
     )
+
+
+def innermost_tile(op: Op) -> str:
+    """The tile nearest to the arithmetic, of a kernel with a schedule."""
+    tiles = parse_schedule(str(op.attrs.get("schedule", ""))).named("tile")
+    return str(tiles[-1]) if tiles else ""
 
 
 def node_name(op: Op) -> str:

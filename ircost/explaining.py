@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ircost.backends import Target
 from ircost.cost_models.analytical import Analytical
@@ -12,8 +13,12 @@ from ircost.cost_models.automatic import chosen_model
 from ircost.cost_models.explanation import Node, explain_kernels, explain_terms
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, kernel_table
+from ircost.cost_models.tiling import LevelFigures, figures_of
 from ircost.costing import branches_taken, node_name
 from ircost.ir.errors import IrcError
+from ircost.ir.graph import Op
+from ircost.ir.schedule import parse_schedule
+from ircost.quantity_text import si_text
 from ircost.report import Report
 
 SLOWEST = 5
@@ -49,8 +54,8 @@ def explain_report(
     order = sorted(range(len(runs)), key=lambda i: -seconds[i])
     opened = set(order if most is None else order[:most])
     trees = explained(table, target, model, estimates, sorted({runs[i].row for i in opened}))
-    nodes = [kernel_node(runs[i], seconds[i], trees.get(runs[i].row)) for i in order if i in opened]
-    rest = [kernel_node(runs[i], seconds[i], None) for i in order if i not in opened]
+    nodes = [kernel_node(runs[i], seconds[i], trees.get(runs[i].row), target) for i in order if i in opened]
+    rest = [kernel_node(runs[i], seconds[i], None, target) for i in order if i not in opened]
     if len(runs) == 1:
         return nodes[0]
     if rest:
@@ -75,15 +80,36 @@ def explained(
     return explain_terms(table, target, estimates, known)
 
 
-def kernel_node(run: KernelRun, seconds: float, tree: Node | None) -> Node:
-    """All runs of a kernel at one place of the model."""
+def kernel_node(run: KernelRun, seconds: float, tree: Node | None, target: Target) -> Node:
+    """All runs of a kernel at one place of the model; its schedule's tiles beside what its time is made of."""
     name = node_name(run.op)
     if tree is None:
         return Node(name, seconds, "s")
+    tiles = schedule_nodes(run.op, target)
+    if tiles and tree.how == "sum":
+        tree = replace(tree, children=(*tree.children, *tiles))
+    elif tiles:
+        tree = Node("one run", tree.value, "s", "", "sum", (tree, *tiles))
     if run.count == 1:
         return Node(name, tree.value, "s", tree.source, tree.how, tree.children)
     count = Node("runs", float(run.count), "1", "loops and calls around it")
     return Node(name, seconds, "s", f"{run.count} runs", "product", (tree, count))
+
+
+def schedule_nodes(op: Op, target: Target) -> tuple[Node, ...]:
+    """The traffic of each memory that a kernel's schedule has tiles for; no part of the time, which is the model's."""
+    text = str(op.attrs.get("schedule", ""))
+    return tuple(map(tile_node, figures_of(op, parse_schedule(text), target))) if text else ()
+
+
+def tile_node(level: LevelFigures) -> Node:
+    tile = " ".join(f"{dim}={size}" for dim, size in level.tile)
+    stages = f" in {level.stages} stages" if level.stages > 1 else ""
+    room = f"a tile takes {si_text(level.held_bytes, 'B')}{stages} of {si_text(level.room_bytes, 'B')}"
+    above = f", {level.moved_bytes / level.bound_bytes:.3g} times that" if level.bound_bytes else ""
+    bound = f"no order moves less than {si_text(level.bound_bytes, 'B')}{above}"
+    source = f"{bound}; from {level.source}; {room}{'' if level.fits else ', which it exceeds'}"
+    return Node(f"through {level.name} by tiles of {tile}", level.moved_bytes, "B", source, is_hidden=True)
 
 
 def matching(runs: Sequence[KernelRun], kernel: str) -> list[KernelRun]:

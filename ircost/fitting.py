@@ -101,12 +101,12 @@ class Retry:
     pipeline: str
     exact: bool
 
-    def allocated_bytes(self, dims: Mapping[str, int] | None = None, convert: str = "") -> int:
-        """Weights and arena, with other extents of dims or another number format."""
+    def allocated_bytes(self, dims: Mapping[str, int] | None = None, convert: str = "", then: str = "") -> int:
+        """Weights and arena, with other extents of dims, another number format, or passes behind the others."""
         options = replace(self.options, dims={**self.options.dims, **(dims or {})})
         module = load(self.model, options).module
         verify(module)
-        run_pipeline(module, ",".join(filter(None, [convert, self.pipeline])))
+        run_pipeline(module, ",".join(filter(None, [convert, self.pipeline, then])))
         return memory_use(module, exact=self.exact).allocated_bytes
 
 
@@ -121,6 +121,7 @@ def remedies(report: Report, retry: Retry | None, is_own_limit: bool) -> tuple[s
     if retry is not None:
         found += _smaller_dims(report, retry)
         found += _narrower_formats(report, retry)
+        found += _rebuilt(report, retry)
     found += _patches(report)
     if is_own_limit:
         found.append(f"--memory-limit {report.allocated_bytes}, {bytes_text(report.allocated_bytes)}")
@@ -163,6 +164,17 @@ def _narrower_formats(report: Report, retry: Retry) -> Iterator[str]:
         if taken <= report.memory_limit_bytes:
             yield f"--dtype {name} instead of {report.dtype}, {bytes_text(taken)}"
             return
+
+
+def _rebuilt(report: Report, retry: Retry) -> Iterator[str]:
+    """Values had back from what was computed of them: reversible blocks keep their last result alone."""
+    goal = report.memory_limit_bytes - (report.allocated_bytes - report.peak_memory_bytes)
+    if goal < 1:
+        return
+    then = f"rematerialise{{limit={goal},rebuild=true}}"
+    taken = retry.allocated_bytes(then=then)
+    if taken <= report.memory_limit_bytes:
+        yield f"--passes '{retry.pipeline},{then}', {bytes_text(taken)}, results equal up to rounding"
 
 
 def _patches(report: Report) -> Iterator[str]:

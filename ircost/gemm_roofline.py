@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from ircost.api import compile_model
 from ircost.backends import TargetError, load_target
 from ircost.datasets.claim_yaml import ClaimError, Section
 from ircost.datasets.claims import Written
+from ircost.frontends.config.architecture import Architecture, Attention, FeedForward
 from ircost.ir.errors import DTypeError
 from ircost.ir.parser import parse_module
 from ircost.ir.types import parse_dtype
+from ircost.known_architecture import architecture_named
 from ircost.prediction import Point, Prediction
 from ircost.quantity_text import si_text, small_text
 from ircost.report import Report
@@ -29,14 +33,14 @@ class RooflineConfiguration(Written):
     """Args:
     target: the machine.
     dtype: of activations and weights.
-    n, k: of the weights.
+    model: a bundled one. part: ``query``, ``key``, ``out``, ``up`` or ``down``: a product of each of its layers.
     rows: of the activations, by point.
     """
 
     target: str
     dtype: str
-    n: int = Field(ge=1)
-    k: int = Field(ge=1)
+    model: str
+    part: Literal["query", "key", "out", "up", "down"]
     rows: dict[str, int] = Field(min_length=1)
 
 
@@ -53,10 +57,11 @@ def predict_gemm_roofline(section: Section) -> Prediction:
     except (TargetError, DTypeError) as error:
         at = section.place("target" if isinstance(error, TargetError) else "dtype")
         raise ClaimError(error.message, at=at, help=error.help) from error
+    n, k = weight_of(architecture_named(wanted.model, section), wanted.part, section)
     values: dict[Point, float | str] = {}
     reasons: dict[Point, str] = {}
     for point, m in wanted.rows.items():
-        text = PRODUCT.format(m=m, n=wanted.n, k=wanted.k, dtype=wanted.dtype)
+        text = PRODUCT.format(m=m, n=n, k=k, dtype=wanted.dtype)
         report = compile_model(parse_module(text), target, pipeline="", cost_model="roofline")
         for name, value in _row(report, target.main_memory.name).items():
             values[name, point] = value
@@ -68,6 +73,25 @@ def predict_gemm_roofline(section: Section) -> Prediction:
         figures=(f"memory.{target.main_memory.name}.bandwidth_bytes_per_s", peak),
         model="roofline, no constants",
     )
+
+
+def weight_of(architecture: Architecture, part: str, section: Section) -> tuple[int, int]:
+    """Rows and columns [n, k] of a weight of the first layer.
+
+    Raises:
+        ClaimError: the model's layers are of another kind.
+    """
+    layer, hidden = architecture.stack.layers[0], architecture.hidden
+    mixer, feed_forward = layer.mixer, layer.feed_forward
+    if not isinstance(mixer, Attention) or not isinstance(feed_forward, FeedForward):
+        raise ClaimError(f"layers of {architecture.name} have no plain '{part}'", at=section.place("part"))
+    return {
+        "query": (mixer.heads * mixer.width, hidden),
+        "key": (mixer.kv_heads * mixer.width, hidden),
+        "out": (hidden, mixer.heads * mixer.value_width),
+        "up": (feed_forward.inner, hidden),
+        "down": (hidden, feed_forward.inner),
+    }[part]
 
 
 def _row(report: Report, main_memory: str) -> dict[str, float | str]:

@@ -59,11 +59,24 @@ def predict_patch_memory(section: Section) -> Prediction:
     points: list[Point] = [(FIGURE, "layer by layer"), (FIGURE, "patch by patch")]
     return Prediction(
         values=dict(zip(points, (plan.peak_bytes / KIB for plan in (whole, patched)), strict=True)),
-        reasons=dict(zip(points, map(reason, (whole, patched)), strict=True)),
+        reasons=dict(zip(points, (reason(whole), f"{reason(patched)}. {readings(chain, wanted)}"), strict=True)),
         target=None,
         figures=(),
         model="liveness of activations and access maps, no constants",
     )
+
+
+def readings(chain: LayerChain, wanted: PatchConfiguration) -> str:
+    """The peak if the image were held otherwise, or if blocks were counted from behind the stem."""
+    ends = block_ends(chain)
+    other = LayerChain(chain.function, is_streamed=not chain.is_streamed).plan(ends[wanted.blocks - 1], wanted.grid)
+    how = "held as a whole" if chain.is_streamed else "streamed by patches"
+    text = f"With the image {how} the peak would be {bytes_text(other.peak_bytes)}"
+    if wanted.blocks + 1 == len(ends):
+        return text
+    behind = chain.plan(ends[wanted.blocks], wanted.grid)
+    peak = bytes_text(behind.peak_bytes)
+    return f"{text}; with {wanted.blocks} blocks behind the stem, {peak} and {behind.overhead:.1%} done again"
 
 
 def block_ends(chain: LayerChain) -> list[int]:

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ircost.attention_bound_training import predict_attention_bound_training
 from ircost.attention_traffic import predict_attention_traffic
 from ircost.datasets.claim_yaml import ClaimError, Section
 from ircost.datasets.claims import Claim, ClaimedFigure, ClaimFile
+from ircost.expert_parallel import predict_expert_parallel
 from ircost.gemm_roofline import predict_gemm_roofline
 from ircost.gemm_speedup import predict_gemm_speedup
 from ircost.ir.errors import did_you_mean
+from ircost.long_context import predict_long_context
+from ircost.network_times import predict_network_times
 from ircost.patch_memory import predict_patch_memory
 from ircost.prediction import Prediction, UsedFit
 
@@ -21,6 +25,10 @@ PREDICTORS: dict[str, Callable[[Section], Prediction]] = {
     "gemm roofline": predict_gemm_roofline,
     "attention traffic": predict_attention_traffic,
     "patch memory": predict_patch_memory,
+    "long context": predict_long_context,
+    "expert parallel": predict_expert_parallel,
+    "attention-bound training": predict_attention_bound_training,
+    "network times": predict_network_times,
 }
 
 

@@ -44,8 +44,8 @@ def print_reproduction(reproduction: Reproduction) -> None:
     _print_prose("", claim.claim)
     click.echo()
     print_table(HEAD, [cells(judgement) for judgement in reproduction.judgements], right=(2, 3, 4, 5), indent="  ")
-    for judgement in off(reproduction):
-        _print_prose(f"why {judgement.point} is off: ", judgement.reason)
+    for point, reason in reasons(reproduction):
+        _print_prose(f"why {point} is off: ", reason)
     click.echo()
     prediction = reproduction.prediction
     _print_prose("predicted by: ", prediction.model)
@@ -99,8 +99,9 @@ def value_text(value: float | str, unit: str) -> str:
     return value if isinstance(value, str) else f"{three_digits(value)} {unit}".rstrip()
 
 
-def off(reproduction: Reproduction) -> list[Judgement]:
-    return [judgement for judgement in reproduction.judgements if not judgement.inside]
+def reasons(reproduction: Reproduction) -> list[tuple[str, str]]:
+    """Of what is outside, by point; several figures at one point may have the same."""
+    return list(dict.fromkeys((j.point, j.reason) for j in reproduction.judgements if not j.inside))
 
 
 def constant_rows(fits: Iterable[UsedFit]) -> list[tuple[str, ...]]:
@@ -190,8 +191,8 @@ def _chapter(reproduction: Reproduction) -> Iterator[str]:
     yield from (f"Configuration: {configuration_text(claim.configuration)}.", "")
     yield from _markdown_table(HEAD, map(cells, reproduction.judgements), (2, 3, 4, 5))
     yield from ("", "Sources of the claimed figures: " + "; ".join(_sources(reproduction)) + ".")
-    for judgement in off(reproduction):
-        yield from ("", f"Why {judgement.point} is off: {judgement.reason}")
+    for point, reason in reasons(reproduction):
+        yield from ("", f"Why {point} is off: {reason}")
     yield from ("", f"Predicted by: {prediction.model}.", "")
     if prediction.fits:
         yield from _markdown_table(CONSTANTS_HEAD, constant_rows(prediction.fits), (2, 3))
@@ -215,8 +216,12 @@ def configuration_text(configuration: Mapping[str, object]) -> str:
 
 def _plain(value: object) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {inner}" for key, inner in value.items())
+        return ", ".join(f"{key} {_inside(inner)}" for key, inner in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _inside(value: object) -> str:
+    return f"({_plain(value)})" if isinstance(value, Mapping) else str(value)
 
 
 def _sources(reproduction: Reproduction) -> Iterator[str]:

@@ -36,9 +36,16 @@ class PassContext:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """A rewrite of a module. A subclass gives `patterns`, or does its work in `run`."""
+    """A rewrite of a module. A subclass gives `patterns`, or does its work in `run`.
+
+    What a pass claims of itself is held against real models and random ones (`tests/corpus.py`):
+        is_exact: outputs stay bit-identical; of others they agree to rounding.
+        is_idempotent: run again, it changes nothing.
+    """
 
     name: ClassVar[str]
+    is_exact: ClassVar[bool] = False
+    is_idempotent: ClassVar[bool] = True
 
     def patterns(self) -> tuple[RewritePattern, ...]:
         """The patterns to apply until none fires."""

@@ -55,5 +55,7 @@ class CancelTransposes(Pass):
     Each one dropped saves a read and a write of its operand. Outputs stay bit-identical.
     """
 
+    is_exact = True
+
     def patterns(self) -> tuple[RewritePattern, ...]:
         return IdentityTranspose(), TransposeOfTranspose(), TransposeOfOnes()

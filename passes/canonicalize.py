@@ -51,5 +51,7 @@ class Canonicalize(Pass):
 class DeadCode(Pass):
     """Drop pure ops whose results nothing uses."""
 
+    is_exact = True
+
     def run(self, module: Module, context: PassContext) -> Counter[str]:
         return Counter({"dead": erase_dead_ops(module)})

@@ -10,6 +10,10 @@ from ircost.ir.ops.normalization import per_channel
 from ircost.ir.rewrite import RewritePattern
 from ircost.passes.base import Pass, register_pass
 
+# What factors and offsets are made of. More of them than these are no longer what batch norms and scales come to.
+AT_LOAD = frozenset({"reshape", "mul", "add", "sub", "div", "sqrt", "reduce_sum"})
+MOST_AT_LOAD = 32
+
 
 class ScaleOfConv(RewritePattern):
     """conv(x, w) * s  ->  conv(x, w * s), and (conv(x, w) + b) * s  ->  conv(x, w * s) + b * s
@@ -54,7 +58,10 @@ class OffsetOfOffset(RewritePattern):
 
 
 class ScaleBeforeConv(RewritePattern):
-    """conv(x * s, w)  ->  conv(x, w * s), for constants w and s, s of one element"""
+    """conv(x * s, w)  ->  conv(x, w * s), for constants w and s, s of one element
+
+    The scale of a dequantised x stays with it: runtimes have one operator for both.
+    """
 
     root = "conv"
 
@@ -64,6 +71,8 @@ class ScaleBeforeConv(RewritePattern):
         if product is None or op.attrs["out"] is not None or not is_at_load(weight):
             return None
         for inner, scale in (product.operands, product.operands[::-1]):
+            if inner.producer is not None and inner.producer.name == "cast":
+                continue
             if inner.type == x.type and scale.type.elements == 1 and is_at_load(scale):
                 return ops.conv(inner, ops.mul(weight, ops.reshape(scale, shape=())), **op.attrs)
         return None
@@ -116,15 +125,19 @@ def is_per_channel_constant(value: Value, x: Value) -> bool:
 
 
 def is_at_load(value: Value) -> bool:
-    """A constant, or what a few ops on constants make of them."""
-    op = value.producer
-    if op is None:
-        return False
-    if op.name == "constant":
-        return True
-    return op.name in ("reshape", "mul", "add", "sub", "div", "sqrt", "reduce_sum") and all(
-        map(is_at_load, op.operands)
-    )
+    """A constant, or what a few ops on constants make of them: `MOST_AT_LOAD` at most."""
+    values, looked_at = [value], 0
+    while values:
+        op = values.pop().producer
+        if op is None:
+            return False
+        if op.name == "constant":
+            continue
+        looked_at += 1
+        if op.name not in AT_LOAD or looked_at > MOST_AT_LOAD:
+            return False
+        values.extend(op.operands)
+    return True
 
 
 @register_pass("fold-affine")

@@ -9,6 +9,7 @@ from ircost.ir.graph import Op, Value
 from ircost.ir.ops.normalization import per_channel
 from ircost.ir.rewrite import RewritePattern
 from ircost.passes.base import Pass, register_pass
+from ircost.passes.fold_affine import is_per_channel_constant, sole_producer
 
 
 class BatchNormOfConv(RewritePattern):
@@ -33,13 +34,33 @@ class BatchNormOfConv(RewritePattern):
         return ops.add(folded, per_channel(offset, x.type.rank))
 
 
+class BatchNormOfBias(RewritePattern):
+    """batch_norm(conv(x, w) + c, s, b, m, v)  ->  batch_norm(conv(x, w), s, b, m - c, v)
+
+    for a constant c that differs along the channels at most.
+    """
+
+    root = "batch_norm"
+
+    def rewrite(self, op: Op) -> Value | None:
+        x, scale, bias, mean, variance = op.operands
+        total = sole_producer(x, "add")
+        for conv, offset in (total.operands, total.operands[::-1]) if total is not None else ():
+            if sole_producer(conv, "conv") is None or conv.type != x.type or not is_per_channel_constant(offset, x):
+                continue
+            if len({value.type.dtype for value in (conv, offset, mean)}) == 1:
+                channels = ops.reshape(offset, shape=mean.type.shape if offset.type.elements > 1 else ())
+                return ops.batch_norm(conv, scale, bias, ops.sub(mean, channels), variance, **op.attrs)
+        return None
+
+
 @register_pass("fold-batch-norm")
 @dataclass(frozen=True, slots=True)
 class FoldBatchNorm(Pass):
-    """Fold batch normalisation into the convolution before it.
+    """Fold batch normalisation into the convolution before it, and into its bias where it has one.
 
     Where weights and statistics are constants, the new weights are computed once, at load. Results differ by rounding.
     """
 
     def patterns(self) -> tuple[RewritePattern, ...]:
-        return (BatchNormOfConv(),)
+        return BatchNormOfConv(), BatchNormOfBias()

@@ -25,5 +25,7 @@ class FoldConstants(RewritePattern):
 class FoldConstantsPass(Pass):
     """Replace ops on constants by their results, up to 4,096 elements each."""
 
+    is_exact = True
+
     def patterns(self) -> tuple[RewritePattern, ...]:
         return (FoldConstants(),)

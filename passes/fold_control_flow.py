@@ -42,5 +42,7 @@ class ScanOfNoStep(RewritePattern):
 class FoldControlFlow(Pass):
     """Replace an `if` on a constant by its branch, and a scan that never steps by its states."""
 
+    is_exact = True
+
     def patterns(self) -> tuple[RewritePattern, ...]:
         return IfOfConstant(), ScanOfNoStep()

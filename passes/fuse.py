@@ -34,11 +34,17 @@ class Fuse(Pass):
     Args:
         max_ops: most ops in one kernel.
         by_cost: search by predicted time on the target that the module is compiled for.
+        chains: by cost, also kernels with several products, chained through tiles on chip: convolutions between which
+            channels are narrow, feed-forward layers, attention that is not recognised as such. No library has them all,
+            and none of them was measured.
         target: machine to fuse for by cost, in place of that.
     """
 
+    is_exact = True
+
     max_ops: int = 16
     by_cost: bool = False
+    chains: bool = False
     target: str = ""
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
@@ -63,12 +69,12 @@ class Fuse(Pass):
         if target is None or (context.cost_model is None and not self.target):
             return None
         model = context.cost_model or COST_MODELS.get("auto")
-        return Pricer(model, target, Room.of(target))
+        return Pricer(model, target, Room.of(target), self.chains)
 
     def _by_cost(self, block: Block, pricer: Pricer, cold: ColdValues) -> int:
         groups = fusion_search.find_groups(block, pricer, cold, self.max_ops)
         for group in groups:
-            make_kernel(group.ops, group.results)
+            make_kernel(group.ops, group.results, group.schedule)
         return len(groups)
 
 

@@ -7,21 +7,27 @@ it is priced anew. Nothing is merged that is not predicted to be faster.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ircost.backends import Target
 from ircost.cost_models.interface import CostModel
-from ircost.cost_models.kernel_table import Cold, ColdValues, Key, group_key, is_kernel, table_of_kernels
+from ircost.cost_models.kernel_table import Cold, ColdValues, Key, is_kernel, structural_key, table_of_kernels
+from ircost.ir.clone import clone_op
 from ircost.ir.graph import Block, Op, Value
 from ircost.ir.load_time import load_time_ops
-from ircost.passes.fusion_legality import Room, may_be_kernel
+from ircost.passes.chain_tiles import schedules
+from ircost.passes.fusion_legality import Room, is_product, may_be_kernel
 from ircost.passes.kernel_making import can_fuse, kernel_of
 
 # A value with more readers is looked at from each reader's side only, so that a round stays linear.
 MOST_READERS = 16
 # Predictions that differ by less are equal: rounding is no gain.
 LEAST_SHARE = 1e-6
+LONGEST_CHAIN = 6
+# Work that is done several times is short, and so is the code that does it.
+LONGEST_COPY, MOST_COPIES = 8, 4
 
 
 @dataclass(slots=True, eq=False)
@@ -31,24 +37,53 @@ class Group:
     Args:
         ops: in program order. results: what others read of theirs.
         place: of the last op in the block, which is where the kernel will stand.
+        schedule: how it runs, where it holds several products.
         is_alive: no merge has swallowed it.
     """
 
     ops: tuple[Op, ...]
     results: tuple[Value, ...]
-    place: int
+    place: float
     latency_s: float = 0.0
+    schedule: str = ""
     is_alive: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Merge:
-    """A producer and a consumer as one group; ``gain_s`` is what that saves."""
+class Candidate:
+    """Groups that may become others.
 
-    producer: Group
-    consumer: Group
-    merged: Group
+    Args:
+        parts: as they are; by place.
+        merged: all of them as one; or, of a first one that all others read, each of those with a copy of it.
+    """
+
+    parts: tuple[Group, ...]
+    merged: tuple[Group, ...]
+
+    @property
+    def is_open(self) -> bool:
+        return all(part.is_alive for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """A candidate; ``gain_s`` is what it saves."""
+
+    candidate: Candidate
     gain_s: float
+
+    @property
+    def rank(self) -> tuple[float, float, float]:
+        return -self.gain_s, self.candidate.merged[-1].place, self.candidate.parts[0].place
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Predicted time of a kernel under its fastest schedule."""
+
+    latency_s: float
+    schedule: str = ""
 
 
 @dataclass(slots=True)
@@ -56,40 +91,74 @@ class Pricer:
     """Predicted times of groups as kernels; remembers those alike.
 
     Args:
-        times_s: by structure; None where they cannot be one kernel.
+        may_chain: whether a kernel may hold several products.
+        known: by structure; None where they cannot be one kernel.
     """
 
     model: CostModel
     target: Target
     room: Room
-    times_s: dict[Key, float | None] = field(default_factory=dict)
+    may_chain: bool = False
+    known: dict[Key, Price | None] = field(default_factory=dict)
+    numbers: dict[Key, int] = field(default_factory=dict)  # of structures of single ops
+    number_of: dict[Op, int] = field(default_factory=dict)
 
-    def price(self, groups: Sequence[Group], cold: ColdValues) -> list[float | None]:
-        """Seconds of each group, with one call of the model for all that are new."""
+    def price(self, groups: Sequence[Group], cold: ColdValues) -> list[Price | None]:
+        """The price of each group, with one call of the model for all that are new."""
         keys: list[Key] = []
-        rows: dict[Key, tuple[Op, Cold]] = {}
+        rows: list[tuple[Key, str, Op, Cold]] = []
         for group in groups:
-            flags = cold_flags(group, cold)
-            key = group_key(group.ops, group.results), flags
+            key = self.key_of(group, cold)
             keys.append(key)
-            if key in self.times_s or key in rows:
-                continue
-            if len(group.ops) > 1 and not may_be_kernel(group.ops, group.results, self.room):
-                self.times_s[key] = None
-                continue
-            op = group.ops[0] if len(group.ops) == 1 else kernel_of(group.ops, group.results)
-            leaves = any(result in cold.leaving for result in group.results)
-            rows[key] = op, (*[cold.has(operand) for operand in op.operands], leaves)
+            if key not in self.known:
+                self.known[key] = None
+                rows.extend((key, *row) for row in self.candidates(group, cold))
         if rows:
-            table = table_of_kernels([op for op, _ in rows.values()], [own for _, own in rows.values()])
-            latencies = self.model.estimate(table, self.target).latency_s
-            self.times_s.update(zip(rows, map(float, latencies), strict=True))
-        return [self.times_s[key] for key in keys]
+            _, schedules, ops, own = zip(*rows, strict=True)
+            latencies = self.model.estimate(table_of_kernels(ops, own), self.target).latency_s.tolist()
+            for (key, *_), schedule, latency_s in zip(rows, schedules, latencies, strict=True):
+                best = self.known[key]
+                if best is None or latency_s < best.latency_s:
+                    self.known[key] = Price(latency_s, schedule)
+        return [self.known[key] for key in keys]
 
+    def key_of(self, group: Group, cold: ColdValues) -> Key:
+        """Equal for groups of ops alike, wired alike, with results and cold operands in the same places."""
+        places: dict[Value, int] = {}
+        wires: list[object] = []
+        for op in group.ops:
+            wires.append(self.number(op))
+            for value in op.operands:
+                place = places.get(value)
+                if place is None:
+                    place = places[value] = len(places)
+                    wires.append(cold.has(value))
+                wires.append(place)
+            places[op.result] = len(places)
+        wires.extend([places[result] for result in group.results])
+        return *wires, any(result in cold.leaving for result in group.results)
 
-def cold_flags(group: Group, cold: ColdValues) -> Cold:
-    outside = [cold.has(operand) for op in group.ops for operand in op.operands]
-    return (*outside, any(result in cold.leaving for result in group.results))
+    def number(self, op: Op) -> int:
+        """The same for ops alike; each is looked at once."""
+        known = self.number_of.get(op)
+        if known is None:
+            known = self.number_of[op] = self.numbers.setdefault(structural_key(op), len(self.numbers))
+        return known
+
+    def candidates(self, group: Group, cold: ColdValues) -> Iterator[tuple[str, Op, Cold]]:
+        """Ways to run a group as one kernel; none where it cannot be one."""
+        leaves = any(result in cold.leaving for result in group.results)
+        for schedule in self.schedules(group):
+            alone = len(group.ops) == 1
+            op = group.ops[0] if alone else kernel_of(group.ops, group.results, schedule)
+            yield schedule, op, (*[cold.has(operand) for operand in op.operands], leaves)
+
+    def schedules(self, group: Group) -> list[str]:
+        if len(group.ops) == 1 or may_be_kernel(group.ops, group.results, self.room):
+            return [""]
+        if self.may_chain and sum(map(is_product, group.ops)) > 1:
+            return schedules(group.ops, group.results, self.room)
+        return []
 
 
 def find_groups(block: Block, pricer: Pricer, cold: ColdValues, max_ops: int) -> list[Group]:
@@ -107,7 +176,7 @@ class _Search:
         self.pricer = pricer
         self.cold = cold
         self.max_ops = max_ops
-        self.order = {op: place for place, op in enumerate(block.ops)}
+        self.order: dict[Op, float] = {op: place for place, op in enumerate(block.ops)}
         self.group_of: dict[Op, Group] = {}
         at_load = load_time_ops(block)
         cold.weights |= at_load
@@ -117,39 +186,73 @@ class _Search:
 
     def run(self) -> list[Group]:
         changed = list(self.group_of.values())
-        for group, latency_s in zip(changed, self.pricer.price(changed, self.cold), strict=True):
-            assert latency_s is not None, "an op alone is a kernel"
-            group.latency_s = latency_s
+        for group, price in zip(changed, self.pricer.price(changed, self.cold), strict=True):
+            assert price is not None, "an op alone is a kernel"
+            group.latency_s = price.latency_s
+        self.join(changed, self.merges_around)
+        if self.pricer.may_chain:
+            self.join([group for group in self.alive() if holds_product(group)], self.chains_to)
+        return [group for group in self.alive() if len(group.ops) > 1]
+
+    def alive(self) -> list[Group]:
+        return list(dict.fromkeys(self.group_of.values()))
+
+    def join(self, changed: list[Group], candidates: Callable[[Sequence[Group]], Iterator[Candidate]]) -> None:
+        """Rounds of merges, the most gainful first, until there is none left."""
         waiting: list[Merge] = []
         while changed:
-            waiting = [merge for merge in waiting if is_open(merge)]
-            waiting.extend(self.gainful(self.merges_around(changed)))
-            waiting.sort(key=lambda merge: (-merge.gain_s, merge.merged.place, merge.producer.place))
-            changed = [self.take(merge) for merge in waiting if is_open(merge)]
+            waiting = [merge for merge in waiting if merge.candidate.is_open]
+            waiting.extend(self.gainful(candidates(changed)))
+            waiting.sort(key=lambda merge: merge.rank)
+            changed = [group for merge in waiting if merge.candidate.is_open for group in self.take(merge.candidate)]
             # What was merged in this round waits: the gain of a second merge is another by now.
-        groups = dict.fromkeys(self.group_of.values())
-        return [group for group in groups if len(group.ops) > 1]
 
-    def take(self, merge: Merge) -> Group:
-        merge.producer.is_alive = merge.consumer.is_alive = False
-        for op in merge.merged.ops:
-            self.group_of[op] = merge.merged
-        return merge.merged
+    def take(self, candidate: Candidate) -> tuple[Group, ...]:
+        if len(candidate.merged) > 1:
+            self.copy_into_readers(candidate)
+        for part in candidate.parts:
+            part.is_alive = False
+        for group in candidate.merged:
+            self.group_of.update(dict.fromkeys(group.ops, group))
+        return candidate.merged
 
-    def gainful(self, pairs: Iterable[tuple[Group, Group, Group]]) -> Iterator[Merge]:
-        found = list(pairs)
-        prices = self.pricer.price([merged for *_, merged in found], self.cold)
-        for (producer, consumer, merged), latency_s in zip(found, prices, strict=True):
-            apart_s = producer.latency_s + consumer.latency_s
-            if latency_s is not None and latency_s < apart_s * (1 - LEAST_SHARE):
-                merged.latency_s = latency_s
-                yield Merge(producer, consumer, merged, apart_s - latency_s)
+    def copy_into_readers(self, candidate: Candidate) -> None:
+        """Gives each reader of the first part a copy of that, in the block too."""
+        source, *readers = candidate.parts
+        for reader, merged in zip(readers, candidate.merged, strict=True):
+            known: dict[Value, Value] = {}
+            copies = []
+            for op in source.ops:
+                above = self.order[op.previous] if op.previous is not None else self.order[op] - 1
+                copies.append(self.block.insert_before(clone_op(op, known), op))
+                self.order[copies[-1]] = (above + self.order[op]) / 2
+            for op in reader.ops:
+                for place, value in enumerate(op.operands):
+                    op.set_operand(place, known.get(value, value))
+            merged.ops = tuple(sorted((*copies, *reader.ops), key=self.order.__getitem__))
+        for op in reversed(source.ops):
+            del self.group_of[op]
+            self.block.remove(op)
+
+    def gainful(self, candidates: Iterable[Candidate]) -> Iterator[Merge]:
+        found = list(candidates)
+        prices = iter(self.pricer.price([group for candidate in found for group in candidate.merged], self.cold))
+        for candidate in found:
+            own = [next(prices) for _ in candidate.merged]
+            apart_s = sum(part.latency_s for part in candidate.parts)
+            together_s = sum(price.latency_s if price is not None else math.inf for price in own)
+            if together_s < apart_s * (1 - LEAST_SHARE):
+                for group, price in zip(candidate.merged, own, strict=True):
+                    assert price is not None, "what cannot be has no gain"
+                    group.latency_s, group.schedule = price.latency_s, price.schedule
+                yield Merge(candidate, apart_s - together_s)
 
     # ---- what is in reach
 
-    def merges_around(self, groups: Sequence[Group]) -> Iterator[tuple[Group, Group, Group]]:
-        """(producer, consumer, both as one) for every group with its neighbours, each pair once."""
+    def merges_around(self, groups: Sequence[Group]) -> Iterator[Candidate]:
+        """Every group with each of its neighbours, each pair once; and copies of what several read."""
         seen: set[tuple[Group, Group]] = set()
+        shared: set[Group] = set()
         for group in groups:
             pairs = [(producer, group, views) for producer, views in self.producers(group).items()]
             for consumer in self.consumers(group):
@@ -157,9 +260,51 @@ class _Search:
             for producer, consumer, views in pairs:
                 if (producer, consumer) not in seen:
                     seen.add((producer, consumer))
-                    merged = self.merged(producer, consumer, views)
+                    merged = self.merged((producer, consumer), views)
                     if merged is not None:
-                        yield producer, consumer, merged
+                        yield Candidate((producer, consumer), (merged,))
+            for source in (group, *self.producers(group)):
+                if source not in shared:
+                    shared.add(source)
+                    yield from self.copies_of(source)
+
+    def copies_of(self, source: Group) -> Iterator[Candidate]:
+        """A cheap group in each of those that read it, so that nobody writes what it makes."""
+        if len(source.ops) > LONGEST_COPY or holds_product(source):
+            return
+        users = [user for result in source.results for user in result.users]
+        readers = dict.fromkeys(self.group_of.get(user) for user in users)
+        if not 1 < len(readers) <= MOST_COPIES or any(value in self.cold.leaving for value in source.results):
+            return
+        merged = []
+        for reader in readers:
+            if reader is None or len(reader.ops) + len(source.ops) > self.max_ops:
+                return
+            ops = tuple(sorted((*source.ops, *reader.ops), key=self.order.__getitem__))
+            merged.append(Group(ops, reader.results, reader.place))
+        yield Candidate((source, *(reader for reader in readers if reader is not None)), tuple(merged))
+
+    def chains_to(self, groups: Sequence[Group]) -> Iterator[Candidate]:
+        """Groups that end in one with a product and go back from there, up to ``LONGEST_CHAIN`` of them.
+
+        A chain may pay as a whole where no part of it does: a product, a softmax and a product. Producers join the
+        last one first, those of each other's before those further away, so that nothing is between that is left out.
+        """
+        for group in groups:
+            parts, views = [group], list[Op]()
+            while len(parts) < LONGEST_CHAIN:
+                behind = [(p, v) for part in parts for p, v in self.producers(part).items() if p not in parts]
+                if not behind:
+                    break
+                nearest = max((p for p, _ in behind), key=lambda p: p.place)
+                views.extend(view for p, own in behind if p is nearest for view in own if view not in views)
+                parts.append(nearest)
+                if sum(map(holds_product, parts)) < 2:
+                    continue
+                in_order = tuple(sorted(parts, key=lambda part: part.place))
+                merged = self.merged(in_order, views)
+                if merged is not None:
+                    yield Candidate(in_order, (merged,))
 
     def producers(self, group: Group) -> dict[Group, list[Op]]:
         """Groups whose results a group reads, and the views between."""
@@ -193,23 +338,28 @@ class _Search:
                     found[other] = None
         return list(found)
 
-    def merged(self, producer: Group, consumer: Group, views: Sequence[Op]) -> Group | None:
-        """Both groups as one, unless somebody reads a result before the kernel would stand."""
-        count = len(producer.ops) + len(consumer.ops) + len(views)
-        if count > self.max_ops:
-            return None
-        members = tuple(sorted((*producer.ops, *views, *consumer.ops), key=self.order.__getitem__))
-        inside = set(members)
-        results = list(consumer.results)
-        for result in producer.results:
-            readers = [user for user in result.users if user not in inside]
-            if any(self.place_of(user) < consumer.place for user in readers):
-                return None
-            if readers:
-                results.append(result)
-        return Group(members, tuple(results), consumer.place)
+    def merged(self, parts: Sequence[Group], views: Sequence[Op]) -> Group | None:
+        """Groups as one, unless somebody reads a result before the kernel would stand.
 
-    def place_of(self, user: Op) -> int:
+        Args:
+            parts: by place.
+        """
+        if sum(len(part.ops) for part in parts) + len(views) > self.max_ops:
+            return None
+        members = tuple(sorted({*views, *(op for part in parts for op in part.ops)}, key=self.order.__getitem__))
+        inside = set(members)
+        *others, last = parts
+        results = list(last.results)
+        for part in others:
+            for result in part.results:
+                readers = [user for user in result.users if user not in inside]
+                if any(self.place_of(user) < last.place for user in readers):
+                    return None
+                if readers:
+                    results.append(result)
+        return Group(members, tuple(results), last.place)
+
+    def place_of(self, user: Op) -> float:
         """Where in this block a reader stands, or the op whose body it is in."""
         while user not in self.order:
             assert user.block is not None and user.block.parent_op is not None, "readers stand below what they read"
@@ -217,5 +367,5 @@ class _Search:
         return self.order[user]
 
 
-def is_open(merge: Merge) -> bool:
-    return merge.producer.is_alive and merge.consumer.is_alive
+def holds_product(group: Group) -> bool:
+    return any(map(is_product, group.ops))

@@ -11,15 +11,15 @@ from ircost.ir.location import merge_locations
 from ircost.ir.structured import StructuredOp
 
 
-def make_kernel(members: Sequence[Op], results: Sequence[Value]) -> Op:
+def make_kernel(members: Sequence[Op], results: Sequence[Value], schedule: str = "") -> Op:
     """One kernel op in place of ``members``, where the last of them stood.
 
     Args:
         members: of one block, in program order; whoever reads their results from outside stands below the last.
-        results: what is read from outside.
+        results: what is read from outside. schedule: how it runs, where that is known.
     """
     last = members[-1]
-    kernel = kernel_of(members, results)
+    kernel = kernel_of(members, results, schedule)
     assert last.block is not None, "members stand in a block"
     last.block.insert_before(kernel, last)
     for old, new in zip(results, kernel.results, strict=True):
@@ -31,7 +31,7 @@ def make_kernel(members: Sequence[Op], results: Sequence[Value]) -> Op:
     return kernel
 
 
-def kernel_of(members: Sequence[Op], results: Sequence[Value]) -> Op:
+def kernel_of(members: Sequence[Op], results: Sequence[Value], schedule: str = "") -> Op:
     """A detached kernel that does what ``members`` do; scalar constants move inside."""
     inside = set(members)
     outside = dict.fromkeys(v for op in members for v in op.operands if v.producer not in inside)
@@ -45,7 +45,7 @@ def kernel_of(members: Sequence[Op], results: Sequence[Value]) -> Op:
         body.append(clone_op(op, mapping))
     body.append(ops.yield_.create([mapping[result] for result in results]))
     location = merge_locations(op.location for op in members)
-    return ops.kernel.create(inputs, regions=[Region(body)], location=location)
+    return ops.kernel.create(inputs, {"schedule": schedule}, regions=[Region(body)], location=location)
 
 
 def is_scalar_constant(value: Value) -> bool:

@@ -16,6 +16,7 @@ from ircost.ir.graph import Op, Value
 
 TOLERANCE = 1e-3  # relative: a constant in half precision has three digits
 MOST_TERMS = 6
+MOST_CONSTANTS = 6  # in one sum or product: `fold-constants` adds up what can be
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,36 +255,35 @@ class Parts:
 
 
 def flattened(value: Value, is_product: bool, limit: int = MOST_TERMS) -> Parts | None:
-    """The terms of a sum or product, through all that only makes it; None where there are more than ``limit``."""
+    """The terms of a sum or product, through all that only makes it; None where there are more than ``limit``.
+
+    Looks at as many ops as that many terms may have, however long a chain they begin.
+    """
     parts = Parts(1.0 if is_product else 0.0)
-    _take_apart(value, is_product, False, parts, limit, is_root=True)
-    return parts if len(parts.terms) + len(parts.inverse) <= limit else None
+    pending = [(value, False)]
+    while pending:
+        part, inverted = pending.pop()
+        number = uniform(part)
+        if number is not None:
+            parts.constant = combined(parts.constant, number, is_product, inverted)
+            continue
+        op = part.producer
+        # What somebody else reads, too, is one term: it stays, whatever becomes of this expression.
+        if op is not None and op.name in chain_names(is_product) and (part is value or len(part.uses) == 1):
+            parts.inner.append(op)
+            turned = op.name != FORWARD[is_product]  # the last operand is subtracted, or divided by
+            last = op.operands[-1]
+            pending.append((last, inverted != turned))
+            pending += [(first, inverted) for first in op.operands[:-1]]
+        else:
+            (parts.inverse if inverted else parts.terms).append(part)
+        if len(parts.terms) + len(parts.inverse) > limit or len(parts.inner) > limit + MOST_CONSTANTS:
+            return None
+    return parts
 
 
 FORWARD, BACKWARD = {True: "mul", False: "add"}, {True: "div", False: "sub"}
 INVERSE = {True: "reciprocal", False: "neg"}
-
-
-def _take_apart(value: Value, is_product: bool, inverted: bool, parts: Parts, limit: int, is_root: bool) -> None:
-    number = uniform(value)
-    if number is not None:
-        parts.constant = combined(parts.constant, number, is_product, inverted)
-        return
-    if len(parts.terms) + len(parts.inverse) > limit:
-        return
-    op = value.producer
-    # What somebody else reads, too, is one term: it stays, whatever becomes of this expression.
-    is_open = op is not None and (is_root or len(value.uses) == 1)
-    if op is not None and is_open and op.name in (FORWARD[is_product], BACKWARD[is_product]):
-        parts.inner.append(op)
-        turned = op.name == BACKWARD[is_product]
-        _take_apart(op.operands[0], is_product, inverted, parts, limit, is_root=False)
-        _take_apart(op.operands[1], is_product, inverted != turned, parts, limit, is_root=False)
-    elif op is not None and is_open and op.name == INVERSE[is_product]:
-        parts.inner.append(op)
-        _take_apart(op.operands[0], is_product, not inverted, parts, limit, is_root=False)
-    else:
-        (parts.inverse if inverted else parts.terms).append(value)
 
 
 def combined(constant: float, number: float, is_product: bool, inverted: bool) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ircost.ir.attributes import Attribute
 from ircost.ir.constant import Splat
-from ircost.ir.graph import Block, Module, Op, Value, replace_value
+from ircost.ir.graph import Block, Module, Op, Value
 from ircost.ir.location import merge_locations
 from ircost.ir.rewrite import drop_regions, is_erasable
 from ircost.passes.base import Pass, PassContext, register_pass
@@ -24,6 +24,8 @@ class MergeEqualOps(Pass):
     An op in a body may be merged into one above that body, never the other way round.
     """
 
+    is_exact = True
+
     def run(self, module: Module, context: PassContext) -> Counter[str]:
         return Counter({"merged": merge_equal_ops(module)})
 
@@ -34,17 +36,20 @@ def merge_equal_ops(module: Module) -> int:
     Returns:
         How many were taken out.
     """
-    return sum(_merge(function.block, {}, {}) for function in module.functions.values())
+    return sum(_merge(function.block, {}, {}, {}) for function in module.functions.values())
 
 
-def _merge(block: Block, visible: dict[Key, Op], numbers: dict[Value, int]) -> int:
+def _merge(block: Block, visible: dict[Key, Op], numbers: dict[Value, int], merged_into: dict[Value, Value]) -> int:
+    """Top to bottom; each op is told of all operands that are gone when its turn comes, and before its bodies'."""
     added: list[Key] = []
     merged = 0
     for op in block.ops:
+        if merged_into and any(operand in merged_into for operand in op.operands):
+            op.set_operands([merged_into.get(operand, operand) for operand in op.operands])
         if op.regions and not op.definition.is_isolated:
-            merged += sum(_merge(region.block, visible, numbers) for region in op.regions)
+            merged += sum(_merge(region.block, visible, numbers, merged_into) for region in op.regions)
         if op.name == "kernel":
-            merged += _merge(op.regions[0].block, {}, {})
+            merged += _merge(op.regions[0].block, {}, {}, {})
         if not is_erasable(op) or (op.regions and not op.definition.is_isolated):
             continue
         key = op_key(op, numbers)
@@ -55,16 +60,15 @@ def _merge(block: Block, visible: dict[Key, Op], numbers: dict[Value, int]) -> i
             continue
         if not have_equal_bodies(op, first):
             continue
-        _replace(op, first)
+        merged_into.update(zip(op.results, first.results, strict=True))
+        _take_out(op, first)
         merged += 1
     for key in added:
         del visible[key]
     return merged
 
 
-def _replace(op: Op, first: Op) -> None:
-    for old, new in zip(op.results, first.results, strict=True):
-        replace_value(old, new)
+def _take_out(op: Op, first: Op) -> None:
     if op.name != "constant":
         first.location = merge_locations([first.location, op.location])
     drop_regions(op)

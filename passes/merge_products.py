@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from ircost.ir.load_time import load_time_ops
 from ircost.ir.location import merge_locations
 from ircost.passes.base import Pass, PassContext, register_pass
 
-MOST_PRODUCTS = 8
+MOST_PRODUCTS = 8  # that one kernel joins, counted by their results
 
 
 @register_pass("merge-products")
@@ -118,8 +119,7 @@ def merge_in_block(block: Block, judge: Judge | None, cold: ColdValues) -> int:
             found[branch.key].append(branch)
     candidates = []
     for branches in found.values():
-        together = available_at_first(branches, order, at_load)[:MOST_PRODUCTS]
-        if len(together) > 1:
+        for together in groups_of(branches, order, at_load):
             candidates.append((together, merged_kernel(together)))
     wanted = judge.faster(candidates, cold) if judge is not None else [True] * len(candidates)
     for (branches, kernel), is_wanted in zip(candidates, wanted, strict=True):
@@ -169,15 +169,36 @@ def column_axes(product: Op) -> tuple[int, int] | None:
     return (places[0][0], places[1][0]) if all(len(found) == 1 for found in places) else None
 
 
-def available_at_first(branches: Sequence[Branch], order: dict[Op, int], at_load: set[Op]) -> list[Branch]:
-    """The first branch, and those that could run where it stands."""
-    first = order[branches[0].op]
+def groups_of(branches: Sequence[Branch], order: dict[Op, int], at_load: set[Op]) -> list[list[Branch]]:
+    """Branches that can run where the first of each group stands, up to `MOST_PRODUCTS` results in all.
 
-    def is_there(value: Value) -> bool:
-        producer = value.producer
-        return producer is None or producer in at_load or order.get(producer, -1) < first
+    Each joins the first group that it can; n log n in the branches.
+    """
+    groups: list[list[Branch]] = []
+    open_groups: list[int] = []  # by place of their first branch, which is the order of their numbers
+    places: list[int] = []
+    results: list[int] = []
+    for branch in branches:
+        at = bisect_right(places, ready_at(branch.op, order, at_load))
+        while at < len(open_groups) and results[open_groups[at]] + len(branch.op.results) > MOST_PRODUCTS:
+            at += 1
+        if at == len(open_groups):
+            open_groups.append(len(groups))
+            places.append(order[branch.op])
+            groups.append([])
+            results.append(0)
+        number = open_groups[at]
+        groups[number].append(branch)
+        results[number] += len(branch.op.results)
+        if results[number] >= MOST_PRODUCTS:
+            del open_groups[at], places[at]
+    return [group for group in groups if len(group) > 1]
 
-    return [branch for branch in branches if all(map(is_there, branch.op.operands))]
+
+def ready_at(op: Op, order: dict[Op, int], at_load: set[Op]) -> int:
+    """The place of the last op that this one waits for; -1 for none."""
+    producers = [value.producer for value in op.operands if value.producer not in at_load]
+    return max((order.get(producer, -1) for producer in producers if producer is not None), default=-1)
 
 
 def merged_kernel(branches: Sequence[Branch]) -> Op:

@@ -58,5 +58,7 @@ class ConcatOfOne(RewritePattern):
 class MergeReshapes(Pass):
     """Merge chains of reshapes; drop reshapes, broadcasts, slices, pads and concatenations that change nothing."""
 
+    is_exact = True
+
     def patterns(self) -> tuple[RewritePattern, ...]:
         return NothingMoves(), ReshapeOfReshape(), ConcatOfOne()

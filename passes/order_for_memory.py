@@ -25,6 +25,8 @@ class OrderForMemory(Pass):
         max_states: sets of finished ops that are looked at; as long as no more are met, the order is the best.
     """
 
+    is_exact = True
+
     max_states: int = 20_000
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:

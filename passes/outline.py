@@ -33,6 +33,8 @@ class Outline(Pass):
         min_ops: shortest layer.
     """
 
+    is_exact = True
+
     min_ops: int = 4
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
@@ -66,7 +68,7 @@ def best_repeat(sequence: Sequence[Op], min_ops: int) -> Layers | None:
             candidates.append(((run // length) * length, -length, start, run))
     for _, negative_length, start, run in sorted(candidates, reverse=True):
         layers = cut(sequence, start, -negative_length, run)
-        if layers is not None:
+        if layers is not None and layer_outputs(layers):  # what nobody reads is dead, and no call makes it useful
             return layers
     return None
 

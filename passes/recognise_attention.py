@@ -124,14 +124,30 @@ def only_producer(value: Value, name: str) -> Op | None:
 
 
 def behind_guard(value: Value) -> Op | None:
-    """The softmax p of where(isnan(p), 0, p); None where there is no guard."""
+    """The softmax p of where(isnan(p), 0, p), or where(max(b) = -inf, 0, p) for a b that is added to its scores.
+
+    None where there is no guard.
+    """
     op = only_producer(value, "where")
     if op is None or uniform(op.operands[1]) != 0.0:
         return None
     test, inner = op.operands[0].producer, op.operands[2]
-    if test is None or test.name != "isnan" or test.operands[0] is not inner or len(inner.uses) != 2:
+    softmax = inner.producer
+    if test is None or softmax is None or softmax.name != "softmax":
         return None
-    return inner.producer if inner.producer is not None and inner.producer.name == "softmax" else None
+    is_guard = test.name == "isnan" and test.operands[0] is inner and len(inner.uses) == 2
+    return softmax if is_guard or finds_hidden_rows(test, softmax) else None
+
+
+def finds_hidden_rows(test: Op, softmax: Op) -> bool:
+    """Whether it is max(b) = -inf along the last axis, for a b that is added to the scores of the softmax."""
+    most = only_producer(test.operands[0], "reduce_max") if test.name == "equal" else None
+    scores = softmax.operands[0].producer
+    if most is None or scores is None or scores.name != "add" or uniform(test.operands[1]) != float("-inf"):
+        return False
+    bias = most.operands[0]
+    axes = [axis % bias.type.rank for axis in ints_of(most.attrs, "axes")]
+    return axes == [bias.type.rank - 1] and bool(most.attrs["keepdims"]) and bias in scores.operands
 
 
 def scores_of(value: Value) -> Scores | None:

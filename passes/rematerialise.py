@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from ircost.backends.errors import TargetError
 from ircost.backends.units import parse_quantity
 from ircost.cost_models.kernel_table import kernel_table
-from ircost.cost_models.liveness import Buffer, Lifetimes, lifetimes
-from ircost.ir.clone import clone_op
+from ircost.cost_models.liveness import Lifetimes, lifetimes
 from ircost.ir.graph import Module, Op, Value
 from ircost.passes.base import Pass, PassContext, PassError, register_pass
+from ircost.passes.recomputation import Applied, Candidate, Moment
 
 # Copies that one run makes at most, for each op: where more are needed, the limit is out of reach.
 COPIES_PER_OP = 2
@@ -28,40 +28,98 @@ class Rematerialise(Pass):
     """Compute long-lived values again near their late use, until weights and activations fit a limit.
 
     At the fullest moment, of the values that are kept for later the one goes first that takes least latency for each
-    byte it frees, by the cost model; without one, the one that frees most. Outputs stay bit-identical. Stops where
-    nothing more can be freed.
+    byte it frees, by the cost model; without one, the one that frees most. Where that moment is in a function, values
+    of the function do too. If that does not do, what leans on no other value that is kept goes first, and the better of
+    both ways is taken. Stops where nothing more can be freed. Outputs stay bit-identical, unless ``rebuild``.
 
     Args:
         limit: bytes in use at any time, weights included: ``24GiB``, or a plain number of bytes.
+        rebuild: also have values back from what was computed of them, ``x = y - f(z)`` after ``y = x + f(z)``: of
+            floats that is equal up to rounding only. A chain of reversible blocks then keeps its last result alone.
+            Source: Gomez, Ren, Urtasun, Grosse, "The Reversible Residual Network", NeurIPS 2017.
     """
 
+    is_exact = True
+
     limit: str
+    rebuild: bool = False
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
-        limit = limit_bytes(self.limit)
-        latency_s = latencies(module, context)
-        fired: Counter[str] = Counter()
-        ops = len(lifetimes(module).ops)
+        search = _Search(module, limit_bytes(self.limit), latencies(module, context), self.rebuild)
+        reached: dict[bool, int] = {}
+        for free_first in (self.rebuild, not self.rebuild):
+            reached[free_first] = search.run(free_first)
+            if search.fits:
+                return search.fired
+            search.undo()
+        search.run(min(reached, key=lambda free_first: reached[free_first]))
+        return search.fired
+
+
+@dataclass(slots=True)
+class _Search:
+    """Copies, one by one, until the module fits.
+
+    Args:
+        latency_s: of each kernel, and of each copy.
+        done: what was applied. copies: by what they are copies of.
+        fits: whether the limit is kept.
+    """
+
+    module: Module
+    limit: int
+    latency_s: dict[Op, float]
+    rebuild: bool
+    done: list[Applied] = field(default_factory=list)
+    copies: dict[Value, Value] = field(default_factory=dict)
+    fits: bool = False
+
+    def run(self, free_first: bool) -> int:
+        """Applies what lowers the peak; returns that. ``free_first``: what leans on nothing that is kept goes first."""
+        ops = len(lifetimes(self.module).ops)
         most = min(COPIES_PER_OP * ops, OPS_LOOKED_AT // max(ops, 1))
-        done: list[Applied] = []
         useful = 0  # copies up to the lowest peak so far; those behind it lowered none
-        lowest = None
+        lowest = lifetimes(self.module).peak_bytes
         while True:
-            lived = lifetimes(module)
-            if lowest is None or lived.peak_bytes < lowest:
-                lowest, useful = lived.peak_bytes, len(done)
-            is_enough = lived.weights_bytes + lived.peak_bytes <= limit
-            is_futile = len(done) - useful >= PATIENCE or len(done) >= most
-            candidate = None if is_enough or is_futile else cheapest(lived, latency_s)
+            lived = lifetimes(self.module)
+            if lived.peak_bytes < lowest:
+                lowest, useful = lived.peak_bytes, len(self.done)
+            self.fits = lived.weights_bytes + lived.peak_bytes <= self.limit
+            is_futile = len(self.done) - useful >= PATIENCE or len(self.done) >= most
+            candidate = None if self.fits or is_futile else self._cheapest(lived, free_first)
             if candidate is None:
                 break
-            done.append(candidate.apply())
-            for old, new in done[-1].copies.items():
-                latency_s[new] = latency_s.get(old, 0.0)
-        for applied in reversed(done[useful:]):
-            applied.undo()
-        fired["copies"] = useful
-        return +fired
+            self._apply(candidate)
+        self.undo(useful)
+        return lowest
+
+    def _cheapest(self, lived: Lifetimes, free_first: bool) -> Candidate | None:
+        """The candidate with least latency for each byte that it frees at the fullest moment."""
+        found = [
+            candidate
+            for run, peak in fullest(lived)
+            for candidate in Moment(run, peak, self.rebuild, self.latency_s, self.copies).candidates()
+        ]
+        return min(found, key=lambda candidate: (free_first and candidate.leans, *candidate.cost), default=None)
+
+    def _apply(self, candidate: Candidate) -> None:
+        applied = candidate.apply()
+        self.done.append(applied)
+        self.copies |= applied.copies
+        for step, made in applied.made.items():
+            if made:
+                self.latency_s[made[-1]] = self.latency_s.get(step.op, 0.0)
+
+    def undo(self, kept: int = 0) -> None:
+        """Takes back all but the first ``kept`` copies."""
+        while len(self.done) > kept:
+            self.done.pop().undo()
+        self.copies = {value: copy for applied in self.done for value, copy in applied.copies.items()}
+
+    @property
+    def fired(self) -> Counter[str]:
+        backwards = sum(any(step.index is not None for step in applied.made) for applied in self.done)
+        return +Counter(copies=len(self.done) - backwards, rebuilt=backwards)
 
 
 def limit_bytes(text: str) -> int:
@@ -82,113 +140,21 @@ def limit_bytes(text: str) -> int:
 
 
 def latencies(module: Module, context: PassContext) -> dict[Op, float]:
-    """Of each op of ``main`` that is a kernel, one run by the cost model; none where there is no model to ask."""
+    """Seconds in each op that is a kernel, in all its runs, by the cost model; none where there is no model to ask."""
     if context.cost_model is None or context.target is None:
         return {}
     table = kernel_table(module)
     seconds = context.cost_model.estimate(table, context.target).latency_s
-    return {run.op: float(seconds[run.row]) for run in table.runs}
+    total: dict[Op, float] = {}
+    for run in table.runs:
+        total[run.op] = total.get(run.op, 0.0) + float(seconds[run.row]) * run.count
+    return total
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A value to compute again.
-
-    Args:
-        ops: what computes it, in order: its op and views of it.
-        users: what is to read the copy; all of them run behind the fullest moment.
-        saved_bytes: less at the fullest moment.
-        latency_s: of the second computation.
-    """
-
-    ops: tuple[Op, ...]
-    users: tuple[Op, ...]
-    saved_bytes: int
-    latency_s: float
-
-    def apply(self) -> Applied:
-        """Puts the copy before its first user."""
-        first = self.users[0]
-        assert first.block is not None, "users are in place"
-        mapping: dict[Value, Value] = {}
-        copies = {op: first.block.insert_before(clone_op(op, mapping), first) for op in self.ops}
-        reads = [(u, i, value) for u in self.users for i, value in enumerate(u.operands) if value in mapping]
-        for user, index, value in reads:
-            user.set_operand(index, mapping[value])
-        for old, new in reversed(list(copies.items())):
-            if not new.has_uses:
-                first.block.remove(new)
-                del copies[old]
-        return Applied(copies, tuple(reads))
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What was done for a candidate.
-
-    Args:
-        copies: by what they are copies of. reads: (user, index, value) as they were before.
-    """
-
-    copies: dict[Op, Op]
-    reads: tuple[tuple[Op, int, Value], ...]
-
-    def undo(self) -> None:
-        for user, index, value in self.reads:
-            user.set_operand(index, value)
-        for copy in reversed(self.copies.values()):
-            assert copy.block is not None, "copies are in place"
-            copy.block.remove(copy)
-
-
-def cheapest(lived: Lifetimes, latency_s: Mapping[Op, float]) -> Candidate | None:
-    """The candidate with least latency for each byte that it frees at the fullest moment."""
+def fullest(lived: Lifetimes) -> Iterator[tuple[Lifetimes, int]]:
+    """The fullest moment of a run; where a function is called then, that of the function too."""
     peak = int(lived.live_bytes().argmax())
-    position = {op: i for i, op in enumerate(lived.ops)}
-    buffer_of = {value: buffer for buffer in lived.buffers for value in buffer.values}
-    kept = [b for b in lived.buffers if b.first < peak < b.last]
-    found = [candidate_of(b, peak, position, buffer_of, latency_s) for b in kept]
-    candidates = [candidate for candidate in found if candidate is not None]
-    return min(candidates, key=lambda c: (c.latency_s / c.saved_bytes, -c.saved_bytes), default=None)
-
-
-def candidate_of(
-    buffer: Buffer,
-    peak: int,
-    position: Mapping[Op, int],
-    buffer_of: Mapping[Value, Buffer],
-    latency_s: Mapping[Op, float],
-) -> Candidate | None:
-    """Recomputing the last of what a buffer holds before the peak; None where that is no use.
-
-    It has to be a pure op at the top of ``main`` whose users behind the peak stand there too, and all it reads has to
-    be at hand: what is in use at the peak anyway costs nothing, the rest takes from what is freed.
-    """
-    before = [v for v in buffer.values if v.producer is not None and position.get(v.producer, peak) < peak]
-    makers = [v for v in before if not _is_view(v)]
-    if not makers or len(makers[-1].producer.results) != 1:  # type: ignore[union-attr]
-        return None
-    producer = makers[-1].producer
-    assert producer is not None
-    if not producer.definition.is_pure or (producer.regions and not producer.definition.is_isolated):
-        return None
-    if producer.name == "call":
-        return None
-    views = [v for v in before if _is_view(v) and position[v.producer] > position[producer]]  # type: ignore[index]
-    ops = (producer, *(v.producer for v in views if v.producer is not None))
-    values = [op.result for op in ops]
-    uses = {user for value in values for user in value.users if user not in ops}
-    if any(user.block is not producer.block for user in uses):
-        return None
-    late = sorted((user for user in uses if position.get(user, -1) > peak), key=position.__getitem__)
-    if not late or any(position.get(user) == peak for user in uses) or any(op.definition.is_terminator for op in late):
-        return None
-    needed = {id(b): b for b in (buffer_of.get(v) for v in producer.operands) if b is not None and b.last < peak}
-    if any(buffer_of.get(operand) is buffer for operand in producer.operands):
-        return None  # it was written in place: its operand is no more
-    saved = buffer.size_bytes - sum(b.size_bytes for b in needed.values())
-    return Candidate(ops, tuple(late), saved, latency_s.get(producer, 0.0)) if saved > 0 else None
-
-
-def _is_view(value: Value) -> bool:
-    return value.producer is not None and value.producer.definition.is_view
+    yield lived, peak
+    for buffer in lived.buffers:
+        if buffer.first == peak and buffer.inside is not None and buffer.inside.ops:
+            yield from fullest(buffer.inside)

@@ -173,6 +173,105 @@ def composite_step(w: Writer) -> list[Value]:
     return [ops.layer_norm(x, w.constant(last), w.constant(last), epsilon=w.draw(st.sampled_from([1e-5, 0.1])))]
 
 
+def image(w: Writer) -> Value:
+    """A value of rank 4: batch, channels, two spatial axes."""
+    x = w.pick(lambda type: type.rank == 4)
+    return x if x.type.rank == 4 else ops.reshape(x, shape=(1, 1, 1, x.type.elements))
+
+
+def normed_conv_step(w: Writer) -> list[Value]:
+    """What folds: a convolution with factors and offsets before and behind it."""
+    x, channels = image(w), w.draw(EXTENTS)
+    number = w.constant(())
+    if w.draw(st.booleans()):
+        x = w.draw(st.sampled_from([ops.mul, ops.add]))(x, number)
+    groups = x.type.shape[1] if w.draw(st.booleans()) and channels % x.type.shape[1] == 0 else 1
+    weight = w.constant((channels, x.type.shape[1] // groups, 1, 2))
+    y = ops.conv(x, weight, pads=((0, 0), w.draw(st.sampled_from([(0, 1), (1, 1)]))))
+    per_channel = w.draw(st.sampled_from([(channels, 1, 1), (1, channels, 1, 1), ()]))
+    for _ in range(w.draw(st.integers(0, 2))):
+        y = w.draw(st.sampled_from([ops.mul, ops.add]))(y, w.constant(per_channel))
+    if w.draw(st.booleans()):
+        scale, bias, mean = (w.constant((channels,)) for _ in range(3))
+        variance = typed_constant(Splat(w.draw(st.sampled_from([0.5, 1.0]))), TensorType((channels,), f32))
+        y = ops.batch_norm(y, scale, bias, mean, variance, epsilon=1e-5)
+    return [ops.relu(y)] if w.draw(st.booleans()) else [y]
+
+
+def pool_step(w: Writer) -> list[Value]:
+    x = image(w)
+    op = w.draw(st.sampled_from([ops.max_pool, ops.sum_pool]))
+    return [op(x, window=(1, 2), strides=(1, w.draw(st.integers(1, 2))), pads=((0, 0), (1, 1)))]
+
+
+def written_out_step(w: Writer) -> list[Value]:
+    """What is recognised: softmax, layer norm, GELU and gates as exporters write them; or nearly so."""
+    x = w.pick(lambda type: type.rank > 0)
+
+    def number(value: float) -> Value:
+        return ops.scalar_like(w.draw(st.sampled_from([value, value, value, 0.3])), x)
+
+    def softmax() -> Value:
+        exponentials = ops.exp(ops.sub(x, ops.reduce_max(x, axes=(-1,), keepdims=True)))
+        return ops.div(exponentials, ops.reduce_sum(exponentials, axes=(-1,), keepdims=True))
+
+    def norm() -> Value:
+        centred = ops.sub(x, ops.reduce_mean(x, axes=(-1,), keepdims=True))
+        variance = ops.reduce_mean(ops.mul(centred, centred), axes=(-1,), keepdims=True)
+        normed = ops.div(centred, ops.sqrt(ops.add(variance, number(1e-2))))
+        return ops.add(ops.mul(normed, w.constant(x.type.shape[-1:])), w.constant(x.type.shape[-1:]))
+
+    def gelu() -> Value:
+        return ops.mul(ops.mul(x, ops.add(ops.erf(ops.mul(x, number(2**-0.5))), number(1.0))), number(0.5))
+
+    def gate() -> Value:
+        return ops.mul(x, ops.sigmoid(ops.mul(x, number(1.702))))
+
+    return [w.draw(st.sampled_from([softmax, norm, gelu, gate]))()]
+
+
+def attention_step(w: Writer) -> list[Value]:
+    """Three products of one value, which may merge, then attention written out; keys transposed or not."""
+    x = w.pick(lambda type: type.rank >= 2)
+    width = w.draw(st.integers(1, 3))
+    query, key, value = (ops.matmul(x, w.constant((x.type.shape[-1], width))) for _ in range(3))
+    rank = x.type.rank
+    turned = ops.transpose(key, perm=(*range(rank - 2), rank - 1, rank - 2))
+    scores = ops.matmul(query, turned)
+    if w.draw(st.booleans()):
+        scores = ops.mul(scores, ops.scalar_like(0.5, scores))
+    return [ops.matmul(ops.softmax(scores, axis=-1), value), query]
+
+
+def layers_step(w: Writer) -> list[Value]:
+    """Equal layers one after another, each with weights of its own: what `outline` finds."""
+    x = w.pick(lambda type: type.rank >= 2)
+    size = x.type.shape[-1]
+    for _ in range(w.draw(st.integers(2, 4))):
+        x = ops.add(x, ops.tanh(ops.relu(ops.matmul(x, w.constant((size, size))))))
+    return [x]
+
+
+def joined_step(w: Writer) -> list[Value]:
+    """Parts side by side, of which one may be empty; and one of them again."""
+    x = w.pick(lambda type: type.rank > 0)
+    y = w.pick(lambda type: type.shape == x.type.shape)
+    parts = [x, y if y.type.shape == x.type.shape else ops.tanh(x), w.constant((0, *x.type.shape[1:]))]
+    joined = ops.concat(*parts[: w.draw(st.integers(2, 3))], axis=0)
+    length = x.type.shape[0]
+    return [joined, ops.slice(joined, starts=(length, *(0,) * (x.type.rank - 1)), size=x.type.shape)]
+
+
+def round_trip_step(w: Writer) -> list[Value]:
+    """Transposes and reshapes that undo one another, with something in between that does not mind."""
+    x = w.pick(lambda type: type.rank >= 2)
+    perm = tuple(w.draw(st.permutations(range(x.type.rank))))
+    inverse = tuple(perm.index(axis) for axis in range(len(perm)))
+    y = w.draw(st.sampled_from([ops.relu, ops.tanh, ops.neg]))(ops.transpose(x, perm=perm))
+    y = ops.add(y, w.constant(())) if w.draw(st.booleans()) else y
+    return [ops.transpose(ops.reshape(ops.reshape(y, shape=(y.type.elements,)), shape=y.type.shape), perm=inverse)]
+
+
 def top_k_step(w: Writer) -> list[Value]:
     x = w.pick(lambda type: type.rank > 0)
     return list(ops.top_k.results(x, k=1, axis=0))
@@ -181,7 +280,7 @@ def top_k_step(w: Writer) -> list[Value]:
 def kernel_step(w: Writer) -> list[Value]:
     x = w.pick()
     body = build_body([x.type], lambda a: ops.tanh(ops.add(a, a)), yield_)
-    return [ops.kernel.create([x], {"schedule": "rows=2"}, regions=[body]).result]
+    return [ops.kernel.create([x], {"schedule": "stages shared=2"}, regions=[body]).result]
 
 
 def if_step(w: Writer) -> list[Value]:
@@ -239,4 +338,5 @@ def opaque_step(w: Writer) -> list[Value]:
 STEPS = (
     *(unary_step, binary_step, choice_step, cast_step, constant_step, matmul_step, conv_step, reduction_step),
     *(movement_step, composite_step, top_k_step, kernel_step, if_step, scan_step, call_step),
+    *(normed_conv_step, pool_step, written_out_step, attention_step, layers_step, joined_step, round_trip_step),
 )

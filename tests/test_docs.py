@@ -14,13 +14,32 @@ def python_blocks(page: Path) -> list[str]:
     return BLOCK.findall(page.read_text())
 
 
-@pytest.mark.parametrize("page", ["write-an-op.md", "write-a-pass.md", "memory.md", "export.md"])
+PAGES = ["write-an-op.md", "write-a-pass.md", "memory.md", "export.md", "layers.md", "yaml-graphs.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_page_runs(page: str) -> None:
     blocks = python_blocks(DOCS / page)
     assert blocks, f"{page} has no code"
     names: dict[str, Any] = {}
     for block in blocks:
         exec(compile(block, page, "exec"), names)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_yaml_of_the_page_compiles(number: int) -> None:
+    import ircost
+    from ircost.frontends.yaml.importer import import_yaml_text
+
+    text = re.findall(r"^```yaml\n(.*?)^```$", (DOCS / "yaml-graphs.md").read_text(), re.MULTILINE | re.DOTALL)[number]
+    assert ircost.compile(import_yaml_text(text), "h100").latency_s > 0
+
+
+def test_the_page_on_yaml_names_every_layer() -> None:
+    from ircost.frontends.yaml.layer import LAYERS
+
+    page = (DOCS / "yaml-graphs.md").read_text()
+    assert [name for name in LAYERS if f"`{name}`" not in page] == []
 
 
 def test_a_new_structured_op_takes_under_15_lines() -> None:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from ircost.backends.onnx.element_types import element_type
 from ircost.backends.onnx.emitter import Scope, emits, only_use
-from ircost.backends.onnx.node import Attributes, Input, Known, Node, microsoft, node
+from ircost.backends.onnx.node import Attributes, Input, Known, node, whole_numbers
 from ircost.ir.attributes import int_of, ints_of
 from ircost.ir.graph import Op, Value
 from ircost.ir.types import DType, f16, f32, f64
 
 WINDOW = ("strides", "dilations")
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def widened(op: Op) -> list[Input]:
@@ -48,8 +49,16 @@ def emit_contract(op: Op, scope: Scope) -> Input:
     lhs, rhs = widened(op)
     if product is not None:
         return node("MatMul", moved(lhs, product.left, scope), moved(rhs, product.right, scope))
-    equation = einsum_equation(str(op.attrs["notation"]))
+    equation = einsum_equation(op)
     return None if equation is None else node("Einsum", lhs, rhs, equation=equation)
+
+
+@emits("expert_matmul")
+def emit_expert_matmul(op: Op, scope: Scope) -> Input:
+    """The weights of each row's expert, times the row."""
+    x, expert, weights = op.operands
+    picked = node("Gather", weights, expert, axis=0)
+    return node("Squeeze", node("MatMul", picked, node("Unsqueeze", x, whole_numbers(2))), whole_numbers(2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,10 @@ def dims_of(notation: str, types: list[Value]) -> list[list[str]] | None:
 
 
 def as_matmul(op: Op) -> Product | None:
-    """One summed dim, the batch in front in the same order everywhere, one dim of the right side at the end."""
+    """One summed dim, the batch in front in the same order everywhere, one dim of the right side at the end.
+
+    Dims of ``...`` that one side alone has are a batch, too: the product repeats the other side.
+    """
     dims = dims_of(str(op.attrs["notation"]), [*op.operands, op.result])
     if dims is None or any(len(set(term)) != len(term) for term in dims):
         return None
@@ -92,29 +104,27 @@ def as_matmul(op: Op) -> Product | None:
     mine = [d for d in left if d not in right]
     theirs = [d for d in right if d not in left and d not in summed]
     batch = [d for d in left if d in right and d in out]
+    lead, right_lead = ([d for d in side if d.startswith("...")] for side in (mine, theirs))
+    mine, theirs = mine[len(lead) :], theirs[len(right_lead) :]
     if len(summed) != 1 or not out or any(d not in out for d in (*mine, *theirs)):
         return None
-    if len(theirs) != 1 or out != [*batch, *mine, *theirs] or (batch and len(mine) != 1):
+    has_batch = bool(lead or right_lead or batch)
+    if len(theirs) != 1 or out != [*lead, *right_lead, *batch, *mine, *theirs] or (has_batch and len(mine) != 1):
         return None
     return Product(
-        tuple(left.index(d) for d in (*batch, *mine, *summed)),
-        tuple(right.index(d) for d in (*batch, *summed, *theirs)),
+        tuple(left.index(d) for d in (*lead, *batch, *mine, *summed)),
+        tuple(right.index(d) for d in (*right_lead, *batch, *summed, *theirs)),
     )
 
 
-def einsum_equation(notation: str) -> str | None:
-    """Letters for names."""
-    letters = iter("abcdefghijklmnopqrstuvwxyz")
-    known: dict[str, str] = {"...": "..."}
-    terms = []
-    for side in notation.replace("->", ",").split(","):
-        for name in side.split():
-            if name != "..." and not name.isidentifier():
-                return None
-            if name not in known:
-                known[name] = next(letters)
-        terms.append("".join(known[name] for name in side.split()))
-    return f"{','.join(terms[:-1])}->{terms[-1]}"
+def einsum_equation(op: Op) -> str | None:
+    """Letters for names, and for each dim of ``...``."""
+    dims = dims_of(str(op.attrs["notation"]), [*op.operands, op.result])
+    if dims is None:
+        return None
+    letters = dict(zip(dict.fromkeys(name for term in dims for name in term), LETTERS, strict=False))
+    left, right, out = ("".join(letters[name] for name in term) for term in dims)
+    return f"{left},{right}->{out}"
 
 
 # ---- convolutions
@@ -196,27 +206,3 @@ def emit_gemm(op: Op, scope: Scope) -> Input:
         if bias.type.rank <= 2 and scope.is_known(bias):
             return node("Gemm", *product.operands, bias)
     return None
-
-
-# ---- with an activation, for onnxruntime
-
-ACTIVATIONS = {"relu": "Relu", "leaky_relu": "LeakyRelu", "sigmoid": "Sigmoid", "tanh": "Tanh"}
-
-
-@emits(*ACTIVATIONS, is_special=True)
-def emit_fused_conv(op: Op, scope: Scope) -> Input:
-    """relu(conv(x, w) + b)  ->  FusedConv"""
-    if scope.for_runtime != "onnxruntime" or op.result.type.dtype != f32 or len(op.operands[0].uses) != 1:
-        return None
-    inner = op.operands[0].producer
-    made = None
-    if inner is not None and inner.name == "add":
-        made = emit_bias(inner, scope)
-    elif inner is not None and inner.name == "conv":
-        made = convolution(inner, ())
-    if not isinstance(made, Node) or made.operator != "Conv":
-        return None
-    attributes = {**made.attributes, "activation": ACTIVATIONS[op.name]}
-    if op.name == "leaky_relu":
-        attributes["activation_params"] = (float(str(op.attrs["alpha"])),)
-    return microsoft("FusedConv", *made.inputs, **attributes)

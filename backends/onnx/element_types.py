@@ -13,8 +13,14 @@ ELEMENT_TYPES = {
     **{"u32": 12, "u64": 13, "bf16": 16, "f8e4m3": 17, "f8e4m3fnuz": 18, "f8e5m2": 19, "f8e5m2fnuz": 20},
     **{"u4": 21, "i4": 22, "f4e2m1": 23, "f8e8m0": 24, "u2": 25, "i2": 26},
 }
-# The first opset whose operators take them; all others are as old as opset 20.
-OPSETS = {"u4": 21, "i4": 21, "f4e2m1": 23, "f8e8m0": 24, "u2": 25, "i2": 25}
+# What every model is written for that needs nothing newer. Newer versions of operators are not always better:
+# onnxruntime's averages over windows are some hundred times slower from opset 19 on, where windows may be dilated.
+LEAST_OPSET = 18
+# The first opset whose operators take them; all others are as old as that.
+OPSETS = {
+    **dict.fromkeys(("f8e4m3", "f8e4m3fnuz", "f8e5m2", "f8e5m2fnuz"), 20),
+    **{"u4": 21, "i4": 21, "f4e2m1": 23, "f8e8m0": 24, "u2": 25, "i2": 25},
+}
 
 
 def element_type(dtype: DType) -> int:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ircost.backends.onnx.element_types import element_type
+from ircost.backends.onnx.element_types import LEAST_OPSET, element_type
 from ircost.backends.onnx.emitter import Scope, emits
 from ircost.backends.onnx.node import Input, Known, microsoft, node, number_like
 from ircost.ir.attributes import float_of
@@ -30,7 +30,8 @@ SAME = {
 
 @emits(*SAME)
 def emit_same(op: Op, scope: Scope) -> Input:
-    return node(SAME[op.name], *op.operands)
+    opset = 20 if op.name == "isinf" else LEAST_OPSET  # before, not of half precision
+    return node(SAME[op.name], *op.operands, opset=opset)
 
 
 @emits("leaky_relu", "elu")
@@ -88,7 +89,7 @@ def emit_swiglu(op: Op, scope: Scope) -> Input:
 def emit_gelu(op: Op, scope: Scope) -> Input:
     (x,) = op.operands
     if x.type.dtype == f32:
-        return node("Gelu", x, approximate="tanh" if op.name == "gelu_tanh" else "none")
+        return node("Gelu", x, opset=20, approximate="tanh" if op.name == "gelu_tanh" else "none")
     half = node("Mul", x, number_like(0.5, x))
     if op.name == "gelu":
         inner = node("Erf", node("Mul", x, number_like(math.sqrt(0.5), x)))
@@ -116,8 +117,9 @@ def emit_shift(op: Op, scope: Scope) -> Input:
 def emit_cast(op: Op, scope: Scope) -> Input:
     to = op.attrs["to"]
     assert isinstance(to, DType), "its kind was checked"
-    narrow = {"saturate": 0} if to.is_float and to.bits == 8 and to.name != "f8e8m0" else {}
-    return node("Cast", op.operands[0], to=element_type(to), **narrow)
+    is_narrow = to.is_float and to.bits == 8 and to.name != "f8e8m0"
+    more = {"saturate": 0, "opset": 20} if is_narrow else {}
+    return node("Cast", op.operands[0], to=element_type(to), **more)
 
 
 @emits("bitcast")

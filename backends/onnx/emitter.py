@@ -21,12 +21,14 @@ class Scope:
         at_load: ops whose results are known when the model is loaded.
         array: values of what is known at load.
         outputs: values that are outputs of a node which several ops make up: of a quantisation, of a split.
+        block: channels in a block of that runtime's blocked layout; 0 leaves all values as they are.
     """
 
     for_runtime: str
     at_load: set[Op]
     array: Callable[[Value], np.ndarray]
     outputs: dict[Value, Output] = field(default_factory=dict)
+    block: int = 0
 
     def is_known(self, value: Value) -> bool:
         return value.producer is not None and value.producer in self.at_load

@@ -5,14 +5,15 @@ from __future__ import annotations
 import onnx
 
 import ircost.backends.onnx.emitters  # noqa: F401  # registers all
-from ircost.backends.onnx.element_types import OPSETS, value_info
+from ircost.backends.onnx.element_types import LEAST_OPSET, OPSETS, value_info
 from ircost.backends.onnx.emitter import Scope
 from ircost.backends.onnx.graph import GraphWriter, UniqueNames
-from ircost.backends.onnx.inline import flattened, open_composites
+from ircost.backends.onnx.inline import flattened, open_composites, widen_products
 from ircost.backends.onnx.known import Evaluator, known_ops
 from ircost.backends.onnx.quantised import find_dynamic_quantisation
 from ircost.backends.onnx.split import find_splits
 from ircost.backends.onnx.tensors import TensorStore
+from ircost.ir.errors import UnknownNameError, did_you_mean
 from ircost.ir.graph import Function, Module, Value
 
 
@@ -23,7 +24,8 @@ def to_onnx(module: Module, for_runtime: str = "", store: TensorStore | None = N
 
     Args:
         module: verified.
-        for_runtime: ``onnxruntime`` allows its own operators; empty: standard ones only.
+        for_runtime: one of ``RUNTIMES``: ``onnxruntime`` allows its own operators, with ``:nchw16c`` or ``:nchw8c`` its
+            blocked layout, too, for processors with blocks of that many channels; empty: standard operators only.
         store: where the values of initializers go; into the model where left out.
 
     Raises:
@@ -37,11 +39,29 @@ def to_onnx(module: Module, for_runtime: str = "", store: TensorStore | None = N
     """
     module = flattened(module)
     evaluator = Evaluator()
-    scope = Scope(for_runtime, known_ops(module.main.block), evaluator)
+    runtime, block = runtime_of(for_runtime)
+    scope = Scope(runtime, known_ops(module.main.block), evaluator, block=block)
     open_composites(module, scope)
+    if block:
+        widen_products(module)
     scope.at_load = known_ops(module.main.block)
     scope.outputs = {**find_dynamic_quantisation(module.main.block), **find_splits(module.main.block)}
     return model_of(module, scope, store or TensorStore())
+
+
+# What a file can be written for, and how many channels a block of its layout has.
+RUNTIMES = {"": 0, "onnxruntime": 0, "onnxruntime:nchw8c": 8, "onnxruntime:nchw16c": 16}
+
+
+def runtime_of(text: str) -> tuple[str, int]:
+    """A runtime and the channels in its blocks; 0 for none.
+
+    Raises:
+        UnknownNameError: there is no such runtime.
+    """
+    if text not in RUNTIMES:
+        raise UnknownNameError(f"no runtime '{text}'", help=did_you_mean(text, list(RUNTIMES)[1:]))
+    return text.split(":")[0], RUNTIMES[text]
 
 
 def model_of(module: Module, scope: Scope, store: TensorStore) -> onnx.ModelProto:
@@ -59,6 +79,7 @@ def model_of(module: Module, scope: Scope, store: TensorStore) -> onnx.ModelProt
     writer.block(main.block, names, nodes)
     for value, name in zip(main.results, outputs, strict=True):
         writer.named(value, names, nodes, name)
+    writer.guarded(nodes)
     graph = onnx.helper.make_graph(
         nodes,
         module.name or "model",
@@ -67,7 +88,7 @@ def model_of(module: Module, scope: Scope, store: TensorStore) -> onnx.ModelProt
         writer.frames[0].tensors,
     )
     formats = {value.type.dtype.name for value in (*main.arguments, *main.results)}
-    version = max([writer.opset, *(OPSETS.get(name, 20) for name in formats)])
+    version = max([writer.opset, *(OPSETS.get(name, LEAST_OPSET) for name in formats)])
     opsets = [onnx.helper.make_opsetid("", version)]
     opsets += [onnx.helper.make_opsetid(domain, 1) for domain in sorted(writer.domains - {""})]
     return onnx.helper.make_model(

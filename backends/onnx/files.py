@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ircost.backends.onnx.export import to_onnx
+from ircost.backends.onnx.export import runtime_of, to_onnx
 from ircost.backends.onnx.known import known_ops
 from ircost.backends.onnx.tensors import MOST_BYTES_INSIDE, TensorStore
-from ircost.ir.errors import UnknownNameError, did_you_mean
 from ircost.ir.graph import Module
-
-RUNTIMES = ("", "onnxruntime")
 
 
 def write_onnx(module: Module, path: str | Path, for_runtime: str = "") -> None:
@@ -26,8 +23,7 @@ def write_onnx(module: Module, path: str | Path, for_runtime: str = "") -> None:
         UnsupportedError: an op has no ONNX operator, or a weight has no values.
         OSError: the file cannot be written.
     """
-    if for_runtime not in RUNTIMES:
-        raise UnknownNameError(f"no runtime '{for_runtime}'", help=did_you_mean(for_runtime, RUNTIMES[1:]))
+    runtime_of(for_runtime)  # a mistake in it is told before anything is computed
     place = Path(path).resolve()
     beside = place.with_name(f"{place.name}.data")
     scratch, scratch_data = (p.with_name(f".{p.name}.{os.getpid()}") for p in (place, beside))

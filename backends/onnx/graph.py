@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import onnx
 
-from ircost.backends.onnx.element_types import OPSETS, element_type, value_info
+from ircost.backends.onnx.blocked import Plan, in_blocks
+from ircost.backends.onnx.blocked_layout import DOMAIN, guard
+from ircost.backends.onnx.element_types import LEAST_OPSET, OPSETS, element_type, value_info
 from ircost.backends.onnx.emitter import Scope, emitted
 from ircost.backends.onnx.node import Array, Attribute, Input, Known, Node, Output, values_of
 from ircost.backends.onnx.tensors import TensorStore
@@ -66,7 +68,7 @@ class GraphWriter:
         self.store = store
         self.tensor_names = tensor_names
         self.node_names = UniqueNames()
-        self.opset = 20
+        self.opset = LEAST_OPSET
         self.domains: set[str] = set()
         self.frames = [Frame()]
         self._outputs: dict[Node, list[str]] = {}
@@ -77,11 +79,15 @@ class GraphWriter:
         Raises:
             UnsupportedError: an op has no ONNX operator; names it and its node.
         """
-        for op, made in self._plan(block):
+        for op, made in self._laid_out(block):
             self._op(op, made, names, nodes)
         return [self._name(value, names, nodes, "") for value in block.terminator.operands]
 
-    def _plan(self, block: Block) -> list[tuple[Op, list[Input]]]:
+    def _laid_out(self, block: Block) -> Plan:
+        plan = self._plan(block)
+        return in_blocks(plan, block.terminator.operands, self.scope) if self.scope.block else plan
+
+    def _plan(self, block: Block) -> Plan:
         """Ops whose results somebody needs, top to bottom: those that a larger operator takes in are not."""
         needed = set(block.terminator.operands)
         plan = []
@@ -253,9 +259,14 @@ class GraphWriter:
         array = make()
         name = self.frames[-1].names[key] = self.tensor_names.take(wanted)
         dtype = dtype_of(array)
-        self.opset = max(self.opset, OPSETS.get(dtype.name, 20))
+        self.opset = max(self.opset, OPSETS.get(dtype.name, LEAST_OPSET))
         self.frames[-1].tensors.append(self.store.tensor(name, array, element_type(dtype)))
         return name
+
+    def guarded(self, nodes: list[onnx.NodeProto]) -> None:
+        """Lets the model fail where a runtime's blocks have another size than those of its weights."""
+        if DOMAIN in self.domains:
+            self._name(guard(self.scope.block), {}, nodes, f"weights_are_in_blocks_of_{self.scope.block}")
 
     def named(self, value: Value, names: Names, nodes: list[onnx.NodeProto], name: str) -> None:
         """Makes an output of the graph: a copy where the value has another name already."""

@@ -11,7 +11,6 @@ from ircost.backends.onnx.node import Array, Attributes, Input, node, number_lik
 from ircost.ir.attributes import float_of, int_of, ints_of
 from ircost.ir.graph import Op, Value
 from ircost.ir.numpy_dtypes import numpy_dtype
-from ircost.ir.types import f32
 
 
 @emits("reshape")
@@ -197,36 +196,3 @@ def emit_iota(op: Op, scope: Scope) -> Input:
 @emits("det")
 def emit_det(op: Op, scope: Scope) -> Input:
     return node("Det", op.operands[0])
-
-
-@emits("gather", is_special=True)
-def emit_nearest_resize(op: Op, scope: Scope) -> Input:
-    """gather(x, [0, 0, 1, 1, ..])  ->  Resize(x) to the nearest element, all such axes at once"""
-    value, axes = op.result, set[int]()
-    while value.producer is not None and (value is op.result or len(value.uses) == 1):
-        gather = value.producer
-        axis = int_of(gather.attrs, "axis") % value.type.rank if gather.name == "gather" else -1
-        if axis < 2 or axis in axes or not enlarges(gather, axis, scope):
-            break
-        axes.add(axis)
-        value = gather.operands[0]
-    if value is op.result or value.type.dtype != f32 or value.type.rank != 4 or value.type.bounded:
-        return None
-    modes: Attributes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    return node("Resize", value, None, None, whole_numbers(*op.result.type.shape), **modes)
-
-
-def enlarges(gather: Op, axis: int, scope: Scope) -> bool:
-    """Whether the indices are those of a longer axis whose elements are read from the nearest place before.
-
-    Where such a place is an element itself, the factor must be whole: a rounded one may fall short of it.
-    """
-    places = gather.operands[1]
-    if places.type.rank != 1 or not scope.is_known(places):
-        return False
-    extent, out = gather.operands[0].type.shape[axis], places.type.elements
-    if not extent or out <= extent:
-        return False
-    exact = np.arange(out) * extent
-    is_safe = out % extent == 0 or not np.any(exact[1:] % out == 0)
-    return bool(is_safe and np.array_equal(scope.array(places), exact // out))

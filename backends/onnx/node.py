@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ircost.backends.onnx.element_types import LEAST_OPSET
 from ircost.ir.graph import Region, Value
 from ircost.ir.numpy_dtypes import numpy_dtype
 
@@ -53,7 +54,7 @@ class Node:
     attributes: Attributes
     domain: str = ""
     outputs: int = 1
-    opset: int = 20
+    opset: int = LEAST_OPSET
 
     def values(self) -> Iterator[Value]:
         """All that the node reads, through the nodes in its inputs."""
@@ -82,7 +83,7 @@ def values_of(item: Input) -> Iterator[Value]:
         yield from item.node.values()
 
 
-def node(operator: str, *inputs: Input, outputs: int = 1, opset: int = 20, **attributes: Attribute) -> Node:
+def node(operator: str, *inputs: Input, outputs: int = 1, opset: int = LEAST_OPSET, **attributes: Attribute) -> Node:
     """A standard operator; attributes that are empty tuples are left out."""
     kept = {name: value for name, value in attributes.items() if value != ()}
     return Node(operator, inputs, kept, outputs=outputs, opset=opset)

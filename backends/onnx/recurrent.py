@@ -106,9 +106,9 @@ def emit_rnn(op: Op, scope: Scope) -> list[Input] | None:
 
 @emits("dynamic_quantized_lstm")
 def emit_dynamic_quantized_lstm(op: Op, scope: Scope) -> list[Input] | None:
-    """onnxruntime's own operator; the standard has none, so that the body stands for it."""
+    """onnxruntime's own operator, for every runtime: it comes from a model that has it, and no standard one is it."""
     attributes = attributes_of(op)
-    if attributes is None or scope.for_runtime != "onnxruntime":
+    if attributes is None:
         return None
     x, w, r, bias, h0, c0, w_scale, w_zero, r_scale, r_zero, *more = op.operands
     peepholes = directed(more.pop(0), scope) if op.attrs["has_peepholes"] else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ircost.backends.onnx.contraction import window
+from ircost.backends.onnx.element_types import LEAST_OPSET
 from ircost.backends.onnx.elementwise import is_number
 from ircost.backends.onnx.emitter import Scope, emits, only_use
 from ircost.backends.onnx.node import Attributes, Input, node, number_like, whole_numbers
@@ -24,7 +25,8 @@ def emit_reduction(op: Op, scope: Scope) -> Input:
     axes, keepdims = ints_of(op.attrs, "axes"), int(bool(op.attrs["keepdims"]))
     if not axes:
         return node("Identity", op.operands[0])
-    return node(REDUCTIONS[op.name], op.operands[0], whole_numbers(*axes), keepdims=keepdims)
+    opset = 20 if op.operands[0].type.dtype.name == "bool" else LEAST_OPSET
+    return node(REDUCTIONS[op.name], op.operands[0], whole_numbers(*axes), keepdims=keepdims, opset=opset)
 
 
 @emits("reduce_mean", is_special=True)
@@ -48,7 +50,12 @@ def emit_arg_extreme(op: Op, scope: Scope) -> Input:
 
 def pool(operator: str, op: Op, outputs: int = 1, **more: int) -> Input:
     attributes: Attributes = {**window(op), "kernel_shape": ints_of(op.attrs, "window"), **more}
-    return node(operator, op.operands[0], outputs=outputs, **attributes)
+    opset = LEAST_OPSET
+    if operator == "AveragePool" and any(step != 1 for step in ints_of(op.attrs, "dilations")):
+        opset = 19
+    elif operator == "AveragePool":
+        del attributes["dilations"]
+    return node(operator, op.operands[0], outputs=outputs, opset=opset, **attributes)
 
 
 @emits("max_pool")

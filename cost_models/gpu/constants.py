@@ -21,6 +21,9 @@ VERSION = 2
 SAME = 5e-3  # on the link scale, half a percent: what other CPUs' rounding may make of the same fit
 # Whose constants stand in for a family's on an architecture that only they were measured on.
 STANDS_IN = {"conv": "gemm"}
+# Whose constants a family has that no table measures, the first that has one of the name. Attention is the chain of
+# products through tiles on chip that was measured.
+BORROWED = {"chain": ("attention", "gemm")}
 Effect = tuple[str, str]  # what rows have in common, and of which of its levels
 
 
@@ -73,15 +76,15 @@ class ConstantsFile:
 
     def of(self, family: str, labels: Mapping[str, str]) -> dict[str, float]:
         """The constants of a family's kernels with these labels: their defaults where nothing was fitted."""
-        return {
-            name: self._value(self.home(family, labels, name), labels, name) for name in FAMILIES[family].parameters
-        }
+        names = dict.fromkeys(name for lender in lenders(family) for name in FAMILIES[lender].parameters)
+        return {name: self._value(self.home(family, labels, name), labels, name) for name in names}
 
     def home(self, family: str, labels: Mapping[str, str], name: str) -> str:
         """The family whose fit a constant is from: another one where that alone was measured on the architecture.
 
         Convolutions are products in the libraries of today; measured ones are older than many machines.
         """
+        family = next(lender for lender in lenders(family) if name in FAMILIES[lender].parameters)
         other = STANDS_IN.get(family, family)
         level = ("architecture", labels.get("architecture", ""))
         is_known = level in self._effects(family) or level not in self._effects(other)
@@ -106,7 +109,7 @@ class ConstantsFile:
 
     def has_met(self, family: str, effect: str, level: str) -> bool:
         """Whether kernels of that level were measured."""
-        return (effect, level) in self._effects(family)
+        return (effect, level) in self._effects(lenders(family)[0])
 
     def unseen(self, family: str, labels: Mapping[str, str]) -> tuple[str, ...]:
         """Effects whose level the fit never met: there the family's mean stands in."""
@@ -128,6 +131,11 @@ class ConstantsFile:
         tables = json.dumps(dict(sorted(self.tables.items())), indent=1)
         body = ",\n".join(families)
         return f'{{"version": {VERSION},\n"tables": {tables},\n"families": {{\n{body}\n}}}}\n'
+
+
+def lenders(family: str) -> tuple[str, ...]:
+    """Families whose fits a family's constants are from: its own, but for those without measurements."""
+    return BORROWED.get(family, (family,))
 
 
 def _family_text(name: str, fit: FamilyFit) -> str:

@@ -70,6 +70,7 @@ class Demand:
             that cache: operands that a benchmark's last run, or the kernel before, has left there.
         choices: the candidates, in words.
         repeats: resource -> the fitted factor by which its seconds grow, where there is one.
+        issues: kernels that the host launches for it: 0 for a later phase of one that runs already.
     """
 
     busy: Mapping[str, Column]
@@ -77,6 +78,7 @@ class Demand:
     reused: tuple[tuple[Column, Column], ...] = ()
     choices: tuple[str, ...] = ("",)
     repeats: Mapping[str, str] = field(default_factory=dict)
+    issues: Column = field(default_factory=lambda: np.ones((1, 1)))
 
     @property
     def rows(self) -> int:
@@ -115,6 +117,7 @@ class Demand:
             tuple((of(seconds), of(footprint)) for seconds, footprint in self.reused),
             self.choices,
             self.repeats,
+            of(self.issues),
         )
 
 
@@ -150,7 +153,7 @@ def times(demand: Demand, constants: Constants) -> Terms:
     busy = busy_s(own, constants)
     fixed = {name: count * constants[name] for name, count in own.fixed.items()}
     device_s = overlapped(list(busy.values()), constants[SHARPNESS]) + sum(fixed.values())
-    latency_s = overlapped([device_s, np.broadcast_to(constants[HOST], device_s.shape)], HOST_SHARPNESS)
+    latency_s = overlapped([device_s, np.broadcast_to(constants[HOST] * own.issues, device_s.shape)], HOST_SHARPNESS)
     return Terms(latency_s, busy, fixed, best, demand.choices, own, device_s)
 
 

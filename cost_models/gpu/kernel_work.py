@@ -11,6 +11,7 @@ from ircost.backends import Target
 from ircost.backends.runtime import RUNTIMES
 from ircost.cost_models.engines import arithmetic_format, unit_and_peak
 from ircost.cost_models.gpu.attention import PREFILL_QUERIES, AttentionWork, attention_demand
+from ircost.cost_models.gpu.chain import ChainWork, chain_demand
 from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.convolution import ConvolutionWork, convolution_demand
 from ircost.cost_models.gpu.demand import Column, Demand
@@ -103,12 +104,8 @@ def library(runtime: str, architecture: str, group: PartGroup) -> str:
 
 
 def table_name(group: PartGroup) -> str:
-    if "unpack_flops" in FIELDS[group.family] and len(group):
-        columns = columns_of(group, slice(0, 1))
-        if columns["unpack_flops"][0] > 0:
-            wide = columns.get("rhs_bytes", columns.get("weight_bytes"))
-            assert wide is not None, "what is unpacked has a width"
-            return WEIGHT_ONLY[4 if wide[0] < 0.75 else 8]
+    if group.unpacked_bits:
+        return WEIGHT_ONLY[group.unpacked_bits]
     return TABLE_NAMES.get(group.dtype.name, group.dtype.name)
 
 
@@ -207,6 +204,23 @@ def _scan(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
     return scan_demand(work, machine)
 
 
+def _chain(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
+    names = (
+        *("blocks", "runs", "batch", "m", "n", "k", "lhs_bytes", "rhs_bytes", "lhs_loaded_bytes", "rhs_loaded_bytes"),
+        *("kept_bytes", "special", "lhs_once_bytes", "rhs_once_bytes", "other_bytes", "is_on_lanes", "is_first"),
+    )
+    work = ChainWork(
+        **{name: of[name] for name in names},
+        lane_flops=of["lane_flops"] * rates.lane_slowness,
+        lhs_sets=sets(of["is_lhs_cold"]),
+        rhs_sets=sets(of["is_rhs_cold"]),
+        flops_per_s=rates.flops_per_s,
+        sustained_flops_per_s=rates.sustained_flops_per_s,
+        least_tile=rates.least_tile,
+    )
+    return chain_demand(work, machine)
+
+
 def _stream(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
     # Products that have no family of their own: at the peak of their units, told in operations of the lanes.
     products = of["contraction_flops"] * (machine.vector_flops_per_s / rates.flops_per_s)
@@ -241,6 +255,7 @@ DEMANDS: dict[str, Callable[[Columns, GpuMachine, Rates], Demand]] = {
     "attention": _attention,
     "mla": _attention,
     "recurrent": _scan,
+    "chain": _chain,
     "moe": _experts,
     "vector": _stream,
 }

@@ -582,6 +582,27 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True)
+class Quantisation:
+    """Number formats of the weights of layers; embedding, head, router and norms stay as they are.
+
+    Args:
+        weights: their format. block: elements of a row that share a scale; 0: all of them. rows: that share it, too.
+        scales: the scales' format. has_zeros: whether each scale has a zero point.
+        activations: format that the input of a product is quantised to; None: weights are widened on the way.
+        skipped: parts of layers that are left out, by name; experts_only: all but the experts are.
+    """
+
+    weights: DType
+    scales: DType
+    block: int = 0
+    rows: int = 1
+    has_zeros: bool = False
+    activations: DType | None = None
+    skipped: tuple[str, ...] = ()
+    experts_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Architecture:
     """A model.
 
@@ -604,6 +625,7 @@ class Architecture:
     dtype: DType
     max_context: int = 0
     is_decoder: bool = True
+    quantisation: Quantisation | None = None
     outlet: Outlet | None = None
     tower: Tower | None = None
     contrast: Contrast | None = None

@@ -9,6 +9,7 @@ from ircost.frontends.config.config_file import NO_DEFAULT, Config
 from ircost.frontends.config.diffusion import denoiser
 from ircost.frontends.config.encoder_decoder import encoder_decoder
 from ircost.frontends.config.families import ALIASES, FAMILIES, TEXT_ALONE, TEXT_OF, Family
+from ircost.frontends.config.quantisation import read_quantisation
 from ircost.frontends.config.reading import Reader
 from ircost.frontends.config.vision import VISION, image_encoder, seen_by, text_and_images
 from ircost.ir.errors import IrcError, did_you_mean
@@ -32,8 +33,10 @@ def architecture_of(config: Config, name: str = "") -> Architecture:
     """
     name = name or str(config.values.get("_name_or_path") or config.values.get("model_type"))
     found = _whole(config, name)
+    sections = [config, *filter(None, (config.section("text_config"),))]
+    quantisation = next((form for section in sections if (form := read_quantisation(section)) is not None), None)
     config.check_all_read()
-    return found
+    return found if quantisation is None else replace(found, quantisation=quantisation)
 
 
 def _whole(config: Config, name: str) -> Architecture:

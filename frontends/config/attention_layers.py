@@ -140,6 +140,7 @@ def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: 
     batch, rows, heads, _ = q.type.shape
     operands = [q, k, v, *_cached(scope, plan, k, v, part)]
     has_cache = len(operands) > 3
+    keys = sum(x.type.shape[1] for x in operands[1::2])  # new ones, and those of the past
     if part.chunk and rows > part.chunk:
         operands = [_chunked(scope, plan, x, part.chunk) for x in operands]
     if part.has_alibi:
@@ -154,7 +155,7 @@ def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: 
         scale=part.scale,
         has_cache=has_cache,
         is_causal=part.is_causal and rows > 1,
-        window=part.window if rows > 1 and part.window < plan.workload.context else 0,  # the cache holds no more
+        window=part.window if part.window < keys else 0,
         softcap=part.softcap,
         has_sinks=part.has_sinks,
     )

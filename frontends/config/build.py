@@ -94,7 +94,13 @@ def build_model(
     """
     check_phase(architecture, workload, mesh)
     function = Function("main", [])
-    scope = Scope(function=function, weights=Weights(weights), ledger=Ledger(), dtype=architecture.dtype)
+    scope = Scope(
+        function=function,
+        weights=Weights(weights),
+        ledger=Ledger(),
+        dtype=architecture.dtype,
+        quantisation=architecture.quantisation,
+    )
     plan = Plan(workload, mesh)
     _Model(architecture, plan, scope).run(stage)
     function.attrs = {"inputs": tuple(scope.inputs), "outputs": tuple(scope.outputs)}

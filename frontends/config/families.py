@@ -88,11 +88,12 @@ class Images:
 @dataclass(frozen=True, slots=True)
 class Family:
     """Args:
-    norm: ``rms`` or ``layer``; has_norm_scale, has_norm_bias: of a layer norm.
+    norm: ``rms`` or ``layer``; epsilon: of it, where no key says; has_norm_scale, has_norm_bias: of a layer norm.
     placement: as in `Layer`. post_key: a key that, when false, puts the norms behind the sums.
     qkv_bias, out_bias, mlp_bias, head_bias: whether there are such; text names a key (or several
         of one meaning, ``a|b``), ``!key`` one that denies it.
-    rotary: ``half``, ``interleaved`` or none; rotary_share: keys of the rotated part, and its default.
+    rotary: ``half``, ``interleaved`` or none; rotary_share: the rotated part of a head, and rotary_base: of its
+        angles, where no key says.
     positions: whether positions are a learnt table; offset: rows before its first; is_offset_counted: whether the
         limit of positions counts those, too.
     head_norm, whole_norm: of queries and keys, whether there are such; text names a key. is_norm_by_head: each head
@@ -117,6 +118,7 @@ class Family:
     """
 
     norm: str = "rms"
+    epsilon: float = 1e-6
     has_norm_scale: bool | str = True
     has_norm_bias: bool | str = True
     placement: str = "pre"
@@ -128,6 +130,7 @@ class Family:
     head_bias: bool | str = False
     rotary: str = "half"
     rotary_share: float = 1.0
+    rotary_base: float = 10000.0
     positions: bool = False
     offset: int = 0
     is_offset_counted: bool = False
@@ -163,7 +166,6 @@ class Family:
     is_gated_output: bool = False
     has_first_norm: bool = True
     has_masked_head: bool = False
-    rotary_base: float = 10000.0
     window_keys: tuple[str, ...] = ()
     window_width: int = 0
     window_pattern: int = 6
@@ -174,6 +176,7 @@ class Family:
 _LLAMA = Family(qkv_bias="attention_bias", out_bias="attention_bias", mlp_bias="mlp_bias")
 _GPT2 = Family(
     norm="layer",
+    epsilon=1e-5,
     activation="gelu_new",
     is_gated=False,
     qkv_bias=True,
@@ -185,6 +188,7 @@ _GPT2 = Family(
 )
 _BERT = replace(
     _GPT2,
+    epsilon=1e-12,
     placement="post",
     activation="gelu",
     is_causal=False,
@@ -390,6 +394,8 @@ FAMILIES: dict[str, Family] = {
     ),
     "baichuan": Family(),
     "mixtral": Family(
+        epsilon=1e-5,
+        rotary_base=1e6,
         window="all",
         experts=Routing(count="num_local_experts", inner="intermediate_size"),
         needed=("num_key_value_heads",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ircost.frontends.config.architecture import Experts, FeedForward
 from ircost.frontends.config.parts import ACTIVATIONS, linear, part_of, scaled
 from ircost.frontends.config.plan import Plan
+from ircost.frontends.config.quantised_parts import expert_scales, is_quantised
 from ircost.frontends.config.scope import Scope
 from ircost.ir import ops
 from ircost.ir.graph import Value
@@ -34,9 +35,11 @@ def experts(scope: Scope, plan: Plan, part: Experts, x: Value) -> Value:
     with scope.at("experts"):
         flat = scope(ops.reshape(x, shape=(batch * rows, hidden)))
         shares, chosen = _routed(scope, part, x)
+        form = scope.quantisation if is_quantised(scope) else None
+        dtype = form.weights if form is not None else None
         weights = [
-            scope.weight("gate_up", part.count, 2 * inner, hidden),
-            scope.weight("down", part.count, hidden, inner),
+            scope.weight("gate_up", part.count, 2 * inner, hidden, dtype=dtype),
+            scope.weight("down", part.count, hidden, inner, dtype=dtype),
         ]
         biases = []
         if part.has_bias:
@@ -44,14 +47,20 @@ def experts(scope: Scope, plan: Plan, part: Experts, x: Value) -> Value:
                 scope.weight("gate_up_bias", part.count, 2 * inner),
                 scope.weight("down_bias", part.count, hidden),
             ]
+        scales = []
+        if form is not None:
+            named = zip(("gate_up", "down"), weights, strict=True)
+            scales = [value for name, weight in named for value in expert_scales(scope, name, weight.type)]
         mixed = ops.mixture_of_experts(
-            *(flat, shares, chosen, *weights, *biases),
+            *(flat, shares, chosen, *weights, *biases, *scales),
             activation=part.activation,
             gate="pairs" if part.is_interleaved else "halves",
             slope=part.slope,
             offset=1.0 if part.is_interleaved else 0.0,
             limit=part.limit,
             has_biases=part.has_bias,
+            has_scales=form is not None,
+            is_narrow=form is not None and form.activations is not None,
         )
         out = scope(ops.reshape(scope(mixed), shape=x.type.shape))
         if part.shared is not None:

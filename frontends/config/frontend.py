@@ -26,7 +26,25 @@ def import_config(path: str, options: ImportOptions) -> Imported:
     Raises:
         ConfigError: the config or an option is wrong; says which, and what is expected.
     """
-    config = bare_config(read_config(path))
+    return build_pass(read_architecture(path), options)
+
+
+def read_architecture(path: str | Path) -> Architecture:
+    """The parts of the model in a ``config.json``, or in a bundled file.
+
+    Raises:
+        ConfigError: the config is wrong.
+    """
+    stem = Path(path).stem
+    return architecture_of(bare_config(read_config(path)), stem if stem != "config" else Path(path).parent.name)
+
+
+def build_pass(architecture: Architecture, options: ImportOptions) -> Imported:
+    """The pass that the options ask for.
+
+    Raises:
+        ConfigError: an option is wrong, or the model lacks what it asks for.
+    """
     for name in options.dims:
         if name not in DIMS:
             raise ConfigError(f"a configuration has no dim '{name}'", help=did_you_mean(name, DIMS))
@@ -34,14 +52,12 @@ def import_config(path: str, options: ImportOptions) -> Imported:
         raise ConfigError(
             "--shape, --value and --bound are of ONNX files", help="--batch, --seq and --context size a run"
         )
-    architecture = architecture_of(config, Path(path).stem if Path(path).stem != "config" else Path(path).parent.name)
     if options.dtype is not None:
         architecture = replace(architecture, dtype=options.dtype)
     workload, notes = _workload(architecture, options)
     built = build_model(architecture, workload, parse_mesh(options.mesh))
     nodes = sum(1 for _ in built.module.walk())
-    batch = {"batch": workload.batch}
-    return Imported(built.module, (*notes, *_notes(built)), nodes, batch, built)
+    return Imported(built.module, (*notes, *_notes(built)), nodes, {"batch": workload.batch}, built)
 
 
 def bare_config(config: Config) -> Config:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from ircost.frontends.config.architecture import Norm
+from ircost.frontends.config.quantised_parts import is_quantised, quantised_linear
 from ircost.frontends.config.scope import Scope
 from ircost.ir import ops
 from ircost.ir.graph import Value
@@ -30,7 +31,11 @@ def linear(scope: Scope, x: Value, name: str, width: int, has_bias: bool = False
         bias_padding: elements of the bias that are 0, since the part of W that they belong to has none.
     """
     with scope.at(name):
-        out = scope(ops.contract(x, scope.weight("weight", width, x.type.shape[-1]), notation="b t k, n k -> b t n"))
+        if is_quantised(scope):
+            out = quantised_linear(scope, x, width)
+        else:
+            weight = scope.weight("weight", width, x.type.shape[-1])
+            out = scope(ops.contract(x, weight, notation="b t k, n k -> b t n"))
         return biased(scope, out, has_bias, bias_padding)
 
 

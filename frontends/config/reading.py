@@ -134,7 +134,7 @@ class Reader:
 
     def _norm(self) -> Norm:
         family = self.family
-        epsilon = self.config.number(*EPSILON, default=1e-5)
+        epsilon = self.config.number(*EPSILON, default=family.epsilon)
         if family.norm == "rms":
             return Norm("rms", epsilon)
         has_scale = self.says(family.has_norm_scale)
@@ -425,7 +425,7 @@ class Reader:
             query_rank=config.size("q_lora_rank", default=0),
             latent=config.size("kv_lora_rank"),
             plain=plain,
-            rotary=Rotary(rotated, config.number("rope_theta", default=10000.0), is_interleaved=True),
+            rotary=Rotary(rotated, config.number("rope_theta", default=self.family.rotary_base), is_interleaved=True),
             value_width=config.size("v_head_dim"),
             norm=self.norm,
             scale=(plain + rotated) ** -0.5,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ircost.frontends.config.architecture import Quantisation
 from ircost.frontends.config.weights import Ledger, Weights, WeightUse
 from ircost.ir import ops
 from ircost.ir.builder import Builder
@@ -23,7 +24,7 @@ class Scope:
     """Makes ops, weights, inputs and outputs in the main function.
 
     Args:
-        dtype: of weights and activations.
+        dtype: of weights and activations. quantisation: of the weights of layers.
         outputs: what the model returns, by name.
     """
 
@@ -31,6 +32,7 @@ class Scope:
     weights: Weights
     ledger: Ledger
     dtype: DType
+    quantisation: Quantisation | None = None
     inputs: list[str] = field(default_factory=list)
     outputs: dict[str, Value] = field(default_factory=dict)
     known: dict[str, Value] = field(default_factory=dict)
@@ -215,6 +217,7 @@ def run_layers_of(
         weights=scope.weights,
         ledger=scope.ledger,
         dtype=scope.dtype,
+        quantisation=scope.quantisation,
         outer=scope,
         block=block,
         count=count,

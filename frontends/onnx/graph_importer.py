@@ -17,11 +17,10 @@ from ircost.frontends.onnx.refused import REFUSED
 from ircost.frontends.onnx.second_opinion import REPORT_IF_VALID, STUMBLES, complaint, inputs_do_not_fit
 from ircost.frontends.onnx.sequence_value import Absent, OnnxValue, SequenceValue, tensors_of, with_tensors
 from ircost.frontends.onnx.tensors import constant_of_tensor, constant_with, tensor_type
+from ircost.frontends.placing import place
 from ircost.ir import ops
-from ircost.ir.builder import detached_ops
 from ircost.ir.constant import ConstantData
 from ircost.ir.errors import IrcError, UnsupportedError, did_you_mean
-from ircost.ir.fold import folded as fold_op
 from ircost.ir.graph import Block, Op, Value
 from ircost.ir.location import Location
 from ircost.ir.types import TensorType
@@ -230,29 +229,7 @@ class GraphImporter:
 
     def place(self, values: Sequence[Value], location: Location) -> list[Value]:
         """Appends the detached ops that values are made of; what is known and small becomes a constant."""
-        folded: dict[Value, Value] = {}
-        for op in detached_ops(values):
-            if folded and any(operand in folded for operand in op.operands):
-                op.operands = tuple(folded.get(operand, operand) for operand in op.operands)
-            op.location = location
-            results = fold_op(op) if op.operands else None
-            if results is None:
-                self._check_size(op, location)
-                self._append_constants(op.operands, location)
-                self.block.append(op)
-                continue
-            for old, new in zip(op.results, results, strict=True):
-                folded[old] = new
-        placed = [folded.get(value, value) for value in values]
-        self._append_constants(placed, location)
-        return placed
-
-    def _append_constants(self, values: Sequence[Value], location: Location) -> None:
-        """Folded constants that are needed from here on; those that only led to others never appear."""
-        for value in values:
-            if value.producer is not None and value.producer.block is None:
-                value.producer.location = location
-                self.block.append(value.producer)
+        return place(self.block, values, location, lambda op: self._check_size(op, location))
 
     def _check_size(self, op: Op, location: Location) -> None:
         for result in op.results:

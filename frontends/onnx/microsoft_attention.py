@@ -75,9 +75,8 @@ def multi_head_attention(node: Node) -> list[Value]:
     masks = [] if node.get(5) is None else [node[5]]
     if node.get(4) is not None:
         masks.append(padding_mask(node, node[4], q, k))
-    if node.int("unidirectional", 0):
-        masks.append(position_mask(q, k))
-    return [attended(node, q, k, v, masks), k, v][: max(node.output_count, 1)]
+    is_causal = bool(node.int("unidirectional", 0))
+    return [attended(node, q, k, v, masks, is_causal), k, v][: max(node.output_count, 1)]
 
 
 def unpacked(node: Node) -> list[Value]:
@@ -132,10 +131,12 @@ def projected_attention(
     masks = [] if bias is None else [bias]
     if mask is not None:
         masks.append(padding_mask(node, mask, q, k))
-    if node.int("unidirectional", 0):
+    is_causal = bool(node.int("unidirectional", 0))
+    if is_causal and mask is not None:  # what both masks hide is told from what one of them hides
         masks.append(position_mask(q, k, hidden=node.float("mask_filter_value", -10000.0)))
+        is_causal = False
     present = [ops.reshape(x, shape=(1, *x.type.shape)) for x in (k, v)] if node.output_count > 1 else []
-    return [attended(node, q, k, v, masks), *([ops.concat(*present, axis=0)] if present else [])]
+    return [attended(node, q, k, v, masks, is_causal), *([ops.concat(*present, axis=0)] if present else [])]
 
 
 def one_of_two(past: Value, index: int) -> Value:
@@ -165,8 +166,8 @@ def group_query_attention(node: Node) -> list[Value]:
     note = f"GroupQueryAttention '{node.name}': all rows are taken to be {k.type.shape[2]} long"
     node.importer.context.notes.append(note)
     masks = [] if node.get(10) is None else [node[10]]
-    masks.append(position_mask(q, k, window=node.int("local_window_size", -1)))
-    return [attended(node, q, k, v, masks), k, v]
+    window = max(node.int("local_window_size", -1), 0)
+    return [attended(node, q, k, v, masks, is_causal=True, window=window), k, v]
 
 
 def packed_or_not(node: Node, heads: int, groups: int) -> list[Value]:
@@ -176,9 +177,14 @@ def packed_or_not(node: Node, heads: int, groups: int) -> list[Value]:
     return pieces(node[0], (heads * width, groups * width, groups * width))
 
 
-def attended(node: Node, q: Value, k: Value, v: Value, masks: list[Value]) -> Value:
+def attended(
+    node: Node, q: Value, k: Value, v: Value, masks: list[Value], is_causal: bool = False, window: int = 0
+) -> Value:
     scale = node.float("scale", 0.0) or 1 / math.sqrt(q.type.shape[-1])
-    return side_by_side(ops.attention(q, k, v, *masks, scale=scale, softcap=node.float("softcap", 0.0)))
+    if is_causal and k.type.shape[2] < q.type.shape[2]:  # the first queries see no key at all
+        masks, is_causal = [*masks, position_mask(q, k, hidden=-math.inf)], False
+    attrs = {"softcap": node.float("softcap", 0.0), "is_causal": is_causal, "window": window}
+    return side_by_side(ops.attention(q, k, v, *masks, scale=scale, **attrs))
 
 
 def by_head(x: Value, heads: int) -> Value:
@@ -217,18 +223,12 @@ def pieces(x: Value, widths: tuple[int, ...]) -> list[Value]:
     ]
 
 
-def position_mask(q: Value, k: Value, window: int = -1, hidden: float = -math.inf) -> Value:
-    """[1, 1, m, n]: 0 up to each query's own position, counted from the end of the keys, and ``hidden`` behind it.
-
-    With a ``window`` only as many keys as that, up to the own one, are seen.
-    """
+def position_mask(q: Value, k: Value, hidden: float) -> Value:
+    """[1, 1, m, n]: 0 up to each query's own position, counted from the end of the keys, and ``hidden`` behind it."""
     m, n = q.type.shape[2], k.type.shape[2]
     row = ops.add(ops.reshape(ramp(m), shape=(1, 1, m, 1)), ops.constant_of(np.array(n - m)))
     column = ops.reshape(ramp(n), shape=(1, 1, 1, n))
     seen = ops.less_equal(column, row)
-    if window > 0:
-        near = ops.greater(column, ops.sub(row, ops.constant_of(np.array(window))))
-        seen = ops.logical_and(seen, near)
     return ops.where(seen, ops.scalar_like(0, q), ops.scalar_like(hidden, q))
 
 

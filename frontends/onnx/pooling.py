@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
+from ircost.frontends.average_pool import average_pool as averaged
 from ircost.frontends.onnx.node import Node, lowering
 from ircost.frontends.onnx.windows import Window, window_of
 from ircost.ir import ops
-from ircost.ir.attributes import Attribute
+from ircost.ir.attributes import Attribute, Pairs
 from ircost.ir.graph import Value
 from ircost.ir.types import TensorType, i64
 
@@ -33,6 +34,8 @@ def max_pool(node: Node) -> list[Value]:
     """The maxima, and where they stand in the whole of x."""
     x = node[0]
     window = window_of(node, node.ints("kernel_shape", ()), x.type.shape[2:])
+    if node.output_count == 1:  # places count in the window as it is written
+        window = window.on(x.type)
     attrs: dict[str, Attribute] = {
         "window": window.size,
         "strides": window.strides,
@@ -77,10 +80,22 @@ def whole(number: int) -> Value:
 def average_pool(node: Node) -> Value:
     x = node[0]
     window = window_of(node, node.ints("kernel_shape", ()), x.type.shape[2:])
-    total = ops.sum_pool(x, window=window.size, strides=window.strides, dilations=window.dilations, pads=window.pads)
-    if not any(pad for pair in window.pads for pad in pair):
-        return ops.mul(total, node.like(1 / math.prod(window.size), x))
-    return ops.div(total, ops.constant_of(counted(node, x, total), x.type.dtype))
+    pads, total = counted_pads(node, window), sum_over(x, window)
+    return averaged(x, window.size, window.strides, window.dilations, window.pads, pads, total)
+
+
+def counted_pads(node: Node, window: Window) -> Pairs:
+    """Padding that counts as elements, where the node says so; never what ceil_mode adds at the end."""
+    rank = len(window.size)
+    if not node.int("count_include_pad", 0):
+        return ((0, 0),) * rank
+    ends = node.ints("pads", ())[rank:] or (0,) * rank
+    return tuple((begin, end) for (begin, _), end in zip(window.pads, ends, strict=True))
+
+
+def sum_over(x: Value, window: Window) -> Value:
+    seen = window.on(x.type)
+    return ops.sum_pool(x, window=seen.size, strides=seen.strides, dilations=seen.dilations, pads=seen.pads)
 
 
 @lowering("LpPool")
@@ -89,9 +104,7 @@ def lp_pool(node: Node) -> Value:
     x, order = node[0], norm_order(node)
     window = window_of(node, node.ints("kernel_shape", ()), x.type.shape[2:])
     powers = ops.mul(x, x) if order == 2 else ops.pow(ops.abs(x), node.like(order, x))
-    total = ops.sum_pool(
-        powers, window=window.size, strides=window.strides, dilations=window.dilations, pads=window.pads
-    )
+    total = sum_over(powers, window)
     return ops.sqrt(total) if order == 2 else ops.pow(total, node.like(1 / order, x))
 
 
@@ -107,22 +120,3 @@ def norm_order(node: Node) -> int:
     if order < 1:
         raise node.error(f"p = {order}, 1 or more expected")
     return order
-
-
-def counted(node: Node, x: Value, total: Value) -> np.ndarray:
-    """How many elements count in each window, as [1, 1, spatial]: those in the input, or in its pads too."""
-    window = window_of(node, node.ints("kernel_shape", ()), x.type.shape[2:])
-    written = node.ints("pads", (0,) * 2 * len(window.size))
-    include = bool(node.int("count_include_pad", 0))
-    result = np.ones((1, 1, *(1,) * len(window.size)), np.float64)
-    for axis, (extent, n, stride, dilation, (begin, _)) in enumerate(
-        zip(x.type.shape[2:], window.size, window.strides, window.dilations, window.pads, strict=True)
-    ):
-        low, high = (-begin, extent + (written[len(window.size) + axis] if written else 0)) if include else (0, extent)
-        outputs = np.arange(total.type.shape[2 + axis])[:, None] * stride - begin
-        positions = outputs + np.arange(n) * dilation
-        inside = ((positions >= low) & (positions < high)).sum(axis=1)
-        shape = [1] * (2 + len(window.size))
-        shape[2 + axis] = -1
-        result = result * inside.reshape(shape)
-    return result

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ircost.frontends.interpolation import along, cubic, weighted
 from ircost.frontends.onnx.node import Node, lowering
 from ircost.ir import ops
 from ircost.ir.graph import Value
@@ -70,11 +71,6 @@ def resize_axis(node: Node, x: Value, number: int, axis: Axis, positions: np.nda
 
 def is_cropped(node: Node) -> bool:
     return node.string("coordinate_transformation_mode", "") == "tf_crop_and_resize"
-
-
-def along(vector: np.ndarray, axis: int, rank: int) -> np.ndarray:
-    """A vector that broadcasts along one axis."""
-    return vector.reshape(tuple(-1 if i == axis else 1 for i in range(rank)))
 
 
 # ---- extents
@@ -219,25 +215,3 @@ def filter_of(node: Node, mode: str) -> tuple[Callable[[np.ndarray], np.ndarray]
 def linear(distance: np.ndarray) -> np.ndarray:
     weight: np.ndarray = np.maximum(1 - distance, 0.0)
     return weight
-
-
-def cubic(distance: np.ndarray, a: float) -> np.ndarray:
-    """Convolution kernel of R. Keys, "Cubic convolution interpolation for digital image processing", 1981."""
-    d = np.clip(distance, 0, 2)
-    near = ((a + 2) * d - (a + 3)) * d * d + 1
-    far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-    weight: np.ndarray = np.where(d <= 1, near, far)
-    return weight
-
-
-def weighted(x: Value, axis: int, places: np.ndarray, weights: np.ndarray) -> Value:
-    """Sum over taps of gather(x, places) * weights."""
-    total: Value | None = None
-    for index, weight in zip(places.T, weights.T, strict=True):
-        if not weight.any():
-            continue
-        factor = ops.constant_of(along(weight, axis, x.type.rank), x.type.dtype)
-        part = ops.mul(ops.gather(x, ops.constant_of(index), axis=axis), factor)
-        total = part if total is None else ops.add(total, part)
-    assert total is not None, "weights add up to 1"
-    return total

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ircost.frontends.onnx.node import Node
+from ircost.ir.types import TensorType
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,28 @@ class Window:
     strides: tuple[int, ...]
     dilations: tuple[int, ...]
     pads: tuple[tuple[int, int], ...]
+
+    def on(self, x: TensorType) -> Window:
+        """The same, but no longer than an axis that it covers at its only place: pads add nothing to sum or maximum.
+
+        Exporters write 1280 for "all of 7".
+        """
+        if x.bounded:
+            return self
+        rows = list(zip(x.shape[2:], self.size, self.strides, self.dilations, self.pads, strict=True))
+        cut = [covers_once(*row) for row in rows]
+        return Window(
+            tuple(row[0] if is_cut else row[1] for row, is_cut in zip(rows, cut, strict=True)),
+            tuple(1 if is_cut else row[2] for row, is_cut in zip(rows, cut, strict=True)),
+            self.dilations,
+            tuple((0, 0) if is_cut else row[4] for row, is_cut in zip(rows, cut, strict=True)),
+        )
+
+
+def covers_once(extent: int, size: int, stride: int, dilation: int, pads: tuple[int, int]) -> bool:
+    """Whether a window has one place along an axis, and reads all of the axis there."""
+    begin, end = pads
+    return dilation == 1 and min(pads) >= 0 and begin + extent <= size and extent + begin + end - size < stride
 
 
 def window_of(node: Node, size: tuple[int, ...], spatial: tuple[int, ...]) -> Window:

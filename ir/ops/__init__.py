@@ -110,6 +110,7 @@ from ircost.ir.ops.reduction import (
 from ircost.ir.ops.routing import expert_routing
 from ircost.ir.ops.running import cumprod, cumsum
 from ircost.ir.ops.sampling import roi_align, sample
+from ircost.ir.ops.scaled import quantise_rows, scaled_matmul
 from ircost.ir.ops.selection import compress, non_max_suppression, nonzero, shape_of, slice_between, unique
 from ircost.ir.ops.shape import bitcast, concat, reshape, subview, unpack
 from ircost.ir.ops.signal import fft
@@ -219,6 +220,7 @@ __all__ = [
     "pow",
     "power_of_two_below",
     "prelu",
+    "quantise_rows",
     "quick_gelu",
     "random",
     "reciprocal",
@@ -241,6 +243,7 @@ __all__ = [
     "sample",
     "sample_token",
     "scalar_like",
+    "scaled_matmul",
     "scan",
     "scatter_elements",
     "scatter_nd",

@@ -61,9 +61,7 @@ def visibility(op: Op) -> Visibility:
 def seen_share(op: Op, index: int, view: Visibility) -> Fraction:
     """How much of an operand some query sees: of keys and values by the keys, of whole masks by the pairs."""
     shape = op.operands[index].type.shape
-    masks, scales, _ = split_operands(
-        range(3, len(op.operands)), bool(op.attrs["has_scales"]), bool(op.attrs["has_sinks"])
-    )
+    masks, scales, _ = split_operands(range(3, len(op.operands)), *presence(op))
     keys = Fraction(view.seen_keys, max(view.keys, 1))
     if index in (1, 2) or (index in scales and shape[2] > 1):
         return keys
@@ -116,6 +114,7 @@ def attention(
     Language Models with Attention Sinks", 2024, and gpt-oss for learnt ones; for latents DeepSeek-V2, arXiv:2405.04434.
     """
     check_attention(q, k, v, length, window, value_width)
+    check_positions(q, k, length, is_causal)
     masks, scales, sinks = split_operands(more, has_scales, has_sinks)
     k, v = (filled(x, q, length, scales[i : i + 1]) for i, x in enumerate((k, v)))
     if value_width:
@@ -152,6 +151,15 @@ def check_attention(q: Value, k: Value, v: Value, length: int, window: int, valu
             f"attention: length {length}, window {window}, value_width {value_width} with k {k.type} and v {v.type}",
             help="a length is at most the rows of k, a value_width at most the width of v, 0 stands for all of them",
         )
+
+
+def check_positions(q: Value, k: Value, length: int, is_causal: bool) -> None:
+    """Raises:
+    ShapeError: the first queries stand before the first key, and would see none.
+    """
+    queries, keys = q.type.shape[2], length or k.type.shape[2]
+    if is_causal and keys < queries:
+        raise ShapeError(f"attention: {queries} queries, the last beside the last of {keys} keys, and is_causal")
 
 
 def filled(x: Value, q: Value, length: int, scale: Sequence[Value]) -> Value:

@@ -8,6 +8,8 @@ from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec, int_of
 from ircost.ir.definition import OpDefinition, register_op
 from ircost.ir.errors import ShapeError, VerifyError
 from ircost.ir.graph import Op, Region
+from ircost.ir.nest_reading import dims_of_kernel
+from ircost.ir.schedule import KNOWN, Schedule, ScheduleError, check_schedule, parse_schedule
 from ircost.ir.terminators import yielded
 from ircost.ir.types import TensorType, boolean
 
@@ -142,7 +144,7 @@ scan = register_op(Scan())
 class Kernel(OpDefinition):
     """What runs on the device as one unit: the ops fused into it. Its body sees its arguments only.
 
-    ``schedule`` says how: text such as ``"tile m=128 n=128 k=64; stages=4"``, written and read by tiling passes.
+    ``schedule`` says how: text such as ``"tile@shared m=128 n=128 k=64; stages shared=2"``; see ``ir/schedule.py``.
     """
 
     name = "kernel"
@@ -157,6 +159,27 @@ class Kernel(OpDefinition):
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
     ) -> tuple[TensorType, ...]:
         return yielded(regions[0])
+
+    def verify(self, op: Op) -> None:
+        text = str(op.attrs["schedule"])
+        if not text:
+            return
+        try:
+            schedule = parse_schedule(text)
+            if any(directive.name in KNOWN for directive in schedule.directives):
+                check_dims(op, schedule)
+        except ScheduleError as error:
+            raise VerifyError(f"kernel: {error.message}", at=op, help=error.help) from None
+
+
+def check_dims(kernel: Op, schedule: Schedule) -> None:
+    """Whether the dims that a schedule names are there, and hold its tiles.
+
+    Raises:
+        ScheduleError: they are not.
+    """
+    dims = dims_of_kernel(kernel) or []
+    check_schedule(schedule, {name: extent for name, extent, _ in dims}, [name for name, _, summed in dims if summed])
 
 
 kernel = register_op(Kernel())

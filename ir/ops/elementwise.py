@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ircost.ir.graph import Value
 from ircost.ir.scalar import Scalar, call
 from ircost.ir.structured import structured_op
 from ircost.ir.types import DType
@@ -13,16 +14,48 @@ BINARY = "..., ... -> ..."
 TERNARY = "..., ..., ... -> ..."
 
 
+# ---- inverses: an operand out of the result and the other one
+
+
+def _lhs_of_sum(y: Value, lhs: Value, rhs: Value) -> Value:
+    return sub(y, rhs)
+
+
+def _rhs_of_sum(y: Value, lhs: Value, rhs: Value) -> Value:
+    return sub(y, lhs)
+
+
+def _lhs_of_difference(y: Value, lhs: Value, rhs: Value) -> Value:
+    return add(y, rhs)
+
+
+def _rhs_of_difference(y: Value, lhs: Value, rhs: Value) -> Value:
+    return sub(lhs, y)
+
+
+def _negated_back(y: Value, x: Value) -> Value:
+    return neg(y)
+
+
 # ---- arithmetic
 
 
-@structured_op(BINARY, types="N, N -> N", commutative=True)
+@structured_op(
+    BINARY,
+    types="N, N -> N",
+    commutative=True,
+    inverses=(_lhs_of_sum, _rhs_of_sum),
+)
 def add(lhs: Scalar, rhs: Scalar) -> Scalar:
     """lhs + rhs. Source: ONNX Add-14."""
     return lhs + rhs
 
 
-@structured_op(BINARY, types="N, N -> N")
+@structured_op(
+    BINARY,
+    types="N, N -> N",
+    inverses=(_lhs_of_difference, _rhs_of_difference),
+)
 def sub(lhs: Scalar, rhs: Scalar) -> Scalar:
     """lhs - rhs. Source: ONNX Sub-14."""
     return lhs - rhs
@@ -70,7 +103,7 @@ def minimum(lhs: Scalar, rhs: Scalar) -> Scalar:
     return call("min", lhs, rhs)
 
 
-@structured_op(UNARY, types="N -> N")
+@structured_op(UNARY, types="N -> N", inverses=(_negated_back,))
 def neg(x: Scalar) -> Scalar:
     """-x. Source: ONNX Neg-13."""
     return -x

@@ -17,8 +17,9 @@ from ircost.ir.ops.elementwise import add, cast, gelu, gelu_tanh, maximum, minim
 from ircost.ir.ops.indexing import gather, wrap_indices
 from ircost.ir.ops.movement import broadcast, slice
 from ircost.ir.ops.normalization import scalar_like
+from ircost.ir.ops.scaled import quantise_rows
 from ircost.ir.ops.shape import reshape
-from ircost.ir.types import TensorType
+from ircost.ir.types import DType, TensorType
 
 
 class ExpertMatmul(OpDefinition):
@@ -90,16 +91,18 @@ def mixture_of_experts(
     limit: float = 0.0,
     has_biases: bool = False,
     has_scales: bool = False,
+    is_narrow: bool = False,
 ) -> Value:
     """The feed-forward layers of the experts of each row, added up by the shares that the router gave them.
 
     With ``gate`` = halves the first half of what ``up`` gives passes the activation and multiplies the second, with
     pairs every even one does so with the odd one behind it, with none there is no gate. ``slope`` multiplies the
-    sigmoid's input of a silu, ``offset`` is added to the gated half, ``limit`` is a clip of both (0: none).
+    sigmoid's input of a silu, ``offset`` is added to the gated half, ``limit`` is a clip of both (0: none). With
+    ``is_narrow`` products are in the format of the weights: rows are quantised on the way.
 
     Shapes: x [t, h], shares and experts [t, k], up [e, m, h], down [e, h, i] with m = i, or 2 i where there is a gate;
-    then, where there are such, biases [e, m] and [e, h]; then scales and zero points of up [e, m, blocks] and those of
-    down [e, h, blocks], the zero points in the format of the scales or of one element; out [t, h].
+    then, where there are such, biases [e, m] and [e, h]; then scales and zero points of up [e, p, blocks] and those of
+    down [e, r, blocks], p a divisor of m and r one of h, the zero points of that shape or of one element; out [t, h].
     Source: Shazeer et al., "Outrageously Large Neural Networks", 2017; com.microsoft::MoE-1, QMoE-1.
     """
     if activation not in ACTIVATIONS or gate not in GATES:
@@ -111,34 +114,48 @@ def mixture_of_experts(
     biases, scales = (more[:2], more[2:]) if has_biases else ((), more)
     expert = reshape(experts, shape=(t * k,))
     rows = broadcast(reshape(x, shape=(t, 1, x.type.shape[1])), shape=(t, k, x.type.shape[1]))
-    hidden = layer(reshape(rows, shape=(t * k, x.type.shape[1])), expert, up, biases[:1], scales[:2])
-    inner = gated(hidden, ACTIVATIONS[activation], gate, slope, offset, limit)
+    rows = reshape(rows, shape=(t * k, x.type.shape[1]))
+    hidden = layer(rounded(rows, up, is_narrow), expert, up, biases[:1], scales[:2])
+    inner = rounded(gated(hidden, ACTIVATIONS[activation], gate, slope, offset, limit), down, is_narrow)
     out = reshape(layer(inner, expert, down, biases[1:], scales[2:]), shape=(t, k, down.type.shape[1]))
     return contract(shares, out, notation="t k, t k h -> t h")
 
 
 def layer(x: Value, expert: Value, weights: Value, bias: Sequence[Value], scales: Sequence[Value]) -> Value:
     """Each row through the layer of its expert; where rows are fewer than experts only theirs are read."""
+    dtype = x.type.dtype
     if x.type.shape[0] < weights.type.shape[0]:
         picked = [gather(part, expert, axis=0) for part in (weights, *scales[:1])]
         zeros = [gather(z, expert, axis=0) if z.type.rank == 3 else z for z in scales[1:]]
-        out = contract(x, dequantised(picked[0], [*picked[1:], *zeros]), notation="r k, r n k -> r n")
+        out = contract(x, dequantised(picked[0], [*picked[1:], *zeros], dtype), notation="r k, r n k -> r n")
     else:
-        out = expert_matmul(x, expert, dequantised(weights, scales))
+        out = expert_matmul(x, expert, dequantised(weights, scales, dtype))
     return add(out, gather(bias[0], expert, axis=0)) if bias else out
 
 
-def dequantised(weights: Value, scales: Sequence[Value]) -> Value:
-    """[.., n, k] with a scale and a zero point for each block of k; as they are where there are no scales."""
+def rounded(x: Value, weights: Value, is_narrow: bool) -> Value:
+    """What is left of x when it is quantised row by row for products in the format of the weights."""
+    if not is_narrow:
+        return x
+    narrow, scale = quantise_rows.results(x, to=weights.type.dtype, block=x.type.shape[-1])
+    return mul(cast(narrow, to=x.type.dtype), cast(scale, to=x.type.dtype))
+
+
+def dequantised(weights: Value, scales: Sequence[Value], dtype: DType) -> Value:
+    """[.., n, k] in ``dtype``, with a scale and a zero point for each block; as they are where there are no scales."""
     if not scales:
         return weights
-    scale, zero = scales
-    *lead, k = weights.type.shape
-    blocks = scale.type.shape[-1]
-    apart = cast(reshape(weights, shape=(*lead, blocks, k // blocks)), to=scale.type.dtype)
-    zero = reshape(zero, shape=(*zero.type.shape, 1)) if zero.type.rank else zero
-    zero = cast(zero, to=scale.type.dtype) if zero.type.dtype != scale.type.dtype else zero
-    return reshape(mul(sub(apart, zero), reshape(scale, shape=(*lead, blocks, 1))), shape=(*lead, k))
+    scale, zero = (widened(part, dtype) for part in scales)
+    *lead, n, k = weights.type.shape
+    rows, blocks = scale.type.shape[-2:]
+    apart = widened(reshape(weights, shape=(*lead, rows, n // rows, blocks, k // blocks)), dtype)
+    each = (*lead, rows, 1, blocks, 1)
+    zero = reshape(zero, shape=each) if zero.type.elements == scale.type.elements else zero
+    return reshape(mul(sub(apart, zero), reshape(scale, shape=each)), shape=(*lead, n, k))
+
+
+def widened(x: Value, dtype: DType) -> Value:
+    return x if x.type.dtype == dtype else cast(x, to=dtype)
 
 
 def gated(

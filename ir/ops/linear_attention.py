@@ -28,7 +28,7 @@ def linear_attention(
 
     Shapes: q and k [b, t, g, d], v [b, t, h, e] with h a multiple of g, neighbours sharing q and k; g, the logarithm
     of what is kept of the state: [h] for all tokens, [b, t, h], or [b, t, h, d] where each row of the state has its
-    own; state [b, h, d, e] in f32. Results: out [b, t, h, e], state.
+    own; state [b, h, d, e]. Results: out [b, t, h, e], state as it came, in f32 where none did.
     Source: Sun et al., "Retentive Network", 2023; Yang et al., "Gated Linear Attention", ICML 2024; MiniMax-01, 2025.
     """
     return mixed(q, k, v, g, None, optional(state, (has_state,))[0], scale)
@@ -63,7 +63,7 @@ def mixed(
 ) -> tuple[Value, Value]:
     """The recurrence of both; without ``beta`` what the state says of k plays no part.
 
-    States are in f32, products of operands in their own format sum up in f32, as kernels do it.
+    States are in f32 while time runs, products of operands in their own format sum up in f32, as kernels do it.
     """
     b, t, groups, d = check_widths(q, k, v)
     heads, e = v.type.shape[2:]
@@ -74,7 +74,8 @@ def mixed(
     sequences = [q, k, values, kept]
     if beta is not None:
         sequences.append(reshape(as_format(beta, f32), shape=(b, t, groups, each, 1)))
-    first = reshape(state_or_zeros(state, (b, heads, d, e)), shape=(b, groups, each, d, e))
+    given = state_or_zeros(state, (b, heads, d, e))
+    first = reshape(as_format(given, f32), shape=(b, groups, each, d, e))
 
     def step(before: Value, q: Value, k: Value, v: Value, kept: Value, *beta: Value) -> tuple[Value, Value]:
         rows = kept.type.shape[3] if kept.type.rank == 4 else 1
@@ -87,7 +88,7 @@ def mixed(
         return after, as_format(out if scale == 1.0 else mul(out, scalar_like(scale, out)), dtype)
 
     out, last = over_time(step, first, sequences)
-    return reshape(out, shape=(b, t, heads, e)), reshape(last, shape=(b, heads, d, e))
+    return reshape(out, shape=(b, t, heads, e)), as_format(reshape(last, shape=given.type.shape), given.type.dtype)
 
 
 def check_widths(q: Value, k: Value, v: Value) -> tuple[int, int, int, int]:

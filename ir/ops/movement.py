@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ircost.ir.attributes import Attributes, Ints, Pairs, ints_of
 from ircost.ir.errors import ShapeError
+from ircost.ir.graph import Value
 from ircost.ir.scalar import Scalar
 from ircost.ir.structured import structured_op
 from ircost.ir.types import TensorType
@@ -19,7 +20,11 @@ def _transpose_notation(operands: Sequence[TensorType], attrs: Attributes) -> st
     return f"{' '.join(f'd{i}' for i in range(operand.rank))} -> {' '.join(f'd{i}' for i in perm)}"
 
 
-@structured_op(_transpose_notation)
+def _transposed_back(y: Value, x: Value, perm: tuple[int, ...]) -> Value:
+    return transpose(y, perm=tuple(perm.index(axis) for axis in range(len(perm))))
+
+
+@structured_op(_transpose_notation, inverses=(_transposed_back,))
 def transpose(x: Scalar, *, perm: Ints) -> Scalar:
     """Axes in another order: axis i of the result is axis perm[i] of x. Source: ONNX Transpose-25."""
     return x

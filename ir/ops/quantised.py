@@ -81,14 +81,15 @@ def dynamic_product(x: Value, w: Value, scale: Value, zero: Value | None) -> Val
 def block_quantised_matmul(a: Value, weights: Value, scales: Value, zeros: Value, *, inner: int) -> Value:
     """a times the transpose of weights of few bits, each block of a row with its scale and zero point.
 
-    One kernel: the weights are read at their own width and brought to the format of the scales on the way.
+    One kernel: the weights are read at their own width and brought to the format of a on the way.
 
-    Shapes: a [.., k], weights [n, blocks, block], scales and zeros [n, blocks, 1], zeros in the format of the scales or
-    of one element; ``inner`` is k, the last block may be longer; out [.., n]. Source: com.microsoft::MatMulNBits-1.
+    Shapes: a [.., k], weights [n, blocks, block], scales and zeros [n, blocks, 1], zeros of that shape or of one
+    element; ``inner`` is k, the last block may be longer; out [.., n]. Source: com.microsoft::MatMulNBits-1.
     """
     n, blocks, block = weights.type.shape
-    centred = sub(widened(weights, scales.type.dtype), widened(zeros, scales.type.dtype))
-    whole = reshape(mul(centred, scales), shape=(n, blocks * block))
+    dtype = a.type.dtype
+    centred = sub(widened(weights, dtype), widened(zeros, dtype))
+    whole = reshape(mul(centred, widened(scales, dtype)), shape=(n, blocks * block))
     whole = slice(whole, starts=(0, 0), size=(n, inner)) if blocks * block != inner else whole
     rows = " ".join(f"d{i}" for i in range(a.type.rank - 1))
     return contract(a, whole, notation=f"{rows} k, n k -> {rows} n")

@@ -12,8 +12,9 @@ from ircost.ir.constant import from_codes
 from ircost.ir.constant import unpack as unpack_bits
 from ircost.ir.definition import Arrays, OpDefinition, register_op
 from ircost.ir.errors import DTypeError, ShapeError, VerifyError
-from ircost.ir.graph import Op, Region
+from ircost.ir.graph import Op, Region, Value
 from ircost.ir.numpy_dtypes import numpy_dtype
+from ircost.ir.ops.movement import slice as slice_op
 from ircost.ir.ops.reduction import normalised_axes
 from ircost.ir.types import DType, TensorType
 
@@ -38,6 +39,9 @@ class Reshape(OpDefinition):
         if math.prod(shape) != x.elements:
             raise ShapeError(f"reshape: {x} has {x.elements} elements, shape {list(shape)} has {math.prod(shape)}")
         return (TensorType(shape, x.dtype, bounded_after_reshape(x, shape)),)
+
+    def inverse(self, op: Op, index: int, result: Value, operands: Sequence[Value]) -> Value | None:
+        return None if op.result.type.bounded else reshape(result, shape=op.operands[0].type.shape)
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         type = op.result.type
@@ -186,6 +190,18 @@ class Concat(OpDefinition):
         extent = sum(operand.shape[axis] for operand in operands)
         bounded = tuple(sorted({i for operand in operands for i in operand.bounded}))
         return (TensorType((*first.shape[:axis], extent, *first.shape[axis + 1 :]), first.dtype, bounded),)
+
+    def joined_axis(self, op: Op) -> int:
+        (axis,) = normalised_axes((int_of(op.attrs, "axis"),), op.result.type.rank)
+        return axis
+
+    def inverse(self, op: Op, index: int, result: Value, operands: Sequence[Value]) -> Value | None:
+        axis, shape = self.joined_axis(op), op.operands[index].type.shape
+        if op.result.type.bounded:
+            return None
+        starts = [0] * len(shape)
+        starts[axis] = sum(before.type.shape[axis] for before in op.operands[:index])
+        return slice_op(result, starts=tuple(starts), size=shape)
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         return [np.concatenate(operands, axis=int_of(op.attrs, "axis"))]

@@ -8,10 +8,10 @@ from functools import partial
 from ircost.ir.composite import composite
 from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Value
-from ircost.ir.ops.contraction import contract
+from ircost.ir.ops.contraction import contract, conv
 from ircost.ir.ops.elementwise import add, exp, maximum, minimum, mul, silu, softplus
 from ircost.ir.ops.linear_attention import mixed
-from ircost.ir.ops.movement import slice
+from ircost.ir.ops.movement import slice, transpose
 from ircost.ir.ops.normalization import scalar_like
 from ircost.ir.ops.recurrence import ChunkedRecurrence, Recurrence, as_format, optional, over_time, state_or_zeros
 from ircost.ir.ops.shape import concat, reshape
@@ -41,7 +41,8 @@ def causal_conv1d(
     bias, state = optional(more, (has_bias, has_state))
     before = state_or_zeros(state, (b, w - 1, c), x.type.dtype)
     padded = concat(before, x, axis=1) if w > 1 else x
-    out = contract(padded, weight, notation="b (t + w) c, c w -> b t c")
+    by_channel = conv(transpose(padded, perm=(0, 2, 1)), reshape(weight, shape=(c, 1, w)))
+    out = transpose(by_channel, perm=(0, 2, 1))
     for shift in bias:
         out = add(out, shift)
     return ACTIVATIONS[activation](out), slice(padded, starts=(0, t, 0), size=(b, w - 1, c))
@@ -66,8 +67,9 @@ def selective_scan(
     dt becomes softplus(dt + bias), y + skip x, and that is multiplied by silu(gate).
 
     Shapes: x and dt [batch, t, channels], a [channels, n], below 0, b and c [batch, t, n]; then, where there are
-    such, bias [channels], skip [channels], gate [batch, t, channels], state [batch, channels, n] in f32.
-    Results: out [batch, t, channels], state. Source: Gu, Dao, "Mamba", 2023, algorithm 2; state-spaces/mamba.
+    such, bias [channels], skip [channels], gate [batch, t, channels], state [batch, channels, n].
+    Results: out [batch, t, channels], state as it came, in f32 where none did.
+    Source: Gu, Dao, "Mamba", 2023, algorithm 2; state-spaces/mamba.
     """
     batch, _, channels = x.type.shape
     n = a.type.shape[-1]
@@ -85,12 +87,12 @@ def selective_scan(
         return after, contract(after, c, notation="b d n, b n -> b d")
 
     first = state_or_zeros(state, (batch, channels, n))
-    out, last = over_time(step, first, [wide, steps, as_format(b, f32), as_format(c, f32)])
+    out, last = over_time(step, as_format(first, f32), [wide, steps, as_format(b, f32), as_format(c, f32)])
     for factor in skip:
         out = add(out, mul(wide, as_format(factor, f32)))
     for z in gate:
         out = mul(out, silu(as_format(z, f32)))
-    return as_format(out, x.type.dtype), last
+    return as_format(out, x.type.dtype), as_format(last, first.type.dtype)
 
 
 @partial(composite, kind=ChunkedRecurrence)
@@ -113,8 +115,9 @@ def ssd_scan(
     dt becomes softplus(dt + bias), kept between ``least_step`` and ``most_step`` (0: no limit); y + skip x is put out.
 
     Shapes: x [batch, t, h, p], dt [batch, t, h], a [h], below 0, b and c [batch, t, g, n] with h a multiple of g;
-    then, where there are such, bias [h], skip [h], state [batch, h, n, p] in f32.
-    Results: out [batch, t, h, p], state. Source: Dao, Gu, "Transformers are SSMs", ICML 2024; state-spaces/mamba.
+    then, where there are such, bias [h], skip [h], state [batch, h, n, p].
+    Results: out [batch, t, h, p], state as it came, in f32 where none did.
+    Source: Dao, Gu, "Transformers are SSMs", ICML 2024; state-spaces/mamba.
     """
     batch, t, heads, _ = x.type.shape
     bias, skip, state = optional(more, (has_bias, has_skip, has_state))

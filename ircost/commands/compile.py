@@ -36,7 +36,7 @@ EXIT_DOES_NOT_FIT = 1
     "--passes",
     "pipeline",
     metavar="PIPELINE",
-    help="Passes to run.  [default: canonicalize,recognise,fold-batch-norm,fuse]",
+    help="Passes to run.  [default, on GPUs: canonicalize,recognise,fold-batch-norm,fuse{by_cost=true}]",
 )
 @opt_option
 @click.option(
@@ -62,7 +62,16 @@ EXIT_DOES_NOT_FIT = 1
 )
 @click.option("--what-if", is_flag=True, help="Change one thing at a time: what would help most?")
 @click.option(
-    "--plot", metavar="FILE.svg|png", help="Draw the roofline: kernels under ceilings; with --what-if, a tornado."
+    "--sweep",
+    "axes",
+    multiple=True,
+    metavar="NAME=1,2,4..256",
+    help="Many sizes of a dim, as a table: values, a..b doubling, a..b:step. Several: all combinations.",
+)
+@click.option(
+    "--plot",
+    metavar="FILE.svg|png",
+    help="Draw the roofline: kernels under ceilings; with --what-if a tornado, with --sweep curves.",
 )
 @click.option(
     "-o", "--output", metavar="FILE.irc|onnx", help="Write the IR that was costed, or the model, optimised, as ONNX."
@@ -70,8 +79,9 @@ EXIT_DOES_NOT_FIT = 1
 @click.option(
     "--for",
     "for_runtime",
-    type=click.Choice(["onnxruntime"]),
-    help="Let the ONNX file use this runtime's own operators; standard ones only where left out.",
+    type=click.Choice(["onnxruntime", "onnxruntime:nchw16c", "onnxruntime:nchw8c"]),
+    help="Let the ONNX file use this runtime's own operators; standard ones only where left out. With :nchw16c "
+    "weights are in the order that processors with AVX-512 want, with :nchw8c AVX2; all others refuse the file.",
 )
 def command(
     model: str,
@@ -83,12 +93,13 @@ def command(
     plot: str | None,
     show_all: bool,
     what_if: bool,
+    axes: tuple[str, ...],
     **options: Any,
 ) -> int:
     """Latency, energy and peak memory of MODEL on a target, what limits it, and the kernels that cost most.
 
-    MODEL is an .onnx file, IR text (.irc), a config.json, or the name of a bundled one (irc models). Exit code 1: it
-    does not fit the target's memory, or the limit.
+    MODEL is an .onnx file, a YAML graph, IR text (.irc), a config.json, or the name of a bundled one (irc models). Exit
+    code 1: it does not fit the target's memory, or the limit.
     """
     if as_json and as_csv:
         raise OptionError("--json and --csv exclude each other", help="run twice, or take the kernels out of the JSON")
@@ -101,6 +112,11 @@ def command(
         check_drawing(plot)  # before a large model is read
     if as_csv and what_if:
         raise OptionError("--csv lists kernels, and --what-if changes", help="take the changes out of the JSON")
+    if axes:
+        if what_if or output:
+            raise OptionError("--sweep goes with neither --what-if nor -o", help="run those at one size")
+        print_sweep_of(model, target, axes, "json" if as_json else "csv" if as_csv else "text", plot, **options)
+        return 0
     answer = make_what_if(model, target, **options) if what_if else None
     report = make_report(model, target, **options) if answer is None else answer.report
     if output and is_model:
@@ -156,6 +172,42 @@ def make_what_if(model: str, target: str, **options: Any) -> WhatIf:
     arguments = compile_arguments(target, **options)
     with working(f"compiling {model}, one change at a time"):
         return what_if(model, **arguments)
+
+
+def print_sweep_of(model: str, target: str, axes: tuple[str, ...], form: str, plot: str | None, **options: Any) -> None:
+    """Every combination of sizes, as text, CSV or JSON, and drawn."""
+    from ircost.api import full_pipeline, import_options_of, takes_dtype
+    from ircost.cost_models.automatic import chosen_model
+    from ircost.model_source import model_file
+    from ircost.sweep import parse_axes, sweep
+
+    sizes = parse_axes(axes)
+    arguments = compile_arguments(target, **options)
+    machine, source = arguments["target"], model_file(model)
+    pipeline = full_pipeline(arguments["pipeline"], None if takes_dtype(source) else arguments["dtype"])
+    with working(f"compiling {model}, one size at a time"):
+        found = sweep(
+            source,
+            import_options_of(**arguments),
+            sizes,
+            machine,
+            chosen_model(options["cost_model"], machine),
+            pipeline,
+        )
+    title = f"{model}  ->  {machine.name}"
+    if plot:
+        from ircost.plots.sweep import draw_sweep
+
+        draw_sweep(found, plot, title)
+    if form == "csv":
+        click.echo(found.to_csv(), nl=False)
+    elif form == "json":
+        points = [point.to_dict() for point in found.points]
+        click.echo(json.dumps({"model": model, "target": machine.name, "points": points}, indent=2, allow_nan=False))
+    else:
+        from ircost.sweep_text import print_sweep
+
+        print_sweep(found, title)
 
 
 def compile_arguments(

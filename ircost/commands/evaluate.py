@@ -110,10 +110,14 @@ def predictions_of(
 ) -> list[Prediction]:
     """What a model says of each table."""
     from ircost.cost_models.evaluation import ROW_MODELS, predict_table
+    from ircost.whole_models import is_of_models, predict_models
 
     found = []
     for table in tables:
         with working(f"evaluating {table.path}"):
+            if is_of_models(table.columns):
+                found.append(predict_models(table.columns, target_of, model))
+                continue
             found.append(predict_table(table.columns, table.path, target_of, ROW_MODELS[model], constants_of))
     return found
 

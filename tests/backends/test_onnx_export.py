@@ -59,7 +59,8 @@ def exported_outputs(module: Module, inputs: list[np.ndarray], for_runtime: str 
     return run(model, dict(zip(names, inputs, strict=True)))
 
 
-def test_conformance(pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("for_runtime", ["", "onnxruntime", "onnxruntime:nchw16c"])
+def test_conformance(for_runtime: str, pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]) -> None:
     counts: Counter[str] = Counter()
     wrong = {}
     every = 1 if pytestconfig.getoption("--conformance") else EVERY
@@ -68,23 +69,23 @@ def test_conformance(pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[
         for number, case in enumerate(all_cases()):
             if number % every or case.why_left_out is not None or case.operator in RANDOM:
                 continue
-            result = outcome_of_export(case)
+            result = outcome_of_export(case, for_runtime)
             counts[result.split(":")[0]] += 1
             if result.split(":")[0] in ("wrong", "failed"):
                 wrong[case.name] = result
     with capsys.disabled():
-        print(f"\nexport of ONNX's conformance cases: {dict(counts)}")
+        print(f"\nexport of ONNX's conformance cases{f' for {for_runtime}' * bool(for_runtime)}: {dict(counts)}")
         for name, result in wrong.items():
             print(f"  {name}: {result[:200]}")
     assert counts["right"] >= LEAST_PART_RIGHT * (counts.total() - counts["refused"]), wrong
 
 
-def outcome_of_export(case: Any) -> str:
+def outcome_of_export(case: Any, for_runtime: str) -> str:
     inputs, expected = case.data_sets[0]
     try:
         imported, given = import_for(case.model, inputs)
         run_pipeline(imported.module, EXPORT_PIPELINE)
-        model = to_onnx(imported.module)
+        model = to_onnx(imported.module, for_runtime)
     except IrcError as error:
         return f"refused: {error.message}"
     try:
@@ -181,3 +182,49 @@ def test_large_weights_lie_beside_the_model(tmp_path: Path) -> None:
     x = np.ones((2, 1024), np.float32)
     assert (tmp_path / "big.onnx.data").stat().st_size >= 1024 * 16
     np.testing.assert_allclose(outputs_of(str(tmp_path / "big.onnx"), {"in:0": x})[0], 512.25)
+
+
+STATEFUL = {
+    "attention": """
+func @main(%q: 1x4x3x8xf32, %k: 1x2x9x8xf32, %scale: 1x2x1x1xf32, %sinks: 4xf32) -> 1x4x3x8xf32 {
+  %y = attention %q, %k, %k, %scale, %scale, %sinks
+    {scale = 0.5, is_causal = true, window = 4, length = 7, has_scales = true, has_sinks = true}
+  return %y
+}""",
+    "cache": """
+func @main(%k: 1x2x9x8xf32, %v: 1x2x9x8xf32, %x: 1x2x2x8xf32) -> (1x2x9x8xf32, 1x2x9x8xf32) {
+  %keys, %values = update_cache %k, %v, %x, %x {at = 7}
+  return %keys, %values
+}""",
+    "delta": """
+func @main(%q: 2x5x2x4xf32, %v: 2x5x4x3xf32, %g: 2x5x4xf32, %state: 2x4x4x3xf32) -> (2x5x4x3xf32, 2x4x4x3xf32) {
+  %y, %last = gated_delta_rule %q, %q, %v, %g, %g, %state {scale = 0.5, has_state = true}
+  return %y, %last
+}""",
+    "mamba": """
+func @main(%x: 2x5x6xf32, %w: 6x4xf32, %a: 6x3xf32, %b: 2x5x3xf32) -> (2x5x6xf32, 2x6x3xf32) {
+  %c, %window = causal_conv1d %x, %w
+  %y, %last = selective_scan %c, %x, %a, %b, %b
+  return %y, %last
+}""",
+    "router": """
+func @main(%x: 5x8xf32, %bias: 8xf32) -> (5x2xf32, 5x2xi64) {
+  %shares, %experts = expert_routing %x, %bias
+    {k = 2, score = "sigmoid", groups = 4, chosen_groups = 2, best_of_group = 2, has_bias = true}
+  return %shares, %experts
+}""",
+    "token": """
+func @main(%x: 5x8xf32) -> 5xi64 {
+  %half = constant splat<0.5> : 5xf32
+  %token = sample_token %x, %half {k = 4, top_p = 0.8}
+  return %token
+}""",
+}
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_layers_of_language_models(name: str) -> None:
+    module = parse_module(STATEFUL[name])
+    inputs = random_inputs(module.main, seed=3)
+    for ours, theirs in zip(interpret(module, inputs), exported_outputs(module, inputs), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -191,6 +191,24 @@ def test_what_would_fit_does_fit(irc) -> None:
     assert irc(*limit, "--dim", f"N={int(remedy[1]) + 1}").code == 1
 
 
+def test_a_reversible_chain_fits_once_rounding_is_allowed(irc, tmp_path: Path) -> None:
+    lines = ["%x0, %i = top_k %a {k = 32, axis = 0}", "%y0, %j = top_k %b {k = 32, axis = 0}"]
+    for i in range(8):
+        lines += [f"%f{i} = tanh %y{i}", f"%fw{i} = matmul %f{i}, %w", f"%x{i + 1} = add %x{i}, %fw{i}"]
+        lines += [f"%g{i} = tanh %x{i + 1}", f"%gw{i} = matmul %g{i}, %w", f"%y{i + 1} = add %y{i}, %gw{i}"]
+    lines += ["%s8 = add %x8, %y8", "%d8 = softmax %s8"]
+    for i in reversed(range(8)):
+        lines += [f"%p{i} = mul %x{i}, %y{i}", f"%s{i} = add %d{i + 1}, %p{i}", f"%d{i} = softmax %s{i}"]
+    head = "func @main(%a: 32x32xf32, %b: 32x32xf32, %w: 32x32xf32) -> 32x32xf32"
+    (tmp_path / "chain.irc").write_text(f"{head} {{ {' '.join(lines)} return %d0 }}")
+    limit = ("compile", tmp_path / "chain.irc", "--memory-limit", "32KiB")
+    outcome = irc(*limit)
+    assert outcome.code == 1
+    remedy = re.search(r"would fit: --passes '(\S+)'", outcome.out.replace("\n", ""))
+    assert remedy is not None
+    assert irc(*limit, "--passes", remedy[1]).code == 0
+
+
 @pytest.mark.parametrize("limit", ["much", "0", "-3GiB", "24"])
 def test_limits_are_read_before_the_model(irc, limit: str) -> None:
     outcome = irc("compile", "no_such.onnx", "--memory-limit", limit)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ircost.backends import load_target
+from ircost.cost_models.gpu.constants import bundled_constants
+from ircost.cost_models.gpu.kernel_work import LIBRARIES, labels_of_group, table_name
+from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.kernel_parts import FIELDS, PartGroup
 from ircost.cost_models.kernel_table import kernel_table
 from ircost.ir import Builder, Function, Module, Value, ops
@@ -280,3 +284,35 @@ def test_nobody_knows_an_opaque_op() -> None:
         function.arguments, {"op": "com.example::Odd"}, result_types=(TensorType((2, 3), f16),)
     ).result
     assert parts_of(function, result) == []
+
+
+def test_products_of_packed_weights_are_a_group_of_their_own() -> None:
+    """Those beside them of plain weights get the constants of plain products."""
+    types = [TensorType((4, 64), f16), TensorType((32, 2, 32), u8), TensorType((32, 2, 1), f16)]
+    function = Function("main", [*types, TensorType((32, 2, 1), f16), TensorType((64, 32), f16)])
+    x, *packed, plain = function.arguments
+    products = ops.block_quantised_matmul(x, *packed, inner=64), ops.matmul(x, plain)
+    groups = [group for group, _ in parts_of(function, *products)]
+    assert [(group.family, group.unpacked_bits, len(group)) for group in groups] == [("gemm", 8, 1), ("gemm", 0, 1)]
+    assert [table_name(group) for group in groups] == ["int8_wo", "float16"]
+
+
+def test_libraries_that_runtimes_take_are_those_that_were_measured() -> None:
+    constants = bundled_constants()
+    for (runtime, architecture), taken in LIBRARIES.items():
+        for library in filter(None, taken.values()):
+            families = [name for name in constants.fits if constants.has_met(name, "kernel", f"{runtime} {library}")]
+            assert families, f"no fit has kernels of {library} as {runtime} takes them"
+            pair = f"{architecture} {runtime} {library}"
+            assert any(constants.has_met(name, "architecture, kernel", pair) for name in families)
+
+
+def test_labels_of_attention_on_a_runtime() -> None:
+    q, kv = TensorType((2, 8, 1, 64), bf16), TensorType((2, 2, 100, 64), f8e4m3)
+    function = Function("main", [q, kv, kv])
+    ((group, _),) = parts_of(function, ops.attention(*function.arguments, scale=1.0))
+    machine = machine_of(load_target("h100_sxm+vllm"))
+    labels = labels_of_group(group, machine, bundled_constants())
+    assert labels["dtype"] == "16 bit, fp8 cache"
+    assert (labels["kernel"], labels["kind"]) == ("vllm fa3", "decode, shared heads")
+    assert bundled_constants().unseen("attention", labels) == ()

@@ -9,11 +9,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
 
 from ircost.frontends.imported import ImportOptions
 from ircost.frontends.onnx.importer import import_model
 from ircost.ir import interpret
 from ircost.ir.errors import IrcError
+from ircost.passes import run_pipeline
 
 FLOAT = TensorProto.FLOAT
 
@@ -259,3 +261,19 @@ def test_a_loop_leaves_no_trace_of_the_graph_it_was_made_from() -> None:
     assert all(user in ours for value in values for user in value.users)
     x = np.array([0.0, 1.0, -1.0], np.float32)
     np.testing.assert_allclose(interpret(module, [x])[0], x + 4 * np.exp(x), rtol=1e-6)
+
+
+@pytest.mark.parametrize("has_mask", [False, True])
+def test_causal_attention_computes_no_score_that_it_hides(has_mask: bool) -> None:
+    """Attention-23 by its function, then recognised; against onnx's reference."""
+    names = ["q", "k", "v", *(["mask"] if has_mask else [])]
+    inputs = [(name, FLOAT, [1, 4, 6, 8]) for name in "qkv"] + [("mask", FLOAT, [1, 1, 6, 6])] * has_mask
+    proto = model([helper.make_node("Attention", names, ["y"], is_causal=1)], inputs, opset=23)
+    module = import_model(proto, ImportOptions(), file="some.onnx").module
+    run_pipeline(module, "canonicalize,recognise")
+    (op,) = [op for op in module.main.walk() if op.name == "attention"]
+    assert (op.attrs["is_causal"], len(op.operands)) == (True, len(names))
+    assert op.definition.counts(op).multiply_add == 4 * 21 * (8 + 8)
+    arrays = [np.random.default_rng(i).standard_normal(info[2]).astype(np.float32) for i, info in enumerate(inputs)]
+    (expected,) = list(ReferenceEvaluator(proto).run(None, dict(zip(names, arrays, strict=True))))
+    np.testing.assert_allclose(interpret(module, arrays)[0], expected, rtol=1e-4, atol=1e-6)

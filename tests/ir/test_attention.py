@@ -110,6 +110,12 @@ def test_what_does_not_fit(attrs: dict[str, int]) -> None:
         made("1x4x1x8xf16", *["1x2x8x8xf16"] * 2, **attrs)
 
 
+def test_a_query_before_the_first_key_sees_none() -> None:
+    with pytest.raises(ShapeError, match="4 queries, the last beside the last of 3 keys"):
+        made("1x4x4x8xf16", *["1x2x8x8xf16"] * 2, length=3, is_causal=True)
+    made("1x4x4x8xf16", *["1x2x8x8xf16"] * 2, length=3)
+
+
 # ---- work and bytes
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from op_support import check, floats
+from random_modules import random_inputs
 
 from ircost.cost_models.liveness import lifetimes
 from ircost.cost_models.lower_bound import compulsory_bytes
-from ircost.ir import Module, ops
+from ircost.ir import Module, interpret, ops
 from ircost.ir.errors import IrcError, VerifyError
 from ircost.ir.parser import parse_module
 from ircost.ir.verify import verify
+from ircost.passes import run_pipeline
 
 CACHE = 2 * 100 * 8 * 2  # bytes of one
 ROW = 2 * 8 * 2
@@ -116,3 +118,38 @@ def test_a_view_of_a_cache_is_the_cache() -> None:
 def test_a_callee_that_writes_over_its_argument() -> None:
     with pytest.raises(VerifyError, match="@layer writes over it"):
         verified(LAYERS.replace("call %a, %b, %y", "call %k, %b, %y"))
+
+
+REPEATED = """
+func @main(%x: 2x4x1x8xf32, %k: 2x4x6x8xf32, %v: 2x4x6x8xf32, %k2: 2x4x6x8xf32, %v2: 2x4x6x8xf32, %s: 2x4x8x8xf32)
+    -> (2x1x4x8xf32, 2x4x6x8xf32, 2x4x6x8xf32, 2x4x6x8xf32, 2x4x6x8xf32, 2x4x8x8xf32) {
+  %a = relu %x
+  %keys, %values = update_cache %k, %v, %a, %a {at = 5}
+  %y = attention %a, %keys, %values {scale = 1.0}
+  %b = relu %y
+  %keys2, %values2 = update_cache %k2, %v2, %b, %b {at = 5}
+  %z = attention %b, %keys2, %values2 {scale = 1.0}
+  %t = transpose %z {perm = [0, 2, 1, 3]}
+  %g = constant splat<-1.0> : 4xf32
+  %u, %last = linear_attention %t, %t, %t, %g, %s {has_state = true}
+  return %u, %keys, %values, %keys2, %values2, %last
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    ["outline{min_ops=2}", "order-for-memory", "rematerialise{limit=1}", "cse", "canonicalize,fuse"],
+)
+def test_passes_keep_caches_where_they_are(pipeline: str) -> None:
+    module = verified(REPEATED)
+    inputs = random_inputs(module.main)
+    before = interpret(module, inputs)
+    owned = sum(argument.type.size_bytes for argument in module.main.arguments)
+    activations = 5 * 2 * 4 * 8 * 4
+    assert owned <= lifetimes(module).peak_bytes <= owned + activations
+    run_pipeline(module, pipeline)
+    verify(module)
+    assert owned <= lifetimes(module).peak_bytes <= owned + activations
+    for old, new in zip(before, interpret(module, inputs), strict=True):
+        np.testing.assert_allclose(old, new, rtol=1e-6)

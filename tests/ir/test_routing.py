@@ -103,7 +103,8 @@ def test_a_router_is_one_kernel() -> None:
 
 
 def drawn(logits: np.ndarray, uniform: np.ndarray, **attrs: Attribute) -> np.ndarray:
-    return run(lambda *args: ops.sample_token(*args, **attrs), logits, uniform)[0]
+    tokens: np.ndarray = run(lambda *args: ops.sample_token(*args, **attrs), logits, uniform)[0]
+    return tokens
 
 
 GRID = 1000

@@ -205,3 +205,11 @@ def test_states_are_read_and_written_once_and_lie_in_one_place() -> None:
     assert traffic.write_bytes == state + 2 * 2 * 4 * 8
     assert op.definition.overwritten(op) == {1: 5}
     assert made("causal_conv1d", "2x1x8xf16", "8x4xf16").definition.overwritten(op) == {1: 5}
+
+
+@pytest.mark.parametrize("name", ["bf16", "f16"])
+def test_a_state_comes_back_in_its_own_format(name: str) -> None:
+    op = made("linear_attention", *["2x3x4x8xf16"] * 3, "4xf16", f"2x4x8x8x{name}", has_state=True)
+    assert [str(result.type) for result in op.results] == ["2x3x4x8xf16", f"2x4x8x8x{name}"]
+    op = made("selective_scan", *["2x3x8xbf16"] * 2, "8x4xf32", *["2x3x4xbf16"] * 2, f"2x8x4x{name}", has_state=True)
+    assert [str(result.type) for result in op.results] == ["2x3x8xbf16", f"2x8x4x{name}"]

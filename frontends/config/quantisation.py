@@ -1,0 +1,151 @@
+"""What a ``quantization_config`` says of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ircost.frontends.config.architecture import Quantisation
+from ircost.frontends.config.config_file import Config
+from ircost.ir.errors import did_you_mean
+from ircost.ir.types import DType, bf16, f4e2m1, f8e4m3, f8e5m2, f8e8m0, f16, f32, i8, u4, u8
+
+# Of modules that stay wide, by words in their names: part of our layers.
+PARTS = {"self_attn": "attention", "attn": "attention", "mlp": "mlp", "shared_expert": "shared"}
+ALWAYS_WIDE = ("lm_head", "embed", "router", "gate", "norm", "output", "visual", "vision", "multi_modal", "proj_out")
+BITS: dict[int, DType] = {4: u4, 8: u8}
+
+
+def read_quantisation(config: Config) -> Quantisation | None:
+    """None where weights are as wide as activations.
+
+    Raises:
+        ConfigError: the method, or something that it says, is not known here.
+    """
+    section = config.section("quantization_config")
+    if section is None:
+        return None
+    method = section.text("quant_method")
+    if method not in METHODS:
+        raise section.error(f"'quant_method' is '{method}'", help=did_you_mean(method, METHODS, _known()))
+    found = METHODS[method](section)
+    section.passed(*TOLD_ELSEWHERE)
+    return found
+
+
+def _known() -> str:
+    return f"known: {', '.join(METHODS)}"
+
+
+# How the file was made, or what kernels run it: no sizes.
+TOLD_ELSEWHERE = (
+    *("version", "backend", "use_exllama", "exllama_config", "cache_block_outputs", "batch_size", "dataset"),
+    *("damp_percent", "static_groups", "true_sequential", "sym", "desc_act", "model_seqlen", "pad_token_id"),
+    *("max_input_length", "block_name_to_quantize", "module_name_preceding_first_block", "checkpoint_format"),
+    *("modules_in_block_to_quantize", "is_marlin_format", "do_fuse", "fuse_max_seq_len", "modules_to_fuse", "meta"),
+    *("activation_scale_ub", "bnb_4bit_compute_dtype", "llm_int8_enable_fp32_cpu_offload", "tokenizer", "lm_head"),
+    *("llm_int8_threshold", "llm_int8_has_fp16_weight", "bnb_4bit_quant_storage", "dequantize", "use_cuda_fp16"),
+    *("_load_in_4bit", "_load_in_8bit"),
+)
+
+
+def _fp8(section: Config) -> Quantisation:
+    """DeepSeek's blocks, or a scale for each channel."""
+    name = section.text("fmt", default="e4m3")
+    formats = {"e4m3": f8e4m3, "float8_e4m3fn": f8e4m3, "e5m2": f8e5m2}
+    if name not in formats:
+        raise section.error(f"'fmt' is '{name}'", help=f"known: {', '.join(formats)}")
+    scheme = section.text("activation_scheme", default="dynamic")
+    if scheme not in ("dynamic", "static"):
+        raise section.error(f"'activation_scheme' is '{scheme}'", help="known: dynamic, static")
+    sizes = section.listed("weight_block_size", default=[])
+    rows, block = (int(sizes[0]), int(sizes[1])) if len(sizes) == 2 else (1, 0)
+    skipped = _skipped(section, "modules_to_not_convert", "ignored_layers")
+    return Quantisation(formats[name], f32, block, rows, activations=formats[name], skipped=skipped)
+
+
+def _fbgemm(section: Config) -> Quantisation:
+    """A scale for each row of weights and of activations."""
+    return Quantisation(f8e4m3, f32, activations=f8e4m3, skipped=_skipped(section, "modules_to_not_convert"))
+
+
+def _mxfp4(section: Config) -> Quantisation:
+    """Blocks of 32 share a power of two. Source: OCP Microscaling Formats 1.0, 2023."""
+    skipped = _skipped(section, "modules_to_not_convert")
+    return Quantisation(f4e2m1, f8e8m0, 32, skipped=skipped, experts_only="attention" in skipped)
+
+
+def _integers(section: Config) -> Quantisation:
+    """GPTQ and AWQ: groups of a row with a scale and a zero point."""
+    bits = section.size("bits", "w_bit")
+    if bits not in BITS:
+        raise section.error(f"'bits' is {bits}", help=f"known: {', '.join(map(str, BITS))}")
+    group = section.raw("group_size", "q_group_size", default=128)
+    section.raw("zero_point", default=True)
+    has_zeros = not section.flag("sym", default=False) if "sym" in section else True
+    block = 0 if group == -1 else int(group)
+    return Quantisation(
+        BITS[bits], f16, block, has_zeros=has_zeros, skipped=_skipped(section, "modules_to_not_convert")
+    )
+
+
+def _bits_and_bytes(section: Config) -> Quantisation:
+    """LLM.int8(), or 4 bits in blocks of 64 whose scales are themselves 8-bit with double quantisation."""
+    skipped = _skipped(section, "llm_int8_skip_modules")
+    if section.flag("load_in_8bit"):
+        return Quantisation(i8, f16, activations=None, skipped=skipped)
+    section.text("bnb_4bit_quant_type", default="nf4")
+    is_double = section.flag("bnb_4bit_use_double_quant")
+    if not section.flag("load_in_4bit"):
+        raise section.error("neither 'load_in_4bit' nor 'load_in_8bit' is true")
+    return Quantisation(f4e2m1, u8 if is_double else f32, 64, skipped=skipped)
+
+
+def _compressed(section: Config) -> Quantisation:
+    """compressed-tensors: one group of targets with formats of weights and of inputs."""
+    groups: dict[str, Any] = section.raw("config_groups")
+    section.passed("format", "global_compression_ratio", "quantization_status", "kv_cache_scheme", "sparsity_config")
+    if not isinstance(groups, dict) or len(groups) != 1:
+        raise section.error("'config_groups' holds several groups, one is known here")
+    (group,) = groups.values()
+    weights, inputs = group.get("weights") or {}, group.get("input_activations")
+    kind = (weights.get("type"), weights.get("num_bits"))
+    known = {("float", 8): f8e4m3, ("int", 8): i8, ("int", 4): u4, ("float", 4): f4e2m1}
+    if kind not in known:
+        raise section.error(f"weights of {kind[1]} bits, {kind[0]}, are not known")
+    block = int(weights.get("group_size") or 0)
+    is_narrow = inputs is not None and inputs.get("num_bits") == kind[1] and kind[0] == "float"
+    if inputs is not None and not is_narrow:
+        raise section.error(f"inputs of {inputs.get('num_bits')} bits, {inputs.get('type')}, are not known")
+    return Quantisation(
+        known[kind],
+        bf16,
+        max(block, 0),
+        activations=known[kind] if is_narrow else None,
+        skipped=_skipped(section, "ignore"),
+    )
+
+
+def _skipped(section: Config, *keys: str) -> tuple[str, ...]:
+    """Parts of our layers among the modules that stay wide; single layers that do are not known here."""
+    found = []
+    for name in section.listed(*keys, default=[]):
+        words = str(name).replace("re:", "").strip(".*^$").split(".")
+        part = next((PARTS[word] for word in reversed(words) if word in PARTS), None)
+        if any(wide in words[-1] for wide in ALWAYS_WIDE):
+            continue
+        if part is None:
+            raise section.error(f"'{keys[0]}' names '{name}', which is no part known here")
+        found.append(part)
+    return tuple(dict.fromkeys(found))
+
+
+METHODS: dict[str, Callable[[Config], Quantisation]] = {
+    "fp8": _fp8,
+    "fbgemm_fp8": _fbgemm,
+    "mxfp4": _mxfp4,
+    "gptq": _integers,
+    "awq": _integers,
+    "bitsandbytes": _bits_and_bytes,
+    "compressed-tensors": _compressed,
+}

@@ -1,0 +1,65 @@
+"""Products with quantised weights."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ircost.frontends.config.architecture import Quantisation
+from ircost.frontends.config.scope import Scope
+from ircost.ir import ops
+from ircost.ir.graph import Value
+from ircost.ir.numpy_dtypes import numpy_dtype
+from ircost.ir.types import DType, TensorType
+
+
+def is_quantised(scope: Scope) -> bool:
+    """Whether weights of the part at hand are."""
+    found = scope.quantisation
+    if found is None or not scope.path[0].startswith("layers") or WIDE & set(scope.path):
+        return False
+    is_left_out = any(part in scope.path for part in found.skipped)
+    return not is_left_out and (not found.experts_only or "experts" in scope.path)
+
+
+WIDE = {"router", "shared_gate"}  # small, and decisive
+
+
+def quantised_linear(scope: Scope, x: Value, width: int) -> Value:
+    """x W' with W in its narrow format: widened on the way, or multiplied as it is with x quantised, too."""
+    form, k = scope.quantisation, x.type.shape[-1]
+    assert form is not None, "asked for where there is one"
+    block = form.block if form.block and k % form.block == 0 else k
+    if form.activations is None:
+        weights = scope.weight("weight", width, k // block, block, dtype=form.weights)
+        scales = _beside(scope, "scales", width, k // block, 1, dtype=form.scales)
+        zeros = _zeros(scope, form, width, k // block, 1)
+        return scope(ops.block_quantised_matmul(x, weights, scales, zeros, inner=k))
+    narrow, x_scale = scope.build.op(ops.quantise_rows.create([x], {"to": form.activations, "block": block})).results
+    weights = scope.weight("weight", width, k, dtype=form.weights)
+    rows = form.rows if width % form.rows == 0 else 1
+    scales = _beside(scope, "scales", width // rows, k // block, dtype=form.scales)
+    return scope(ops.scaled_matmul(narrow, x_scale, weights, scales, out=scope.dtype))
+
+
+def expert_scales(scope: Scope, name: str, weights: TensorType) -> list[Value]:
+    """Scales and zero points of all experts' weights [e, n, k]."""
+    form = scope.quantisation
+    assert form is not None, "asked for where there is one"
+    count, n, k = weights.shape
+    block = form.block if form.block and k % form.block == 0 else k
+    rows = form.rows if n % form.rows == 0 else 1
+    scales = _beside(scope, f"{name}_scales", count, n // rows, k // block, dtype=form.scales)
+    return [scales, _zeros(scope, form, count, n // rows, k // block, name=f"{name}_zeros")]
+
+
+def _zeros(scope: Scope, form: Quantisation, *shape: int, name: str = "zeros") -> Value:
+    if form.has_zeros:
+        return _beside(scope, name, *shape, dtype=form.weights)
+    return scope(ops.constant_of(np.zeros((), numpy_dtype(scope.dtype))))
+
+
+def _beside(scope: Scope, name: str, *shape: int, dtype: DType) -> Value:
+    """Scales and zero points: published counts of parameters leave them out."""
+    return scope.weight(name, *shape, dtype=dtype, padding=math.prod(shape))

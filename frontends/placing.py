@@ -1,0 +1,45 @@
+"""Detached ops into a block, with what is known and small computed on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ircost.ir.builder import detached_ops
+from ircost.ir.fold import folded as fold_op
+from ircost.ir.graph import Block, Op, Value
+from ircost.ir.location import Location
+
+
+def place(block: Block, values: Sequence[Value], location: Location, check: Callable[[Op], None]) -> list[Value]:
+    """Appends the detached ops that values are made of; what is known and small becomes a constant.
+
+    Args:
+        check: is shown each op before it is appended, and raises where it cannot be.
+
+    Returns:
+        The values, folded ones as constants.
+    """
+    folded: dict[Value, Value] = {}
+    for op in detached_ops(values):
+        if folded and any(operand in folded for operand in op.operands):
+            op.operands = tuple(folded.get(operand, operand) for operand in op.operands)
+        op.location = location
+        results = fold_op(op) if op.operands else None
+        if results is None:
+            check(op)
+            _append_constants(block, op.operands, location)
+            block.append(op)
+            continue
+        for old, new in zip(op.results, results, strict=True):
+            folded[old] = new
+    placed = [folded.get(value, value) for value in values]
+    _append_constants(block, placed, location)
+    return placed
+
+
+def _append_constants(block: Block, values: Sequence[Value], location: Location) -> None:
+    """Folded constants that are needed from here on; those that only led to others never appear."""
+    for value in values:
+        if value.producer is not None and value.producer.block is None:
+            value.producer.location = location
+            block.append(value.producer)

@@ -1,0 +1,1 @@
+"""Modules of PyTorch, by way of torch.export."""

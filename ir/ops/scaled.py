@@ -1,0 +1,64 @@
+"""Products in narrow floating-point formats: a scale for each row, or for each block of one."""
+
+from __future__ import annotations
+
+from ircost.ir.composite import composite
+from ircost.ir.errors import ShapeError
+from ircost.ir.graph import Value
+from ircost.ir.ops.contraction import contract
+from ircost.ir.ops.elementwise import abs, cast, div, maximum, mul
+from ircost.ir.ops.movement import broadcast, transpose
+from ircost.ir.ops.normalization import scalar_like
+from ircost.ir.ops.reduction import reduce_max, reduce_sum
+from ircost.ir.ops.shape import reshape
+from ircost.ir.types import DType, f32
+
+LARGEST = {
+    "f8e4m3": 448.0,
+    "f8e5m2": 57344.0,
+    "f4e2m1": 6.0,
+}  # OCP 8-bit Floating Point Specification 1.0, 2023; MX 1.0
+SMALLEST_SCALE = 1e-12
+
+
+@composite
+def quantise_rows(x: Value, *, to: DType, block: int) -> tuple[Value, Value]:
+    """x in a narrow format, each block of a row over its own largest magnitude; and the scales.
+
+    Shapes: x [.., k], block divides k. Results: [.., k] in ``to``, scales [.., k / block] in f32.
+    Source: NVIDIA Transformer Engine, dynamic scaling; DeepSeek-AI, "DeepSeek-V3", arXiv:2412.19437, 3.3.2 (blocks).
+    """
+    *lead, k = x.type.shape
+    if block < 1 or k % block:
+        raise ShapeError(f"quantise_rows: blocks of {block} do not divide rows of {k}")
+    if to.name not in LARGEST:
+        raise ShapeError(f"quantise_rows: no largest value of {to} is known", help=f"known: {', '.join(LARGEST)}")
+    apart = cast(reshape(x, shape=(*lead, k // block, block)), to=f32)
+    peak = reduce_max(abs(apart), axes=(len(lead) + 1,), keepdims=True)
+    scale = maximum(mul(peak, scalar_like(1 / LARGEST[to.name], peak)), scalar_like(SMALLEST_SCALE, peak))
+    narrow = cast(div(apart, scale), to=to)
+    return reshape(narrow, shape=x.type.shape), reshape(scale, shape=(*lead, k // block))
+
+
+@composite
+def scaled_matmul(x: Value, x_scale: Value, w: Value, w_scale: Value, *, out: DType) -> Value:
+    """x times the transpose of w, both narrow, sums of blocks scaled and added up in f32.
+
+    Shapes: x [.., k] with scales [.., q], w [n, k] with scales [p, q], p a divisor of n and q one of k; out [.., n].
+    Source: deepseek-ai/DeepGEMM (blocks of 1 x 128 and 128 x 128); cuBLASLt with a scale a row (q = 1).
+    """
+    *lead, k = x.type.shape
+    n, (p, q) = w.type.shape[0], w_scale.type.shape
+    if x_scale.type.shape != (*lead, q) or w.type.shape[1] != k or n % p or k % q:
+        raise ShapeError(
+            f"scaled_matmul: x {x.type}, its scales {x_scale.type}, w {w.type}, its scales {w_scale.type}",
+            help="[.., k], [.., q], [n, k], [p, q]",
+        )
+    rows = x.type.elements // max(k, 1)
+    apart, weights = reshape(x, shape=(rows, q, k // q)), reshape(w, shape=(n, q, k // q))
+    sums = contract(apart, weights, notation="m q k, n q k -> q m n", out=f32)
+    left = reshape(transpose(reshape(cast(x_scale, to=f32), shape=(rows, q)), perm=(1, 0)), shape=(q, rows, 1))
+    each = broadcast(reshape(cast(w_scale, to=f32), shape=(p, 1, q)), shape=(p, n // p, q))
+    right = reshape(transpose(reshape(each, shape=(n, q)), perm=(1, 0)), shape=(q, 1, n))
+    total = reduce_sum(mul(mul(sums, left), right), axes=(0,))
+    return reshape(cast(total, to=out), shape=(*lead, n))

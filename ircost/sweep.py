@@ -1,0 +1,239 @@
+"""A model at many sizes: each a point with its latency, throughput, energy and memory, all priced together."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ircost.backends import Target
+from ircost.cost_models.interface import CostModel, Estimates
+from ircost.cost_models.kernel_table import KernelRun, KernelTable, table_of_modules
+from ircost.cost_models.lower_bound import model_lower_bound_s
+from ircost.cost_models.memory import memory_use
+from ircost.costing import branches_taken
+from ircost.frontends import Imported, ImportOptions, load
+from ircost.frontends.config.frontend import build_pass, read_architecture
+from ircost.ir.collector import collector_paused
+from ircost.ir.errors import IrcError
+from ircost.passes import Pass, PassContext, parse_pipeline, run_pipeline
+from ircost.transformer_figures import collective_kernels, rank_memory
+
+MOST_POINTS = 20_000
+# What limits a point changes over to something else where this part of its latency does.
+KNEE_WORDS = {"matrix": "arithmetic", "vector": "arithmetic", "launch": "launches", "link": "links", "steps": "steps"}
+
+
+class SweepError(IrcError):
+    """What is to be swept cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPoint:
+    """One size.
+
+    Args:
+        dims: by name.
+        latency_s, lower_bound_s, energy_j: of one run; energy of one device.
+        items: what one run does: new tokens of all sequences, or examples of a batch.
+        items_per_s, items_per_j: of all devices together.
+        memory_bytes: of the device that holds most; fits: whether that is enough.
+        bound: what limits most of the latency; bound_share: how much of it.
+        knee: what takes over here from what limited the point before, in words; "" elsewhere.
+    """
+
+    dims: dict[str, int]
+    latency_s: float
+    lower_bound_s: float
+    energy_j: float
+    items: int
+    items_per_s: float
+    items_per_j: float
+    memory_bytes: int
+    fits: bool
+    bound: str
+    bound_share: float
+    knee: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        values = asdict(self)
+        return {**values.pop("dims"), **values}
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Args:
+    axes: dims that were swept, and their values. points: in the order of the axes, the last running fastest.
+    """
+
+    axes: dict[str, tuple[int, ...]]
+    points: tuple[SweepPoint, ...]
+
+    def to_csv(self) -> str:
+        """The points, a line each, with a header."""
+        out = io.StringIO()
+        rows = [point.to_dict() for point in self.points]
+        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return out.getvalue()
+
+
+def parse_axes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """``batch=1,2,4..256`` and ``context=1024..8192:1024``: values, runs that double, runs by steps.
+
+    Raises:
+        SweepError: no such form, an axis twice, or too many points.
+
+    >>> parse_axes(["batch=1,2,4..32", "context=1024..4096:1024"])
+    {'batch': (1, 2, 4, 8, 16, 32), 'context': (1024, 2048, 3072, 4096)}
+    """
+    axes: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, equals, values = (part.strip() for part in text.partition("="))
+        if not equals or not name or not values:
+            raise SweepError(f"--sweep {text}: no values", help="such as --sweep batch=1,2,4..256")
+        if name in axes:
+            raise SweepError(f"--sweep {name} is given twice", help="put all values into one: --sweep batch=1,4..64")
+        found = [value for item in values.split(",") for value in _values(text, item.strip())]
+        axes[name] = tuple(dict.fromkeys(found))
+    count = int(np.prod([len(values) for values in axes.values()], dtype=float))
+    if count > MOST_POINTS:
+        raise SweepError(f"{count:,} points, {MOST_POINTS:,} are the most", help="take fewer values, or larger steps")
+    return axes
+
+
+def _values(text: str, item: str) -> Iterator[int]:
+    first, dots, rest = item.partition("..")
+    last, colon, step = rest.partition(":")
+    words = [first, *([last] if dots else []), *([step] if colon else [])]
+    if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
+        raise SweepError(f"--sweep {text}: '{item}' is no value", help="whole numbers, 4..256 or 1024..8192:1024")
+    value, end = int(first), int(last) if dots else int(first)
+    if end < value:
+        raise SweepError(f"--sweep {text}: '{item}' runs backwards")
+    if colon and (end - value) // int(step) > MOST_POINTS:
+        raise SweepError(f"--sweep {text}: '{item}' has too many values")
+    while value <= end:
+        yield value
+        value = value + int(step) if colon else 2 * value
+
+
+def sweep(
+    model: Path,
+    options: ImportOptions,
+    axes: Mapping[str, Sequence[int]],
+    target: Target,
+    cost_model: CostModel,
+    pipeline: str,
+) -> Sweep:
+    """Every combination of the axes' values.
+
+    Args:
+        options: of all points; the axes' dims come on top.
+        pipeline: passes that run on each.
+
+    Raises:
+        IrcError: a point cannot be built; says which.
+    """
+    context = PassContext(target=target, cost_model=cost_model)
+    sizes = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    with collector_paused():
+        built = list(_rewritten(_points(model, options, sizes), tuple(parse_pipeline(pipeline)), context))
+        table, runs = table_of_modules(imported.module for imported in built)
+        estimates = cost_model.estimate(table, target)
+        points = [
+            _point(dims, imported, branches_taken(replace(table, runs=own), estimates), table, estimates, target)
+            for dims, imported, own in zip(sizes, built, runs, strict=True)
+        ]
+    return Sweep({name: tuple(values) for name, values in axes.items()}, tuple(_with_knees(points, axes)))
+
+
+def _points(model: Path, options: ImportOptions, sizes: Iterable[dict[str, int]]) -> Iterator[Imported]:
+    """The model at each size; a configuration is read once."""
+    read = partial(build_pass, read_architecture(model)) if model.suffix == ".json" else partial(load, model)
+    for dims in sizes:
+        try:
+            yield read(replace(options, dims={**options.dims, **dims}))
+        except IrcError as error:
+            place = ", ".join(f"{name}={value}" for name, value in dims.items())
+            raise SweepError(f"at {place}: {error.message}", help=error.help) from None
+
+
+def _rewritten(points: Iterable[Imported], passes: tuple[Pass, ...], context: PassContext) -> Iterator[Imported]:
+    """Each after the passes. The first is verified after each pass; the others differ from it in extents only."""
+    for number, imported in enumerate(points):
+        if number == 0:
+            run_pipeline(imported.module, passes, context=context)
+        else:
+            for each in passes:
+                each.run(imported.module, context)
+        yield imported
+
+
+def _point(
+    dims: dict[str, int],
+    imported: Imported,
+    runs: Sequence[KernelRun],
+    table: KernelTable,
+    estimates: Estimates,
+    target: Target,
+) -> SweepPoint:
+    rows = np.array([run.row for run in runs], dtype=int)
+    counts = np.array([run.count for run in runs], dtype=float)
+    shares: dict[str, float] = {}
+    for row, seconds in zip(rows, estimates.latency_s[rows] * counts, strict=True):
+        bound = estimates.bound_names[int(estimates.bound[row])]
+        shares[bound] = shares.get(bound, 0.0) + float(seconds)
+    energy_j = float((estimates.energy_j[rows] * counts).sum())
+    ranks, items = 1, max(imported.batch_dims.values(), default=1)
+    if imported.built is not None:
+        sent = collective_kernels(imported.built, target)
+        shares["link"] = sum(kernel.latency_s or 0.0 for kernel in sent)
+        energy_j += sum(kernel.energy_j or 0.0 for kernel in sent)
+        work = imported.built.workload
+        ranks, items = imported.built.mesh.tp, work.batch * work.rows
+        memory_bytes = rank_memory(imported.built).total_bytes
+    else:
+        memory_bytes = memory_use(imported.module).allocated_bytes
+    lower_bound_s = model_lower_bound_s(imported.module, table, runs, target)
+    latency_s = max(sum(shares.values()), lower_bound_s)
+    bound = max(shares, key=lambda name: shares[name], default="")
+    return SweepPoint(
+        dims=dims,
+        latency_s=latency_s,
+        lower_bound_s=lower_bound_s,
+        energy_j=energy_j,
+        items=items,
+        items_per_s=items / latency_s if latency_s else 0.0,
+        items_per_j=items / (energy_j * ranks) if energy_j else 0.0,
+        memory_bytes=memory_bytes,
+        fits=memory_bytes <= target.main_memory.capacity_bytes,
+        bound=bound,
+        bound_share=shares[bound] / latency_s if latency_s else 0.0,
+    )
+
+
+def _with_knees(points: Sequence[SweepPoint], axes: Mapping[str, Sequence[int]]) -> Iterator[SweepPoint]:
+    """Points along the last axis where something else begins to limit, or memory ends."""
+    length = len(list(axes.values())[-1]) if axes else 1
+    for number, point in enumerate(points):
+        before = points[number - 1] if number % length else None
+        yield replace(point, knee=_knee(before, point)) if before is not None else point
+
+
+def _knee(before: SweepPoint, point: SweepPoint) -> str:
+    found = []
+    if before.bound != point.bound:
+        words = [KNEE_WORDS.get(bound, bound) for bound in (before.bound, point.bound)]
+        found.append(f"from {words[0]} to {words[1]}")
+    if before.fits and not point.fits:
+        found.append("does not fit any more")
+    return ", ".join(found)

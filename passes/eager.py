@@ -1,0 +1,76 @@
+"""What a framework launches op by op: attention and tanh GELU written out, a bias in its product's kernel."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ircost.ir import ops
+from ircost.ir.clone import clone_op
+from ircost.ir.graph import Module, Op, Value
+from ircost.ir.ops.normalization import scalar_like
+from ircost.ir.rewrite import RewritePattern, apply_patterns, rewritable_ops
+from ircost.passes.base import Pass, PassContext, register_pass
+from ircost.passes.kernel_making import make_kernel
+
+
+class OpenedAttention(RewritePattern):
+    """attention(q, k, v)  ->  its body: scores, mask, softmax, and their product with the values"""
+
+    root = ("attention", "cached_attention", "latent_attention")
+
+    def rewrite(self, op: Op) -> Value | Sequence[Value] | None:
+        block = op.regions[0].block
+        mapping: dict[Value, Value] = dict(zip(block.arguments, op.operands, strict=True))
+        *inner, terminator = block.ops
+        for each in inner:
+            clone_op(each, mapping)
+        return [mapping[value] for value in terminator.operands]
+
+
+class WrittenOutGelu(RewritePattern):
+    """gelu_tanh(x)  ->  0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), an op for each of its operations
+
+    Source: huggingface/transformers, ``NewGELUActivation``.
+    """
+
+    root = "gelu_tanh"
+
+    def rewrite(self, op: Op) -> Value | None:
+        (x,) = op.operands
+        cube = ops.mul(scalar_like(0.044715, x), ops.pow(x, scalar_like(3.0, x)))
+        inner = ops.tanh(ops.mul(scalar_like(math.sqrt(2 / math.pi), x), ops.add(x, cube)))
+        return ops.mul(ops.mul(scalar_like(0.5, x), x), ops.add(scalar_like(1.0, x), inner))
+
+
+@register_pass("eager")
+@dataclass(frozen=True, slots=True)
+class Eager(Pass):
+    """Write out what PyTorch runs op by op: attention, and activations that its models write out.
+
+    A product and the bias behind it are one kernel, as in ``addmm``. For estimates of what eager frameworks take; never
+    a gain.
+    """
+
+    def run(self, module: Module, context: PassContext) -> Counter[str]:
+        fired = apply_patterns(module, (OpenedAttention(), WrittenOutGelu()))
+        for op in list(rewritable_ops(module)):
+            product = biased_product(op)
+            if product is not None:
+                make_kernel([product, op], op.results)
+                fired["biases"] += 1
+        return fired
+
+
+def biased_product(op: Op) -> Op | None:
+    """The product that this op adds a vector to, where nobody else reads it."""
+    if op.name != "add":
+        return None
+    for product, bias in (op.operands, op.operands[::-1]):
+        producer = product.producer
+        is_product = producer is not None and producer.definition.is_contraction and producer.block is op.block
+        if is_product and bias.type.rank == 1 and len(product.uses) == 1 and product.type == op.result.type:
+            return producer
+    return None

@@ -1,0 +1,200 @@
+"""Operators that the frontend takes apart and the export puts together again: which come out, and their numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from ircost.api import EXPORT_PIPELINE
+from ircost.backends.onnx import to_onnx
+from ircost.frontends import load
+from ircost.ir import Builder, Function, Module, TensorType, Value, interpret, ops
+from ircost.ir.parser import parse_module
+from ircost.ir.terminators import return_
+from ircost.ir.types import f16, f32, i64
+from ircost.passes import run_pipeline
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[Any]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return list(session.run(None, feeds))
+
+
+def model_of(nodes: list[onnx.NodeProto], shape: tuple[int, ...], **known: np.ndarray) -> onnx.ModelProto:
+    """x in, y out, both f32."""
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, s) for name, s in (("x", shape), ("y", None))]
+    initializers = [numpy_helper.from_array(array, name) for name, array in known.items()]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], initializers)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+
+
+def there_and_back(model: onnx.ModelProto, tmp_path: Any, rtol: float = 1e-5) -> list[str]:
+    """Operators of the export; its outputs are those of the original."""
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    module = load(str(path)).module
+    run_pipeline(module, EXPORT_PIPELINE)
+    exported = to_onnx(module)
+    shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
+    feeds = {"x": np.random.default_rng(0).standard_normal(shape).astype(np.float32)}
+    for ours, theirs in zip(run(exported, feeds), run(model, feeds), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol)
+    return [node.op_type for node in exported.graph.node]
+
+
+@pytest.mark.parametrize("mode", ["half_pixel", "align_corners", "asymmetric"])
+@pytest.mark.parametrize("sizes", [(8, 10), (7, 3), (4, 13)])
+def test_linear_resize(mode: str, sizes: tuple[int, int], tmp_path: Any) -> None:
+    attributes = {"mode": "linear", "coordinate_transformation_mode": mode}
+    node = helper.make_node("Resize", ["x", "", "", "s"], ["y"], **attributes)
+    model = model_of([node], (1, 2, 4, 5), s=np.array((1, 2, *sizes)))
+    found = there_and_back(model, tmp_path)
+    assert found == (["Resize", "Gather"] if (mode, sizes) == ("align_corners", (7, 3)) else ["Resize"])
+
+
+def test_a_cubic_resize_is_no_linear_one(tmp_path: Any) -> None:
+    node = helper.make_node("Resize", ["x", "", "", "s"], ["y"], mode="cubic")
+    assert "Resize" not in there_and_back(model_of([node], (1, 2, 4, 5), s=np.array((1, 2, 8, 10))), tmp_path, 1e-4)
+
+
+def test_an_interpolated_axis_that_is_read_elsewhere(tmp_path: Any) -> None:
+    """What lies between the two steps is a result of its own: each is a Resize."""
+    nodes = [
+        helper.make_node("Resize", ["x", "", "", "s"], ["a"], mode="linear"),
+        helper.make_node("Resize", ["a", "", "", "t"], ["b"], mode="linear"),
+        helper.make_node("Exp", ["a"], ["c"]),
+        helper.make_node("ReduceMax", ["c"], ["d"], keepdims=1),
+        helper.make_node("Add", ["b", "d"], ["y"]),
+    ]
+    model = model_of(nodes, (1, 2, 4, 5), s=np.array((1, 2, 8, 5)), t=np.array((1, 2, 8, 10)))
+    assert there_and_back(model, tmp_path).count("Resize") == 2
+
+
+@pytest.mark.parametrize("mode", ["reflect", "edge"])
+@pytest.mark.parametrize("pads", [(0, 0, 2, 1, 0, 0, 1, 3), (0, 0, 0, 4, 0, 0, 3, 0)])
+def test_mirrored_pads(mode: str, pads: tuple[int, ...], tmp_path: Any) -> None:
+    node = helper.make_node("Pad", ["x", "p"], ["y"], mode=mode)
+    assert there_and_back(model_of([node], (1, 2, 4, 5), p=np.array(pads)), tmp_path) == ["Pad"]
+
+
+@pytest.mark.parametrize(("kind", "zero"), [(np.int8, -7), (np.uint8, 100), (np.int8, 0)])
+def test_linear_quantisation(kind: type, zero: int, tmp_path: Any) -> None:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+        helper.make_node("Conv", ["d", "w"], ["c"]),
+        helper.make_node("QuantizeLinear", ["c", "s", "z"], ["r"]),
+        helper.make_node("DequantizeLinear", ["r", "s", "z"], ["y"]),
+    ]
+    weights = np.random.default_rng(1).standard_normal((3, 2, 2, 2)).astype(np.float32)
+    known = {"s": np.array(0.02, np.float32), "z": np.array(zero, kind), "w": weights}
+    found = there_and_back(model_of(nodes, (1, 2, 4, 5), **known), tmp_path)
+    assert found == ["QuantizeLinear", "DequantizeLinear", "Conv", "QuantizeLinear", "DequantizeLinear"]
+
+
+def test_averages_keep_the_opset_whose_kernel_is_fast(tmp_path: Any) -> None:
+    node = helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2])
+    assert there_and_back(model_of([node], (1, 2, 4, 5)), tmp_path) == ["AveragePool"]
+    assert to_onnx(parse_module(POOL)).opset_import[0].version == 18
+
+
+POOL = """
+func @main(%x: 1x2x4x4xf32) -> 1x2x2x2xf32 {
+  %s = sum_pool %x {window = [2, 2], strides = [2, 2], dilations = [1, 1], pads = [[0, 0], [0, 0]]}
+  %c = constant dense<[0.25]> : f32
+  %y = mul %s, %c
+  return %y
+}
+"""
+
+
+def module_of(types: list[TensorType], result: Any) -> Module:
+    function = Function("main", types)
+    build = Builder(function.block)
+    value: Value = build(result(*function.arguments))
+    build.op(return_.create([value]))
+    return Module([function])
+
+
+def random_of(type: TensorType) -> np.ndarray:
+    rng = np.random.default_rng([0, *type.shape])
+    if type.dtype == i64:
+        return rng.integers(0, 3, type.shape)
+    return rng.standard_normal(type.shape).astype(np.float16 if type.dtype == f16 else np.float32)
+
+
+def assert_same(module: Module, for_runtime: str = "", rtol: float = 1e-5) -> list[onnx.NodeProto]:
+    inputs = [random_of(argument.type) for argument in module.main.arguments]
+    model = to_onnx(module, for_runtime)
+    names = [info.name for info in model.graph.input]
+    for ours, theirs in zip(run(model, dict(zip(names, inputs, strict=True))), interpret(module, inputs), strict=True):
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol)
+    return list(model.graph.node)
+
+
+@pytest.mark.parametrize(
+    ("notation", "left", "right", "operators"),
+    [
+        ("... m k, ... n k -> ... m n", (4, 3), (2, 5, 3), {"Transpose", "MatMul"}),
+        ("... k m, ... k n -> ... m n", (2, 3, 4), (3, 5), {"Transpose", "MatMul"}),
+        ("... m k, ... k n -> ... m n", (7, 2, 4, 3), (2, 3, 5), {"MatMul"}),
+        ("... m k, ... k n -> ... n m", (7, 4, 3), (3, 5), {"Einsum"}),
+    ],
+)
+def test_products_of_batches(notation: str, left: tuple[int, ...], right: tuple[int, ...], operators: set[str]) -> None:
+    types = [TensorType(shape, f32) for shape in (left, right)]
+    nodes = assert_same(module_of(types, lambda a, b: ops.contract(a, b, notation=notation)))
+    assert {node.op_type for node in nodes} == operators
+
+
+def test_products_grouped_by_expert() -> None:
+    types = [TensorType((6, 4), f32), TensorType((6,), i64), TensorType((3, 5, 4), f32)]
+    assert_same(module_of(types, ops.expert_matmul))
+
+
+def test_half_precision_is_widened_for_processors_alone() -> None:
+    types = [TensorType((3, 16), f16)]
+    weight = np.random.default_rng(2).standard_normal((16, 8)).astype(np.float16)
+    module = module_of(types, lambda x: ops.matmul(x, ops.constant_of(weight)))
+    for runtime, formats in (("", {TensorProto.FLOAT16}), ("onnxruntime:nchw16c", {TensorProto.FLOAT})):
+        assert_same(module, runtime, rtol=1e-2)
+        assert {tensor.data_type for tensor in to_onnx(module, runtime).graph.initializer} == formats
+
+
+LOOP = """
+func @main(%x: 4xf32, %w: 4x4xf32) -> 4xf32 {
+  %y, %v = while %x, %w {trip_bound = 5} condition(%a: 4xf32, %b: 4x4xf32) {
+    %s = reduce_max %a {axes = [0]}
+    %ten = constant dense<[10.0]> : f32
+    %go = less %s, %ten
+    yield %go
+  } body(%a: 4xf32, %b: 4x4xf32) {
+    %t = transpose %b {perm = [1, 0]}
+    %e = exp %t
+    %p = reduce_sum %e {axes = [0]}
+    %sum = add %a, %p
+    yield %sum, %b
+  }
+  return %y
+}
+"""
+
+
+def test_invariants_of_loops() -> None:
+    module = parse_module(LOOP)
+    before = assert_same(module)
+    run_pipeline(module, EXPORT_PIPELINE)
+    after = assert_same(module)
+    loops = [next(node for node in nodes if node.op_type == "Loop") for nodes in (before, after)]
+    assert [len(loop.output) for loop in loops] == [2, 1]
+    assert [node.op_type for node in after if node.op_type == "Exp"] == ["Exp"]

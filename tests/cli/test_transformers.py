@@ -1,0 +1,134 @@
+"""Models by their configuration on the command line: phases, meshes, sweeps, mistakes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Irc = Callable[..., Any]
+
+SMALL = {
+    "model_type": "llama",
+    "vocab_size": 1024,
+    "hidden_size": 512,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 4096,
+    "torch_dtype": "bfloat16",
+}
+
+
+def facts(irc: Irc, *words: str) -> dict[str, Any]:
+    outcome = irc("compile", *words, "--json")
+    assert outcome.code in (0, 1), outcome.err
+    found: dict[str, Any] = json.loads(outcome.out)
+    return found
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(SMALL))
+    return str(path)
+
+
+def test_a_folder_with_a_config_is_a_model(irc: Irc, config: str) -> None:
+    words = ("--phase", "decode", "--context", "128")
+    assert facts(irc, config, *words)["latency_s"] == facts(irc, str(Path(config).parent), *words)["latency_s"]
+
+
+def test_ranks_share_weights_and_talk(irc: Irc, config: str) -> None:
+    words = (config, "--phase", "decode", "--context", "1024", "--batch", "8")
+    one, two = facts(irc, *words), facts(irc, *words, "--mesh", "tp=2")
+    alone, shared = one["transformer"], two["transformer"]
+    assert alone["communication_s"] == 0 < shared["communication_s"]
+    assert shared["parameters"] == alone["parameters"]
+    assert shared["cache_bytes"] == alone["cache_bytes"] / 2
+    assert 0.5 < shared["weights_bytes"] / alone["weights_bytes"] < 0.51
+    assert [kernel["count"] for kernel in two["kernels"] if kernel["op"] == "all_reduce"].count(4) == 2
+
+
+def test_stages_hold_a_part_each(irc: Irc, config: str) -> None:
+    words = (config, "--phase", "decode", "--context", "1024", "--batch", "8")
+    one, two = facts(irc, *words)["transformer"], facts(irc, *words, "--mesh", "pp=2")["transformer"]
+    assert two["weights_bytes"] < one["weights_bytes"] and two["cache_bytes"] == one["cache_bytes"] / 2
+    assert two["stage_s"] < one["stage_s"]
+
+
+def test_the_largest_batch_fits_and_one_more_does_not(irc: Irc) -> None:
+    words = ("llama-3-8b", "--target", "l4", "--dtype", "f16", "--phase", "decode", "--context", "4096")
+    largest = facts(irc, *words)["transformer"]["largest_batch"]
+    assert largest > 1
+    held = [
+        sum(found[f"{part}_bytes"] for part in ("weights", "cache", "activations"))
+        for batch in (largest, largest + 1)
+        if (found := facts(irc, *words, "--batch", str(batch))["transformer"])
+    ]
+    capacity = facts(irc, *words)["memory_capacity_bytes"]
+    assert held[0] <= capacity < held[1]
+
+
+def test_points_of_a_sweep_are_compilations(irc: Irc, config: str) -> None:
+    words = (config, "--phase", "decode", "--context", "512")
+    outcome = irc("compile", *words, "--sweep", "batch=1,4..16", "--csv")
+    rows = list(csv.DictReader(io.StringIO(outcome.out)))
+    assert [row["batch"] for row in rows] == ["1", "4", "8", "16"]
+    for row in rows:
+        alone = facts(irc, *words, "--batch", row["batch"])
+        assert float(row["latency_s"]) == pytest.approx(alone["latency_s"], rel=1e-12)
+        assert float(row["items_per_j"]) == pytest.approx(alone["transformer"]["tokens_per_j"], rel=1e-12)
+
+
+def test_a_sweep_names_its_knees(irc: Irc) -> None:
+    outcome = irc("compile", "llama-3-8b", "--phase", "decode", "--context", "4096", "--sweep", "batch=64..128")
+    assert "batch 128: does not fit any more" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--phase", "encode", "--seq", "8"), "no phase encode"),
+        (("--phase", "decode", "--context", "5000"), "made for 4096"),
+        (("--phase", "decode", "--context", "64", "--mesh", "tp=3"), "do not divide by tp=3"),
+        (("--phase", "decode", "--context", "64", "--mesh", "xp=3"), "no axis 'xp'"),
+        (("--phase", "decode", "--context", "64", "--mesh", "pp=5"), "5 stages for 4 layers"),
+        (("--phase", "decode", "--context", "64", "--seq", "3"), "--phase verify"),
+        (("--phase", "chunk", "--context", "64"), "needs --seq"),
+        (("--phase", "verify", "--seq", "9", "--context", "8"), "the context counts the new ones"),
+        (("--dim", "sequence=4"), "no dim 'sequence'"),
+        (("--sweep", "batch=4..1"), "backwards"),
+        (("--sweep", "batch=x"), "no value"),
+        (("--phase", "decode", "--sweep", "context=4096..8192"), "at context=8192"),
+    ],
+)
+def test_mistakes_are_told_in_one_message(irc: Irc, config: str, words: tuple[str, ...], told: str) -> None:
+    outcome = irc("compile", config, *words)
+    assert outcome.code == 2
+    assert told in outcome.err and outcome.err.count("error: ") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"num_key_value_heads": 3}, "cannot share 3 heads"),
+        ({"num_attention_heads": 7, "num_key_value_heads": 7}, "does not divide by 7 heads"),
+        ({"hidden_size": "wide"}, "'hidden_size' is 'wide'"),
+        ({"model_type": "lama"}, "did you mean llama"),
+        ({"mixture_depth": 3}, "'mixture_depth' is 3"),
+        ({"hidden_act": "sin"}, "activation 'sin'"),
+        ({"num_hidden_layers": 10**6}, "4096 are the most"),
+    ],
+)
+def test_a_wrong_config_is_told_in_one_message(irc: Irc, tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**SMALL, **change}))
+    outcome = irc("compile", str(tmp_path), "--phase", "decode", "--context", "64")
+    assert outcome.code == 2
+    assert told in outcome.err and outcome.err.count("error: ") == 1
