@@ -52,6 +52,7 @@ class Attention:
         has_alibi: a bias that falls with the distance takes the place of positions.
         has_bias_table: learnt biases by bucket of distance are added to the scores (T5), those of the stack's table.
         is_gated: the output is multiplied by a sigmoid of a projection as wide as the queries.
+        tuning: (floor, factor): queries grow by factor log(1 + position // floor) (Llama 4, layers without positions).
     """
 
     heads: int
@@ -74,6 +75,7 @@ class Attention:
     has_alibi: bool = False
     has_bias_table: bool = False
     is_gated: bool = False
+    tuning: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class Experts:
         router: ``softmax`` over all, ``softmax of chosen``, or ``sigmoid``.
         has_router_bias: a bias that takes part in the choice only (DeepSeek-V3), or in the logits (gpt-oss).
         groups, groups_chosen: experts are chosen in the best groups only.
-        is_normalised: the chosen shares add up to 1.
+        is_normalised: the chosen shares add up to 1. factor: of them.
     """
 
     count: int
@@ -132,12 +134,14 @@ class Experts:
     has_bias: bool = False
     is_interleaved: bool = False
     limit: float = 0.0
+    slope: float = 1.0
     shared: FeedForward | None = None
     is_shared_gated: bool = False
     has_router_bias: bool = False
     groups: int = 1
     groups_chosen: int = 1
     is_normalised: bool = True
+    factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +241,7 @@ class Embedding:
     """Args:
     vocabulary: 0: what comes in is no tokens. width: of the table, where it is not that of the model (then projected).
     positions: rows of a learnt table; 0: none. offset: rows of it that come before the first position.
-    token_types: rows of a table of segments; 0: none.
+    token_types: rows of a table of segments; 0: none. factor: of the tokens' vectors.
     is_shared: a tower's, whose table is that of the main stack.
     """
 
@@ -248,7 +252,7 @@ class Embedding:
     offset: int = 0
     token_types: int = 0
     norm: Norm | None = None
-    is_scaled: bool = False
+    factor: float = 1.0
     is_shared: bool = False
 
 
@@ -258,6 +262,7 @@ class Head:
 
     Args:
         is_tied: its weights are the embedding's. softcap: of the logits; 0: none. scale: of what comes in.
+        factor: of the logits.
     """
 
     vocabulary: int
@@ -265,6 +270,7 @@ class Head:
     has_bias: bool = False
     softcap: float = 0.0
     scale: float = 1.0
+    factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -607,6 +613,7 @@ class Architecture:
         tower: runs in phase ``encode``; a decoder attends to what it makes, or reads it among its tokens.
         contrast: the model and its tower run at once, and what they make is compared.
         denoiser: of a diffusion transformer, which has no stack. idle: what a checkpoint holds beside all that.
+        unbuilt: a part of the model that is not known here.
     """
 
     name: str
@@ -624,6 +631,7 @@ class Architecture:
     contrast: Contrast | None = None
     denoiser: Denoiser | None = None
     idle: tuple[Idle, ...] = ()
+    unbuilt: str = ""
 
     @property
     def phases(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.config_file import NO_DEFAULT, Config
 from ircost.frontends.config.diffusion import denoiser
 from ircost.frontends.config.encoder_decoder import encoder_decoder
-from ircost.frontends.config.families import ALIASES, FAMILIES, TEXT_OF, Family
+from ircost.frontends.config.families import ALIASES, FAMILIES, TEXT_ALONE, TEXT_OF, Family
 from ircost.frontends.config.quantisation import read_quantisation
 from ircost.frontends.config.reading import Reader
 from ircost.frontends.config.vision import VISION, image_encoder, seen_by, text_and_images
@@ -16,6 +16,13 @@ from ircost.ir.errors import IrcError, did_you_mean
 from ircost.ir.types import DType, bf16, parse_dtype
 
 CONTRASTED = ("clip", "siglip")
+# Of models whose text alone is built.
+VISION_KEYS = (
+    *("vision_config", "projector_hidden_act", "multimodal_projector_bias", "spatial_merge_size", "downsample_ratio"),
+    *("vision_feature_layer", "vision_feature_select_strategy", "image_seq_length", "force_image_size", "ps_version"),
+    *("template", "select_layer", "dynamic_image_size", "min_dynamic_patch", "max_dynamic_patch", "use_thumbnail"),
+    *("use_backbone_lora", "use_llm_lora", "hidden_size"),
+)
 
 
 def architecture_of(config: Config, name: str = "") -> Architecture:
@@ -41,15 +48,19 @@ def _whole(config: Config, name: str) -> Architecture:
         return text_and_images(config, family_name, name, _dtype(config))
     sections = [config.section(key) for key in ("text_config", "llm_config", "language_config")]
     text = next((section for section in sections if section is not None), config)
-    if text is not config and family_name not in VISION:
+    if text is not config and "tie_word_embeddings" in config:
+        text.values.setdefault("tie_word_embeddings", config.flag("tie_word_embeddings"))
+    if family_name in TEXT_ALONE:
+        config.passed(*VISION_KEYS)
+        return replace(_of_text(text, name, _dtype(config, text)), unbuilt="vision tower")
+    has_vision = config.section("vision_config") is not None
+    if (has_vision or text is not config) and family_name not in VISION:
         raise config.error(
             f"model_type '{family_name}' is not known: its vision tower cannot be told from the config",
-            help=f"known: {', '.join(VISION)}; its text_config alone, as a file of its own, is read by its model_type",
+            help=f"known: {', '.join((*VISION, *TEXT_ALONE))}; a text_config alone is read by its own model_type",
         )
     found = _of_text(text, name, _dtype(config, text))
-    if config.section("vision_config") is None:
-        return found
-    return seen_by(found, config, family_name)
+    return seen_by(found, config, family_name) if has_vision else found
 
 
 def _of_text(config: Config, name: str, dtype: DType) -> Architecture:

@@ -34,6 +34,8 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
         packed = scope(ops.reshape(packed, shape=(batch, rows, together, part.width)))
         q, k = _with_positions(scope, plan, part, packed, heads, kv_heads)
         v = part_of(scope, packed, heads + kv_heads, kv_heads, axis=2)
+        if part.tuning is not None:
+            q = scope(ops.mul(q, _tuned(scope, plan, *part.tuning)))
         mixed = _attended(scope, plan, part, q, k, v)
         if part.is_gated:
             gate = linear(scope, x, "gate", heads * part.width, part.has_qkv_bias)
@@ -103,6 +105,17 @@ def _angles(scope: Scope, plan: Plan, rotary: Rotary, function: str) -> Value:
 
     name = f"{function} of {rotary.width}, base {rotary.base:g}" + (f", side {rotary.side}" if rotary.side else "")
     return scope.table(name, (work.rows, 1, rotary.width), scope.dtype, make)
+
+
+def _tuned(scope: Scope, plan: Plan, floor: float, factor: float) -> Value:
+    """[tokens, 1, 1] by which queries grow. Source: huggingface/transformers, ``Llama4TextAttention``."""
+    work = plan.workload
+
+    def make() -> np.ndarray:
+        places = np.arange(work.past, work.context)
+        return np.asarray(1 + factor * np.log1p(np.floor((places + 1) / floor)))[:, None, None]
+
+    return scope.table("tuning of queries", (work.rows, 1, 1), scope.dtype, make)
 
 
 def line_angles(rotary: Rotary, begin: int, end: int) -> np.ndarray:

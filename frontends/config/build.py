@@ -262,6 +262,6 @@ class _Model:
             logits = scope(ops.contract(x, table, notation="b t k, n k -> b t n"))
             if head.has_bias:
                 logits = scope(ops.add(logits, scope.weight("bias", rows)))
-            logits = softcapped(scope, logits, head.softcap)
+            logits = softcapped(scope, scaled(scope, logits, head.factor), head.softcap)
         plan.exchange("all_gather", logits.type.size_bytes * plan.mesh.tp, "logits of the vocabulary's parts")
         scope.output("logits", logits)

@@ -99,10 +99,10 @@ class Config:
     def renamed(self, keys: Mapping[str, str]) -> Config:
         """The same section with other names for some keys: standard name -> the one here. Reading either reads both.
 
-        A standard name that stands for another key here is not seen; nor is one whose key is missing.
+        Where a key is missing, the standard name is looked up as it is.
         """
         values = {name: value for name, value in self.values.items() if name not in keys}
-        values |= {name: self.values[key] for name, key in keys.items() if key in self.values}
+        values |= {name: self.values.get(key, self.values.get(name)) for name, key in keys.items()}
         other = Config(values, self.file, self.path)
         other._read, other._sections = self._read, self._sections
         self._read.update(keys.values())

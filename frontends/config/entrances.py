@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from ircost.frontends.config.architecture import Embedding, Entrance, Frames, Patches
 from ircost.frontends.config.parts import biased, linear, normed, part_of, scaled
 from ircost.frontends.config.plan import Plan
@@ -33,8 +31,7 @@ def embedded(scope: Scope, plan: Plan, part: Embedding, name: str = "tokens") ->
         plan.exchange("all_reduce", x.type.size_bytes, "sum of the vocabulary's parts")
         if part.width != part.hidden:
             x = linear(scope, x, "project_in", part.hidden)
-        if part.is_scaled:
-            x = scaled(scope, x, math.sqrt(part.hidden))
+        x = scaled(scope, x, part.factor)
         if part.positions:
             table = scope.weight("positions", part.positions, part.hidden)
             x = scope(ops.add(x, part_of(scope, table, work.past + part.offset, work.rows, axis=0)))

@@ -16,7 +16,8 @@ class Routing:
     """Where a family's mixtures of experts are told.
 
     Args:
-        count, chosen, inner: keys. router, is_normalised: as in `Experts`; text names a key.
+        count, chosen, inner: keys. router, is_normalised: as in `Experts`; text names a key. scoring: the
+            router where that key is missing.
         shared_inner: key of the shared layer's width; shared_count: key of how many experts make it up.
         first, step: keys of the first layer with experts, and of every how many there are some. offset: key of the
             first one's place in each step.
@@ -26,6 +27,7 @@ class Routing:
     chosen: str = "num_experts_per_tok"
     inner: str = "moe_intermediate_size"
     router: str = "softmax"
+    scoring: str = "softmax"
     is_normalised: bool | str = True
     shared_inner: str = ""
     shared_count: str = ""
@@ -88,7 +90,8 @@ class Family:
     """Args:
     norm: ``rms`` or ``layer``; epsilon: of it, where no key says; has_norm_scale, has_norm_bias: of a layer norm.
     placement: as in `Layer`. post_key: a key that, when false, puts the norms behind the sums.
-    qkv_bias, out_bias, mlp_bias, head_bias: whether there are such; text names a key, ``!key`` one that denies it.
+    qkv_bias, out_bias, mlp_bias, head_bias: whether there are such; text names a key (or several
+        of one meaning, ``a|b``), ``!key`` one that denies it.
     rotary: ``half``, ``interleaved`` or none; rotary_share: the rotated part of a head, and rotary_base: of its
         angles, where no key says.
     positions: whether positions are a learnt table; offset: rows before its first; is_offset_counted: whether the
@@ -99,13 +102,15 @@ class Family:
     window: ``all`` where every layer has the window of ``sliding_window``; ``alternate`` every other, the first one
         first; ``thirds``: all but the first of every ``global_attn_every_n_layers``; ``pattern``: all but each
         ``sliding_window_pattern``-th; ``flag``: where ``use_sliding_window`` says so.
-    is_rotary_windowed: layers without a window have no positions.
+    is_rotary_windowed: layers without a window have no positions; ``where windows are``: unless none has one.
     has_pooler: the first token passes a layer of its own behind the last one (BERT).
     dense_inner: key of the width of layers without experts, where it has a name of its own.
     sides: of models with an encoder; has_cross: its decoder's layers, which attend to that.
     states: of layers that keep one. has_feed_forward: behind each mixer.
     has_first_norm: before the first layer's mixer. has_masked_head: its checkpoints have one for masked words.
     rotary_base: where no key says. window_keys: of its width, beside ``sliding_window``.
+    window_width, window_pattern: where no key says. no_rope_interval: every such layer has no positions.
+    needed: keys of sizes for which the class has numbers of its own that fit no other model.
     is_gated_output: what attention puts out is multiplied by a sigmoid of a projection.
     images: of vision towers, which read those.
     is_scaled: whether scores are divided by the root of a head's width; is_head_scaled: what a tied head reads, by
@@ -114,7 +119,7 @@ class Family:
 
     norm: str = "rms"
     epsilon: float = 1e-6
-    has_norm_scale: bool = True
+    has_norm_scale: bool | str = True
     has_norm_bias: bool | str = True
     placement: str = "pre"
     activation: str = "silu"
@@ -140,7 +145,7 @@ class Family:
     head_width: int = 0
     kv_heads: int = 0
     window: str = ""
-    is_rotary_windowed: bool = False
+    is_rotary_windowed: bool | str = False
     dense_inner: str = ""
     has_sinks: bool = False
     is_tied: bool = False
@@ -162,6 +167,10 @@ class Family:
     has_first_norm: bool = True
     has_masked_head: bool = False
     window_keys: tuple[str, ...] = ()
+    window_width: int = 0
+    window_pattern: int = 6
+    no_rope_interval: int = 0
+    needed: tuple[str, ...] = ()
 
 
 _LLAMA = Family(qkv_bias="attention_bias", out_bias="attention_bias", mlp_bias="mlp_bias")
@@ -220,18 +229,31 @@ _SIDE_KEYS = {
 
 FAMILIES: dict[str, Family] = {
     "llama": _LLAMA,
-    "smollm3": replace(_LLAMA, window="flag", is_tied=True),
-    "mistral": Family(window="all"),
-    "ministral": Family(window="all"),
+    "smollm3": replace(_LLAMA, window="flag", is_tied=True, needed=("num_key_value_heads",), no_rope_interval=4),
+    "mistral": Family(window="all", needed=("num_key_value_heads",), window_width=4096),
+    "ministral": Family(window="all", needed=("num_key_value_heads",), window_width=4096),
     "internlm2": Family(qkv_bias="bias", out_bias="bias"),
-    "internlm3": Family(qkv_bias="qkv_bias", out_bias="bias", mlp_bias="bias"),
-    "qwen2": Family(qkv_bias=True, window="flag"),
-    "qwen3": Family(
-        qkv_bias="attention_bias", out_bias="attention_bias", head_norm=True, head_width=128, window="flag"
+    "internlm3": Family(
+        head_width=128,
+        qkv_bias="qkv_bias|attention_bias",
+        out_bias="bias|mlp_bias",
+        mlp_bias="bias|mlp_bias",
+        needed=("num_key_value_heads",),
     ),
-    "gemma": _GEMMA,
-    "gemma2": replace(_GEMMA, placement="both", window="alternate"),
-    "gemma3_text": replace(_GEMMA, placement="both", window="pattern", head_norm=True),
+    "qwen2": Family(qkv_bias=True, window="flag", needed=("num_key_value_heads",)),
+    "qwen3": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        head_norm=True,
+        head_width=128,
+        window="flag",
+        needed=("num_key_value_heads",),
+    ),
+    "gemma": replace(_GEMMA, needed=("num_key_value_heads",)),
+    "gemma2": replace(_GEMMA, placement="both", window="alternate", needed=("num_key_value_heads",), window_width=4096),
+    "gemma3_text": replace(
+        _GEMMA, placement="both", window="pattern", head_norm=True, needed=("num_key_value_heads",), window_width=4096
+    ),
     "phi": Family(
         norm="layer",
         placement="parallel",
@@ -252,8 +274,8 @@ FAMILIES: dict[str, Family] = {
         placement="parallel two",
         activation="gelu",
         is_gated=False,
-        qkv_bias=True,
-        out_bias=True,
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
         mlp_bias=True,
         rotary_share=0.25,
     ),
@@ -266,7 +288,16 @@ FAMILIES: dict[str, Family] = {
         head_bias=True,
         rotary="interleaved",
     ),
-    "opt": replace(_GPT2, activation="relu", offset=2),
+    "opt": replace(
+        _GPT2,
+        activation="relu",
+        offset=2,
+        has_norm_scale="layer_norm_elementwise_affine",
+        qkv_bias="enable_bias",
+        out_bias="enable_bias",
+        mlp_bias="enable_bias",
+        needed=("word_embed_proj_dim", "ffn_dim"),
+    ),
     "bloom": replace(_GPT2, positions=False, has_alibi=True, embedding_norm=True),
     "falcon": Family(
         norm="layer",
@@ -299,6 +330,7 @@ FAMILIES: dict[str, Family] = {
         mlp_bias="use_bias",
         window="all",
         is_tied=True,
+        needed=("num_key_value_heads",),
     ),
     "stablelm": Family(
         norm="layer",
@@ -319,9 +351,19 @@ FAMILIES: dict[str, Family] = {
         is_norm_by_head=True,
         is_tied=True,
     ),
-    "olmo": Family(norm="layer", has_norm_scale=False, has_norm_bias=False, qkv_bias="attention_bias"),
+    "olmo": Family(
+        norm="layer", has_norm_scale=False, has_norm_bias=False, qkv_bias="attention_bias", out_bias="attention_bias"
+    ),
     "olmo2": Family(placement="behind", whole_norm=True, qkv_bias="attention_bias", out_bias="attention_bias"),
-    "olmo3": Family(placement="behind", whole_norm=True, qkv_bias="attention_bias", out_bias="attention_bias"),
+    "olmo3": Family(
+        placement="behind",
+        whole_norm=True,
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        window_width=4096,
+        window_pattern=4,
+        window="pattern",
+    ),
     "cohere2": Family(
         norm="layer",
         has_norm_bias=False,
@@ -332,15 +374,31 @@ FAMILIES: dict[str, Family] = {
         window="pattern",
         is_rotary_windowed=True,
         is_tied=True,
+        window_width=4096,
+        window_pattern=4,
     ),
-    "glm": Family(qkv_bias="attention_bias", rotary="interleaved", rotary_share=0.5, head_width=128),
-    "glm4": Family(placement="both", qkv_bias="attention_bias", rotary="interleaved", rotary_share=0.5, head_width=128),
+    "glm": Family(
+        qkv_bias="attention_bias",
+        rotary="interleaved",
+        rotary_share=0.5,
+        head_width=128,
+        needed=("num_key_value_heads",),
+    ),
+    "glm4": Family(
+        placement="both",
+        qkv_bias="attention_bias",
+        rotary="interleaved",
+        rotary_share=0.5,
+        head_width=128,
+        needed=("num_key_value_heads",),
+    ),
     "baichuan": Family(),
     "mixtral": Family(
         epsilon=1e-5,
         rotary_base=1e6,
         window="all",
         experts=Routing(count="num_local_experts", inner="intermediate_size"),
+        needed=("num_key_value_heads",),
     ),
     "phimoe": Family(
         norm="layer",
@@ -349,6 +407,7 @@ FAMILIES: dict[str, Family] = {
         head_bias="lm_head_bias",
         window="all",
         experts=Routing(count="num_local_experts", inner="intermediate_size", is_normalised=False),
+        needed=("num_key_value_heads",),
     ),
     "olmoe": Family(
         whole_norm=True,
@@ -357,7 +416,7 @@ FAMILIES: dict[str, Family] = {
         experts=Routing(count="num_experts", inner="intermediate_size", is_normalised="norm_topk_prob"),
     ),
     "qwen2_moe": Family(
-        qkv_bias=True,
+        qkv_bias="qkv_bias",
         window="flag",
         experts=Routing(
             count="num_experts",
@@ -367,12 +426,12 @@ FAMILIES: dict[str, Family] = {
             step="decoder_sparse_step",
             dense_layers="mlp_only_layers",
         ),
+        needed=("num_key_value_heads",),
     ),
     "qwen3_moe": Family(
         qkv_bias="attention_bias",
         out_bias="attention_bias",
         head_norm=True,
-        head_width=128,
         window="flag",
         experts=Routing(
             count="num_experts",
@@ -380,6 +439,7 @@ FAMILIES: dict[str, Family] = {
             step="decoder_sparse_step",
             dense_layers="mlp_only_layers",
         ),
+        needed=("num_key_value_heads",),
     ),
     "qwen3_next": Family(
         qkv_bias="attention_bias",
@@ -397,11 +457,13 @@ FAMILIES: dict[str, Family] = {
             step="decoder_sparse_step",
             dense_layers="mlp_only_layers",
         ),
+        needed=("num_key_value_heads",),
     ),
     "minimax_text_01": Family(
         placement="normed",
         states=States("lightning", "listed"),
         experts=Routing(count="num_local_experts", inner="intermediate_size"),
+        needed=("num_key_value_heads",),
     ),
     "jamba": Family(
         rotary="",
@@ -413,6 +475,13 @@ FAMILIES: dict[str, Family] = {
             step="expert_layer_period",
             offset="expert_layer_offset",
         ),
+        needed=(
+            "num_key_value_heads",
+            "attn_layer_period",
+            "attn_layer_offset",
+            "expert_layer_period",
+            "expert_layer_offset",
+        ),
     ),
     "mamba": Family(rotary="", states=States("mamba"), has_feed_forward=False, is_tied=True),
     "falcon_mamba": Family(rotary="", states=States("falcon mamba"), has_feed_forward=False, is_tied=True),
@@ -423,7 +492,12 @@ FAMILIES: dict[str, Family] = {
         experts=replace(_DEEPSEEK, router="softmax", groups=None),
     ),
     "deepseek_v2": Family(has_latent=True, qkv_bias="attention_bias", rotary="interleaved", experts=_DEEPSEEK),
-    "deepseek_v3": Family(has_latent=True, qkv_bias="attention_bias", rotary="interleaved", experts=_DEEPSEEK),
+    "deepseek_v3": Family(
+        has_latent=True,
+        qkv_bias="attention_bias",
+        rotary="interleaved",
+        experts=replace(_DEEPSEEK, scoring="sigmoid"),
+    ),
     "gpt_oss": Family(
         qkv_bias="attention_bias",
         out_bias="attention_bias",
@@ -438,11 +512,14 @@ FAMILIES: dict[str, Family] = {
             has_bias=True,
             is_interleaved=True,
         ),
+        needed=("num_key_value_heads",),
+        window_width=128,
     ),
     "llama4_text": Family(
         qkv_bias="attention_bias",
         out_bias="attention_bias",
         rotary="interleaved",
+        head_width=128,
         head_norm="use_qk_norm",
         has_plain_norm=True,
         dense_inner="intermediate_size_mlp",
@@ -454,10 +531,82 @@ FAMILIES: dict[str, Family] = {
             shared_inner="intermediate_size",
             step="interleave_moe_layer_step",
         ),
+        needed=("num_key_value_heads",),
+        no_rope_interval=4,
     ),
     "bert": _BERT,
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
+    "exaone": Family(),
+    "exaone4": Family(
+        placement="behind",
+        head_norm=True,
+        window="pattern",
+        window_width=4096,
+        window_pattern=4,
+        is_rotary_windowed="where windows are",
+        needed=("num_key_value_heads",),
+    ),
+    "granite": replace(_LLAMA, needed=("attention_multiplier",)),
+    "granitemoe": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        experts=Routing(count="num_local_experts", inner="intermediate_size", router="softmax of chosen"),
+        needed=("attention_multiplier",),
+    ),
+    "nemotron": Family(
+        norm="layer",
+        activation="relu2",
+        is_gated=False,
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        mlp_bias="mlp_bias",
+        rotary_share=0.5,
+    ),
+    "arcee": replace(_LLAMA, activation="relu2", is_gated=False),
+    "persimmon": Family(
+        norm="layer",
+        activation="relu2",
+        is_gated=False,
+        qkv_bias=True,
+        out_bias=True,
+        mlp_bias=True,
+        rotary_share=0.5,
+        head_norm="qk_layernorm",
+    ),
+    "helium": Family(
+        qkv_bias="attention_bias",
+        mlp_bias="mlp_bias",
+        rotary="interleaved",
+        head_width=128,
+        needed=("num_key_value_heads",),
+    ),
+    "ernie4_5": Family(
+        qkv_bias="use_bias",
+        out_bias="use_bias",
+        mlp_bias="use_bias",
+        rotary="interleaved",
+        head_width=128,
+        is_tied=True,
+        needed=("num_key_value_heads",),
+    ),
+    "hunyuan_v1_dense": Family(qkv_bias="attention_bias", out_bias="attention_bias", head_norm=True),
+    "seed_oss": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_out_bias",
+        mlp_bias="mlp_bias",
+        head_width=128,
+        needed=("num_key_value_heads",),
+    ),
+    "glm4_moe": Family(
+        qkv_bias="attention_bias",
+        head_norm="use_qk_norm",
+        rotary_share=0.5,
+        experts=replace(_DEEPSEEK, router="sigmoid"),
+        needed=("num_key_value_heads",),
+    ),
+    "orion": Family(norm="layer"),
+    "xverse": Family(),
     "modernbert": Family(
         norm="layer",
         has_norm_bias="norm_bias",
@@ -499,6 +648,7 @@ FAMILIES: dict[str, Family] = {
         is_head_scaled=True,
         head_width=64,
         sides=Sides({}, {"num_layers": "num_decoder_layers"}),
+        needed=("d_ff",),
     ),
     "bart": replace(
         _GPT2,
@@ -521,7 +671,7 @@ FAMILIES: dict[str, Family] = {
             bands="num_mel_bins",
         ),
     ),
-    "distilbert": replace(_BERT, token_types=False, has_pooler=False),
+    "distilbert": replace(_BERT, token_types=False, has_pooler=False, needed=("hidden_dim",)),
 }
 
 # Other names of the same family.
@@ -531,4 +681,18 @@ ALIASES = {
     "RefinedWebModel": "falcon",
 }
 # Models of several modalities -> the family of their text, where a config says no more.
-TEXT_OF = {"llama4": "llama4_text", "gemma3": "gemma3_text"}
+TEXT_OF = {
+    "llama4": "llama4_text",
+    "gemma3": "gemma3_text",
+    "qwen2_vl": "qwen2",
+    "qwen2_vl_text": "qwen2",
+    "qwen2_5_vl": "qwen2",
+    "qwen2_5_vl_text": "qwen2",
+    "qwen3_vl": "qwen3",
+    "qwen3_vl_text": "qwen3",
+    "mistral3": "mistral",
+    "internvl": "qwen2",
+    "internvl_chat": "qwen2",
+}
+# Those whose vision tower is not known here: what runs is the text.
+TEXT_ALONE = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "mistral3", "internvl", "internvl_chat")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ircost.frontends.config.architecture import Experts, FeedForward
-from ircost.frontends.config.parts import ACTIVATIONS, linear, part_of
+from ircost.frontends.config.parts import ACTIVATIONS, linear, part_of, scaled
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.quantised_parts import expert_scales, is_quantised
 from ircost.frontends.config.scope import Scope
@@ -55,7 +55,7 @@ def experts(scope: Scope, plan: Plan, part: Experts, x: Value) -> Value:
             *(flat, shares, chosen, *weights, *biases, *scales),
             activation=part.activation,
             gate="pairs" if part.is_interleaved else "halves",
-            slope=1.702 if part.is_interleaved else 1.0,
+            slope=part.slope,
             offset=1.0 if part.is_interleaved else 0.0,
             limit=part.limit,
             has_biases=part.has_bias,
@@ -88,7 +88,7 @@ def _routed(scope: Scope, part: Experts, x: Value) -> tuple[Value, Value]:
         if part.router == "softmax of chosen":
             logits = scope(ops.add(logits, scope.weight("bias", part.count))) if part.has_router_bias else logits
             best, chosen = _top(scope, logits, part.chosen)
-            return scope(ops.softmax(best)), chosen
+            return scaled(scope, scope(ops.softmax(best)), part.factor), chosen
         if part.router == "sigmoid of chosen":
             best, chosen = _top(scope, logits, part.chosen)
             return scope(ops.sigmoid(best)), chosen
@@ -103,7 +103,7 @@ def _routed(scope: Scope, part: Experts, x: Value) -> tuple[Value, Value]:
             best = scope(ops.gather_elements(scores, chosen, axis=1))
         if part.is_normalised:
             best = scope(ops.div(best, ops.reduce_sum(best, axes=(1,), keepdims=True)))
-        return best, chosen
+        return scaled(scope, best, part.factor), chosen
 
 
 def _top(scope: Scope, x: Value, count: int) -> tuple[Value, Value]:

@@ -94,6 +94,8 @@ def _workload(architecture: Architecture, options: ImportOptions) -> tuple[Workl
         notes.append("batch 1 (--batch)")
     if architecture.is_decoder and architecture.tower is not None:
         notes.append(_left_out(architecture, phase))
+    if architecture.unbuilt:
+        notes.append(f"the {architecture.unbuilt} is left out: what it is made of is not known here")
     return workload_of(phase, cache_dtype=options.cache_dtype, **sizes), notes
 
 
@@ -120,5 +122,7 @@ def _left_out(architecture: Architecture, phase: str) -> str:
 
 
 def _notes(built: BuiltModel) -> Iterator[str]:
+    if built.state_bytes_per_sequence:
+        yield f"layers with a state keep {built.state_bytes_per_sequence / 1e6:,.1f} MB a sequence, however long it is"
     if built.mesh.ranks > 1:
         yield f"kernels, memory and energy are those of one of {built.mesh.ranks} ranks"

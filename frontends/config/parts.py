@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
 from ircost.frontends.config.architecture import Norm
@@ -12,12 +14,13 @@ from ircost.ir.graph import Value
 from ircost.ir.ops.normalization import scalar_like
 from ircost.ir.types import DType
 
-ACTIVATIONS = {
+ACTIVATIONS: Mapping[str, Callable[[Value], Value]] = {
     "silu": ops.silu,
     "gelu": ops.gelu,
     "gelu_tanh": ops.gelu_tanh,
     "quick_gelu": ops.quick_gelu,
     "relu": ops.relu,
+    "relu2": lambda x: ops.mul(ops.relu(x), ops.relu(x)),
 }
 
 

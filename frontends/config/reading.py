@@ -36,9 +36,10 @@ HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv")
 INNER = ("intermediate_size", "ffn_dim", "n_inner", "hidden_dim", "ffn_hidden_size", "d_ff")
 EPSILON = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "norm_epsilon", "layernorm_epsilon")
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
 ACTIVATION = ("hidden_act", "hidden_activation", "activation_function", "hidden_act", "activation")
-WINDOWED = ("sliding_attention", "local_attention", "sliding_window", "local")
+WINDOWED = ("sliding_attention", "chunked_attention", "local_attention", "sliding_window", "local")
 ROTARY_SCALING = (
     *("rope_type", "type", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
     *(
@@ -65,6 +66,9 @@ class Reader:
         self.layers = config.size(*LAYERS)
         if self.layers > MOST_LAYERS:
             raise config.error(f"{self.layers} layers; {MOST_LAYERS} are the most", help="check num_hidden_layers")
+        for key in family.needed:
+            if key not in config.values:
+                config.raw(key)
         self.norm = self._norm()
 
     def says(self, rule: bool | str) -> bool:
@@ -73,7 +77,7 @@ class Reader:
             return rule
         if rule.startswith("!"):
             return not self.config.flag(rule[1:], default=True)
-        return self.config.flag(rule, default=DEFAULT_FLAGS.get((self.name, rule), False))
+        return self.config.flag(*rule.split("|"), default=DEFAULT_FLAGS.get((self.name, rule), False))
 
     def architecture(self, name: str, dtype: DType) -> Architecture:
         family, stack = self.family, self.stack()
@@ -112,7 +116,9 @@ class Reader:
         layers = tuple(self._layer(place) for place in range(self.layers))
         config.passed("num_nextn_predict_layers", "rope_interleave", "max_window_layers", "head_dim")
         if self.family.dense_inner:
-            config.passed(self.family.dense_inner)
+            config.passed(self.family.dense_inner, *INNER, "attn_temperature_tuning", "floor_scale", "attn_scale")
+        if self.family.states is not None:
+            config.passed(*HEADS, *KV_HEADS)
         has_wide_sums = config.flag("residual_in_fp32", default=not self.family.has_feed_forward)
         return Stack(layers, self._final_norm(), self._bias_table(), has_wide_sums)
 
@@ -131,7 +137,8 @@ class Reader:
         epsilon = self.config.number(*EPSILON, default=family.epsilon)
         if family.norm == "rms":
             return Norm("rms", epsilon)
-        return Norm("layer", epsilon, family.has_norm_scale, family.has_norm_scale and self.says(family.has_norm_bias))
+        has_scale = self.says(family.has_norm_scale)
+        return Norm("layer", epsilon, has_scale, has_scale and self.says(family.has_norm_bias))
 
     def _final_norm(self) -> Norm | None:
         """Models with norms behind the sums have none at the end."""
@@ -148,16 +155,20 @@ class Reader:
             width=config.size("word_embed_proj_dim", "embedding_size", default=self.hidden),
             positions=rows,
             offset=family.offset,
-            token_types=config.size("type_vocab_size", default=0, least=0) if family.token_types else 0,
+            token_types=config.size("type_vocab_size", default=2, least=0) if family.token_types else 0,
             norm=self.norm if family.embedding_norm else None,
-            is_scaled=self.says(family.is_embedding_scaled),
+            factor=self._embedding_factor(),
         )
+
+    def _embedding_factor(self) -> float:
+        own = self.hidden**0.5 if self.says(self.family.is_embedding_scaled) else 1.0
+        return self.config.number("embedding_multiplier", default=own)
 
     def head(self) -> Head | None:
         """Encoders hand out what their last layer makes."""
         config, family = self.config, self.family
         tied = config.flag("tie_word_embeddings", default=family.is_tied)
-        config.number("logit_scale", "logits_scaling", default=1.0)
+        factor = config.number("logit_scale", default=1.0) / config.number("logits_scaling", default=1.0)
         if not family.is_causal:
             return None
         return Head(
@@ -165,7 +176,10 @@ class Reader:
             is_tied=tied,
             has_bias=self.says(family.head_bias),
             softcap=config.number("final_logit_softcapping", default=0.0),
-            scale=self.hidden**-0.5 if family.is_head_scaled and tied else 1.0,
+            factor=factor,
+            scale=self.hidden**-0.5
+            if family.is_head_scaled and config.flag("scale_decoder_outputs", default=tied)
+            else 1.0,
         )
 
     # ---- layers
@@ -191,7 +205,8 @@ class Reader:
     def _factors(self, is_attention: bool) -> tuple[tuple[float, float], tuple[float, float]]:
         """Of what comes into a layer's parts and what they make (MiniMax-01)."""
         if self.family.placement != "normed":
-            return (1.0, 1.0), (1.0, 1.0)
+            both = 1.0, self.config.number("residual_multiplier", default=1.0)
+            return both, both
         self.config.passed("postnorm", "shared_moe_mode", "shared_intermediate_size")
         keys = [
             [(f"layernorm_{kind}_attention_{part}", f"{kind[:6]}_attn_{part}_factor") for part in ("alpha", "beta")]
@@ -215,6 +230,8 @@ class Reader:
         if kinds:
             self._check_per_layer("layer_types", kinds)
             return kinds[place] in (1, *FULL)
+        if states.attention == "listed":
+            raise config.error("'layer_types' is missing: which layers attend must be told")
         return bool(every) and (place + 1) % every == 0
 
     def _layer(self, place: int) -> Layer:
@@ -260,7 +277,7 @@ class Reader:
             has_k_bias=family.has_k_bias,
             has_out_bias=self.says(family.out_bias),
             head_norm=(norm if family.is_norm_by_head or family.has_plain_norm else self.norm)
-            if self.says(family.head_norm)
+            if self.says(family.head_norm) and (has_rotary or not family.has_plain_norm)
             else None,
             is_norm_by_head=family.is_norm_by_head,
             whole_norm=self.norm if self.says(family.whole_norm) else None,
@@ -272,7 +289,14 @@ class Reader:
             has_alibi=self._has_alibi(),
             has_bias_table=family.has_bias_table,
             is_gated=family.is_gated_output,
+            tuning=None if has_rotary else self._tuning(),
         )
+
+    def _tuning(self) -> tuple[float, float] | None:
+        config = self.config
+        floor, factor = config.number("floor_scale", default=8192.0), config.number("attn_scale", default=0.1)
+        is_tuned = self.name == "llama4_text" and config.flag("attn_temperature_tuning", default=True)
+        return (floor, factor) if is_tuned else None
 
     def _check_gpt2_scale(self) -> None:
         if not self.config.flag("scale_attn_weights", default=True):
@@ -302,6 +326,7 @@ class Reader:
             config.passed(*KV_HEADS)
             return 1 if config.flag("multi_query", default=True) else heads
         if self.name == "gpt_bigcode":
+            config.passed(*KV_HEADS)
             return 1 if config.flag("multi_query", default=True) else heads
         attention = config.section("attn_config")
         if attention is not None and "kv_n_heads" in attention:
@@ -312,13 +337,16 @@ class Reader:
         if not self.family.rotary or self._has_alibi():
             return False
         if self.family.is_rotary_windowed and not self._window(place):
-            return False
+            return self.family.is_rotary_windowed == "where windows are" and not self._has_windows()
         listed = self.config.listed("no_rope_layers", default=[])
-        every = self.config.size("no_rope_layer_interval", default=0, least=0)
+        every = self.config.size("no_rope_layer_interval", default=self.family.no_rope_interval, least=0)
         if listed:
             self._check_per_layer("no_rope_layers", listed)
             return bool(listed[place])
-        return not (every and self.name == "smollm3" and (place + 1) % every == 0)
+        return not (every and (place + 1) % every == 0)
+
+    def _has_windows(self) -> bool:
+        return any(self._window(place) for place in range(self.layers))
 
     def _rotary(self, width: int, is_windowed: bool) -> Rotary:
         config, family = self.config, self.family
@@ -349,6 +377,11 @@ class Reader:
             )
             attention.passed("softmax_scale", "qk_ln", "clip_qkv")
             return attention.flag("alibi", default=self.family.has_alibi)
+        if self.name == "baichuan" and not {"alibi", "max_position_embeddings"} & self.config.values.keys():
+            raise self.config.error(
+                "'max_position_embeddings' is missing, as in Baichuan's 13B, which has ALiBi",
+                help='say "alibi": true, or give max_position_embeddings',
+            )
         return self.config.flag("alibi", default=self.family.has_alibi)
 
     def _check_per_layer(self, key: str, values: Sequence[object]) -> None:
@@ -358,14 +391,18 @@ class Reader:
     def _window(self, place: int) -> int:
         config, family = self.config, self.family
         kinds = config.listed("layer_types", default=[])
-        window = config.size("sliding_window", *self.family.window_keys, default=0, least=0)
-        usual = 4 if self.name == "cohere2" else 6
-        pattern = config.size("sliding_window_pattern", "_sliding_window_pattern", default=usual)
+        is_said = any(key in config.values for key in ("sliding_window", *family.window_keys))
+        usual = 0 if is_said else family.window_width  # null says that there is none
+        window = config.size("sliding_window", *family.window_keys, default=usual, least=0)
+        config.passed("sliding_window_pattern", "_sliding_window_pattern")
         if kinds:
             self._check_per_layer("layer_types", kinds)
             if kinds[place] not in (*WINDOWED, *FULL):
                 raise config.error(f"'layer_types' names '{kinds[place]}'", help=f"known: {', '.join(WINDOWED + FULL)}")
             return window if kinds[place] in WINDOWED else 0
+        if family.window == "pattern":
+            pattern = config.size("sliding_window_pattern", "_sliding_window_pattern", default=family.window_pattern)
+            return window if (place + 1) % pattern else 0
         if family.window == "flag":
             first = config.size("max_window_layers", default=0, least=0)
             return window if config.flag("use_sliding_window") and place >= first else 0
@@ -373,7 +410,6 @@ class Reader:
             "": False,
             "all": True,
             "alternate": place % 2 == 0,
-            "pattern": (place + 1) % pattern != 0,
             "thirds": place % config.size("global_attn_every_n_layers", default=3) != 0,
         }[family.window]
         if window and not family.window:
@@ -434,7 +470,10 @@ class Reader:
 
     def _has_experts(self, routing: Routing, place: int) -> bool:
         config = self.config
-        count = config.size(routing.count, default=0, least=0)
+        names = (routing.count, *EXPERTS)
+        if not any(name in config.values for name in names):
+            raise config.error(f"'{routing.count}' is missing: how many experts a {self.name} has must be told")
+        count = config.size(*names, default=0, least=0)
         if not count:
             return False
         config.passed(*INNER)
@@ -446,23 +485,26 @@ class Reader:
         if routing.step == "interleave_moe_layer_step":
             listed = config.listed("moe_layers", default=[])
             return place in listed if listed else (place + 1) % step == 0
+        config.passed(routing.chosen)
         if routing.offset:
-            return count > 1 and place % step == config.size(routing.offset, default=0, least=0)
+            begin = config.size(routing.offset, least=0)
+            return count > 1 and place % step == begin
         return place >= first and place % step == 0 and place not in dense
 
     def _experts(self, routing: Routing) -> Experts:
         config = self.config
-        count = config.size(routing.count)
+        count = config.size(routing.count, *EXPERTS)
         chosen = config.size(routing.chosen, "num_experts_per_token", "experts_per_token")
         if chosen > count:
             raise config.error(f"{chosen} of {count} experts cannot be chosen")
         inner = config.size(routing.inner)
         normalised = routing.is_normalised
-        router = config.text("scoring_func", default="softmax") if routing.router == "scoring_func" else routing.router
+        router = routing.router
+        if router == "scoring_func":
+            router = config.text(router, default=routing.scoring)
         if router not in ("softmax", "softmax of chosen", "sigmoid", "sigmoid of chosen"):
             raise config.error(f"'scoring_func' is '{router}'", help="known: softmax, sigmoid")
         method = config.text("topk_method", default="greedy")
-        config.number("routed_scaling_factor", default=1.0)
         groups = tuple(config.size(key, default=1) for key in routing.groups) if routing.groups else (1, 1)
         return Experts(
             count=count,
@@ -473,11 +515,13 @@ class Reader:
             has_bias=routing.has_bias,
             is_interleaved=routing.is_interleaved,
             limit=config.number("swiglu_limit", default=7.0) if routing.is_interleaved else 0.0,
+            slope=config.number("swiglu_alpha", default=1.702) if routing.is_interleaved else 1.0,
             shared=self._shared(routing, inner),
             is_shared_gated=routing.is_shared_gated,
             has_router_bias=routing.has_router_bias or method == "noaux_tc" or router == "sigmoid",
             groups=groups[0],
             groups_chosen=groups[1],
+            factor=config.number("routed_scaling_factor", default=1.0),
             is_normalised=normalised if isinstance(normalised, bool) else config.flag(normalised, default=True),
         )
 
@@ -497,10 +541,19 @@ DEFAULT_FLAGS = {
     ("starcoder2", "use_bias"): True,
     ("mpt", "no_bias"): True,
     ("vit", "qkv_bias"): True,
+    ("qwen2_moe", "qkv_bias"): True,
+    ("gpt_neox", "attention_bias"): True,
+    ("opt", "enable_bias"): True,
+    ("glm", "attention_bias"): True,
+    ("seed_oss", "attention_bias"): True,
+    ("persimmon", "qk_layernorm"): True,
+    ("glm4", "attention_bias"): True,
+    ("llama4_text", "use_qk_norm"): True,
+    ("opt", "layer_norm_elementwise_affine"): True,
 }
 # HF's names of activations -> ours.
 ACTIVATIONS = {
-    **{"silu": "silu", "swish": "silu", "relu": "relu", "gelu": "gelu"},
+    **{"relu2": "relu2", "silu": "silu", "swish": "silu", "relu": "relu", "gelu": "gelu"},
     **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh"), "gelu_tanh"),
     **{"quick_gelu": "quick_gelu", "gelu_python": "gelu"},
 }

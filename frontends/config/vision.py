@@ -157,7 +157,7 @@ def _llava(config: Config, width: int) -> Tower:
     """Features of one layer, the last but one usually; those behind it are held and not run."""
     reader = section_reader(config, "vision_config", "clip_vision_model")
     reader.config.passed("projection_dim", "vocab_size", "max_position_embeddings")
-    config.passed("vocab_size", "image_seq_length", "ignore_index", "tie_word_embeddings")
+    config.passed("vocab_size", "image_seq_length", "ignore_index")
     layer = config.raw("vision_feature_layer", default=-2)
     if not isinstance(layer, int) or not -reader.layers - 1 <= layer <= reader.layers:
         raise config.error(f"'vision_feature_layer' is {layer}, one of the {reader.layers} layers expected")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ircost.ir import Builder, Function, Module, Value, interpret, ops
+from ircost.ir.errors import ShapeError
 from ircost.ir.types import TensorType, f32
 from ircost.ir.verify import verify
 
@@ -63,3 +64,18 @@ def test_rotating_neighbours_is_rotating_halves_of_another_order(width: int) -> 
 def test_a_subview_is_a_box() -> None:
     (x,) = draw((3, 5, 4))
     np.testing.assert_array_equal(run(lambda v: ops.subview(v, starts=(1, 0, 2), size=(2, 5, 1)), x), x[1:, :, 2:3])
+
+
+def test_without_a_cache_keys_may_be_of_another_sequence() -> None:
+    q, k, v = draw((2, 3, 4, 8), (2, 5, 2, 8), (2, 5, 2, 6))
+    got = run(lambda *x: ops.cached_attention(*x, scale=0.3), q, k, v)
+    first = lambda x: x.transpose(0, 2, 1, 3)  # noqa: E731
+    want = run(lambda *x: ops.attention(*x, scale=0.3), first(q), first(k), first(v))
+    np.testing.assert_allclose(got, first(want), rtol=1e-6)
+
+
+@pytest.mark.parametrize("attrs", [{"is_causal": True}, {"has_cache": True}])
+def test_with_a_cache_or_a_mask_they_may_not(attrs: dict[str, bool]) -> None:
+    q, k, v = draw((2, 3, 4, 8), (2, 5, 2, 8), (2, 5, 2, 6))
+    with pytest.raises(ShapeError):
+        run(lambda *x: ops.cached_attention(*x, scale=0.3, **attrs), q, k, v, *((k, v) if "has_cache" in attrs else ()))

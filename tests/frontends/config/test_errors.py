@@ -1,0 +1,95 @@
+"""What is wrong with a configuration, or with what is asked of it, is said in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tiny_transformers import FLUX, LLAMA, T5, VIT, read
+
+from ircost.frontends.config import ConfigError, build_model
+from ircost.frontends.config.config_file import parse_config
+from ircost.frontends.config.plan import Mesh
+from ircost.frontends.config.workload import workload_of
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model_type": "lama"}, "model_type 'lama' is not known"),
+        ({"model_type": None}, "'model_type' is missing"),
+        ({"hidden_size": None}, "'hidden_size' is missing"),
+        ({"hidden_size": "64"}, "a whole number of 1 and more expected"),
+        ({"hidden_size": True}, "a whole number of 1 and more expected"),
+        ({"num_hidden_layers": 0}, "a whole number of 1 and more expected"),
+        ({"num_hidden_layers": 10**6}, "4096 are the most"),
+        ({"num_attention_heads": 5}, "hidden size 64 does not divide by 5 heads"),
+        ({"num_key_value_heads": 3}, "cannot share 3 heads of keys and values evenly"),
+        ({"hidden_act": "swoosh"}, "activation 'swoosh' is not known"),
+        ({"attention_bias": "yes"}, "true or false expected"),
+        ({"new_trick": 3}, "'new_trick' is 3, and what it changes is not known"),
+        ({"sliding_window": 16}, "which layers of a llama have it is not known"),
+        ({"layer_types": ["full_attention"]}, "lists 1 layers, and there are 2"),
+        ({"layer_types": ["full_attention", "odd"]}, "'layer_types' names 'odd'"),
+        ({"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.1}}, "cannot be rotated in pairs"),
+        ({"rope_parameters": {"rope_theta": 1e4, "twist": 2}}, "'twist' is 2"),
+        ({"torch_dtype": "float7"}, "'torch_dtype' is 'float7'"),
+        ({"vision_config": {"hidden_size": 8}}, "vision tower cannot be told"),
+    ],
+)
+def test_a_wrong_configuration(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as raised:
+        read({**LLAMA, **change})
+    assert "\n" not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({**LLAMA, "model_type": "mixtral"}, "'num_local_experts' is missing"),
+        ({**LLAMA, "model_type": "mixtral", "num_local_experts": 2, "num_experts_per_tok": 3}, "3 of 2 experts"),
+        ({**LLAMA, "model_type": "minimax_text_01", "num_local_experts": 2, "num_experts_per_tok": 1}, "which layers"),
+        ({**LLAMA, "model_type": "qwen3", "num_key_value_heads": 2, "head_dim": 7}, "cannot be rotated in pairs"),
+        ({"model_type": "mamba", **{k: LLAMA[k] for k in ("hidden_size", "num_hidden_layers", "vocab_size")},
+          "hidden_act": "gelu"}, "'hidden_act' is 'gelu'"),
+        ({"model_type": "mamba2", **{k: LLAMA[k] for k in ("hidden_size", "num_hidden_layers", "vocab_size")},
+          "num_heads": 3, "head_dim": 8}, "3 heads of 8, and the inner width is 128"),
+        ({**T5, "feed_forward_proj": "gated-swoosh"}, "'feed_forward_proj' is 'gated-swoosh'"),
+        ({**VIT, "patch_size": 64}, "patches of 64 pixels in images of 32"),
+        ({**FLUX, "axes_dims_rope": [4, 4]}, "even numbers that add up to 16 expected"),
+        ({**FLUX, "_class_name": "UNet2DConditionModel"}, "'_class_name' is 'UNet2DConditionModel'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_configuration_of_a_family(config: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        read(config)
+
+
+@pytest.mark.parametrize(
+    ("config", "phase", "sizes", "said"),
+    [
+        (LLAMA, "encode", {"seq": 8}, "has no phase encode: it is a decoder"),
+        (LLAMA, "denoise", {"seq": 8}, "has no phase denoise"),
+        (VIT, "decode", {"context": 8}, "has no phase decode: it is an encoder"),
+        (LLAMA, "decode", {"context": 200}, "a context of 200 tokens, and model was made for 128"),
+        (T5, "decode", {"context": 8}, "needs the length of what its encoder read"),
+        (FLUX, "denoise", {"seq": 10, "source": 4}, "10 tokens are no square image"),
+    ],
+)
+def test_a_phase_that_a_model_lacks(config: dict[str, Any], phase: str, sizes: dict[str, int], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        build_model(read(config), workload_of(phase, **sizes))
+
+
+def test_ranks_that_heads_do_not_divide_by() -> None:
+    with pytest.raises(ConfigError, match="4 heads do not divide by tp=3"):
+        build_model(read(LLAMA), workload_of("prefill", seq=8), Mesh(tp=3))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("[1]", "a section expected"), ("{", "no JSON"), ('{"a": NaN', "no JSON"), ("[" * 100_000, "too deep")],
+)
+def test_no_configuration(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse_config(text, "config.json")

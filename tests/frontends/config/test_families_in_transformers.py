@@ -1,0 +1,194 @@
+"""Weights of small models as the classes of transformers have them, for each flag that a family's row reads.
+
+Each config is tried twice: as short as it can be, so that what is left out means what the class takes it for, and with
+everything written out, so that no key of the class goes unknown. Skipped where transformers is not installed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from ircost.frontends.config import architecture_of
+from ircost.frontends.config.config_file import Config
+from ircost.frontends.config.families import FAMILIES
+from ircost.frontends.config.parameters import count_parameters
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+SIZES = {
+    **{"hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2},
+    **{"intermediate_size": 96, "vocab_size": 320, "max_position_embeddings": 128, "pad_token_id": 0},
+}
+BIASES = {"attention_bias": True, "mlp_bias": True}
+ATTENTION_BIAS = {"attention_bias": True}
+TWO_OF_FOUR = {"num_experts_per_tok": 2, "num_experts": 4}
+TWO_OF_FOUR_LOCAL = {"num_experts_per_tok": 2, "num_local_experts": 4}
+DEEPSEEK = {
+    **{"q_lora_rank": 24, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8},
+    **{"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "n_shared_experts": 1},
+    "first_k_dense_replace": 1,
+}
+QWEN_MOE = {**TWO_OF_FOUR, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 40}
+GLM_MOE = {key: value for key, value in DEEPSEEK.items() if "lora" not in key and "head" not in key}
+OPT = {"word_embed_proj_dim": 64, "ffn_dim": 96}
+JAMBA = {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1}
+SIDES = {
+    **{"encoder_layers": 2, "decoder_layers": 3, "encoder_ffn_dim": 48, "decoder_ffn_dim": 32},
+    **{"encoder_attention_heads": 2, "decoder_attention_heads": 4},
+}
+GRANITE = {"attention_multiplier": 0.1}
+
+# What is set beside SIZES, by family.
+CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
+    "llama": ({}, ATTENTION_BIAS, {"mlp_bias": True}, {"tie_word_embeddings": True}, {"head_dim": 8}),
+    "smollm3": ({}, BIASES),
+    "mistral": ({}, {"head_dim": 8}),
+    "ministral": ({"head_dim": 16},),
+    "internlm3": ({**BIASES, "head_dim": 16}, {}),
+    "qwen2": ({}, {"tie_word_embeddings": True}),
+    "qwen3": ({}, ATTENTION_BIAS),
+    "gemma": ({}, ATTENTION_BIAS),
+    "gemma2": ({}, ATTENTION_BIAS),
+    "gemma3_text": ({}, ATTENTION_BIAS),
+    "phi": ({}, {"qk_layernorm": True}),
+    "phi3": ({}, {"tie_word_embeddings": True}),
+    "gpt2": ({}, {"n_inner": 48}),
+    "gpt_bigcode": ({}, {"multi_query": False}),
+    "gpt_neox": ({}, {"attention_bias": False}, {"use_parallel_residual": False}, {"tie_word_embeddings": True}),
+    "gptj": ({"rotary_dim": 8},),
+    "opt": (
+        OPT,
+        {**OPT, "word_embed_proj_dim": 32, "do_layer_norm_before": False},
+        {**OPT, "enable_bias": False},
+        {**OPT, "layer_norm_elementwise_affine": False},
+    ),
+    "bloom": ({},),
+    "falcon": (
+        *({}, {"bias": True}, {"multi_query": False}, {"parallel_attn": False}, {"alibi": True}),
+        {"new_decoder_architecture": True},
+        {"new_decoder_architecture": True, "num_ln_in_parallel_attn": 1},
+    ),
+    "mpt": ({},),
+    "starcoder2": ({}, {"use_bias": False}),
+    "stablelm": ({}, {"use_qkv_bias": True, "qk_layernorm": True}, {"use_parallel_residual": True}),
+    "cohere": ({}, {"use_qk_norm": True, "attention_bias": True}),
+    "cohere2": ({}, ATTENTION_BIAS),
+    "olmo": ({}, ATTENTION_BIAS),
+    "olmo2": ({}, ATTENTION_BIAS),
+    "olmo3": ({}, ATTENTION_BIAS),
+    "exaone4": ({},),
+    "granite": (GRANITE, {**GRANITE, **BIASES, "residual_multiplier": 0.2, "embedding_multiplier": 12.0}),
+    "granitemoe": ({**GRANITE, **TWO_OF_FOUR_LOCAL},),
+    "nemotron": ({}, BIASES),
+    "arcee": ({}, BIASES),
+    "persimmon": ({}, {"qk_layernorm": False}),
+    "helium": ({"head_dim": 16}, {"head_dim": 16, **BIASES}),
+    "ernie4_5": ({}, {"use_bias": True, "tie_word_embeddings": False}),
+    "hunyuan_v1_dense": ({"head_dim": 16}, {"head_dim": 16, **ATTENTION_BIAS}),
+    "seed_oss": ({}, {"attention_bias": False, "attention_out_bias": True, "mlp_bias": True}),
+    "glm": ({}, {"attention_bias": False}),
+    "glm4": ({}, {"attention_bias": False}),
+    "glm4_moe": (GLM_MOE, {**GLM_MOE, "n_shared_experts": 2, "use_qk_norm": True, "attention_bias": True}),
+    "mixtral": (TWO_OF_FOUR_LOCAL,),
+    "phimoe": (TWO_OF_FOUR_LOCAL, {**TWO_OF_FOUR_LOCAL, "attention_bias": True, "lm_head_bias": True}),
+    "olmoe": (TWO_OF_FOUR, {**TWO_OF_FOUR, **ATTENTION_BIAS}),
+    "qwen2_moe": (QWEN_MOE, {**QWEN_MOE, "decoder_sparse_step": 2, "mlp_only_layers": [1], "qkv_bias": False}),
+    "qwen3_moe": (
+        {**TWO_OF_FOUR, "moe_intermediate_size": 24},
+        {**TWO_OF_FOUR, "moe_intermediate_size": 24, "attention_bias": True, "decoder_sparse_step": 2},
+    ),
+    "qwen3_next": (
+        QWEN_MOE,
+        {
+            **QWEN_MOE,
+            **{"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8},
+            **{"linear_value_head_dim": 12, "attention_bias": True},
+        },
+    ),
+    "jamba": (
+        {**JAMBA, **TWO_OF_FOUR},
+        {**JAMBA, "num_experts": 1, "num_experts_per_tok": 1},
+        {**JAMBA, **TWO_OF_FOUR, "mamba_proj_bias": True, "mamba_conv_bias": False, "mamba_dt_rank": 6},
+    ),
+    "mamba": ({}, {"use_bias": True, "use_conv_bias": False, "time_step_rank": 6}, {"tie_word_embeddings": False}),
+    "falcon_mamba": ({}, {"use_bias": True, "use_conv_bias": False}),
+    "mamba2": (
+        {"num_heads": 8, "head_dim": 16},
+        {"num_heads": 8, "head_dim": 16, "n_groups": 2, "use_bias": True, "use_conv_bias": False},
+    ),
+    "deepseek_v2": (DEEPSEEK, {**DEEPSEEK, "q_lora_rank": None}, {**DEEPSEEK, **ATTENTION_BIAS}),
+    "deepseek_v3": (
+        {**DEEPSEEK, "n_group": 2, "topk_group": 1},
+        {**DEEPSEEK, "n_group": 2, "topk_group": 1, "attention_bias": True, "q_lora_rank": None},
+    ),
+    "gpt_oss": (TWO_OF_FOUR_LOCAL, {**TWO_OF_FOUR_LOCAL, "attention_bias": False}),
+    "llama4_text": (
+        {**TWO_OF_FOUR_LOCAL, "intermediate_size_mlp": 80},
+        {**TWO_OF_FOUR_LOCAL, "intermediate_size_mlp": 80, "interleave_moe_layer_step": 2, "attention_bias": True},
+    ),
+    "bert": ({}, {"type_vocab_size": 3}),
+    "roberta": ({},),
+    "xlm-roberta": ({},),
+    "distilbert": ({"hidden_dim": 96},),
+    "modernbert": ({}, {**BIASES, "norm_bias": True, "classifier_bias": True, "decoder_bias": False}),
+    "vit": ({"image_size": 32, "patch_size": 8}, {"image_size": 32, "patch_size": 8, "qkv_bias": False}),
+    # transformers 5 ties heads of T5 whatever the config says
+    "t5": (
+        {"d_ff": 96, "d_kv": 16},
+        {"d_ff": 96, "d_kv": 8, "feed_forward_proj": "gated-gelu", "num_decoder_layers": 2},
+    ),
+    "bart": (SIDES,),
+    "whisper": ({**SIDES, "num_mel_bins": 8, "max_source_positions": 20, "max_target_positions": 30},),
+}
+# Families that transformers does not have, and towers, which are counted within their models.
+NOT_THERE = {
+    *("internlm2", "baichuan", "deepseek", "minimax_text_01", "exaone", "orion", "xverse"),
+    *("clip_text_model", "clip_vision_model", "siglip_text_model", "siglip_vision_model", "llama4_vision_model"),
+}
+# Which of its classes is built, where it is no language model.
+HEADS = {
+    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "distilbert", "vit"), "AutoModel"),
+    "modernbert": "AutoModelForMaskedLM",
+    **dict.fromkeys(("t5", "bart"), "AutoModelForSeq2SeqLM"),
+    "whisper": "AutoModelForSpeechSeq2Seq",
+}
+
+
+def cases() -> Iterator[Any]:
+    for family, changes in CASES.items():
+        for number, change in enumerate(changes):
+            for is_short in (True, False):
+                yield pytest.param(family, change, is_short, id=f"{family}-{number}-{'short' if is_short else 'whole'}")
+
+
+def understood(family: str, change: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The class's config, and what was set under the names that its file has."""
+    kind = type(transformers.AutoConfig.for_model(family))
+    known = kind().to_dict()
+    named = {kind.attribute_map.get(key, key): value for key, value in SIZES.items()}
+    given = {key: value for key, value in named.items() if key in known} | dict(change)
+    return transformers.AutoConfig.for_model(family, **given), given
+
+
+def weights_of(config: Any, family: str) -> int:
+    """What a checkpoint holds: parameters, and the biases of routers, which are buffers there."""
+    with torch.device("meta"):
+        model = getattr(transformers, HEADS.get(family, "AutoModelForCausalLM")).from_config(config)
+    biases = sum(value.numel() for name, value in model.named_buffers() if name.endswith("e_score_correction_bias"))
+    return biases + sum(value.numel() for value in model.parameters())
+
+
+@pytest.mark.parametrize(("family", "change", "is_short"), list(cases()))
+def test_weights_are_those_of_the_class(family: str, change: Mapping[str, Any], is_short: bool) -> None:
+    theirs, given = understood(family, change)
+    ours = {"model_type": family, **given} if is_short else json.loads(json.dumps(theirs.to_dict()))
+    assert count_parameters(architecture_of(Config(ours, "config.json"), family)) == weights_of(theirs, family)
+
+
+def test_every_family_is_tried() -> None:
+    assert set(FAMILIES) == set(CASES) | NOT_THERE

@@ -1,0 +1,126 @@
+"""A prompt at once, or its first tokens and then the rest behind their cache or state: the logits are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_transformers import as_inputs, read, run
+
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 48,
+    "vocab_size": 50,
+    "max_position_embeddings": 64,
+}
+EXPERTS = {"num_experts_per_tok": 2, "num_experts": 4, "moe_intermediate_size": 16}
+SIDES = {
+    f"{side}_{key}": value
+    for side in ("encoder", "decoder")
+    for key, value in {"layers": 2, "attention_heads": 4, "ffn_dim": 48}.items()
+}
+MODELS: dict[str, Mapping[str, Any]] = {
+    "llama": {**SIZES, "model_type": "llama"},
+    "gemma3": {**SIZES, "model_type": "gemma3_text", "head_dim": 8, "sliding_window": 3, "sliding_window_pattern": 2},
+    "llama4": {
+        **SIZES,
+        **{"model_type": "llama4_text", "head_dim": 8, "num_local_experts": 4, "num_experts_per_tok": 1},
+        **{"intermediate_size_mlp": 40, "interleave_moe_layer_step": 2, "floor_scale": 4},
+    },
+    "gpt_oss": {
+        **SIZES,
+        **{"model_type": "gpt_oss", "head_dim": 8, "sliding_window": 4, "num_local_experts": 4},
+        "num_experts_per_tok": 2,
+    },
+    "mpt": {"model_type": "mpt", "d_model": 32, "n_heads": 4, "n_layers": 2, "vocab_size": 50, "max_seq_len": 64},
+    "deepseek_v3": {
+        **SIZES,
+        **{"model_type": "deepseek_v3", "q_lora_rank": 12, "kv_lora_rank": 16, "qk_nope_head_dim": 8},
+        **{"qk_rope_head_dim": 4, "v_head_dim": 8, "n_routed_experts": 8, "num_experts_per_tok": 2},
+        **{"moe_intermediate_size": 16, "n_shared_experts": 1, "first_k_dense_replace": 1, "n_group": 2},
+        **{"topk_group": 1, "routed_scaling_factor": 2.5},
+    },
+    "mamba": {"model_type": "mamba", "hidden_size": 32, "num_hidden_layers": 2, "vocab_size": 50, "state_size": 4},
+    "falcon_mamba": {
+        **{"model_type": "falcon_mamba", "hidden_size": 32, "num_hidden_layers": 2, "vocab_size": 50},
+        "state_size": 4,
+    },
+    "mamba2": {
+        **{"model_type": "mamba2", "hidden_size": 32, "num_hidden_layers": 2, "vocab_size": 50, "state_size": 4},
+        **{"num_heads": 8, "head_dim": 8, "n_groups": 2},
+    },
+    "jamba": {
+        **SIZES,
+        **{"model_type": "jamba", "num_experts": 4, "num_experts_per_tok": 2, "attn_layer_period": 2},
+        **{"attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1, "mamba_d_state": 4},
+    },
+    "qwen3_next": {
+        **SIZES,
+        **EXPERTS,
+        **{"model_type": "qwen3_next", "head_dim": 8, "full_attention_interval": 2, "linear_num_key_heads": 2},
+        **{"linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 6},
+        **{"shared_expert_intermediate_size": 16, "partial_rotary_factor": 0.5},
+    },
+    "minimax_text_01": {
+        **SIZES,
+        **{"model_type": "minimax_text_01", "head_dim": 8, "rotary_dim": 4, "attn_type_list": [0, 0, 0, 1]},
+        **{"num_local_experts": 4, "num_experts_per_tok": 2, "layernorm_mlp_alpha": 1.5},
+    },
+    "exaone4": {**SIZES, "model_type": "exaone4", "sliding_window": 4, "sliding_window_pattern": 4},
+    "granite": {
+        **SIZES,
+        **{"model_type": "granite", "attention_multiplier": 0.2, "residual_multiplier": 0.5, "logits_scaling": 4.0},
+    },
+    "t5": {
+        **{"model_type": "t5", "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4},
+        **{"vocab_size": 50, "relative_attention_num_buckets": 8, "relative_attention_max_distance": 10},
+    },
+    "bart": {"model_type": "bart", "d_model": 32, "vocab_size": 50, "max_position_embeddings": 64, **SIDES},
+    "whisper": {
+        **{"model_type": "whisper", "d_model": 32, "vocab_size": 50, "max_source_positions": 6},
+        **{"max_target_positions": 64, "num_mel_bins": 5},
+        **SIDES,
+    },
+}
+TOKENS, PROMPT = 9, 6
+
+
+@pytest.mark.parametrize("rest", ["decode", "chunk"])
+@pytest.mark.parametrize("name", MODELS)
+def test_behind_a_cache_tokens_mean_what_they_mean_in_a_prompt(name: str, rest: str) -> None:
+    architecture = read(MODELS[name])
+    random = np.random.default_rng(1)
+    tokens = random.integers(0, 50, (2, TOKENS))
+    given, sizes = {}, {}
+    if architecture.has_source:
+        given["source"], sizes = random.standard_normal((2, 6, 32)).astype(np.float32), {"source": 6}
+    want, _ = run(architecture, {**given, "tokens": tokens}, "prefill", batch=2, seq=TOKENS, **sizes)
+    prompt = TOKENS - 1 if rest == "decode" else PROMPT
+    first, _ = run(architecture, {**given, "tokens": tokens[:, :prompt]}, "prefill", batch=2, seq=prompt, **sizes)
+    state = windowed(as_inputs(first, architecture), MODELS[name])
+    more = {"seq": TOKENS - prompt} if rest == "chunk" else {}
+    got, _ = run(architecture, {**state, "tokens": tokens[:, prompt:]}, rest, batch=2, context=TOKENS, **more, **sizes)
+    np.testing.assert_allclose(got["logits"], want["logits"], rtol=2e-3, atol=2e-4)
+
+
+def windowed(state: dict[str, np.ndarray], config: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """A layer with a window keeps no more than that sees: its last tokens."""
+    window = config.get("sliding_window", 0)
+    found = dict(state)
+    if window:
+        architecture = read(config)
+        for name in state:
+            number = int(name.split(".")[1].split("-")[0])
+            mixer = architecture.stack.layers[number].mixer
+            if getattr(mixer, "window", 0):
+                # layers that are built once have their number in front
+                axis = 2 if "-" in name.split(".")[1] else 1
+                found[name] = state[name].take(
+                    range(max(state[name].shape[axis] - window + 1, 0), state[name].shape[axis]), axis
+                )
+    return found
