@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ircost.ir import Builder, Function, Module, Value, ops
 from ircost.ir.constant import Missing, Splat

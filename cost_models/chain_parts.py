@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from ircost.cost_models.gpu.attention import FLOPS_PER_SCORE
 from ircost.cost_models.kernel_parts import Dims, Part, Reader, is_product
 from ircost.ir.cascade import cascade_over
 from ircost.ir.chain import Chain, chain_of
@@ -17,20 +18,17 @@ from ircost.ir.dependency import box_bytes, dims_of_box
 from ircost.ir.graph import Op, Value
 from ircost.ir.types import TensorType
 
-# Multiplies, compares and subtractions of one score that the model of attention counts by itself, see ``gpu.attention``.
-FLOPS_PER_SCORE = 6
-
 
 def parts_of_several(reader: Reader) -> list[Part] | None:
     """The parts of a kernel with several products that its schedule makes one launch of; None for all others."""
     if reader.op.name != "kernel" or not reader.op.attrs.get("schedule"):
         return None
     streamed = scheduled_stream(reader.op)
-    chain = scheduled_chain(reader.op) if streamed is None else None
-    if streamed is None and chain is None:
-        return None
+    chain = scheduled_chain(reader.op)
     reader.enter(reader.op)
-    return [attention_part(reader, streamed)] if streamed is not None else list(chain_parts(reader, chain))
+    if streamed is not None:
+        return [attention_part(reader, streamed)]
+    return chain_parts(reader, chain) if chain is not None else None
 
 
 def recomputation(kernel: Op) -> dict[Op, float]:
@@ -59,7 +57,7 @@ def directive(schedule: str, name: str) -> dict[str, str] | None:
     for part in schedule.split(";"):
         first, *settings = part.split() or [""]
         if first == name:
-            return dict([(key, value) for key, _, value in (setting.partition("=") for setting in settings)])
+            return {key: value for key, _, value in (setting.partition("=") for setting in settings)}
     return None
 
 
@@ -160,7 +158,7 @@ def depends_on(value: Value, op: Op, members: Collection[Op]) -> bool:
 
 def attention_part(reader: Reader, streamed: Streamed) -> Part:
     """The kernel as one of the family ``attention``, whose measured kernels stream in the same way."""
-    keys, values = (op.operands[at] for op, at in ((streamed.first, streamed.keys_at), (streamed.last, streamed.values_at)))
+    keys, values = streamed.first.operands[streamed.keys_at], streamed.last.operands[streamed.values_at]
     queries = streamed.first.operands[1 - streamed.keys_at]
     own = sum(value.type.size_bytes for value in (queries, keys, values, streamed.last.result))
     scores = streamed.batch * streamed.queries * streamed.keys
@@ -187,43 +185,51 @@ def attention_part(reader: Reader, streamed: Streamed) -> Part:
 # ---- chains
 
 
+@dataclass(slots=True)
+class Beside:
+    """What stands between one product of a chain and the next, of all tiles: arithmetic, and bytes kept on chip."""
+
+    flops: float = 0.0
+    special: float = 0.0
+    kept_bytes: float = 0.0
+
+
 def chain_parts(reader: Reader, chain: Chain) -> list[Part]:
     """A part for each product of a chain, with the arithmetic that follows it; the first one is the launch.
 
     Recomputed work counts as often as it is done. What passes between products is read from and written to shared
     memory; what comes from outside crosses main memory once, and is loaded by each tile and step.
     """
-    products = [op for op in chain.ops if op.definition.is_contraction]
-    beside = [[0.0, 0.0] for _ in products]
-    kept = [0.0 for _ in products]
-    place, stored = 0, chain.stored
-    for op in chain.ops:
-        if op in products:
-            place = products.index(op)
-        elif not op.definition.is_view and op.name != "constant":
-            counts = op.definition.counts(op)
-            factor = chain.recomputed(op)
-            beside[place][0] += counts.flops * factor
-            beside[place][1] += counts.transcendental * factor
-        if op.result in stored:
-            kept[place] += box_bytes(op.result.type, chain.boxes[op.result]) * chain.runs(op) * chain.blocks
-    outside = [{i: origin_bytes(reader, value) for i, value in enumerate(op.operands)} for op in products]
-    known = sum(size for own in outside for size in own.values())
-    other = max(sum(reader.traffic_bytes) - known, 0.0)
+    products = products_of(chain.ops)
+    outside = [[origin_bytes(value) for value in op.operands] for op in products]
+    other_bytes = max(sum(reader.traffic_bytes) - sum(map(sum, outside)), 0.0)
+    rest = [other_bytes if op is chain.anchor else 0.0 for op in products]
     return [
-        _phase(reader, chain, op, outside[i], (*beside[i], kept[i]), other if op is chain.anchor else 0.0, i == 0)
-        for i, op in enumerate(products)
+        _phase(reader, chain, op, once_bytes, beside, other)
+        for op, once_bytes, beside, other in zip(products, outside, beside_products(chain), rest, strict=True)
     ]
 
 
+def beside_products(chain: Chain) -> list[Beside]:
+    """What follows each product up to the next; what is before the first counts with it."""
+    found: list[Beside] = []
+    stored = chain.stored
+    ahead = Beside()
+    for op in chain.ops:
+        if op.definition.is_contraction:
+            found.append(Beside() if found else ahead)
+        own = found[-1] if found else ahead
+        if op.result in stored:
+            own.kept_bytes += box_bytes(op.result.type, chain.boxes[op.result]) * chain.runs(op) * chain.blocks
+        if not op.definition.is_contraction and not op.definition.is_view and op.name != "constant":
+            counts, factor = op.definition.counts(op), chain.recomputed(op)
+            own.flops += counts.flops * factor
+            own.special += counts.transcendental * factor
+    return found
+
+
 def _phase(
-    reader: Reader,
-    chain: Chain,
-    op: Op,
-    outside: dict[int, float],
-    amounts: tuple[float, float, float],
-    other_bytes: float,
-    is_first: bool,
+    reader: Reader, chain: Chain, op: Op, once_bytes: Sequence[float], beside: Beside, other_bytes: float
 ) -> Part:
     space = op.definition.iteration_space(op)
     assert space is not None, "contractions have iteration spaces"
@@ -233,16 +239,16 @@ def _phase(
         float(math.prod(size for size, own in zip(sizes, dims.roles, strict=True) if own == role)) for role in "bmnk"
     )
     loaded = [
-        box_bytes(value.type, chain.boxes[value]) if outside[i] else 0.0 for i, value in enumerate(op.operands)
+        box_bytes(value.type, chain.boxes[value]) if once else 0.0
+        for value, once in zip(op.operands, once_bytes, strict=True)
     ]
     widths = [element_bytes(value.type) for value in op.operands]
-    flops, special, kept = amounts
     is_on_lanes = bool(dims.windows) and dims.extent("n") == 1 and dims.extent("k", inside=False) == 1
     fields = (
         *(chain.blocks, chain.runs(op), batch, m, n, k, *widths, *loaded),
-        *(kept, flops, special, outside[0], outside[1], other_bytes),
+        *(beside.kept_bytes, beside.flops, beside.special, *once_bytes, other_bytes),
         *(is_outside_cold(reader, op.operands[0]) or (bool(other_bytes) and reader.is_result_cold),),
-        *(is_outside_cold(reader, op.operands[1]), is_on_lanes, is_first),
+        *(is_outside_cold(reader, op.operands[1]), is_on_lanes, op is products_of(chain.ops)[0]),
     )
     return Part("chain", "encoder", reader.dtype_of(op), tuple(map(float, fields)))
 
@@ -258,7 +264,7 @@ def origin(value: Value) -> Value:
     return value
 
 
-def origin_bytes(reader: Reader, value: Value) -> float:
+def origin_bytes(value: Value) -> float:
     """Bytes of an operand that comes from outside of the kernel; 0 of what is made in it."""
     return float(value.type.size_bytes) if origin(value).producer is None else 0.0
 

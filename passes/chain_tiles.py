@@ -11,7 +11,8 @@ from ircost.cost_models.kernel_parts import Dims, is_product
 from ircost.ir.chain import Chain, Tile, chain_of, split_at
 from ircost.ir.dependency import Box, dims_of_box
 from ircost.ir.graph import Op, Value
-from ircost.passes.fusion_legality import ACCUMULATOR_BYTES, Room, is_product as holds_product, moves_innermost, smallest_tile
+from ircost.passes import fusion_legality
+from ircost.passes.fusion_legality import ACCUMULATOR_BYTES, Room, moves_innermost, smallest_tile
 
 # Rows of a tile together, columns at least, elements of the anchor's reduction in a step, parts of a windowed axis:
 # multiples of what matrix units take, up to the largest tiles of libraries. Source: NVIDIA/cutlass, default tiles.
@@ -29,7 +30,7 @@ STREAM_ROWS, STREAM_KEYS = 64, 64  # queries and keys of a tile. Source: Dao, "F
 
 def schedules(members: Sequence[Op], results: Sequence[Value], room: Room) -> list[str]:
     """Schedules under which members with several products can be one kernel; none where there is no such kernel."""
-    if any(holds_product(op) and not op.definition.is_contraction for op in members):
+    if any(fusion_legality.is_product(op) and not op.definition.is_contraction for op in members):
         return []  # a composite's kernel has tiles of its own
     streamed = streamed_products(members, results)
     stream = stream_schedule(members, results, streamed, room) if streamed is not None else ""
@@ -157,9 +158,7 @@ def has_rows_for(anchor: Op, tail: Sequence[Op], results: Sequence[Value], tile:
     assert space is not None, "contractions have iteration spaces"
     sizes = dims_of_box(space, needed)
     own = space.sizes(tile)
-    return all(
-        have % need == 0 for have, need, dim in zip(own, sizes, space.dims, strict=True) if not dim.is_reduction
-    )
+    return all(have % need == 0 for have, need, dim in zip(own, sizes, space.dims, strict=True) if not dim.is_reduction)
 
 
 def fits(chain: Chain, room: Room) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +18,7 @@ from ircost.cost_models.chain_parts import recomputation, streamed_products
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelTable, kernel_table, table_of_kernels
 from ircost.cost_models.roofline import Roofline
+from ircost.explaining import explain_report
 from ircost.ir import Module, interpret
 from ircost.ir.clone import clone_module
 from ircost.ir.graph import Op
@@ -222,5 +224,9 @@ def test_a_chain_is_only_taken_where_it_is_faster(resolution: int) -> None:
 def test_what_was_chosen_is_explained() -> None:
     text = RESIDUAL.replace("8x16x56x56", "32x16x112x112")
     report = ircost.compile(parse_module(text), "h100_sxm", pipeline=PIPELINE)
-    assert len(report.kernels) == 1
+    tree = explain_report(report, H100)
+    assert re.search(r"chain .*o0=\d+ .*; again products=1\.\d+; room bytes=\d+", tree.source)
+    assert [node.label for node in tree.children] == ["one launch", "then", "then"]
+    assert all(node.combined() == pytest.approx(node.value, rel=1e-9, abs=1e-18) for node in tree.walk())
+    assert tree.value == pytest.approx(report.latency_s)
     assert any("only attention was measured" in note for note in report.notes)
