@@ -66,8 +66,8 @@ class Chain:
         stored = {value: box for value, box in self.boxes.items() if value in self.stored}
         once = [op for op in self.body if op.result not in self.stepped]
         often = [op for op in self.body if op.result in self.stepped]
-        reads = {value for op in (*often, self.anchor) for value in op.operands}
-        kept = [op.result for op in once if op.result in reads and op.result in stored]
+        looped = {*often, self.anchor}
+        kept = [op.result for op in once if op.result in stored and not looped.isdisjoint(readers(op.result))]
         resident = sum(box_bytes(value.type, stored[value]) for value in kept)
         before = on_chip_bytes(once, stored, kept)
         during = resident + on_chip_bytes((*often, self.anchor), stored, self.anchor.results)

@@ -141,17 +141,21 @@ def on_chip_bytes(ops: Sequence[Op], boxes: Mapping[Value, Box], leaving: Collec
     Args:
         ops: in program order. boxes: of their values. leaving: results, which go out as they are made.
     """
-    made = {op.result: place for place, op in enumerate(ops) if not op.definition.is_view and op.result in boxes}
+    made = {op.result for op in ops if not op.definition.is_view and op.result in boxes}
+    shown: dict[Value, Value] = {}  # what views are views of
     last: dict[Value, int] = {}
     for place, op in enumerate(ops):
-        for operand in op.operands:
-            last[operand] = place
+        reads = [shown.get(value, value) for value in op.operands]
+        if op.definition.is_view:
+            shown[op.result] = reads[0]
+        else:
+            last.update(dict.fromkeys(reads, place))
     live = most = 0.0
     for place, op in enumerate(ops):
         if op.result in made and op.result in last:
             live += box_bytes(op.result.type, boxes[op.result])
         most = max(most, live)
-        for value in dict.fromkeys(op.operands):
-            if value in made and last[value] == place:
+        for value in dict.fromkeys(shown.get(operand, operand) for operand in op.operands):
+            if value in made and last.get(value) == place:
                 live -= box_bytes(value.type, boxes[value])
     return most

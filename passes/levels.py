@@ -27,6 +27,7 @@ _STANDARD = "canonicalize,recognise,fold-batch-norm,fuse"
 _BY_COST = "canonicalize,recognise,fold-batch-norm,fuse{by_cost=true}"
 # Kernels of compilers grow as long as values fit registers; 64 ops is more than any measured fusion has.
 _LONG_KERNELS = "canonicalize,recognise,fold-batch-norm,canonicalize,fuse{by_cost=true,max_ops=64},outline"
+_CHAINS = "canonicalize,recognise,fold-batch-norm,canonicalize,fuse{by_cost=true,chains=true,max_ops=64},outline"
 
 LEVELS: tuple[Level, ...] = (
     Level("the model as it is written", dict.fromkeys(KINDS, "")),
@@ -37,9 +38,9 @@ LEVELS: tuple[Level, ...] = (
         {**dict.fromkeys(KINDS, _STANDARD), "gpu": _BY_COST},
     ),
     Level(
-        "long kernels, fused by predicted time; repeated layers as one function",
+        "long kernels, on GPUs of several products; repeated layers as one function",
         # A microcontroller has neither the registers nor the code memory for long kernels.
-        {**dict.fromkeys(KINDS, _LONG_KERNELS), "microcontroller": f"{_STANDARD},outline"},
+        {**dict.fromkeys(KINDS, _LONG_KERNELS), "gpu": _CHAINS, "microcontroller": f"{_STANDARD},outline"},
     ),
 )
 

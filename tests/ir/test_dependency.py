@@ -67,3 +67,13 @@ def test_a_gather_needs_all() -> None:
     module = parse_module("func @main(%x: 9x4xf32, %i: 3xi64) -> 3x4xf32 { %y = gather %x, %i {axis = 0} return %y }")
     gather, _ = module.main.block.ops
     assert needed_boxes(gather, [(1, 1)]) == [(9, 4), (3,)]
+
+
+def test_what_a_view_shows_stays_until_the_view_is_read() -> None:
+    module = parse_module(
+        "func @main(%x: 4x8xf32) -> 32xf32 { %a = exp %x %v = reshape %a {shape = [32]} %b = neg %x "
+        "%w = reshape %b {shape = [32]} %y = add %v, %w return %y }"
+    )
+    *ops, _ = module.main.block.ops
+    boxes = boxes_behind(ops, {ops[-1].result: (32,)})
+    assert on_chip_bytes(ops, boxes, ops[-1].results) == 2 * 32 * 4
