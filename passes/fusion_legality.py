@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ircost.backends import Target
+from ircost.ir.chain import is_elementwise
 from ircost.ir.dependency import Box, boxes_behind, on_chip_bytes
 from ircost.ir.graph import Op, Value
 from ircost.ir.structured import StructuredOp
@@ -50,7 +51,7 @@ def may_be_kernel(members: Sequence[Op], results: Sequence[Value], room: Room) -
     """
     products = [op for op in members if is_product(op)]
     inside = set(members)
-    if len(products) > 1 or len(results) > MOST_RESULTS or any(moves_innermost(op) for op in members):
+    if len(products) > 1 or len(results) > MOST_RESULTS or not may_move(members):
         return False
     # Operands of products come by asynchronous copies, which compute nothing on the way.
     if any(operand.producer in inside for op in products for operand in op.operands):
@@ -100,6 +101,12 @@ def is_product(op: Op) -> bool:
     if op.definition.is_composite:
         return any(inner.definition.is_contraction for inner in op.regions[0].block.walk())
     return op.definition.is_contraction
+
+
+def may_move(members: Sequence[Op]) -> bool:
+    """Whether no member moves the innermost axis, or one does and all others run on its elements as they pass."""
+    others = [op for op in members if not moves_innermost(op)]
+    return len(others) == len(members) or (len(others) == len(members) - 1 and all(map(is_elementwise, others)))
 
 
 def moves_innermost(op: Op) -> bool:

@@ -120,7 +120,7 @@ def test_stats_and_ir_go_to_stderr(irc, mlp: Path) -> None:
     outcome = irc("compile", mlp, "--json", "--stats", "--print-ir-after", "fuse")
     json.loads(outcome.out)
     assert "// IR after fuse\nmodule @mlp" in outcome.err
-    assert re.search(r"ms verify +4 -> +6 ops  fuse\n +1 x kernels", outcome.err)
+    assert re.search(r"ms verify +4 -> +6 ops  fuse\{by_cost=true\}\n +1 x kernels", outcome.err)
 
 
 def test_help_states_the_pipeline_that_runs(irc) -> None:

@@ -75,7 +75,9 @@ def test_the_screen(irc) -> None:
 
 def test_fused_kernels_are_aligned_by_their_nodes(irc) -> None:
     answer = json.loads(irc("diff", RESNET, *SIDES["pipelines"], "--json").out)
-    change = next(change for change in answer["changes"] if change["name"] == "/layer3/layer3.0/conv3/Conv")
+    change = next(
+        change for change in answer["changes"] if change["name"] == "/layer3/layer3.0/downsample/downsample.0/Conv"
+    )
     assert change["a"]["ops"] == ["conv+add+add+relu"]
     assert change["b"]["ops"] == ["conv", "add", "add", "relu"]
     assert change["why"][0] == "1 kernel split into 4"
