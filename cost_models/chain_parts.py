@@ -187,10 +187,16 @@ def attention_part(reader: Reader, streamed: Streamed) -> Part:
 
 @dataclass(slots=True)
 class Beside:
-    """What stands between one product of a chain and the next, of all tiles: arithmetic, and bytes kept on chip."""
+    """What stands between one product of a chain and the next, of all tiles.
+
+    Args:
+        flops, special: on the vector lanes and in the special units.
+        loaded_bytes: of operands from outside, as often as tiles load them. kept_bytes: written to shared memory.
+    """
 
     flops: float = 0.0
     special: float = 0.0
+    loaded_bytes: float = 0.0
     kept_bytes: float = 0.0
 
 
@@ -213,7 +219,7 @@ def chain_parts(reader: Reader, chain: Chain) -> list[Part]:
 def beside_products(chain: Chain) -> list[Beside]:
     """What follows each product up to the next; what is before the first counts with it."""
     found: list[Beside] = []
-    stored = chain.stored
+    stored, body = chain.stored, frozenset(chain.body)
     ahead = Beside()
     for op in chain.ops:
         if op.definition.is_contraction:
@@ -225,7 +231,14 @@ def beside_products(chain: Chain) -> list[Beside]:
             counts, factor = op.definition.counts(op), chain.recomputed(op)
             own.flops += counts.flops * factor
             own.special += counts.transcendental * factor
+            own.loaded_bytes += loaded_bytes(chain, op) if op in body else 0.0
     return found
+
+
+def loaded_bytes(chain: Chain, op: Op) -> float:
+    """Of an op's operands from outside, by all tiles and steps together."""
+    boxes = [box_bytes(value.type, chain.boxes[value]) for value in op.operands if origin_bytes(value)]
+    return sum(boxes) * chain.runs(op) * chain.blocks
 
 
 def _phase(
@@ -246,7 +259,7 @@ def _phase(
     is_on_lanes = bool(dims.windows) and dims.extent("n") == 1 and dims.extent("k", inside=False) == 1
     fields = (
         *(chain.blocks, chain.runs(op), batch, m, n, k, *widths, *loaded),
-        *(beside.kept_bytes, beside.flops, beside.special, *once_bytes, other_bytes),
+        *(beside.loaded_bytes, beside.kept_bytes, beside.flops, beside.special, *once_bytes, other_bytes),
         *(is_outside_cold(reader, op.operands[0]) or (bool(other_bytes) and reader.is_result_cold),),
         *(is_outside_cold(reader, op.operands[1]), is_on_lanes, op is products_of(chain.ops)[0]),
     )

@@ -44,7 +44,15 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
     "chain": (
         *("blocks", "runs", "batch", "m", "n", "k", "lhs_bytes", "rhs_bytes", "lhs_loaded_bytes", "rhs_loaded_bytes"),
-        *("kept_bytes", "lane_flops", "special", "lhs_once_bytes", "rhs_once_bytes", "other_bytes"),
+        *(
+            "beside_loaded_bytes",
+            "kept_bytes",
+            "lane_flops",
+            "special",
+            "lhs_once_bytes",
+            "rhs_once_bytes",
+            "other_bytes",
+        ),
         *("is_lhs_cold", "is_rhs_cold", "is_on_lanes", "is_first"),
     ),
     "vector": (

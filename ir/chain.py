@@ -85,7 +85,7 @@ class Chain:
             for op in self.body
             if op.name != "constant"
             and not op.definition.is_view
-            and any(not is_elementwise(user) for user in readers(op.result) if user in inside)
+            and any(not acts_on_elements(user) for user in readers(op.result) if user in inside)
         )
 
 
@@ -98,11 +98,11 @@ def readers(value: Value) -> Iterator[Op]:
             yield user
 
 
-def is_elementwise(op: Op) -> bool:
+def acts_on_elements(op: Op) -> bool:
     """Whether each element of the result comes from one of each operand, in composites by all that is in them."""
     if op.definition.is_composite:
         *inner, _ = op.regions[0].block.ops
-        return all(o.name == "constant" or is_elementwise(o) for o in inner)
+        return all(o.name == "constant" or acts_on_elements(o) for o in inner)
     return isinstance(op.definition, StructuredOp) and op.definition.is_elementwise
 
 

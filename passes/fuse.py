@@ -35,8 +35,8 @@ class Fuse(Pass):
         max_ops: most ops in one kernel.
         by_cost: search by predicted time on the target that the module is compiled for.
         chains: by cost, also kernels with several products, chained through tiles on chip: convolutions between which
-            channels are narrow, feed-forward layers, attention that is not recognised as such. No library has them all,
-            and none of them was measured.
+            channels are narrow, feed-forward layers, attention that is not recognised as such. Of these, only attention
+            was measured.
         target: machine to fuse for by cost, in place of that.
     """
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ircost.backends import Target
-from ircost.ir.chain import is_elementwise
+from ircost.ir.chain import acts_on_elements
 from ircost.ir.dependency import Box, boxes_behind, on_chip_bytes
 from ircost.ir.graph import Op, Value
 from ircost.ir.structured import StructuredOp
@@ -106,7 +106,7 @@ def is_product(op: Op) -> bool:
 def may_move(members: Sequence[Op]) -> bool:
     """Whether no member moves the innermost axis, or one does and all others run on its elements as they pass."""
     others = [op for op in members if not moves_innermost(op)]
-    return len(others) == len(members) or (len(others) == len(members) - 1 and all(map(is_elementwise, others)))
+    return len(others) == len(members) or (len(others) == len(members) - 1 and all(map(acts_on_elements, others)))
 
 
 def moves_innermost(op: Op) -> bool:

@@ -30,7 +30,7 @@ class ChainWork:
         batch, m, n, k: of the product in one step of one tile, halo included.
         lhs_bytes, rhs_bytes: of an element.
         lhs_loaded_bytes, rhs_loaded_bytes: of an operand from outside in one step of one tile; 0 of one on chip.
-        kept_bytes: written to shared memory by all tiles.
+        beside_loaded_bytes: of what follows it from outside, by all tiles. kept_bytes: they write to shared memory.
         lane_flops, special: of what follows it, recomputation included, on the vector lanes and in the special units.
         lhs_once_bytes, rhs_once_bytes, other_bytes: compulsory traffic with main memory.
         is_on_lanes: 1 where the product runs on the vector lanes. is_first: 1 for the phase that is launched.
@@ -48,6 +48,7 @@ class ChainWork:
     rhs_bytes: Column
     lhs_loaded_bytes: Column
     rhs_loaded_bytes: Column
+    beside_loaded_bytes: Column
     kept_bytes: Column
     lane_flops: Column
     special: Column
@@ -90,7 +91,7 @@ def chain_demand(work: ChainWork, machine: GpuMachine) -> Demand:
     fed = np.where(on_lanes, np.sqrt(work.k) * work.m * work.lhs_bytes, fed) * work.batch * work.runs
     shared_s = waves * (fed + 2 * work.kept_bytes / work.blocks) / machine.shared_bytes_per_s
     loaded = work.blocks * work.runs * (work.lhs_loaded_bytes + work.rhs_loaded_bytes)
-    l2_s = (loaded + work.other_bytes) / machine.l2_bytes_per_s(active)
+    l2_s = (loaded + work.beside_loaded_bytes + work.other_bytes) / machine.l2_bytes_per_s(active)
     activations, weights = work.lhs_once_bytes + work.other_bytes, work.rhs_once_bytes
     melt = 1 / (1 + (0.7 * machine.cache_bytes / np.maximum(activations + weights, 1)) ** 4)
     main_s = (activations + weights + (waves - 1) * weights * melt) / rate

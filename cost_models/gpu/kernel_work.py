@@ -179,7 +179,16 @@ def _experts(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
 def _chain(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
     names = (
         *("blocks", "runs", "batch", "m", "n", "k", "lhs_bytes", "rhs_bytes", "lhs_loaded_bytes", "rhs_loaded_bytes"),
-        *("kept_bytes", "special", "lhs_once_bytes", "rhs_once_bytes", "other_bytes", "is_on_lanes", "is_first"),
+        *(
+            "beside_loaded_bytes",
+            "kept_bytes",
+            "special",
+            "lhs_once_bytes",
+            "rhs_once_bytes",
+            "other_bytes",
+            "is_on_lanes",
+            "is_first",
+        ),
     )
     work = ChainWork(
         **{name: of[name] for name in names},

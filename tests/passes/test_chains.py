@@ -221,6 +221,23 @@ def test_a_chain_is_only_taken_where_it_is_faster(resolution: int) -> None:
     assert latencies[1] <= latencies[0]
 
 
+def test_what_is_computed_again_is_in_no_bound_of_the_model() -> None:
+    text = RESIDUAL.replace("8x16x56x56", "32x16x112x112")
+    apart, chained = (ircost.compile(parse_module(text), "h100_sxm", pipeline=p) for p in ("", PIPELINE))
+    assert (len(apart.kernels), len(chained.kernels)) == (5, 1)
+    assert chained.lower_bound_s == pytest.approx(apart.lower_bound_s)
+    assert chained.flops == apart.flops
+    assert chained.bytes < apart.bytes / 10
+
+
+def test_the_host_launches_a_chain_once() -> None:
+    text = RESIDUAL.replace("8x16x56x56", "32x16x112x112")
+    report = ircost.compile(parse_module(text), "h100_sxm", pipeline=PIPELINE)
+    tree = explain_report(report, H100)
+    launches = [node for node in tree.walk() if node.label == "launch"]
+    assert len(launches) == 1
+
+
 def test_what_was_chosen_is_explained() -> None:
     text = RESIDUAL.replace("8x16x56x56", "32x16x112x112")
     report = ircost.compile(parse_module(text), "h100_sxm", pipeline=PIPELINE)

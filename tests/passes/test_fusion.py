@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ircost.backends import Target, TargetError, load_target
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
@@ -20,6 +21,7 @@ from tests.random_modules import modules
 H100 = load_target("h100_sxm")
 CONTEXT = PassContext(H100, COST_MODELS.get("auto"))
 PIPELINE = "fuse{by_cost=true},merge-products"
+CHAINED = "fuse{by_cost=true,chains=true},merge-products"
 
 
 def latency_s(module: Module) -> float:
@@ -29,10 +31,10 @@ def latency_s(module: Module) -> float:
 
 
 @settings(max_examples=40, deadline=None)
-@given(modules())
-def test_outputs_stay_and_nothing_gets_slower(module: Module) -> None:
+@given(modules(), st.sampled_from([PIPELINE, CHAINED]))
+def test_outputs_stay_and_nothing_gets_slower(module: Module, pipeline: str) -> None:
     fused = clone_module(module)
-    run_pipeline(fused, PIPELINE, context=CONTEXT)
+    run_pipeline(fused, pipeline, context=CONTEXT)
     assert latency_s(fused) <= latency_s(module) * (1 + 1e-9)
     inputs = random_inputs(module.main, seed=0)
     with np.errstate(all="ignore"):
