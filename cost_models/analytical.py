@@ -128,8 +128,6 @@ class Analytical(CostModel):
             if level and families:
                 met = ", ".join(dict.fromkeys(families))
                 notes.append(f"{effect} {level} is in no fit of {met} kernels: the mean of the others stands in")
-        if any(group.family == "chain" for group in kernels.parts):
-            notes.append("kernels of several products: only attention was measured, whose constants stand in")
         if any(group.family == "vector" and _column(group, "contraction_flops").any() for group in kernels.parts):
             notes.append("products of no known family count as streams that compute at peak")
         return tuple(notes)

@@ -25,6 +25,8 @@ MOST_ROWS = 512
 INNER_ROWS, INNER_COLUMNS = 64, 256
 # Tiles of outside operands: two in flight, of so many elements of the reduction. Source: NVIDIA/cutlass, stages.
 STAGES, STAGE_DEPTH = 2, 32
+# Of one kernel: inverted residuals, ConvNeXt blocks and gated layers have three.
+MOST_PRODUCTS = 4
 STREAM_ROWS, STREAM_KEYS = 64, 64  # queries and keys of a tile. Source: Dao, "FlashAttention-2", 2023
 
 
@@ -58,10 +60,11 @@ def stream_schedule(members: Sequence[Op], results: Sequence[Value], of: Streame
 
 def chains(members: Sequence[Op], results: Sequence[Value], room: Room) -> list[Chain]:
     """Chains of members that fit: of each tile of the result, with the longest step that there is room for."""
-    anchor = products_of(members)[-1]
+    products = products_of(members)
+    anchor = products[-1]
     space = anchor.definition.iteration_space(anchor)
     split = split_at(members, anchor)
-    if space is None or not is_product(space) or split is None:
+    if space is None or not is_product(space) or split is None or len(products) > MOST_PRODUCTS:
         return []
     body, tail = split
     if any(result.producer not in (anchor, *tail) for result in results) or any(map(moves_innermost, tail)):
