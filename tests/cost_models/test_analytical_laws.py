@@ -19,6 +19,7 @@ from ircost.cost_models.kernel_table import KernelTable, kernel_table
 from ircost.cost_models.lower_bound import model_lower_bound_s
 from ircost.ir import Builder, Function, Module, Value, ops
 from ircost.ir.types import DType, TensorType, bf16, f16, f32
+from ircost.passes.kernel_making import make_kernel
 
 BASES = ("h100", "a100", "l40s", "v100", "t4", "rtx_4090", "b200", "mi300x", "h100_sxm+vllm")
 MODEL = Analytical()
@@ -41,8 +42,8 @@ def table_of(*values: Value, function: Function) -> KernelTable:
 
 @st.composite
 def kernels(draw: st.DrawFn) -> KernelTable:
-    """One kernel: a product, a convolution, attention, a norm, element-wise work, a movement."""
-    maker = draw(st.sampled_from([product, convolution, attention, norm, elementwise, movement]))
+    """One kernel: a product, a convolution, attention, a norm, element-wise work, a movement, a chain of products."""
+    maker = draw(st.sampled_from([product, convolution, attention, norm, elementwise, movement, chain]))
     table: KernelTable = maker(draw, draw(st.sampled_from([f32, f16, bf16])))(1)
     return table
 
@@ -112,7 +113,27 @@ def movement(draw: st.DrawFn, dtype: DType):
     return of
 
 
-MAKERS = st.sampled_from([product, convolution, attention, norm, elementwise, movement])
+def chain(draw: st.DrawFn, dtype: DType):
+    rows, read, hidden, made = draw(extents()), draw(extents(512)), draw(extents()), draw(extents(512))
+    tile, step = draw(st.sampled_from([16, 64, 256])), draw(st.sampled_from([32, 128, 8192]))
+
+    def of(times: int) -> KernelTable:
+        shapes = ((times * rows, read), (read, hidden), (hidden, made))
+        function = Function("main", [TensorType(shape, dtype) for shape in shapes])
+        x, up, down = function.arguments
+        build = Builder(function.block)
+        inner = build(ops.matmul(x, up))
+        lively = build(ops.gelu(inner))
+        result = build(ops.matmul(lively, down))
+        members = [value.producer for value in (inner, lively, result) if value.producer is not None]
+        kernel = make_kernel(members, [result], f"chain m={tile} k={step}")
+        build.op(ops.return_.create([kernel.result]))
+        return kernel_table(Module([function]))
+
+    return of
+
+
+MAKERS = st.sampled_from([product, convolution, attention, norm, elementwise, movement, chain])
 
 
 def seconds(table: KernelTable, target: Target) -> float:
