@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
 from ircost.cost_models.chain_parts import Streamed, products_of, streamed_products
@@ -19,7 +19,7 @@ from ircost.passes.fusion_legality import ACCUMULATOR_BYTES, Room, moves_innermo
 ROWS = (16, 32, 64, 128, 256)
 LEAST_COLUMNS = 64
 STEPS = (32, 64, 128, 256)
-PARTS = (1, 2, 4, 8, 16)
+PARTS, COLUMN_PARTS = (1, 2, 4, 8, 16), (1, 2, 4, 8)
 MOST_ROWS = 512
 # The inner product is made in parts of this size, each written to shared memory before the next begins.
 INNER_ROWS, INNER_COLUMNS = 64, 256
@@ -81,38 +81,50 @@ def chains(members: Sequence[Op], results: Sequence[Value], room: Room) -> list[
     return found
 
 
-def tiles(members: Sequence[Op], results: Sequence[Value], anchor: Op) -> Iterator[Tile]:
+def tiles(members: Sequence[Op], results: Sequence[Value], anchor: Op) -> list[Tile]:
     """Tiles of the anchor's result: one of each batch, some columns, and rows shared out over the axes that have them.
 
     Axes along which tiles would overlap are cut into parts as near to equal as they go, alike along all of them.
     """
     space = anchor.definition.iteration_space(anchor)
     assert space is not None, "contractions have iteration spaces"
-    roles = Dims(space).roles
-    named = {dim.name: (dim.extent, role) for dim, role in zip(space.dims, roles, strict=True) if dim.extent > 1}
-    rows = [name for name, (_, role) in named.items() if role == "m"]
-    columns = [name for name, (_, role) in named.items() if role == "n"]
-    single = {name: 1 for name, (_, role) in named.items() if role == "b"}
-    windowed = [name for name in rows if overlaps(members, results, anchor, name)]
-    plain = [name for name in rows if name not in windowed]
-    seen: set[tuple[tuple[str, int], ...]] = set()
-    for parts, wide, count in product(PARTS if windowed else (1,), (1, 2, 4, 8), ROWS):
-        tile = dict(single)
-        for name in windowed:
-            tile[name] = math.ceil(named[name][0] / parts)
-        left = count // max(math.prod(tile[name] for name in windowed), 1)
-        for name in reversed(plain):
-            tile[name] = max(min(named[name][0], left), 1)
-            left //= tile[name]
-        for name in columns[:1]:
-            tile[name] = math.ceil(named[name][0] / wide)
-            if wide > 1 and tile[name] < LEAST_COLUMNS:
-                break
-        else:
-            key = tuple(sorted(tile.items()))
-            if key not in seen and math.prod(tile[name] for name in rows) <= MOST_ROWS:
-                seen.add(key)
-                yield tile
+    extents = {dim.name: dim.extent for dim in space.dims if dim.extent > 1}
+    named: dict[str, list[str]] = {role: [] for role in "bmnk"}
+    for dim, role in zip(space.dims, Dims(space).roles, strict=True):
+        if dim.extent > 1:
+            named[role].append(dim.name)
+    windowed = [name for name in named["m"] if overlaps(members, results, anchor, name)]
+    plain = [name for name in named["m"] if name not in windowed]
+    found: dict[tuple[tuple[str, int], ...], Tile] = {}
+    for parts, columns, rows in product(PARTS if windowed else (1,), column_tiles(named["n"], extents), ROWS):
+        cut = {name: math.ceil(extents[name] / parts) for name in windowed}
+        tile = {**dict.fromkeys(named["b"], 1), **columns, **cut}
+        tile |= filled(plain, extents, rows // math.prod(cut.values()))
+        if math.prod(tile[name] for name in named["m"]) <= MOST_ROWS:
+            found.setdefault(tuple(sorted(tile.items())), tile)
+    return list(found.values())
+
+
+def column_tiles(names: Sequence[str], extents: Mapping[str, int]) -> list[dict[str, int]]:
+    """All columns, and equal parts of them down to the narrowest that pay."""
+    if not names:
+        return [{}]
+    name, *_ = names
+    widths = [math.ceil(extents[name] / parts) for parts in COLUMN_PARTS]
+    return [{name: width} for width in widths if width == extents[name] or width >= LEAST_COLUMNS]
+
+
+def filled(names: Sequence[str], extents: Mapping[str, int], count: int) -> dict[str, int]:
+    """So many elements over some axes, the innermost first; one of each at least.
+
+    >>> filled(["n", "t"], {"n": 8, "t": 128}, 256)
+    {'t': 128, 'n': 2}
+    """
+    found = {}
+    for name in reversed(names):
+        found[name] = max(min(extents[name], count), 1)
+        count //= found[name]
+    return found
 
 
 def overlaps(members: Sequence[Op], results: Sequence[Value], anchor: Op, dim: str) -> bool:
