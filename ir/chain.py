@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ircost.ir.dependency import Box, box_bytes, boxes_behind, on_chip_bytes
 from ircost.ir.graph import Op, Value
@@ -20,7 +21,7 @@ from ircost.ir.structured import StructuredOp
 Tile = Mapping[str, int]  # extent of each dim of the anchor's iteration space, by name; those left out are whole
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # without slots: what is stored is asked for several times
 class Chain:
     """A kernel under one tile.
 
@@ -63,7 +64,7 @@ class Chain:
 
         Before the first step, what all steps read is made; it stays while they run.
         """
-        stored = {value: box for value, box in self.boxes.items() if value in self.stored}
+        stored = {value: self.boxes[value] for value in self.stored}
         once = [op for op in self.body if op.result not in self.stepped]
         often = [op for op in self.body if op.result in self.stepped]
         looped = {*often, self.anchor}
@@ -73,7 +74,7 @@ class Chain:
         during = resident + on_chip_bytes((*often, self.anchor), stored, self.anchor.results)
         return max(before, during)
 
-    @property
+    @cached_property
     def stored(self) -> frozenset[Value]:
         """What is made before the anchor and goes through memory on chip: all that not only element-wise ops read.
 
