@@ -356,7 +356,11 @@ class Reader:
         if not 0 < rotated <= width or rotated % 2:
             raise config.error(f"{rotated} of {width} elements of a head cannot be rotated in pairs")
         own = ("rope_local_base_freq", "local_rope_theta") if is_windowed else ("global_rope_theta",)
-        base = said.number(*own, "rope_theta", "rotary_emb_base", "rotary_base", default=family.rotary_base)
+        names = ("rope_theta", "rotary_emb_base", "rotary_base")
+        if is_windowed and family.window_base:
+            base = said.number(*own, *(names if said is not config else ()), default=family.window_base)
+        else:
+            base = said.number(*own, *names, default=family.rotary_base)
         return Rotary(rotated, base, family.rotary == "interleaved")
 
     def _rotary_section(self, is_windowed: bool) -> Config:

@@ -192,3 +192,17 @@ def test_weights_are_those_of_the_class(family: str, change: Mapping[str, Any], 
 
 def test_every_family_is_tried() -> None:
     assert set(FAMILIES) == set(CASES) | NOT_THERE
+
+
+EPSILONS = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "norm_epsilon")
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - NOT_THERE))
+def test_numbers_that_are_left_out_are_those_of_the_class(family: str) -> None:
+    known, row = transformers.AutoConfig.for_model(family).to_dict(), FAMILIES[family]
+    found = [known[key] for key in EPSILONS if isinstance(known.get(key), float)]
+    assert found in ([], [row.epsilon])
+    turning = known.get("rope_parameters") or {}
+    turning = turning.get("full_attention", turning)
+    assert not row.rotary or turning.get("rope_theta", row.rotary_base) == row.rotary_base
+    assert known.get("tie_word_embeddings", row.is_tied) == row.is_tied
