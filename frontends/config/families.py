@@ -62,7 +62,7 @@ class States:
 
     Args:
         kind: as in ``recurrent.py``. attention: how those that attend instead are told: not at all (none do),
-            ``period`` and ``interval`` of layers, or ``listed``: a key of 0 and 1.
+            ``period`` and ``interval`` of layers, ``indices``, or ``listed``: a key with the kind of each.
     """
 
     kind: str
@@ -108,7 +108,8 @@ class Family:
     sides: of models with an encoder; has_cross: its decoder's layers, which attend to that.
     states: of layers that keep one. has_feed_forward: behind each mixer.
     has_first_norm: before the first layer's mixer. has_masked_head: its checkpoints have one for masked words.
-    rotary_base: where no key says. window_keys: of its width, beside ``sliding_window``.
+    rotary_key: which must say ``rope``. rotary_base: where no key says. window_keys: of its width, beside
+        ``sliding_window``.
     window_width, window_pattern: where no key says; window_base: as rotary_base, of layers with one; 0: the
         same. no_rope_interval: every such layer has no positions.
     needed: keys of sizes for which the class has numbers of its own that fit no other model.
@@ -167,6 +168,7 @@ class Family:
     is_gated_output: bool = False
     has_first_norm: bool = True
     has_masked_head: bool = False
+    rotary_key: str = ""
     window_keys: tuple[str, ...] = ()
     window_width: int = 0
     window_base: float = 0.0
@@ -514,6 +516,29 @@ FAMILIES: dict[str, Family] = {
             "expert_layer_period",
             "expert_layer_offset",
         ),
+    ),
+    "bamba": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        mlp_bias="mlp_bias",
+        epsilon=1e-5,
+        rotary_share=0.5,
+        states=States("hybrid mamba2", "indices"),
+        needed=("num_key_value_heads", "mamba_n_heads"),
+    ),
+    "granitemoehybrid": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        rotary_key="position_embedding_type",
+        states=States("hybrid mamba2", "listed"),
+        experts=Routing(
+            count="num_local_experts",
+            inner="intermediate_size",
+            router="softmax of chosen",
+            shared_inner="shared_intermediate_size",
+        ),
+        dense_inner="shared_intermediate_size",
+        needed=("attention_multiplier", "shared_intermediate_size", "mamba_n_heads"),
     ),
     "mamba": Family(rotary="", states=States("mamba"), has_feed_forward=False, is_tied=True, epsilon=1e-05),
     "falcon_mamba": Family(

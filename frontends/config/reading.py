@@ -225,6 +225,8 @@ class Reader:
         if states.attention == "period":
             period, offset = config.size("attn_layer_period", default=8), config.size("attn_layer_offset", default=4)
             return place % period == offset
+        if states.attention == "indices":
+            return place in config.listed("attn_layer_indices")
         kinds = config.listed("layer_types", "attn_type_list", default=[]) if states.attention else []
         every = config.size("full_attention_interval", default=4) if states.attention == "interval" else 0
         if kinds:
@@ -336,6 +338,8 @@ class Reader:
     def _has_rotary(self, place: int) -> bool:
         if not self.family.rotary or self._has_alibi():
             return False
+        if self.family.rotary_key and self.config.text(self.family.rotary_key, default="") != "rope":
+            return False
         if self.family.is_rotary_windowed and not self._window(place):
             return self.family.is_rotary_windowed == "where windows are" and not self._has_windows()
         listed = self.config.listed("no_rope_layers", default=[])
@@ -352,7 +356,7 @@ class Reader:
         config, family = self.config, self.family
         said = self._rotary_section(is_windowed)
         share = said.number("partial_rotary_factor", "rotary_pct", "rope_pct", default=family.rotary_share)
-        rotated = config.size("rotary_dim", default=int(width * share))
+        rotated = config.size("rotary_dim", "attn_rotary_emb", default=int(width * share))
         if not 0 < rotated <= width or rotated % 2:
             raise config.error(f"{rotated} of {width} elements of a head cannot be rotated in pairs")
         own = ("rope_local_base_freq", "local_rope_theta") if is_windowed else ("global_rope_theta",)
@@ -478,6 +482,7 @@ class Reader:
         if not any(name in config.values for name in names):
             raise config.error(f"'{routing.count}' is missing: how many experts a {self.name} has must be told")
         count = config.size(*names, default=0, least=0)
+        config.passed(routing.chosen)
         if not count:
             return False
         config.passed(*INNER)
@@ -489,7 +494,6 @@ class Reader:
         if routing.step == "interleave_moe_layer_step":
             listed = config.listed("moe_layers", default=[])
             return place in listed if listed else (place + 1) % step == 0
-        config.passed(routing.chosen)
         if routing.offset:
             begin = config.size(routing.offset, least=0)
             return count > 1 and place % step == begin

@@ -41,6 +41,8 @@ SIDES = {
     **{"encoder_layers": 2, "decoder_layers": 3, "encoder_ffn_dim": 48, "decoder_ffn_dim": 32},
     **{"encoder_attention_heads": 2, "decoder_attention_heads": 4},
 }
+HYBRID = {"mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 8}
+LISTED = {"layer_types": ["linear_attention", "full_attention"] * 2}
 GRANITE = {"attention_multiplier": 0.1}
 
 # What is set beside SIZES, by family.
@@ -120,6 +122,14 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
     "mamba2": (
         {"num_heads": 8, "head_dim": 16},
         {"num_heads": 8, "head_dim": 16, "n_groups": 2, "use_bias": True, "use_conv_bias": False},
+    ),
+    "bamba": (
+        {**HYBRID, "attn_layer_indices": [1]},
+        {**HYBRID, **BIASES, "attn_layer_indices": [0, 3], "mamba_n_groups": 2, "mamba_proj_bias": True},
+    ),
+    "granitemoehybrid": (
+        {**HYBRID, **GRANITE, **LISTED, **TWO_OF_FOUR_LOCAL, "shared_intermediate_size": 40},
+        {**HYBRID, **GRANITE, **LISTED, **ATTENTION_BIAS, "num_local_experts": 0, "shared_intermediate_size": 40},
     ),
     "deepseek_v2": (DEEPSEEK, {**DEEPSEEK, "q_lora_rank": None}, {**DEEPSEEK, **ATTENTION_BIAS}),
     "deepseek_v3": (
