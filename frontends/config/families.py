@@ -62,7 +62,8 @@ class States:
 
     Args:
         kind: as in ``recurrent.py``. attention: how those that attend instead are told: not at all (none do),
-            ``period`` and ``interval`` of layers, ``indices``, or ``listed``: a key with the kind of each.
+            ``period`` and ``interval`` of layers, ``indices``, ``listed``: a key with the kind of each, or
+            ``pattern``: a key with a letter for each, of which some are feed-forward layers alone.
     """
 
     kind: str
@@ -539,6 +540,16 @@ FAMILIES: dict[str, Family] = {
         ),
         dense_inner="shared_intermediate_size",
         needed=("attention_multiplier", "shared_intermediate_size", "mamba_n_heads"),
+    ),
+    "nemotron_h": Family(
+        activation="relu2",
+        is_gated=False,
+        mlp_bias="mlp_bias",
+        epsilon=1e-5,
+        rotary="",
+        head_width=128,
+        states=States("nemotron mamba2", "pattern"),
+        needed=("num_key_value_heads", "mamba_num_heads", "intermediate_size"),
     ),
     "mamba": Family(rotary="", states=States("mamba"), has_feed_forward=False, is_tied=True, epsilon=1e-05),
     "falcon_mamba": Family(

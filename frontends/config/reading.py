@@ -22,7 +22,7 @@ from ircost.frontends.config.architecture import (
     Rotary,
     Stack,
 )
-from ircost.frontends.config.config_file import Config
+from ircost.frontends.config.config_file import NO_DEFAULT, Config
 from ircost.frontends.config.families import Family, Routing
 from ircost.frontends.config.recurrent import KINDS
 from ircost.ir.errors import did_you_mean
@@ -38,7 +38,7 @@ INNER = ("intermediate_size", "ffn_dim", "n_inner", "hidden_dim", "ffn_hidden_si
 EPSILON = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "norm_epsilon", "layernorm_epsilon")
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
-ACTIVATION = ("hidden_act", "hidden_activation", "activation_function", "hidden_act", "activation")
+ACTIVATION = ("mlp_hidden_act", "hidden_act", "hidden_activation", "activation_function", "hidden_act", "activation")
 WINDOWED = ("sliding_attention", "chunked_attention", "local_attention", "sliding_window", "local")
 ROTARY_SCALING = (
     *("rope_type", "type", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
@@ -54,6 +54,18 @@ ROTARY_SCALING = (
     ),
     *("mrope_section", "mrope_interleaved"),
 )  # what changes angles, and no shape
+# Read by layers of experts, which a pattern that is known here does not have.
+NEMOTRON_EXPERTS = (
+    *("n_routed_experts", "n_shared_experts", "moe_intermediate_size", "moe_shared_expert_intermediate_size"),
+    *("moe_latent_size", "moe_shared_expert_overlap", "num_experts_per_tok", "routed_scaling_factor", "n_group"),
+    *("topk_group", "norm_topk_prob", "attention_bias", "attention_head_dim"),
+)
+# Letters and names of a pattern of layers.
+PATTERN = {
+    **{"M": "mixer", "*": "attention", "-": "feed-forward"},
+    **{"mamba": "mixer", "linear_attention": "mixer", "mlp": "feed-forward"},
+    **{"attention": "attention", "full_attention": "attention"},
+}
 FULL = ("full_attention", "global_attention", "attention", "full", "global")
 
 
@@ -63,7 +75,8 @@ class Reader:
         self.family = family
         self.name = name
         self.hidden = config.size(*HIDDEN)
-        self.layers = config.size(*LAYERS)
+        listed = config.values.get("layers_block_type")
+        self.layers = config.size(*LAYERS, default=len(listed) if isinstance(listed, list) and listed else NO_DEFAULT)
         if self.layers > MOST_LAYERS:
             raise config.error(f"{self.layers} layers; {MOST_LAYERS} are the most", help="check num_hidden_layers")
         for key in family.needed:
@@ -119,6 +132,8 @@ class Reader:
             config.passed(self.family.dense_inner, *INNER, "attn_temperature_tuning", "floor_scale", "attn_scale")
         if self.family.states is not None:
             config.passed(*HEADS, *KV_HEADS)
+        if self.name == "nemotron_h":
+            config.passed(*NEMOTRON_EXPERTS)
         has_wide_sums = config.flag("residual_in_fp32", default=not self.family.has_feed_forward)
         return Stack(layers, self._final_norm(), self._bias_table(), has_wide_sums)
 
@@ -225,6 +240,8 @@ class Reader:
         if states.attention == "period":
             period, offset = config.size("attn_layer_period", default=8), config.size("attn_layer_offset", default=4)
             return place % period == offset
+        if states.attention == "pattern":
+            return self._kind(place) == "attention"
         if states.attention == "indices":
             return place in config.listed("attn_layer_indices")
         kinds = config.listed("layer_types", "attn_type_list", default=[]) if states.attention else []
@@ -238,7 +255,8 @@ class Reader:
 
     def _layer(self, place: int) -> Layer:
         mixer_sum, feed_forward_sum = self._factors(self._is_attention(place))
-        mixer = self._mixer(place)
+        kind = self._kind(place)
+        mixer = None if kind == "feed-forward" else self._mixer(place)
         cross = None
         if self.family.has_cross:
             assert isinstance(mixer, Attention), "families with an encoder have plain attention"
@@ -246,13 +264,24 @@ class Reader:
         return Layer(
             mixer=mixer,
             cross=cross,
-            feed_forward=self.feed_forward(place) if self.family.has_feed_forward else None,
+            feed_forward=self.feed_forward(place) if kind in ("both", "feed-forward") else None,
             norm=self.norm,
             placement=self._placement(),
             has_mixer_norm=place > 0 or self.family.has_first_norm,
             mixer_sum=mixer_sum,
             feed_forward_sum=feed_forward_sum,
         )
+
+    def _kind(self, place: int) -> str:
+        """What a layer is by its model's pattern (Nemotron-H); where there is none, mixer and feed-forward both."""
+        if self.family.states is None or self.family.states.attention != "pattern":
+            return "both" if self.family.has_feed_forward else "mixer"
+        pattern = [*self.config.text("hybrid_override_pattern", default="")]
+        kinds = pattern or self.config.listed("layers_block_type", "layer_types")
+        self._check_per_layer("hybrid_override_pattern", kinds)
+        if kinds[place] not in PATTERN:
+            raise self.config.error(f"'hybrid_override_pattern' names '{kinds[place]}'", help=f"known: {[*PATTERN]}")
+        return PATTERN[kinds[place]]
 
     def _mixer(self, place: int) -> Mixer:
         states = self.family.states

@@ -128,12 +128,30 @@ def delta_net(config: Config, hidden: int, norm: Norm) -> DeltaNet:
     return part
 
 
+def nemotron_mamba2(config: Config, hidden: int, norm: Norm) -> Mamba2:
+    if config.text("mamba_hidden_act", default="silu") != "silu":
+        raise config.error(f"'mamba_hidden_act' is '{config.values['mamba_hidden_act']}'", help="the kernels have silu")
+    config.passed("chunk_size", "expand", "mamba_proj_bias", "residual_in_fp32")
+    return Mamba2(
+        heads=config.size("mamba_num_heads"),
+        width=config.size("mamba_head_dim", default=64),
+        state=config.size("ssm_state_size", default=128),
+        groups=config.size("n_groups", default=8),
+        window=config.size("conv_kernel", default=4),
+        has_bias=config.flag("use_bias"),
+        has_conv_bias=config.flag("use_conv_bias", default=True),
+        norm=norm,
+        steps=_step_limits(config),
+    )
+
+
 KINDS: Mapping[str, Callable[[Config, int, Norm], Recurrent]] = {
     "mamba": mamba,
     "falcon mamba": falcon_mamba,
     "jamba mamba": jamba_mamba,
     "mamba2": mamba2,
     "hybrid mamba2": hybrid_mamba2,
+    "nemotron mamba2": nemotron_mamba2,
     "lightning": lightning,
     "delta net": delta_net,
 }

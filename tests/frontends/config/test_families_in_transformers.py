@@ -43,6 +43,7 @@ SIDES = {
 }
 HYBRID = {"mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 8}
 LISTED = {"layer_types": ["linear_attention", "full_attention"] * 2}
+NEMOTRON = {"mamba_num_heads": 8, "mamba_head_dim": 16, "ssm_state_size": 8, "n_groups": 2, "head_dim": 16}
 GRANITE = {"attention_multiplier": 0.1}
 
 # What is set beside SIZES, by family.
@@ -126,6 +127,10 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
     "bamba": (
         {**HYBRID, "attn_layer_indices": [1]},
         {**HYBRID, **BIASES, "attn_layer_indices": [0, 3], "mamba_n_groups": 2, "mamba_proj_bias": True},
+    ),
+    "nemotron_h": (
+        {**NEMOTRON, "layers_block_type": ["linear_attention", "mlp", "full_attention", "mlp"]},
+        {**NEMOTRON, "layers_block_type": ["linear_attention"] * 3 + ["mlp"], "use_bias": True, "mlp_bias": True},
     ),
     "granitemoehybrid": (
         {**HYBRID, **GRANITE, **LISTED, **TWO_OF_FOUR_LOCAL, "shared_intermediate_size": 40},
