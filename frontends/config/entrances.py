@@ -36,7 +36,7 @@ def embedded(scope: Scope, plan: Plan, part: Embedding, name: str = "tokens") ->
             table = scope.weight("positions", part.positions, part.hidden)
             x = scope(ops.add(x, part_of(scope, table, work.past + part.offset, work.rows, axis=0)))
         if part.token_types:
-            types = scope.set_input("token_types", TensorType((work.batch, work.rows), i64))
+            types = scope.input("token_types", TensorType((work.batch, work.rows), i64))
             segments = scope.weight("token_types", part.token_types, part.hidden)
             x = scope(ops.add(x, ops.gather(segments, types, axis=0)))
         return normed(scope, x, "norm", part.norm)
