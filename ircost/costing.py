@@ -61,7 +61,7 @@ def report_on(
     figures = None
     if built is not None:
         stage_s = slowest_stage_s(built, latency_s, target, model, pipeline)
-        figures = figures_of(built, target, kernels, energy_j, stage_s)
+        figures = figures_of(built, target, kernels, latency_s, energy_j, stage_s, _main_dtype(table, runs))
     return Report(
         source=source or module.name,
         nodes=imported.nodes,
@@ -162,7 +162,10 @@ def innermost_tile(op: Op) -> str:
 
 
 def node_name(op: Op) -> str:
-    """The node that an op is mostly for: of a fused one, the first."""
+    """The node that an op is mostly for: of a fused one, that of the op in it that does most; the first of equals."""
+    if op.name == "kernel":
+        inside = [inner for inner in op.regions[0].block.ops if inner.location and inner.location.nodes]
+        op = max(inside, key=lambda inner: inner.definition.counts(inner).flops, default=op)
     return op.location.nodes[0] if op.location and op.location.nodes else f"{op.name}"
 
 

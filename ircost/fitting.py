@@ -118,8 +118,9 @@ def remedies(report: Report, retry: Retry | None, is_own_limit: bool) -> tuple[s
         is_own_limit: the limit was given, and is not that of the target.
     """
     found: list[str] = []
-    if retry is not None:
+    if retry is not None and report.weights_bytes < report.memory_limit_bytes:
         found += _smaller_dims(report, retry)
+    if retry is not None:
         found += _narrower_formats(report, retry)
         found += _rebuilt(report, retry)
     found += _patches(report)
@@ -169,7 +170,7 @@ def _narrower_formats(report: Report, retry: Retry) -> Iterator[str]:
 def _rebuilt(report: Report, retry: Retry) -> Iterator[str]:
     """Values had back from what was computed of them: reversible blocks keep their last result alone."""
     goal = report.memory_limit_bytes - (report.allocated_bytes - report.peak_memory_bytes)
-    if goal < 1:
+    if goal <= report.weights_bytes:
         return
     then = f"rematerialise{{limit={goal},rebuild=true}}"
     taken = retry.allocated_bytes(then=then)

@@ -24,7 +24,8 @@ from ircost.frontends.config.frontend import build_pass, read_architecture
 from ircost.ir.collector import collector_paused
 from ircost.ir.errors import IrcError
 from ircost.passes import Pass, PassContext, parse_pipeline, run_pipeline
-from ircost.transformer_figures import collective_kernels, rank_memory
+from ircost.rank_memory import rank_memory
+from ircost.transformer_figures import collective_kernels
 
 MOST_POINTS = 20_000
 # What limits a point changes over to something else where this part of its latency does.
