@@ -51,7 +51,8 @@ class Fitted:
             return ("for the memory limit: neither another order of ops nor values computed twice free anything",)
         now = bytes_text(self.memory.allocated_bytes)
         orders = ["another order of ops"] if "order-for-memory" in self.pipeline else []
-        done = ", ".join([*orders, *([f"{self.copies} values computed twice"] if self.copies else [])])
+        twice = f"{self.copies} value{'s' if self.copies > 1 else ''} computed twice"
+        done = ", ".join([*orders, *([twice] if self.copies else [])])
         # Sums of the same terms in another order differ in their last digits.
         is_longer = latency_s > self.latency_s * (1 + 1e-9)
         extra = small_text(latency_s - self.latency_s if is_longer else 0.0, "s")

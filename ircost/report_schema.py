@@ -78,9 +78,7 @@ def report_schema() -> dict[str, Any]:
     }
 
 
-def _object(
-    description: str, properties: dict[str, Any], optional: dict[str, Any] | None = None
-) -> dict[str, Any]:
+def _object(description: str, properties: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
     ordered = dict(sorted({**properties, **(optional or {})}.items()))
     return {"type": "object", "description": description, "required": sorted(properties), "properties": ordered}
 

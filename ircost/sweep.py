@@ -165,9 +165,7 @@ def sweep(
     return Sweep({name: tuple(values) for name, values in axes.items()}, tuple(_with_knees(points, axes)), items)
 
 
-def _points(
-    model: Path | Architecture, options: ImportOptions, sizes: Iterable[dict[str, int]]
-) -> Iterator[Imported]:
+def _points(model: Path | Architecture, options: ImportOptions, sizes: Iterable[dict[str, int]]) -> Iterator[Imported]:
     """The model at each size; a configuration is read once."""
     if isinstance(model, Path) and model.suffix == ".json":
         model = read_architecture(model)

@@ -143,8 +143,8 @@ def figures_of(
     tokens = work.batch * work.rows
     flops, moved = sum(kernel.flops for kernel in kernels), sum(kernel.bytes for kernel in kernels)
     ridge = ridge_flops_per_byte(target, dtype)
-    routed = [layer.feed_forward for layer in built.architecture.stack.layers if isinstance(layer.feed_forward, Experts)]
-    most = max(routed, key=lambda part: part.count, default=None)
+    fed = [layer.feed_forward for layer in built.architecture.stack.layers]
+    most = max((part for part in fed if isinstance(part, Experts)), key=lambda part: part.count, default=None)
     return TransformerFigures(
         phase=work.phase,
         batch=work.batch,

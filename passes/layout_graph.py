@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-
 from ircost.ir.attributes import ints_of
 from ircost.ir.graph import Block, Op, Value
 from ircost.ir.load_time import load_time_ops

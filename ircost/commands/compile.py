@@ -120,6 +120,10 @@ def command(
         check_drawing(plot)  # before a large model is read
     if as_csv and what_if:
         raise OptionError("--csv lists kernels, and --what-if changes", help="take the changes out of the JSON")
+    asked = [name for name in ("output_tokens", "price_per_hour", "intensity") if options[name] is not None]
+    if asked and (what_if or axes):
+        option = asked[0].replace("_", "-")
+        raise OptionError(f"--{option} goes with neither --what-if nor --sweep", help="run them one after the other")
     if axes:
         if what_if or output:
             raise OptionError("--sweep goes with neither --what-if nor -o", help="run those at one size")
