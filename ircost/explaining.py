@@ -19,7 +19,7 @@ from ircost.ir.errors import IrcError
 from ircost.ir.graph import Op
 from ircost.ir.schedule import parse_schedule
 from ircost.quantity_text import si_text
-from ircost.report import Report
+from ircost.report import KernelReport, Report
 
 SLOWEST = 5
 
@@ -62,12 +62,23 @@ def explain_report(
         rest_s = math.fsum(node.value for node in rest)
         hint = "--kernel NAME opens one, --all all"
         nodes.append(Node(f"{len(rest)} more kernels", rest_s, "s", hint, "sum", tuple(rest), is_folded=True))
-    total_s = math.fsum(seconds)
+    sent = [_sent(own) for own in report.kernels if own.bound == "link" and kernel is None]
+    nodes += sent
+    total_s = math.fsum((*seconds, *(node.value for node in sent)))
     if kernel is None and report.latency_s > total_s * (1 + 1e-12):
         lift = Node("up to the physical limit", report.latency_s - total_s, "s", "of all kernels together")
         nodes, total_s = [*nodes, lift], report.latency_s
     label = report.source if kernel is None else f"kernels with '{kernel}'"
     return Node(label, total_s, "s", f"{report.model}, kernels one after another", "sum", tuple(nodes))
+
+
+def _sent(own: KernelReport) -> Node:
+    """What ranks tell each other, as the report has it: the fitted model of collectives, on the target's links."""
+    once = Node(own.op, (own.latency_s or 0.0) / own.count, "s", f"{own.tile}; fitted to measured collectives")
+    count = Node("runs", float(own.count), "1", "loops and calls around it")
+    if own.count == 1:
+        return Node(own.name, once.value, "s", f"{own.op}, {once.source}")
+    return Node(own.name, own.latency_s or 0.0, "s", f"{own.count} runs", "product", (once, count))
 
 
 def explained(

@@ -33,6 +33,12 @@ TABLE_NAMES = {
     **{"f16": "float16", "bf16": "bfloat16", "f32": "float32", "tf32": "float32", "f64": "float64"},
     **{"f8e4m3": "fp8", "f8e5m2": "fp8", "i8": "int8", "u8": "int8", "f4e2m1": "nvfp4"},
 }
+# The same with scales for each block, by family, and what the name would be without. Products of one layer are not
+# here: vLLM's were timed with what its host does (50 us, whatever the size), others differ little from plain fp8.
+WITH_SCALES = {
+    ("moe", "fp8", "blocks"): "fp8_block",
+    ("moe", "int4_wo", "mx"): "w4a16_mxfp4",
+}
 WEIGHT_ONLY = {4: "int4_wo", 8: "int8_wo"}  # by bits of a weight that is unpacked on the way
 
 Columns = Mapping[str, Column]
@@ -81,7 +87,7 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
         architecture=machine.architecture,
         device=machine.name.partition("+")[0],
         runtime=runtime,
-        dtype=table_name(group),
+        dtype=measured_name(group, constants),
         cache=TABLE_NAMES.get(group.cache.name, group.cache.name) if group.cache is not None else "",
         kind=group.kind,
         kernel=library(runtime, machine.architecture, group),
@@ -101,6 +107,13 @@ LIBRARIES: Mapping[tuple[str, str], Mapping[str, str]] = {
 def library(runtime: str, architecture: str, group: PartGroup) -> str:
     taken = LIBRARIES.get((runtime, architecture), {})
     return taken.get(group.kind, taken.get(group.family, ""))
+
+
+def measured_name(group: PartGroup, constants: ConstantsFile) -> str:
+    """The table's name of the group's format, with its scales where the family was measured so."""
+    plain = table_name(group)
+    scaled = WITH_SCALES.get((group.family, plain, group.scales), plain)
+    return scaled if constants.has_met(group.family, "dtype", scaled) else plain
 
 
 def table_name(group: PartGroup) -> str:
