@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from ircost.cost_models.energy import kernel_energy_j
 from ircost.cost_models.engines import BOUNDING_ENGINES, ENGINES
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
 from ircost.cost_models.gpu.demand import HOST, Terms, times
-from ircost.cost_models.gpu.kernel_work import Rates, demand_of, labels_of_group, rates_of
+from ircost.cost_models.gpu.kernel_work import Rates, demand_of, labels_of_group, rates_of, work_of
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
 from ircost.cost_models.kernel_parts import FIELDS, PartGroup
@@ -42,6 +43,7 @@ class Evaluated:
         launches: [parts] of each part in one run of its kernel.
         terms: of one launch.
         constants: the fitted ones. labels: which they are.
+        work: what the family's model was asked about.
     """
 
     group: PartGroup
@@ -51,6 +53,7 @@ class Evaluated:
     constants: Mapping[str, float]
     labels: Mapping[str, str]
     rates: Rates
+    work: Any
 
 
 class Analytical(CostModel):
@@ -110,8 +113,9 @@ class Analytical(CostModel):
             constants = launched_by(target, self.constants.of(group.family, labels))
             rates = rates_of(target, machine, group.dtype)
             for at in _chunks(group):
-                terms = times(demand_of(group, at, machine, rates), constants)
-                yield Evaluated(group, group.rows[at], group.times[at], terms, constants, labels, rates)
+                work = work_of(group, at, machine, rates)
+                terms = times(demand_of(group.family, work, machine), constants)
+                yield Evaluated(group, group.rows[at], group.times[at], terms, constants, labels, rates, work)
 
     def _notes(self, kernels: KernelTable, target: Target) -> tuple[str, ...]:
         machine = machine_of(target)
