@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,11 +77,15 @@ class Analytical(CostModel):
         return self._constants or bundled_constants()
 
     def estimate(self, kernels: KernelTable, target: Target) -> Estimates:
+        return self.estimate_of(self.evaluated(kernels, target), kernels, target)
+
+    def estimate_of(self, parts: Iterable[Evaluated], kernels: KernelTable, target: Target) -> Estimates:
+        """Estimates of kernels whose parts are evaluated already."""
         names = (*BUSY[:-3], target.main_memory.name, *BUSY[-2:])
         count = len(kernels)
         latency_s, terms_s = np.zeros(count), np.zeros((count, len(names)))
         choice = np.full(count, "", dtype=object)
-        for part in self.evaluated(kernels, target):
+        for part in parts:
             np.add.at(latency_s, part.rows, part.terms.latency_s * part.launches)
             for resource, seconds in resources_s(part).items():
                 np.add.at(terms_s[:, BUSY.index(resource)], part.rows, seconds * part.launches)

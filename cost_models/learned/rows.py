@@ -12,21 +12,21 @@ from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.demand import times
 from ircost.cost_models.gpu.families import Family
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY, labels_of
-from ircost.cost_models.gpu.rows import RowGroup, TargetOf, groups_of, physical_limit_s
+from ircost.cost_models.gpu.rows import RowGroup, TargetOf, groups_of, physical_limit_s, roofline_of
 from ircost.cost_models.gpu.table_schema import completed, family_of, number_column, unreadable
-from ircost.cost_models.gpu.table_work import Columns, Setting, coded
+from ircost.cost_models.gpu.table_work import Columns, Setting
 from ircost.cost_models.learned.columns import DEVICE, WORDS, Expressed
 from ircost.cost_models.learned.features import Vocabulary, feature_matrix, octaves
 
 ConstantsOf = Callable[[str], ConstantsFile]  # by the target's name
 CHUNK = 1024  # rows at a time: columns of candidates stay in the CPU's cache
 # What makes two rows one shape: the layer, whatever runs through it. Source: README of the measured tables, "split by
-# shape, never by row".
+# shape, never by row". Of messages it is the octave of their bytes.
 SHAPE: Mapping[str, tuple[str, ...]] = {
     "gemm": ("n", "k"),
     "attention": ("heads", "kv_heads", "head_dim", "window"),
     "mla": ("batch", "heads"),
-    "moe": ("hidden", "inter", "experts", "topk"),
+    "moe": ("hidden", "inter", "experts", "topk", "tp", "ep"),
     "recurrent": (
         *("num_k_heads", "head_k_dim", "num_v_heads", "head_v_dim", "nheads", "n_groups", "d_state", "head_dim"),
     ),
@@ -44,8 +44,8 @@ class Rows:
         place: of the row in its table.
         features: [rows, features], see ``features.feature_names``.
         octaves: [rows, sizes], see ``features.octaves``.
-        analytical_s, limit_s, measured_s: seconds.
-        device, framework: as the table has them; shape: equal numbers are one shape.
+        roofline_s, analytical_s, limit_s, measured_s: seconds.
+        device: the target's name. framework: as the table has it. shape: equal numbers are one shape.
         is_replay: a copy that stands for nobody's runtime in particular.
     """
 
@@ -53,6 +53,7 @@ class Rows:
     place: np.ndarray
     features: np.ndarray
     octaves: np.ndarray
+    roofline_s: np.ndarray
     analytical_s: np.ndarray
     limit_s: np.ndarray
     measured_s: np.ndarray
@@ -108,7 +109,8 @@ class Readable:
         """[rows] a number for each shape."""
         codes = np.zeros(len(self.place), dtype=np.int64)
         for name in SHAPE[self.family.name]:
-            _, own = np.unique(np.asarray(self.columns[name], float), return_inverse=True)
+            numbers = np.asarray(self.columns[name], float)
+            own = np.unique(np.round(np.log2(numbers)) if name == "bytes" else numbers, return_inverse=True)[1]
             _, codes = np.unique(codes * (int(own.max(initial=0)) + 1) + own, return_inverse=True)
         return codes
 
@@ -162,41 +164,49 @@ def rows_of(table: Readable, constants_of: ConstantsOf, vocabulary: Vocabulary, 
     if with_replays:
         for group in _replay_groups(table, with_replays):
             parts += _parts(table, group, constants_of, is_replay=True)
-    features = [np.concatenate([feature_matrix(x, vocabulary) for x, _, _, _ in parts])]
-    rows = np.concatenate([own for _, own, _, _ in parts])
-    shapes = table.shapes()
+    rows = np.concatenate([part.rows for part in parts])
     found = Rows(
         table.family.name,
         place=table.place[rows],
-        features=features[0],
-        octaves=np.concatenate([octaves(x) for x, _, _, _ in parts]),
-        analytical_s=np.concatenate([np.maximum(x.terms.latency_s, limit) for x, _, limit, _ in parts]),
-        limit_s=np.concatenate([limit for _, _, limit, _ in parts]),
+        features=np.concatenate([feature_matrix(part.expressed, vocabulary) for part in parts]),
+        octaves=np.concatenate([octaves(part.expressed) for part in parts]),
+        roofline_s=np.concatenate([part.roofline_s for part in parts]),
+        analytical_s=np.concatenate([np.maximum(part.expressed.terms.latency_s, part.limit_s) for part in parts]),
+        limit_s=np.concatenate([part.limit_s for part in parts]),
         measured_s=table.measured_s[rows],
-        device=np.asarray(table.columns["device"])[rows],
+        device=np.concatenate([np.full(len(p.rows), p.expressed.labels["device"], dtype=object) for p in parts]),
         framework=np.asarray(table.columns["framework"])[rows],
-        shape=shapes[rows],
-        is_replay=np.concatenate([np.full(len(own), replay) for _, own, _, replay in parts]),
+        shape=table.shapes()[rows],
+        is_replay=np.concatenate([np.full(len(part.rows), part.is_replay) for part in parts]),
     )
     usable = np.isfinite(found.analytical_s) & (found.analytical_s > 0)
     order = np.lexsort((found.place, found.is_replay))
     return found.at(order[usable[order]])
 
 
-Part = tuple[Expressed, np.ndarray, np.ndarray, bool]
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some rows of one group."""
+
+    expressed: Expressed
+    rows: np.ndarray
+    roofline_s: np.ndarray
+    limit_s: np.ndarray
+    is_replay: bool
 
 
-def _parts(table: Readable, group: RowGroup, constants_of: ConstantsOf, is_replay: bool = False) -> Iterator[Part]:
+def _parts(table: Readable, group: RowGroup, constants_of: ConstantsOf, is_replay: bool = False) -> Iterator[_Part]:
     setting = group.setting
     assert setting is not None, "groups of known machines"
     constants = constants_of(setting.machine.name).of(table.family.name, group.labels)
     for start in range(0, len(group.rows), CHUNK):
         rows = group.rows[start : start + CHUNK]
         own = {name: column[rows] for name, column in table.columns.items()}
-        x = expressed(table.family, own, setting, group.labels, constants)
         with np.errstate(all="ignore"):
-            limit = np.broadcast_to(physical_limit_s(table.family, own, setting), len(rows))
-        yield x, rows, limit, is_replay
+            roofline_s = roofline_of(table.family, own, setting)
+            limit_s = np.broadcast_to(physical_limit_s(table.family, own, setting), len(rows))
+        x = expressed(table.family, own, setting, group.labels, constants)
+        yield _Part(x, rows, np.broadcast_to(roofline_s, len(rows)), limit_s, is_replay)
 
 
 def expressed(
@@ -232,8 +242,3 @@ def _replay_groups(table: Readable, share: float) -> Iterator[RowGroup]:
             kind=group.labels["kind"],
         )
         yield replace(group, labels=labels, rows=np.sort(chosen))
-
-
-def table_codes(column: np.ndarray) -> np.ndarray:
-    """Words as numbers."""
-    return coded(column)[0]
