@@ -13,6 +13,7 @@ from ircost.cost_models.automatic import chosen_model
 from ircost.cost_models.explanation import Node, explain_kernels, explain_terms
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, kernel_table
+from ircost.cost_models.learned.hybrid import Hybrid
 from ircost.cost_models.tiling import LevelFigures, figures_of
 from ircost.costing import branches_taken, node_name
 from ircost.ir.errors import IrcError
@@ -86,6 +87,8 @@ def explained(
 ) -> dict[int, Node]:
     """One run of each of these kernels."""
     known = [row for row in rows if not table.is_unknown[row]]
+    if isinstance(model, Hybrid):
+        model = model.analytical
     if isinstance(model, Analytical):
         return explain_kernels(table, target, model, estimates, known)
     return explain_terms(table, target, estimates, known)

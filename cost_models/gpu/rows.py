@@ -134,12 +134,17 @@ def roofline_rows(family: Family, columns: Columns, groups: Sequence[RowGroup], 
     del constants
 
     def of_group(own: Columns, group: RowGroup, setting: Setting) -> np.ndarray:
-        totals = family.totals(own, setting)
-        machine = setting.machine
-        busy_s = np.maximum(totals.flops / setting.flops_per_s, totals.touched_bytes / machine.main_bytes_per_s)
-        return np.maximum(busy_s, machine.launch_s)
+        return roofline_of(family, own, setting)
 
     return _by_group(columns, groups, of_group)
+
+
+def roofline_of(family: Family, columns: Columns, setting: Setting) -> np.ndarray:
+    """The plain roofline with a launch floor, in seconds, of rows of one setting."""
+    totals = family.totals(columns, setting)
+    machine = setting.machine
+    busy_s = np.maximum(totals.flops / setting.flops_per_s, totals.touched_bytes / machine.main_bytes_per_s)
+    return np.maximum(busy_s, machine.launch_s)
 
 
 def limit_rows(family: Family, columns: Columns, groups: Sequence[RowGroup]) -> np.ndarray:

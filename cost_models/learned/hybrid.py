@@ -1,0 +1,133 @@
+"""The hybrid: learned where kernels like it were measured, analytical where none were, and in between by novelty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ircost.backends import Target
+from ircost.cost_models.analytical import Analytical, Evaluated
+from ircost.cost_models.energy import kernel_energy_j
+from ircost.cost_models.gpu.machine import machine_of
+from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
+from ircost.cost_models.kernel_table import KernelTable
+from ircost.cost_models.learned.columns import Expressed
+from ircost.cost_models.learned.family_model import GRADES, Corrected, FamilyModel
+from ircost.cost_models.learned.features import feature_matrix, octaves
+from ircost.cost_models.learned.propagation import Spread, interval_of_sum
+from ircost.cost_models.learned.storage import bundled_models
+
+# Where no model of the family gives an interval: a factor of two either way. On machines that the analytical model
+# never saw, nine tenths of the kernels of most families lie within it (docs/cost-models.md, p90).
+UNKNOWN_HALF_WIDTH = float(np.log(2.0))
+
+
+class Hybrid(CostModel):
+    """The analytical model, corrected by what was learned of kernels near by, with an interval for each figure.
+
+    A kernel on a machine that was measured gets all that a model which knows the machine has learned; on any other
+    machine the share of it that proved right when machines were left out in turn; far from all measured kernels,
+    nothing.
+
+    Args:
+        models: by family; those that come with the package where left out.
+        analytical: what is corrected.
+    """
+
+    name = "hybrid"
+
+    def __init__(self, models: Mapping[str, FamilyModel] | None = None, analytical: Analytical | None = None) -> None:
+        self._models = models
+        self.analytical = analytical or Analytical()
+
+    @property
+    def models(self) -> Mapping[str, FamilyModel]:
+        return bundled_models() if self._models is None else self._models
+
+    def estimate(self, kernels: KernelTable, target: Target) -> Estimates:
+        parts = list(self.analytical.evaluated(kernels, target))
+        plain = self.analytical.estimate_of(parts, kernels, target)
+        rows = _Rows.of(len(kernels))
+        for part in parts:
+            rows.add(part, self.corrected(part, target))
+        limit_s = plain.lower_bound_s
+        latency_s = np.maximum(rows.corrected_s, limit_s)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(plain.latency_s > 0, latency_s / plain.latency_s, 1.0)
+        return replace(
+            plain,
+            latency_s=latency_s,
+            energy_j=kernel_energy_j(kernels, target, latency_s),
+            terms_s=plain.terms_s * ratio[:, None],
+            model=self.name,
+            learned_s=rows.corrected_s - rows.analytical_s,
+            low_s=np.maximum(rows.low_s, limit_s),
+            high_s=np.maximum(rows.high_s, limit_s),
+            grades=tuple(GRADES[grade] for grade in rows.grade),
+            notes=(*plain.notes, *_notes(kernels, rows, latency_s)),
+        )
+
+    def corrected(self, part: Evaluated, target: Target) -> tuple[Corrected, float]:
+        """Corrections of some parts, and which part of their errors they share."""
+        family = part.group.family
+        model = self.models.get(family)
+        if model is None or target.kind != "gpu":
+            nothing = np.zeros(len(part.rows))
+            return Corrected(nothing, nothing, np.full(len(nothing), np.nan), np.full(len(nothing), 2)), 1.0
+        x = Expressed(family, part.work, part.terms, machine_of(target), part.labels)
+        found = model.correct(feature_matrix(x, model.vocabulary), octaves(x), target.name)
+        head = model.seen if model.knows(target.name) else model.unseen
+        return found, 1.0 if head is None else head.calibration.shared
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Sums over the parts of each kernel; errors of the parts of one kernel go together."""
+
+    analytical_s: np.ndarray
+    corrected_s: np.ndarray
+    low_s: np.ndarray
+    high_s: np.ndarray
+    grade: np.ndarray
+    shared: np.ndarray
+
+    @staticmethod
+    def of(count: int) -> _Rows:
+        seconds = [np.zeros(count) for _ in range(4)]
+        return _Rows(seconds[0], seconds[1], seconds[2], seconds[3], np.zeros(count, dtype=int), np.zeros(count))
+
+    def add(self, part: Evaluated, found: tuple[Corrected, float]) -> None:
+        corrected, shared = found
+        seconds = part.terms.latency_s * part.launches
+        own = seconds * np.exp(corrected.believed)
+        width = np.where(np.isnan(corrected.half_width), UNKNOWN_HALF_WIDTH, corrected.half_width)
+        np.add.at(self.analytical_s, part.rows, seconds)
+        np.add.at(self.corrected_s, part.rows, own)
+        np.add.at(self.low_s, part.rows, own * np.exp(-width))
+        np.add.at(self.high_s, part.rows, own * np.exp(width))
+        np.maximum.at(self.grade, part.rows, corrected.grade)
+        np.maximum.at(self.shared, part.rows, shared)
+
+
+def _notes(kernels: KernelTable, rows: _Rows, latency_s: np.ndarray) -> Sequence[str]:
+    """How far the figures are known, where it is known how often each kernel runs."""
+    counts = np.zeros(len(kernels))
+    for run in kernels.runs:
+        counts[run.row] += run.count
+    total_s = float((counts * latency_s).sum())
+    if total_s <= 0:
+        return ()
+    low, high = interval_of_sum(Spread(counts * latency_s, counts * rows.low_s, counts * rows.high_s, rows.shared))
+    shares = dict.fromkeys(GRADES, 0.0)
+    for grade, seconds in zip(rows.grade, counts * latency_s, strict=True):
+        shares[GRADES[grade]] += float(seconds) / total_s
+    told = ", ".join(f"{grade} {share:.0%}" for grade, share in sorted(shares.items()) if share >= 0.005)
+    return (
+        f"hybrid: 90 % of runs between {low / total_s - 1:+.0%} and {high / total_s - 1:+.0%} of the kernels' time; "
+        f"grades by time: {told} (A: learned on this machine; B: machine or sizes are new; C: analytical alone)",
+    )
+
+
+COST_MODELS.add(Hybrid.name, Hybrid())
