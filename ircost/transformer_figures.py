@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ircost.backends import Target
 from ircost.cost_models.collectives import collective_times
-from ircost.frontends.config.architecture import Experts
 from ircost.frontends.config.build import BuiltModel, build_model
+from ircost.frontends.config.layer_parts import Experts
 from ircost.frontends.config.plan import Collective, Mesh
 from ircost.model_parts import PartReport, parts_of
 from ircost.rank_memory import largest_batch, rank_memory

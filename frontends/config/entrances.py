@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ircost.frontends.config.architecture import Embedding, Entrance, Frames, Patches
+from ircost.frontends.config.layer_parts import Embedding
 from ircost.frontends.config.parts import biased, linear, normed, part_of, scaled
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope
+from ircost.frontends.config.tower_parts import Entrance, Frames, Patches
 from ircost.ir import ops
 from ircost.ir.graph import Value
 from ircost.ir.types import TensorType, i64

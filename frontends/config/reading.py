@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ircost.frontends.config.architecture import (
-    Architecture,
+from ircost.frontends.config.architecture import Architecture, Idle
+from ircost.frontends.config.config_file import NO_DEFAULT, Config
+from ircost.frontends.config.families import Family, Routing
+from ircost.frontends.config.layer_parts import (
     Attention,
     BiasTable,
     Embedding,
     Experts,
     FeedForward,
     Head,
-    Idle,
     LatentAttention,
     Layer,
     Mixer,
     Norm,
-    Pooler,
     Rotary,
     Stack,
 )
-from ircost.frontends.config.config_file import NO_DEFAULT, Config
-from ircost.frontends.config.families import Family, Routing
 from ircost.frontends.config.recurrent import KINDS
+from ircost.frontends.config.tower_parts import Pooler
 from ircost.ir.errors import did_you_mean
 from ircost.ir.types import DType
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from ircost.frontends.config.architecture import DeltaNet, LightningAttention, Mamba, Mamba2, Norm, Recurrent
 from ircost.frontends.config.config_file import Config
+from ircost.frontends.config.layer_parts import DeltaNet, LightningAttention, Mamba, Mamba2, Norm, Recurrent
 
 
 def mamba(config: Config, hidden: int, norm: Norm) -> Mamba:
