@@ -284,7 +284,7 @@ class _Search:
         if len(source.ops) > LONGEST_COPY or holds_product(source):
             return
         users = [user for result in source.results for user in result.users]
-        readers = dict.fromkeys(self.group_of.get(user) for user in users)
+        readers = dict.fromkeys(group for user in users if (group := self.group_of.get(user)) is not source)
         if not 1 < len(readers) <= MOST_COPIES or any(value in self.cold.leaving for value in source.results):
             return
         merged = []
