@@ -19,6 +19,7 @@ from ircost.ir.graph import Block, Op, Value
 from ircost.ir.load_time import load_time_ops
 from ircost.passes.chain_tiles import schedules
 from ircost.passes.fusion_legality import Room, is_product, may_be_kernel
+from ircost.passes.fusion_readers import Readers
 from ircost.passes.kernel_making import can_fuse, kernel_of
 
 # A value with more readers is looked at from each reader's side only, so that a round stays linear.
@@ -26,6 +27,7 @@ MOST_READERS = 16
 # Predictions that differ by less are equal: rounding is no gain.
 LEAST_SHARE = 1e-6
 LONGEST_CHAIN = 6
+AT_ONCE = 1000  # kernels in one call of the model: their iteration spaces are remembered from legality to price
 # Work that is done several times is short, and so is the code that does it.
 LONGEST_COPY, MOST_COPIES = 8, 4
 
@@ -104,23 +106,29 @@ class Pricer:
     number_of: dict[Op, int] = field(default_factory=dict)
 
     def price(self, groups: Sequence[Group], cold: ColdValues) -> list[Price | None]:
-        """The price of each group, with one call of the model for all that are new."""
-        keys: list[Key] = []
-        rows: list[tuple[Key, str, Op, Cold]] = []
-        for group in groups:
-            key = self.key_of(group, cold)
-            keys.append(key)
+        """The price of each group; all that are new take few calls of the model."""
+        keys = [self.key_of(group, cold) for group in groups]
+        new: dict[Key, Group] = {}
+        for key, group in zip(keys, groups, strict=True):
             if key not in self.known:
-                self.known[key] = None
-                rows.extend((key, *row) for row in self.candidates(group, cold))
-        if rows:
-            _, schedules, ops, own = zip(*rows, strict=True)
-            latencies = self.model.estimate(table_of_kernels(ops, own), self.target).latency_s.tolist()
-            for (key, *_), schedule, latency_s in zip(rows, schedules, latencies, strict=True):
-                best = self.known[key]
-                if best is None or latency_s < best.latency_s:
-                    self.known[key] = Price(latency_s, schedule)
+                new.setdefault(key, group)
+        unseen = list(new.items())
+        for start in range(0, len(unseen), AT_ONCE):
+            self.learn(unseen[start : start + AT_ONCE], cold)
         return [self.known[key] for key in keys]
+
+    def learn(self, groups: Sequence[tuple[Key, Group]], cold: ColdValues) -> None:
+        """Prices groups with one call of the model."""
+        self.known.update((key, None) for key, _ in groups)
+        rows = [(key, *row) for key, group in groups for row in self.candidates(group, cold)]
+        if not rows:
+            return
+        _, schedules, ops, own = zip(*rows, strict=True)
+        latencies = self.model.estimate(table_of_kernels(ops, own), self.target).latency_s.tolist()
+        for (key, *_), schedule, latency_s in zip(rows, schedules, latencies, strict=True):
+            best = self.known[key]
+            if best is None or latency_s < best.latency_s:
+                self.known[key] = Price(latency_s, schedule)
 
     def key_of(self, group: Group, cold: ColdValues) -> Key:
         """Equal for groups of ops alike, wired alike, with results and cold operands in the same places."""
@@ -177,6 +185,7 @@ class _Search:
         self.cold = cold
         self.max_ops = max_ops
         self.order: dict[Op, float] = {op: place for place, op in enumerate(block.ops)}
+        self.readers = Readers(self.order)
         self.group_of: dict[Op, Group] = {}
         at_load = load_time_ops(block)
         cold.weights |= at_load
@@ -226,12 +235,14 @@ class _Search:
                 above = self.order[op.previous] if op.previous is not None else self.order[op] - 1
                 copies.append(self.block.insert_before(clone_op(op, known), op))
                 self.order[copies[-1]] = (above + self.order[op]) / 2
+                self.readers.add(copies[-1])
             for op in reader.ops:
                 for place, value in enumerate(op.operands):
                     op.set_operand(place, known.get(value, value))
             merged.ops = tuple(sorted((*copies, *reader.ops), key=self.order.__getitem__))
         for op in reversed(source.ops):
             del self.group_of[op]
+            self.readers.remove(op)
             self.block.remove(op)
 
     def gainful(self, candidates: Iterable[Candidate]) -> Iterator[Merge]:
@@ -273,7 +284,7 @@ class _Search:
         if len(source.ops) > LONGEST_COPY or holds_product(source):
             return
         users = [user for result in source.results for user in result.users]
-        readers = dict.fromkeys(self.group_of.get(user) for user in users)
+        readers = dict.fromkeys(group for user in users if (group := self.group_of.get(user)) is not source)
         if not 1 < len(readers) <= MOST_COPIES or any(value in self.cold.leaving for value in source.results):
             return
         merged = []
@@ -352,19 +363,12 @@ class _Search:
         results = list(last.results)
         for part in others:
             for result in part.results:
-                readers = [user for user in result.users if user not in inside]
-                if any(self.place_of(user) < last.place for user in readers):
+                first = self.readers.first_outside(result, inside)
+                if first is not None and first < last.place:
                     return None
-                if readers:
+                if first is not None:
                     results.append(result)
         return Group(members, tuple(results), last.place)
-
-    def place_of(self, user: Op) -> float:
-        """Where in this block a reader stands, or the op whose body it is in."""
-        while user not in self.order:
-            assert user.block is not None and user.block.parent_op is not None, "readers stand below what they read"
-            user = user.block.parent_op
-        return self.order[user]
 
 
 def holds_product(group: Group) -> bool:
