@@ -213,11 +213,9 @@ def test_a_screen_names_what_users_ask(irc: Irc, config: str) -> None:
 
 def test_throughput_that_levels_off_is_a_knee(irc: Irc) -> None:
     """Where twice the batch brings less than 2 ** 0.5 times the tokens, and not a second time."""
-    outcome = irc(
-        "compile", "llama-3-8b", "--phase", "decode", "--context", "1024", "--sweep", "batch=1..512", "--json"
-    )
-    points = json.loads(outcome.out)["points"]
-    gains = [b["items_per_s"] / a["items_per_s"] for a, b in zip(points, points[1:], strict=False)]
+    words = ("llama-3-8b", "--phase", "decode", "--context", "1024", "--sweep", "batch=1..512")
+    points = json.loads(irc("compile", *words, "--json").out)["points"]
+    gains = [b["items_per_s"] / a["items_per_s"] for a, b in itertools.pairwise(points)]
     first = next(number for number, gain in enumerate(gains) if gain < 2**0.5)
     assert ["levels off" in point["knee"] for point in points].index(True) == first + 1
     assert sum("levels off" in point["knee"] for point in points) == 1
