@@ -129,8 +129,9 @@ def table_rows(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         groups.setdefault(row.group, []).append(row)
     for group, inside in sorted(groups.items()):
-        figures = [figure for kind in ("step_s", "with_prompts_s") for figure in errors(inside, kind)]
-        yield f"| {' | '.join((*group, str(len(inside)), *(f'{100 * figure:+.0f} %' for figure in figures)))} |"
+        pairs = [errors(inside, kind) for kind in ("step_s", "with_prompts_s")]
+        cells = [text for bias, error in pairs for text in (f"{100 * bias:+.0f} %", f"{100 * error:.0f} %")]
+        yield f"| {' | '.join((*group, str(len(inside)), *cells))} |"
 
 
 def errors(rows: Iterable[Row], kind: str) -> tuple[float, float]:

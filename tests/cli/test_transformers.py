@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -208,3 +209,44 @@ def test_a_screen_names_what_users_ask(irc: Irc, config: str) -> None:
         assert words in out
     assert "flops/B" not in out
     assert "flops/B" in irc("compile", config, "--seq", "128", "--all").out
+
+
+def test_throughput_that_levels_off_is_a_knee(irc: Irc) -> None:
+    """Where twice the batch brings less than 2 ** 0.5 times the tokens, and not a second time."""
+    words = ("llama-3-8b", "--phase", "decode", "--context", "1024", "--sweep", "batch=1..512")
+    points = json.loads(irc("compile", *words, "--json").out)["points"]
+    gains = [b["items_per_s"] / a["items_per_s"] for a, b in itertools.pairwise(points)]
+    first = next(number for number, gain in enumerate(gains) if gain < 2**0.5)
+    assert ["levels off" in point["knee"] for point in points].index(True) == first + 1
+    assert sum("levels off" in point["knee"] for point in points) == 1
+
+
+def test_a_sweep_of_a_language_model_counts_tokens(irc: Irc, config: str) -> None:
+    assert "tokens/s" in irc("compile", config, "--phase", "decode", "--context", "64", "--sweep", "batch=1,2").out
+
+
+def test_what_ranks_tell_each_other_is_in_every_alternative(irc: Irc, config: str) -> None:
+    """A pass that changes nothing leaves the latency as it is, collectives included."""
+    words = ("compile", config, "--phase", "decode", "--context", "512", "--mesh", "tp=4", "--what-if", "--json")
+    found = json.loads(irc(*words).out)
+    changes = {each["name"]: each for each in found["what_if"]["alternatives"]}
+    assert changes["fold-batch-norm"]["latency_s"] == pytest.approx(found["latency_s"])
+    assert changes["fold-batch-norm"]["energy_j"] == pytest.approx(found["energy_j"])
+
+
+def test_an_explanation_has_what_ranks_tell_each_other(irc: Irc, config: str) -> None:
+    words = (config, "--phase", "decode", "--context", "512", "--mesh", "tp=4")
+    out = irc("explain", *words).out
+    assert "sum of the heads' parts" in out and "fitted to measured collectives" in out
+    assert "up to the physical limit" not in out
+
+
+@pytest.mark.parametrize(("dtype", "told"), [("tf32", "no format of weights"), ("i8", "need quantisation")])
+def test_formats_that_no_model_is_kept_in(irc: Irc, config: str, dtype: str, told: str) -> None:
+    outcome = irc("compile", config, "--dtype", dtype)
+    assert outcome.code == 2 and told in outcome.err
+
+
+def test_an_export_without_weights_says_so(irc: Irc, config: str, tmp_path: Path) -> None:
+    outcome = irc("compile", config, "--seq", "64", "-o", tmp_path / "x.onnx")
+    assert outcome.code == 2 and "no values" in outcome.err
