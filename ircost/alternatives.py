@@ -238,7 +238,7 @@ class _Experiment:
                 copy = clone_module(self.imported.module if module is None else module)
                 verify(copy)
                 model = chosen_model(self.cost_model, self.target)
-                context = PassContext(target=self.target, cost_model=model)
+                context = PassContext(target=self.target, cost_model=model.for_search)
                 run_pipeline(copy, parse_pipeline(pipeline), context=context)
                 return totals_of(copy, kernel_table(copy), model, self.target)
 

@@ -45,7 +45,7 @@ EXIT_DOES_NOT_FIT = 1
     metavar="NAME",
     default="auto",
     show_default=True,
-    help="analytical, roofline, or auto: by the target.",
+    help="analytical, roofline, hybrid (with intervals), or auto: by the target.",
 )
 @click.option(
     "--memory-limit",
@@ -112,6 +112,10 @@ def command(
         check_drawing(plot)  # before a large model is read
     if as_csv and what_if:
         raise OptionError("--csv lists kernels, and --what-if changes", help="take the changes out of the JSON")
+    if what_if and options["cost_model"] == "hybrid":
+        raise OptionError(
+            "--what-if and --model hybrid", help="what was learned of a machine says nothing of a changed one"
+        )
     if axes:
         if what_if or output:
             raise OptionError("--sweep goes with neither --what-if nor -o", help="run those at one size")
