@@ -245,7 +245,7 @@ class _Experiment:
                 copy = clone_module(imported.module)
                 verify(copy)
                 model = chosen_model(self.cost_model, self.target)
-                context = PassContext(target=self.target, cost_model=model)
+                context = PassContext(target=self.target, cost_model=model.for_search)
                 run_pipeline(copy, parse_pipeline(pipeline), context=context)
                 return totals_of(copy, kernel_table(copy), model, self.target, imported.built)
 

@@ -106,7 +106,7 @@ def compile_model(
         cache_dtype=cache_dtype,
         allow_opaque=allow_opaque,
     )
-    context = PassContext(target=machine, cost_model=COST_MODELS.get(cost_model))
+    context = PassContext(target=machine, cost_model=COST_MODELS.get(cost_model).for_search)
     chosen = pipeline_of_level(opt, machine.kind) if pipeline is None else pipeline
     source = model_file(model) if isinstance(model, (str, Path)) else model
     text = full_pipeline(chosen, None if takes_dtype(source) else dtype)

@@ -35,6 +35,7 @@ MODEL_NOTES = {
     "analytical": (
         "analytical: tiles, waves and caches; data-sheet rates times shares fitted to measured kernels (irc explain)",
     ),
+    "hybrid": ("hybrid: the analytical model, corrected by what was learned from measured kernels (irc explain)",),
 }
 
 

@@ -151,7 +151,7 @@ def sweep(
     Raises:
         IrcError: a point cannot be built; says which.
     """
-    context = PassContext(target=target, cost_model=cost_model)
+    context = PassContext(target=target, cost_model=cost_model.for_search)
     sizes = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     with collector_paused():
         built = list(_rewritten(_points(model, options, sizes), tuple(parse_pipeline(pipeline)), context))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ircost.cost_models.learned.family_model import GRADE_MEANINGS, FamilyModel, Head
+from ircost.cost_models.learned.family_model import FamilyModel, Head
+from ircost.cost_models.learned.grades import GRADE_MEANINGS
 
 LEVEL_NAMES = ("beside training rows", "in their neighbourhood", "beyond")
 

@@ -11,14 +11,8 @@ from ircost.cost_models.learned.calibration import Calibration
 from ircost.cost_models.learned.columns import WORDS
 from ircost.cost_models.learned.estimator import BoostedResidual
 from ircost.cost_models.learned.features import without_machine
+from ircost.cost_models.learned.grades import GRADES, UNCORRECTED, Corrected
 from ircost.cost_models.learned.novelty import LEVELS, Novelty
-
-GRADES = ("A", "B", "C")
-GRADE_MEANINGS = {
-    "A": "learned on this machine, kernels like it measured",
-    "B": "learned, but the machine or the neighbourhood is new",
-    "C": "the analytical model alone",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +31,6 @@ class Head:
         if self.residual is None or not len(features):
             return np.zeros(len(features))
         return self.residual.predict(features)
-
-
-@dataclass(frozen=True, slots=True)
-class Corrected:
-    """What the learned model says of kernels; all arrays are [rows].
-
-    Args:
-        correction: ln of measured over analytical, as predicted; believed: how much of it the hybrid takes.
-        half_width: of the interval of 90 % around the hybrid's ln of the latency.
-        grade: place in ``GRADES``.
-    """
-
-    correction: np.ndarray
-    believed: np.ndarray
-    half_width: np.ndarray
-    grade: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +69,15 @@ class FamilyModel:
         is_seen = self.knows(device)
         head = self.seen if is_seen else self.unseen
         if head is None:
-            nothing = np.zeros(len(features))
-            return Corrected(nothing, nothing, np.full(len(features), np.nan), np.full(len(features), 2))
+            return Corrected.none(len(features))
         own = features if is_seen else without_machine(self.family, features)
+        calibration = head.calibration
         correction = head.correction(own)
-        believed = head.calibration.believed(correction, level)
-        grade = np.where(is_seen & (level == 0), 0, 1)
-        trust = np.asarray(head.calibration.trust)[level]
-        return Corrected(correction, believed, head.calibration.half_width(own, level), np.where(trust > 0, grade, 2))
+        grade = np.where(is_seen & (level == 0), GRADES.index("A"), GRADES.index("B"))
+        return Corrected(
+            correction,
+            calibration.believed(correction, level),
+            calibration.half_width(own, level),
+            np.where(np.asarray(calibration.trust)[level] > 0, grade, UNCORRECTED),
+            calibration.shared,
+        )

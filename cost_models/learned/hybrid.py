@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,10 +15,12 @@ from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelTable
 from ircost.cost_models.learned.columns import Expressed
-from ircost.cost_models.learned.family_model import GRADES, Corrected, FamilyModel
 from ircost.cost_models.learned.features import feature_matrix, octaves
+from ircost.cost_models.learned.grades import GRADES, Corrected
 from ircost.cost_models.learned.propagation import Spread, interval_of_sum
-from ircost.cost_models.learned.storage import bundled_models
+
+if TYPE_CHECKING:
+    from ircost.cost_models.learned.family_model import FamilyModel
 
 # Where no model of the family gives an interval: a factor of two either way. On machines that the analytical model
 # never saw, nine tenths of the kernels of most families lie within it (docs/cost-models.md, p90).
@@ -44,7 +47,15 @@ class Hybrid(CostModel):
 
     @property
     def models(self) -> Mapping[str, FamilyModel]:
-        return bundled_models() if self._models is None else self._models
+        if self._models is not None:
+            return self._models
+        from ircost.cost_models.learned.storage import bundled_models
+
+        return bundled_models()
+
+    @property
+    def for_search(self) -> CostModel:
+        return self.analytical
 
     def estimate(self, kernels: KernelTable, target: Target) -> Estimates:
         parts = list(self.analytical.evaluated(kernels, target))
@@ -69,17 +80,16 @@ class Hybrid(CostModel):
             notes=(*plain.notes, *_notes(kernels, rows, latency_s)),
         )
 
-    def corrected(self, part: Evaluated, target: Target) -> tuple[Corrected, float]:
-        """Corrections of some parts, and which part of their errors they share."""
+    def corrected(self, part: Evaluated, target: Target) -> Corrected:
+        """What was learned of some parts."""
         family = part.group.family
         model = self.models.get(family)
-        if model is None or target.kind != "gpu":
-            nothing = np.zeros(len(part.rows))
-            return Corrected(nothing, nothing, np.full(len(nothing), np.nan), np.full(len(nothing), 2)), 1.0
+        # Where another family's constants stand in, the corrections are of other figures than these.
+        is_own = self.analytical.constants.home(family, part.labels, "launch") == family
+        if model is None or target.kind != "gpu" or not is_own:
+            return Corrected.none(len(part.rows))
         x = Expressed(family, part.work, part.terms, machine_of(target), part.labels)
-        found = model.correct(feature_matrix(x, model.vocabulary), octaves(x), target.name)
-        head = model.seen if model.knows(target.name) else model.unseen
-        return found, 1.0 if head is None else head.calibration.shared
+        return model.correct(feature_matrix(x, model.vocabulary), octaves(x), target.name)
 
 
 @dataclass(slots=True)
@@ -98,8 +108,7 @@ class _Rows:
         seconds = [np.zeros(count) for _ in range(4)]
         return _Rows(seconds[0], seconds[1], seconds[2], seconds[3], np.zeros(count, dtype=int), np.zeros(count))
 
-    def add(self, part: Evaluated, found: tuple[Corrected, float]) -> None:
-        corrected, shared = found
+    def add(self, part: Evaluated, corrected: Corrected) -> None:
         seconds = part.terms.latency_s * part.launches
         own = seconds * np.exp(corrected.believed)
         width = np.where(np.isnan(corrected.half_width), UNKNOWN_HALF_WIDTH, corrected.half_width)
@@ -108,7 +117,7 @@ class _Rows:
         np.add.at(self.low_s, part.rows, own * np.exp(-width))
         np.add.at(self.high_s, part.rows, own * np.exp(width))
         np.maximum.at(self.grade, part.rows, corrected.grade)
-        np.maximum.at(self.shared, part.rows, shared)
+        np.maximum.at(self.shared, part.rows, corrected.shared)
 
 
 def _notes(kernels: KernelTable, rows: _Rows, latency_s: np.ndarray) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Learned models as folders: LightGBM's text (gzipped), JSON, and a card that people read. Nothing of it is executed."""
+"""Learned models as folders: LightGBM's text (gzipped), JSON, and a card for people. Nothing of it is executed."""
 
 from __future__ import annotations
 

@@ -101,14 +101,19 @@ def train(
     recipe = recipe or RECIPES[table.family.name]
     vocabulary = table.vocabulary()
     rows = rows_of(thinned(table, recipe.most_rows), lambda target: constants, vocabulary, REPLAYS)
-    if len(rows) < FEWEST_ROWS or not folds_of(rows, "shape"):
-        raise ValueError(f"{len(rows)} rows of {len(np.unique(rows.shape))} shapes, {FEWEST_ROWS} of several needed")
+    count = int((~rows.is_replay).sum())
+    if count < FEWEST_ROWS or not folds_of(rows, "shape"):
+        raise ValueError(f"{count} rows of {len(np.unique(rows.shape))} shapes, {FEWEST_ROWS} of several needed")
     by_device = list(rows_without(table, without, vocabulary, recipe))
-    steps = _Steps(len(folds_of(rows, "shape")) + len(by_device) + 3, on_progress)
-    seen = held_out_folds(rows, recipe, "shape", steps)
+    folds = len(folds_of(rows, "shape"))
+    total = folds + len(by_device) + 1  # of models; the last one sees all
+
+    def after(count: int) -> OnProgress:
+        return lambda done, of: on_progress(count + done, total) if on_progress is not None else None
+
+    seen = held_out_folds(rows, recipe, "shape", after(0))
     head = Head(residual_model(recipe).fit(rows.features, rows.residual), calibrated(seen.held, by_group=False))
-    steps.done()
-    unseen = held_out_devices(by_device, recipe, steps) if by_device else None
+    unseen = held_out_devices(by_device, recipe, after(folds)) if by_device else None
     model = FamilyModel(
         table.family.name,
         vocabulary,
@@ -117,20 +122,8 @@ def train(
         head,
         None if unseen is None else _unseen_head(unseen, by_device, recipe),
     )
-    steps.done()
-    return Trained(model, int((~rows.is_replay).sum()), seen, unseen)
-
-
-@dataclass(slots=True)
-class _Steps:
-    total: int
-    on_progress: OnProgress | None
-    count: int = 0
-
-    def done(self) -> None:
-        self.count += 1
-        if self.on_progress is not None:
-            self.on_progress(min(self.count, self.total), self.total)
+    after(total)(0, 1)
+    return Trained(model, count, seen, unseen)
 
 
 def residual_model(recipe: Recipe) -> BoostedResidual:
@@ -141,18 +134,19 @@ def unseen_model(recipe: Recipe) -> BoostedResidual:
     return BoostedResidual(trees=recipe.unseen_trees, leaves=recipe.unseen_leaves, least_rows=50)
 
 
-def held_out_folds(rows: Rows, recipe: Recipe, split: str, steps: _Steps | None = None) -> Judged:
+def held_out_folds(rows: Rows, recipe: Recipe, split: str, on_progress: OnProgress | None = None) -> Judged:
     """Every row corrected by a model that saw no row of its shape, or framework."""
+    folds = folds_of(rows, split)
     correction, level = np.zeros(len(rows)), np.zeros(len(rows), dtype=int)
     fold = np.full(len(rows), -1)
-    for number, out in enumerate(folds_of(rows, split)):
+    for number, out in enumerate(folds):
         inside = ~out
         model = residual_model(recipe).fit(rows.features[inside], rows.residual[inside])
         correction[out] = model.predict(rows.features[out])
         level[out] = _levels(rows.at(inside), rows.at(out))
         fold[out] = number
-        if steps is not None:
-            steps.done()
+        if on_progress is not None:
+            on_progress(number + 1, len(folds))
     return Judged(rows, Held(rows.features, rows.residual, correction, level, fold, cells_of(rows)))
 
 
@@ -169,7 +163,9 @@ def rows_without(
         yield device, rows_of(few, lambda target, own=own: own, vocabulary, REPLAYS)  # type: ignore[misc]
 
 
-def held_out_devices(by_device: list[tuple[str, Rows]], recipe: Recipe, steps: _Steps | None = None) -> Judged:
+def held_out_devices(
+    by_device: list[tuple[str, Rows]], recipe: Recipe, on_progress: OnProgress | None = None
+) -> Judged:
     """Every row corrected by a model that saw nothing of its device: neither its rows nor constants fitted to them."""
     judged, held = [], []
     for device, rows in by_device:
@@ -181,8 +177,8 @@ def held_out_devices(by_device: list[tuple[str, Rows]], recipe: Recipe, steps: _
         correction = model.predict(features)
         judged.append(own)
         held.append(Held(features, own.residual, correction, _levels(inside, own), own.device, cells_of(own)))
-        if steps is not None:
-            steps.done()
+        if on_progress is not None:
+            on_progress(len(held), len(by_device))
     return Judged(_joined_rows(judged), _joined_held(held))
 
 

@@ -45,7 +45,7 @@ EXIT_DOES_NOT_FIT = 1
     metavar="NAME",
     default="auto",
     show_default=True,
-    help="analytical, roofline, or auto: by the target.",
+    help="analytical, roofline, hybrid (with intervals), or auto: by the target.",
 )
 @click.option(
     "--memory-limit",
@@ -124,6 +124,10 @@ def command(
     if asked and (what_if or axes):
         option = asked[0].replace("_", "-")
         raise OptionError(f"--{option} goes with neither --what-if nor --sweep", help="run them one after the other")
+    if what_if and options["cost_model"] == "hybrid":
+        raise OptionError(
+            "--what-if and --model hybrid", help="what was learned of a machine says nothing of a changed one"
+        )
     if axes:
         if what_if or output:
             raise OptionError("--sweep goes with neither --what-if nor -o", help="run those at one size")
