@@ -171,20 +171,26 @@ def resources_s(part: Evaluated) -> dict[str, np.ndarray]:
     """Seconds of each resource in one launch, by ``BUSY``."""
     found: dict[str, np.ndarray] = {}
     for name, seconds in part.terms.busy.items():
-        resource = part.rates.unit if name == "matrix" else WORKS_FOR.get(name, name)
+        resource = _unit(WORKS_FOR.get(name, name), part)
         found[resource] = np.maximum(found[resource], seconds) if resource in found else seconds
     for name, seconds in part.terms.fixed.items():
-        resource = PAID_FOR.get(name, "steps")
+        resource = _unit(PAID_FOR.get(name, "steps"), part)
         found[resource] = found[resource] + seconds if resource in found else seconds
     shown = np.maximum(part.terms.latency_s - part.terms.device_s, 0.0)
     found["launch"] = found["launch"] + shown if "launch" in found else shown
     return found
 
 
+def _unit(resource: str, part: Evaluated) -> str:
+    """The unit that products run on, which machines without matrix units call vector units."""
+    return part.rates.unit if resource == "matrix" else resource
+
+
 def physical_limits_s(kernels: KernelTable, target: Target) -> np.ndarray:
     """[rows, 3] seconds that no run is shorter than: matrix units, vector units, main memory."""
     floor_s = main_memory_floor_s(kernels.traffic_bytes, target)
-    limits = np.column_stack([engine_times_s(kernels, target)[:, BOUNDING_ENGINES], floor_s])
+    engines_s = engine_times_s(kernels.by_shortest_algorithms(), target)[:, BOUNDING_ENGINES]
+    limits = np.column_stack([engines_s, floor_s])
     found: np.ndarray = np.where(kernels.is_unknown[:, None], 0.0, limits)
     return found
 

@@ -7,7 +7,7 @@ often the model runs them. A function that is called 80 times is looked at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ircost.ir.graph import Block, Function, Module, Op, Value
 from ircost.ir.in_place import shown_before
 from ircost.ir.load_time import load_time_ops
 from ircost.ir.location import Location
+from ircost.ir.structured import StructuredOp
 from ircost.ir.types import DType
 
 Key = tuple[object, ...]
@@ -52,6 +53,7 @@ class KernelTable:
         work_columns: (engine, number format) of each column of ``work``.
         work: [rows, columns] operations of one run; a multiply-add is two; ``special`` ones are in ``vector`` too.
         recomputed: [rows, columns] those of them that tiles do again which neighbours do too; 0 but in chains.
+        spared: [rows, columns] those of them that the shortest algorithm of a convolution does without.
         read_bytes, write_bytes: [rows] compulsory traffic of one run; operands and results, each once.
         launches: [rows] kernels that must follow one another in one run: 1, or more for a scan over time.
         macs, flops: [rows] of one run, each result computed once.
@@ -65,6 +67,7 @@ class KernelTable:
     work_columns: tuple[tuple[Engine, DType], ...]
     work: np.ndarray
     recomputed: np.ndarray
+    spared: np.ndarray
     read_bytes: np.ndarray
     write_bytes: np.ndarray
     launches: np.ndarray
@@ -83,6 +86,10 @@ class KernelTable:
         """[rows] read and written."""
         total: np.ndarray = self.read_bytes + self.write_bytes
         return total
+
+    def by_shortest_algorithms(self) -> KernelTable:
+        """The same kernels with no more work than libraries are sure to do: what limits are made of."""
+        return replace(self, work=self.work - self.spared)
 
 
 def kernel_table(module: Module) -> KernelTable:
@@ -119,17 +126,20 @@ def table_of_kernels(
     for profile in profiles:
         for column in profile.work:
             columns.setdefault(column, len(columns))
-    work, recomputed = np.zeros((2, len(profiles), len(columns)))
+    work, recomputed, spared = np.zeros((3, len(profiles), len(columns)))
     for row, profile in enumerate(profiles):
         for column, amount in profile.work.items():
             work[row, columns[column]] = amount
         for column, amount in profile.recomputed.items():
             recomputed[row, columns[column]] = amount
+        for column, amount in profile.spared.items():
+            spared[row, columns[column]] = amount
     return KernelTable(
         ops=tuple(ops),
         work_columns=tuple(columns),
         work=work,
         recomputed=recomputed,
+        spared=spared,
         read_bytes=np.array([p.read_bytes for p in profiles], dtype=float),
         write_bytes=np.array([p.write_bytes for p in profiles], dtype=float),
         launches=np.array([p.launches for p in profiles], dtype=float),
@@ -281,6 +291,7 @@ def _sequence_key(ops: Iterable[Op], numbers: dict[Value, int]) -> Key:
 class _Profile:
     work: dict[tuple[Engine, DType], float]
     recomputed: dict[tuple[Engine, DType], float]
+    spared: dict[tuple[Engine, DType], float]
     read_bytes: float
     write_bytes: float
     launches: int
@@ -294,6 +305,7 @@ def _profile(op: Op, cold: Cold) -> _Profile:
     """Work and traffic of one kernel; looked at once for each row."""
     work: dict[tuple[Engine, DType], float] = {}
     recomputed: dict[tuple[Engine, DType], float] = {}
+    spared: dict[tuple[Engine, DType], float] = {}
     macs = flops = 0
     launches = 1
     is_unknown = False
@@ -311,11 +323,22 @@ def _profile(op: Op, cold: Cold) -> _Profile:
             work[column] = work.get(column, 0.0) + amount * factor
             if factor > 1:
                 recomputed[column] = recomputed.get(column, 0.0) + amount * (factor - 1)
+            share = spared_share(inner)
+            if share:
+                spared[column] = spared.get(column, 0.0) + amount * share
     traffic = op.definition.traffic(op)
     reader = Reader(op, inside, (traffic.read_bytes, traffic.write_bytes), cold[:-1], cold[-1], arithmetic_dtype)
     parts = parts_of_several(reader) or reader.parts()
     moved = traffic.read_bytes, traffic.write_bytes
-    return _Profile(work, recomputed, *moved, launches, macs, flops, is_unknown, parts)
+    return _Profile(work, recomputed, spared, *moved, launches, macs, flops, is_unknown, parts)
+
+
+def spared_share(op: Op) -> float:
+    """Share of a contraction's products, 0 to 1, that an algorithm for its windows may do without."""
+    if not isinstance(op.definition, StructuredOp) or not op.definition.is_contraction:
+        return 0.0
+    space = op.definition.iteration_space(op)
+    return 1.0 - space.fewest_products / space.points if space.points else 0.0
 
 
 def _member(inner: Op, kernel: Op) -> Op:

@@ -20,7 +20,8 @@ from ircost.ir.load_time import load_time_ops
 def model_lower_bound_s(module: Module, kernels: KernelTable, runs: Iterable[KernelRun], target: Target) -> float:
     """All arithmetic at peak, or compulsory traffic beyond the caches at full bandwidth, whichever takes longer.
 
-    No fusion, schedule or cache can do better: intermediates and launches are not counted.
+    No fusion, schedule or cache can do better: intermediates and launches are not counted, and of convolutions only the
+    products that Winograd's shortcut needs too.
 
     Args:
         kernels: of ``module``.
@@ -34,7 +35,7 @@ def model_lower_bound_s(module: Module, kernels: KernelTable, runs: Iterable[Ker
     counts = np.zeros(len(kernels))
     for run in runs:
         counts[run.row] += run.count
-    once = replace(kernels, work=kernels.work - kernels.recomputed)
+    once = replace(kernels, work=kernels.work - kernels.recomputed).by_shortest_algorithms()
     arithmetic_s = (engine_times_s(once, target)[:, BOUNDING_ENGINES] * counts[:, None]).sum(axis=0)
     memory_s = float(main_memory_floor_s(compulsory_bytes(module), target))
     return float(max([memory_s, *arithmetic_s]))

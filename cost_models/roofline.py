@@ -28,7 +28,8 @@ class Roofline(CostModel):
         memory_s = kernels.traffic_bytes / target.main_memory.bandwidth_bytes_per_s
         physical_s = np.column_stack([arithmetic_s, memory_s])
         floor_s = main_memory_floor_s(kernels.traffic_bytes, target)
-        bound_s = np.maximum(arithmetic_s[:, BOUNDING_ENGINES].max(axis=1), floor_s)
+        shortest_s = engine_times_s(kernels.by_shortest_algorithms(), target)[:, BOUNDING_ENGINES]
+        bound_s = np.maximum(shortest_s.max(axis=1), floor_s)
         launch_s = kernels.launches * target.launch_overhead_s
         terms_s = np.where(kernels.is_unknown[:, None], 0.0, np.column_stack([physical_s, launch_s]))
         latency_s = terms_s.max(axis=1)

@@ -51,6 +51,7 @@ def load(path: str | Path, options: ImportOptions = NO_OPTIONS) -> Imported:
 def load_onnx(path: str, options: ImportOptions) -> Imported:
     from ircost.frontends.onnx.importer import import_onnx  # onnx takes half a second to import
 
+    _check_no_workload(path, options)
     return import_onnx(path, options)
 
 
@@ -63,10 +64,12 @@ def load_config(path: str, options: ImportOptions) -> Imported:
 def load_yaml(path: str, options: ImportOptions) -> Imported:
     from ircost.frontends.yaml.importer import import_yaml
 
+    _check_no_workload(path, options)
     return import_yaml(path, options)
 
 
 def load_text(path: str, options: ImportOptions) -> Imported:
+    _check_no_workload(path, options)
     bound = [*options.dims, *options.shapes, *options.values]
     if bound:
         raise UnsupportedError(f"{path} is IR text, there is no '{bound[0]}' to bind", help="its shapes are fixed")
@@ -78,6 +81,21 @@ def load_text(path: str, options: ImportOptions) -> Imported:
         raise UnsupportedError(f"{path} is not text in UTF-8", help="IR text is what 'irc opt' prints") from None
     module = parse_module(text, path)
     return Imported(module, (), sum(1 for _ in module.walk()))
+
+
+def _check_no_workload(path: str, options: ImportOptions) -> None:
+    """A file that says what it computes leaves nothing to ask for: no answer is better than one to something else.
+
+    Raises:
+        UnsupportedError: a phase, a mesh or a cache's number format was asked for.
+    """
+    asked = {"--phase": options.phase, "--mesh": options.mesh, "--cache-dtype": options.cache_dtype}
+    for option, value in asked.items():
+        if value:
+            raise UnsupportedError(
+                f"{path} says itself what it computes: {option} {value} is of models by their configuration",
+                help="give a config.json or a name (irc models), or leave the option out",
+            )
 
 
 def load_torch(module: Any, *arguments: Any, **options: Any) -> Imported:

@@ -90,6 +90,32 @@ class IterationSpace:
         return math.prod(dim.extent for dim in self.dims)
 
     @cached_property
+    def fewest_products(self) -> int:
+        """Multiplications that no bilinear algorithm of a contraction does without: fewer than points in windows.
+
+        Along a window, outputs share what they read: m outputs of r taps need as many products as they read elements,
+        m + r - 1 instead of m r, and those of several axes multiply; a transposed convolution as many as it writes.
+        Algorithms that save along channels (Strassen's) are not considered.
+
+        Source: Winograd, "Arithmetic Complexity of Computations", SIAM, 1980; Lavin, Gray, "Fast Algorithms for
+        Convolutional Neural Networks", CVPR 2016.
+
+        >>> from ircost.ir.bind import bind
+        >>> from ircost.ir.notation import parse_notation
+        >>> space = bind(parse_notation("c h+i w+j, f c i j -> f h w"), [(8, 6, 6), (16, 8, 3, 3)], {})
+        >>> space.points // (8 * 16), space.fewest_products // (8 * 16)
+        (144, 36)
+        """
+        return min((self._products_along(access) for access in (*self.operands, *self.results)), default=self.points)
+
+    def _products_along(self, access: Access) -> int:
+        sizes, products = self.sizes(), self.points
+        for axis in access.axes:
+            if len(axis.terms) > 1 and products:
+                products = products // math.prod(sizes[dim] for dim, _ in axis.terms) * axis.touched(sizes)
+        return products
+
+    @cached_property
     def result_points(self) -> int:
         """Points of the parallel dims: how many elements a reduction ends in."""
         return math.prod(dim.extent for dim in self.dims if not dim.is_reduction)

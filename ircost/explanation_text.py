@@ -45,7 +45,10 @@ def formula(node: Node) -> str:
     """``4.77 MB / (3.35 TB/s x 0.40)``; sums speak for themselves."""
     if node.is_folded and node.how != "sum":  # a constant: its own, and what effects multiply it by
         first, *others = node.children
-        return ", ".join([f"{first.label} {quantity_text(first)}", *(f"{o.label} x{quantity_text(o)}" for o in others)])
+        # A share's effects multiply what is lost, (1 - share) / share, so that no product of theirs is above the peak.
+        what = "loss " if node.how == "loss odds" else ""
+        effects = [f"{other.label} {what}x{quantity_text(other)}" for other in others]
+        return ", ".join([f"{first.label} {quantity_text(first)}", *effects])
     if node.how == "quotient":
         first, *others = node.children
         if first.how == "quotient":  # amount over rate, over a share: one line tells all

@@ -32,7 +32,5 @@ def not_found(model: str, error: IrcError) -> IrcError:
         return UnsupportedError(
             f"cannot tell what {model} is: its name ends in '{ending}'", help=f"files end in {known}"
         )
-    nearest = f"{error.help}; " if error.help else ""
-    return UnsupportedError(
-        f"no file and no known model '{model}'", help=f"{nearest}files end in {known}, irc models lists known models"
-    )
+    nearest = error.help or "irc models lists all"
+    return UnsupportedError(f"no file and no known model '{model}'", help=f"{nearest}; files end in {known}")

@@ -19,6 +19,10 @@ RESNET = Path(__file__).resolve().parents[2] / "datasets/models/resnet50.onnx"
 # Arguments after `irc`, files by name behind an @; what the message must hold.
 MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "no such file": (("compile", "nowhere.onnx"), ("cannot read nowhere.onnx",)),
+    "phase of an ONNX file": (("compile", "@mlp", "--phase", "decode"), ("--phase decode", "config.json")),
+    "mesh of an ONNX file": (("compile", "@mlp", "--mesh", "tp=2"), ("--mesh tp=2", "config.json")),
+    "cache of an ONNX file": (("compile", "@mlp", "--cache-dtype", "f8e4m3"), ("--cache-dtype f8e4m3", "config.json")),
+    "unknown name": (("compile", "llama-3-8c"), ("no known model 'llama-3-8c'", "llama-3-8b", "files end in .irc")),
     "unknown kind of file": (("compile", "model.txt"), ("ends in '.txt'", ".onnx")),
     "unknown target": (("compile", "@mlp", "--target", "h10"), ("no target 'h10'", "h100", "irc targets lists")),
     "unknown pass": (("compile", "@mlp", "--passes", "canonicalise"), ("no pass 'canonicalise'", "canonicalize")),

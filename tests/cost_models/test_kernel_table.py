@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from ircost.cost_models.kernel_table import KernelTable, kernel_table
 from ircost.cost_models.lower_bound import compulsory_bytes
@@ -179,3 +180,28 @@ func @main(%x: 64x2x8xf32, %w: 4x8xf32, %r: 4x1xf32, %b: 4xf32, %h: 2x1xf32, %q:
 """
     table = kernel_table(parse_module(text))
     assert table.launches.tolist() == [64, 1]
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "pad", "products"),
+    [
+        (6, 3, 1, 0, 6 * 6),  # F(4 x 4, 3 x 3) takes 36 products for 144
+        (6, 3, 1, 1, 6 * 6),  # padding needs none
+        (6, 1, 1, 0, 6 * 6),
+        (8, 2, 2, 0, 8 * 8),  # nothing overlaps, nothing is spared
+        (3, 3, 1, 0, 3 * 3),  # a window over all of the image is a matrix product
+    ],
+)
+def test_a_limit_counts_each_element_under_windows_once(size, kernel, stride, pad, products) -> None:
+    function = Function("main", [TensorType((1, 8, size, size), f32), TensorType((16, 8, kernel, kernel), f32)])
+    pads = ((pad, pad), (pad, pad))
+    out = ops.conv(*function.arguments, strides=(stride, stride), pads=pads)
+    table = kernel_table(finish(function, Builder(function.block), out))
+    assert table.by_shortest_algorithms().work.sum() == pytest.approx(2 * 8 * 16 * products)
+    assert table.flops.sum() == table.work.sum()
+
+
+def test_a_transposed_convolution_needs_as_many_products_as_it_writes() -> None:
+    function = Function("main", [TensorType((1, 8, 4, 4), f32), TensorType((8, 16, 3, 3), f32)])
+    table = kernel_table(finish(function, Builder(function.block), ops.conv_transpose(*function.arguments)))
+    assert table.by_shortest_algorithms().work.sum() == pytest.approx(2 * 8 * 16 * 6 * 6)

@@ -1,4 +1,4 @@
-"""Bounds and estimates against measured GEMMs. Needs ``--measured DIR``, and pandas with pyarrow."""
+"""Bounds and estimates against measured GEMMs and convolutions. Needs ``--measured DIR``, and pandas with pyarrow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 from ircost.backends import Target, load_target
 from ircost.cost_models.main_memory import main_memory_floor_s
-from ircost.ir.types import parse_dtype
+from ircost.ir import ops
+from ircost.ir.types import TensorType, f32, parse_dtype
 
 DEVICES = ["h100_sxm", "h200_sxm", "a100_sxm", "l40s", "t4", "v100_sxm2"]
 FORMATS = {"bfloat16": "bf16", "float16": "f16", "fp8": "f8e4m3", "float32": "f32"}
@@ -48,3 +49,43 @@ def test_no_measured_product_beats_its_bound(gemm: Any, device: str) -> None:
         error = np.abs(roofline_s / measured_s - 1)
         print(f"{device} {dtype}: {len(rows)} rows, roofline's median error {np.median(error):.0%}")
         assert (floor_s <= measured_s).all(), f"{device} {dtype}: {(floor_s > measured_s).sum()} of {len(rows)} rows"
+
+
+@pytest.fixture(scope="module")
+def conv(pytestconfig: pytest.Config) -> Any:
+    folder = pytestconfig.getoption("--measured")
+    if folder is None or not (Path(folder) / "conv.parquet").exists():
+        pytest.skip("no measurements: give the folder of conv.parquet by --measured")
+    pandas = pytest.importorskip("pandas", reason="reading measurements needs pandas and pyarrow")
+    return pandas.read_parquet(Path(folder) / "conv.parquet")
+
+
+CONVOLUTIONS = [
+    "gtx_1080_ti",
+    "knl_7250",
+    "p100_pcie",
+    "p4",
+    "t4",
+    "titan_x_pascal",
+    "v100_pcie",
+    "v100_sxm2",
+    "vega_fe",
+]
+
+
+@pytest.mark.parametrize("device", CONVOLUTIONS)
+def test_no_measured_convolution_beats_the_fewest_products(conv: Any, device: str) -> None:
+    """Thousands beat products counted the plain way, up to 2.5 times: libraries take Winograd's shortcut."""
+    target = load_target(device)
+    rows = conv[conv.device == device]
+    for row in rows.itertuples():
+        peak = target.peak_flops_per_s(FORMATS[row.dtype])
+        assert 2.0 * fewest_products(row) / peak <= row.latency_us * 1e-6, row
+
+
+def fewest_products(row: Any) -> int:
+    image = TensorType((row.batch, row.in_channels, row.in_h, row.in_w), f32)
+    filters = TensorType((row.out_channels, row.in_channels, row.kernel_h, row.kernel_w), f32)
+    pads = ((row.pad_h, row.pad_h), (row.pad_w, row.pad_w))
+    attrs = ops.conv.complete_attrs({"strides": (row.stride_h, row.stride_w), "pads": pads})
+    return ops.conv.bind((image, filters), attrs).fewest_products
