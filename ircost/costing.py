@@ -22,6 +22,9 @@ from ircost.report import KernelReport, Report
 from ircost.stages import slowest_stage_s
 from ircost.transformer_figures import collective_kernels, figures_of
 
+# Against measured servers: docs/llm-examples.md.
+ENERGY_NOTE = "energy: published figures of operations and main memory, and idle power; servers draw 2 to 5 times that"
+
 
 def report_on(
     imported: Imported,
@@ -96,6 +99,7 @@ def report_on(
             *_notes(table, runs),
             *_unbounded_loops(module),
             *_idle_matrix_units(table, target),
+            *([ENERGY_NOTE] if built is not None else []),
         ),
         remedies=(),
         transformer=figures,
