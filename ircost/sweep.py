@@ -26,6 +26,7 @@ from ircost.frontends.config.frontend import build_pass, read_architecture
 from ircost.ir.collector import collector_paused
 from ircost.ir.errors import IrcError
 from ircost.passes import Pass, PassContext, parse_pipeline, run_pipeline
+from ircost.passes.fuse import Fuse
 from ircost.rank_memory import rank_memory
 from ircost.transformer_figures import collective_kernels
 
@@ -154,7 +155,7 @@ def sweep(
     context = PassContext(target=target, cost_model=cost_model.for_search)
     sizes = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     with collector_paused():
-        built = list(_rewritten(_points(model, options, sizes), tuple(parse_pipeline(pipeline)), context))
+        built = _rewritten(_points(model, options, sizes), tuple(parse_pipeline(pipeline)), context)
         table, runs = table_of_modules(imported.module for imported in built)
         estimates = cost_model.estimate(table, target)
         points = [
@@ -178,15 +179,19 @@ def _points(model: Path | Architecture, options: ImportOptions, sizes: Iterable[
             raise SweepError(f"at {place}: {error.message}", help=error.help) from None
 
 
-def _rewritten(points: Iterable[Imported], passes: tuple[Pass, ...], context: PassContext) -> Iterator[Imported]:
-    """Each after the passes. The first is verified after each pass; the others differ from it in extents only."""
-    for number, imported in enumerate(points):
-        if number == 0:
-            run_pipeline(imported.module, passes, context=context)
+def _rewritten(points: Iterable[Imported], passes: tuple[Pass, ...], context: PassContext) -> list[Imported]:
+    """All after the passes. The first is verified after each pass; the others differ from it in extents only."""
+    built = list(points)
+    if built:
+        run_pipeline(built[0].module, passes, context=context)
+    others = [imported.module for imported in built[1:]]
+    for each in passes:
+        if isinstance(each, Fuse):
+            each.run_together(others, context)
         else:
-            for each in passes:
-                each.run(imported.module, context)
-        yield imported
+            for module in others:
+                each.run(module, context)
+    return built
 
 
 def _point(

@@ -8,7 +8,7 @@ it is priced anew. Nothing is merged that is not predicted to be faster.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ircost.backends import Target
@@ -105,22 +105,22 @@ class Pricer:
     numbers: dict[Key, int] = field(default_factory=dict)  # of structures of single ops
     number_of: dict[Op, int] = field(default_factory=dict)
 
-    def price(self, groups: Sequence[Group], cold: ColdValues) -> list[Price | None]:
+    def price(self, groups: Sequence[tuple[Group, ColdValues]]) -> list[Price | None]:
         """The price of each group; all that are new take few calls of the model."""
-        keys = [self.key_of(group, cold) for group in groups]
-        new: dict[Key, Group] = {}
-        for key, group in zip(keys, groups, strict=True):
+        keys = [self.key_of(group, cold) for group, cold in groups]
+        new: dict[Key, tuple[Group, ColdValues]] = {}
+        for key, found in zip(keys, groups, strict=True):
             if key not in self.known:
-                new.setdefault(key, group)
-        unseen = list(new.items())
+                new.setdefault(key, found)
+        unseen = [(key, group, cold) for key, (group, cold) in new.items()]
         for start in range(0, len(unseen), AT_ONCE):
-            self.learn(unseen[start : start + AT_ONCE], cold)
+            self.learn(unseen[start : start + AT_ONCE])
         return [self.known[key] for key in keys]
 
-    def learn(self, groups: Sequence[tuple[Key, Group]], cold: ColdValues) -> None:
+    def learn(self, groups: Sequence[tuple[Key, Group, ColdValues]]) -> None:
         """Prices groups with one call of the model."""
-        self.known.update((key, None) for key, _ in groups)
-        rows = [(key, *row) for key, group in groups for row in self.candidates(group, cold)]
+        self.known.update((key, None) for key, *_ in groups)
+        rows = [(key, *row) for key, group, cold in groups for row in self.candidates(group, cold)]
         if not rows:
             return
         _, schedules, ops, own = zip(*rows, strict=True)
@@ -169,19 +169,68 @@ class Pricer:
         return []
 
 
-def find_groups(block: Block, pricer: Pricer, cold: ColdValues, max_ops: int) -> list[Group]:
-    """Groups of two ops and more of a block, in program order.
+def find_groups(blocks: Mapping[Block, ColdValues], pricer: Pricer, max_ops: int) -> list[list[Group]]:
+    """Groups of two ops and more of each block, in program order.
+
+    Blocks are searched side by side, so that a round of all of them takes one call of the model.
 
     Raises:
         TargetError: the target cannot compute in a format that an op needs.
     """
-    return _Search(block, pricer, cold, max_ops).run()
+    searches = [_Search(block, cold, max_ops) for block, cold in blocks.items()]
+    alone = [(search, group) for search in searches for group in search.alive()]
+    for (_, group), price in zip(alone, pricer.price([(group, s.cold) for s, group in alone]), strict=True):
+        assert price is not None, "an op alone is a kernel"
+        group.latency_s = price.latency_s
+    join([(search, search.alive()) for search in searches], _Search.merges_around, pricer)
+    if pricer.may_chain:
+        ends = [(search, [group for group in search.alive() if holds_product(group)]) for search in searches]
+        join(ends, _Search.chains_to, pricer)
+    return [[group for group in search.alive() if len(group.ops) > 1] for search in searches]
+
+
+Changed = Sequence[tuple["_Search", Sequence[Group]]]
+
+
+def join(
+    changed: Changed, candidates: Callable[[_Search, Sequence[Group]], Iterator[Candidate]], pricer: Pricer
+) -> None:
+    """Rounds of merges, the most gainful of each block first, until there is none left."""
+    waiting: dict[_Search, list[Merge]] = {search: [] for search, _ in changed}
+    while any(groups for _, groups in changed):
+        found = [(search, list(candidates(search, groups))) for search, groups in changed if groups]
+        for search, merges in gainful(found, pricer):
+            waiting[search].extend(merges)
+        changed = [(search, search.take_best(waiting)) for search, _ in found]
+        # What was merged in this round waits: the gain of a second merge is another by now.
+
+
+def gainful(found: Sequence[tuple[_Search, list[Candidate]]], pricer: Pricer) -> Iterator[tuple[_Search, list[Merge]]]:
+    """Of the candidates of each block those that are predicted to be faster."""
+    asked = [(group, s.cold) for s, candidates in found for each in candidates for group in each.merged]
+    prices = iter(pricer.price(asked))
+    for search, candidates in found:
+        yield search, [merge for each in candidates if (merge := merge_of(each, prices)) is not None]
+
+
+def merge_of(candidate: Candidate, prices: Iterator[Price | None]) -> Merge | None:
+    """The merge, where it is faster; takes as many prices as it makes groups."""
+    own = [next(prices) for _ in candidate.merged]
+    apart_s = sum(part.latency_s for part in candidate.parts)
+    together_s = sum(price.latency_s if price is not None else math.inf for price in own)
+    if together_s >= apart_s * (1 - LEAST_SHARE):
+        return None
+    for group, price in zip(candidate.merged, own, strict=True):
+        assert price is not None, "what cannot be has no gain"
+        group.latency_s, group.schedule = price.latency_s, price.schedule
+    return Merge(candidate, apart_s - together_s)
 
 
 class _Search:
-    def __init__(self, block: Block, pricer: Pricer, cold: ColdValues, max_ops: int) -> None:
+    """One block."""
+
+    def __init__(self, block: Block, cold: ColdValues, max_ops: int) -> None:
         self.block = block
-        self.pricer = pricer
         self.cold = cold
         self.max_ops = max_ops
         self.order: dict[Op, float] = {op: place for place, op in enumerate(block.ops)}
@@ -193,28 +242,15 @@ class _Search:
             if op not in at_load and can_fuse(op) and is_kernel(op):
                 self.group_of[op] = Group((op,), op.results, place)
 
-    def run(self) -> list[Group]:
-        changed = list(self.group_of.values())
-        for group, price in zip(changed, self.pricer.price(changed, self.cold), strict=True):
-            assert price is not None, "an op alone is a kernel"
-            group.latency_s = price.latency_s
-        self.join(changed, self.merges_around)
-        if self.pricer.may_chain:
-            self.join([group for group in self.alive() if holds_product(group)], self.chains_to)
-        return [group for group in self.alive() if len(group.ops) > 1]
-
     def alive(self) -> list[Group]:
         return list(dict.fromkeys(self.group_of.values()))
 
-    def join(self, changed: list[Group], candidates: Callable[[Sequence[Group]], Iterator[Candidate]]) -> None:
-        """Rounds of merges, the most gainful first, until there is none left."""
-        waiting: list[Merge] = []
-        while changed:
-            waiting = [merge for merge in waiting if merge.candidate.is_open]
-            waiting.extend(self.gainful(candidates(changed)))
-            waiting.sort(key=lambda merge: merge.rank)
-            changed = [group for merge in waiting if merge.candidate.is_open for group in self.take(merge.candidate)]
-            # What was merged in this round waits: the gain of a second merge is another by now.
+    def take_best(self, waiting: dict[_Search, list[Merge]]) -> list[Group]:
+        """Merges of this block that are still open, the most gainful first; what they made."""
+        ranked = sorted((m for m in waiting[self] if m.candidate.is_open), key=lambda merge: merge.rank)
+        taken = [group for merge in ranked if merge.candidate.is_open for group in self.take(merge.candidate)]
+        waiting[self] = [merge for merge in ranked if merge.candidate.is_open]
+        return taken
 
     def take(self, candidate: Candidate) -> tuple[Group, ...]:
         if len(candidate.merged) > 1:
@@ -244,19 +280,6 @@ class _Search:
             del self.group_of[op]
             self.readers.remove(op)
             self.block.remove(op)
-
-    def gainful(self, candidates: Iterable[Candidate]) -> Iterator[Merge]:
-        found = list(candidates)
-        prices = iter(self.pricer.price([group for candidate in found for group in candidate.merged], self.cold))
-        for candidate in found:
-            own = [next(prices) for _ in candidate.merged]
-            apart_s = sum(part.latency_s for part in candidate.parts)
-            together_s = sum(price.latency_s if price is not None else math.inf for price in own)
-            if together_s < apart_s * (1 - LEAST_SHARE):
-                for group, price in zip(candidate.merged, own, strict=True):
-                    assert price is not None, "what cannot be has no gain"
-                    group.latency_s, group.schedule = price.latency_s, price.schedule
-                yield Merge(candidate, apart_s - together_s)
 
     # ---- what is in reach
 
