@@ -361,4 +361,6 @@ def arithmetic_dtype(op: Op) -> DType:
     """Number format of the arithmetic: that of the widest operand, or of the result of an op without any."""
     types = [value.type for value in op.operands] or [result.type for result in op.results]
     candidates = [t.dtype for t in types if t.dtype.name != "bool"] or [t.dtype for t in types]
+    if candidates.count(candidates[0]) == len(candidates):
+        return candidates[0]
     return max(candidates, key=lambda dtype: (dtype.is_float, dtype.bits))

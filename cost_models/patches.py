@@ -182,7 +182,7 @@ class LayerChain:
         for i, op in enumerate(ops):
             if op.definition.is_view:
                 continue
-            dying = [v for v in dict.fromkeys(map(_owner, op.operands)) if last.get(v) == i and v in sizes]
+            dying = {v: None for v in map(_owner, op.operands) if last.get(v) == i and v in sizes}
             made = sum(sizes[result] for result in op.results)
             spared = max(
                 (self._spared(op, j, sizes) for j, v in enumerate(op.operands) if _owner(v) in dying), default=0

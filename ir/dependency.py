@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ircost.ir.graph import Block, Op, Value
 from ircost.ir.index import Affine, IterationSpace
+from ircost.ir.structured import StructuredOp
 from ircost.ir.types import TensorType
 
 Box = tuple[int, ...]  # extents of a part of a tensor, an axis each
@@ -46,6 +47,8 @@ def needed_boxes(op: Op, results: Sequence[Box]) -> list[Box]:
     """The box of each operand that a box of each result needs; all of it where access depends on data."""
     if op.definition.is_isolated:
         return _through_body(op.regions[0].block, results)
+    if is_element_by_element(op):
+        return [results[0] for _ in op.operands]
     if op.name == "reshape":
         return [reshaped_box(results[0], op.result.type.shape, op.operands[0].type.shape)]
     space = op.definition.iteration_space(op)
@@ -53,6 +56,14 @@ def needed_boxes(op: Op, results: Sequence[Box]) -> list[Box]:
         return [operand.type.shape for operand in op.operands]
     sizes = dims_of_box(space, results[0])
     return [tuple(axis.span(sizes) for axis in access.axes) for access in space.operands]
+
+
+def is_element_by_element(op: Op) -> bool:
+    """Whether an element of the result is made of those in its place of each operand, none of them broadcast."""
+    if not isinstance(op.definition, StructuredOp) or not op.definition.is_elementwise:
+        return False
+    shape = op.result.type.shape
+    return all(operand.type.shape == shape for operand in op.operands)
 
 
 def dims_of_box(space: IterationSpace, box: Box) -> list[int]:

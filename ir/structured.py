@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -85,6 +85,10 @@ class StructuredOp(OpDefinition):
         """The scalar expression at one point."""
         operands = [operand(i) for i in range(len(self.operand_names))]
         return self._body(*operands, **{name: attribute(name) for name in self.attributes})
+
+    @cached_property
+    def _counts_of_body(self) -> dict[str, int]:
+        return self.body.counts()
 
     @cached_property
     def signature(self) -> TypeSignature:
@@ -185,6 +189,8 @@ class StructuredOp(OpDefinition):
         return [evaluate_space(self, space, operands, op.attrs, op.result.type.dtype)]
 
     def counts(self, op: Op) -> Counts:
+        if self.is_elementwise:
+            return self.counts_of(op.result.type.elements, op.result.type.elements)
         space = self.iteration_space(op)
         return self.counts_of(space.points, space.result_points)
 
@@ -192,7 +198,7 @@ class StructuredOp(OpDefinition):
         """Counts of as many points of the iteration space, which meet in so many elements of the result."""
         if self.is_contraction:
             return Counts(multiply_add=points)
-        counts = {kind: n * points for kind, n in self.body.counts().items()}
+        counts = {kind: n * points for kind, n in self._counts_of_body.items()}
         if self.reduce:
             kind = REDUCTIONS[self.reduce]
             counts[kind] = counts.get(kind, 0) + max(points - result_points, 0)
@@ -205,6 +211,7 @@ class StructuredOp(OpDefinition):
         return [(n * value.type.dtype.bits + 7) // 8 for n, value in zip(elements, op.operands, strict=True)]
 
 
+@lru_cache(maxsize=1024)
 def _attribute_names(text: str) -> frozenset[str]:
     """Names that the notation uses as a factor or an offset: all that follow ``*``, ``+ `` or ``- ``, packs aside."""
     words = text.replace("(", " ").replace(")", " ").replace("*", " * ").split()

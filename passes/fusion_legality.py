@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ircost.backends import Target
 from ircost.ir.chain import acts_on_elements
-from ircost.ir.dependency import Box, boxes_behind, on_chip_bytes
+from ircost.ir.dependency import Box, boxes_behind, is_element_by_element, on_chip_bytes
 from ircost.ir.graph import Op, Value
 from ircost.ir.structured import StructuredOp
 
@@ -49,6 +49,8 @@ def may_be_kernel(members: Sequence[Op], results: Sequence[Value], room: Room) -
     Args:
         members: ops of one block, in program order. results: what is read from outside.
     """
+    if all(map(is_element_by_element, members)):
+        return len(results) <= MOST_RESULTS and has_no_dead_end(members, results)
     products = [op for op in members if is_product(op)]
     inside = set(members)
     if len(products) > 1 or len(results) > MOST_RESULTS or not may_move(members):
@@ -64,6 +66,12 @@ def may_be_kernel(members: Sequence[Op], results: Sequence[Value], room: Room) -
     if any(not has_tiles_for(op, boxes[op.result], room) for op in products):
         return False
     return on_chip_bytes(members, boxes, results) <= room.tile_bytes
+
+
+def has_no_dead_end(members: Sequence[Op], results: Sequence[Value]) -> bool:
+    """Whether every op is behind some result."""
+    read = {operand for op in members for operand in op.operands}
+    return all(op.result in read or op.result in results for op in members)
 
 
 def smallest_tile(members: Sequence[Op], results: Sequence[Value]) -> Mapping[Value, Box] | None:

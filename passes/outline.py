@@ -6,18 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from ircost.ir import ops
 from ircost.ir.clone import clone_op
 from ircost.ir.graph import Function, Module, Op, Value, replace_value
 from ircost.ir.load_time import load_time_ops
 from ircost.ir.location import merge_locations
 from ircost.passes.base import Pass, PassContext, register_pass
-from ircost.passes.merge_equal_ops import attribute_keys, body_key
-
-# Longer layers than this are not looked for: the search takes time in proportion.
-MAX_LAYER_OPS = 1024
+from ircost.passes.repeats import Layers, Repeats, layer_outputs, wiring
 
 
 @register_pass("outline")
@@ -39,85 +34,18 @@ class Outline(Pass):
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
         fired: Counter[str] = Counter()
-        while (repeat := best_repeat(runtime_ops(module.main), self.min_ops)) is not None:
-            outline(module, repeat)
+        repeats = Repeats(runtime_ops(module.main), self.min_ops)
+        while (layers := repeats.take_best()) is not None:
+            outline(module, layers)
             fired["functions"] += 1
-            fired["calls"] += len(repeat)
+            fired["calls"] += len(layers)
         return fired
-
-
-Layers = list[list[Op]]
 
 
 def runtime_ops(function: Function) -> list[Op]:
     """The ops of a function that run each time, in order, without its terminator and earlier calls."""
     at_load = load_time_ops(function.block)
     return [op for op in function.block.ops if op not in at_load and not op.definition.is_terminator]
-
-
-def best_repeat(sequence: Sequence[Op], min_ops: int) -> Layers | None:
-    """The repetition that saves most ops; None where nothing repeats.
-
-    Compares the sequence with itself at every distance up to `MAX_LAYER_OPS`: linear in the ops, for each distance.
-    """
-    keys = shape_keys(sequence)
-    candidates = []
-    for length in range(min_ops, min(len(keys) // 2, MAX_LAYER_OPS) + 1):
-        start, run = longest_run(keys[:-length] == keys[length:])
-        if run >= length:
-            candidates.append(((run // length) * length, -length, start, run))
-    for _, negative_length, start, run in sorted(candidates, reverse=True):
-        layers = cut(sequence, start, -negative_length, run)
-        if layers is not None and layer_outputs(layers):  # what nobody reads is dead, and no call makes it useful
-            return layers
-    return None
-
-
-def shape_keys(sequence: Sequence[Op]) -> np.ndarray:
-    """A number for each op, equal for ops that may stand in each other's place; calls are like nothing else."""
-    numbers: dict[object, int] = {}
-    keys = []
-    for op in sequence:
-        operands = tuple([operand.type for operand in op.operands])
-        results = tuple([result.type for result in op.results])
-        bodies = tuple([body_key(region.block) for region in op.regions])
-        is_alone = op.name == "call" or (op.regions and not op.definition.is_isolated)
-        key = op if is_alone else (op.name, operands, results, attribute_keys(op.attrs.values()), bodies)
-        keys.append(numbers.setdefault(key, len(numbers)))
-    return np.array(keys, dtype=np.int64)
-
-
-def longest_run(flags: np.ndarray) -> tuple[int, int]:
-    """Start and length of the longest run of true."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    if edges.size == 0:
-        return 0, 0
-    starts, ends = edges[::2], edges[1::2]
-    longest = int(np.argmax(ends - starts))
-    return int(starts[longest]), int(ends[longest] - starts[longest])
-
-
-def cut(sequence: Sequence[Op], start: int, length: int, run: int) -> Layers | None:
-    """Layers out of a repeating run, cut where fewest values cross; None if no cut has equal wiring."""
-    for shift in sorted(range(run % length + 1), key=lambda shift: crossing(sequence, start + shift, length)):
-        first = start + shift
-        count = (run - shift) // length + 1
-        layers = [list(sequence[first + i * length : first + (i + 1) * length]) for i in range(count)]
-        if all(wiring(layer) == wiring(layers[0]) for layer in layers):
-            return layers
-    return None
-
-
-def crossing(sequence: Sequence[Op], first: int, length: int) -> int:
-    """How many values that the layer makes are read behind it."""
-    layer = set(sequence[first : first + length])
-    return sum(1 for op in layer for result in op.results if any(user not in layer for user in result.users))
-
-
-def wiring(layer: Sequence[Op]) -> list[tuple[int, int] | None]:
-    """For each operand, which result of which op of the layer it is; None for what comes from outside."""
-    places = {result: (i, result.index) for i, op in enumerate(layer) for result in op.results}
-    return [places.get(operand) for op in layer for operand in op.operands]
 
 
 def outline(module: Module, layers: Layers) -> Function:
@@ -160,27 +88,6 @@ def layer_inputs(layers: Layers) -> tuple[list[list[Value]], list[int | None]]:
         for column, place in zip(columns, wiring(layers[0]), strict=True)
     ]
     return [[slot[i] for slot in slots] for i in range(len(layers))], numbers
-
-
-def layer_outputs(layers: Layers) -> list[tuple[int, int]]:
-    """(op, result) of each value that something behind its layer reads, in any of the layers."""
-    found: set[tuple[int, int]] = set()
-    for layer in layers:
-        members = set(layer)
-        for i, op in enumerate(layer):
-            found.update((i, r.index) for r in op.results if any(user not in members for user in users_outside(r)))
-    return sorted(found)
-
-
-def users_outside(value: Value) -> list[Op]:
-    """Users, each as the op of the value's own block that it stands in."""
-    home = value.producer.block if value.producer is not None else None
-    users = []
-    for user in value.users:
-        while user.block is not home and user.parent is not None:
-            user = user.parent
-        users.append(user)
-    return users
 
 
 def call_in_place(
