@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from ircost.quantity_text import bytes_text, si_text, small_text
+from ircost.quantity_text import bytes_text, si_text, small_text, three_digits
 from ircost.report import KernelReport, Report
 from ircost.table import cut, print_table
 from ircost.terminal import terminal_width
@@ -102,7 +102,11 @@ def transformer_lines(figures: TransformerFigures) -> list[tuple[str, str, str]]
     )
     most = f"{figures.largest_batch:,} sequences" if figures.largest_batch else "none fits"
     lines = [
-        (figures.phase, f"{figures.tokens_per_s:,.0f}/s", f"tokens{of_ranks}, {figures.tokens_per_j:.3g} tokens/J"),
+        (
+            figures.phase,
+            f"{rate_text(figures.tokens_per_s)}/s",
+            f"tokens{of_ranks}, {figures.tokens_per_j:.3g} tokens/J",
+        ),
         ("parameters", si_text(figures.parameters, ""), f"{per_token} of cache a token; {split}"),
         ("at most", most, f"of {figures.context:,} tokens in a device's memory"),
     ]
@@ -111,6 +115,15 @@ def transformer_lines(figures: TransformerFigures) -> list[tuple[str, str, str]]
         stages = f", slowest stage {small_text(figures.stage_s, 's')}" if figures.pp > 1 else ""
         lines.append(("mesh", f"tp={figures.tp} pp={figures.pp}", f"{shared} of communication{stages}"))
     return lines
+
+
+def rate_text(per_s: float) -> str:
+    """Whole numbers where there are three digits of them.
+
+    >>> rate_text(49_219.3), rate_text(12.96), rate_text(0.236)
+    ('49,219', '13.0', '0.24')
+    """
+    return f"{per_s:,.0f}" if per_s >= 100 else three_digits(per_s)
 
 
 def memory_text(report: Report) -> str:
