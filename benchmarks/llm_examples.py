@@ -1,19 +1,22 @@
 """Writes the table of the reference question: known language models, one pass each, beside what silicon measured.
 
-python -m benchmarks.llm_examples > docs/llm-examples.md
+python -m benchmarks.llm_examples serving.parquet energy_llm.parquet > docs/llm-examples.md
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import ircost
+from benchmarks import energy_table, serving_table
 from ircost.quantity_text import three_digits
 
 RUNTIMES = ("", "+vllm", "+sglang", "+trtllm")
 HEAD = """# Language models, one pass
 
-Written by `python -m benchmarks.llm_examples > docs/llm-examples.md`; each row is one command, such as
+Written by `python -m benchmarks.llm_examples serving.parquet energy_llm.parquet > docs/llm-examples.md`; each row
+of the first table is one command, such as
 `irc compile llama-2-7b --dtype f16 --phase decode --batch 32 --context 2048 --target h100_sxm+vllm`.
 
 16-bit weights and cache. *At best* is what no run can beat by the data sheet; *roofline* adds the launch floor and
@@ -71,6 +74,8 @@ def main() -> None:
     for asked in QUESTIONS:
         print(row(asked))
     print(FOOT)
+    print(serving_table.section(sys.argv[1]))
+    print(energy_table.section(sys.argv[2]))
 
 
 def row(asked: Question) -> str:

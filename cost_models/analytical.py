@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from ircost.cost_models.energy import kernel_energy_j
 from ircost.cost_models.engines import BOUNDING_ENGINES, ENGINES
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
 from ircost.cost_models.gpu.demand import HOST, Terms, times
-from ircost.cost_models.gpu.kernel_work import Rates, demand_of, labels_of_group, rates_of
+from ircost.cost_models.gpu.kernel_work import Rates, demand_of, labels_of_group, rates_of, work_of
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
 from ircost.cost_models.kernel_parts import FIELDS, PartGroup
@@ -42,6 +43,7 @@ class Evaluated:
         launches: [parts] of each part in one run of its kernel.
         terms: of one launch.
         constants: the fitted ones. labels: which they are.
+        work: what the family's model was asked about.
     """
 
     group: PartGroup
@@ -51,6 +53,7 @@ class Evaluated:
     constants: Mapping[str, float]
     labels: Mapping[str, str]
     rates: Rates
+    work: Any
 
 
 class Analytical(CostModel):
@@ -74,11 +77,15 @@ class Analytical(CostModel):
         return self._constants or bundled_constants()
 
     def estimate(self, kernels: KernelTable, target: Target) -> Estimates:
+        return self.estimate_of(self.evaluated(kernels, target), kernels, target)
+
+    def estimate_of(self, parts: Iterable[Evaluated], kernels: KernelTable, target: Target) -> Estimates:
+        """Estimates of kernels whose parts are evaluated already."""
         names = (*BUSY[:-3], target.main_memory.name, *BUSY[-2:])
         count = len(kernels)
         latency_s, terms_s = np.zeros(count), np.zeros((count, len(names)))
         choice = np.full(count, "", dtype=object)
-        for part in self.evaluated(kernels, target):
+        for part in parts:
             np.add.at(latency_s, part.rows, part.terms.latency_s * part.launches)
             for resource, seconds in resources_s(part).items():
                 np.add.at(terms_s[:, BUSY.index(resource)], part.rows, seconds * part.launches)
@@ -110,8 +117,9 @@ class Analytical(CostModel):
             constants = launched_by(target, self.constants.of(group.family, labels))
             rates = rates_of(target, machine, group.dtype)
             for at in _chunks(group):
-                terms = times(demand_of(group, at, machine, rates), constants)
-                yield Evaluated(group, group.rows[at], group.times[at], terms, constants, labels, rates)
+                work = work_of(group, at, machine, rates)
+                terms = times(demand_of(group.family, work, machine), constants)
+                yield Evaluated(group, group.rows[at], group.times[at], terms, constants, labels, rates, work)
 
     def _notes(self, kernels: KernelTable, target: Target) -> tuple[str, ...]:
         machine = machine_of(target)

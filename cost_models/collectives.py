@@ -69,7 +69,7 @@ def collective_times(
         dtype=DTYPE,
         kind=str(family.kinds(columns)[0]),
     )
-    demand = family.kernel_demand(columns, setting)
+    demand = family.model(family.work(columns, setting), setting.machine)
     terms = times(demand, (constants or bundled_constants()).of(family.name, labels))
     named = [terms.choices[choice] for choice in terms.choice]
     return CollectiveTimes(terms.latency_s, tuple(named), _at_best_s(kind, columns["bytes"], ranks, node, target))

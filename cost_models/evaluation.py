@@ -21,10 +21,11 @@ from ircost.cost_models.gpu.rows import (
 )
 from ircost.cost_models.gpu.table_schema import DEFAULTS, completed, family_of, number_column, unreadable, word_column
 from ircost.cost_models.gpu.table_work import Columns, coded
+from ircost.cost_models.learned.row_models import hybrid_rows
 
 RowModel = Callable[[Family, Columns, Sequence[RowGroup], ConstantsFile], np.ndarray]  # seconds; NaN: cannot tell
 ConstantsOf = Callable[[str], ConstantsFile]  # by the target's name
-ROW_MODELS: dict[str, RowModel] = {"roofline": roofline_rows, "analytical": analytical_rows}
+ROW_MODELS: dict[str, RowModel] = {"roofline": roofline_rows, "analytical": analytical_rows, "hybrid": hybrid_rows}
 GROUPINGS = ("device", "framework", "dtype")
 ROUNDING = 1e-9  # how far below its bound a prediction may lie that was raised to it
 
@@ -38,6 +39,7 @@ class Prediction:
         columns: [rows] each, of the table.
         measured_s, predicted_s, bound_s: [rows]; NaN where a row failed.
         failures: why rows could not be expressed, and which.
+        interval_s: [rows, 2] ends of an interval around the prediction, of models that give one.
     """
 
     family: str
@@ -46,6 +48,7 @@ class Prediction:
     predicted_s: np.ndarray
     bound_s: np.ndarray
     failures: Mapping[str, np.ndarray]
+    interval_s: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.measured_s)
@@ -64,6 +67,7 @@ class Score:
         bias: median of (predicted - measured) / measured.
         kendall_tau: 1 where the model puts all rows into their measured order, 0 by chance (tau-b).
         below_bound: share of rows predicted below the physical limit.
+        coverage: share of rows inside of their interval; width: its mean, of the prediction; None without intervals.
     """
 
     family: str
@@ -76,12 +80,16 @@ class Score:
     bias: float | None = None
     kendall_tau: float | None = None
     below_bound: float | None = None
+    coverage: float | None = None
+    width: float | None = None
 
     def to_json(self) -> dict[str, object]:
-        return {"family": self.family, **self.labels, **{name: getattr(self, name) for name in NUMBERS}}
+        told = NUMBERS if self.coverage is None else (*NUMBERS, *INTERVALS)
+        return {"family": self.family, **self.labels, **{name: getattr(self, name) for name in told}}
 
 
 NUMBERS = ("rows", "failed", "mape", "median_ape", "p90_ape", "bias", "kendall_tau", "below_bound")
+INTERVALS = ("coverage", "width")
 
 
 def predict_table(
@@ -173,6 +181,9 @@ def joined(predictions: Iterable[Prediction]) -> Prediction:
             predicted_s=np.concatenate([first.predicted_s, other.predicted_s]),
             bound_s=np.concatenate([first.bound_s, other.bound_s]),
             failures=failures,
+            interval_s=None
+            if first.interval_s is None or other.interval_s is None
+            else np.concatenate([first.interval_s, other.interval_s]),
         )
     return first
 
@@ -214,6 +225,11 @@ def _score(prediction: Prediction, labels: Mapping[str, str], rows: np.ndarray) 
     error = 100 * (predicted_s / measured_s - 1)
     size = np.abs(error)
     tau = float(kendalltau(predicted_s, measured_s).statistic) if len(told) > 1 else np.nan
+    if prediction.interval_s is not None:
+        low_s, high_s = prediction.interval_s[told].T
+        inside = (low_s <= measured_s) & (measured_s <= high_s)
+        width = _percent(100 * ((high_s - low_s) / predicted_s).mean())
+        score = replace(score, coverage=_percent(100 * inside.mean()), width=width)
     return replace(
         score,
         mape=_percent(size.mean()),

@@ -121,6 +121,10 @@ def _kernel(row: int, parts: Sequence[Node], limits_s: np.ndarray, estimates: Es
     latency_s = float(estimates.latency_s[row])
     launches_s = math.fsum(part.value for part in parts)
     children = list(parts)
+    if estimates.learned_s is not None:
+        learned_s = float(estimates.learned_s[row])
+        children.append(Node("learned correction", learned_s, "s", f"grade {estimates.grades[row]}: held-out errors"))
+        launches_s += learned_s
     lift_s = latency_s - launches_s
     if lift_s > 1e-12 * latency_s:
         place = int(limits_s[row].argmax())

@@ -26,6 +26,9 @@ class Estimates:
         model: which cost model the figures are from.
         choice: [rows] the tile and split that a kernel runs with, in words; none where the model knows of none.
         notes: what whoever reads the figures should know.
+        learned_s: [rows] what a learned correction adds to the latency; None where nothing was learned.
+        low_s, high_s: [rows] ends of the interval of 90 % around the latency.
+        grades: [rows] how well a kernel is known: A, B or C (see ``learned.family_model``).
     """
 
     latency_s: np.ndarray
@@ -37,6 +40,10 @@ class Estimates:
     model: str
     choice: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    learned_s: np.ndarray | None = None
+    low_s: np.ndarray | None = None
+    high_s: np.ndarray | None = None
+    grades: tuple[str, ...] = ()
 
 
 class CostModel(ABC):
@@ -52,10 +59,16 @@ class CostModel(ABC):
             TargetError: the target cannot compute in a format that a kernel needs.
         """
 
+    @property
+    def for_search(self) -> CostModel:
+        """The model by which passes choose among kernels that nobody has measured; laws hold for it."""
+        return self
+
 
 def _load_models() -> None:
     import ircost.cost_models.analytical
     import ircost.cost_models.automatic
+    import ircost.cost_models.learned.hybrid
     import ircost.cost_models.roofline  # noqa: F401
 
 

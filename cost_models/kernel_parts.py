@@ -18,7 +18,7 @@ from ircost.ir.graph import Block, Op, Value
 from ircost.ir.index import Access, IterationSpace
 from ircost.ir.ops.attention import visibility
 from ircost.ir.structured import StructuredOp
-from ircost.ir.types import DType
+from ircost.ir.types import DType, TensorType, f8e8m0
 
 # Work of one op of a kernel: the op, how often it runs, its counts of one run.
 InnerWork = tuple[Op, int, Counts]
@@ -76,6 +76,8 @@ class Part:
         sizes: in the order of ``FIELDS``.
         times: how often it is launched in one run of the kernel.
         cache: number format of cached keys and values, where it is another.
+        scales: of narrow weights: ``blocks`` of a row have one each, ``mx`` where it is a power of two (Microscaling);
+            "" for one a row, or none.
     """
 
     family: str
@@ -84,6 +86,7 @@ class Part:
     sizes: tuple[float, ...]
     times: int = 1
     cache: DType | None = None
+    scales: str = ""
 
     @property
     def unpacked_bits(self) -> int:
@@ -100,7 +103,7 @@ class PartGroup:
     """Parts of one family, kind and number formats, of many kernels, as columns.
 
     Args:
-        family, kind, dtype, cache, unpacked_bits: as of each part.
+        family, kind, dtype, cache, unpacked_bits, scales: as of each part.
         rows: [parts] of the table of kernels; a kernel of several launches stands here several times.
         times: [parts] launches of each.
         sizes: [parts, fields].
@@ -114,6 +117,7 @@ class PartGroup:
     sizes: np.ndarray
     cache: DType | None = None
     unpacked_bits: int = 0
+    scales: str = ""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -121,21 +125,22 @@ class PartGroup:
 
 def grouped(parts: Sequence[Sequence[Part]]) -> tuple[PartGroup, ...]:
     """The parts of each kernel of a table, those alike together, in order of appearance."""
-    found: dict[tuple[str, str, DType, DType | None, int], list[tuple[int, Part]]] = {}
+    found: dict[tuple[str, str, DType, DType | None, int, str], list[tuple[int, Part]]] = {}
     for row, own in enumerate(parts):
         for part in own:
-            key = (part.family, part.kind, part.dtype, part.cache, part.unpacked_bits)
+            key = (part.family, part.kind, part.dtype, part.cache, part.unpacked_bits, part.scales)
             found.setdefault(key, []).append((row, part))
     return tuple(
         PartGroup(
             *(family, kind, dtype),
             cache=cache,
             unpacked_bits=unpacked_bits,
+            scales=scales,
             rows=np.array([row for row, _ in members]),
             times=np.array([part.times for _, part in members], dtype=float),
             sizes=np.array([part.sizes for _, part in members], dtype=float),
         )
-        for (family, kind, dtype, cache, unpacked_bits), members in found.items()
+        for (family, kind, dtype, cache, unpacked_bits, scales), members in found.items()
     )
 
 
@@ -358,7 +363,8 @@ class Reader:
             3.0 if unpacked and not is_narrow else 0.0,  # mask, convert, scale
             self.is_cold(op.operands[3]),
         )
-        return Part("moe", "", up.dtype if is_narrow else self.dtype_of(op), sizes)
+        scales = kind_of_scales(op.operands[-4].type) if unpacked else ""
+        return Part("moe", "", up.dtype if is_narrow else self.dtype_of(op), sizes, scales=scales)
 
     def _scaled_product(self, op: Op) -> Part:
         """One product of a narrow format; scales are a little more of each operand."""
@@ -372,7 +378,8 @@ class Reader:
         )
         cold = (self.is_cold(op.operands[0]) or self.is_result_cold, self.is_cold(op.operands[2]))
         extra = max(sum(self.traffic_bytes) - m * k * widths[0] - n * k * widths[1] - m * n * widths[2], 0.0)
-        return Part("gemm", "", w.dtype, (1.0, m, float(n), float(k), *widths, 0.0, *cold, extra, 0.0, 0.0))
+        sizes = (1.0, m, float(n), float(k), *widths, 0.0, *cold, extra, 0.0, 0.0)
+        return Part("gemm", "", w.dtype, sizes, scales=kind_of_scales(w_scale))
 
     def _scan(self, op: Op) -> Part:
         """A state for each head, [key width, value width]; in chunks where there are more than a few tokens."""
@@ -427,6 +434,13 @@ WHOLE: dict[str, Callable[[Reader, Op], Part]] = {
     "mixture_of_experts": Reader._experts,
     "scaled_matmul": Reader._scaled_product,
 }
+
+
+def kind_of_scales(scales: TensorType) -> str:
+    """As of ``Part.scales``, by the type of the scales [.., rows, blocks of a row]."""
+    if scales.rank == 0 or scales.shape[-1] == 1:
+        return ""
+    return "mx" if scales.dtype == f8e8m0 else "blocks"
 
 
 # ---- the dims of a product

@@ -34,7 +34,6 @@ WAITING = {
     "C14": ("traffic law of attention", "optimiser of tiles, lower bounds by cache size"),
     "C15": ("attention on an array", "cascades, mapping to arrays, energy table"),
     "C19": ("formats of the KV cache", "a type for the KV cache, quantising passes"),
-    "C25": ("times of phases across GPUs", "overhead of a runtime"),
     "C27": ("disaggregation and placement", "simulation of serving"),
     "C28": ("activations explain time", "time of whole networks on a V100"),
     "C29": ("KV cache over PCIe", "memory tiers, copies, speculation"),

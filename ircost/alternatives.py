@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ircost.api import compile_model, full_pipeline, import_options_of
+from ircost.api import compile_model, full_pipeline, import_options_of, takes_dtype
 from ircost.backends import Target, load_target
 from ircost.changed_target import TWICE, other_launch, resources, with_free_launches
 from ircost.cost_models.analytical import Analytical
@@ -125,7 +125,10 @@ def what_if(
     machine = target if isinstance(target, Target) else load_target(target, target_folders)
     passes = pipeline_of_level(opt, machine.kind) if pipeline is None else pipeline
     parse_pipeline(full_pipeline(passes, dtype))  # a mistake in it is told before a large model is read
+    source = model_file(model) if isinstance(model, str | Path) else model
+    is_built = not isinstance(source, Module | Imported) and takes_dtype(source)
     options = import_options_of(
+        dtype=dtype if is_built else None,
         dims=dims,
         shapes=shapes,
         values=values,
@@ -135,13 +138,13 @@ def what_if(
         cache_dtype=cache_dtype,
         allow_opaque=allow_opaque,
     )
-    source = model_file(model) if isinstance(model, str | Path) else model
     imported = _read(source, options)
     again = replace(imported, module=clone_module(imported.module))
-    report = compile_model(again, machine, dtype=dtype, pipeline=passes, cost_model=cost_model, **hooks)
+    convert = None if is_built else dtype
+    report = compile_model(again, machine, dtype=convert, pipeline=passes, cost_model=cost_model, **hooks)
     if isinstance(model, str | Path):
         report = replace(report, source=str(model))
-    return _Experiment(source, options, imported, machine, dtype, passes, cost_model, report).run()
+    return _Experiment(source, options, imported, machine, convert, passes, cost_model, report).run()
 
 
 def _read(model: Path | Module | Imported, options: ImportOptions) -> Imported:
@@ -196,7 +199,7 @@ class _Experiment:
             yield "launch", name, what, 1, self._on(other, table, model)
 
     def _on(self, target: Target, table: KernelTable, model: CostModel) -> Callable[[], Totals]:
-        return lambda: totals_of(self.report.module, table, model, target)
+        return lambda: totals_of(self.report.module, table, model, target, self.imported.built)
 
     def _left_out(self) -> Iterator[Try]:
         passes = parse_pipeline(self.passes)
@@ -216,6 +219,8 @@ class _Experiment:
         def cost() -> Totals:
             if not parse_dtype(dtype).is_float:
                 raise IrcError("integers need quantisation, with scales that data give; only floats are converted")
+            if isinstance(self.model, Path) and takes_dtype(self.model):
+                return self._compiled(self.passes, _read(self.model, replace(self.options, dtype=parse_dtype(dtype))))()
             return self._compiled(full_pipeline(self.passes, dtype))()
 
         return cost
@@ -230,17 +235,19 @@ class _Experiment:
         if not dims or not isinstance(self.model, str | Path):
             raise IrcError("no leading symbolic dim of an input is open; bind dims by name to have it doubled")
         larger = _read(self.model, replace(self.options, dims={**self.options.dims, **dims}))
-        return self._compiled(full_pipeline(self.passes, self.dtype), larger.module)()
+        return self._compiled(full_pipeline(self.passes, self.dtype), larger)()
 
-    def _compiled(self, pipeline: str, module: Module | None = None) -> Callable[[], Totals]:
+    def _compiled(self, pipeline: str, other: Imported | None = None) -> Callable[[], Totals]:
+        imported = self.imported if other is None else other
+
         def cost() -> Totals:
             with collector_paused():
-                copy = clone_module(self.imported.module if module is None else module)
+                copy = clone_module(imported.module)
                 verify(copy)
                 model = chosen_model(self.cost_model, self.target)
-                context = PassContext(target=self.target, cost_model=model)
+                context = PassContext(target=self.target, cost_model=model.for_search)
                 run_pipeline(copy, parse_pipeline(pipeline), context=context)
-                return totals_of(copy, kernel_table(copy), model, self.target)
+                return totals_of(copy, kernel_table(copy), model, self.target, imported.built)
 
         return cost
 

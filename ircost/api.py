@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from ircost.backends import Target, load_target
-from ircost.backends.onnx import write_onnx
 from ircost.cost_models.interface import COST_MODELS
 from ircost.costing import report_on
 from ircost.fitting import Retry, fit, remedies
@@ -31,6 +30,7 @@ from ircost.passes import (
 )
 from ircost.passes.rematerialise import limit_bytes
 from ircost.report import Report
+from ircost.request import FiguresAsked, with_figures
 
 DEFAULT_PIPELINE = LEVELS[DEFAULT_LEVEL].pipelines["gpu"]
 # As above without kernels, which no ONNX operator is; what folding leaves is folded once more.
@@ -56,6 +56,9 @@ def compile_model(
     target_folders: Sequence[str | Path] = (),
     memory_limit: str | int | None = None,
     exact: bool = False,
+    output_tokens: int | None = None,
+    price_per_hour: float | None = None,
+    intensity: float | None = None,
     after_pass: Callable[[Pass, Module], None] | None = None,
     on_reports: Callable[[tuple[PassReport, ...]], None] | None = None,
 ) -> Report:
@@ -81,6 +84,10 @@ def compile_model(
             another order, and values are computed twice. Left out, the target's main memory is the limit, and the
             report only says whether it is enough.
         exact: ask a solver (OR-Tools, extra ``solve``) for the smallest arena.
+        output_tokens: of a model that comes as a configuration, in phase ``prefill``: the report's ``request`` is the
+            prompt and so many tokens of an answer.
+        price_per_hour: of one device, in any currency: the report says what a million tokens cost.
+        intensity: operations that a byte counts as in ``eflops``; the target's ridge where left out.
         after_pass: called with each pass and the module after it.
         on_reports: called with what each pass did.
 
@@ -99,7 +106,7 @@ def compile_model(
         cache_dtype=cache_dtype,
         allow_opaque=allow_opaque,
     )
-    context = PassContext(target=machine, cost_model=COST_MODELS.get(cost_model))
+    context = PassContext(target=machine, cost_model=COST_MODELS.get(cost_model).for_search)
     chosen = pipeline_of_level(opt, machine.kind) if pipeline is None else pipeline
     source = model_file(model) if isinstance(model, (str, Path)) else model
     text = full_pipeline(chosen, None if takes_dtype(source) else dtype)
@@ -124,10 +131,12 @@ def compile_model(
             memory=fitted.memory,
             memory_limit_bytes=limit,
         )
+    asked = FiguresAsked(output_tokens, price_per_hour, intensity)
     report = replace(report, notes=(*report.notes, *fitted.notes(report.latency_s)))
+    report = with_figures(report, asked, source, options, machine, text)
     if report.fits:
         return report
-    retry = Retry(source, options, text, exact) if isinstance(source, Path) else None
+    retry = Retry(source, options, text, exact, context) if isinstance(source, Path) else None
     return replace(report, remedies=remedies(report, retry, is_own_limit=limit is not None))
 
 
@@ -206,6 +215,8 @@ def export_onnx(
         IrcError: an op has no ONNX operator, or a weight has no values.
         OSError: the file cannot be written.
     """
+    from ircost.backends.onnx import write_onnx  # and with it `onnx`, which most runs do without
+
     reports = run_pipeline(module, pipeline)
     write_onnx(module, path, for_runtime)
     return reports

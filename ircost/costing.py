@@ -15,11 +15,15 @@ from ircost.cost_models.lower_bound import model_lower_bound_s
 from ircost.cost_models.memory import MemoryUse, memory_use
 from ircost.cost_models.roofline import data_sheet_s
 from ircost.frontends import Imported
+from ircost.frontends.config.build import BuiltModel
 from ircost.ir.graph import Module, Op
 from ircost.ir.schedule import parse_schedule
 from ircost.report import KernelReport, Report
 from ircost.stages import slowest_stage_s
 from ircost.transformer_figures import collective_kernels, figures_of
+
+# Against measured servers: docs/llm-examples.md.
+ENERGY_NOTE = "energy: published figures of operations and main memory, and idle power; servers draw 2 to 5 times that"
 
 
 def report_on(
@@ -61,7 +65,7 @@ def report_on(
     figures = None
     if built is not None:
         stage_s = slowest_stage_s(built, latency_s, target, model, pipeline)
-        figures = figures_of(built, target, kernels, energy_j, stage_s)
+        figures = figures_of(built, target, kernels, latency_s, energy_j, stage_s, _main_dtype(table, runs))
     return Report(
         source=source or module.name,
         nodes=imported.nodes,
@@ -95,7 +99,11 @@ def report_on(
             *_notes(table, runs),
             *_unbounded_loops(module),
             *_idle_matrix_units(table, target),
+<<<<<<< HEAD
             *_spread_experts(table),
+=======
+            *([ENERGY_NOTE] if built is not None else []),
+>>>>>>> integrate
         ),
         remedies=(),
         transformer=figures,
@@ -111,14 +119,23 @@ class Totals:
     energy_j: float
 
 
-def totals_of(module: Module, table: KernelTable, model: CostModel, target: Target) -> Totals:
-    """What ``report_on`` would say of latency and energy, without the rest of a report."""
+def totals_of(
+    module: Module, table: KernelTable, model: CostModel, target: Target, built: BuiltModel | None = None
+) -> Totals:
+    """What ``report_on`` would say of latency and energy, without the rest of a report.
+
+    Args:
+        built: where the module is of a model by its configuration, whose ranks tell each other something.
+    """
     estimates = model.estimate(table, target)
     runs = branches_taken(table, estimates)
     latency_s, energy_j = (
         float(sum(float(column[run.row]) * run.count for run in runs if not table.is_unknown[run.row]))
         for column in (estimates.latency_s, estimates.energy_j)
     )
+    sent = [] if built is None else collective_kernels(built, target)
+    latency_s += sum(kernel.latency_s or 0.0 for kernel in sent)
+    energy_j += sum(kernel.energy_j or 0.0 for kernel in sent)
     return Totals(max(latency_s, model_lower_bound_s(module, table, runs, target)), energy_j)
 
 
@@ -163,7 +180,10 @@ def innermost_tile(op: Op) -> str:
 
 
 def node_name(op: Op) -> str:
-    """The node that an op is mostly for: of a fused one, the first."""
+    """The node that an op is mostly for: of a fused one, that of the op in it that does most; the first of equals."""
+    if op.name == "kernel":
+        inside = [inner for inner in op.regions[0].block.ops if inner.location and inner.location.nodes]
+        op = max(inside, key=lambda inner: inner.definition.counts(inner).flops, default=op)
     return op.location.nodes[0] if op.location and op.location.nodes else f"{op.name}"
 
 

@@ -7,7 +7,8 @@ from pydantic import Field
 from ircost.datasets.claim_yaml import ClaimError, Section
 from ircost.datasets.claims import Written
 from ircost.frontends.config import build_model
-from ircost.frontends.config.architecture import Architecture, Experts
+from ircost.frontends.config.architecture import Architecture
+from ircost.frontends.config.layer_parts import Experts
 from ircost.frontends.config.workload import workload_of
 from ircost.known_architecture import architecture_named
 from ircost.prediction import Point, Prediction

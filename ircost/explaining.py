@@ -13,13 +13,14 @@ from ircost.cost_models.automatic import chosen_model
 from ircost.cost_models.explanation import Node, explain_kernels, explain_terms
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, kernel_table
+from ircost.cost_models.learned.hybrid import Hybrid
 from ircost.cost_models.tiling import LevelFigures, figures_of
 from ircost.costing import branches_taken, node_name
 from ircost.ir.errors import IrcError
 from ircost.ir.graph import Op
 from ircost.ir.schedule import parse_schedule
 from ircost.quantity_text import si_text
-from ircost.report import Report
+from ircost.report import KernelReport, Report
 
 SLOWEST = 5
 
@@ -62,7 +63,9 @@ def explain_report(
         rest_s = math.fsum(node.value for node in rest)
         hint = "--kernel NAME opens one, --all all"
         nodes.append(Node(f"{len(rest)} more kernels", rest_s, "s", hint, "sum", tuple(rest), is_folded=True))
-    total_s = math.fsum(seconds)
+    sent = [_sent(own) for own in report.kernels if own.bound == "link" and kernel is None]
+    nodes += sent
+    total_s = math.fsum((*seconds, *(node.value for node in sent)))
     if kernel is None and report.latency_s > total_s * (1 + 1e-12):
         lift = Node("up to the physical limit", report.latency_s - total_s, "s", "of all kernels together")
         nodes, total_s = [*nodes, lift], report.latency_s
@@ -70,11 +73,22 @@ def explain_report(
     return Node(label, total_s, "s", f"{report.model}, kernels one after another", "sum", tuple(nodes))
 
 
+def _sent(own: KernelReport) -> Node:
+    """What ranks tell each other, as the report has it: the fitted model of collectives, on the target's links."""
+    once = Node(own.op, (own.latency_s or 0.0) / own.count, "s", f"{own.tile}; fitted to measured collectives")
+    count = Node("runs", float(own.count), "1", "loops and calls around it")
+    if own.count == 1:
+        return Node(own.name, once.value, "s", f"{own.op}, {once.source}")
+    return Node(own.name, own.latency_s or 0.0, "s", f"{own.count} runs", "product", (once, count))
+
+
 def explained(
     table: KernelTable, target: Target, model: CostModel, estimates: Estimates, rows: Sequence[int]
 ) -> dict[int, Node]:
     """One run of each of these kernels."""
     known = [row for row in rows if not table.is_unknown[row]]
+    if isinstance(model, Hybrid):
+        model = model.analytical
     if isinstance(model, Analytical):
         return explain_kernels(table, target, model, estimates, known)
     return explain_terms(table, target, estimates, known)

@@ -51,7 +51,8 @@ class Fitted:
             return ("for the memory limit: neither another order of ops nor values computed twice free anything",)
         now = bytes_text(self.memory.allocated_bytes)
         orders = ["another order of ops"] if "order-for-memory" in self.pipeline else []
-        done = ", ".join([*orders, *([f"{self.copies} values computed twice"] if self.copies else [])])
+        twice = f"{self.copies} value{'s' if self.copies > 1 else ''} computed twice"
+        done = ", ".join([*orders, *([twice] if self.copies else [])])
         # Sums of the same terms in another order differ in their last digits.
         is_longer = latency_s > self.latency_s * (1 + 1e-9)
         extra = small_text(latency_s - self.latency_s if is_longer else 0.0, "s")
@@ -100,13 +101,14 @@ class Retry:
     options: ImportOptions
     pipeline: str
     exact: bool
+    context: PassContext
 
     def allocated_bytes(self, dims: Mapping[str, int] | None = None, convert: str = "", then: str = "") -> int:
         """Weights and arena, with other extents of dims, another number format, or passes behind the others."""
         options = replace(self.options, dims={**self.options.dims, **(dims or {})})
         module = load(self.model, options).module
         verify(module)
-        run_pipeline(module, ",".join(filter(None, [convert, self.pipeline, then])))
+        run_pipeline(module, ",".join(filter(None, [convert, self.pipeline, then])), context=self.context)
         return memory_use(module, exact=self.exact).allocated_bytes
 
 
@@ -118,8 +120,9 @@ def remedies(report: Report, retry: Retry | None, is_own_limit: bool) -> tuple[s
         is_own_limit: the limit was given, and is not that of the target.
     """
     found: list[str] = []
-    if retry is not None:
+    if retry is not None and report.weights_bytes < report.memory_limit_bytes:
         found += _smaller_dims(report, retry)
+    if retry is not None:
         found += _narrower_formats(report, retry)
         found += _rebuilt(report, retry)
     found += _patches(report)
@@ -169,7 +172,7 @@ def _narrower_formats(report: Report, retry: Retry) -> Iterator[str]:
 def _rebuilt(report: Report, retry: Retry) -> Iterator[str]:
     """Values had back from what was computed of them: reversible blocks keep their last result alone."""
     goal = report.memory_limit_bytes - (report.allocated_bytes - report.peak_memory_bytes)
-    if goal < 1:
+    if goal <= report.weights_bytes:
         return
     then = f"rematerialise{{limit={goal},rebuild=true}}"
     taken = retry.allocated_bytes(then=then)

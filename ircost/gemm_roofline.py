@@ -10,7 +10,8 @@ from ircost.api import compile_model
 from ircost.backends import TargetError, load_target
 from ircost.datasets.claim_yaml import ClaimError, Section
 from ircost.datasets.claims import Written
-from ircost.frontends.config.architecture import Architecture, Attention, FeedForward
+from ircost.frontends.config.architecture import Architecture
+from ircost.frontends.config.layer_parts import Attention, FeedForward
 from ircost.ir.errors import DTypeError
 from ircost.ir.parser import parse_module
 from ircost.ir.types import parse_dtype

@@ -10,7 +10,8 @@ from ircost.backends import Target, TargetError, load_target
 from ircost.datasets.claim_yaml import ClaimError, Section
 from ircost.datasets.claims import Written
 from ircost.frontends.config import BuiltModel, build_model
-from ircost.frontends.config.architecture import Architecture, Attention
+from ircost.frontends.config.architecture import Architecture
+from ircost.frontends.config.layer_parts import Attention
 from ircost.frontends.config.workload import workload_of
 from ircost.ir.types import f16
 from ircost.known_architecture import architecture_named

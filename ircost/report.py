@@ -48,6 +48,15 @@ class KernelReport:
     of_peak: float | None
     tile: str
 
+    @property
+    def flops_per_byte(self) -> float | None:
+        """Arithmetic intensity; None where nothing crosses the main memory."""
+        return self.flops / self.bytes if self.bytes else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, and what follows from them."""
+        return {**{name: getattr(self, name) for name in self.__slots__}, "flops_per_byte": self.flops_per_byte}
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -142,7 +151,7 @@ class Report:
             "fits": self.fits,
             "power_w": self.power_w,
             "transformer": self.transformer.to_dict() if self.transformer else None,
-            "kernels": [{name: getattr(kernel, name) for name in kernel.__slots__} for kernel in self.kernels],
+            "kernels": [kernel.to_dict() for kernel in self.kernels],
         }
 
     def to_json(self) -> str:
@@ -153,10 +162,9 @@ class Report:
         """The kernels, a line each, with a header; nodes are joined by ``;``."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        names = KernelReport.__slots__
-        writer.writerow(names)
+        writer.writerow((*KernelReport.__slots__, "flops_per_byte"))
         for kernel in self.kernels:
-            row = {name: getattr(kernel, name) for name in names}
+            row = kernel.to_dict()
             writer.writerow([";".join(v) if name == "source_nodes" else v for name, v in row.items()])
         return out.getvalue()
 

@@ -11,10 +11,12 @@ import re
 from dataclasses import fields
 from typing import Any, TypeAlias
 
+from ircost.model_parts import PartReport
 from ircost.report import SCHEMA_VERSION, KernelReport, Report
+from ircost.request import RequestFigures
 from ircost.transformer_figures import TransformerFigures
 
-Described: TypeAlias = Report | KernelReport | TransformerFigures
+Described: TypeAlias = Report | KernelReport | TransformerFigures | PartReport | RequestFigures
 
 TEXT = {"type": "string"}
 COUNT = {"type": "integer", "minimum": 0}
@@ -29,6 +31,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "tuple[str, ...]": {"type": "array", "items": TEXT},
     "dict[str, float]": {"type": "object", "additionalProperties": QUANTITY},
     "tuple[KernelReport, ...]": {"type": "array", "items": {"$ref": "#/$defs/kernel"}},
+    "tuple[PartReport, ...]": {"type": "array", "items": {"$ref": "#/$defs/part"}},
+    "RequestFigures | None": {"anyOf": [{"$ref": "#/$defs/request"}, {"type": "null"}]},
     "TransformerFigures | None": {"anyOf": [{"$ref": "#/$defs/transformer"}, {"type": "null"}]},
 }
 
@@ -38,6 +42,15 @@ ADDED: dict[str, dict[str, Any]] = {
     "irc_version": {**TEXT, "description": "the release that wrote the report"},
     "fits": {"type": "boolean", "description": "weights and arena fit ``memory_limit_bytes``"},
     "power_w": {**QUANTITY, "description": "mean power over one run"},
+}
+
+# What `KernelReport.to_dict` adds; reports of before have it not, and are none the worse.
+ADDED_TO_KERNELS: dict[str, dict[str, Any]] = {
+    "flops_per_byte": {
+        **QUANTITY,
+        "type": ["number", "null"],
+        "description": "arithmetic intensity; null where nothing crosses the main memory",
+    },
 }
 
 ARGUMENT = re.compile(r"^ {4}(?P<names>\w+(?:, \w+)*): (?P<text>.*(?:\n {5,}.*)*)", re.MULTILINE)
@@ -57,15 +70,17 @@ def report_schema() -> dict[str, Any]:
             "What `irc compile --json` prints. SI base units. Further keys may come within a version.", properties
         ),
         "$defs": {
-            "kernel": _object(_summary(KernelReport), _properties(KernelReport)),
+            "kernel": _object(_summary(KernelReport), _properties(KernelReport), ADDED_TO_KERNELS),
+            "part": _object(_summary(PartReport), _properties(PartReport)),
+            "request": _object(_summary(RequestFigures), _properties(RequestFigures)),
             "transformer": _object(_summary(TransformerFigures), _properties(TransformerFigures)),
         },
     }
 
 
-def _object(description: str, properties: dict[str, Any]) -> dict[str, Any]:
-    ordered = dict(sorted(properties.items()))
-    return {"type": "object", "description": description, "required": list(ordered), "properties": ordered}
+def _object(description: str, properties: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
+    ordered = dict(sorted({**properties, **(optional or {})}.items()))
+    return {"type": "object", "description": description, "required": sorted(properties), "properties": ordered}
 
 
 def _properties(cls: type[Described], leave_out: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import click
 
-from ircost.quantity_text import bytes_text, si_text, small_text, three_digits
+from ircost.quantity_text import bytes_text, si_text, small_text
 from ircost.report import KernelReport, Report
 from ircost.table import cut, print_table
 from ircost.terminal import terminal_width
-from ircost.transformer_figures import TransformerFigures
+from ircost.transformer_text import named_latency, print_parts, transformer_lines
 
 KERNELS_SHOWN = 12
 INPUTS_SHOWN = 4
@@ -35,6 +35,7 @@ MODEL_NOTES = {
     "analytical": (
         "analytical: tiles, waves and caches; data-sheet rates times shares fitted to measured kernels (irc explain)",
     ),
+    "hybrid": ("hybrid: the analytical model, corrected by what was learned from measured kernels (irc explain)",),
 }
 
 
@@ -48,16 +49,16 @@ def print_report(report: Report, show_all: bool = False) -> None:
     click.echo(click.style(f"{report.source}  ->  {report.target}", bold=True) + machine)
     click.echo(cut(f"  {' · '.join(subject(report))}"))
     click.echo()
-    for name, figure, remark in figures(report):
+    more = [] if report.transformer is None else transformer_lines(report.transformer, show_all)
+    for name, figure, remark in (*figures(report), *more):
         click.echo(cut(f"  {name:10}  {figure:12} {remark}".rstrip()))
-    if report.transformer is not None:
-        for name, figure, remark in transformer_lines(report.transformer):
-            click.echo(cut(f"  {name:10}  {figure:12} {remark}".rstrip()))
     if not report.fits:
         click.echo(click.style(f"  {misfit(report)}", fg="red", bold=True))
         for remedy in report.remedies:
             click.echo(f"    would fit: {remedy}")
     click.echo()
+    if report.transformer is not None and show_all:
+        print_parts(report.transformer, report.latency_s)
     print_kernels(report, None if show_all else KERNELS_SHOWN)
     print_notes((*MODEL_NOTES.get(report.model, ()), *report.notes))
 
@@ -82,48 +83,13 @@ def figures(report: Report) -> list[tuple[str, str, str]]:
     partial = f"; {counted(len(report.unknown), 'opaque kernel')} left out" if report.unknown else ""
     moved = f"{si_text(report.flops, '')} flops, {bytes_text(report.bytes)} moved"
     return [
-        ("latency", small_text(report.latency_s, "s"), report.model + partial),
+        ("latency", small_text(report.latency_s, "s"), report.model + named_latency(report.transformer) + partial),
         ("at best", small_text(report.lower_bound_s, "s"), "if nothing but data-sheet limits held"),
         ("energy", small_text(report.energy_j, "J"), f"{report.power_w:.0f} W mean"),
         ("memory", bytes_text(report.allocated_bytes), memory_text(report)),
         ("work", f"{si_text(report.macs, '')} MACs", moved),
         ("bound by", bounds_text(report.bound_shares), ""),
     ]
-
-
-def transformer_lines(figures: TransformerFigures) -> list[tuple[str, str, str]]:
-    """What users of language models ask, a line each."""
-    ranks = figures.tp * figures.pp
-    of_ranks = f" on {ranks} devices" if ranks > 1 else ""
-    per_token = bytes_text(figures.kv_bytes_per_token)
-    split = (
-        f"weights {bytes_text(figures.weights_bytes)}, cache {bytes_text(figures.cache_bytes)}, "
-        f"activations {bytes_text(figures.activations_bytes)}"
-    )
-    most = f"{figures.largest_batch:,} sequences" if figures.largest_batch else "none fits"
-    lines = [
-        (
-            figures.phase,
-            f"{rate_text(figures.tokens_per_s)}/s",
-            f"tokens{of_ranks}, {figures.tokens_per_j:.3g} tokens/J",
-        ),
-        ("parameters", si_text(figures.parameters, ""), f"{per_token} of cache a token; {split}"),
-        ("at most", most, f"of {figures.context:,} tokens in a device's memory"),
-    ]
-    if ranks > 1:
-        shared = small_text(figures.communication_s, "s")
-        stages = f", slowest stage {small_text(figures.stage_s, 's')}" if figures.pp > 1 else ""
-        lines.append(("mesh", f"tp={figures.tp} pp={figures.pp}", f"{shared} of communication{stages}"))
-    return lines
-
-
-def rate_text(per_s: float) -> str:
-    """Whole numbers where there are three digits of them.
-
-    >>> rate_text(49_219.3), rate_text(12.96), rate_text(0.236)
-    ('49,219', '13.0', '0.24')
-    """
-    return f"{per_s:,.0f}" if per_s >= 100 else three_digits(per_s)
 
 
 def memory_text(report: Report) -> str:

@@ -10,6 +10,7 @@ from ircost.attention_bound_training import predict_attention_bound_training
 from ircost.attention_traffic import predict_attention_traffic
 from ircost.datasets.claim_yaml import ClaimError, Section
 from ircost.datasets.claims import Claim, ClaimedFigure, ClaimFile
+from ircost.engine_phases import predict_engine_phases
 from ircost.expert_parallel import predict_expert_parallel
 from ircost.gemm_roofline import predict_gemm_roofline
 from ircost.gemm_speedup import predict_gemm_speedup
@@ -29,6 +30,7 @@ PREDICTORS: dict[str, Callable[[Section], Prediction]] = {
     "expert parallel": predict_expert_parallel,
     "attention-bound training": predict_attention_bound_training,
     "network times": predict_network_times,
+    "engine phases": predict_engine_phases,
 }
 
 

@@ -26,7 +26,7 @@ def slowest_stage_s(built: BuiltModel, latency_s: float, target: Target, model: 
 
 
 def _stage_s(stage: BuiltModel, target: Target, model: CostModel, pipeline: str) -> float:
-    run_pipeline(stage.module, pipeline, context=PassContext(target=target, cost_model=model))
+    run_pipeline(stage.module, pipeline, context=PassContext(target=target, cost_model=model.for_search))
     table = kernel_table(stage.module)
     latency_s = model.estimate(table, target).latency_s
     kernels_s = float(sum(latency_s[run.row] * run.count for run in table.runs))

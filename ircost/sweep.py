@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -20,14 +21,18 @@ from ircost.cost_models.lower_bound import model_lower_bound_s
 from ircost.cost_models.memory import memory_use
 from ircost.costing import branches_taken
 from ircost.frontends import Imported, ImportOptions, load
+from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.frontend import build_pass, read_architecture
 from ircost.ir.collector import collector_paused
 from ircost.ir.errors import IrcError
 from ircost.passes import Pass, PassContext, parse_pipeline, run_pipeline
-from ircost.transformer_figures import collective_kernels, rank_memory
+from ircost.passes.fuse import Fuse
+from ircost.rank_memory import rank_memory
+from ircost.transformer_figures import collective_kernels
 
 MOST_POINTS = 20_000
 # What limits a point changes over to something else where this part of its latency does.
+LEVEL = 0.5  # elasticity below which throughput has levelled off
 KNEE_WORDS = {"matrix": "arithmetic", "vector": "arithmetic", "launch": "launches", "link": "links", "steps": "steps"}
 
 
@@ -46,7 +51,8 @@ class SweepPoint:
         items_per_s, items_per_j: of all devices together.
         memory_bytes: of the device that holds most; fits: whether that is enough.
         bound: what limits most of the latency; bound_share: how much of it.
-        knee: what takes over here from what limited the point before, in words; "" elsewhere.
+        knee: what takes over here from what limited the point before, or that throughput levels off, in words; ""
+            elsewhere.
     """
 
     dims: dict[str, int]
@@ -71,10 +77,12 @@ class SweepPoint:
 class Sweep:
     """Args:
     axes: dims that were swept, and their values. points: in the order of the axes, the last running fastest.
+    items: what is counted: ``tokens`` of a language model, ``items`` of all others.
     """
 
     axes: dict[str, tuple[int, ...]]
     points: tuple[SweepPoint, ...]
+    items: str = "items"
 
     def to_csv(self) -> str:
         """The points, a line each, with a header."""
@@ -127,7 +135,7 @@ def _values(text: str, item: str) -> Iterator[int]:
 
 
 def sweep(
-    model: Path,
+    model: Path | Architecture,
     options: ImportOptions,
     axes: Mapping[str, Sequence[int]],
     target: Target,
@@ -137,28 +145,32 @@ def sweep(
     """Every combination of the axes' values.
 
     Args:
+        model: a file, or a configuration that was read.
         options: of all points; the axes' dims come on top.
         pipeline: passes that run on each.
 
     Raises:
         IrcError: a point cannot be built; says which.
     """
-    context = PassContext(target=target, cost_model=cost_model)
+    context = PassContext(target=target, cost_model=cost_model.for_search)
     sizes = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     with collector_paused():
-        built = list(_rewritten(_points(model, options, sizes), tuple(parse_pipeline(pipeline)), context))
+        built = _rewritten(_points(model, options, sizes), tuple(parse_pipeline(pipeline)), context)
         table, runs = table_of_modules(imported.module for imported in built)
         estimates = cost_model.estimate(table, target)
         points = [
             _point(dims, imported, branches_taken(replace(table, runs=own), estimates), table, estimates, target)
             for dims, imported, own in zip(sizes, built, runs, strict=True)
         ]
-    return Sweep({name: tuple(values) for name, values in axes.items()}, tuple(_with_knees(points, axes)))
+    items = "tokens" if built and built[0].built is not None else "items"
+    return Sweep({name: tuple(values) for name, values in axes.items()}, tuple(_with_knees(points, axes)), items)
 
 
-def _points(model: Path, options: ImportOptions, sizes: Iterable[dict[str, int]]) -> Iterator[Imported]:
+def _points(model: Path | Architecture, options: ImportOptions, sizes: Iterable[dict[str, int]]) -> Iterator[Imported]:
     """The model at each size; a configuration is read once."""
-    read = partial(build_pass, read_architecture(model)) if model.suffix == ".json" else partial(load, model)
+    if isinstance(model, Path) and model.suffix == ".json":
+        model = read_architecture(model)
+    read = partial(build_pass, model) if isinstance(model, Architecture) else partial(load, model)
     for dims in sizes:
         try:
             yield read(replace(options, dims={**options.dims, **dims}))
@@ -167,15 +179,19 @@ def _points(model: Path, options: ImportOptions, sizes: Iterable[dict[str, int]]
             raise SweepError(f"at {place}: {error.message}", help=error.help) from None
 
 
-def _rewritten(points: Iterable[Imported], passes: tuple[Pass, ...], context: PassContext) -> Iterator[Imported]:
-    """Each after the passes. The first is verified after each pass; the others differ from it in extents only."""
-    for number, imported in enumerate(points):
-        if number == 0:
-            run_pipeline(imported.module, passes, context=context)
+def _rewritten(points: Iterable[Imported], passes: tuple[Pass, ...], context: PassContext) -> list[Imported]:
+    """All after the passes. The first is verified after each pass; the others differ from it in extents only."""
+    built = list(points)
+    if built:
+        run_pipeline(built[0].module, passes, context=context)
+    others = [imported.module for imported in built[1:]]
+    for each in passes:
+        if isinstance(each, Fuse):
+            each.run_together(others, context)
         else:
-            for each in passes:
-                each.run(imported.module, context)
-        yield imported
+            for module in others:
+                each.run(module, context)
+    return built
 
 
 def _point(
@@ -222,18 +238,31 @@ def _point(
 
 
 def _with_knees(points: Sequence[SweepPoint], axes: Mapping[str, Sequence[int]]) -> Iterator[SweepPoint]:
-    """Points along the last axis where something else begins to limit, or memory ends."""
-    length = len(list(axes.values())[-1]) if axes else 1
-    for number, point in enumerate(points):
-        before = points[number - 1] if number % length else None
-        yield replace(point, knee=_knee(before, point)) if before is not None else point
+    """Points along the last axis where something else begins to limit, throughput levels off, or memory ends."""
+    axis, values = list(axes.items())[-1] if axes else ("", (1,))
+    for begin in range(0, len(points), len(values)):
+        line = points[begin : begin + len(values)]
+        gains = [_elasticity(axis, *pair) for pair in itertools.pairwise(line)]
+        yield line[0]
+        for number, (before, point) in enumerate(itertools.pairwise(line)):
+            levels_off = number > 0 and gains[number] < LEVEL <= gains[number - 1]
+            yield replace(point, knee=", ".join(_knees(axis, before, point, levels_off)))
 
 
-def _knee(before: SweepPoint, point: SweepPoint) -> str:
-    found = []
+def _elasticity(axis: str, before: SweepPoint, point: SweepPoint) -> float:
+    """By how many percent throughput grows for one percent more of the axis; at two sizes of one kind 0."""
+    sizes = point.dims[axis] / before.dims[axis]
+    if sizes == 1 or not before.items_per_s or not point.items_per_s:
+        return 0.0
+    return math.log(point.items_per_s / before.items_per_s) / math.log(sizes)
+
+
+def _knees(axis: str, before: SweepPoint, point: SweepPoint, levels_off: bool) -> Iterator[str]:
     if before.bound != point.bound:
         words = [KNEE_WORDS.get(bound, bound) for bound in (before.bound, point.bound)]
-        found.append(f"from {words[0]} to {words[1]}")
+        yield f"from {words[0]} to {words[1]}"
+    if levels_off:
+        times = point.dims[axis] / before.dims[axis]
+        yield f"levels off: {point.items_per_s / before.items_per_s:.2f} times as fast for {times:.3g} times the {axis}"
     if before.fits and not point.fits:
-        found.append("does not fit any more")
-    return ", ".join(found)
+        yield "does not fit any more"

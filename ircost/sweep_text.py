@@ -15,7 +15,7 @@ def print_sweep(sweep: Sweep, title: str) -> None:
     click.echo(click.style(title, bold=True))
     click.echo()
     names = list(sweep.axes)
-    head = (*names, "latency", "at best", "items/s", "items/J", "memory", "bound by", "")
+    head = (*names, "latency", "at best", f"{sweep.items}/s", f"{sweep.items}/J", "memory", "bound by", "")
     rows = [_row(point, names) for point in sweep.points]
     print_table(head, rows, right=tuple(range(len(names) + 5)), indent="  ")
     knees = [(point, point.knee) for point in sweep.points if point.knee]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ircost.backends import Target
 from ircost.cost_models.collectives import collective_times
-from ircost.cost_models.memory import memory_use
 from ircost.frontends.config.build import BuiltModel, build_model
+from ircost.frontends.config.layer_parts import Experts
 from ircost.frontends.config.plan import Collective, Mesh
-from ircost.ir.graph import Function
+from ircost.model_parts import PartReport, parts_of
+from ircost.rank_memory import largest_batch, rank_memory
 from ircost.report import KernelReport
 
-LARGEST_BATCH = 2**20  # that is looked for
+if TYPE_CHECKING:
+    from ircost.request import RequestFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,23 @@ class TransformerFigures:
         weights_bytes, cache_bytes, activations_bytes: of the rank that holds most, the new tokens in the cache.
         communication_s: part of the latency that goes to collectives.
         stage_s: the slowest stage's part of the latency; all of it where there is one stage.
+        time_to_first_token_s: latency of a prompt's pass; null of other phases.
+        time_per_output_token_s: latency of a decode pass; null of other phases.
+        tokens_per_s_per_sequence: new tokens that each sequence sees in a second.
         tokens_per_s: new tokens of all sequences; with stages, as many batches are on their way as there are stages.
         tokens_per_j: the same for the energy of all ranks.
         flops_per_byte: arithmetic intensity of the whole pass: all operations over all bytes moved.
+        ridge_flops_per_byte: at which intensity arithmetic and main memory would take equally long: the target's peak
+            over its bandwidth, or what was given.
+        eflops: operations, and for each byte moved as many as the ridge says. Source: Sadhukhan et al., "Kinetics:
+            Rethinking Test-Time Scaling Laws", 2025.
         largest_batch: that fits the memory of a rank; 0 where none does.
+        state_bytes_per_sequence: of layers that keep a state in place of a cache, on all ranks together.
+        experts: of a layer that has most; 0 where none has any.
+        experts_touched: those of them whose weights the pass is taken to read: the most that its tokens can choose.
+        cost_per_million_tokens: new tokens, at the price that was given for an hour of a device; null without one.
+        parts: what attention, feed-forward layers, ... cost, the costliest first.
+        request: a prompt and the tokens behind it, where an answer's length was given; else null.
     """
 
     phase: str
@@ -52,10 +67,21 @@ class TransformerFigures:
     activations_bytes: int
     communication_s: float
     stage_s: float
+    time_to_first_token_s: float | None
+    time_per_output_token_s: float | None
+    tokens_per_s_per_sequence: float
     tokens_per_s: float
     tokens_per_j: float
     flops_per_byte: float
+    ridge_flops_per_byte: float
+    eflops: float
     largest_batch: int
+    state_bytes_per_sequence: int
+    experts: int
+    experts_touched: int
+    cost_per_million_tokens: float | None
+    parts: tuple[PartReport, ...]
+    request: RequestFigures | None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -90,58 +116,6 @@ def _collective_kernel(item: Collective, target: Target) -> KernelReport:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class RankMemory:
-    """Bytes of the rank that holds most."""
-
-    weights_bytes: int
-    cache_bytes: int
-    activations_bytes: int
-
-    @property
-    def total_bytes(self) -> int:
-        return self.weights_bytes + self.cache_bytes + self.activations_bytes
-
-
-def rank_memory(built: BuiltModel) -> RankMemory:
-    """Of the fullest stage. Weights and activations as the module says, the cache with the new tokens in it."""
-    stages = [built] if built.mesh.pp == 1 else [built.of_stage(stage) for stage in range(built.mesh.pp)]
-    return max((_memory_of(stage) for stage in stages), key=lambda memory: memory.total_bytes)
-
-
-def _memory_of(stage: BuiltModel) -> RankMemory:
-    use, main = memory_use(stage.module), stage.module.main
-    cache = [value for name, value in zip(_names(main, "inputs"), main.arguments, strict=True) if ".past_" in name]
-    cache += [value for name, value in zip(_names(main, "outputs"), main.results, strict=True) if "." in name]
-    held = sum(value.type.size_bytes for value in cache)
-    return RankMemory(use.weights_bytes, held, max(use.allocation.arena_bytes - held, 0))
-
-
-def _names(main: Function, which: str) -> list[str]:
-    names = main.attrs[which]
-    assert isinstance(names, tuple), "the builder names inputs and outputs"
-    return [str(name) for name in names]
-
-
-def largest_batch(built: BuiltModel, capacity_bytes: float) -> int:
-    """The most sequences whose pass fits a rank's memory; by bisection, since memory grows with them."""
-
-    def fits(batch: int) -> bool:
-        work = replace(built.workload, batch=batch)
-        other = build_model(built.architecture, work, built.mesh)
-        return rank_memory(other).total_bytes <= capacity_bytes
-
-    if not fits(1):
-        return 0
-    low, high = 1, 2
-    while high <= LARGEST_BATCH and fits(high):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
-
-
 def whole_parameters(built: BuiltModel) -> int:
     """Of all ranks together, nothing counted twice."""
     if built.mesh.ranks == 1:
@@ -153,18 +127,24 @@ def figures_of(
     built: BuiltModel,
     target: Target,
     kernels: Sequence[KernelReport],
+    latency_s: float,
     energy_j: float,
     stage_s: float,
+    dtype: str,
 ) -> TransformerFigures:
     """All of the above.
 
     Args:
-        kernels: of the report, collectives included. energy_j: of one pass, of one rank of each stage.
-        stage_s: time of the slowest stage.
+        kernels: of the report, collectives included. latency_s: of one pass.
+        energy_j: of one pass, of one rank of each stage.
+        stage_s: time of the slowest stage. dtype: of most arithmetic.
     """
     work, mesh, memory = built.workload, built.mesh, rank_memory(built)
     tokens = work.batch * work.rows
-    moved = sum(kernel.bytes for kernel in kernels)
+    flops, moved = sum(kernel.flops for kernel in kernels), sum(kernel.bytes for kernel in kernels)
+    ridge = ridge_flops_per_byte(target, dtype)
+    fed = [layer.feed_forward for layer in built.architecture.stack.layers]
+    most = max((part for part in fed if isinstance(part, Experts)), key=lambda part: part.count, default=None)
     return TransformerFigures(
         phase=work.phase,
         batch=work.batch,
@@ -179,8 +159,45 @@ def figures_of(
         activations_bytes=memory.activations_bytes,
         communication_s=sum(kernel.latency_s or 0.0 for kernel in kernels if kernel.bound == "link"),
         stage_s=stage_s,
+        time_to_first_token_s=latency_s if work.phase == "prefill" else None,
+        time_per_output_token_s=latency_s if work.phase == "decode" else None,
+        tokens_per_s_per_sequence=work.rows / latency_s if latency_s else 0.0,
         tokens_per_s=tokens / stage_s if stage_s else 0.0,
         tokens_per_j=tokens / (energy_j * mesh.tp) if energy_j else 0.0,
-        flops_per_byte=sum(kernel.flops for kernel in kernels) / moved if moved else 0.0,
+        flops_per_byte=flops / moved if moved else 0.0,
+        ridge_flops_per_byte=ridge,
+        eflops=flops + ridge * moved,
         largest_batch=largest_batch(built, float(target.main_memory.capacity_bytes)),
+        state_bytes_per_sequence=built.state_bytes_per_sequence,
+        experts=most.count if most else 0,
+        experts_touched=min(most.count, tokens * most.chosen) if most else 0,
+        cost_per_million_tokens=None,
+        parts=parts_of(kernels),
+        request=None,
     )
+
+
+def ridge_flops_per_byte(target: Target, dtype: str) -> float:
+    """Operations that the peak allows in the time that a byte takes. Source: as of ``roofline.py``."""
+    return float(target.peak_flops_per_s(dtype) / target.main_memory.bandwidth_bytes_per_s)
+
+
+def priced(figures: TransformerFigures, price_per_hour: float) -> TransformerFigures:
+    """With the cost of a million tokens.
+
+    Args:
+        price_per_hour: of one device, in any currency.
+    """
+    each_second = price_per_hour * figures.tp * figures.pp / 3600.0
+    request = figures.request
+    if request is not None:
+        request = replace(request, cost_per_million_tokens=1e6 * each_second / request.tokens_per_s)
+    rate = figures.tokens_per_s
+    return replace(figures, cost_per_million_tokens=1e6 * each_second / rate if rate else None, request=request)
+
+
+def at_intensity(figures: TransformerFigures, flops_per_byte: float) -> TransformerFigures:
+    """With operations for each byte that were given in place of the target's own ridge."""
+    moved = sum(part.bytes for part in figures.parts)
+    flops = sum(part.flops for part in figures.parts)
+    return replace(figures, ridge_flops_per_byte=flops_per_byte, eflops=flops + flops_per_byte * moved)

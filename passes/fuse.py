@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ircost.backends import TargetError, load_target
@@ -48,19 +49,25 @@ class Fuse(Pass):
     target: str = ""
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
+        return Counter({"kernels": self.run_together([module], context)})
+
+    def run_together(self, modules: Sequence[Module], context: PassContext) -> int:
+        """Rewrites modules side by side: by cost, a round of all of them takes one call of the model.
+
+        Returns:
+            How many kernels were made.
+        """
+        blocks = {block: cold for module in modules for block, cold in blocks_of(module).items()}
         pricer = self._pricer(context)
-        blocks = {function.block: ColdValues(set(), set(), set()) for function in module.functions.values()}
-        if "main" in module.functions:
-            blocks[module.main.block] = ColdValues.of_main(module.main)
-        for op in list(rewritable_ops(module)):
-            if op.name in ("if", "while", "scan"):
-                blocks.update({region.block: ColdValues(set(), set(), set()) for region in op.regions})
-        if pricer is not None:
-            try:
-                return Counter({"kernels": sum(self._by_cost(block, pricer, cold) for block, cold in blocks.items())})
-            except TargetError:
-                pass  # no estimate of this module on this target: whoever asks for one is told why
-        return Counter({"kernels": sum(fuse_block(block, self.max_ops) for block in blocks)})
+        if pricer is None:
+            return sum(fuse_block(block, self.max_ops) for block in blocks)
+        try:
+            groups = [group for own in fusion_search.find_groups(blocks, pricer, self.max_ops) for group in own]
+        except TargetError:  # no estimate on this target: whoever asks for one is told why
+            return sum(fuse_block(block, self.max_ops) for block in blocks)
+        for group in groups:
+            make_kernel(group.ops, group.results, group.schedule)
+        return len(groups)
 
     def _pricer(self, context: PassContext) -> Pricer | None:
         if not (self.by_cost or self.target):
@@ -71,11 +78,16 @@ class Fuse(Pass):
         model = context.cost_model or COST_MODELS.get("auto")
         return Pricer(model, target, Room.of(target), self.chains)
 
-    def _by_cost(self, block: Block, pricer: Pricer, cold: ColdValues) -> int:
-        groups = fusion_search.find_groups(block, pricer, cold, self.max_ops)
-        for group in groups:
-            make_kernel(group.ops, group.results, group.schedule)
-        return len(groups)
+
+def blocks_of(module: Module) -> dict[Block, ColdValues]:
+    """Every block whose ops are kernels of their own, with what is cold in it."""
+    blocks = {function.block: ColdValues(set(), set(), set()) for function in module.functions.values()}
+    if "main" in module.functions:
+        blocks[module.main.block] = ColdValues.of_main(module.main)
+    for op in list(rewritable_ops(module)):
+        if op.name in ("if", "while", "scan"):
+            blocks.update({region.block: ColdValues(set(), set(), set()) for region in op.regions})
+    return blocks
 
 
 @dataclass(slots=True, eq=False)

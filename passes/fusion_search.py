@@ -8,7 +8,7 @@ it is priced anew. Nothing is merged that is not predicted to be faster.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ircost.backends import Target
@@ -19,6 +19,7 @@ from ircost.ir.graph import Block, Op, Value
 from ircost.ir.load_time import load_time_ops
 from ircost.passes.chain_tiles import schedules
 from ircost.passes.fusion_legality import Room, is_product, may_be_kernel
+from ircost.passes.fusion_readers import Readers
 from ircost.passes.kernel_making import can_fuse, kernel_of
 
 # A value with more readers is looked at from each reader's side only, so that a round stays linear.
@@ -26,6 +27,7 @@ MOST_READERS = 16
 # Predictions that differ by less are equal: rounding is no gain.
 LEAST_SHARE = 1e-6
 LONGEST_CHAIN = 6
+AT_ONCE = 1000  # kernels in one call of the model: their iteration spaces are remembered from legality to price
 # Work that is done several times is short, and so is the code that does it.
 LONGEST_COPY, MOST_COPIES = 8, 4
 
@@ -103,24 +105,30 @@ class Pricer:
     numbers: dict[Key, int] = field(default_factory=dict)  # of structures of single ops
     number_of: dict[Op, int] = field(default_factory=dict)
 
-    def price(self, groups: Sequence[Group], cold: ColdValues) -> list[Price | None]:
-        """The price of each group, with one call of the model for all that are new."""
-        keys: list[Key] = []
-        rows: list[tuple[Key, str, Op, Cold]] = []
-        for group in groups:
-            key = self.key_of(group, cold)
-            keys.append(key)
+    def price(self, groups: Sequence[tuple[Group, ColdValues]]) -> list[Price | None]:
+        """The price of each group; all that are new take few calls of the model."""
+        keys = [self.key_of(group, cold) for group, cold in groups]
+        new: dict[Key, tuple[Group, ColdValues]] = {}
+        for key, found in zip(keys, groups, strict=True):
             if key not in self.known:
-                self.known[key] = None
-                rows.extend((key, *row) for row in self.candidates(group, cold))
-        if rows:
-            _, schedules, ops, own = zip(*rows, strict=True)
-            latencies = self.model.estimate(table_of_kernels(ops, own), self.target).latency_s.tolist()
-            for (key, *_), schedule, latency_s in zip(rows, schedules, latencies, strict=True):
-                best = self.known[key]
-                if best is None or latency_s < best.latency_s:
-                    self.known[key] = Price(latency_s, schedule)
+                new.setdefault(key, found)
+        unseen = [(key, group, cold) for key, (group, cold) in new.items()]
+        for start in range(0, len(unseen), AT_ONCE):
+            self.learn(unseen[start : start + AT_ONCE])
         return [self.known[key] for key in keys]
+
+    def learn(self, groups: Sequence[tuple[Key, Group, ColdValues]]) -> None:
+        """Prices groups with one call of the model."""
+        self.known.update((key, None) for key, *_ in groups)
+        rows = [(key, *row) for key, group, cold in groups for row in self.candidates(group, cold)]
+        if not rows:
+            return
+        _, schedules, ops, own = zip(*rows, strict=True)
+        latencies = self.model.estimate(table_of_kernels(ops, own), self.target).latency_s.tolist()
+        for (key, *_), schedule, latency_s in zip(rows, schedules, latencies, strict=True):
+            best = self.known[key]
+            if best is None or latency_s < best.latency_s:
+                self.known[key] = Price(latency_s, schedule)
 
     def key_of(self, group: Group, cold: ColdValues) -> Key:
         """Equal for groups of ops alike, wired alike, with results and cold operands in the same places."""
@@ -161,22 +169,72 @@ class Pricer:
         return []
 
 
-def find_groups(block: Block, pricer: Pricer, cold: ColdValues, max_ops: int) -> list[Group]:
-    """Groups of two ops and more of a block, in program order.
+def find_groups(blocks: Mapping[Block, ColdValues], pricer: Pricer, max_ops: int) -> list[list[Group]]:
+    """Groups of two ops and more of each block, in program order.
+
+    Blocks are searched side by side, so that a round of all of them takes one call of the model.
 
     Raises:
         TargetError: the target cannot compute in a format that an op needs.
     """
-    return _Search(block, pricer, cold, max_ops).run()
+    searches = [_Search(block, cold, max_ops) for block, cold in blocks.items()]
+    alone = [(search, group) for search in searches for group in search.alive()]
+    for (_, group), price in zip(alone, pricer.price([(group, s.cold) for s, group in alone]), strict=True):
+        assert price is not None, "an op alone is a kernel"
+        group.latency_s = price.latency_s
+    join([(search, search.alive()) for search in searches], _Search.merges_around, pricer)
+    if pricer.may_chain:
+        ends = [(search, [group for group in search.alive() if holds_product(group)]) for search in searches]
+        join(ends, _Search.chains_to, pricer)
+    return [[group for group in search.alive() if len(group.ops) > 1] for search in searches]
+
+
+Changed = Sequence[tuple["_Search", Sequence[Group]]]
+
+
+def join(
+    changed: Changed, candidates: Callable[[_Search, Sequence[Group]], Iterator[Candidate]], pricer: Pricer
+) -> None:
+    """Rounds of merges, the most gainful of each block first, until there is none left."""
+    waiting: dict[_Search, list[Merge]] = {search: [] for search, _ in changed}
+    while any(groups for _, groups in changed):
+        found = [(search, list(candidates(search, groups))) for search, groups in changed if groups]
+        for search, merges in gainful(found, pricer):
+            waiting[search].extend(merges)
+        changed = [(search, search.take_best(waiting)) for search, _ in found]
+        # What was merged in this round waits: the gain of a second merge is another by now.
+
+
+def gainful(found: Sequence[tuple[_Search, list[Candidate]]], pricer: Pricer) -> Iterator[tuple[_Search, list[Merge]]]:
+    """Of the candidates of each block those that are predicted to be faster."""
+    asked = [(group, s.cold) for s, candidates in found for each in candidates for group in each.merged]
+    prices = iter(pricer.price(asked))
+    for search, candidates in found:
+        yield search, [merge for each in candidates if (merge := merge_of(each, prices)) is not None]
+
+
+def merge_of(candidate: Candidate, prices: Iterator[Price | None]) -> Merge | None:
+    """The merge, where it is faster; takes as many prices as it makes groups."""
+    own = [next(prices) for _ in candidate.merged]
+    apart_s = sum(part.latency_s for part in candidate.parts)
+    together_s = sum(price.latency_s if price is not None else math.inf for price in own)
+    if together_s >= apart_s * (1 - LEAST_SHARE):
+        return None
+    for group, price in zip(candidate.merged, own, strict=True):
+        assert price is not None, "what cannot be has no gain"
+        group.latency_s, group.schedule = price.latency_s, price.schedule
+    return Merge(candidate, apart_s - together_s)
 
 
 class _Search:
-    def __init__(self, block: Block, pricer: Pricer, cold: ColdValues, max_ops: int) -> None:
+    """One block."""
+
+    def __init__(self, block: Block, cold: ColdValues, max_ops: int) -> None:
         self.block = block
-        self.pricer = pricer
         self.cold = cold
         self.max_ops = max_ops
         self.order: dict[Op, float] = {op: place for place, op in enumerate(block.ops)}
+        self.readers = Readers(self.order)
         self.group_of: dict[Op, Group] = {}
         at_load = load_time_ops(block)
         cold.weights |= at_load
@@ -184,28 +242,15 @@ class _Search:
             if op not in at_load and can_fuse(op) and is_kernel(op):
                 self.group_of[op] = Group((op,), op.results, place)
 
-    def run(self) -> list[Group]:
-        changed = list(self.group_of.values())
-        for group, price in zip(changed, self.pricer.price(changed, self.cold), strict=True):
-            assert price is not None, "an op alone is a kernel"
-            group.latency_s = price.latency_s
-        self.join(changed, self.merges_around)
-        if self.pricer.may_chain:
-            self.join([group for group in self.alive() if holds_product(group)], self.chains_to)
-        return [group for group in self.alive() if len(group.ops) > 1]
-
     def alive(self) -> list[Group]:
         return list(dict.fromkeys(self.group_of.values()))
 
-    def join(self, changed: list[Group], candidates: Callable[[Sequence[Group]], Iterator[Candidate]]) -> None:
-        """Rounds of merges, the most gainful first, until there is none left."""
-        waiting: list[Merge] = []
-        while changed:
-            waiting = [merge for merge in waiting if merge.candidate.is_open]
-            waiting.extend(self.gainful(candidates(changed)))
-            waiting.sort(key=lambda merge: merge.rank)
-            changed = [group for merge in waiting if merge.candidate.is_open for group in self.take(merge.candidate)]
-            # What was merged in this round waits: the gain of a second merge is another by now.
+    def take_best(self, waiting: dict[_Search, list[Merge]]) -> list[Group]:
+        """Merges of this block that are still open, the most gainful first; what they made."""
+        ranked = sorted((m for m in waiting[self] if m.candidate.is_open), key=lambda merge: merge.rank)
+        taken = [group for merge in ranked if merge.candidate.is_open for group in self.take(merge.candidate)]
+        waiting[self] = [merge for merge in ranked if merge.candidate.is_open]
+        return taken
 
     def take(self, candidate: Candidate) -> tuple[Group, ...]:
         if len(candidate.merged) > 1:
@@ -226,26 +271,15 @@ class _Search:
                 above = self.order[op.previous] if op.previous is not None else self.order[op] - 1
                 copies.append(self.block.insert_before(clone_op(op, known), op))
                 self.order[copies[-1]] = (above + self.order[op]) / 2
+                self.readers.add(copies[-1])
             for op in reader.ops:
                 for place, value in enumerate(op.operands):
                     op.set_operand(place, known.get(value, value))
             merged.ops = tuple(sorted((*copies, *reader.ops), key=self.order.__getitem__))
         for op in reversed(source.ops):
             del self.group_of[op]
+            self.readers.remove(op)
             self.block.remove(op)
-
-    def gainful(self, candidates: Iterable[Candidate]) -> Iterator[Merge]:
-        found = list(candidates)
-        prices = iter(self.pricer.price([group for candidate in found for group in candidate.merged], self.cold))
-        for candidate in found:
-            own = [next(prices) for _ in candidate.merged]
-            apart_s = sum(part.latency_s for part in candidate.parts)
-            together_s = sum(price.latency_s if price is not None else math.inf for price in own)
-            if together_s < apart_s * (1 - LEAST_SHARE):
-                for group, price in zip(candidate.merged, own, strict=True):
-                    assert price is not None, "what cannot be has no gain"
-                    group.latency_s, group.schedule = price.latency_s, price.schedule
-                yield Merge(candidate, apart_s - together_s)
 
     # ---- what is in reach
 
@@ -273,7 +307,7 @@ class _Search:
         if len(source.ops) > LONGEST_COPY or holds_product(source):
             return
         users = [user for result in source.results for user in result.users]
-        readers = dict.fromkeys(self.group_of.get(user) for user in users)
+        readers = dict.fromkeys(group for user in users if (group := self.group_of.get(user)) is not source)
         if not 1 < len(readers) <= MOST_COPIES or any(value in self.cold.leaving for value in source.results):
             return
         merged = []
@@ -352,19 +386,12 @@ class _Search:
         results = list(last.results)
         for part in others:
             for result in part.results:
-                readers = [user for user in result.users if user not in inside]
-                if any(self.place_of(user) < last.place for user in readers):
+                first = self.readers.first_outside(result, inside)
+                if first is not None and first < last.place:
                     return None
-                if readers:
+                if first is not None:
                     results.append(result)
         return Group(members, tuple(results), last.place)
-
-    def place_of(self, user: Op) -> float:
-        """Where in this block a reader stands, or the op whose body it is in."""
-        while user not in self.order:
-            assert user.block is not None and user.block.parent_op is not None, "readers stand below what they read"
-            user = user.block.parent_op
-        return self.order[user]
 
 
 def holds_product(group: Group) -> bool:

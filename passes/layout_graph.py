@@ -12,8 +12,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import networkx as nx
-
 from ircost.ir.attributes import ints_of
 from ircost.ir.graph import Block, Op, Value
 from ircost.ir.load_time import load_time_ops
@@ -226,6 +224,8 @@ def cheapest_orders(region: Region) -> tuple[int, dict[Op, Order]]:
     A tensor is transposed once, if any reader wants it in another order than it is made in. Source: of the cut as the
     exact choice between two labels, Greig, Porteous, Seheult, J. Royal Statistical Society B 51(2), 1989.
     """
+    import networkx as nx  # takes longer to import than most models to cost
+
     if not region.ops:
         cost = sum(t.cost for t in region.distinct_tensors() if t.fixed - {region.sides[t.root]})
         return cost, {}

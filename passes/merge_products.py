@@ -122,9 +122,11 @@ def merge_in_block(block: Block, judge: Judge | None, cold: ColdValues) -> int:
         for together in groups_of(branches, order, at_load):
             candidates.append((together, merged_kernel(together)))
     wanted = judge.faster(candidates, cold) if judge is not None else [True] * len(candidates)
+    replaced: dict[Value, Value] = {}
     for (branches, kernel), is_wanted in zip(candidates, wanted, strict=True):
         if is_wanted:
-            put(branches, kernel, order, at_load)
+            kernel.set_operands([replaced.get(value, value) for value in kernel.operands])
+            replaced.update(put(branches, kernel, order, at_load))
     return sum(wanted)
 
 
@@ -260,8 +262,12 @@ def joined_weight(kernel: Op) -> Op | None:
     return next((op for op in made if op is not None and op.block is None and op.name == "concat"), None)
 
 
-def put(branches: Sequence[Branch], kernel: Op, order: dict[Op, int], at_load: set[Op]) -> None:
-    """The kernel in place of the first branch, with what it reads that is there at load above it."""
+def put(branches: Sequence[Branch], kernel: Op, order: dict[Op, int], at_load: set[Op]) -> dict[Value, Value]:
+    """The kernel in place of the first branch, with what it reads that is there at load above it.
+
+    Returns:
+        What replaced each result of a branch: merged kernels that stand nowhere yet may read those.
+    """
     first = branches[0].op
     block, joined = first.block, joined_weight(kernel)
     assert block is not None and joined is not None, "branches stand in a block, and their weights are joined"
@@ -270,14 +276,13 @@ def put(branches: Sequence[Branch], kernel: Op, order: dict[Op, int], at_load: s
         block.insert_before(op, first)
     block.insert_before(joined, first)
     block.insert_before(kernel, first)
-    results = iter(kernel.results)
-    for branch in branches:
-        for old in branch.op.results:
-            new = next(results)
-            new.name = old.name
-            replace_value(old, new)
+    replaced = dict(zip((old for branch in branches for old in branch.op.results), kernel.results, strict=True))
+    for old, new in replaced.items():
+        new.name = old.name
+        replace_value(old, new)
     for branch in branches:
         block.remove(branch.op)
+    return replaced
 
 
 def made_later(values: Sequence[Value], order: dict[Op, int], at_load: set[Op], place: int) -> list[Op]:

@@ -67,15 +67,20 @@ def _draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return -np.abs(values) - 0.1 if name.endswith("mixer.a") else values
 
 
-def run(architecture: Architecture, inputs: Arrays, phase: str, **sizes: int) -> tuple[Arrays, BuiltModel]:
+def run(architecture: Architecture, inputs: Arrays, phase: str, **sizes: Any) -> tuple[Arrays, BuiltModel]:
     """Outputs by name. ``inputs`` are those that are no state, and the state by the name of its input."""
     workload = workload_of(phase, **sizes)
     plain = build_model(architecture, workload)
     built = build_model(architecture, workload, weights=drawn(plain.weights))
     verify(built.module)
-    names = [str(name) for name in built.module.main.attrs["inputs"]]
-    found = interpret(built.module, [inputs[name] for name in names])
-    return dict(zip(map(str, built.module.main.attrs["outputs"]), found, strict=True)), built
+    found = interpret(built.module, [inputs[name] for name in names_of(built, "inputs")])
+    return dict(zip(names_of(built, "outputs"), found, strict=True)), built
+
+
+def names_of(built: BuiltModel, which: str) -> list[str]:
+    names = built.module.main.attrs[which]
+    assert isinstance(names, tuple), "the builder names inputs and outputs"
+    return [str(name) for name in names]
 
 
 def as_inputs(outputs: Arrays, architecture: Architecture) -> Arrays:

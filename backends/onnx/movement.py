@@ -36,10 +36,11 @@ def emit_broadcast(op: Op, scope: Scope) -> Input:
 
 
 @emits("slice")
+@emits("subview")
 def emit_slice(op: Op, scope: Scope) -> Input:
     x, size = op.operands[0].type, op.result.type.shape
     starts = ints_of(op.attrs, "starts")
-    steps = ints_of(op.attrs, "steps") or (1,) * x.rank
+    steps = (ints_of(op.attrs, "steps") if "steps" in op.attrs else ()) or (1,) * x.rank
     axes = [i for i in range(x.rank) if (starts[i], size[i], steps[i]) != (0, x.shape[i], 1)]
     if any(axis in x.bounded for axis in axes):
         return None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ircost.cost_models.gpu import attention, collective, convolution, experts, gemm, scan, stream
 from ircost.cost_models.gpu import table_work as rows
 from ircost.cost_models.gpu.demand import ALL_EFFECTS, Demand, Parameter
+from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.table_work import Columns, Setting, Totals, coded
 
 
@@ -20,7 +22,8 @@ class Family:
     columns: that a table of it has.
     parameters: constants of its model.
     kinds: a word for each row: what kernels of one kind have in common is an effect of its own.
-    kernel_demand: what rows ask for, once they are launched.
+    work: rows as work for the family's model.
+    model: what such work asks of a machine, once it is launched.
     totals: for the physical limit.
     stiffness: how hard effects are held to nought when its constants are fitted: the less, the
         harder. Of 4, 12, 40, 120, 360 about the one that errs least on devices that were left out.
@@ -30,13 +33,18 @@ class Family:
     columns: frozenset[str]
     parameters: Mapping[str, Parameter]
     kinds: Callable[[Columns], np.ndarray]
-    kernel_demand: Callable[[Columns, Setting], Demand]
+    work: Callable[[Columns, Setting], Any]
+    model: Callable[[Any, GpuMachine], Demand]
     totals: Callable[[Columns, Setting], Totals]
     stiffness: float = 60.0
 
     def demand(self, columns: Columns, setting: Setting) -> Demand:
         """What rows ask for, as their runtime's benchmark launches them."""
-        return self.kernel_demand(columns, setting).issued(setting.runtime in WAITED_FOR)
+        return self.demand_of(self.work(columns, setting), setting)
+
+    def demand_of(self, work: Any, setting: Setting) -> Demand:
+        """What work of rows asks for, as their runtime's benchmark launches it."""
+        return self.model(work, setting.machine).issued(setting.runtime in WAITED_FOR)
 
 
 # Runtimes whose kernels were timed one call at a time, the host's part included: PyTorch, by events around each call.
@@ -118,7 +126,8 @@ FAMILIES: dict[str, Family] = {
             columns_named("batch m n k dtype"),
             gemm.PARAMETERS,
             gemm_kinds,
-            lambda columns, setting: gemm.gemm_demand(rows.gemm_work(columns, setting), setting.machine),
+            rows.gemm_work,
+            gemm.gemm_demand,
             rows.gemm_totals,
             stiffness=240.0,
         ),
@@ -127,7 +136,8 @@ FAMILIES: dict[str, Family] = {
             columns_named("batch q_len kv_len heads kv_heads head_dim window phase dtype kv_dtype"),
             attention.PARAMETERS,
             attention_kinds,
-            lambda columns, setting: attention.attention_demand(rows.attention_work(columns, setting), setting.machine),
+            rows.attention_work,
+            attention.attention_demand,
             lambda columns, setting: rows.attention_totals(rows.attention_work(columns, setting)),
             stiffness=240.0,
         ),
@@ -136,7 +146,8 @@ FAMILIES: dict[str, Family] = {
             columns_named("batch q_len kv_len heads phase dtype kv_dtype"),
             attention.PARAMETERS,
             phases,
-            lambda columns, setting: attention.attention_demand(rows.mla_work(columns, setting), setting.machine),
+            rows.mla_work,
+            attention.attention_demand,
             lambda columns, setting: rows.attention_totals(rows.mla_work(columns, setting)),
         ),
         Family(
@@ -144,7 +155,8 @@ FAMILIES: dict[str, Family] = {
             columns_named("tokens hidden inter topk experts tp ep distribution kernel dtype"),
             experts.PARAMETERS,
             one_kind,
-            lambda columns, setting: experts.experts_demand(rows.experts_work(columns, setting), setting.machine),
+            rows.experts_work,
+            experts.experts_demand,
             lambda columns, setting: rows.experts_totals(rows.experts_work(columns, setting)),
             stiffness=240.0,
         ),
@@ -156,7 +168,8 @@ FAMILIES: dict[str, Family] = {
             ),
             scan.PARAMETERS,
             scan_kinds,
-            lambda columns, setting: scan.scan_demand(rows.scan_work(columns, setting), setting.machine),
+            rows.scan_work,
+            scan.scan_demand,
             lambda columns, setting: rows.scan_totals(rows.scan_work(columns, setting)),
         ),
         Family(
@@ -166,9 +179,8 @@ FAMILIES: dict[str, Family] = {
             ),
             convolution.PARAMETERS,
             lambda columns: words(columns["op"], conv_kind),
-            lambda columns, setting: convolution.convolution_demand(
-                rows.convolution_work(columns, setting), setting.machine
-            ),
+            rows.convolution_work,
+            convolution.convolution_demand,
             lambda columns, setting: rows.convolution_totals(rows.convolution_work(columns, setting)),
             stiffness=120.0,
         ),
@@ -177,9 +189,8 @@ FAMILIES: dict[str, Family] = {
             columns_named("op world_size bytes topology kernel"),
             collective.PARAMETERS,
             collective_kinds,
-            lambda columns, setting: collective.collective_demand(
-                rows.collective_work(columns, setting), setting.machine
-            ),
+            rows.collective_work,
+            collective.collective_demand,
             lambda columns, setting: rows.collective_totals(rows.collective_work(columns, setting)),
         ),
         Family(
@@ -187,7 +198,8 @@ FAMILIES: dict[str, Family] = {
             columns_named("op rows cols dtype"),
             stream.PARAMETERS,
             lambda columns: words(columns["op"], vector_kind),
-            lambda columns, setting: stream.stream_demand(rows.stream_work(columns, setting), setting.machine),
+            rows.stream_work,
+            stream.stream_demand,
             lambda columns, setting: rows.stream_totals(rows.stream_work(columns, setting)),
             stiffness=8.0,
         ),
@@ -197,5 +209,5 @@ FAMILIES["quantize"] = Family(
     "quantize",
     columns_named("op rows cols dtype power_w"),
     {**stream.PARAMETERS, "launch": replace(stream.PARAMETERS["launch"], effects=ALL_EFFECTS)},
-    *(FAMILIES["vector"].kinds, FAMILIES["vector"].kernel_demand, FAMILIES["vector"].totals),
+    *(FAMILIES["vector"].kinds, FAMILIES["vector"].work, FAMILIES["vector"].model, FAMILIES["vector"].totals),
 )

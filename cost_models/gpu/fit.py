@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 
 from ircost.cost_models.gpu.demand import (
     HOST,
@@ -100,6 +99,8 @@ def fit(
         stiffness: of the samples' errors against the ridge.
         rounds: of choosing and fitting.
     """
+    from scipy.optimize import minimize  # slow to import, and costing a model reads constants without fitting any
+
     design = _Design.of(parameters, samples, widths)
     point = design.origin
     errors = _errors_of(parameters, samples, design, point)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,12 @@ COLD_SETS = 1e9
 TABLE_NAMES = {
     **{"f16": "float16", "bf16": "bfloat16", "f32": "float32", "tf32": "float32", "f64": "float64"},
     **{"f8e4m3": "fp8", "f8e5m2": "fp8", "i8": "int8", "u8": "int8", "f4e2m1": "nvfp4"},
+}
+# The same with scales for each block, by family, and what the name would be without. Products of one layer are not
+# here: vLLM's were timed with what its host does (50 us, whatever the size), others differ little from plain fp8.
+WITH_SCALES = {
+    ("moe", "fp8", "blocks"): "fp8_block",
+    ("moe", "int4_wo", "mx"): "w4a16_mxfp4",
 }
 WEIGHT_ONLY = {4: "int4_wo", 8: "int8_wo"}  # by bits of a weight that is unpacked on the way
 
@@ -81,7 +88,7 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
         architecture=machine.architecture,
         device=machine.name.partition("+")[0],
         runtime=runtime,
-        dtype=table_name(group),
+        dtype=measured_name(group, constants),
         cache=TABLE_NAMES.get(group.cache.name, group.cache.name) if group.cache is not None else "",
         kind=group.kind,
         kernel=library(runtime, machine.architecture, group),
@@ -103,6 +110,13 @@ def library(runtime: str, architecture: str, group: PartGroup) -> str:
     return taken.get(group.kind, taken.get(group.family, ""))
 
 
+def measured_name(group: PartGroup, constants: ConstantsFile) -> str:
+    """The table's name of the group's format, with its scales where the family was measured so."""
+    plain = table_name(group)
+    scaled = WITH_SCALES.get((group.family, plain, group.scales), plain)
+    return scaled if constants.has_met(group.family, "dtype", scaled) else plain
+
+
 def table_name(group: PartGroup) -> str:
     if group.unpacked_bits:
         return WEIGHT_ONLY[group.unpacked_bits]
@@ -113,9 +127,14 @@ def columns_of(group: PartGroup, at: slice | np.ndarray) -> dict[str, Column]:
     return dict(zip(FIELDS[group.family], group.sizes[at].T, strict=True))
 
 
-def demand_of(group: PartGroup, at: slice | np.ndarray, machine: GpuMachine, rates: Rates) -> Demand:
-    """What some of a group's parts ask of the machine."""
-    return DEMANDS[group.family](columns_of(group, at), machine, rates)
+def work_of(group: PartGroup, at: slice | np.ndarray, machine: GpuMachine, rates: Rates) -> Any:
+    """Some of a group's parts as work for the model of their family."""
+    return KERNELS[group.family].work(columns_of(group, at), machine, rates)
+
+
+def demand_of(family: str, work: Any, machine: GpuMachine) -> Demand:
+    """What such work asks of the machine."""
+    return KERNELS[family].model(work, machine)
 
 
 def sets(is_cold: Column) -> Column:
@@ -123,9 +142,9 @@ def sets(is_cold: Column) -> Column:
     return np.where(is_cold > 0, COLD_SETS, 1.0)
 
 
-def _gemm(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
+def _gemm(of: Columns, machine: GpuMachine, rates: Rates) -> GemmWork:
     names = ("batch", "m", "n", "k", "lhs_bytes", "rhs_bytes", "out_bytes", "unpack_flops")
-    work = GemmWork(
+    return GemmWork(
         **{name: of[name] for name in names},
         converted_bytes=_all(0.0, of),
         lhs_sets=sets(of["is_lhs_cold"]),
@@ -135,15 +154,14 @@ def _gemm(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
         least_tile=rates.least_tile,
         **_extra(of, rates),
     )
-    return gemm_demand(work, machine)
 
 
-def _convolution(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
+def _convolution(of: Columns, machine: GpuMachine, rates: Rates) -> ConvolutionWork:
     names = (
         *("batch", "groups", "in_channels", "in_height", "in_width", "out_channels", "out_height", "out_width"),
         *("kernel_height", "kernel_width", "direction", "is_winograd", "element_bytes"),
     )
-    work = ConvolutionWork(
+    return ConvolutionWork(
         **{name: of[name] for name in names},
         flops_per_s=_all(rates.flops_per_s, of),
         sustained_flops_per_s=rates.sustained_flops_per_s,
@@ -153,10 +171,9 @@ def _convolution(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
         most_split=np.inf if rates.unit == "matrix" else 1.0,
         **_extra(of, rates),
     )
-    return convolution_demand(work, machine)
 
 
-def _attention(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
+def _attention(of: Columns, machine: GpuMachine, rates: Rates) -> AttentionWork:
     names = (
         *("batch", "queries", "keys", "heads", "kv_heads", "key_width", "value_width", "kv_bytes", "query_bytes"),
         *("is_causal", "window"),
@@ -165,7 +182,7 @@ def _attention(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
     is_step = of["queries"] == 1
     extra = _extra(of, rates)
     special_flops = extra["extra_special"] * (machine.vector_flops_per_s / machine.special_per_s)
-    work = AttentionWork(
+    return AttentionWork(
         **{name: of[name] for name in names},
         flops_per_s=_all(rates.flops_per_s, of),
         sustained_flops_per_s=rates.sustained_flops_per_s,
@@ -175,15 +192,14 @@ def _attention(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
         extra_bytes=extra["extra_bytes"],
         extra_flops=extra["extra_flops"] + special_flops,
     )
-    return attention_demand(work, machine)
 
 
-def _experts(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
+def _experts(of: Columns, machine: GpuMachine, rates: Rates) -> ExpertsWork:
     names = (
         *("tokens", "hidden", "inner", "chosen", "experts", "matrices", "activation_bytes", "weight_bytes"),
         "unpack_flops",
     )
-    work = ExpertsWork(
+    return ExpertsWork(
         **{name: of[name] for name in names},
         ranks=_all(1.0, of),
         skew=_all(0.0, of),
@@ -191,20 +207,18 @@ def _experts(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
         sustained_flops_per_s=rates.sustained_flops_per_s,
         sets=sets(of["is_rhs_cold"]),
     )
-    return experts_demand(work, machine)
 
 
-def _scan(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
+def _scan(of: Columns, machine: GpuMachine, rates: Rates) -> ScanWork:
     names = ("batch", "steps", "heads", "key_width", "value_width", "touched_bytes", "is_chunked")
-    work = ScanWork(
+    return ScanWork(
         **{name: of[name] for name in names},
         flops_per_s=_all(min(rates.flops_per_s, rates.sustained_flops_per_s), of),
         sets=sets(of["is_cold"]),
     )
-    return scan_demand(work, machine)
 
 
-def _chain(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
+def _chain(of: Columns, machine: GpuMachine, rates: Rates) -> ChainWork:
     names = (
         *("blocks", "runs", "batch", "m", "n", "k", "lhs_bytes", "rhs_bytes", "lhs_loaded_bytes", "rhs_loaded_bytes"),
         *(
@@ -218,7 +232,7 @@ def _chain(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
             "is_first",
         ),
     )
-    work = ChainWork(
+    return ChainWork(
         **{name: of[name] for name in names},
         lane_flops=of["lane_flops"] * rates.lane_slowness,
         lhs_sets=sets(of["is_lhs_cold"]),
@@ -227,13 +241,12 @@ def _chain(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
         sustained_flops_per_s=rates.sustained_flops_per_s,
         least_tile=rates.least_tile,
     )
-    return chain_demand(work, machine)
 
 
-def _stream(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
+def _stream(of: Columns, machine: GpuMachine, rates: Rates) -> StreamWork:
     # Products that have no family of their own: at the peak of their units, told in operations of the lanes.
     products = of["contraction_flops"] * (machine.vector_flops_per_s / rates.flops_per_s)
-    work = StreamWork(
+    return StreamWork(
         elements=of["elements"],
         read_bytes=of["read_bytes"],
         write_bytes=of["write_bytes"],
@@ -243,7 +256,6 @@ def _stream(of: Columns, machine: GpuMachine, rates: Rates) -> Demand:
         sets=_all(1.0, of),
         cold_bytes=of["cold_bytes"],
     )
-    return stream_demand(work, machine)
 
 
 def _all(value: float, of: Columns) -> Column:
@@ -258,13 +270,20 @@ def _extra(of: Columns, rates: Rates) -> dict[str, Column]:
     }
 
 
-DEMANDS: dict[str, Callable[[Columns, GpuMachine, Rates], Demand]] = {
-    "gemm": _gemm,
-    "conv": _convolution,
-    "attention": _attention,
-    "mla": _attention,
-    "recurrent": _scan,
-    "chain": _chain,
-    "moe": _experts,
-    "vector": _stream,
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """How parts of one family become work, and what that asks of a machine."""
+
+    work: Callable[[Columns, GpuMachine, Rates], Any]
+    model: Callable[[Any, GpuMachine], Demand]
+
+
+KERNELS: dict[str, Kernels] = {
+    "gemm": Kernels(_gemm, gemm_demand),
+    "conv": Kernels(_convolution, convolution_demand),
+    **dict.fromkeys(("attention", "mla"), Kernels(_attention, attention_demand)),
+    "recurrent": Kernels(_scan, scan_demand),
+    "chain": Kernels(_chain, chain_demand),
+    "moe": Kernels(_experts, experts_demand),
+    "vector": Kernels(_stream, stream_demand),
 }

@@ -126,7 +126,7 @@ def analytical_rows(
         at_least: np.ndarray = np.maximum(latency_s, physical_limit_s(family, own, setting))
         return at_least
 
-    return _by_group(columns, groups, of_group)
+    return by_group(columns, groups, of_group)
 
 
 def roofline_rows(family: Family, columns: Columns, groups: Sequence[RowGroup], constants: ConstantsFile) -> np.ndarray:
@@ -134,22 +134,28 @@ def roofline_rows(family: Family, columns: Columns, groups: Sequence[RowGroup], 
     del constants
 
     def of_group(own: Columns, group: RowGroup, setting: Setting) -> np.ndarray:
-        totals = family.totals(own, setting)
-        machine = setting.machine
-        busy_s = np.maximum(totals.flops / setting.flops_per_s, totals.touched_bytes / machine.main_bytes_per_s)
-        return np.maximum(busy_s, machine.launch_s)
+        return roofline_of(family, own, setting)
 
-    return _by_group(columns, groups, of_group)
+    return by_group(columns, groups, of_group)
+
+
+def roofline_of(family: Family, columns: Columns, setting: Setting) -> np.ndarray:
+    """The plain roofline with a launch floor, in seconds, of rows of one setting."""
+    totals = family.totals(columns, setting)
+    machine = setting.machine
+    busy_s = np.maximum(totals.flops / setting.flops_per_s, totals.touched_bytes / machine.main_bytes_per_s)
+    return np.maximum(busy_s, machine.launch_s)
 
 
 def limit_rows(family: Family, columns: Columns, groups: Sequence[RowGroup]) -> np.ndarray:
     """The physical limit of every row, in seconds."""
-    return _by_group(columns, groups, lambda own, group, setting: physical_limit_s(family, own, setting))
+    return by_group(columns, groups, lambda own, group, setting: physical_limit_s(family, own, setting))
 
 
-def _by_group(
+def by_group(
     columns: Columns, groups: Sequence[RowGroup], of_group: Callable[[Columns, RowGroup, Setting], np.ndarray]
 ) -> np.ndarray:
+    """What a function says of each group's rows, some at a time; NaN where the machine is not known."""
     result = np.full(len(columns["device"]), np.nan)
     for group in groups:
         if group.setting is None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ircost.frontends.config.architecture import Attention, LatentAttention, Rotary
 from ircost.frontends.config.config_file import ConfigError
+from ircost.frontends.config.layer_parts import Attention, LatentAttention, Rotary
 from ircost.frontends.config.parts import linear, normed, part_of, pieces
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope

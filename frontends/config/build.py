@@ -8,28 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ircost.frontends.config.architecture import (
-    Architecture,
-    Attention,
-    Contrast,
-    Embedding,
-    Head,
-    LatentAttention,
-    Latents,
-    Patches,
-    Recurrent,
-    Tower,
-)
+from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.attention_layers import kv_bytes_per_token
 from ircost.frontends.config.config_file import ConfigError
+from ircost.frontends.config.denoiser_parts import Latents
 from ircost.frontends.config.diffusion_layers import denoised
 from ircost.frontends.config.entrances import entered, vocabulary_share
+from ircost.frontends.config.layer_parts import Attention, Embedding, Head, LatentAttention, Recurrent
 from ircost.frontends.config.layers import hold_idle, run_stack
 from ircost.frontends.config.outlets import put_out
 from ircost.frontends.config.parts import linear, normed, part_of, scaled, softcapped, unit_vectors
 from ircost.frontends.config.plan import Collective, Mesh, Plan
 from ircost.frontends.config.recurrent_layers import state_bytes
 from ircost.frontends.config.scope import Scope
+from ircost.frontends.config.tower_parts import Contrast, Patches, Tower
 from ircost.frontends.config.weights import Ledger, Weights, WeightUse
 from ircost.frontends.config.workload import Workload
 from ircost.ir import ops

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ircost.frontends.config.architecture import Attention
 from ircost.frontends.config.attention_layers import project_out
+from ircost.frontends.config.layer_parts import Attention
 from ircost.frontends.config.parts import linear, part_of
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ircost.frontends.config.architecture import (
-    Architecture,
-    Attention,
+from ircost.frontends.config.architecture import Architecture
+from ircost.frontends.config.config_file import Config
+from ircost.frontends.config.denoiser_parts import (
     Conditioning,
     Denoiser,
-    FeedForward,
     JointLayer,
     Latents,
     ModulatedLayer,
-    Norm,
     SingleLayer,
-    Stack,
 )
-from ircost.frontends.config.config_file import Config
+from ircost.frontends.config.layer_parts import Attention, FeedForward, Norm, Stack
 from ircost.ir.errors import did_you_mean
 from ircost.ir.types import DType
 

@@ -8,19 +8,17 @@ from functools import partial
 
 import numpy as np
 
-from ircost.frontends.config.architecture import (
-    Attention,
+from ircost.frontends.config.attention_layers import project_out
+from ircost.frontends.config.denoiser_parts import (
     Conditioning,
     Denoiser,
     JointLayer,
     Latents,
     ModulatedLayer,
-    Norm,
     SingleLayer,
-    groups,
 )
-from ircost.frontends.config.attention_layers import project_out
 from ircost.frontends.config.feed_forward_layers import feed_forward
+from ircost.frontends.config.layer_parts import Attention, Norm, groups
 from ircost.frontends.config.parts import ACTIVATIONS, biased, in_format, linear, normed, part_of, pieces
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope, run_layers_of

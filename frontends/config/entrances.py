@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ircost.frontends.config.architecture import Embedding, Entrance, Frames, Patches
+from ircost.frontends.config.layer_parts import Embedding
 from ircost.frontends.config.parts import biased, linear, normed, part_of, scaled
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope
+from ircost.frontends.config.tower_parts import Entrance, Frames, Patches
 from ircost.ir import ops
 from ircost.ir.graph import Value
 from ircost.ir.types import TensorType, i64
@@ -26,17 +27,18 @@ def embedded(scope: Scope, plan: Plan, part: Embedding, name: str = "tokens") ->
     """Each rank holds a part of the vocabulary, and the parts are added up."""
     work = plan.workload
     tokens = scope.set_input(name, TensorType((work.batch, work.rows), i64))
-    x = scope(ops.gather(token_table(scope, plan, part), tokens, axis=0))
+    table = token_table(scope, plan, part)
     with scope.at("embedding"):
+        x = scope(ops.gather(table, tokens, axis=0))
         plan.exchange("all_reduce", x.type.size_bytes, "sum of the vocabulary's parts")
         if part.width != part.hidden:
             x = linear(scope, x, "project_in", part.hidden)
         x = scaled(scope, x, part.factor)
         if part.positions:
-            table = scope.weight("positions", part.positions, part.hidden)
-            x = scope(ops.add(x, part_of(scope, table, work.past + part.offset, work.rows, axis=0)))
+            positions = scope.weight("positions", part.positions, part.hidden)
+            x = scope(ops.add(x, part_of(scope, positions, work.past + part.offset, work.rows, axis=0)))
         if part.token_types:
-            types = scope.set_input("token_types", TensorType((work.batch, work.rows), i64))
+            types = scope.input("token_types", TensorType((work.batch, work.rows), i64))
             segments = scope.weight("token_types", part.token_types, part.hidden)
             x = scope(ops.add(x, ops.gather(segments, types, axis=0)))
         return normed(scope, x, "norm", part.norm)

@@ -62,7 +62,8 @@ class States:
 
     Args:
         kind: as in ``recurrent.py``. attention: how those that attend instead are told: not at all (none do),
-            ``period`` and ``interval`` of layers, or ``listed``: a key of 0 and 1.
+            ``period`` and ``interval`` of layers, ``indices``, ``listed``: a key with the kind of each, or
+            ``pattern``: a key with a letter for each, of which some are feed-forward layers alone.
     """
 
     kind: str
@@ -108,8 +109,10 @@ class Family:
     sides: of models with an encoder; has_cross: its decoder's layers, which attend to that.
     states: of layers that keep one. has_feed_forward: behind each mixer.
     has_first_norm: before the first layer's mixer. has_masked_head: its checkpoints have one for masked words.
-    rotary_base: where no key says. window_keys: of its width, beside ``sliding_window``.
-    window_width, window_pattern: where no key says. no_rope_interval: every such layer has no positions.
+    rotary_key: which must say ``rope``. rotary_base: where no key says. window_keys: of its width, beside
+        ``sliding_window``.
+    window_width, window_pattern: where no key says; window_base: as rotary_base, of layers with one; 0: the
+        same. no_rope_interval: every such layer has no positions.
     needed: keys of sizes for which the class has numbers of its own that fit no other model.
     is_gated_output: what attention puts out is multiplied by a sigmoid of a projection.
     images: of vision towers, which read those.
@@ -166,8 +169,10 @@ class Family:
     is_gated_output: bool = False
     has_first_norm: bool = True
     has_masked_head: bool = False
+    rotary_key: str = ""
     window_keys: tuple[str, ...] = ()
     window_width: int = 0
+    window_base: float = 0.0
     window_pattern: int = 6
     no_rope_interval: int = 0
     needed: tuple[str, ...] = ()
@@ -229,7 +234,9 @@ _SIDE_KEYS = {
 
 FAMILIES: dict[str, Family] = {
     "llama": _LLAMA,
-    "smollm3": replace(_LLAMA, window="flag", is_tied=True, needed=("num_key_value_heads",), no_rope_interval=4),
+    "smollm3": replace(
+        _LLAMA, window="flag", is_tied=True, needed=("num_key_value_heads",), no_rope_interval=4, rotary_base=2000000.0
+    ),
     "mistral": Family(window="all", needed=("num_key_value_heads",), window_width=4096),
     "ministral": Family(window="all", needed=("num_key_value_heads",), window_width=4096),
     "internlm2": Family(qkv_bias="bias", out_bias="bias"),
@@ -239,6 +246,7 @@ FAMILIES: dict[str, Family] = {
         out_bias="bias|mlp_bias",
         mlp_bias="bias|mlp_bias",
         needed=("num_key_value_heads",),
+        epsilon=1e-05,
     ),
     "qwen2": Family(qkv_bias=True, window="flag", needed=("num_key_value_heads",)),
     "qwen3": Family(
@@ -252,7 +260,14 @@ FAMILIES: dict[str, Family] = {
     "gemma": replace(_GEMMA, needed=("num_key_value_heads",)),
     "gemma2": replace(_GEMMA, placement="both", window="alternate", needed=("num_key_value_heads",), window_width=4096),
     "gemma3_text": replace(
-        _GEMMA, placement="both", window="pattern", head_norm=True, needed=("num_key_value_heads",), window_width=4096
+        _GEMMA,
+        placement="both",
+        window="pattern",
+        head_norm=True,
+        needed=("num_key_value_heads",),
+        window_width=4096,
+        rotary_base=1000000.0,
+        window_base=10000.0,
     ),
     "phi": Family(
         norm="layer",
@@ -265,8 +280,9 @@ FAMILIES: dict[str, Family] = {
         head_bias=True,
         rotary_share=0.5,
         head_norm="qk_layernorm",
+        epsilon=1e-05,
     ),
-    "phi3": Family(window="all"),
+    "phi3": Family(window="all", epsilon=1e-05),
     "gpt2": _GPT2,
     "gpt_bigcode": replace(_GPT2, activation="gelu_pytorch_tanh"),
     "gpt_neox": Family(
@@ -278,6 +294,7 @@ FAMILIES: dict[str, Family] = {
         out_bias="attention_bias",
         mlp_bias=True,
         rotary_share=0.25,
+        epsilon=1e-05,
     ),
     "gptj": Family(
         norm="layer",
@@ -287,6 +304,7 @@ FAMILIES: dict[str, Family] = {
         mlp_bias=True,
         head_bias=True,
         rotary="interleaved",
+        epsilon=1e-05,
     ),
     "opt": replace(
         _GPT2,
@@ -308,6 +326,7 @@ FAMILIES: dict[str, Family] = {
         out_bias="bias",
         mlp_bias="bias",
         is_tied=True,
+        epsilon=1e-05,
     ),
     "mpt": Family(
         norm="layer",
@@ -320,6 +339,7 @@ FAMILIES: dict[str, Family] = {
         rotary="",
         has_alibi=True,
         is_tied=True,
+        epsilon=1e-05,
     ),
     "starcoder2": Family(
         norm="layer",
@@ -331,6 +351,7 @@ FAMILIES: dict[str, Family] = {
         window="all",
         is_tied=True,
         needed=("num_key_value_heads",),
+        epsilon=1e-05,
     ),
     "stablelm": Family(
         norm="layer",
@@ -339,6 +360,7 @@ FAMILIES: dict[str, Family] = {
         head_norm="qk_layernorm",
         is_norm_by_head=True,
         placement="pre",
+        epsilon=1e-05,
     ),
     "cohere": Family(
         norm="layer",
@@ -350,11 +372,15 @@ FAMILIES: dict[str, Family] = {
         head_norm="use_qk_norm",
         is_norm_by_head=True,
         is_tied=True,
+        epsilon=1e-05,
+        rotary_base=500000.0,
     ),
     "olmo": Family(
         norm="layer", has_norm_scale=False, has_norm_bias=False, qkv_bias="attention_bias", out_bias="attention_bias"
     ),
-    "olmo2": Family(placement="behind", whole_norm=True, qkv_bias="attention_bias", out_bias="attention_bias"),
+    "olmo2": Family(
+        placement="behind", whole_norm=True, qkv_bias="attention_bias", out_bias="attention_bias", epsilon=1e-05
+    ),
     "olmo3": Family(
         placement="behind",
         whole_norm=True,
@@ -363,6 +389,8 @@ FAMILIES: dict[str, Family] = {
         window_width=4096,
         window_pattern=4,
         window="pattern",
+        epsilon=1e-05,
+        rotary_base=500000.0,
     ),
     "cohere2": Family(
         norm="layer",
@@ -376,6 +404,7 @@ FAMILIES: dict[str, Family] = {
         is_tied=True,
         window_width=4096,
         window_pattern=4,
+        epsilon=1e-05,
     ),
     "glm": Family(
         qkv_bias="attention_bias",
@@ -383,6 +412,7 @@ FAMILIES: dict[str, Family] = {
         rotary_share=0.5,
         head_width=128,
         needed=("num_key_value_heads",),
+        epsilon=1.5625e-07,
     ),
     "glm4": Family(
         placement="both",
@@ -391,6 +421,7 @@ FAMILIES: dict[str, Family] = {
         rotary_share=0.5,
         head_width=128,
         needed=("num_key_value_heads",),
+        epsilon=1.5625e-07,
     ),
     "baichuan": Family(),
     "mixtral": Family(
@@ -408,12 +439,15 @@ FAMILIES: dict[str, Family] = {
         window="all",
         experts=Routing(count="num_local_experts", inner="intermediate_size", is_normalised=False),
         needed=("num_key_value_heads",),
+        epsilon=1e-05,
+        rotary_base=1000000.0,
     ),
     "olmoe": Family(
         whole_norm=True,
         qkv_bias="attention_bias",
         out_bias="attention_bias",
         experts=Routing(count="num_experts", inner="intermediate_size", is_normalised="norm_topk_prob"),
+        epsilon=1e-05,
     ),
     "qwen2_moe": Family(
         qkv_bias="qkv_bias",
@@ -464,6 +498,7 @@ FAMILIES: dict[str, Family] = {
         states=States("lightning", "listed"),
         experts=Routing(count="num_local_experts", inner="intermediate_size"),
         needed=("num_key_value_heads",),
+        epsilon=1e-05,
     ),
     "jamba": Family(
         rotary="",
@@ -483,9 +518,44 @@ FAMILIES: dict[str, Family] = {
             "expert_layer_offset",
         ),
     ),
-    "mamba": Family(rotary="", states=States("mamba"), has_feed_forward=False, is_tied=True),
-    "falcon_mamba": Family(rotary="", states=States("falcon mamba"), has_feed_forward=False, is_tied=True),
-    "mamba2": Family(rotary="", states=States("mamba2"), has_feed_forward=False),
+    "bamba": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        mlp_bias="mlp_bias",
+        epsilon=1e-5,
+        rotary_share=0.5,
+        states=States("hybrid mamba2", "indices"),
+        needed=("num_key_value_heads", "mamba_n_heads"),
+    ),
+    "granitemoehybrid": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        rotary_key="position_embedding_type",
+        states=States("hybrid mamba2", "listed"),
+        experts=Routing(
+            count="num_local_experts",
+            inner="intermediate_size",
+            router="softmax of chosen",
+            shared_inner="shared_intermediate_size",
+        ),
+        dense_inner="shared_intermediate_size",
+        needed=("attention_multiplier", "shared_intermediate_size", "mamba_n_heads"),
+    ),
+    "nemotron_h": Family(
+        activation="relu2",
+        is_gated=False,
+        mlp_bias="mlp_bias",
+        epsilon=1e-5,
+        rotary="",
+        head_width=128,
+        states=States("nemotron mamba2", "pattern"),
+        needed=("num_key_value_heads", "mamba_num_heads", "intermediate_size"),
+    ),
+    "mamba": Family(rotary="", states=States("mamba"), has_feed_forward=False, is_tied=True, epsilon=1e-05),
+    "falcon_mamba": Family(
+        rotary="", states=States("falcon mamba"), has_feed_forward=False, is_tied=True, epsilon=1e-05
+    ),
+    "mamba2": Family(rotary="", states=States("mamba2"), has_feed_forward=False, epsilon=1e-05),
     "deepseek": Family(
         qkv_bias="attention_bias",
         out_bias="attention_bias",
@@ -514,6 +584,8 @@ FAMILIES: dict[str, Family] = {
         ),
         needed=("num_key_value_heads",),
         window_width=128,
+        epsilon=1e-05,
+        rotary_base=150000.0,
     ),
     "llama4_text": Family(
         qkv_bias="attention_bias",
@@ -533,11 +605,13 @@ FAMILIES: dict[str, Family] = {
         ),
         needed=("num_key_value_heads",),
         no_rope_interval=4,
+        epsilon=1e-05,
+        rotary_base=500000.0,
     ),
     "bert": _BERT,
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
-    "exaone": Family(),
+    "exaone": Family(epsilon=1e-05),
     "exaone4": Family(
         placement="behind",
         head_norm=True,
@@ -546,6 +620,7 @@ FAMILIES: dict[str, Family] = {
         window_pattern=4,
         is_rotary_windowed="where windows are",
         needed=("num_key_value_heads",),
+        epsilon=1e-05,
     ),
     "granite": replace(_LLAMA, needed=("attention_multiplier",)),
     "granitemoe": Family(
@@ -562,8 +637,9 @@ FAMILIES: dict[str, Family] = {
         out_bias="attention_bias",
         mlp_bias="mlp_bias",
         rotary_share=0.5,
+        epsilon=1e-05,
     ),
-    "arcee": replace(_LLAMA, activation="relu2", is_gated=False),
+    "arcee": replace(_LLAMA, activation="relu2", is_gated=False, epsilon=1e-05),
     "persimmon": Family(
         norm="layer",
         activation="relu2",
@@ -573,6 +649,7 @@ FAMILIES: dict[str, Family] = {
         mlp_bias=True,
         rotary_share=0.5,
         head_norm="qk_layernorm",
+        epsilon=1e-05,
     ),
     "helium": Family(
         qkv_bias="attention_bias",
@@ -580,6 +657,8 @@ FAMILIES: dict[str, Family] = {
         rotary="interleaved",
         head_width=128,
         needed=("num_key_value_heads",),
+        epsilon=1e-08,
+        rotary_base=100000.0,
     ),
     "ernie4_5": Family(
         qkv_bias="use_bias",
@@ -589,8 +668,10 @@ FAMILIES: dict[str, Family] = {
         head_width=128,
         is_tied=True,
         needed=("num_key_value_heads",),
+        epsilon=1e-05,
+        rotary_base=500000.0,
     ),
-    "hunyuan_v1_dense": Family(qkv_bias="attention_bias", out_bias="attention_bias", head_norm=True),
+    "hunyuan_v1_dense": Family(qkv_bias="attention_bias", out_bias="attention_bias", head_norm=True, epsilon=1e-05),
     "seed_oss": Family(
         qkv_bias="attention_bias",
         out_bias="attention_out_bias",
@@ -604,8 +685,9 @@ FAMILIES: dict[str, Family] = {
         rotary_share=0.5,
         experts=replace(_DEEPSEEK, router="sigmoid"),
         needed=("num_key_value_heads",),
+        epsilon=1e-05,
     ),
-    "orion": Family(norm="layer"),
+    "orion": Family(norm="layer", epsilon=1e-05),
     "xverse": Family(),
     "modernbert": Family(
         norm="layer",
@@ -622,6 +704,8 @@ FAMILIES: dict[str, Family] = {
         is_tied=True,
         has_first_norm=False,
         has_masked_head=True,
+        epsilon=1e-05,
+        window_base=10000.0,
     ),
     "vit": replace(
         _BERT,
@@ -633,8 +717,8 @@ FAMILIES: dict[str, Family] = {
     ),
     "clip_text_model": replace(_GPT2, activation="quick_gelu"),
     "clip_vision_model": replace(_VISION, final_norm=False, images=Images("first", False, True, patch=32)),
-    "siglip_text_model": replace(_GPT2, activation="gelu_pytorch_tanh", is_causal=False),
-    "siglip_vision_model": replace(_VISION, activation="gelu_pytorch_tanh", images=Images()),
+    "siglip_text_model": replace(_GPT2, activation="gelu_pytorch_tanh", is_causal=False, epsilon=1e-06),
+    "siglip_vision_model": replace(_VISION, activation="gelu_pytorch_tanh", images=Images(), epsilon=1e-06),
     "llama4_vision_model": replace(
         _VISION, activation="gelu", rotary="interleaved", images=Images("last", False, True, 448, 14)
     ),

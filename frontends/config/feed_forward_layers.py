@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ircost.frontends.config.architecture import Experts, FeedForward
+from ircost.frontends.config.layer_parts import Experts, FeedForward
 from ircost.frontends.config.parts import ACTIVATIONS, linear, part_of, scaled
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.quantised_parts import expert_scales, is_quantised

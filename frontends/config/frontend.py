@@ -14,6 +14,7 @@ from ircost.frontends.config.plan import parse_mesh
 from ircost.frontends.config.workload import Workload, workload_of
 from ircost.frontends.imported import Imported, ImportOptions
 from ircost.ir.errors import did_you_mean
+from ircost.ir.types import DType, tf32
 
 DIMS = ("batch", "seq", "context", "source")
 DEFAULT_TOKENS = 2048
@@ -53,11 +54,28 @@ def build_pass(architecture: Architecture, options: ImportOptions) -> Imported:
             "--shape, --value and --bound are of ONNX files", help="--batch, --seq and --context size a run"
         )
     if options.dtype is not None:
+        check_format(options.dtype)
         architecture = replace(architecture, dtype=options.dtype)
     workload, notes = _workload(architecture, options)
     built = build_model(architecture, workload, parse_mesh(options.mesh))
     nodes = sum(1 for _ in built.module.walk())
     return Imported(built.module, (*notes, *_notes(built)), nodes, {"batch": workload.batch}, built)
+
+
+def check_format(dtype: DType) -> None:
+    """Raises:
+    ConfigError: weights and activations are not kept in this format.
+    """
+    if dtype == tf32:
+        raise ConfigError(
+            "tf32 is a way to multiply f32, no format of weights",
+            help="--dtype f32 with a pass convert-dtype{to=tf32} before the others",
+        )
+    if not dtype.is_float:
+        raise ConfigError(
+            f"--dtype {dtype}: integers need quantisation, with scales that data give",
+            help="a config's quantization_config says how, and 'f16', 'bf16', 'f8e4m3' need none",
+        )
 
 
 def bare_config(config: Config) -> Config:

@@ -6,15 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from ircost.frontends.config.architecture import Attention, Experts, LatentAttention, Layer, Stack, Tower, groups
 from ircost.frontends.config.attention_layers import latent_attention, self_attention
 from ircost.frontends.config.cross_attention import cross_attention
 from ircost.frontends.config.feed_forward_layers import experts, feed_forward
+from ircost.frontends.config.layer_parts import Attention, Experts, LatentAttention, Layer, Stack, groups
 from ircost.frontends.config.parts import in_format, normed, scaled
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.position_bias import position_bias
 from ircost.frontends.config.recurrent_layers import recurrent
 from ircost.frontends.config.scope import Scope, run_layers
+from ircost.frontends.config.tower_parts import Tower
 from ircost.ir import ops
 from ircost.ir.graph import Function, Value
 from ircost.ir.types import f32

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ircost.frontends.config.architecture import (
+from ircost.frontends.config.feed_forward_layers import feed_forward
+from ircost.frontends.config.parts import ACTIVATIONS, linear, normed, part_of
+from ircost.frontends.config.plan import Plan
+from ircost.frontends.config.scope import Scope
+from ircost.frontends.config.tower_parts import (
     AttentionPooler,
     AverageProjector,
     LayersProjector,
@@ -13,10 +17,6 @@ from ircost.frontends.config.architecture import (
     Pooler,
     ShuffleProjector,
 )
-from ircost.frontends.config.feed_forward_layers import feed_forward
-from ircost.frontends.config.parts import ACTIVATIONS, linear, normed, part_of
-from ircost.frontends.config.plan import Plan
-from ircost.frontends.config.scope import Scope
 from ircost.ir import ops
 from ircost.ir.graph import Value
 

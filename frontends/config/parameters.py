@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from math import prod
 
-from ircost.frontends.config.architecture import Architecture, Latents
+from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.build import build_model
+from ircost.frontends.config.denoiser_parts import Latents
 from ircost.frontends.config.weights import WeightUse
 from ircost.frontends.config.workload import Workload
 

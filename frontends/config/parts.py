@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from ircost.frontends.config.architecture import Norm
+from ircost.frontends.config.layer_parts import Norm
 from ircost.frontends.config.quantised_parts import is_quantised, quantised_linear
 from ircost.frontends.config.scope import Scope
 from ircost.ir import ops

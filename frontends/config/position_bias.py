@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ircost.frontends.config.architecture import BiasTable
+from ircost.frontends.config.layer_parts import BiasTable
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope
 from ircost.ir import ops

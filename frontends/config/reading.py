@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ircost.frontends.config.architecture import (
-    Architecture,
+from ircost.frontends.config.architecture import Architecture, Idle
+from ircost.frontends.config.config_file import NO_DEFAULT, Config
+from ircost.frontends.config.families import Family, Routing
+from ircost.frontends.config.layer_parts import (
     Attention,
     BiasTable,
     Embedding,
     Experts,
     FeedForward,
     Head,
-    Idle,
     LatentAttention,
     Layer,
     Mixer,
     Norm,
-    Pooler,
     Rotary,
     Stack,
 )
-from ircost.frontends.config.config_file import Config
-from ircost.frontends.config.families import Family, Routing
 from ircost.frontends.config.recurrent import KINDS
+from ircost.frontends.config.tower_parts import Pooler
 from ircost.ir.errors import did_you_mean
 from ircost.ir.types import DType
 
@@ -38,7 +37,7 @@ INNER = ("intermediate_size", "ffn_dim", "n_inner", "hidden_dim", "ffn_hidden_si
 EPSILON = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "norm_epsilon", "layernorm_epsilon")
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
-ACTIVATION = ("hidden_act", "hidden_activation", "activation_function", "hidden_act", "activation")
+ACTIVATION = ("mlp_hidden_act", "hidden_act", "hidden_activation", "activation_function", "hidden_act", "activation")
 WINDOWED = ("sliding_attention", "chunked_attention", "local_attention", "sliding_window", "local")
 ROTARY_SCALING = (
     *("rope_type", "type", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
@@ -54,6 +53,18 @@ ROTARY_SCALING = (
     ),
     *("mrope_section", "mrope_interleaved"),
 )  # what changes angles, and no shape
+# Read by layers of experts, which a pattern that is known here does not have.
+NEMOTRON_EXPERTS = (
+    *("n_routed_experts", "n_shared_experts", "moe_intermediate_size", "moe_shared_expert_intermediate_size"),
+    *("moe_latent_size", "moe_shared_expert_overlap", "num_experts_per_tok", "routed_scaling_factor", "n_group"),
+    *("topk_group", "norm_topk_prob", "attention_bias", "attention_head_dim"),
+)
+# Letters and names of a pattern of layers.
+PATTERN = {
+    **{"M": "mixer", "*": "attention", "-": "feed-forward"},
+    **{"mamba": "mixer", "linear_attention": "mixer", "mlp": "feed-forward"},
+    **{"attention": "attention", "full_attention": "attention"},
+}
 FULL = ("full_attention", "global_attention", "attention", "full", "global")
 
 
@@ -63,7 +74,8 @@ class Reader:
         self.family = family
         self.name = name
         self.hidden = config.size(*HIDDEN)
-        self.layers = config.size(*LAYERS)
+        listed = config.values.get("layers_block_type")
+        self.layers = config.size(*LAYERS, default=len(listed) if isinstance(listed, list) and listed else NO_DEFAULT)
         if self.layers > MOST_LAYERS:
             raise config.error(f"{self.layers} layers; {MOST_LAYERS} are the most", help="check num_hidden_layers")
         for key in family.needed:
@@ -119,6 +131,8 @@ class Reader:
             config.passed(self.family.dense_inner, *INNER, "attn_temperature_tuning", "floor_scale", "attn_scale")
         if self.family.states is not None:
             config.passed(*HEADS, *KV_HEADS)
+        if self.name == "nemotron_h":
+            config.passed(*NEMOTRON_EXPERTS)
         has_wide_sums = config.flag("residual_in_fp32", default=not self.family.has_feed_forward)
         return Stack(layers, self._final_norm(), self._bias_table(), has_wide_sums)
 
@@ -225,6 +239,10 @@ class Reader:
         if states.attention == "period":
             period, offset = config.size("attn_layer_period", default=8), config.size("attn_layer_offset", default=4)
             return place % period == offset
+        if states.attention == "pattern":
+            return self._kind(place) == "attention"
+        if states.attention == "indices":
+            return place in config.listed("attn_layer_indices")
         kinds = config.listed("layer_types", "attn_type_list", default=[]) if states.attention else []
         every = config.size("full_attention_interval", default=4) if states.attention == "interval" else 0
         if kinds:
@@ -236,7 +254,8 @@ class Reader:
 
     def _layer(self, place: int) -> Layer:
         mixer_sum, feed_forward_sum = self._factors(self._is_attention(place))
-        mixer = self._mixer(place)
+        kind = self._kind(place)
+        mixer = None if kind == "feed-forward" else self._mixer(place)
         cross = None
         if self.family.has_cross:
             assert isinstance(mixer, Attention), "families with an encoder have plain attention"
@@ -244,13 +263,24 @@ class Reader:
         return Layer(
             mixer=mixer,
             cross=cross,
-            feed_forward=self.feed_forward(place) if self.family.has_feed_forward else None,
+            feed_forward=self.feed_forward(place) if kind in ("both", "feed-forward") else None,
             norm=self.norm,
             placement=self._placement(),
             has_mixer_norm=place > 0 or self.family.has_first_norm,
             mixer_sum=mixer_sum,
             feed_forward_sum=feed_forward_sum,
         )
+
+    def _kind(self, place: int) -> str:
+        """What a layer is by its model's pattern (Nemotron-H); where there is none, mixer and feed-forward both."""
+        if self.family.states is None or self.family.states.attention != "pattern":
+            return "both" if self.family.has_feed_forward else "mixer"
+        pattern = [*self.config.text("hybrid_override_pattern", default="")]
+        kinds = pattern or self.config.listed("layers_block_type", "layer_types")
+        self._check_per_layer("hybrid_override_pattern", kinds)
+        if kinds[place] not in PATTERN:
+            raise self.config.error(f"'hybrid_override_pattern' names '{kinds[place]}'", help=f"known: {[*PATTERN]}")
+        return PATTERN[kinds[place]]
 
     def _mixer(self, place: int) -> Mixer:
         states = self.family.states
@@ -336,6 +366,8 @@ class Reader:
     def _has_rotary(self, place: int) -> bool:
         if not self.family.rotary or self._has_alibi():
             return False
+        if self.family.rotary_key and self.config.text(self.family.rotary_key, default="") != "rope":
+            return False
         if self.family.is_rotary_windowed and not self._window(place):
             return self.family.is_rotary_windowed == "where windows are" and not self._has_windows()
         listed = self.config.listed("no_rope_layers", default=[])
@@ -352,11 +384,15 @@ class Reader:
         config, family = self.config, self.family
         said = self._rotary_section(is_windowed)
         share = said.number("partial_rotary_factor", "rotary_pct", "rope_pct", default=family.rotary_share)
-        rotated = config.size("rotary_dim", default=int(width * share))
+        rotated = config.size("rotary_dim", "attn_rotary_emb", default=int(width * share))
         if not 0 < rotated <= width or rotated % 2:
             raise config.error(f"{rotated} of {width} elements of a head cannot be rotated in pairs")
         own = ("rope_local_base_freq", "local_rope_theta") if is_windowed else ("global_rope_theta",)
-        base = said.number(*own, "rope_theta", "rotary_emb_base", "rotary_base", default=family.rotary_base)
+        names = ("rope_theta", "rotary_emb_base", "rotary_base")
+        if is_windowed and family.window_base:
+            base = said.number(*own, *(names if said is not config else ()), default=family.window_base)
+        else:
+            base = said.number(*own, *names, default=family.rotary_base)
         return Rotary(rotated, base, family.rotary == "interleaved")
 
     def _rotary_section(self, is_windowed: bool) -> Config:
@@ -474,6 +510,7 @@ class Reader:
         if not any(name in config.values for name in names):
             raise config.error(f"'{routing.count}' is missing: how many experts a {self.name} has must be told")
         count = config.size(*names, default=0, least=0)
+        config.passed(routing.chosen)
         if not count:
             return False
         config.passed(*INNER)
@@ -485,7 +522,6 @@ class Reader:
         if routing.step == "interleave_moe_layer_step":
             listed = config.listed("moe_layers", default=[])
             return place in listed if listed else (place + 1) % step == 0
-        config.passed(routing.chosen)
         if routing.offset:
             begin = config.size(routing.offset, least=0)
             return count > 1 and place % step == begin

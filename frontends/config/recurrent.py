@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from ircost.frontends.config.architecture import DeltaNet, LightningAttention, Mamba, Mamba2, Norm, Recurrent
 from ircost.frontends.config.config_file import Config
+from ircost.frontends.config.layer_parts import DeltaNet, LightningAttention, Mamba, Mamba2, Norm, Recurrent
 
 
 def mamba(config: Config, hidden: int, norm: Norm) -> Mamba:
@@ -62,7 +62,6 @@ def mamba2(config: Config, hidden: int, norm: Norm) -> Mamba2:
         raise config.error("'rms_norm' is false, which is not known here")
     _check_activation(config)
     config.passed("norm_before_gate", "time_step_rank", "intermediate_size", "residual_in_fp32", "chunk_size")
-    least, most = config.listed("time_step_limit", default=[0.0, math.inf])
     return Mamba2(
         heads=heads,
         width=width,
@@ -72,7 +71,35 @@ def mamba2(config: Config, hidden: int, norm: Norm) -> Mamba2:
         has_bias=config.flag("use_bias"),
         has_conv_bias=config.flag("use_conv_bias", default=True),
         norm=norm,
-        steps=(float(least), 0.0 if math.isinf(most) else float(most)),
+        steps=_step_limits(config),
+    )
+
+
+def _step_limits(config: Config) -> tuple[float, float]:
+    least, most = config.listed("time_step_limit", default=[0.0, math.inf])
+    return float(least), 0.0 if math.isinf(most) else float(most)
+
+
+def hybrid_mamba2(config: Config, hidden: int, norm: Norm) -> Mamba2:
+    """Of models some of whose layers attend: Bamba, Granite 4."""
+    _check_activation(config)
+    heads, inner = config.size("mamba_n_heads"), config.size("mamba_expand", default=2) * hidden
+    config.passed("mamba_chunk_size", "mamba_d_head")
+    width = inner // heads if config.values.get("mamba_d_head", "auto") == "auto" else config.size("mamba_d_head")
+    if heads * width != inner:
+        raise config.error(
+            f"{heads} heads of {width}, and the inner width is {inner}", help="mamba_expand x hidden_size"
+        )
+    return Mamba2(
+        heads=heads,
+        width=width,
+        state=config.size("mamba_d_state", default=256),
+        groups=config.size("mamba_n_groups", default=1),
+        window=config.size("mamba_d_conv", default=4),
+        has_bias=config.flag("mamba_proj_bias"),
+        has_conv_bias=config.flag("mamba_conv_bias", default=True),
+        norm=norm,
+        steps=_step_limits(config),
     )
 
 
@@ -101,11 +128,30 @@ def delta_net(config: Config, hidden: int, norm: Norm) -> DeltaNet:
     return part
 
 
+def nemotron_mamba2(config: Config, hidden: int, norm: Norm) -> Mamba2:
+    if config.text("mamba_hidden_act", default="silu") != "silu":
+        raise config.error(f"'mamba_hidden_act' is '{config.values['mamba_hidden_act']}'", help="the kernels have silu")
+    config.passed("chunk_size", "expand", "mamba_proj_bias", "residual_in_fp32")
+    return Mamba2(
+        heads=config.size("mamba_num_heads"),
+        width=config.size("mamba_head_dim", default=64),
+        state=config.size("ssm_state_size", default=128),
+        groups=config.size("n_groups", default=8),
+        window=config.size("conv_kernel", default=4),
+        has_bias=config.flag("use_bias"),
+        has_conv_bias=config.flag("use_conv_bias", default=True),
+        norm=norm,
+        steps=_step_limits(config),
+    )
+
+
 KINDS: Mapping[str, Callable[[Config, int, Norm], Recurrent]] = {
     "mamba": mamba,
     "falcon mamba": falcon_mamba,
     "jamba mamba": jamba_mamba,
     "mamba2": mamba2,
+    "hybrid mamba2": hybrid_mamba2,
+    "nemotron mamba2": nemotron_mamba2,
     "lightning": lightning,
     "delta net": delta_net,
 }

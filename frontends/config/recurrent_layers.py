@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ircost.frontends.config.architecture import DeltaNet, LightningAttention, Mamba, Mamba2, Norm, Recurrent
+from ircost.frontends.config.layer_parts import DeltaNet, LightningAttention, Mamba, Mamba2, Norm, Recurrent
 from ircost.frontends.config.parts import linear, normed, part_of, pieces
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope

@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from ircost.frontends.config.architecture import (
-    Architecture,
-    Attention,
+from ircost.frontends.config.architecture import Architecture
+from ircost.frontends.config.config_file import Config
+from ircost.frontends.config.families import FAMILIES, Images
+from ircost.frontends.config.layer_parts import Attention, FeedForward, Layer, Stack
+from ircost.frontends.config.reading import Reader
+from ircost.frontends.config.tower_parts import (
     AttentionPooler,
     AverageProjector,
     Contrast,
-    FeedForward,
-    Layer,
     LayersProjector,
     Outlet,
     Patches,
     Pooler,
     ShuffleProjector,
-    Stack,
     Tower,
 )
-from ircost.frontends.config.config_file import Config
-from ircost.frontends.config.families import FAMILIES, Images
-from ircost.frontends.config.reading import Reader
 from ircost.ir.types import DType
 
 

@@ -45,7 +45,7 @@ EXIT_DOES_NOT_FIT = 1
     metavar="NAME",
     default="auto",
     show_default=True,
-    help="analytical, roofline, or auto: by the target.",
+    help="analytical, roofline, hybrid (with intervals), or auto: by the target.",
 )
 @click.option(
     "--memory-limit",
@@ -53,6 +53,14 @@ EXIT_DOES_NOT_FIT = 1
     help="Weights and activations may take this much (24GiB): reorder ops and compute values twice to keep to it.",
 )
 @click.option("--exact", is_flag=True, help="Ask a solver for the smallest arena (pip install 'ircost[solve]').")
+@click.option(
+    "--output-tokens",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Of a language model: the prompt of --seq tokens, then N tokens one by one.",
+)
+@click.option("--price-per-hour", type=click.FloatRange(0), metavar="X", help="Of one device: what do tokens cost?")
+@click.option("--intensity", type=click.FloatRange(0), metavar="X", help="Operations that a byte counts as in eFLOPs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the kernels as CSV.")
 @click.option("--all", "show_all", is_flag=True, help="List every kernel.")
@@ -112,6 +120,14 @@ def command(
         check_drawing(plot)  # before a large model is read
     if as_csv and what_if:
         raise OptionError("--csv lists kernels, and --what-if changes", help="take the changes out of the JSON")
+    asked = [name for name in ("output_tokens", "price_per_hour", "intensity") if options[name] is not None]
+    if asked and (what_if or axes):
+        option = asked[0].replace("_", "-")
+        raise OptionError(f"--{option} goes with neither --what-if nor --sweep", help="run them one after the other")
+    if what_if and options["cost_model"] == "hybrid":
+        raise OptionError(
+            "--what-if and --model hybrid", help="what was learned of a machine says nothing of a changed one"
+        )
     if axes:
         if what_if or output:
             raise OptionError("--sweep goes with neither --what-if nor -o", help="run those at one size")
@@ -222,6 +238,9 @@ def compile_arguments(
     print_after: tuple[str, ...],
     memory_limit: str | None = None,
     exact: bool = False,
+    output_tokens: int | None = None,
+    price_per_hour: float | None = None,
+    intensity: float | None = None,
     **bindings: Any,
 ) -> dict[str, Any]:
     """What ``compile_model`` takes, out of the options' texts."""
@@ -253,6 +272,9 @@ def compile_arguments(
         "cost_model": cost_model,
         "memory_limit": memory_limit,
         "exact": exact,
+        "output_tokens": output_tokens,
+        "price_per_hour": price_per_hour,
+        "intensity": intensity,
         "after_pass": printer_after(print_after, parse_pipeline(full_pipeline(chosen, dtype))),
         "on_reports": say_stats if stats else None,
     }

@@ -12,7 +12,7 @@ from ircost.commands.measured_tables import constants_without_each, given_consta
 from ircost.commands.options import OptionError
 from ircost.commands.score_text import failure_lines, print_scores, worst_text
 from ircost.ir.errors import did_you_mean
-from ircost.terminal import working
+from ircost.terminal import progress, working
 
 if TYPE_CHECKING:
     from ircost.backends import Target
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ircost.datasets.tables import MeasuredTable
 
 DEFAULT_MODEL = "analytical"
+HYBRID, LEARNED = "hybrid", "learned"
 
 
 @click.command()
@@ -31,6 +32,11 @@ DEFAULT_MODEL = "analytical"
 @click.option(
     "--leave-out-device", is_flag=True, help="Judge each device by constants fitted to the other devices (minutes)."
 )
+@click.option(
+    "--split",
+    metavar="shape|device|framework",
+    help="Judge learned models on what they were not trained on: trains anew without it (minutes).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON; errors in percent.")
 @click.option("--plot", "plots", metavar="DIR", help="Draw predictions and errors there, as PNG and SVG.")
 def command(
@@ -40,6 +46,7 @@ def command(
     folders: tuple[str, ...],
     constants: str | None,
     leave_out_device: bool,
+    split: str | None,
     as_json: bool,
     plots: str | None,
 ) -> None:
@@ -52,17 +59,26 @@ def command(
     \b
     irc evaluate gemm.parquet attention.parquet --by device
     irc evaluate gemm.parquet --model roofline --model analytical --leave-out-device
+    irc evaluate gemm.parquet --model analytical --model learned --model hybrid --split shape
     """
-    groupings, names = groupings_of(by), model_names(models)
+    groupings, names = groupings_of(by), model_names(models, split)
     if leave_out_device and constants:
         raise OptionError(
             "--leave-out-device and --constants", help="the first fits constants of its own: leave out one"
         )
+    if split and (leave_out_device or constants):
+        other = "--leave-out-device" if leave_out_device else "--constants"
+        raise OptionError(f"--split and {other}", help="a split fits constants of its own: leave out one")
     if plots:
         check_plots()
     target_of, read = target_finder(folders), read_tables(tables)
-    constants_of = constants_without_each(read, target_of) if leave_out_device else given_constants(constants)
-    predictions = {name: predictions_of(read, name, target_of, constants_of) for name in names}
+    if split:
+        predictions = split_predictions(read, names, split, target_of)
+    else:
+        constants_of = constants_without_each(read, target_of) if leave_out_device else given_constants(constants)
+        predictions = {name: predictions_of(read, name, target_of, constants_of) for name in names}
+        if HYBRID in names:
+            click.echo("note: hybrid was trained on tables like these; --split shape judges it on others", err=True)
     scores = {name: scores_by_family(predictions[name], groupings) for name in names}
     failures = failure_lines([*zip(tables, predictions[names[0]], strict=True)])
     if as_json:
@@ -90,19 +106,51 @@ def groupings_of(by: str) -> list[str]:
     return [name for name in GROUPINGS if name in names]
 
 
-def model_names(models: Sequence[str]) -> list[str]:
+def model_names(models: Sequence[str], split: str | None = None) -> list[str]:
     """The models that are asked for, each once.
 
     Raises:
-        OptionError: there is no such model.
+        OptionError: there is no such model, or no such split.
     """
     from ircost.cost_models.evaluation import ROW_MODELS
+    from ircost.cost_models.learned.splits import SPLITS
 
+    if split is not None and split not in SPLITS:
+        raise OptionError(f"--split {split}: no such split", help=f"use one of {', '.join(SPLITS)}")
+    known = [*ROW_MODELS, LEARNED] if split else list(ROW_MODELS)
     for name in models:
-        if name not in ROW_MODELS:
-            listing = f"models for tables are {', '.join(ROW_MODELS)}"
-            raise OptionError(f"no cost model '{name}' for tables", help=did_you_mean(name, ROW_MODELS, listing))
+        if name == LEARNED and not split:
+            raise OptionError(f"--model {LEARNED} alone", help="--split shape judges it; hybrid is what estimates use")
+        if name not in known:
+            listing = f"models for tables are {', '.join(known)}"
+            raise OptionError(f"no cost model '{name}' for tables", help=did_you_mean(name, known, listing))
     return list(dict.fromkeys(models)) or [DEFAULT_MODEL]
+
+
+def split_predictions(
+    tables: Sequence[MeasuredTable], names: Sequence[str], split: str, target_of: Callable[[str], Target]
+) -> dict[str, list[Prediction]]:
+    """What models say of rows of shapes, devices or frameworks that they did not see.
+
+    Raises:
+        OptionError: a table is of whole models, or has nothing to leave out.
+    """
+    from ircost.cost_models.gpu.model_ops import is_model_ops
+    from ircost.cost_models.split_evaluation import predictions_of_split
+    from ircost.whole_models import is_of_models
+
+    found: dict[str, list[Prediction]] = {name: [] for name in names}
+    for table in tables:
+        if is_of_models(table.columns) or is_model_ops(table.columns):
+            raise OptionError(f"--split: {table.path} is of models", help="give tables of kernels")
+        with progress(f"training on parts of {table.path}") as advance:
+            try:
+                own = predictions_of_split(table.columns, table.path, split, target_of, advance)
+            except ValueError as error:
+                raise OptionError(f"--split {split}: {table.path}: {error}", help="give more rows") from error
+        for name in names:
+            found[name].append(own[name])
+    return found
 
 
 def predictions_of(

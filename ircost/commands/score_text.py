@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 WORST = 3  # are named, where there are more than twice as many
 FAILURES_SHOWN = 10
 NUMBERS = ("rows", "failed", "MAPE", "median", "p90", "bias", "tau", "below bound")
+INTERVALS = ("inside", "width")  # of models that give an interval
 
 
 def print_scores(scores: Mapping[str, Sequence[Score]], by: Sequence[str]) -> None:
@@ -27,13 +28,20 @@ def print_scores(scores: Mapping[str, Sequence[Score]], by: Sequence[str]) -> No
     """
     models = list(scores)
     shows_model = len(models) > 1
-    head = ("family", *by, *(["model"] if shows_model else []), *NUMBERS)
+    has_intervals = any(score.coverage is not None for own in scores.values() for score in own)
+    numbers = (*NUMBERS, *INTERVALS) if has_intervals else NUMBERS
+    head = ("family", *by, *(["model"] if shows_model else []), *numbers)
     lines = [
-        (score.family, *(score.labels[name] for name in by), *([model] if shows_model else []), *cells(score))
+        (
+            score.family,
+            *(score.labels[name] for name in by),
+            *([model] if shows_model else []),
+            *cells(score)[: len(numbers)],
+        )
         for group in zip(*scores.values(), strict=True)
         for model, score in zip(models, group, strict=True)
     ]
-    first = len(head) - len(NUMBERS)
+    first = len(head) - len(numbers)
     print_table(head, lines, right=range(first, len(head)))
 
 
@@ -44,6 +52,7 @@ def cells(score: Score) -> tuple[str, ...]:
         percent_text(score.bias, "+"),
         "-" if score.kendall_tau is None else f"{score.kendall_tau:.3f}",
         percent_text(score.below_bound),
+        *(percent_text(score.coverage), percent_text(score.width)),
     )
 
 

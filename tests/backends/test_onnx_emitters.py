@@ -283,3 +283,15 @@ def test_invariants_of_loops() -> None:
     loops = [next(node for node in nodes if node.op_type == "Loop") for nodes in (before, after)]
     assert [len(loop.output) for loop in loops] == [2, 1]
     assert [node.op_type for node in after if node.op_type == "Exp"] == ["Exp"]
+
+
+def test_a_view_of_a_part_is_a_slice() -> None:
+    function = Function("main", [TensorType((4, 6), f32)])
+    part = ops.subview(function.arguments[0], starts=(1, 2), size=(2, 3))
+    build = Builder(function.block)
+    build.op(return_.create([build(part)]))
+    exported = to_onnx(Module([function], "view"))
+    x = np.arange(24, dtype=np.float32).reshape(4, 6)
+    (out,) = run(exported, {exported.graph.input[0].name: x})
+    assert [node.op_type for node in exported.graph.node] == ["Slice"]
+    np.testing.assert_array_equal(out, x[1:3, 2:5])

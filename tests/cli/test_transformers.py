@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 Irc = Callable[..., Any]
@@ -132,3 +134,119 @@ def test_a_wrong_config_is_told_in_one_message(irc: Irc, tmp_path: Path, change:
     outcome = irc("compile", str(tmp_path), "--phase", "decode", "--context", "64")
     assert outcome.code == 2
     assert told in outcome.err and outcome.err.count("error: ") == 1
+
+
+def test_a_request_is_its_prompt_and_its_steps(irc: Irc, config: str) -> None:
+    """The sum over decode passes, each compiled alone, is the whole; between costed contexts it is a straight line."""
+    prompt, answer = 256, 9
+    figures = facts(irc, config, "--seq", str(prompt), "--batch", "4", "--output-tokens", str(answer))
+    request = figures["transformer"]["request"]
+    steps = [
+        facts(irc, config, "--phase", "decode", "--batch", "4", "--context", str(context))["latency_s"]
+        for context in range(prompt + 1, prompt + answer)
+    ]
+    assert request["time_to_first_token_s"] == figures["latency_s"] == figures["transformer"]["time_to_first_token_s"]
+    assert request["total_s"] == pytest.approx(figures["latency_s"] + sum(steps), rel=1e-3)
+    assert request["first_step_s"] == pytest.approx(steps[0]) and request["last_step_s"] == pytest.approx(steps[-1])
+    assert request["tokens_per_s"] == pytest.approx(4 * answer / request["total_s"])
+
+
+def test_the_idealised_runtime_is_affine_in_output_tokens(irc: Irc) -> None:
+    """Narayanan et al. 2023: R2 above 0.999 for lengths of an answer that are short of the context's growth."""
+    lengths = np.array([1, 16, 64, 256, 1024])
+    words = ("llama-3-8b", "--target", "a100", "--seq", "512", "--output-tokens")
+    seconds = np.array([facts(irc, *words, str(n))["transformer"]["request"]["total_s"] for n in lengths])
+    assert np.corrcoef(lengths, seconds)[0, 1] ** 2 > 0.999
+    assert (np.diff(seconds) > 0).all()
+
+
+def test_a_state_does_not_grow(irc: Irc) -> None:
+    figures = facts(irc, "mamba-130m", "--seq", "64", "--output-tokens", "512")["transformer"]
+    assert figures["request"]["growth_s_per_token"] == 0 and figures["kv_bytes_per_token"] == 0
+    assert figures["state_bytes_per_sequence"] > 0
+
+
+def test_parts_add_up_to_the_kernels(irc: Irc) -> None:
+    report = facts(irc, "mixtral-8x7b", "--mesh", "tp=2", "--phase", "decode", "--context", "512")
+    parts = report["transformer"]["parts"]
+    for figure in ("latency_s", "energy_j", "flops", "bytes"):
+        assert sum(part[figure] for part in parts) == pytest.approx(sum(kernel[figure] for kernel in report["kernels"]))
+    named = {part["name"] for part in parts}
+    assert named == {"attention", "experts", "router", "norms", "head", "embedding", "communication"}
+    assert report["transformer"]["experts_touched"] == 2 and report["transformer"]["experts"] == 8
+
+
+def test_prices_and_bytes_count_as_they_are_given(irc: Irc, config: str) -> None:
+    words = (config, "--phase", "decode", "--context", "512", "--mesh", "tp=2")
+    figures = facts(irc, *words, "--price-per-hour", "3.6", "--intensity", "100")["transformer"]
+    plain = facts(irc, *words)
+    assert figures["cost_per_million_tokens"] == pytest.approx(2 * 3.6 / 3600 * 1e6 / figures["tokens_per_s"])
+    assert plain["transformer"]["cost_per_million_tokens"] is None
+    assert figures["eflops"] == plain["flops"] + 100 * plain["bytes"]
+    own = plain["transformer"]
+    assert own["eflops"] == pytest.approx(plain["flops"] + own["ridge_flops_per_byte"] * plain["bytes"])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--phase", "decode", "--context", "64", "--output-tokens", "4"), "goes with phase prefill, not decode"),
+        (("--seq", "4000", "--output-tokens", "200"), "made for 4096"),
+    ],
+)
+def test_requests_that_cannot_be(irc: Irc, config: str, words: tuple[str, ...], told: str) -> None:
+    outcome = irc("compile", config, *words)
+    assert outcome.code == 2 and told in outcome.err
+
+
+def test_other_models_have_no_request(irc: Irc, mlp: Path) -> None:
+    assert "by their configuration" in irc("compile", mlp, "--output-tokens", "4").err
+
+
+def test_a_screen_names_what_users_ask(irc: Irc, config: str) -> None:
+    out = irc("compile", config, "--seq", "128", "--output-tokens", "8", "--price-per-hour", "2", "--batch", "2").out
+    for words in ("time to first token", "request", "7 more at", "price", "for each sequence", "spent in"):
+        assert words in out
+    assert "flops/B" not in out
+    assert "flops/B" in irc("compile", config, "--seq", "128", "--all").out
+
+
+def test_throughput_that_levels_off_is_a_knee(irc: Irc) -> None:
+    """Where twice the batch brings less than 2 ** 0.5 times the tokens, and not a second time."""
+    words = ("llama-3-8b", "--phase", "decode", "--context", "1024", "--sweep", "batch=1..512")
+    points = json.loads(irc("compile", *words, "--json").out)["points"]
+    gains = [b["items_per_s"] / a["items_per_s"] for a, b in itertools.pairwise(points)]
+    first = next(number for number, gain in enumerate(gains) if gain < 2**0.5)
+    assert ["levels off" in point["knee"] for point in points].index(True) == first + 1
+    assert sum("levels off" in point["knee"] for point in points) == 1
+
+
+def test_a_sweep_of_a_language_model_counts_tokens(irc: Irc, config: str) -> None:
+    assert "tokens/s" in irc("compile", config, "--phase", "decode", "--context", "64", "--sweep", "batch=1,2").out
+
+
+def test_what_ranks_tell_each_other_is_in_every_alternative(irc: Irc, config: str) -> None:
+    """A pass that changes nothing leaves the latency as it is, collectives included."""
+    words = ("compile", config, "--phase", "decode", "--context", "512", "--mesh", "tp=4", "--what-if", "--json")
+    found = json.loads(irc(*words).out)
+    changes = {each["name"]: each for each in found["what_if"]["alternatives"]}
+    assert changes["fold-batch-norm"]["latency_s"] == pytest.approx(found["latency_s"])
+    assert changes["fold-batch-norm"]["energy_j"] == pytest.approx(found["energy_j"])
+
+
+def test_an_explanation_has_what_ranks_tell_each_other(irc: Irc, config: str) -> None:
+    words = (config, "--phase", "decode", "--context", "512", "--mesh", "tp=4")
+    out = irc("explain", *words).out
+    assert "sum of the heads' parts" in out and "fitted to measured collectives" in out
+    assert "up to the physical limit" not in out
+
+
+@pytest.mark.parametrize(("dtype", "told"), [("tf32", "no format of weights"), ("i8", "need quantisation")])
+def test_formats_that_no_model_is_kept_in(irc: Irc, config: str, dtype: str, told: str) -> None:
+    outcome = irc("compile", config, "--dtype", dtype)
+    assert outcome.code == 2 and told in outcome.err
+
+
+def test_an_export_without_weights_says_so(irc: Irc, config: str, tmp_path: Path) -> None:
+    outcome = irc("compile", config, "--seq", "64", "-o", tmp_path / "x.onnx")
+    assert outcome.code == 2 and "no values" in outcome.err

@@ -6,7 +6,7 @@ import pytest
 
 from ircost.backends import load_target
 from ircost.cost_models.gpu.constants import bundled_constants
-from ircost.cost_models.gpu.kernel_work import LIBRARIES, labels_of_group, table_name
+from ircost.cost_models.gpu.kernel_work import LIBRARIES, labels_of_group, measured_name, table_name
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.kernel_parts import FIELDS, PartGroup
 from ircost.cost_models.kernel_table import kernel_table
@@ -343,3 +343,18 @@ def test_a_kernel_of_one_op_comes_down_to_what_the_op_does(make) -> None:
         (group,) = kernel_table(Module([function])).parts
         found.append((group.family, group.kind, group.sizes.tolist()))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(("blocks", "name"), [(2, "fp8_block"), (1, "fp8")])
+def test_experts_with_a_scale_for_each_block_are_measured_ones_of_their_own(blocks: int, name: str) -> None:
+    count, hidden, inner = 4, 64, 32
+    shapes = {
+        **{"x": ((8, hidden), f16), "shares": ((8, 2), f16), "chosen": ((8, 2), i64)},
+        **{"up": ((count, 2 * inner, hidden), f8e4m3), "down": ((count, hidden, inner), f8e4m3)},
+        **{"up_scales": ((count, 2, blocks), f32), "up_zeros": ((), f16)},
+        **{"down_scales": ((count, 2, blocks), f32), "down_zeros": ((), f16)},
+    }
+    function = Function("main", [TensorType(shape, dtype) for shape, dtype in shapes.values()])
+    mixed = ops.mixture_of_experts(*function.arguments, activation="silu", has_scales=True, is_narrow=True)
+    groups = [group for group, _ in parts_of(function, mixed) if group.family == "moe"]
+    assert [measured_name(group, bundled_constants()) for group in groups] == [name]

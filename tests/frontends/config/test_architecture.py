@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ircost.frontends.config.architecture import groups
+from ircost.frontends.config.layer_parts import groups
 
 LAYERS = st.lists(st.sampled_from("abc"), max_size=24).map(tuple)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ircost.datasets.model_configs import KnownModel, known_models
@@ -12,7 +14,7 @@ from ircost.frontends.config.workload import workload_of
 from ircost.ir.parser import parse_module
 from ircost.ir.verify import verify
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "prefill": {"batch": 2, "seq": 24},
     "chunk": {"batch": 2, "seq": 8, "context": 24},
     "decode": {"batch": 2, "context": 24},
@@ -20,7 +22,9 @@ SIZES = {
     "encode": {"batch": 2, "seq": 24},
     "denoise": {"batch": 2, "seq": 256},
 }
-MODELS = [pytest.param(model, id=model.name) for model in known_models()]
+KNOWN = tuple(known_models())
+MODELS = [pytest.param(model, id=model.name) for model in KNOWN]
+CACHES = [pytest.param(model, id=model.name) for model in KNOWN if model.kv_bytes_per_token is not None]
 
 
 def read(model: KnownModel) -> Architecture:
@@ -51,7 +55,7 @@ def test_has_the_published_weights(model: KnownModel) -> None:
         assert counted == int(model.parameters_source.rpartition("the shapes come to ")[2])
 
 
-@pytest.mark.parametrize("model", [p for p in MODELS if p.values[0].kv_bytes_per_token is not None])
+@pytest.mark.parametrize("model", CACHES)
 def test_has_the_published_cache(model: KnownModel) -> None:
     built = build_model(read(model), workload_of("decode", context=24))
     assert built.kv_bytes_per_token == model.kv_bytes_per_token

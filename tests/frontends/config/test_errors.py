@@ -76,7 +76,7 @@ def test_a_wrong_configuration_of_a_family(config: dict[str, Any], said: str) ->
         (FLUX, "denoise", {"seq": 10, "source": 4}, "10 tokens are no square image"),
     ],
 )
-def test_a_phase_that_a_model_lacks(config: dict[str, Any], phase: str, sizes: dict[str, int], said: str) -> None:
+def test_a_phase_that_a_model_lacks(config: dict[str, Any], phase: str, sizes: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         build_model(read(config), workload_of(phase, **sizes))
 

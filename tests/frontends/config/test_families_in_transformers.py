@@ -41,6 +41,9 @@ SIDES = {
     **{"encoder_layers": 2, "decoder_layers": 3, "encoder_ffn_dim": 48, "decoder_ffn_dim": 32},
     **{"encoder_attention_heads": 2, "decoder_attention_heads": 4},
 }
+HYBRID = {"mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 8}
+LISTED = {"layer_types": ["linear_attention", "full_attention"] * 2}
+NEMOTRON = {"mamba_num_heads": 8, "mamba_head_dim": 16, "ssm_state_size": 8, "n_groups": 2, "head_dim": 16}
 GRANITE = {"attention_multiplier": 0.1}
 
 # What is set beside SIZES, by family.
@@ -121,6 +124,18 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
         {"num_heads": 8, "head_dim": 16},
         {"num_heads": 8, "head_dim": 16, "n_groups": 2, "use_bias": True, "use_conv_bias": False},
     ),
+    "bamba": (
+        {**HYBRID, "attn_layer_indices": [1]},
+        {**HYBRID, **BIASES, "attn_layer_indices": [0, 3], "mamba_n_groups": 2, "mamba_proj_bias": True},
+    ),
+    "nemotron_h": (
+        {**NEMOTRON, "layers_block_type": ["linear_attention", "mlp", "full_attention", "mlp"]},
+        {**NEMOTRON, "layers_block_type": ["linear_attention"] * 3 + ["mlp"], "use_bias": True, "mlp_bias": True},
+    ),
+    "granitemoehybrid": (
+        {**HYBRID, **GRANITE, **LISTED, **TWO_OF_FOUR_LOCAL, "shared_intermediate_size": 40},
+        {**HYBRID, **GRANITE, **LISTED, **ATTENTION_BIAS, "num_local_experts": 0, "shared_intermediate_size": 40},
+    ),
     "deepseek_v2": (DEEPSEEK, {**DEEPSEEK, "q_lora_rank": None}, {**DEEPSEEK, **ATTENTION_BIAS}),
     "deepseek_v3": (
         {**DEEPSEEK, "n_group": 2, "topk_group": 1},
@@ -192,3 +207,17 @@ def test_weights_are_those_of_the_class(family: str, change: Mapping[str, Any], 
 
 def test_every_family_is_tried() -> None:
     assert set(FAMILIES) == set(CASES) | NOT_THERE
+
+
+EPSILONS = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "norm_epsilon")
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - NOT_THERE))
+def test_numbers_that_are_left_out_are_those_of_the_class(family: str) -> None:
+    known, row = transformers.AutoConfig.for_model(family).to_dict(), FAMILIES[family]
+    found = [known[key] for key in EPSILONS if isinstance(known.get(key), float)]
+    assert found in ([], [row.epsilon])
+    turning = known.get("rope_parameters") or {}
+    turning = turning.get("full_attention", turning)
+    assert not row.rotary or turning.get("rope_theta", row.rotary_base) == row.rotary_base
+    assert known.get("tie_word_embeddings", row.is_tied) == row.is_tied

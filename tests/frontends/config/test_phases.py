@@ -59,6 +59,17 @@ MODELS: dict[str, Mapping[str, Any]] = {
         **{"model_type": "jamba", "num_experts": 4, "num_experts_per_tok": 2, "attn_layer_period": 2},
         **{"attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1, "mamba_d_state": 4},
     },
+    "nemotron_h": {
+        **SIZES,
+        **{"model_type": "nemotron_h", "mamba_num_heads": 8, "mamba_head_dim": 8, "ssm_state_size": 4, "n_groups": 2},
+        **{"head_dim": 8, "hybrid_override_pattern": "M-*-"},
+    },
+    "granitemoehybrid": {
+        **SIZES,
+        **{"model_type": "granitemoehybrid", "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 4},
+        **{"num_local_experts": 4, "num_experts_per_tok": 2, "shared_intermediate_size": 16},
+        **{"layer_types": ["mamba", "attention"] * 2, "attention_multiplier": 0.2, "residual_multiplier": 0.5},
+    },
     "qwen3_next": {
         **SIZES,
         **EXPERTS,

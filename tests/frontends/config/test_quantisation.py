@@ -22,7 +22,10 @@ DENSE: dict[str, Any] = {
     "num_attention_heads": 4,
     "torch_dtype": "bfloat16",
 }
-MIXTURE = {**DENSE, "model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2}
+MIXTURE = {
+    **DENSE,
+    **{"model_type": "mixtral", "num_key_value_heads": 4, "num_local_experts": 4, "num_experts_per_tok": 2},
+}
 # Method -> bits of a weight of a layer, its share of scales and zero points included.
 METHODS: dict[str, tuple[dict[str, Any], float]] = {
     "fp8 blocks": ({"quant_method": "fp8", "weight_block_size": [128, 128]}, 8 + 32 / 128**2),

@@ -1,0 +1,147 @@
+"""How far learned corrections are believed, and how wide their intervals are: both from rows that were held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+from ircost.cost_models.learned.estimator import BoostedResidual
+from ircost.cost_models.learned.novelty import LEVELS
+
+COVERAGE = 0.9
+SHARES = np.linspace(0.0, 1.0, 11)  # of a correction
+FEWEST = 50  # rows of a level, below which it borrows from the level before
+BORROWED = 0.5  # how much of the trust of the level before is left, where nothing was held out
+WIDENED = 1.5  # and by how much its intervals are wider
+SURE = 0.85  # that intervals on a new machine are wide enough
+MOST_WIDENED = 2.0  # for that: of few machines that differ much nothing useful follows
+FLOOR = 0.01  # errors below a percent are noise of the measurement
+MOST_WORSE = 0.02  # by how much the median error of no held-out device may exceed the analytical model's
+SPREAD = {"trees": 50, "leaves": 15, "least_rows": 50}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Corrections of rows by models that never saw their group.
+
+    Args:
+        features: [rows, features] that the model was asked with.
+        residual: [rows] ln of measured over analytical. correction: [rows] what was predicted of it.
+        level: [rows] of novelty. group: [rows] the fold, or the device, that was left out.
+        cell: [rows] equal for rows that may err together: of one machine, runtime and format.
+    """
+
+    features: np.ndarray
+    residual: np.ndarray
+    correction: np.ndarray
+    level: np.ndarray
+    group: np.ndarray
+    cell: np.ndarray
+
+    def at(self, rows: np.ndarray) -> Held:
+        return Held(*(getattr(self, name)[rows] for name in self.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Args:
+    trust: share of a correction that is believed, by level of novelty.
+    spread: ln of the size of errors, as a function of the features.
+    quantile: by which the spread is multiplied, by level, so that intervals cover what they promise.
+    shared: part of the errors' variance that kernels of one machine, runtime and format share.
+    """
+
+    trust: tuple[float, ...]
+    spread: BoostedResidual
+    quantile: tuple[float, ...]
+    shared: float
+
+    def believed(self, correction: np.ndarray, level: np.ndarray) -> np.ndarray:
+        """[rows] the corrections, shrunk."""
+        found: np.ndarray = correction * np.asarray(self.trust)[level]
+        return found
+
+    def half_width(self, features: np.ndarray, level: np.ndarray) -> np.ndarray:
+        """[rows] of the interval around ln of the latency."""
+        found: np.ndarray = np.exp(self.spread.predict(features)) * np.asarray(self.quantile)[level]
+        return found
+
+
+def calibrated(held: Held, by_group: bool) -> Calibration:
+    """What held-out rows say.
+
+    Args:
+        by_group: a new group (a device) is to be foreseen: no group may lose by corrections, and intervals are as wide
+            as groups need them, each by itself.
+    """
+    trust = _by_level(held.level, lambda rows: _trust(held.at(rows), by_group), BORROWED)
+    error = held.residual - held.correction * np.asarray(trust)[held.level]
+    size = np.maximum(np.abs(error), FLOOR)
+    spread = BoostedResidual(**SPREAD).fit(held.features, np.log(size))
+    scaled = size / np.exp(spread.predict(held.features))
+
+    def quantile(rows: np.ndarray) -> float:
+        return _group_quantile(scaled[rows], held.group[rows]) if by_group else conformal_quantile(scaled[rows])
+
+    return Calibration(trust, spread, _by_level(held.level, quantile, WIDENED), shared_part(error, held.cell))
+
+
+def _by_level(level: np.ndarray, of: object, borrowed: float) -> tuple[float, ...]:
+    """A number for each level, from its rows; of one with few rows a multiple of the level before."""
+    found: list[float] = []
+    for own in range(LEVELS):
+        rows = np.flatnonzero(level == own)
+        if len(rows) >= FEWEST:
+            found.append(of(rows))  # type: ignore[operator]
+        else:
+            found.append(found[-1] * borrowed if found else of(np.arange(len(level))))  # type: ignore[operator]
+    return tuple(found)
+
+
+def _trust(held: Held, by_group: bool) -> float:
+    """The share of corrections that errs least; of groups, each counts alike and none may lose."""
+    groups = [held.group == name for name in np.unique(held.group)] if by_group else [np.ones(len(held.group), bool)]
+    errors = np.array([[_median_error(held.at(own), share) for own in groups] for share in SHARES])
+    allowed = (errors <= errors[0] + MOST_WORSE).all(axis=1)
+    return float(SHARES[np.where(allowed, errors.mean(axis=1), np.inf).argmin()])
+
+
+def _median_error(held: Held, share: float) -> float:
+    """Mean of the median and the mean of |error|: neither the bulk nor the tail decides alone."""
+    size = np.abs(held.residual - share * held.correction)
+    return float(np.median(size) + size.mean()) / 2
+
+
+def conformal_quantile(scores: np.ndarray, coverage: float = COVERAGE) -> float:
+    """What the next score is not above, with this probability, if it is like these.
+
+    Source: Vovk, Gammerman, Shafer, "Algorithmic Learning in a Random World", 2005; split conformal prediction.
+
+    >>> conformal_quantile(np.arange(1.0, 100.0))
+    90.0
+    """
+    rank = int(np.ceil((len(scores) + 1) * coverage)) - 1
+    return float(np.sort(scores)[min(rank, len(scores) - 1)])
+
+
+def _group_quantile(scores: np.ndarray, group: np.ndarray) -> float:
+    """What a new group needs with a probability of ``SURE``, if needs of groups are log-normal: few groups tell little.
+
+    Source: prediction interval of one more observation, Student's t with one degree less than there are groups.
+    """
+    logs = np.log([conformal_quantile(scores[group == name]) for name in np.unique(group)])
+    if len(logs) < 2:
+        return float(np.exp(logs.mean()) * WIDENED)
+    margin = student.ppf(SURE, len(logs) - 1) * np.sqrt(1 + 1 / len(logs)) * logs.std(ddof=1)
+    return float(np.exp(logs.mean() + min(margin, np.log(MOST_WIDENED))))
+
+
+def shared_part(error: np.ndarray, cell: np.ndarray) -> float:
+    """Part of the variance that lies between cells, 0 to 1: one-way analysis of variance, outliers clipped."""
+    clipped = np.clip(error, *np.quantile(error, (0.01, 0.99)))
+    _, codes = np.unique(cell, return_inverse=True)
+    means = np.bincount(codes, clipped) / np.bincount(codes)
+    total = float(clipped.var())
+    return float(np.clip((means[codes] - clipped.mean()).var() / total, 0.0, 1.0)) if total > 0 else 0.0

@@ -1,0 +1,238 @@
+"""What learned models see of a kernel: the declaration of every column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ircost.cost_models.gpu.demand import Column as Numbers
+from ircost.cost_models.gpu.demand import Terms
+from ircost.cost_models.gpu.machine import GpuMachine
+
+TINY_S = 1e-12  # below any time: keeps logarithms finite
+
+
+@dataclass(frozen=True, slots=True)
+class Expressed:
+    """Kernels that share their family, labels and machine, as the analytical model has understood them.
+
+    Args:
+        work: what they do, by the family's own names (``GemmWork``, ``AttentionWork``, ...).
+        terms: where the analytical model sees their time go.
+    """
+
+    family: str
+    work: Any
+    terms: Terms
+    machine: GpuMachine
+    labels: Mapping[str, str]
+
+    def size(self, name: str) -> Numbers:
+        """[rows] a size of the work."""
+        size: Numbers = np.broadcast_to(np.asarray(getattr(self.work, name), float), self.terms.latency_s.shape)
+        return size
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of features.
+
+    Args:
+        meaning: for people, with its unit.
+        of: its values; one number where all rows share it.
+        is_of_machine: tells machines apart, so that a model for machines it never saw does without.
+    """
+
+    name: str
+    meaning: str
+    of: Callable[[Expressed], Numbers | float]
+    is_of_machine: bool = False
+
+
+# Family -> sizes of its work, as logarithms; those that may be nought are logarithms of one more.
+SIZES: Mapping[str, tuple[str, ...]] = {
+    "gemm": ("batch", "m", "n", "k", "lhs_bytes", "rhs_bytes", "out_bytes", "unpack_flops"),
+    "conv": (
+        *("batch", "groups", "in_channels", "in_height", "in_width", "out_channels", "out_height", "out_width"),
+        *("kernel_height", "kernel_width", "direction", "is_winograd", "element_bytes"),
+    ),
+    **dict.fromkeys(
+        ("attention", "mla"),
+        (
+            *("batch", "queries", "keys", "heads", "kv_heads", "key_width", "value_width", "kv_bytes", "window"),
+            "is_causal",
+        ),
+    ),
+    "moe": (
+        *("tokens", "hidden", "inner", "chosen", "experts", "ranks", "matrices", "skew", "activation_bytes"),
+        *("weight_bytes", "unpack_flops"),
+    ),
+    "recurrent": ("batch", "steps", "heads", "key_width", "value_width", "touched_bytes", "is_chunked"),
+    **dict.fromkeys(
+        ("vector", "quantize"), ("elements", "read_bytes", "write_bytes", "flops", "special", "reduced_rows")
+    ),
+    "collective": ("op", "world", "nodes", "size_bytes", "is_bus", "has_switch_reduction"),
+}
+# Sizes of a kernel that kernels near to it are near in: what a shape is, and how novelty is told (see ``novelty``).
+MAY_BE_NOUGHT = frozenset(
+    (
+        *("unpack_flops", "window", "is_causal", "direction", "is_winograd", "is_chunked", "skew", "op", "is_bus"),
+        *("has_switch_reduction", "flops", "special", "reduced_rows", "read_bytes", "write_bytes", "touched_bytes"),
+    )
+)
+# Family -> resources that are busy side by side, and times that are paid one after the other (see ``demand``).
+_GEMM = ("matrix", "vector", "shared", "l2", "main", "chain")
+_STREAM = ("main", "l2", "flight", "vector")
+BUSY: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("gemm", "conv"), _GEMM),
+    **dict.fromkeys(("attention", "mla"), ("matrix", "vector", "l2", "main", "chain")),
+    "moe": _GEMM[:-1],
+    "recurrent": ("matrix", "main", "l2"),
+    **dict.fromkeys(("vector", "quantize"), _STREAM),
+    "collective": ("link", "bus", "network"),
+}
+FIXED: Mapping[str, tuple[str, ...]] = {
+    "gemm": ("launch", "convert", "wave", "split"),
+    "conv": ("launch", "convert", "wave", "split", "winograd", "transforms", "layout"),
+    **dict.fromkeys(("attention", "mla"), ("launch", "wave", "split")),
+    "moe": ("launch", "wave", "step", "rows", "expert"),
+    "recurrent": ("launch", "chunk"),
+    **dict.fromkeys(("vector", "quantize"), ("launch", "row")),
+    "collective": ("launch", "hop", "bulk_hop", "far_hop"),
+}
+COUNTED = ("wave", "split", "chunk", "step")  # fixed times whose number says how many tiles follow one another
+# Extents that tiles divide, and the tiles: how much of the last one is filled.
+FILLED: Mapping[str, Mapping[str, tuple[int, ...]]] = {
+    "gemm": {"m": (16, 64, 128), "n": (64, 128, 256), "k": (64,)},
+    "attention": {"queries": (64, 128), "keys": (64,)},
+    "mla": {"queries": (64,), "keys": (64,)},
+}
+# Output tiles of a product: their number over the processors' is how many waves there are, and how full the last is.
+TILES: Mapping[str, tuple[tuple[int, int], ...]] = {"gemm": ((64, 128), (128, 128), (128, 256))}
+# Family -> how many operands a cache may still hold.
+REUSED: Mapping[str, int] = {**dict.fromkeys(("gemm", "conv"), 2), "collective": 0}
+# Words that rows share, as numbers; a word that was never met is missing.
+WORDS: Mapping[str, str] = {
+    "runtime": "whose kernels they are",
+    "dtype": "width of the number format, and of the cache's where that is another",
+    "kind": "of kernels within the family: phase, op, batched, ...",
+    "kernel": "the library behind the kernel's name, with its runtime",
+}
+DEVICE = "device"
+
+
+def columns_of(family: str) -> tuple[Column, ...]:
+    """The numbers that a family's models see, in order; words follow (see ``WORDS``)."""
+    return (
+        *_time_columns(family),
+        *(_size_column(name) for name in SIZES[family]),
+        *_tile_columns(family),
+        *MACHINE_COLUMNS,
+    )
+
+
+def _time_columns(family: str) -> Iterator[Column]:
+    yield Column("log_predicted", "ln of the analytical model's seconds", lambda x: np.log(x.terms.latency_s))
+    yield Column(
+        "host_share",
+        "what the host adds, of the predicted time",
+        lambda x: 1.0 - x.terms.device_s / x.terms.latency_s,
+    )
+    for name in BUSY[family]:
+        yield Column(f"{name}_share", f"time of {name} at its fitted rate, of the predicted time", _share(name, True))
+    for name in FIXED[family]:
+        yield Column(f"{name}_share_fixed", f"fixed time of {name}, of the predicted time", _share(name, False))
+    for name in COUNTED:
+        if name in FIXED[family]:
+            yield Column(f"{name}_count", f"ln of one more than how often {name} is paid", _count(name))
+    yield Column("candidate", "number of the tile and split that the analytical model took", lambda x: x.terms.choice)
+    for place in range(REUSED.get(family, 1)):
+        meaning = "ln of what is touched between two uses of an operand, as a share of the last cache"
+        yield Column(f"footprint_{place}", meaning, _footprint(place))
+
+
+def _share(name: str, is_busy: bool) -> Callable[[Expressed], Numbers | float]:
+    def of(x: Expressed) -> Numbers | float:
+        found = (x.terms.busy if is_busy else x.terms.fixed).get(name)
+        return 0.0 if found is None else found / x.terms.latency_s
+
+    return of
+
+
+def _count(name: str) -> Callable[[Expressed], Numbers | float]:
+    def of(x: Expressed) -> Numbers | float:
+        found = x.terms.demand.fixed.get(name)
+        return 0.0 if found is None else np.asarray(np.log1p(np.maximum(found, 0.0)))
+
+    return of
+
+
+def _footprint(place: int) -> Callable[[Expressed], Numbers | float]:
+    def of(x: Expressed) -> Numbers | float:
+        reused = x.terms.demand.reused
+        if place >= len(reused):
+            return np.nan
+        return np.asarray(np.log(np.clip(reused[place][1], 1e-6, 1e3)))
+
+    return of
+
+
+def _size_column(name: str) -> Column:
+    if name in MAY_BE_NOUGHT:
+        return Column(f"log1p_{name}", f"ln of one more than {name} of the work", lambda x: np.log1p(x.size(name)))
+    return Column(f"log_{name}", f"ln of {name} of the work", lambda x: np.log(np.maximum(x.size(name), TINY_S)))
+
+
+def _tile_columns(family: str) -> Iterator[Column]:
+    for name, tiles in FILLED.get(family, {}).items():
+        for tile in tiles:
+            yield Column(f"{name}_fill_{tile}", f"how full tiles of {tile} are along {name}", _fill(name, tile))
+    for tall, wide in TILES.get(family, ()):
+        waves = _waves(tall, wide)
+        yield Column(f"waves_{tall}x{wide}", f"ln of the tiles of {tall} x {wide} over the processors", _log(waves))
+        meaning = f"how full the last wave of tiles of {tall} x {wide} is"
+        yield Column(f"tail_{tall}x{wide}", meaning, _fullness(waves))
+
+
+def _fill(name: str, tile: int) -> Callable[[Expressed], Numbers]:
+    return lambda x: x.size(name) / (np.ceil(x.size(name) / tile) * tile)
+
+
+def _waves(tall: int, wide: int) -> Callable[[Expressed], Numbers]:
+    def of(x: Expressed) -> Numbers:
+        tiles = x.size("batch") * np.ceil(x.size("m") / tall) * np.ceil(x.size("n") / wide)
+        waves: Numbers = tiles / x.machine.processors
+        return waves
+
+    return of
+
+
+def _log(of: Callable[[Expressed], Numbers]) -> Callable[[Expressed], Numbers]:
+    return lambda x: np.log(of(x))
+
+
+def _fullness(waves: Callable[[Expressed], Numbers]) -> Callable[[Expressed], Numbers]:
+    return lambda x: waves(x) / np.ceil(waves(x))
+
+
+def _machine_column(name: str, meaning: str, of: Callable[[GpuMachine], float]) -> Column:
+    return Column(name, meaning, lambda x: float(np.log(max(of(x.machine), TINY_S))), is_of_machine=True)
+
+
+MACHINE_COLUMNS = (
+    _machine_column("processors", "ln of the number of processors", lambda m: m.processors),
+    _machine_column("clock", "ln of their clock in Hz", lambda m: m.clock_hz),
+    _machine_column("main_rate", "ln of main memory's bytes per second", lambda m: m.main_bytes_per_s),
+    _machine_column("cache_size", "ln of the last cache's bytes", lambda m: m.cache_bytes),
+    _machine_column(
+        "cache_ratio",
+        "ln of the last cache's bandwidth over main memory's",
+        lambda m: min(m.cache_bytes_per_s / m.main_bytes_per_s, 1e3),
+    ),
+    _machine_column(
+        "lane_ridge", "ln of f32 operations on lanes for each byte", lambda m: m.vector_flops_per_s / m.main_bytes_per_s
+    ),
+)

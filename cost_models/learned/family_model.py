@@ -1,0 +1,83 @@
+"""The learned model of one family: corrections of the analytical model, how far to believe them, and intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ircost.cost_models.learned.calibration import Calibration
+from ircost.cost_models.learned.columns import WORDS
+from ircost.cost_models.learned.estimator import BoostedResidual
+from ircost.cost_models.learned.features import without_machine
+from ircost.cost_models.learned.grades import GRADES, UNCORRECTED, Corrected
+from ircost.cost_models.learned.novelty import LEVELS, Novelty
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One way to correct: with the machine known, or without.
+
+    Args:
+        residual: None where there is nothing to learn from.
+    """
+
+    residual: BoostedResidual | None
+    calibration: Calibration
+
+    def correction(self, features: np.ndarray) -> np.ndarray:
+        """[rows] ln of measured over analytical, as predicted."""
+        if self.residual is None or not len(features):
+            return np.zeros(len(features))
+        return self.residual.predict(features)
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyModel:
+    """Args:
+    vocabulary: the words that were met, by kind.
+    devices: targets that were measured.
+    seen: for those. unseen: for all others; None where there was one device only.
+    about: rows, sources and errors, for the card.
+    """
+
+    family: str
+    vocabulary: Mapping[str, Sequence[str]]
+    devices: tuple[str, ...]
+    novelty: Novelty
+    seen: Head
+    unseen: Head | None
+    about: Mapping[str, object] = field(default_factory=dict)
+
+    def knows(self, device: str) -> bool:
+        return device in self.devices
+
+    def level(self, features: np.ndarray, octaves: np.ndarray) -> np.ndarray:
+        """[rows] of novelty: of the sizes, or the last where a word was never met."""
+        level = self.novelty.level(octaves)
+        words = features[:, -len(WORDS) - 1 : -1]
+        return np.where(np.isnan(words).any(axis=1), LEVELS - 1, level)
+
+    def correct(self, features: np.ndarray, octaves: np.ndarray, device: str) -> Corrected:
+        """Corrections of kernels on one target.
+
+        Args:
+            features: [rows, features] with the machine. octaves: [rows, sizes].
+        """
+        level = self.level(features, octaves)
+        is_seen = self.knows(device)
+        head = self.seen if is_seen else self.unseen
+        if head is None:
+            return Corrected.none(len(features))
+        own = features if is_seen else without_machine(self.family, features)
+        calibration = head.calibration
+        correction = head.correction(own)
+        grade = np.where(is_seen & (level == 0), GRADES.index("A"), GRADES.index("B"))
+        return Corrected(
+            correction,
+            calibration.believed(correction, level),
+            calibration.half_width(own, level),
+            np.where(np.asarray(calibration.trust)[level] > 0, grade, UNCORRECTED),
+            calibration.shared,
+        )

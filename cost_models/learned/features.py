@@ -1,0 +1,60 @@
+"""Kernels as rows of features: one definition for measured rows and for kernels of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ircost.cost_models.learned.columns import DEVICE, SIZES, WORDS, Expressed, columns_of
+
+Vocabulary = Mapping[str, Sequence[str]]  # for each kind of word, those that were met
+
+
+def feature_names(family: str, sees_machine: bool) -> tuple[str, ...]:
+    """Names of the columns of a matrix.
+
+    Args:
+        sees_machine: with what tells machines apart.
+    """
+    numbers = tuple(column.name for column in columns_of(family) if sees_machine or not column.is_of_machine)
+    return (*numbers, *WORDS, *([DEVICE] if sees_machine else []))
+
+
+def number_matrix(x: Expressed) -> np.ndarray:
+    """[rows, columns] all numbers of a family, float32."""
+    columns = columns_of(x.family)
+    found = np.empty((len(x.terms.latency_s), len(columns)), dtype=np.float32)
+    for place, column in enumerate(columns):
+        found[:, place] = column.of(x)
+    return found
+
+
+def word_codes(labels: Mapping[str, str], vocabulary: Vocabulary) -> list[float]:
+    """A number for each kind of word; NaN for a word that was never met."""
+    return [_code(labels.get(kind, ""), vocabulary[kind]) for kind in (*WORDS, DEVICE)]
+
+
+def _code(word: str, known: Sequence[str]) -> float:
+    return float(known.index(word)) if word in known else np.nan
+
+
+def feature_matrix(x: Expressed, vocabulary: Vocabulary) -> np.ndarray:
+    """[rows, features] in the order of ``feature_names`` with the machine."""
+    numbers = number_matrix(x)
+    words = np.broadcast_to(
+        np.array(word_codes(x.labels, vocabulary), dtype=np.float32), (len(numbers), len(WORDS) + 1)
+    )
+    return np.concatenate([numbers, words], axis=1)
+
+
+def without_machine(family: str, features: np.ndarray) -> np.ndarray:
+    """The columns that do not tell machines apart."""
+    kept = [not column.is_of_machine for column in columns_of(family)] + [True] * len(WORDS) + [False]
+    return features[:, np.array(kept)]
+
+
+def octaves(x: Expressed) -> np.ndarray:
+    """[rows, sizes] binary logarithms of the sizes: where a kernel lies among others."""
+    found = np.stack([np.log2(np.maximum(x.size(name), 0.5)) for name in SIZES[x.family]], axis=1)
+    return np.asarray(found, dtype=np.float32)

@@ -1,0 +1,39 @@
+"""How well a kernel is known, and what a learned model says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+GRADES = ("A", "B", "C")
+GRADE_MEANINGS = {
+    "A": "learned on this machine, kernels like it measured",
+    "B": "learned, but the machine or the neighbourhood is new",
+    "C": "the analytical model alone",
+}
+UNCORRECTED = GRADES.index("C")
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """What the learned model says of kernels; all arrays are [rows].
+
+    Args:
+        correction: ln of measured over analytical, as predicted; believed: how much of it the hybrid takes.
+        half_width: of the interval of 90 % around the hybrid's ln of the latency; NaN where nobody knows.
+        grade: place in ``GRADES``.
+        shared: part of the errors' variance that all kernels of the machine share.
+    """
+
+    correction: np.ndarray
+    believed: np.ndarray
+    half_width: np.ndarray
+    grade: np.ndarray
+    shared: float
+
+    @staticmethod
+    def none(count: int) -> Corrected:
+        """Of kernels that nothing was learned about."""
+        nothing = np.zeros(count)
+        return Corrected(nothing, nothing, np.full(count, np.nan), np.full(count, UNCORRECTED), 1.0)

@@ -1,0 +1,142 @@
+"""The hybrid: learned where kernels like it were measured, analytical where none were, and in between by novelty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ircost.backends import Target
+from ircost.cost_models.analytical import Analytical, Evaluated
+from ircost.cost_models.energy import kernel_energy_j
+from ircost.cost_models.gpu.machine import machine_of
+from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
+from ircost.cost_models.kernel_table import KernelTable
+from ircost.cost_models.learned.columns import Expressed
+from ircost.cost_models.learned.features import feature_matrix, octaves
+from ircost.cost_models.learned.grades import GRADES, Corrected
+from ircost.cost_models.learned.propagation import Spread, interval_of_sum
+
+if TYPE_CHECKING:
+    from ircost.cost_models.learned.family_model import FamilyModel
+
+# Where no model of the family gives an interval: a factor of two either way. On machines that the analytical model
+# never saw, nine tenths of the kernels of most families lie within it (docs/cost-models.md, p90).
+UNKNOWN_HALF_WIDTH = float(np.log(2.0))
+
+
+class Hybrid(CostModel):
+    """The analytical model, corrected by what was learned of kernels near by, with an interval for each figure.
+
+    A kernel on a machine that was measured gets all that a model which knows the machine has learned; on any other
+    machine the share of it that proved right when machines were left out in turn; far from all measured kernels,
+    nothing.
+
+    Args:
+        models: by family; those that come with the package where left out.
+        analytical: what is corrected.
+    """
+
+    name = "hybrid"
+
+    def __init__(self, models: Mapping[str, FamilyModel] | None = None, analytical: Analytical | None = None) -> None:
+        self._models = models
+        self.analytical = analytical or Analytical()
+
+    @property
+    def models(self) -> Mapping[str, FamilyModel]:
+        if self._models is not None:
+            return self._models
+        from ircost.cost_models.learned.storage import bundled_models
+
+        return bundled_models()
+
+    @property
+    def for_search(self) -> CostModel:
+        return self.analytical
+
+    def estimate(self, kernels: KernelTable, target: Target) -> Estimates:
+        parts = list(self.analytical.evaluated(kernels, target))
+        plain = self.analytical.estimate_of(parts, kernels, target)
+        rows = _Rows.of(len(kernels))
+        for part in parts:
+            rows.add(part, self.corrected(part, target))
+        limit_s = plain.lower_bound_s
+        latency_s = np.maximum(rows.corrected_s, limit_s)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(plain.latency_s > 0, latency_s / plain.latency_s, 1.0)
+        return replace(
+            plain,
+            latency_s=latency_s,
+            energy_j=kernel_energy_j(kernels, target, latency_s),
+            terms_s=plain.terms_s * ratio[:, None],
+            model=self.name,
+            learned_s=rows.corrected_s - rows.analytical_s,
+            low_s=np.maximum(rows.low_s, limit_s),
+            high_s=np.maximum(rows.high_s, limit_s),
+            grades=tuple(GRADES[grade] for grade in rows.grade),
+            notes=(*plain.notes, *_notes(kernels, rows, latency_s)),
+        )
+
+    def corrected(self, part: Evaluated, target: Target) -> Corrected:
+        """What was learned of some parts."""
+        family = part.group.family
+        model = self.models.get(family)
+        # Where another family's constants stand in, the corrections are of other figures than these.
+        is_own = self.analytical.constants.home(family, part.labels, "launch") == family
+        if model is None or target.kind != "gpu" or not is_own:
+            return Corrected.none(len(part.rows))
+        x = Expressed(family, part.work, part.terms, machine_of(target), part.labels)
+        return model.correct(feature_matrix(x, model.vocabulary), octaves(x), target.name)
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Sums over the parts of each kernel; errors of the parts of one kernel go together."""
+
+    analytical_s: np.ndarray
+    corrected_s: np.ndarray
+    low_s: np.ndarray
+    high_s: np.ndarray
+    grade: np.ndarray
+    shared: np.ndarray
+
+    @staticmethod
+    def of(count: int) -> _Rows:
+        seconds = [np.zeros(count) for _ in range(4)]
+        return _Rows(seconds[0], seconds[1], seconds[2], seconds[3], np.zeros(count, dtype=int), np.zeros(count))
+
+    def add(self, part: Evaluated, corrected: Corrected) -> None:
+        seconds = part.terms.latency_s * part.launches
+        own = seconds * np.exp(corrected.believed)
+        width = np.where(np.isnan(corrected.half_width), UNKNOWN_HALF_WIDTH, corrected.half_width)
+        np.add.at(self.analytical_s, part.rows, seconds)
+        np.add.at(self.corrected_s, part.rows, own)
+        np.add.at(self.low_s, part.rows, own * np.exp(-width))
+        np.add.at(self.high_s, part.rows, own * np.exp(width))
+        np.maximum.at(self.grade, part.rows, corrected.grade)
+        np.maximum.at(self.shared, part.rows, corrected.shared)
+
+
+def _notes(kernels: KernelTable, rows: _Rows, latency_s: np.ndarray) -> Sequence[str]:
+    """How far the figures are known, where it is known how often each kernel runs."""
+    counts = np.zeros(len(kernels))
+    for run in kernels.runs:
+        counts[run.row] += run.count
+    total_s = float((counts * latency_s).sum())
+    if total_s <= 0:
+        return ()
+    low, high = interval_of_sum(Spread(counts * latency_s, counts * rows.low_s, counts * rows.high_s, rows.shared))
+    shares = dict.fromkeys(GRADES, 0.0)
+    for grade, seconds in zip(rows.grade, counts * latency_s, strict=True):
+        shares[GRADES[grade]] += float(seconds) / total_s
+    told = ", ".join(f"{grade} {share:.0%}" for grade, share in sorted(shares.items()) if share >= 0.005)
+    return (
+        f"hybrid: 90 % of runs between {low / total_s - 1:+.0%} and {high / total_s - 1:+.0%} of the kernels' time; "
+        f"grades by time: {told} (A: learned on this machine; B: machine or sizes are new; C: analytical alone)",
+    )
+
+
+COST_MODELS.add(Hybrid.name, Hybrid())

@@ -1,0 +1,57 @@
+"""A learned model with its card: trained on a table, and judged on what was held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ircost.cost_models.gpu.calibrate import calibrate_without_each, measured
+from ircost.cost_models.gpu.constants import ConstantsFile
+from ircost.cost_models.gpu.rows import TargetOf
+from ircost.cost_models.gpu.table_work import Columns
+from ircost.cost_models.learned.family_model import FamilyModel
+from ircost.cost_models.learned.judging import errors_by_group, errors_of, outcome_of
+from ircost.cost_models.learned.rows import readable
+from ircost.cost_models.learned.training import OnProgress, Trained, train
+
+# Rows of a group that constants without each device are fitted to: a seventh of those of the bundled constants, since
+# they are fitted once for each device.
+SAMPLE_ROWS = 120
+
+
+def made(
+    columns: Columns,
+    at: str,
+    sha256: str,
+    target_of: TargetOf,
+    constants: ConstantsFile,
+    on_progress: OnProgress | None = None,
+) -> FamilyModel:
+    """The learned model of a table.
+
+    Args:
+        columns: of the table. at: its name. sha256: of its file, for the card.
+
+    Raises:
+        TargetError: the columns tell of no family of kernels.
+        ValueError: there is too little to learn from.
+    """
+    table = readable(columns, at, target_of)
+    without = constants_without(columns, at, target_of)
+    found = train(table, constants, without, on_progress=on_progress)
+    return replace(found.model, about=about(found, {Path(at).name: sha256}))
+
+
+def constants_without(columns: Columns, at: str, target_of: TargetOf) -> Mapping[str, ConstantsFile]:
+    """For each target of a table constants that were fitted without it."""
+    return calibrate_without_each([measured(columns, at, target_of, SAMPLE_ROWS)])
+
+
+def about(found: Trained, tables: Mapping[str, str]) -> dict[str, object]:
+    """What the card says: the errors of all shapes held out, and of each device, the worst first."""
+    errors = [errors_of(outcome_of(found.by_shape, by_group=False), "shapes")]
+    if found.by_device is not None:
+        devices = list(errors_by_group(outcome_of(found.by_device, by_group=True), "{}"))
+        errors += sorted(devices, key=lambda line: -float(str(line["hybrid_median"])))
+    return {"rows": found.rows, "tables": dict(tables), "errors": errors}

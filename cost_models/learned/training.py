@@ -1,0 +1,216 @@
+"""From the rows of a measured table to the learned model of its family, with every judgement on rows held out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ircost.cost_models.gpu.constants import ConstantsFile
+from ircost.cost_models.learned.calibration import Held, calibrated
+from ircost.cost_models.learned.columns import DEVICE, WORDS
+from ircost.cost_models.learned.estimator import BoostedResidual
+from ircost.cost_models.learned.family_model import FamilyModel, Head
+from ircost.cost_models.learned.features import without_machine
+from ircost.cost_models.learned.novelty import LEVELS, Novelty
+from ircost.cost_models.learned.rows import Readable, Rows, rows_of, thinned
+from ircost.cost_models.learned.splits import folds_of
+
+OnProgress = Callable[[int, int], object]  # how many models are trained, of how many
+REPLAYS = 0.3  # share of rows that also stand for a network's kernels, whose runtime nobody named
+FEWEST_ROWS = 200  # of a table; fewer are no ground to learn on
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How large the models of a family are.
+
+    Args:
+        trees, leaves: of the corrections where the machine is known.
+        most_rows: to learn from; small groups whole, as many of each large one.
+    """
+
+    trees: int
+    leaves: int
+    most_rows: int = 60_000
+    unseen_trees: int = 100
+    unseen_leaves: int = 15
+    unseen_rows: int = 20_000
+
+
+# Sized such that all bundled models together stay below 3 MB: the more rows, the more trees.
+RECIPES: Mapping[str, Recipe] = {
+    "gemm": Recipe(800, 63, 300_000),
+    "attention": Recipe(500, 63, 200_000),
+    "moe": Recipe(300, 47, 150_000),
+    "mla": Recipe(300, 31),
+    "recurrent": Recipe(200, 31),
+    "vector": Recipe(300, 31, 100_000),
+    "conv": Recipe(200, 31),
+    "quantize": Recipe(100, 31),
+    "collective": Recipe(200, 31),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Rows, and corrections by models that never saw their group.
+
+    Args:
+        held: what calibrations are made of; without the rows that no fold could be judged on.
+        rows: the same rows.
+    """
+
+    rows: Rows
+    held: Held
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Args:
+    model: without what it says about itself.
+    rows: that it was trained on.
+    by_shape, by_device: what held-out rows say; of devices None where there was one only.
+    """
+
+    model: FamilyModel
+    rows: int
+    by_shape: Judged
+    by_device: Judged | None
+
+
+def train(
+    table: Readable,
+    constants: ConstantsFile,
+    without: Mapping[str, ConstantsFile],
+    recipe: Recipe | None = None,
+    on_progress: OnProgress | None = None,
+) -> Trained:
+    """The learned model of a family.
+
+    Raises:
+        ValueError: there are too few rows, or one shape only.
+
+    Args:
+        table: measured rows.
+        constants: of the analytical model, which the corrections are of.
+        without: for each target of the table, constants that were fitted without it.
+        on_progress: called after each of the models that are trained on the way.
+    """
+    recipe = recipe or RECIPES[table.family.name]
+    vocabulary = table.vocabulary()
+    rows = rows_of(thinned(table, recipe.most_rows), lambda target: constants, vocabulary, REPLAYS)
+    count = int((~rows.is_replay).sum())
+    if count < FEWEST_ROWS or not folds_of(rows, "shape"):
+        raise ValueError(f"{count} rows of {len(np.unique(rows.shape))} shapes, {FEWEST_ROWS} of several needed")
+    by_device = list(rows_without(table, without, vocabulary, recipe))
+    folds = len(folds_of(rows, "shape"))
+    total = folds + len(by_device) + 1  # of models; the last one sees all
+
+    def after(count: int) -> OnProgress:
+        return lambda done, of: on_progress(count + done, total) if on_progress is not None else None
+
+    seen = held_out_folds(rows, recipe, "shape", after(0))
+    head = Head(residual_model(recipe).fit(rows.features, rows.residual), calibrated(seen.held, by_group=False))
+    unseen = held_out_devices(by_device, recipe, after(folds)) if by_device else None
+    model = FamilyModel(
+        table.family.name,
+        vocabulary,
+        tuple(sorted(set(rows.device))),
+        Novelty.of(rows.octaves),
+        head,
+        None if unseen is None else _unseen_head(unseen, by_device, recipe),
+    )
+    after(total)(0, 1)
+    return Trained(model, count, seen, unseen)
+
+
+def residual_model(recipe: Recipe) -> BoostedResidual:
+    return BoostedResidual(trees=recipe.trees, leaves=recipe.leaves)
+
+
+def unseen_model(recipe: Recipe) -> BoostedResidual:
+    return BoostedResidual(trees=recipe.unseen_trees, leaves=recipe.unseen_leaves, least_rows=50)
+
+
+def held_out_folds(rows: Rows, recipe: Recipe, split: str, on_progress: OnProgress | None = None) -> Judged:
+    """Every row corrected by a model that saw no row of its shape, or framework."""
+    folds = folds_of(rows, split)
+    correction, level = np.zeros(len(rows)), np.zeros(len(rows), dtype=int)
+    fold = np.full(len(rows), -1)
+    for number, out in enumerate(folds):
+        inside = ~out
+        model = residual_model(recipe).fit(rows.features[inside], rows.residual[inside])
+        correction[out] = model.predict(rows.features[out])
+        level[out] = _levels(rows.at(inside), rows.at(out))
+        fold[out] = number
+        if on_progress is not None:
+            on_progress(number + 1, len(folds))
+    return Judged(rows, Held(rows.features, rows.residual, correction, level, fold, cells_of(rows)))
+
+
+def rows_without(
+    table: Readable, without: Mapping[str, ConstantsFile], vocabulary: Mapping[str, list[str]], recipe: Recipe
+) -> Iterator[tuple[str, Rows]]:
+    """For each target, all rows as the analytical model sees them without having seen that target."""
+    few = thinned(table, recipe.unseen_rows)
+    devices = sorted({group.labels["device"] for group in few.groups if group.setting is not None})
+    if len(devices) < 2:
+        return
+    for device in devices:
+        own = without[device]
+        yield device, rows_of(few, lambda target, own=own: own, vocabulary, REPLAYS)  # type: ignore[misc]
+
+
+def held_out_devices(
+    by_device: list[tuple[str, Rows]], recipe: Recipe, on_progress: OnProgress | None = None
+) -> Judged:
+    """Every row corrected by a model that saw nothing of its device: neither its rows nor constants fitted to them."""
+    judged, held = [], []
+    for device, rows in by_device:
+        out = rows.device == device
+        inside, own = rows.at(~out), rows.at(out)
+        family = rows.family
+        features = without_machine(family, own.features)
+        model = unseen_model(recipe).fit(without_machine(family, inside.features), inside.residual)
+        correction = model.predict(features)
+        judged.append(own)
+        held.append(Held(features, own.residual, correction, _levels(inside, own), own.device, cells_of(own)))
+        if on_progress is not None:
+            on_progress(len(held), len(by_device))
+    return Judged(_joined_rows(judged), _joined_held(held))
+
+
+def _unseen_head(judged: Judged, by_device: list[tuple[str, Rows]], recipe: Recipe) -> Head:
+    """Trained on each device's rows as the analytical model sees a device that it never saw."""
+    rows = _joined_rows([rows.at(rows.device == device) for device, rows in by_device])
+    model = unseen_model(recipe).fit(without_machine(rows.family, rows.features), rows.residual)
+    return Head(model, calibrated(judged.held, by_group=True))
+
+
+def _levels(inside: Rows, out: Rows) -> np.ndarray:
+    """Of novelty: sizes and words that the rows inside do not have."""
+    level = Novelty.of(inside.octaves).level(out.octaves)
+    for place in range(len(WORDS)):
+        column = out.features.shape[1] - len(WORDS) - 1 + place
+        level[~np.isin(out.features[:, column], np.unique(inside.features[:, column]))] = LEVELS - 1
+    return level
+
+
+def cells_of(rows: Rows) -> np.ndarray:
+    """[rows] a number for each machine, runtime and format."""
+    words = np.nan_to_num(rows.features[:, -len(WORDS) - 1 :], nan=-1.0)
+    assert tuple(WORDS)[:2] == ("runtime", "dtype") and DEVICE == "device", "the order of the columns of words"
+    found: np.ndarray = (words[:, 0] * 100 + words[:, 1]) * 100 + words[:, -1]
+    return found
+
+
+def _joined_rows(parts: list[Rows]) -> Rows:
+    first = parts[0]
+    names = [name for name in first.__slots__ if name != "family"]
+    return Rows(first.family, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def _joined_held(parts: list[Held]) -> Held:
+    return Held(*(np.concatenate([getattr(part, name) for part in parts]) for name in Held.__slots__))

@@ -1,0 +1,86 @@
+"""Learned models held against rows of shapes, devices or frameworks that they were not trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ircost.cost_models.evaluation import Prediction
+from ircost.cost_models.gpu.constants import bundled_constants
+from ircost.cost_models.gpu.rows import TargetOf
+from ircost.cost_models.gpu.table_work import Columns
+from ircost.cost_models.learned.judging import Outcome, outcome_of
+from ircost.cost_models.learned.made import constants_without
+from ircost.cost_models.learned.rows import Readable, readable, rows_of, thinned
+from ircost.cost_models.learned.splits import folds_of
+from ircost.cost_models.learned.training import (
+    FEWEST_ROWS,
+    RECIPES,
+    REPLAYS,
+    Judged,
+    OnProgress,
+    held_out_devices,
+    held_out_folds,
+    rows_without,
+)
+
+
+def predictions_of_split(
+    columns: Columns, at: str, split: str, target_of: TargetOf, on_progress: OnProgress | None = None
+) -> dict[str, Prediction]:
+    """What each model says of rows that were held out; of large tables a sample, small groups whole.
+
+    Without a device, constants of the analytical model are fitted anew as well.
+
+    Raises:
+        TargetError: the columns tell of no family of kernels.
+        ValueError: nothing can be left out, or too little is left to learn from.
+    """
+    table = readable(columns, at, target_of)
+    if sum(len(group.rows) for group in table.groups) < FEWEST_ROWS:
+        raise ValueError(f"{len(table.place)} rows, {FEWEST_ROWS} needed")
+    if split == "device":
+        outcome = outcome_of(_without_devices(table, columns, at, target_of, on_progress), by_group=True)
+    else:
+        outcome = outcome_of(_without_folds(table, split, on_progress), by_group=split != "shape")
+    return _predictions(outcome, columns)
+
+
+def _without_folds(table: Readable, split: str, on_progress: OnProgress | None) -> Judged:
+    recipe = RECIPES[table.family.name]
+    constants = bundled_constants()
+    rows = rows_of(thinned(table, recipe.most_rows), lambda target: constants, table.vocabulary(), REPLAYS)
+    _check(len(folds_of(rows, split)), split)
+    return held_out_folds(rows, recipe, split, on_progress)
+
+
+def _without_devices(
+    table: Readable, columns: Columns, at: str, target_of: TargetOf, on_progress: OnProgress | None
+) -> Judged:
+    recipe = RECIPES[table.family.name]
+    devices = {group.labels["device"] for group in table.groups if group.setting is not None}
+    _check(len(devices), "device")
+    without = constants_without(columns, at, target_of)
+    return held_out_devices(list(rows_without(table, without, table.vocabulary(), recipe)), recipe, on_progress)
+
+
+def _check(groups: int, split: str) -> None:
+    """Raises:
+    ValueError: too few groups for one to be left out, and another to be judged by.
+    """
+    if groups < 3:
+        raise ValueError(f"{groups} groups by {split}: one is left out, and intervals need two more")
+
+
+def _predictions(outcome: Outcome, columns: Columns) -> dict[str, Prediction]:
+    rows = outcome.rows
+    own = {name: column[rows.place] for name, column in columns.items()}
+
+    def of(predicted_s: np.ndarray, interval_s: np.ndarray | None = None) -> Prediction:
+        return Prediction(rows.family, own, rows.measured_s, predicted_s, rows.limit_s, {}, interval_s)
+
+    return {
+        "roofline": of(rows.roofline_s),
+        "analytical": of(rows.analytical_s),
+        "learned": of(outcome.learned_s),
+        "hybrid": of(outcome.hybrid_s, np.column_stack([outcome.low_s, outcome.high_s])),
+    }

@@ -1,0 +1,337 @@
+"""What layers of a transformer are made of: sizes and kinds of their parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """Args:
+    kind: ``rms`` or ``layer``. has_scale, has_bias: of its own weights.
+    """
+
+    kind: str
+    epsilon: float
+    has_scale: bool = True
+    has_bias: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rotary:
+    """Rotary position embedding.
+
+    Args:
+        width: leading elements of a head that are rotated. base: of the angles' geometric series.
+        is_interleaved: pairs are neighbours (GPT-J), not halves.
+        side: patches in a row of an image, whose row turns one half of the pairs and whose column the other; 0: none.
+    """
+
+    width: int
+    base: float = 10000.0
+    is_interleaved: bool = False
+    side: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Attention with any number of key and value heads up to that of query heads.
+
+    Args:
+        width, value_width: of a head.
+        has_qkv_bias, has_out_bias: of the projections. has_k_bias: where there are some, whether keys have one.
+        head_norm: of each head of queries and keys, each with weights of its own where ``is_norm_by_head``;
+        whole_norm: of all heads of them together.
+        window: the last so many tokens are seen; 0: all. chunk: those of the same chunk of so many are; 0: all.
+        scale: of the scores. softcap: of the scores; 0: none.
+        has_sinks: a learnt logit for each head takes part in the softmax.
+        has_alibi: a bias that falls with the distance takes the place of positions.
+        has_bias_table: learnt biases by bucket of distance are added to the scores (T5), those of the stack's table.
+        is_gated: the output is multiplied by a sigmoid of a projection as wide as the queries.
+        tuning: (floor, factor): queries grow by factor log(1 + position // floor) (Llama 4, layers without positions).
+    """
+
+    heads: int
+    kv_heads: int
+    width: int
+    value_width: int
+    scale: float
+    is_causal: bool = True
+    has_qkv_bias: bool = False
+    has_k_bias: bool = True
+    has_out_bias: bool = False
+    head_norm: Norm | None = None
+    is_norm_by_head: bool = False
+    whole_norm: Norm | None = None
+    rotary: Rotary | None = None
+    window: int = 0
+    chunk: int = 0
+    softcap: float = 0.0
+    has_sinks: bool = False
+    has_alibi: bool = False
+    has_bias_table: bool = False
+    is_gated: bool = False
+    tuning: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LatentAttention:
+    """Multi-head latent attention: keys and values are kept as one latent vector a token.
+
+    Args:
+        query_rank: of the compressed queries; 0: they are projected at once.
+        latent: of keys and values; rotary: the part of a key with positions, shared by all heads.
+        plain: the part without; value_width: of a head.
+
+    Source: DeepSeek-AI, "DeepSeek-V2", arXiv:2405.04434, 2.1.
+    """
+
+    heads: int
+    query_rank: int
+    latent: int
+    plain: int
+    rotary: Rotary
+    value_width: int
+    norm: Norm
+    scale: float
+    has_bias: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FeedForward:
+    """Args:
+    is_gated: down(activation(gate(x)) * up(x)), else down(activation(up(x))).
+    """
+
+    inner: int
+    activation: str
+    is_gated: bool
+    has_bias: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """A mixture of experts.
+
+    Args:
+        chosen: experts of each token. inner: width of one.
+        shared: the layer that every token passes, or none; is_shared_gated: by a sigmoid of its own.
+        router: ``softmax`` over all, ``softmax of chosen``, or ``sigmoid``.
+        has_router_bias: a bias that takes part in the choice only (DeepSeek-V3), or in the logits (gpt-oss).
+        groups, groups_chosen: experts are chosen in the best groups only.
+        is_normalised: the chosen shares add up to 1. factor: of them.
+    """
+
+    count: int
+    chosen: int
+    inner: int
+    activation: str
+    router: str = "softmax"
+    has_bias: bool = False
+    is_interleaved: bool = False
+    limit: float = 0.0
+    slope: float = 1.0
+    shared: FeedForward | None = None
+    is_shared_gated: bool = False
+    has_router_bias: bool = False
+    groups: int = 1
+    groups_chosen: int = 1
+    is_normalised: bool = True
+    factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mamba:
+    """A selective state space: each channel with a state of its own.
+
+    Args:
+        inner: channels. state: elements of each. rank: of the projection of step sizes. window: of the convolution.
+        step_norm: of that projection and of those to the state and from it; none in the first Mamba.
+    """
+
+    inner: int
+    state: int
+    rank: int
+    window: int
+    has_bias: bool
+    has_conv_bias: bool
+    step_norm: Norm | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mamba2:
+    """A state space by heads.
+
+    Args:
+        width: of a head. state: rows of its state. groups: of heads that share projections to the state and from it.
+        steps: least and most size of one; 0: no limit.
+    """
+
+    heads: int
+    width: int
+    state: int
+    groups: int
+    window: int
+    has_bias: bool
+    has_conv_bias: bool
+    norm: Norm
+    steps: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class LightningAttention:
+    """Linear attention that forgets at a fixed rate, which depends on the head and on the layer's place among all.
+
+    Args:
+        layers: of the model.
+    """
+
+    heads: int
+    width: int
+    layers: int
+    norm: Norm
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaNet:
+    """Linear attention by the gated delta rule, behind a short convolution of ``window`` tokens."""
+
+    key_heads: int
+    value_heads: int
+    key_width: int
+    value_width: int
+    window: int
+    norm: Norm
+
+
+Recurrent: TypeAlias = Mamba | Mamba2 | LightningAttention | DeltaNet
+Mixer: TypeAlias = Attention | LatentAttention | Recurrent
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Mixer and feed-forward with what is around them.
+
+    Args:
+        placement: of the norms. ``pre``: before each part; ``post``: behind each sum (BERT); ``behind``: behind each
+            part, before the sum (OLMo 2); ``both``: before and behind each part (Gemma 2); ``parallel``: both parts
+            read one norm; ``parallel two``: each its own.
+            ``normed``: before each part, and what they put out is added to the norm's result (MiniMax-01).
+        cross: attention to an encoder's output, between the two.
+        has_mixer_norm: before the mixer, where norms are there.
+        mixer_sum, feed_forward_sum: factors of what comes in and of what the part makes, where they are added.
+    """
+
+    mixer: Mixer | None
+    feed_forward: FeedForward | Experts | None
+    norm: Norm
+    placement: str = "pre"
+    cross: Attention | None = None
+    has_mixer_norm: bool = True
+    mixer_sum: tuple[float, float] = (1.0, 1.0)
+    feed_forward_sum: tuple[float, float] = (1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """Args:
+    vocabulary: 0: what comes in is no tokens. width: of the table, where it is not that of the model (then projected).
+    positions: rows of a learnt table; 0: none. offset: rows of it that come before the first position.
+    token_types: rows of a table of segments; 0: none. factor: of the tokens' vectors.
+    is_shared: a tower's, whose table is that of the main stack.
+    """
+
+    vocabulary: int
+    hidden: int
+    width: int
+    positions: int = 0
+    offset: int = 0
+    token_types: int = 0
+    norm: Norm | None = None
+    factor: float = 1.0
+    is_shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Logits over a vocabulary.
+
+    Args:
+        is_tied: its weights are the embedding's. softcap: of the logits; 0: none. scale: of what comes in.
+        factor: of the logits.
+    """
+
+    vocabulary: int
+    is_tied: bool
+    has_bias: bool = False
+    softcap: float = 0.0
+    scale: float = 1.0
+    factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class BiasTable:
+    """Learnt biases of scores, by bucket of the distance between query and key.
+
+    Args:
+        buckets: half of them for keys behind the query where it sees those. farthest: the distance of the last one.
+
+    Source: Raffel et al., "T5", JMLR 21(140), 2020, 2.1.
+    """
+
+    buckets: int
+    farthest: int
+    heads: int
+    is_two_sided: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Layers one after another, and the norm behind the last.
+
+    Args:
+        has_wide_sums: what layers hand on is in f32, whatever they compute in.
+    """
+
+    layers: tuple[Layer, ...]
+    final_norm: Norm | None
+    bias_table: BiasTable | None = None
+    has_wide_sums: bool = False
+
+    def groups(self) -> Iterator[tuple[tuple[Layer, ...], int]]:
+        """The layers as periods and how often each is run."""
+        return groups(self.layers)
+
+
+Item = TypeVar("Item")
+
+
+def groups(layers: tuple[Item, ...]) -> Iterator[tuple[tuple[Item, ...], int]]:
+    """Periods and how often each is run: a period of one where all layers are alike.
+
+    >>> list(groups(tuple("xababab")))
+    [(('x',), 1), (('a', 'b'), 3)]
+    """
+    start = 0
+    while start < len(layers):
+        period, count = _longest_run(layers, start)
+        yield layers[start : start + period], count
+        start += period * count
+
+
+def _longest_run(layers: tuple[Item, ...], start: int) -> tuple[int, int]:
+    """The shortest period that covers most of the layers from ``start`` on."""
+    best = (1, 1)
+    left = len(layers) - start
+    for period in range(1, left // 2 + 1):
+        first = layers[start : start + period]
+        count = 1
+        while layers[start + period * count : start + period * (count + 1)] == first:
+            count += 1
+        if count > 1 and period * count > best[0] * best[1]:
+            best = (period, count)
+        if best[0] * best[1] == left:
+            break
+    return best

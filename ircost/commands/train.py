@@ -1,0 +1,81 @@
+"""``irc train``: learns what the analytical model leaves, from measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ircost.commands.measured_tables import given_constants, read_tables, target_finder
+from ircost.commands.options import OptionError
+from ircost.table import print_table
+from ircost.terminal import progress
+
+if TYPE_CHECKING:
+    from ircost.backends import Target
+    from ircost.cost_models.learned.family_model import FamilyModel
+    from ircost.datasets.tables import MeasuredTable
+
+HEAD = ("family", "held out", "rows", "analytical", "hybrid", "inside", "width")
+
+
+@click.command()
+@click.argument("tables", nargs=-1, required=True, type=click.Path())
+@click.option("-o", "--output", required=True, metavar="DIR", help="Where the models go, a folder for each family.")
+@click.option("--targets", "folders", multiple=True, metavar="DIR", help="Look for target files here too.")
+def command(tables: tuple[str, ...], output: str, folders: tuple[str, ...]) -> None:
+    """Train corrections of the analytical model on TABLES of measurements, one family each.
+
+    Every figure that is printed, and every interval, is of rows that were held out: whole shapes, and whole devices,
+    for which the analytical model's constants are fitted anew without the device. The same tables give the same models.
+
+    \b
+    irc train gemm.parquet attention.parquet -o models/
+    irc evaluate gemm.parquet --model analytical --model hybrid --split device
+    """
+    target_of = target_finder(folders)
+    models = [trained(table, target_of) for table in read_tables(tables)]
+    if len({model.family for model in models}) < len(models):
+        raise OptionError("two tables are of one family", help="give one table for each family")
+    write(models, output)
+    print_table(HEAD, [line for model in models for line in error_lines(model)], right=range(2, len(HEAD)))
+
+
+def trained(table: MeasuredTable, target_of: Callable[[str], Target]) -> FamilyModel:
+    """The model of one table.
+
+    Raises:
+        OptionError: it has too few rows.
+    """
+    from ircost.cost_models.learned.made import made
+
+    with progress(f"training on {table.path}") as advance:
+        try:
+            return made(
+                table.columns, table.path, table.sha256, target_of, given_constants(None)(""), on_progress=advance
+            )
+        except ValueError as error:
+            raise OptionError(f"{table.path}: too little to learn from: {error}", help="give more rows") from error
+
+
+def write(models: Sequence[FamilyModel], output: str) -> None:
+    from ircost.cost_models.learned.storage import write_model
+
+    try:
+        for model in models:
+            write_model(model, output)
+            click.echo(f"wrote {Path(output) / model.family}", err=True)
+    except OSError as error:
+        raise OptionError(f"-o {output}: {error.strerror}", help="give a folder that can be written") from error
+
+
+def error_lines(model: FamilyModel) -> list[tuple[str, ...]]:
+    """The errors of the card, as cells."""
+    found = []
+    for line in model.about["errors"]:  # type: ignore[attr-defined]
+        pairs = (f"{line[f'{which}_mape']:.1f} / {line[f'{which}_median']:.1f} %" for which in ("analytical", "hybrid"))
+        widths = (f"{line['coverage']:.0f} %", f"{line['width']:.0f} %")
+        found.append((model.family, str(line["held_out"]), f"{line['rows']:,}", *pairs, *widths))
+    return found

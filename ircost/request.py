@@ -1,0 +1,175 @@
+"""A whole request to a language model: its prompt, then token after token, with nobody else in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ircost.backends import Target
+from ircost.cost_models.interface import COST_MODELS, CostModel
+from ircost.frontends import ImportOptions
+from ircost.ir.errors import IrcError
+from ircost.report import Report
+from ircost.sweep import SweepPoint, sweep
+from ircost.transformer_figures import TransformerFigures, at_intensity, priced
+
+CONTEXTS = 5  # at which a step is costed; between them it is taken to grow evenly
+
+
+class RequestError(IrcError):
+    """No request can be made of what was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class FiguresAsked:
+    """What users may ask of a language model beyond the figures of a pass; None: not asked.
+
+    Args:
+        output_tokens: behind a prompt. price_per_hour: of a device. intensity: operations that a byte counts as.
+    """
+
+    output_tokens: int | None = None
+    price_per_hour: float | None = None
+    intensity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFigures:
+    """A prompt, then tokens one by one, for all sequences of the batch at once; nothing waits in between.
+
+    The *idealised runtime*: what the prompt takes, and so much for each token of the answer. Source: Narayanan et al.,
+    "Cheaply Estimating Inference Efficiency Metrics for Autoregressive Transformer Models", NeurIPS 2023.
+
+    Args:
+        prompt_tokens, output_tokens: of each sequence.
+        time_to_first_token_s: the prompt's pass, which makes the first token.
+        time_per_output_token_s: mean over the tokens behind it; 0 where there are none.
+        first_step_s, last_step_s: of the shortest and of the longest context.
+        growth_s_per_token: by which a token takes longer than the one before, on average.
+        total_s: of the whole request.
+        energy_j: of all devices.
+        tokens_per_s: output tokens of all sequences.
+        cost_per_million_tokens: output tokens, prompts included; null where no price was given.
+    """
+
+    prompt_tokens: int
+    output_tokens: int
+    time_to_first_token_s: float
+    time_per_output_token_s: float
+    first_step_s: float
+    last_step_s: float
+    growth_s_per_token: float
+    total_s: float
+    energy_j: float
+    tokens_per_s: float
+    cost_per_million_tokens: float | None
+
+
+def with_figures(
+    report: Report,
+    asked: FiguresAsked,
+    source: object,
+    options: ImportOptions,
+    target: Target,
+    pipeline: str,
+) -> Report:
+    """A report with what was asked for.
+
+    Args:
+        source: the model; a request needs its file. pipeline: passes that ran.
+
+    Raises:
+        RequestError: the model came in another way than by its configuration, or its phase is not that of a prompt.
+    """
+    if asked == FiguresAsked():
+        return report
+    figures = report.transformer
+    if figures is None:
+        raise RequestError(
+            "--output-tokens, --price-per-hour and --intensity are of models by their configuration",
+            help="irc models lists known ones",
+        )
+    if asked.output_tokens is not None:
+        if not isinstance(source, Path):
+            raise RequestError("a request needs the model's file", help="give its path, or the name of a known model")
+        model = COST_MODELS.get(report.model)
+        steps = decode_steps(source, options, figures, asked.output_tokens, target, model, pipeline)
+        energy_j = report.energy_j * figures.tp
+        request = request_figures(figures, report.latency_s, energy_j, steps, asked.output_tokens)
+        figures = replace(figures, request=request)
+    if asked.price_per_hour is not None:
+        figures = priced(figures, asked.price_per_hour)
+    if asked.intensity is not None:
+        figures = at_intensity(figures, asked.intensity)
+    return replace(report, transformer=figures)
+
+
+def request_figures(
+    prompt: TransformerFigures,
+    prompt_s: float,
+    prompt_energy_j: float,
+    steps: Sequence[SweepPoint],
+    output_tokens: int,
+) -> RequestFigures:
+    """Puts a prompt's pass and some decode steps together.
+
+    Args:
+        prompt_energy_j: of all devices.
+        steps: decode passes by context, the first and the last of the request among them; empty for one token.
+    """
+    contexts = np.arange(prompt.context + 1, prompt.context + output_tokens)
+    seconds = _between(contexts, steps, [step.latency_s for step in steps])
+    energies = _between(contexts, steps, [step.energy_j * prompt.tp for step in steps])
+    total_s = prompt_s + float(seconds.sum())
+    count = len(contexts)
+    return RequestFigures(
+        prompt_tokens=prompt.context,
+        output_tokens=output_tokens,
+        time_to_first_token_s=prompt_s,
+        time_per_output_token_s=float(seconds.mean()) if count else 0.0,
+        first_step_s=float(seconds[0]) if count else 0.0,
+        last_step_s=float(seconds[-1]) if count else 0.0,
+        growth_s_per_token=max(float(seconds[-1] - seconds[0]) / (count - 1), 0.0) if count > 1 else 0.0,
+        total_s=total_s,
+        energy_j=prompt_energy_j + float(energies.sum()),
+        tokens_per_s=prompt.batch * output_tokens / total_s,
+        cost_per_million_tokens=None,
+    )
+
+
+def _between(contexts: np.ndarray, steps: Sequence[SweepPoint], values: Sequence[float]) -> np.ndarray:
+    if not steps:
+        return np.zeros(0)
+    found: np.ndarray = np.interp(contexts, [step.dims["context"] for step in steps], values)
+    return found
+
+
+def decode_steps(
+    source: Path,
+    options: ImportOptions,
+    prompt: TransformerFigures,
+    output_tokens: int,
+    target: Target,
+    cost_model: CostModel,
+    pipeline: str,
+) -> tuple[SweepPoint, ...]:
+    """Decode passes behind a prompt, at some contexts from the first to the last of the request.
+
+    Raises:
+        RequestError: the phase is not that of a prompt.
+        IrcError: the model lacks the phase decode, or was made for fewer tokens.
+    """
+    if prompt.phase != "prefill":
+        raise RequestError(
+            f"--output-tokens goes with phase prefill, not {prompt.phase}", help="--seq N is the length of the prompt"
+        )
+    if output_tokens < 2:
+        return ()
+    first, last = prompt.context + 1, prompt.context + output_tokens - 1
+    contexts = sorted({round(context) for context in np.linspace(first, last, CONTEXTS)})
+    dims = {name: size for name, size in options.dims.items() if name not in ("seq", "context")}
+    behind = replace(options, phase="decode", dims={**dims, "batch": prompt.batch})
+    return sweep(source, behind, {"context": contexts}, target, cost_model, pipeline).points

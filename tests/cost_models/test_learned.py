@@ -1,0 +1,363 @@
+"""Learned models: features, estimators, novelty, intervals, storage, the hybrid; by ``--measured DIR`` a bundled one."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from ircost.backends import load_target
+from ircost.cost_models.analytical import Analytical
+from ircost.cost_models.evaluation import ROW_MODELS, predict_table
+from ircost.cost_models.gpu.constants import bundled_constants
+from ircost.cost_models.kernel_table import kernel_table
+from ircost.cost_models.learned.calibration import Held, calibrated, conformal_quantile
+from ircost.cost_models.learned.columns import BUSY, FIXED, SIZES, columns_of
+from ircost.cost_models.learned.estimator import BoostedResidual, compact_text
+from ircost.cost_models.learned.features import feature_names, without_machine
+from ircost.cost_models.learned.hybrid import Hybrid
+from ircost.cost_models.learned.judging import errors_of, outcome_of
+from ircost.cost_models.learned.made import about, made
+from ircost.cost_models.learned.novelty import LEVELS, Novelty
+from ircost.cost_models.learned.propagation import Spread, interval_of_sum
+from ircost.cost_models.learned.rows import readable, rows_of, thinned
+from ircost.cost_models.learned.splits import folds_of
+from ircost.cost_models.learned.storage import BUNDLED, LearnedModelError, read_models, write_model
+from ircost.cost_models.learned.training import Recipe, Trained, train
+from ircost.ir.parser import parse_module
+
+DEVICES = ("h100_sxm", "a100_sxm_80gb", "l40s", "t4")
+SMALL = Recipe(trees=60, leaves=7, unseen_trees=40, unseen_leaves=7)
+PRODUCTS = """
+func @main(%x: 512x1024xbf16, %w: 1024x2048xbf16, %v: 2048x1024xbf16) -> (512x1024xbf16) {
+  %y = matmul %x, %w
+  %z = matmul %y, %v
+  return %z
+}
+"""
+
+
+def target_of(name: str) -> Any:
+    return load_target(name)
+
+
+def products() -> dict[str, np.ndarray]:
+    """Products on four machines, as fast as the analytical model says, but for what depends on k alone."""
+    m, n, k = (g.ravel() for g in np.meshgrid(*(2.0 ** np.arange(low, 14, 2) for low in (0, 8, 7)), indexing="ij"))
+    count = len(m)
+    columns = {
+        **{"m": np.tile(m, len(DEVICES)), "n": np.tile(n, len(DEVICES)), "k": np.tile(k, len(DEVICES))},
+        "device": np.repeat(np.array(DEVICES, dtype=object), count),
+        "framework": np.full(count * len(DEVICES), "vllm", dtype=object),
+        "dtype": np.full(count * len(DEVICES), "float16", dtype=object),
+        "latency_us": np.ones(count * len(DEVICES)),
+    }
+    constants = bundled_constants()
+    found = predict_table(columns, "products", target_of, ROW_MODELS["analytical"], lambda name: constants)
+    return {**columns, "latency_us": found.predicted_s * 1e6 * np.where(columns["k"] > 1000, 1.4, 0.8)}
+
+
+@pytest.fixture(scope="module")
+def table() -> dict[str, np.ndarray]:
+    return products()
+
+
+@pytest.fixture(scope="module")
+def trained(table: dict[str, np.ndarray]) -> Trained:
+    constants = bundled_constants()
+    return train(readable(table, "products", target_of), constants, dict.fromkeys(DEVICES, constants), SMALL)
+
+
+# ---- features
+
+
+@pytest.mark.parametrize("family", SIZES)
+def test_every_column_is_declared_once(family: str) -> None:
+    names = feature_names(family, sees_machine=True)
+    assert len(set(names)) == len(names)
+    assert set(BUSY) == set(FIXED) == set(SIZES)
+    assert all(column.meaning for column in columns_of(family))
+
+
+def test_features_are_finite_and_fit_their_names(table: dict[str, np.ndarray]) -> None:
+    own = readable(table, "products", target_of)
+    rows = rows_of(own, lambda name: bundled_constants(), own.vocabulary())
+    assert rows.features.shape == (len(table["m"]), len(feature_names("gemm", True)))
+    assert np.isfinite(rows.features).all()
+    assert without_machine("gemm", rows.features).shape[1] == len(feature_names("gemm", False))
+
+
+def test_a_networks_kernel_has_the_features_of_a_measured_row() -> None:
+    """Sizes and tiles of a product are the same whoever asks; times differ by what the caches hold."""
+    module = parse_module(PRODUCTS)
+    part = next(iter(Analytical().evaluated(kernel_table(module), load_target("h100_sxm"))))
+    columns = {
+        **{"m": np.array([512.0, 512.0]), "n": np.array([2048.0, 1024.0]), "k": np.array([1024.0, 2048.0])},
+        **{"device": np.array(["h100_sxm"] * 2, dtype=object), "latency_us": np.ones(2)},
+    }
+    own = readable(columns, "two", target_of)
+    rows = rows_of(own, lambda name: bundled_constants(), own.vocabulary())
+    from ircost.cost_models.gpu.machine import machine_of
+    from ircost.cost_models.learned.columns import Expressed
+    from ircost.cost_models.learned.features import number_matrix
+
+    x = Expressed("gemm", part.work, part.terms, machine_of(load_target("h100_sxm")), part.labels)
+    names = feature_names("gemm", True)
+    same = [i for i, name in enumerate(names) if name.startswith(("log_b", "log_m", "log_n", "log_k", "tail", "waves"))]
+    assert len(same) > 8
+    np.testing.assert_allclose(number_matrix(x)[:, same], rows.features[:, same], rtol=1e-6)
+
+
+def test_thinning_keeps_small_groups(table: dict[str, np.ndarray]) -> None:
+    own = readable(table, "products", target_of)
+    few = thinned(own, 100)
+    sizes = [len(group.rows) for group in few.groups]
+    assert sum(sizes) <= 100 and min(sizes) >= 20
+
+
+@pytest.mark.parametrize("split", ["shape", "device"])
+def test_folds_keep_groups_together(table: dict[str, np.ndarray], split: str) -> None:
+    own = readable(table, "products", target_of)
+    rows = rows_of(own, lambda name: bundled_constants(), own.vocabulary())
+    folds = folds_of(rows, split)
+    assert np.array_equal(np.sum(folds, axis=0), np.ones(len(rows)))
+    for fold in folds:
+        assert not set(rows.group(split)[fold]) & set(rows.group(split)[~fold])
+
+
+# ---- estimators
+
+
+@parametrize_with_checks([BoostedResidual(trees=20, least_rows=1)])
+def test_the_estimator_keeps_to_the_conventions(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+def test_compact_text_predicts_the_same() -> None:
+    import lightgbm
+
+    features = np.random.default_rng(0).normal(size=(2000, 5))
+    target = np.sin(3 * features[:, 0]) + features[:, 1]
+    whole = lightgbm.train({"verbose": -1, "num_threads": 1}, lightgbm.Dataset(features, target), 50)
+    text = compact_text(whole.model_to_string())
+    again = BoostedResidual.of_text(text, 5)
+    assert len(text) < 0.5 * len(whole.model_to_string())
+    np.testing.assert_allclose(again.predict(features), whole.predict(features), atol=2e-3)
+
+
+# ---- novelty
+
+
+def test_novelty_grows_with_distance() -> None:
+    novelty = Novelty.of(np.array([[10.5, 10.5]]))
+    beside, near, far = np.array([[11.0, 11.0], [8.5, 9.0], [20.0, 10.0]])
+    assert novelty.level(np.stack([beside, near, far])).tolist() == [0, 1, 2]
+
+
+@given(st.lists(st.tuples(st.floats(-1, 40), st.floats(-1, 40)), min_size=1))
+def test_nothing_is_novel_to_itself(points: list[tuple[float, float]]) -> None:
+    octaves = np.array(points, dtype=np.float32)
+    assert not Novelty.of(octaves).level(octaves).any()
+
+
+# ---- trust and intervals
+
+
+def held(correction: float, seed: int = 0) -> Held:
+    """Rows of three groups whose residual is 0.3 and noise, and what some model says of it."""
+    draw = np.random.default_rng(seed)
+    count = 3000
+    residual = 0.3 + draw.normal(scale=0.1, size=count)
+    group = np.arange(count) % 3
+    features = draw.normal(size=(count, 2))
+    return Held(features, residual, np.full(count, correction), np.zeros(count, dtype=int), group, group)
+
+
+def test_right_corrections_are_believed_and_wrong_ones_are_not() -> None:
+    assert calibrated(held(0.3), by_group=False).trust[0] == 1.0
+    assert calibrated(held(-0.5), by_group=False).trust == (0.0,) * LEVELS
+    assert 0.4 <= calibrated(held(0.6), by_group=False).trust[0] <= 0.6
+
+
+def test_no_group_loses_by_what_others_gain() -> None:
+    """Two of three devices would gain by the correction; the third would lose more than is allowed."""
+    own = held(0.3)
+    residual = np.where(own.group == 2, own.residual - 0.3, own.residual)
+    trust = calibrated(replace(own, residual=residual), by_group=True).trust[0]
+    assert trust <= 0.3 < calibrated(replace(own, residual=residual), by_group=False).trust[0]
+
+
+@pytest.mark.parametrize("by_group", [False, True])
+def test_intervals_cover_what_they_promise(by_group: bool) -> None:
+    calibration = calibrated(held(0.3), by_group)
+    new = held(0.3, seed=1)
+    inside = np.abs(new.residual - 0.3) <= calibration.half_width(new.features, new.level)
+    assert 0.87 <= inside.mean() <= 0.97
+
+
+@given(st.lists(st.floats(0, 100), min_size=20))
+def test_the_quantile_covers_its_own_scores(scores: list[float]) -> None:
+    assert (np.array(scores) <= conformal_quantile(np.array(scores))).mean() >= 0.9
+
+
+@given(st.lists(st.tuples(st.floats(1e-6, 1), st.floats(0, 1), st.floats(0, 1)), min_size=1))
+def test_an_interval_of_a_sum_lies_between_independence_and_added_ends(
+    kernels: list[tuple[float, float, float]],
+) -> None:
+    seconds, width, shared = np.array(kernels).T
+    low, high = interval_of_sum(Spread(seconds, seconds * (1 - width), seconds * (1 + width), shared))
+    total, widths = seconds.sum(), seconds * width
+    slack = 1e-9 * total
+    assert total - widths.sum() - slack <= low <= total - np.sqrt((widths**2).sum()) + slack
+    assert total + np.sqrt((widths**2).sum()) - slack <= high <= total + widths.sum() + slack
+
+
+# ---- training
+
+
+def test_what_was_left_out_is_learned(trained: Trained) -> None:
+    for judged, by_group in ((trained.by_shape, False), (trained.by_device, True)):
+        assert judged is not None
+        errors = errors_of(outcome_of(judged, by_group), "all")
+        assert float(str(errors["analytical_median"])) > 19
+        assert float(str(errors["hybrid_median"])) < 8
+
+
+def test_training_is_repeatable(table: dict[str, np.ndarray], trained: Trained) -> None:
+    constants = bundled_constants()
+    again = train(readable(table, "products", target_of), constants, dict.fromkeys(DEVICES, constants), SMALL)
+    assert again.model.seen.residual is not None and trained.model.seen.residual is not None
+    assert again.model.seen.residual.text_ == trained.model.seen.residual.text_
+    assert again.model.seen.calibration.trust == trained.model.seen.calibration.trust
+
+
+def test_too_little_is_refused(table: dict[str, np.ndarray]) -> None:
+    few = {name: column[:50] for name, column in table.items()}
+    with pytest.raises(ValueError, match="50 rows"):
+        made(few, "few", "", target_of, bundled_constants())
+
+
+# ---- storage
+
+
+@pytest.fixture
+def folder(trained: Trained, tmp_path: Path) -> Path:
+    write_model(replace(trained.model, about=about(trained, {"products.csv": "0" * 64})), tmp_path)
+    return tmp_path
+
+
+def test_a_model_reads_back_as_it_was(folder: Path, trained: Trained, tmp_path: Path) -> None:
+    again = read_models(folder)["gemm"]
+    rows = trained.by_shape.rows
+    for device in ("h100_sxm", "b200"):
+        ours, theirs = (model.correct(rows.features, rows.octaves, device) for model in (trained.model, again))
+        np.testing.assert_array_equal(ours.correction, theirs.correction)
+        np.testing.assert_allclose(ours.half_width, theirs.half_width, rtol=1e-3)
+    write_model(again, tmp_path / "copy")
+    for path in sorted((folder / "gemm").iterdir()):
+        assert path.read_bytes() == (tmp_path / "copy/gemm" / path.name).read_bytes()
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = gzip.decompress(path.read_bytes()).decode()
+    assert old in text
+    path.write_bytes(gzip.compress(text.replace(old, new, 1).encode()))
+
+
+def lines(path: Path, key: str) -> str:
+    text = gzip.decompress(path.read_bytes()).decode()
+    return next(line for line in text.splitlines() if line.startswith(f"{key}="))
+
+
+@pytest.mark.parametrize(
+    "damage", ["loop", "feature", "leaf", "short", "no gzip", "no text", "version", "trust", "words"]
+)
+def test_damaged_models_are_refused(folder: Path, damage: str) -> None:
+    trees, model = folder / "gemm/seen.txt.gz", folder / "gemm/model.json"
+    plain = json.loads(model.read_text())
+    if damage == "loop":
+        edit(trees, lines(trees, "left_child"), "left_child=" + " ".join(["0"] * 6))
+    elif damage == "feature":
+        own = lines(trees, "split_feature")
+        edit(trees, own, own.rpartition(" ")[0] + " 4000")
+    elif damage == "leaf":
+        own = lines(trees, "leaf_value")
+        edit(trees, own, own.rpartition(" ")[0] + " nan")
+    elif damage == "short":
+        trees.write_bytes(trees.read_bytes()[:500])
+    elif damage == "no gzip":
+        trees.write_bytes(b"tree")
+    elif damage == "no text":
+        trees.write_bytes(gzip.compress(b"\xff\xfe"))
+    else:
+        changed = {
+            "version": ("version", 99),
+            "trust": ("heads", {"seen": {"trust": [2]}}),
+            "words": ("vocabulary", {}),
+        }
+        name, value = changed[damage]
+        model.write_text(json.dumps({**plain, name: value}))
+    with pytest.raises(LearnedModelError, match="irc train"):
+        read_models(folder)
+
+
+def test_a_folder_without_models_is_told(tmp_path: Path) -> None:
+    with pytest.raises(LearnedModelError, match="holds no learned model"):
+        read_models(tmp_path)
+
+
+# ---- hybrid
+
+
+@pytest.mark.parametrize("target", ["h100_sxm", "b200", "mi300x"])
+def test_the_hybrid_corrects_within_its_interval(trained: Trained, target: str) -> None:
+    table = kernel_table(parse_module(PRODUCTS))
+    machine = load_target(target)
+    plain, mixed = (model.estimate(table, machine) for model in (Analytical(), Hybrid({"gemm": trained.model})))
+    assert mixed.low_s is not None and mixed.high_s is not None and mixed.learned_s is not None
+    assert (mixed.latency_s >= mixed.lower_bound_s).all()
+    assert (mixed.low_s <= mixed.latency_s).all() and (mixed.latency_s <= mixed.high_s).all()
+    np.testing.assert_allclose(mixed.latency_s, np.maximum(plain.latency_s + mixed.learned_s, mixed.lower_bound_s))
+    assert set(mixed.grades) <= ({"A"} if target == "h100_sxm" else {"B", "C"})
+
+
+def test_the_hybrid_is_analytical_where_nothing_was_learned(trained: Trained) -> None:
+    text = "func @main(%x: 512x1024xf32) -> (512x1024xf32) {\n  %y = relu %x\n  return %y\n}\n"
+    table = kernel_table(parse_module(text))
+    machine = load_target("h100_sxm")
+    plain, mixed = (model.estimate(table, machine) for model in (Analytical(), Hybrid({"gemm": trained.model})))
+    np.testing.assert_array_equal(mixed.latency_s, plain.latency_s)
+    assert mixed.grades == ("C",)
+
+
+# ---- the models that come with the package
+
+
+def test_the_bundled_models_are_small_and_readable() -> None:
+    assert sum(path.stat().st_size for path in BUNDLED.rglob("*") if path.is_file()) < 3 * 2**20
+    for family, model in read_models(BUNDLED).items():
+        assert (BUNDLED / family / "card.md").read_text().startswith(f"# Learned corrections of {family} kernels")
+        assert model.about["rows"]
+
+
+def test_refitting_reproduces_a_bundled_model(pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    """The smallest; `irc train` on all tables, as docs/learned-models.md says, makes all of them."""
+    from ircost.datasets.tables import read_table
+
+    folder = pytestconfig.getoption("--measured")
+    if folder is None or not (Path(folder) / "quantize.parquet").exists():
+        pytest.skip("no measurements: give the folder of quantize.parquet by --measured")
+    pytest.importorskip("pyarrow", reason="reading Parquet needs pyarrow")
+    found = read_table(Path(folder) / "quantize.parquet")
+    model = made(found.columns, found.path, found.sha256, target_of, bundled_constants())
+    write_model(model, tmp_path)
+    for path in sorted((BUNDLED / "quantize").iterdir()):
+        assert path.read_bytes() == (tmp_path / "quantize" / path.name).read_bytes(), path.name

@@ -1,0 +1,337 @@
+"""Layers with a state, encoders with their decoders, and vision, against transformers with the same weights.
+
+Skipped without torch and transformers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_transformers import Arrays, names_of, read
+
+from ircost.frontends.config import Architecture, build_model
+from ircost.frontends.config.workload import workload_of
+from ircost.ir import interpret
+from ircost.ir.verify import verify
+
+torch = pytest.importorskip("torch", reason="needs pip install 'ircost[torch]'")
+transformers = pytest.importorskip("transformers", reason="needs pip install transformers")
+
+RTOL, ATOL = 1e-4, 1e-5
+LAYERS = 2
+TEXT = {"hidden_size": 32, "num_hidden_layers": LAYERS, "vocab_size": 50, "pad_token_id": 0}
+MAMBA: dict[str, Any] = {**TEXT, "model_type": "mamba", "state_size": 4, "time_step_rank": 3}
+MAMBA2: dict[str, Any] = {**TEXT, "model_type": "mamba2", "state_size": 4, "num_heads": 8, "head_dim": 8, "n_groups": 2}
+QWEN: dict[str, Any] = {
+    **TEXT,
+    **{"model_type": "qwen3_next", "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8},
+    **{"full_attention_interval": 2, "linear_num_key_heads": 2, "linear_num_value_heads": 4},
+    **{"linear_key_head_dim": 8, "linear_value_head_dim": 6, "num_experts": 4, "num_experts_per_tok": 2},
+    **{"moe_intermediate_size": 16, "shared_expert_intermediate_size": 12, "intermediate_size": 16},
+}
+T5: dict[str, Any] = {
+    **{"model_type": "t5", "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": LAYERS, "num_decoder_layers": LAYERS},
+    **{"num_heads": 4, "vocab_size": 50, "relative_attention_num_buckets": 8, "relative_attention_max_distance": 10},
+    "feed_forward_proj": "gated-gelu",
+}
+WHISPER: dict[str, Any] = {
+    **{"model_type": "whisper", "d_model": 32, "vocab_size": 50, "max_source_positions": 6, "num_mel_bins": 5},
+    **{"encoder_layers": LAYERS, "decoder_layers": LAYERS, "encoder_attention_heads": 4, "decoder_attention_heads": 4},
+    **{"encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "max_target_positions": 64, "pad_token_id": 0},
+}
+VIT: dict[str, Any] = {
+    **{"model_type": "vit", "hidden_size": 32, "num_hidden_layers": LAYERS, "num_attention_heads": 4},
+    **{"intermediate_size": 48, "image_size": 32, "patch_size": 8},
+}
+
+
+def reference(config: dict[str, Any], kind: str = "AutoModelForCausalLM") -> tuple[Any, Arrays]:
+    torch.manual_seed(0)
+    made = transformers.AutoConfig.for_model(**config)
+    made._attn_implementation = "eager"
+    model = getattr(transformers, kind).from_config(made).eval().to(torch.float32)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model, {name: value.numpy() for name, value in model.state_dict().items()}
+
+
+def run(architecture: Architecture, weights: Arrays, inputs: Arrays, phase: str, **sizes: Any) -> Arrays:
+    built = build_model(architecture, workload_of(phase, **sizes), weights=weights)
+    verify(built.module)
+    found = interpret(built.module, [inputs[name] for name in names_of(built, "inputs")])
+    return dict(zip(names_of(built, "outputs"), found, strict=True))
+
+
+def joined(state: Arrays, names: Iterable[str]) -> np.ndarray:
+    return np.concatenate([state[name] for name in names])
+
+
+def state_space(state: Arrays, theirs: str, ours: str) -> Arrays:
+    """What the first Mamba and the second have in common."""
+    return {
+        f"{ours}.conv": state[f"{theirs}.conv1d.weight"][:, 0],
+        f"{ours}.conv_bias": state[f"{theirs}.conv1d.bias"],
+        f"{ours}.in.weight": state[f"{theirs}.in_proj.weight"],
+        f"{ours}.out.weight": state[f"{theirs}.out_proj.weight"],
+        f"{ours}.a": -np.exp(state[f"{theirs}.A_log"]),
+        f"{ours}.skip": state[f"{theirs}.D"],
+    }
+
+
+def around(state: Arrays) -> Arrays:
+    found = {"embedding.tokens": state["backbone.embeddings.weight"], "norm.weight": state["backbone.norm_f.weight"]}
+    for i in range(LAYERS):
+        found[f"layers.{i}.attention_norm.weight"] = state[f"backbone.layers.{i}.norm.weight"]
+        found |= state_space(state, f"backbone.layers.{i}.mixer", f"layers.{i}.mixer")
+    return found
+
+
+def mamba_weights(state: Arrays) -> Arrays:
+    found = around(state)
+    for i in range(LAYERS):
+        theirs, ours = f"backbone.layers.{i}.mixer", f"layers.{i}.mixer"
+        found[f"{ours}.steps.weight"] = state[f"{theirs}.x_proj.weight"]
+        found[f"{ours}.step.weight"] = state[f"{theirs}.dt_proj.weight"]
+        found[f"{ours}.step_bias"] = state[f"{theirs}.dt_proj.bias"]
+    return found
+
+
+def mamba2_weights(state: Arrays) -> Arrays:
+    found = {**around(state), "head.weight": state["lm_head.weight"]}
+    for i in range(LAYERS):
+        theirs, ours = f"backbone.layers.{i}.mixer", f"layers.{i}.mixer"
+        found[f"{ours}.step_bias"] = state[f"{theirs}.dt_bias"]
+        found[f"{ours}.norm.weight"] = state[f"{theirs}.norm.weight"]
+    return found
+
+
+def qwen_weights(state: Arrays) -> Arrays:
+    """Its norms are centred at 0: a weight of 0 is a factor of 1; that behind the delta rule is not."""
+    found = {
+        "embedding.tokens": state["model.embed_tokens.weight"],
+        "norm.weight": 1 + state["model.norm.weight"],
+        "head.weight": state["lm_head.weight"],
+    }
+    for i in range(LAYERS):
+        theirs, ours = f"model.layers.{i}", f"layers.{i}"
+        found[f"{ours}.attention_norm.weight"] = 1 + state[f"{theirs}.input_layernorm.weight"]
+        found[f"{ours}.mlp_norm.weight"] = 1 + state[f"{theirs}.post_attention_layernorm.weight"]
+        found |= _experts(state, f"{theirs}.mlp", f"{ours}.experts")
+        found |= (
+            _attention(state, theirs, ours) if i % 2 else _delta_net(state, f"{theirs}.linear_attn", f"{ours}.mixer")
+        )
+    return found
+
+
+def _experts(state: Arrays, theirs: str, ours: str) -> Arrays:
+    shared = f"{theirs}.shared_expert"
+    return {
+        f"{ours}.router.gate.weight": state[f"{theirs}.gate.weight"],
+        f"{ours}.gate_up": state[f"{theirs}.experts.gate_up_proj"],
+        f"{ours}.down": state[f"{theirs}.experts.down_proj"],
+        f"{ours}.shared.gate_up.weight": joined(state, (f"{shared}.gate_proj.weight", f"{shared}.up_proj.weight")),
+        f"{ours}.shared.down.weight": state[f"{shared}.down_proj.weight"],
+        f"{ours}.shared_gate.weight": state[f"{theirs}.shared_expert_gate.weight"],
+    }
+
+
+def _attention(state: Arrays, theirs: str, ours: str) -> Arrays:
+    """Queries and gates come head by head."""
+    own = f"{theirs}.self_attn"
+    q, gate = np.split(state[f"{own}.q_proj.weight"].reshape(4, 16, 32), 2, axis=1)
+    k, v = (state[f"{own}.{name}_proj.weight"] for name in "kv")
+    return {
+        f"{ours}.attention.qkv.weight": np.concatenate([q.reshape(32, 32), k, v]),
+        f"{ours}.attention.gate.weight": gate.reshape(32, 32),
+        f"{ours}.attention.out.weight": state[f"{own}.o_proj.weight"],
+        f"{ours}.attention.q_norm.weight": 1 + state[f"{own}.q_norm.weight"],
+        f"{ours}.attention.k_norm.weight": 1 + state[f"{own}.k_norm.weight"],
+    }
+
+
+def _delta_net(state: Arrays, theirs: str, ours: str) -> Arrays:
+    """Theirs come in groups, one for each head of keys."""
+    packed = np.split(state[f"{theirs}.in_proj_qkvz.weight"].reshape(2, -1, 32), (8, 16, 28), axis=1)
+    beta, step = np.split(state[f"{theirs}.in_proj_ba.weight"].reshape(2, 4, 32), 2, axis=1)
+    return {
+        f"{ours}.qkv_gate.weight": np.concatenate([part.reshape(-1, 32) for part in packed]),
+        f"{ours}.beta_step.weight": np.concatenate([part.reshape(-1, 32) for part in (beta, step)]),
+        f"{ours}.conv": state[f"{theirs}.conv1d.weight"][:, 0],
+        f"{ours}.a": -np.exp(state[f"{theirs}.A_log"]),
+        f"{ours}.step_bias": state[f"{theirs}.dt_bias"],
+        f"{ours}.norm.weight": state[f"{theirs}.norm.weight"],
+        f"{ours}.out.weight": state[f"{theirs}.out_proj.weight"],
+    }
+
+
+STATES: dict[str, tuple[dict[str, Any], Callable[[Arrays], Arrays]]] = {
+    "mamba": (MAMBA, mamba_weights),
+    "mamba2": (MAMBA2, mamba2_weights),
+    "qwen3_next": (QWEN, qwen_weights),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_prompt_and_a_token_behind_its_state(name: str) -> None:
+    config, weights_of = STATES[name]
+    model, state = reference(config)
+    architecture, weights = read(config), weights_of(state)
+    tokens = np.random.default_rng(0).integers(1, 50, (2, 9))
+    with torch.no_grad():
+        want = model(torch.tensor(tokens), use_cache=False).logits.numpy()
+    first = run(architecture, weights, {"tokens": tokens[:, :8]}, "prefill", batch=2, seq=8)
+    np.testing.assert_allclose(first["logits"][:, 0], want[:, 7], rtol=RTOL, atol=ATOL)
+    held = {name.replace(".key", ".past_key").replace(".value", ".past_value"): x for name, x in first.items()}
+    then = run(architecture, weights, {**held, "tokens": tokens[:, 8:]}, "decode", batch=2, context=9)
+    np.testing.assert_allclose(then["logits"][:, 0], want[:, 8], rtol=RTOL, atol=ATOL)
+
+
+# ---- encoders and decoders
+
+
+def t5_weights(state: Arrays) -> Arrays:
+    found = {"embedding.tokens": state["shared.weight"]}
+    for side, ours in (("encoder", "encoder."), ("decoder", "")):
+        bias = f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+        found |= {f"{ours}norm.weight": state[f"{side}.final_layer_norm.weight"], f"{ours}position_bias": state[bias]}
+        for i in range(LAYERS):
+            found |= _t5_layer(state, f"{side}.block.{i}.layer", f"{ours}layers.{i}", side == "decoder")
+    return found
+
+
+def _t5_layer(state: Arrays, theirs: str, ours: str, has_cross: bool) -> Arrays:
+    last = 2 if has_cross else 1
+    own, fed = f"{theirs}.0.SelfAttention", f"{theirs}.{last}.DenseReluDense"
+    found = {
+        f"{ours}.attention_norm.weight": state[f"{theirs}.0.layer_norm.weight"],
+        f"{ours}.attention.qkv.weight": joined(state, (f"{own}.{n}.weight" for n in "qkv")),
+        f"{ours}.attention.out.weight": state[f"{own}.o.weight"],
+        f"{ours}.mlp_norm.weight": state[f"{theirs}.{last}.layer_norm.weight"],
+        f"{ours}.mlp.gate_up.weight": joined(state, (f"{fed}.wi_0.weight", f"{fed}.wi_1.weight")),
+        f"{ours}.mlp.down.weight": state[f"{fed}.wo.weight"],
+    }
+    if has_cross:
+        cross = f"{theirs}.1.EncDecAttention"
+        found[f"{ours}.source_norm.weight"] = state[f"{theirs}.1.layer_norm.weight"]
+        found[f"{ours}.source.query.weight"] = state[f"{cross}.q.weight"]
+        found[f"{ours}.source.key_value.weight"] = joined(state, (f"{cross}.{n}.weight" for n in "kv"))
+        found[f"{ours}.source.out.weight"] = state[f"{cross}.o.weight"]
+    return found
+
+
+def whisper_weights(state: Arrays) -> Arrays:
+    found = {
+        "embedding.tokens": state["model.decoder.embed_tokens.weight"],
+        "embedding.positions": state["model.decoder.embed_positions.weight"],
+        "encoder.positions": state["model.encoder.embed_positions.weight"],
+    }
+    for kind in ("weight", "bias"):
+        for name in ("conv1", "conv2"):
+            found[f"encoder.{name}.{kind}"] = state[f"model.encoder.{name}.{kind}"]
+        for side, ours in (("encoder", "encoder."), ("decoder", "")):
+            found[f"{ours}norm.{kind}"] = state[f"model.{side}.layer_norm.{kind}"]
+            for i in range(LAYERS):
+                theirs = f"model.{side}.layers.{i}"
+                found |= _whisper_layer(state, theirs, f"{ours}layers.{i}", kind, side == "decoder")
+    return found
+
+
+def _whisper_layer(state: Arrays, theirs: str, ours: str, kind: str, has_cross: bool) -> Arrays:
+    names = {
+        "attention_norm": "self_attn_layer_norm",
+        "mlp_norm": "final_layer_norm",
+        "attention.out": "self_attn.out_proj",
+    }
+    names |= {"mlp.up": "fc1", "mlp.down": "fc2"}
+    if has_cross:
+        names |= {"source_norm": "encoder_attn_layer_norm", "source.query": "encoder_attn.q_proj"}
+        names |= {"source.out": "encoder_attn.out_proj"}
+    found = {f"{ours}.{name}.{kind}": state[f"{theirs}.{other}.{kind}"] for name, other in names.items()}
+    none = np.zeros(32, np.float32)  # keys have no bias
+    found[f"{ours}.attention.qkv.{kind}"] = np.concatenate(
+        [state.get(f"{theirs}.self_attn.{n}_proj.{kind}", none) for n in "qkv"]
+    )
+    if has_cross and kind == "weight":
+        found[f"{ours}.source.key_value.weight"] = joined(
+            state, (f"{theirs}.encoder_attn.{n}_proj.weight" for n in "kv")
+        )
+    if has_cross and kind == "bias":
+        found[f"{ours}.source.value_bias"] = state[f"{theirs}.encoder_attn.v_proj.bias"].reshape(4, 8)
+    return found
+
+
+SOUND = np.random.default_rng(2).standard_normal((2, 5, 12)).astype(np.float32)
+WORDS = np.random.default_rng(3).integers(1, 50, (2, 6))
+SIDES: dict[str, tuple[dict[str, Any], Callable[[Arrays], Arrays], str, dict[str, np.ndarray], str]] = {
+    "t5": (T5, t5_weights, "AutoModelForSeq2SeqLM", {"tokens": WORDS}, "input_ids"),
+    "whisper": (WHISPER, whisper_weights, "AutoModelForSpeechSeq2Seq", {"spectra": SOUND}, "input_features"),
+}
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_an_encoder_and_what_its_decoder_says(name: str) -> None:
+    config, weights_of, kind, inputs, theirs = SIDES[name]
+    model, state = reference(config, kind)
+    architecture, weights = read(config), weights_of(state)
+    tokens = np.random.default_rng(0).integers(1, 50, (2, 5))
+    (given,) = inputs.values()
+    with torch.no_grad():
+        out = model(**{theirs: torch.tensor(given)}, decoder_input_ids=torch.tensor(tokens), use_cache=False)
+    source = run(architecture, weights, inputs, "encode", batch=2, seq=6)["hidden"]
+    np.testing.assert_allclose(source, out.encoder_last_hidden_state.numpy(), rtol=RTOL, atol=ATOL)
+    first = run(architecture, weights, {"source": source, "tokens": tokens[:, :4]}, "prefill", batch=2, seq=4, source=6)
+    np.testing.assert_allclose(first["logits"][:, 0], out.logits.numpy()[:, 3], rtol=RTOL, atol=ATOL)
+    held = {name.replace(".key", ".past_key").replace(".value", ".past_value"): x for name, x in first.items()}
+    then = run(architecture, weights, {**held, "tokens": tokens[:, 4:]}, "decode", batch=2, context=5, source=6)
+    np.testing.assert_allclose(then["logits"][:, 0], out.logits.numpy()[:, 4], rtol=RTOL, atol=ATOL)
+
+
+# ---- vision
+
+
+def vit_weights(state: Arrays) -> Arrays:
+    found = {"patches.class_token": state["embeddings.cls_token"]}
+    found["patches.positions"] = state["embeddings.position_embeddings"][0]
+    for kind in ("weight", "bias"):
+        found[f"patches.{kind}"] = state[f"embeddings.patch_embeddings.projection.{kind}"]
+        found[f"norm.{kind}"], found[f"pooler.{kind}"] = state[f"layernorm.{kind}"], state[f"pooler.dense.{kind}"]
+        for i in range(LAYERS):
+            found |= _vit_layer(state, i, kind)
+    return found
+
+
+def _vit_layer(state: Arrays, number: int, kind: str) -> Arrays:
+    """Under the names of transformers 5, or of those before."""
+    layer = next(name for name in state if f".{number}." in name or f"layer.{number}." in name)
+    layer = layer[: layer.index(f".{number}.") + len(f".{number}")]
+    own = {name.removeprefix(f"{layer}."): value for name, value in state.items() if name.startswith(f"{layer}.")}
+    names = {
+        "attention_norm": ("layernorm_before",),
+        "mlp_norm": ("layernorm_after",),
+        "attention.out": ("attention.o_proj", "attention.output.dense"),
+        "mlp.up": ("mlp.fc1", "intermediate.dense"),
+        "mlp.down": ("mlp.fc2", "output.dense"),
+    }
+    found = {
+        f"layers.{number}.{ours}.{kind}": next(own[f"{name}.{kind}"] for name in theirs if f"{name}.{kind}" in own)
+        for ours, theirs in names.items()
+    }
+    prefix = "attention.attention.{}" if f"attention.attention.query.{kind}" in own else "attention.{}_proj"
+    kinds = ("query", "key", "value") if "attention.attention" in prefix else "qkv"
+    parts = [own[f"{prefix.format(name)}.{kind}"] for name in kinds]
+    found[f"layers.{number}.attention.qkv.{kind}"] = np.concatenate(parts)
+    return found
+
+
+def test_an_image_and_its_pooled_token() -> None:
+    model, state = reference(VIT, "AutoModel")
+    pixels = np.random.default_rng(0).standard_normal((2, 3, 32, 32)).astype(np.float32)
+    with torch.no_grad():
+        want = model(torch.tensor(pixels))
+    got = run(read(VIT), vit_weights(state), {"pixels": pixels}, "encode", batch=2, seq=17)
+    np.testing.assert_allclose(got["hidden"], want.last_hidden_state.numpy(), rtol=RTOL, atol=ATOL)
+    np.testing.assert_allclose(got["pooled"], want.pooler_output.numpy(), rtol=RTOL, atol=ATOL)
