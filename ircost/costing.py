@@ -99,11 +99,8 @@ def report_on(
             *_notes(table, runs),
             *_unbounded_loops(module),
             *_idle_matrix_units(table, target),
-<<<<<<< HEAD
             *_spread_experts(table),
-=======
             *([ENERGY_NOTE] if built is not None else []),
->>>>>>> integrate
         ),
         remedies=(),
         transformer=figures,
