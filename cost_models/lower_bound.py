@@ -44,7 +44,8 @@ def model_lower_bound_s(module: Module, kernels: KernelTable, runs: Iterable[Ker
 def compulsory_bytes(module: Module) -> int:
     """Bytes that must cross main memory: what is read of inputs and weights, and results, each once.
 
-    Of a weight only the part that is read counts: a few rows of an embedding table. Branches of an `if` count nothing,
+    Of a weight only the part that is read counts: a few rows of an embedding table, the experts of one row, since all
+    others may choose the same. Branches of an `if` count nothing,
     since only one of them runs.
     """
     reads = _Reads(module)
@@ -117,7 +118,7 @@ class _Reads:
 
     def _operand_bytes(self, op: Op) -> Sequence[int]:
         if op not in self.operands:
-            self.operands[op] = op.definition.operand_bytes(op)
+            self.operands[op] = op.definition.fewest_operand_bytes(op)
         return self.operands[op]
 
     def _by_scan(self, op: Op, index: int) -> int:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -85,8 +85,16 @@ class OpDefinition(ABC):
     def operand_bytes(self, op: Op) -> Sequence[int]:
         """Bytes that must be read of each operand; of one with regions, what the bodies read of their arguments."""
         if self.is_isolated:
-            return body_reads(op.regions[0].block)
+            return body_reads(op.regions[0].block, lambda inner: inner.definition.operand_bytes(inner))
         return [operand.type.size_bytes for operand in op.operands]
+
+    def fewest_operand_bytes(self, op: Op) -> Sequence[int]:
+        """The same of the run that reads least, where data decide what is read."""
+        counted = self.operand_bytes(op)
+        if not self.is_isolated:
+            return counted
+        inside = body_reads(op.regions[0].block, lambda inner: inner.definition.fewest_operand_bytes(inner))
+        return [min(pair) for pair in zip(counted, inside, strict=True)]
 
     def traffic(self, op: Op) -> Traffic:
         """Compulsory bytes of one execution: each operand and result once; views and control flow move nothing."""
@@ -230,16 +238,19 @@ class OpDefinition(ABC):
         return f"<op {self.name}>"
 
 
-def body_reads(block: Block) -> list[int]:
+def body_reads(block: Block, operand_bytes: Callable[[Op], Sequence[int]]) -> list[int]:
     """Bytes that a body reads of each of its arguments: the most that any one op in it reads.
 
     Views are looked through, terminators read nothing.
+
+    Args:
+        operand_bytes: what an op reads of each of its operands.
     """
     reads: dict[Value, int] = {}
     for op in reversed(list(block.ops)):
         if op.definition.is_terminator:
             continue
-        needed = [reads.get(op.results[0], 0)] if op.definition.is_view else op.definition.operand_bytes(op)
+        needed = [reads.get(op.results[0], 0)] if op.definition.is_view else operand_bytes(op)
         for operand, n in zip(op.operands, needed, strict=True):
             reads[operand] = max(n, reads.get(operand, 0))
     return [reads.get(argument, 0) for argument in block.arguments]

@@ -102,7 +102,7 @@ class IterationSpace:
 
         >>> from ircost.ir.bind import bind
         >>> from ircost.ir.notation import parse_notation
-        >>> space = bind(parse_notation("c h+i w+j, f c i j -> f h w"), [(8, 6, 6), (16, 8, 3, 3)], {})
+        >>> space = bind(parse_notation("c (h + i) (w + j), f c i j -> f h w"), [(8, 6, 6), (16, 8, 3, 3)], {})
         >>> space.points // (8 * 16), space.fewest_products // (8 * 16)
         (144, 36)
         """

@@ -14,6 +14,7 @@ from ircost.costing import report_on
 from ircost.fitting import Retry, fit, remedies
 from ircost.frontends import Imported, ImportOptions, load
 from ircost.ir.collector import collector_paused
+from ircost.ir.errors import UnsupportedError
 from ircost.ir.graph import Module
 from ircost.ir.types import parse_dtype
 from ircost.ir.verify import VerifierMemory, verify
@@ -136,7 +137,7 @@ def compile_model(
     report = with_figures(report, asked, source, options, machine, text)
     if report.fits:
         return report
-    retry = Retry(source, options, text, exact) if isinstance(source, Path) else None
+    retry = Retry(source, options, text, exact, context) if isinstance(source, Path) else None
     return replace(report, remedies=remedies(report, retry, is_own_limit=limit is not None))
 
 
@@ -157,9 +158,10 @@ def import_options_of(
 
     Raises:
         DTypeError: there is no such number format.
+        UnsupportedError: a dim is no whole number.
     """
     return ImportOptions(
-        dims=dict(dims or {}),
+        dims={name: _extent(name, size) for name, size in (dims or {}).items()},
         shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
         values={name: np.asarray(value) for name, value in (values or {}).items()},
         bounds=dict(bounds or {}),
@@ -169,6 +171,12 @@ def import_options_of(
         dtype=parse_dtype(dtype) if dtype is not None else None,
         cache_dtype=parse_dtype(cache_dtype) if cache_dtype is not None else None,
     )
+
+
+def _extent(name: str, size: object) -> int:
+    if not isinstance(size, (int, np.integer)):
+        raise UnsupportedError(f"dim '{name}' is bound to {size!r}", help="extents are whole numbers")
+    return int(size)
 
 
 def takes_dtype(source: Path | Module | Imported) -> bool:

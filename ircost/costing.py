@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,6 +99,7 @@ def report_on(
             *_notes(table, runs),
             *_unbounded_loops(module),
             *_idle_matrix_units(table, target),
+            *_spread_experts(table),
             *([ENERGY_NOTE] if built is not None else []),
         ),
         remedies=(),
@@ -235,6 +236,22 @@ def _idle_matrix_units(table: KernelTable, target: Target) -> list[str]:
         for name in formats
         if target.matrix and target.unit_for(name)[0] == "vector"
     ]
+
+
+def _spread_experts(table: KernelTable) -> list[str]:
+    """How many experts are read is up to the router, which nobody can foresee."""
+    mixtures = [op for kernel in table.ops for op in (kernel, *_inside(kernel)) if op.name == "mixture_of_experts"]
+    sizes = dict.fromkeys((*op.operands[2].type.shape, op.operands[3].type.shape[0]) for op in mixtures)
+    return [
+        f"routing is taken as balanced: {tokens:,} tokens of {chosen} experts each "
+        f"read {min(tokens * chosen, experts)} of {experts} a layer, and less where they agree"
+        for tokens, chosen, experts in sizes
+        if tokens > 1
+    ]
+
+
+def _inside(kernel: Op) -> Iterable[Op]:
+    return kernel.regions[0].block.ops if kernel.name == "kernel" else ()
 
 
 def _unbounded_loops(module: Module) -> list[str]:

@@ -101,13 +101,14 @@ class Retry:
     options: ImportOptions
     pipeline: str
     exact: bool
+    context: PassContext
 
     def allocated_bytes(self, dims: Mapping[str, int] | None = None, convert: str = "", then: str = "") -> int:
         """Weights and arena, with other extents of dims, another number format, or passes behind the others."""
         options = replace(self.options, dims={**self.options.dims, **(dims or {})})
         module = load(self.model, options).module
         verify(module)
-        run_pipeline(module, ",".join(filter(None, [convert, self.pipeline, then])))
+        run_pipeline(module, ",".join(filter(None, [convert, self.pipeline, then])), context=self.context)
         return memory_use(module, exact=self.exact).allocated_bytes
 
 

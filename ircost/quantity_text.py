@@ -34,6 +34,15 @@ def bytes_text(value: float) -> str:
     return _scaled(value, "B", BINARY_PREFIXES)
 
 
+def rate_text(per_s: float) -> str:
+    """Whole numbers where there are three digits of them.
+
+    >>> rate_text(49_219.3), rate_text(12.96), rate_text(0.236)
+    ('49,219', '13.0', '0.24')
+    """
+    return f"{per_s:,.0f}" if per_s >= 100 else three_digits(per_s)
+
+
 def _scaled(value: float, unit: str, prefixes: tuple[tuple[float, str], ...]) -> str:
     """In the first scale that the value reaches, as it is or once it is rounded to three digits."""
     if value == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ircost.quantity_text import bytes_text, si_text, small_text, three_digits
+from ircost.quantity_text import bytes_text, rate_text, si_text, small_text, three_digits
 from ircost.request import RequestFigures
 from ircost.table import print_table
 from ircost.transformer_figures import TransformerFigures
@@ -49,7 +49,7 @@ def _speed(figures: TransformerFigures) -> Line:
     each = f", {three_digits(figures.tokens_per_s_per_sequence)}/s for each sequence" if figures.batch > 1 else ""
     return (
         figures.phase,
-        f"{figures.tokens_per_s:,.0f}/s",
+        f"{rate_text(figures.tokens_per_s)}/s",
         f"tokens{of_ranks}{each}, {figures.tokens_per_j:.3g} tokens/J",
     )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from ircost.ir.attributes import Attributes
-from ircost.ir.composite import composite
+from ircost.ir.composite import CompositeOp, composite
 from ircost.ir.counts import Counts
 from ircost.ir.definition import Arrays, OpDefinition, register_op
 from ircost.ir.errors import AttributeTypeError, DTypeError, ShapeError, did_you_mean
@@ -63,6 +64,10 @@ class ExpertMatmul(OpDefinition):
         met = min(x.shape[0], weights.shape[0])
         return x.size_bytes, expert.size_bytes, weights.size_bytes * met // max(weights.shape[0], 1)
 
+    def fewest_operand_bytes(self, op: Op) -> Sequence[int]:
+        x, expert, weights = (operand.type for operand in op.operands)
+        return x.size_bytes, expert.size_bytes, weights.size_bytes // max(weights.shape[0], 1) if x.shape[0] else 0
+
     def counts(self, op: Op) -> Counts:
         x, _, weights = (operand.type for operand in op.operands)
         return Counts(multiply_add=x.elements * weights.shape[1])
@@ -76,7 +81,17 @@ ACTIVATIONS: dict[str, Callable[[Value], Value]] = {
 GATES = ("none", "halves", "pairs")
 
 
-@composite
+class Experts(CompositeOp):
+    """A mixture whose rows may meet an expert each choice, which counts say, or all the same few."""
+
+    def fewest_operand_bytes(self, op: Op) -> Sequence[int]:
+        rows, chosen = op.operands[2].type.shape
+        most, fewest = (min(met, op.operands[3].type.shape[0]) for met in (max(rows * chosen, 1), chosen))
+        x, shares, experts, *weights = self.operand_bytes(op)
+        return x, shares, experts, *(n * fewest // most for n in weights)
+
+
+@partial(composite, kind=Experts)
 def mixture_of_experts(
     x: Value,
     shares: Value,

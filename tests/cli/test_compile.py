@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from onnx import TensorProto, ValueInfoProto, helper, save
 
-from ircost.api import DEFAULT_PIPELINE
+from ircost.api import DEFAULT_PIPELINE, compile_model
+from ircost.ir.errors import UnsupportedError
 from ircost.ir.parser import parse_module
 from ircost.ir.verify import verify
 
@@ -191,7 +192,14 @@ def test_what_would_fit_does_fit(irc) -> None:
     assert irc(*limit, "--dim", f"N={int(remedy[1]) + 1}").code == 1
 
 
-def test_a_reversible_chain_fits_once_rounding_is_allowed(irc, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", ["2", 2.5, None])
+def test_extents_of_the_library_are_whole_numbers(size: object) -> None:
+    with pytest.raises(UnsupportedError, match=f"'N' is bound to {size!r}"):
+        compile_model(RESNET, dims={"N": size})
+
+
+def reversible_chain(file: Path) -> Path:
+    """Blocks whose inputs can be had back from their outputs, all of them read once more at the end."""
     lines = ["%x0, %i = top_k %a {k = 32, axis = 0}", "%y0, %j = top_k %b {k = 32, axis = 0}"]
     for i in range(8):
         lines += [f"%f{i} = tanh %y{i}", f"%fw{i} = matmul %f{i}, %w", f"%x{i + 1} = add %x{i}, %fw{i}"]
@@ -200,13 +208,25 @@ def test_a_reversible_chain_fits_once_rounding_is_allowed(irc, tmp_path: Path) -
     for i in reversed(range(8)):
         lines += [f"%p{i} = mul %x{i}, %y{i}", f"%s{i} = add %d{i + 1}, %p{i}", f"%d{i} = softmax %s{i}"]
     head = "func @main(%a: 32x32xf32, %b: 32x32xf32, %w: 32x32xf32) -> 32x32xf32"
-    (tmp_path / "chain.irc").write_text(f"{head} {{ {' '.join(lines)} return %d0 }}")
-    limit = ("compile", tmp_path / "chain.irc", "--memory-limit", "32KiB")
+    file.write_text(f"{head} {{ {' '.join(lines)} return %d0 }}")
+    return file
+
+
+def test_a_reversible_chain_fits_once_rounding_is_allowed(irc, tmp_path: Path) -> None:
+    limit = ("compile", reversible_chain(tmp_path / "chain.irc"), "--target", "cpu", "--memory-limit", "32KiB")
     outcome = irc(*limit)
     assert outcome.code == 1
     remedy = re.search(r"would fit: --passes '(\S+)'", outcome.out.replace("\n", ""))
     assert remedy is not None
     assert irc(*limit, "--passes", remedy[1]).code == 0
+
+
+def test_what_is_said_to_fit_is_fused_for_the_target(irc, tmp_path: Path) -> None:
+    """Fusion by cost leaves kernels out of which no input can be had back; fusion by rule would not."""
+    outcome = irc("compile", reversible_chain(tmp_path / "chain.irc"), "--target", "h100", "--memory-limit", "32KiB")
+    assert outcome.code == 1
+    assert "would fit: --memory-limit" in outcome.out
+    assert "would fit: --passes" not in outcome.out
 
 
 @pytest.mark.parametrize("limit", ["much", "0", "-3GiB", "24"])

@@ -205,3 +205,17 @@ def test_a_transposed_convolution_needs_as_many_products_as_it_writes() -> None:
     function = Function("main", [TensorType((1, 8, 4, 4), f32), TensorType((8, 16, 3, 3), f32)])
     table = kernel_table(finish(function, Builder(function.block), ops.conv_transpose(*function.arguments)))
     assert table.by_shortest_algorithms().work.sum() == pytest.approx(2 * 8 * 16 * 6 * 6)
+
+
+@pytest.mark.parametrize(("tokens", "counted"), [(1, 2), (3, 6), (50, 8)])
+def test_tokens_may_all_choose_the_same_experts(tokens: int, counted: int) -> None:
+    """Counts are those of a balanced routing, a bound is not above what rows that agree read: the experts of one."""
+    expert = 2 * 16 * 16 * 4
+    x, shares = TensorType((tokens, 16), f32), TensorType((tokens, 2), f32)
+    weights = TensorType((8, 16, 16), f32)
+    function = Function("main", [x, shares, TensorType((tokens, 2), i64), weights, weights])
+    out = ops.mixture_of_experts(*function.arguments, gate="none")
+    module = finish(function, Builder(function.block), out)
+    rows = x.size_bytes + shares.size_bytes + tokens * 2 * 8
+    assert kernel_table(module).read_bytes.sum() == rows + counted * expert
+    assert compulsory_bytes(module) == rows + 2 * expert + x.size_bytes
