@@ -122,9 +122,8 @@ def _kernel(row: int, parts: Sequence[Node], limits_s: np.ndarray, estimates: Es
     launches_s = math.fsum(part.value for part in parts)
     children = list(parts)
     if estimates.learned_s is not None:
-        learned_s = float(estimates.learned_s[row])
-        children.append(Node("learned correction", learned_s, "s", f"grade {estimates.grades[row]}: held-out errors"))
-        launches_s += learned_s
+        children.append(_learned(row, estimates))
+        launches_s += children[-1].value
     lift_s = latency_s - launches_s
     if lift_s > 1e-12 * latency_s:
         place = int(limits_s[row].argmax())
@@ -133,6 +132,14 @@ def _kernel(row: int, parts: Sequence[Node], limits_s: np.ndarray, estimates: Es
     if len(children) == 1 and parts:
         return parts[0]
     return Node("one run", latency_s, "s", "launches, one after another", "sum", tuple(children))
+
+
+def _learned(row: int, estimates: Estimates) -> Node:
+    """What a learned model adds or takes away, and how well the sum is known."""
+    assert estimates.learned_s is not None and estimates.low_s is not None and estimates.high_s is not None, "learned"
+    ends = (f"{1e6 * float(end[row]):.3g}" for end in (estimates.low_s, estimates.high_s))
+    known = f"grade {estimates.grades[row]}; one run takes {' to '.join(ends)} us with a probability of 90 %"
+    return Node("learned correction", float(estimates.learned_s[row]), "s", known)
 
 
 def _with_schedule(node: Node, schedule: str) -> Node:

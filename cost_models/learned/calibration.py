@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ WIDENED = 1.5  # and by how much its intervals are wider
 SURE = 0.85  # that intervals on a new machine are wide enough
 MOST_WIDENED = 2.0  # for that: of few machines that differ much nothing useful follows
 FLOOR = 0.01  # errors below a percent are noise of the measurement
-MOST_WORSE = 0.02  # by how much the median error of no held-out device may exceed the analytical model's
+MOST_WORSE = 0.02  # by how much the error of no held-out device may exceed the analytical model's
 SPREAD = {"trees": 50, "leaves": 15, "least_rows": 50}
 
 
@@ -88,27 +89,27 @@ def calibrated(held: Held, by_group: bool) -> Calibration:
     return Calibration(trust, spread, _by_level(held.level, quantile, WIDENED), shared_part(error, held.cell))
 
 
-def _by_level(level: np.ndarray, of: object, borrowed: float) -> tuple[float, ...]:
+def _by_level(level: np.ndarray, of: Callable[[np.ndarray], float], borrowed: float) -> tuple[float, ...]:
     """A number for each level, from its rows; of one with few rows a multiple of the level before."""
     found: list[float] = []
     for own in range(LEVELS):
         rows = np.flatnonzero(level == own)
         if len(rows) >= FEWEST:
-            found.append(of(rows))  # type: ignore[operator]
+            found.append(of(rows))
         else:
-            found.append(found[-1] * borrowed if found else of(np.arange(len(level))))  # type: ignore[operator]
+            found.append(found[-1] * borrowed if found else of(np.arange(len(level))))
     return tuple(found)
 
 
 def _trust(held: Held, by_group: bool) -> float:
     """The share of corrections that errs least; of groups, each counts alike and none may lose."""
     groups = [held.group == name for name in np.unique(held.group)] if by_group else [np.ones(len(held.group), bool)]
-    errors = np.array([[_median_error(held.at(own), share) for own in groups] for share in SHARES])
+    errors = np.array([[_size_of_error(held.at(own), share) for own in groups] for share in SHARES])
     allowed = (errors <= errors[0] + MOST_WORSE).all(axis=1)
     return float(SHARES[np.where(allowed, errors.mean(axis=1), np.inf).argmin()])
 
 
-def _median_error(held: Held, share: float) -> float:
+def _size_of_error(held: Held, share: float) -> float:
     """Mean of the median and the mean of |error|: neither the bulk nor the tail decides alone."""
     size = np.abs(held.residual - share * held.correction)
     return float(np.median(size) + size.mean()) / 2

@@ -41,8 +41,8 @@ class Recipe:
 
 # Sized such that all bundled models together stay below 3 MB: the more rows, the more trees.
 RECIPES: Mapping[str, Recipe] = {
-    "gemm": Recipe(800, 63, 300_000),
-    "attention": Recipe(500, 63, 200_000),
+    "gemm": Recipe(500, 63, 150_000),
+    "attention": Recipe(400, 63, 150_000),
     "moe": Recipe(300, 47, 150_000),
     "mla": Recipe(300, 31),
     "recurrent": Recipe(200, 31),

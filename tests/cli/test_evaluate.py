@@ -43,6 +43,14 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("@gemm.csv", "--constants", "@old.json", "--leave-out-device"),
         ("--leave-out-device and --constants",),
     ),
+    "no such split": (("@gemm.csv", "--split", "row"), ("--split row: no such split", "shape, device, framework")),
+    "nothing to split": (("@gemm.csv", "--split", "shape"), ("--split shape: ", "200 needed")),
+    "learned without a split": (("@gemm.csv", "--model", "learned"), ("--model learned alone", "--split shape")),
+    "two kinds of splits": (
+        ("@gemm.csv", "--split", "device", "--leave-out-device"),
+        ("--split and --leave-out-device",),
+    ),
+    "a split of models": (("@model_ops.csv", "--split", "shape"), ("is of models",)),
     "parts of models alone": (("@model_ops.csv", "--leave-out-device"), ("no table of gemm, vector",)),
 }
 

@@ -45,7 +45,7 @@ def test_leaves_add_up_to_the_latency_of_resnet(target: str) -> None:
 
 
 @settings(deadline=None, max_examples=30)
-@given(modules(), st.sampled_from(TARGETS), st.sampled_from(["analytical", "roofline"]))
+@given(modules(), st.sampled_from(TARGETS), st.sampled_from(["analytical", "roofline", "hybrid"]))
 def test_leaves_add_up_for_any_module(module: Module, target: str, cost_model: str) -> None:
     report, tree = explained(module, target, cost_model)
     check(tree)

@@ -1,4 +1,4 @@
-"""Learned models: features, estimators, novelty, intervals, storage, the hybrid; by ``--measured DIR`` a bundled one."""
+"""Learned models: features, estimators, novelty, intervals, storage, hybrid; by ``--measured DIR`` a bundled one."""
 
 from __future__ import annotations
 

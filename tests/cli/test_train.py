@@ -1,0 +1,92 @@
+"""``irc train`` and the splits of ``irc evaluate``: files, figures, mistakes."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ircost.cost_models.learned.storage import read_models
+
+DEVICES = ("t4", "l40s", "h100_sxm")
+MISTAKES = {
+    "no table": (("-o", "out"), "missing argument 'TABLES...'"),
+    "no folder": (("@few.csv",), "missing option '-o'"),
+    "too few": (("@few.csv", "-o", "@out"), "too little to learn from: 2 rows"),
+    "one family twice": (("@rows.csv", "@again.csv", "-o", "@out"), "two tables are of one family"),
+    "folder is a file": (("@rows.csv", "-o", "@few.csv"), "-o "),
+}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ops on three machines: bytes over bandwidth, a launch, and a little that depends on the columns."""
+    rate = {"t4": 0.25, "l40s": 0.7, "h100_sxm": 2.5}  # bytes a picosecond
+    lines = ["device,framework,op,dtype,rows,cols,latency_us"]
+    for device, op, rows, cols in product(DEVICES, ("add", "gelu"), 2 ** np.arange(2, 14, 2), 2 ** np.arange(6, 14)):
+        microseconds = 3 + (3 if op == "add" else 2) * rows * cols * 4 / rate[device] * 1e-6
+        slow = 1.3 if cols < 1000 else 0.9
+        lines.append(f"{device},pytorch,{op},float32,{rows},{cols},{microseconds * slow}")
+    folder = tmp_path_factory.mktemp("train")
+    text = "\n".join(lines) + "\n"
+    for name in ("rows.csv", "again.csv"):
+        (folder / name).write_text(text)
+    (folder / "few.csv").write_text("\n".join(lines[:3]) + "\n")
+    return folder
+
+
+def at(places: Path, arguments: tuple[str, ...]) -> list[str]:
+    return [str(places / word[1:]) if word.startswith("@") else word for word in arguments]
+
+
+def test_a_table_becomes_a_folder_with_a_card(irc, places: Path, tmp_path: Path) -> None:
+    outcome = irc("train", str(places / "rows.csv"), "-o", str(tmp_path))
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.splitlines()[0].split()[:2] == ["family", "held"]
+    assert {line.split()[1] for line in outcome.out.splitlines()[1:]} == {"shapes", *DEVICES}
+    model = read_models(tmp_path)["vector"]
+    assert model.devices == tuple(sorted(DEVICES))
+    card = (tmp_path / "vector/card.md").read_text()
+    assert "rows.csv, SHA-256" in card and "- rows: 288" in card
+
+
+def test_held_out_shapes_are_told_better_than_by_analysis(irc, places: Path) -> None:
+    models = ("--model", "analytical", "--model", "learned", "--model", "hybrid")
+    outcome = irc("evaluate", str(places / "rows.csv"), *models, "--split", "shape", "--json")
+    assert outcome.code == 0, outcome.err
+    by_model = {report["model"]: report["groups"][0] for report in json.loads(outcome.out)}
+    assert by_model["hybrid"]["median_ape"] < by_model["analytical"]["median_ape"]
+    assert by_model["hybrid"]["coverage"] > 50 and by_model["hybrid"]["width"] > 0
+    assert "coverage" not in by_model["analytical"]
+    assert by_model["learned"]["rows"] == 288
+
+
+def test_held_out_devices_are_judged_without_them(irc, places: Path) -> None:
+    outcome = irc("evaluate", str(places / "rows.csv"), "--model", "hybrid", "--split", "device", "--by", "device")
+    assert outcome.code == 0, outcome.err
+    head, *lines = outcome.out.splitlines()
+    assert head.split()[-2:] == ["inside", "width"]
+    assert {line.split()[1] for line in lines[:3]} == set(DEVICES)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_one_message(irc, places: Path, mistake: str) -> None:
+    arguments, wanted = MISTAKES[mistake]
+    outcome = irc("train", *at(places, arguments))
+    assert outcome.code == 2
+    assert wanted in outcome.err.lower() or wanted in outcome.err
+
+
+def test_what_if_and_hybrid_exclude_each_other(irc) -> None:
+    outcome = irc("compile", "gpt2", "--target", "h100", "--model", "hybrid", "--what-if")
+    assert outcome.code == 2
+    assert "--what-if and --model hybrid" in outcome.err
+
+
+def test_a_report_of_the_hybrid_tells_its_interval(irc) -> None:
+    outcome = irc("compile", "gpt2", "--target", "h100", "--model", "hybrid", "--dtype", "f16")
+    assert outcome.code == 0, outcome.err
+    assert "hybrid: 90 % of runs between" in outcome.out
