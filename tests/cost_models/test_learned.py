@@ -25,7 +25,7 @@ from ircost.cost_models.learned.estimator import BoostedResidual, compact_text
 from ircost.cost_models.learned.features import feature_names, without_machine
 from ircost.cost_models.learned.hybrid import Hybrid
 from ircost.cost_models.learned.judging import errors_of, outcome_of
-from ircost.cost_models.learned.made import about, made
+from ircost.cost_models.learned.made import about, digest_of, made
 from ircost.cost_models.learned.novelty import LEVELS, Novelty
 from ircost.cost_models.learned.propagation import Spread, interval_of_sum
 from ircost.cost_models.learned.rows import readable, rows_of, thinned
@@ -346,6 +346,12 @@ def test_the_bundled_models_are_small_and_readable() -> None:
     for family, model in read_models(BUNDLED).items():
         assert (BUNDLED / family / "card.md").read_text().startswith(f"# Learned corrections of {family} kernels")
         assert model.about["rows"]
+
+
+def test_the_bundled_models_correct_the_bundled_constants() -> None:
+    """Who fits the constants anew trains the models anew: docs/learned-models.md has the command."""
+    for model in read_models(BUNDLED).values():
+        assert model.about["constants"] == digest_of(bundled_constants()), model.family
 
 
 def test_refitting_reproduces_a_bundled_model(pytestconfig: pytest.Config, tmp_path: Path) -> None:
