@@ -89,7 +89,8 @@ class Hybrid(CostModel):
         if model is None or target.kind != "gpu" or not is_own:
             return Corrected.none(len(part.rows))
         x = Expressed(family, part.work, part.terms, machine_of(target), part.labels)
-        return model.correct(feature_matrix(x, model.vocabulary), octaves(x), target.name)
+        machine = target.name.partition("+")[0]  # its name without that of a runtime
+        return model.correct(feature_matrix(x, model.vocabulary), octaves(x), machine)
 
 
 @dataclass(slots=True)

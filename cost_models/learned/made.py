@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +41,12 @@ def made(
     table = readable(columns, at, target_of)
     without = constants_without(columns, at, target_of)
     found = train(table, constants, without, on_progress=on_progress)
-    return replace(found.model, about=about(found, {Path(at).name: sha256}))
+    return replace(found.model, about={**about(found, {Path(at).name: sha256}), "constants": digest_of(constants)})
+
+
+def digest_of(constants: ConstantsFile) -> str:
+    """SHA-256 of the constants that corrections are of: with others they are worth nothing."""
+    return hashlib.sha256(constants.to_json().encode()).hexdigest()
 
 
 def constants_without(columns: Columns, at: str, target_of: TargetOf) -> Mapping[str, ConstantsFile]:
