@@ -195,7 +195,7 @@ def test_what_would_fit_does_fit(irc) -> None:
 @pytest.mark.parametrize("size", ["2", 2.5, None])
 def test_extents_of_the_library_are_whole_numbers(size: object) -> None:
     with pytest.raises(UnsupportedError, match=f"'N' is bound to {size!r}"):
-        compile_model(RESNET, dims={"N": size})
+        compile_model(RESNET, dims={"N": size})  # type: ignore[dict-item]
 
 
 def reversible_chain(file: Path) -> Path:
