@@ -1,7 +1,7 @@
 """Which ops to fuse: a search by predicted time.
 
-Groups of ops grow by merging a producer with a consumer. Each round prices all merges that have come into reach, in one
-call of the cost model, and takes those that save most; a merge next to one just taken waits for the next round, where
+Groups of ops grow by merging a producer with a consumer. Each round prices all merges that have come into reach, in few
+calls of the cost model, and takes those that save most; a merge next to one just taken waits for the next round, where
 it is priced anew. Nothing is merged that is not predicted to be faster.
 """
 
