@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 
 from ircost.cost_models.gpu.demand import (
     HOST,
@@ -102,6 +101,8 @@ def fit(
     """
     design = _Design.of(parameters, samples, widths)
     point = design.origin
+    from scipy.optimize import minimize  # half of a second: `irc compile` reads fits, and makes none
+
     errors = _errors_of(parameters, samples, design, point)
     for _ in range(rounds):
         errors = _errors_of(parameters, samples, design, point)
