@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from generated_modules import KINDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +41,16 @@ def test_outputs_stay_and_nothing_gets_slower(module: Module, pipeline: str) -> 
     with np.errstate(all="ignore"):
         for have, want in zip(interpret(fused, inputs), interpret(module, inputs), strict=True):
             np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-5)
+
+
+def test_groups_of_several_results_that_read_their_own() -> None:
+    """Such a group is no reader of itself, when what several read is copied into each."""
+    module = KINDS["elementwise"](4000)
+    fused = clone_module(module)
+    run_pipeline(fused, PIPELINE, context=CONTEXT)
+    inputs = random_inputs(module.main, seed=0)
+    for have, want in zip(interpret(fused, inputs), interpret(module, inputs), strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-5)
 
 
 @settings(max_examples=25, deadline=None)
