@@ -103,7 +103,6 @@ def fit(
 
     design = _Design.of(parameters, samples, widths)
     point = design.origin
-    from scipy.optimize import minimize  # half of a second: `irc compile` reads fits, and makes none
 
     errors = _errors_of(parameters, samples, design, point)
     for _ in range(rounds):
