@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
+
+# Doctests are collected by importing, and these files import torch, which is an extra.
+collect_ignore_glob = [] if find_spec("torch") else ["ircost/frontends/torch/*", "frontends/torch/*"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

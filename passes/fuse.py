@@ -42,6 +42,7 @@ class Fuse(Pass):
     """
 
     is_exact = True
+    is_idempotent = False  # by cost: a copy in its reader may open a merge that was no gain before
 
     max_ops: int = 16
     by_cost: bool = False

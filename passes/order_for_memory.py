@@ -26,6 +26,7 @@ class OrderForMemory(Pass):
     """
 
     is_exact = True
+    is_idempotent = False  # a beam that starts from a better order may find one that is better still
 
     max_states: int = 20_000
 

@@ -298,7 +298,7 @@ def _in_latent_space(scope: Scope, plan: Plan, part: LatentAttention, q: Value, 
 def kv_bytes_per_token(part: Attention | LatentAttention, bits: int, tp: int = 1) -> float:
     """Bytes that one token adds to the cache of one layer, on all ranks together.
 
-    >>> from ircost.frontends.config.architecture import Norm
+    >>> from ircost.frontends.config.layer_parts import Norm
     >>> norm = Norm("rms", 1e-6)
     >>> part = LatentAttention(128, 1536, 512, 128, Rotary(64), 128, norm, 0.1)
     >>> 61 * kv_bytes_per_token(part, 16)
