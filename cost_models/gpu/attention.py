@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import CHAIN, COMMON, STEPS, Amount, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import CHAIN, COMMON, POWER, POWERED, STEPS, Amount, Column, Demand, Parameter, beside
 from ircost.cost_models.gpu.machine import GpuMachine
 
 QUERY_TILES = (16, 64, 128)  # rows of queries that one block holds
@@ -27,6 +27,7 @@ ACCUMULATOR_BYTES = 4
 
 PARAMETERS = {
     "matrix": Parameter("share", 0.6, "share of the matrix units' peak that the main loop reaches"),
+    POWER: POWERED,
     "vector": Parameter("share", 0.5, "share of the vector and special units' peak in the softmax"),
     "l2": Parameter("share", 0.5, "share of the bandwidth between L2 and the processors"),
     "main": Parameter("share", 0.8, "share of main memory's bandwidth that long streams reach"),
@@ -153,7 +154,7 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
     # Blocks that share a processor hide each other's waits.
     chain = np.maximum(most_steps, rounds / BESIDE)
     of_step = 2 * TILE * KEY_TILE * (wide + out_wide)
-    matrix_s = np.maximum(rounds * of_step * processors / peak, blocks * steps * of_step / sustained)
+    matrix_s = rounds * of_step * processors / peak
     softmax_s = rounds * TILE * KEY_TILE * processors
     softmax_s = softmax_s * (FLOPS_PER_SCORE / machine.vector_flops_per_s + 1 / machine.special_per_s)
     # Whole tiles: half an empty one takes as long.
@@ -171,6 +172,7 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
     return Demand(
         busy={
             "matrix": matrix_s,
+            POWER: blocks * steps * of_step / sustained,
             "vector": softmax_s,
             "l2": l2_s,
             "main": (cached + rows) / rate * ones,

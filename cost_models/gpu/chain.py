@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import CHAIN, Column, Demand
+from ircost.cost_models.gpu.demand import CHAIN, POWER, Column, Demand
 from ircost.cost_models.gpu.machine import GpuMachine
 
 # The largest tile that one pass of the main loop makes. Source: NVIDIA/cutlass, default tiles.
@@ -78,9 +78,8 @@ def chain_demand(work: ChainWork, machine: GpuMachine) -> Demand:
     rows, columns = (np.where(on_lanes, x, np.ceil(x / least) * least) for x in (work.m, work.n))
     of_block = 2 * work.batch * rows * columns * work.k * work.runs
     on_units = np.where(on_lanes, 0.0, of_block)
-    matrix_s = np.maximum(
-        waves * processors * on_units / work.flops_per_s, work.blocks * on_units / work.sustained_flops_per_s
-    )
+    matrix_s = waves * processors * on_units / work.flops_per_s
+    power_s = work.blocks * on_units / work.sustained_flops_per_s
     # Blocks run whole: processors without one wait.
     idle = waves * processors / work.blocks
     lanes = work.lane_flops + np.where(on_lanes, work.blocks * of_block, 0.0)
@@ -98,7 +97,7 @@ def chain_demand(work: ChainWork, machine: GpuMachine) -> Demand:
     each = work.batch * passes_down * np.maximum(work.n * work.k / STEP_POINTS, 1.0)
     steps = work.runs * np.where(on_lanes, 1.0, each) / PRODUCTS_OF_STEP * np.maximum(work.blocks / processors, 1)
     columns_of = {
-        **{"matrix": matrix_s, "vector": vector_s, "shared": shared_s, "l2": l2_s, "main": main_s},
+        **{"matrix": matrix_s, POWER: power_s, "vector": vector_s, "shared": shared_s, "l2": l2_s, "main": main_s},
         CHAIN: steps * slower,
     }
     fixed = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import Amount, Column, Demand, Parameter, beside, either
+from ircost.cost_models.gpu.demand import POWER, Amount, Column, Demand, Parameter, beside, either
 from ircost.cost_models.gpu.gemm import PARAMETERS as GEMM_PARAMETERS
 from ircost.cost_models.gpu.gemm import GemmWork, gemm_demand
 from ircost.cost_models.gpu.labels import OF_KERNEL
@@ -156,11 +156,11 @@ def convolution_demand(work: ConvolutionWork, machine: GpuMachine) -> Demand:
     barred = np.where(is_winograd > 0, 0.0, 1e9)
     short = replace(
         products,
-        busy={**products.busy, "matrix": none},
+        busy={**products.busy, "matrix": none, POWER: none},
         fixed={
             **products.fixed,
             "launch": 3 * products.fixed["launch"] + barred,
-            "winograd": products.busy["matrix"],
+            "winograd": np.maximum(products.busy["matrix"], products.busy[POWER]),
             "transforms": moved / rate,
             "layout": none,
         },

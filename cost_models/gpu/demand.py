@@ -48,6 +48,10 @@ class Parameter:
 CHAIN = "chain"
 STEPS = Parameter("factor", 1e7, "steps of a main loop that one processor takes in a second, one after the other")
 
+# Seconds that arithmetic takes at the rate which the board's power sustains, however full or empty its pipelines run.
+POWER = "power"
+POWERED = Parameter("share", 0.95, "share of the arithmetic that the board's power should sustain", frozenset())
+
 COMMON = {
     HOST: Parameter(
         "time", 2e-6, "from one launch to the next on the host, where it runs ahead of the device", OF_HOST

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import COMMON, Amount, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import COMMON, POWER, POWERED, Amount, Demand, Parameter, beside
 from ircost.cost_models.gpu.labels import OF_KERNEL
 from ircost.cost_models.gpu.machine import GpuMachine
 
@@ -20,6 +20,7 @@ COLUMN_TILE = np.tile(np.array(COLUMN_TILES, float), len(ROW_TILES))[None]
 
 PARAMETERS = {
     "matrix": Parameter("share", 0.7, "share of the matrix units' peak that the main loop reaches"),
+    POWER: POWERED,
     "vector": Parameter("share", 0.5, "share of the vector lanes' peak that unpacking weights reaches"),
     "shared": Parameter("share", 0.7, "share of the bandwidth of shared memory"),
     "l2": Parameter("share", 0.6, "share of the bandwidth between L2 and the processors"),
@@ -85,7 +86,7 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
     )
     down = np.repeat(tiles_down, len(COLUMN_TILES), axis=1)
     processors, slower = machine.processors, machine.clocks_per_reference
-    matrix_s = shared_s = l2_s = vector_s = wave = step = np.zeros_like(down)
+    matrix_s = power_s = shared_s = l2_s = vector_s = wave = step = np.zeros_like(down)
     for columns, depth in (((matrices - 1) * inner, hidden), (hidden, inner)):
         blocks = np.maximum(down * np.ceil(columns / COLUMN_TILE), 1)
         waves = np.ceil(blocks / processors)
@@ -93,7 +94,8 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
         deep = steps * STEP
         fed = ROW_TILE * activation + COLUMN_TILE * weight
         of_tile = 2 * ROW_TILE * COLUMN_TILE * deep
-        matrix_s = matrix_s + np.maximum(waves * of_tile * processors / peak, blocks * of_tile / sustained)
+        matrix_s = matrix_s + waves * of_tile * processors / peak
+        power_s = power_s + blocks * of_tile / sustained
         shared_s = shared_s + waves * deep * fed / machine.shared_bytes_per_s
         vector_s = vector_s + waves * deep * COLUMN_TILE * unpack * processors / machine.vector_flops_per_s
         l2_s = l2_s + blocks * fed * deep / machine.l2_bytes_per_s(np.minimum(blocks, processors))
@@ -106,6 +108,7 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
     return Demand(
         busy={
             "matrix": matrix_s,
+            POWER: power_s,
             "vector": vector_s,
             "shared": shared_s,
             "l2": l2_s,

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import CHAIN, COMMON, STEPS, Amount, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import CHAIN, COMMON, POWER, POWERED, STEPS, Amount, Column, Demand, Parameter, beside
 from ircost.cost_models.gpu.labels import OF_KERNEL
 from ircost.cost_models.gpu.machine import GpuMachine
 
@@ -32,6 +32,7 @@ TILE_ROWS, TILE_COLUMNS = (np.array(column, dtype=float)[None, :, None] for colu
 
 PARAMETERS = {
     "matrix": Parameter("share", 0.8, "share of the peak that the main loop reaches"),
+    POWER: POWERED,
     "vector": Parameter("share", 0.5, "share of the vector lanes' peak that unpacking weights reaches"),
     "shared": Parameter("share", 0.7, "share of the bandwidth of shared memory"),
     "l2": Parameter("share", 0.6, "share of the ports' bandwidth between L2 and the processors"),
@@ -123,7 +124,8 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
     deep = waves * (steps * STEP)
 
     fed = TILE_ROWS * lhs + TILE_COLUMNS * rhs
-    matrix_s = np.maximum(deep * (2 * area * processors / peak), blocks * (steps * STEP) * (2 * area / sustained))
+    matrix_s = deep * (2 * area * processors / peak)
+    power_s = blocks * (steps * STEP) * (2 * area / sustained)
     shared_s = deep * (fed / machine.shared_bytes_per_s)
     # What is fused behind it runs on whole tiles: half an empty one takes as long.
     of_element = (extra_flops / machine.vector_flops_per_s + extra_special / machine.special_per_s) / (batch * m * n)
@@ -154,6 +156,7 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
             name: flat(column, len(splits))
             for name, column in (
                 ("matrix", matrix_s),
+                (POWER, power_s),
                 ("vector", vector_s),
                 ("shared", shared_s),
                 ("l2", port_s),

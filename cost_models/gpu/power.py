@@ -56,12 +56,13 @@ def energy_j_per_flop(architecture: str, unit: str, arithmetic: str) -> float:
 
 
 def sustained_flops_per_s(target: Target, arithmetic: str) -> float:
-    """The peak of a format, or what the board's power allows, were all of it arithmetic.
+    """What the board's power allows in a format, were all of it arithmetic: above the peak where power is no limit.
+
+    Without end where nobody knows what an operation takes.
 
     Raises:
         TargetError: the target cannot compute in the format.
     """
-    peak = float(target.peak_flops_per_s(arithmetic))
     unit, unit_format = target.unit_for(arithmetic)
     energy_j = energy_j_per_flop(target.architecture, unit, unit_format)
-    return min(peak, (target.power.peak_w - target.power.idle_w) / energy_j) if energy_j else peak
+    return (target.power.peak_w - target.power.idle_w) / energy_j if energy_j else float("inf")

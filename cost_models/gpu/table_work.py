@@ -309,7 +309,7 @@ def scan_work(columns: Columns, setting: Setting) -> ScanWork:
             np.where(is_conv, 1.0, value_width),
             wide,
             (is_context & ~is_conv).astype(float),
-            setting.sustained_flops_per_s,
+            min(setting.flops_per_s, setting.sustained_flops_per_s),
             1.0,
         ),
     )
