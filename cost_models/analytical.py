@@ -13,7 +13,7 @@ from ircost.backends.runtime import RUNTIMES
 from ircost.cost_models.energy import kernel_energy_j
 from ircost.cost_models.engines import BOUNDING_ENGINES, ENGINES
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
-from ircost.cost_models.gpu.demand import HOST, POWER, Terms, times
+from ircost.cost_models.gpu.demand import HOST, Terms, times
 from ircost.cost_models.gpu.kernel_work import Rates, demand_of, labels_of_group, rates_of, work_of
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
@@ -29,8 +29,8 @@ PAID_FOR = {
     **{"launch": "launch", "host": "launch", "issue": "launch"},
     **{"convert": MAIN, "transforms": MAIN, "layout": MAIN, "rows": MAIN, "winograd": "matrix"},
 }
-# Columns of busy resources that are another's: loads in flight are main memory's latency, power is the arithmetic's.
-WORKS_FOR = {"flight": MAIN, "chain": "steps", POWER: "matrix"}
+# Columns of busy resources that are another's: loads in flight are main memory's latency.
+WORKS_FOR = {"flight": MAIN, "chain": "steps"}
 BUSY = ("matrix", "vector", "shared", "l2", MAIN, "launch", "steps")
 
 

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import CHAIN, COMMON, POWER, POWERED, STEPS, Amount, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import CHAIN, COMMON, STEPS, Amount, Column, Demand, Parameter, beside
 from ircost.cost_models.gpu.machine import GpuMachine
 
 QUERY_TILES = (16, 64, 128)  # rows of queries that one block holds
@@ -27,7 +27,6 @@ ACCUMULATOR_BYTES = 4
 
 PARAMETERS = {
     "matrix": Parameter("share", 0.6, "share of the matrix units' peak that the main loop reaches"),
-    POWER: POWERED,
     "vector": Parameter("share", 0.5, "share of the vector and special units' peak in the softmax"),
     "l2": Parameter("share", 0.5, "share of the bandwidth between L2 and the processors"),
     "main": Parameter("share", 0.8, "share of main memory's bandwidth that long streams reach"),
@@ -172,7 +171,6 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
     return Demand(
         busy={
             "matrix": matrix_s,
-            POWER: blocks * steps * of_step / sustained,
             "vector": softmax_s,
             "l2": l2_s,
             "main": (cached + rows) / rate * ones,
@@ -185,4 +183,5 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
         },
         reused=(((cached + rows) / rate, machine.share_of_cache(sets * cached + rows)),),
         choices=CHOICES,
+        least={"matrix": blocks * steps * of_step / sustained},
     )

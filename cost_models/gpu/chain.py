@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import CHAIN, POWER, Column, Demand
+from ircost.cost_models.gpu.demand import CHAIN, Column, Demand
 from ircost.cost_models.gpu.machine import GpuMachine
 
 # The largest tile that one pass of the main loop makes. Source: NVIDIA/cutlass, default tiles.
@@ -97,7 +97,7 @@ def chain_demand(work: ChainWork, machine: GpuMachine) -> Demand:
     each = work.batch * passes_down * np.maximum(work.n * work.k / STEP_POINTS, 1.0)
     steps = work.runs * np.where(on_lanes, 1.0, each) / PRODUCTS_OF_STEP * np.maximum(work.blocks / processors, 1)
     columns_of = {
-        **{"matrix": matrix_s, POWER: power_s, "vector": vector_s, "shared": shared_s, "l2": l2_s, "main": main_s},
+        **{"matrix": matrix_s, "vector": vector_s, "shared": shared_s, "l2": l2_s, "main": main_s},
         CHAIN: steps * slower,
     }
     fixed = {
@@ -118,4 +118,5 @@ def chain_demand(work: ChainWork, machine: GpuMachine) -> Demand:
             ),
         ),
         issues=work.is_first[:, None],
+        least={"matrix": power_s[:, None]},
     )

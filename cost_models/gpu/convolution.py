@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import POWER, Amount, Column, Demand, Parameter, beside, either
+from ircost.cost_models.gpu.demand import Amount, Column, Demand, Parameter, beside, either
 from ircost.cost_models.gpu.gemm import PARAMETERS as GEMM_PARAMETERS
 from ircost.cost_models.gpu.gemm import GemmWork, gemm_demand
 from ircost.cost_models.gpu.labels import OF_KERNEL
@@ -156,14 +156,15 @@ def convolution_demand(work: ConvolutionWork, machine: GpuMachine) -> Demand:
     barred = np.where(is_winograd > 0, 0.0, 1e9)
     short = replace(
         products,
-        busy={**products.busy, "matrix": none, POWER: none},
+        busy={**products.busy, "matrix": none},
         fixed={
             **products.fixed,
             "launch": 3 * products.fixed["launch"] + barred,
-            "winograd": np.maximum(products.busy["matrix"], products.busy[POWER]),
+            "winograd": np.maximum(products.busy["matrix"], products.least["matrix"]),
             "transforms": moved / rate,
             "layout": none,
         },
         choices=tuple(f"Winograd {choice}" for choice in products.choices),
+        least={"matrix": none},
     )
     return either(plain, short)

@@ -48,10 +48,6 @@ class Parameter:
 CHAIN = "chain"
 STEPS = Parameter("factor", 1e7, "steps of a main loop that one processor takes in a second, one after the other")
 
-# Seconds that arithmetic takes at the rate which the board's power sustains, however full or empty its pipelines run.
-POWER = "power"
-POWERED = Parameter("share", 0.95, "share of the arithmetic that the board's power should sustain", frozenset())
-
 COMMON = {
     HOST: Parameter(
         "time", 2e-6, "from one launch to the next on the host, where it runs ahead of the device", OF_HOST
@@ -75,6 +71,8 @@ class Demand:
         choices: the candidates, in words.
         repeats: resource -> the fitted factor by which its seconds grow, where there is one.
         issues: kernels that the host launches for it: 0 for a later phase of one that runs already.
+        least: resource -> seconds that it takes at least, whatever its share: operations at the rate that the board's
+            power sustains.
     """
 
     busy: Mapping[str, Column]
@@ -83,6 +81,7 @@ class Demand:
     choices: tuple[str, ...] = ("",)
     repeats: Mapping[str, str] = field(default_factory=dict)
     issues: Column = field(default_factory=lambda: np.ones((1, 1)))
+    least: Mapping[str, Column] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -122,6 +121,7 @@ class Demand:
             self.choices,
             self.repeats,
             of(self.issues),
+            {name: of(column) for name, column in self.least.items()},
         )
 
 
@@ -218,6 +218,8 @@ def busy_s(demand: Demand, constants: Constants) -> dict[str, Column]:
         found["main"] = np.maximum(main_s, 0.0) / constants["main"]
     for name, factor in demand.repeats.items():
         found[name] = found[name] * constants[factor]
+    for name, seconds in demand.least.items():
+        found[name] = np.maximum(found[name], seconds)
     return found
 
 
@@ -264,4 +266,5 @@ def either(first: Demand, second: Demand) -> Demand:
         tuple((joined(a[0], b[0]), joined(a[1], b[1])) for a, b in pairs),
         (*first.choices, *second.choices),
         first.repeats,
+        least=all_of(first.least, second.least),
     )

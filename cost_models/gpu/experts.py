@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import COMMON, POWER, POWERED, Amount, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import COMMON, Amount, Demand, Parameter, beside
 from ircost.cost_models.gpu.labels import OF_KERNEL
 from ircost.cost_models.gpu.machine import GpuMachine
 
@@ -20,7 +20,6 @@ COLUMN_TILE = np.tile(np.array(COLUMN_TILES, float), len(ROW_TILES))[None]
 
 PARAMETERS = {
     "matrix": Parameter("share", 0.7, "share of the matrix units' peak that the main loop reaches"),
-    POWER: POWERED,
     "vector": Parameter("share", 0.5, "share of the vector lanes' peak that unpacking weights reaches"),
     "shared": Parameter("share", 0.7, "share of the bandwidth of shared memory"),
     "l2": Parameter("share", 0.6, "share of the bandwidth between L2 and the processors"),
@@ -108,7 +107,6 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
     return Demand(
         busy={
             "matrix": matrix_s,
-            POWER: power_s,
             "vector": vector_s,
             "shared": shared_s,
             "l2": l2_s,
@@ -123,6 +121,7 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
         },
         reused=(((weights + moved) / rate, machine.share_of_cache(sets * weights + moved)),),
         choices=CHOICES,
+        least={"matrix": power_s},
     )
 
 

@@ -204,6 +204,7 @@ class _Errors:
         self.busy = {name: np.concatenate([d.busy[name] for d in chosen]) for name in first.busy}
         self.fixed = {name: np.concatenate([d.fixed[name] for d in chosen]) for name in first.fixed}
         self.repeats = first.repeats
+        self.least = {name: np.concatenate([d.least[name] for d in chosen]) for name in first.least}
         self.reused = [
             tuple(np.concatenate([d.reused[i][part] for d in chosen]) for part in (0, 1))
             for i in range(len(first.reused))
@@ -235,6 +236,7 @@ class _Errors:
                 return np.asarray(by_host / by_device)
             if name in slow:  # d norm / d slow, and d slow / dz: shares lose as odds grow, rates gain
                 part: np.ndarray = norm / total * powers[name] / ratio[name] / top * slow[name]
+                part = np.where(slow[name] > self.least[name], part, 0.0) if name in self.least else part
                 return np.asarray(part * (1 - value[name]) if self.parameters[name].kind == "share" else -part)
             if name in self.fixed:
                 return np.asarray(self.fixed[name] * value[name])
@@ -262,6 +264,8 @@ class _Errors:
             slow["main"] = np.maximum(main, 0) / value["main"]
         for name, factor in self.repeats.items():
             slow[name] = slow[name] * value[factor]
+        for name, seconds in self.least.items():
+            slow[name] = np.maximum(slow[name], seconds)
         return slow, melted
 
 

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import CHAIN, COMMON, POWER, POWERED, STEPS, Amount, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import CHAIN, COMMON, STEPS, Amount, Column, Demand, Parameter, beside
 from ircost.cost_models.gpu.labels import OF_KERNEL
 from ircost.cost_models.gpu.machine import GpuMachine
 
@@ -32,7 +32,6 @@ TILE_ROWS, TILE_COLUMNS = (np.array(column, dtype=float)[None, :, None] for colu
 
 PARAMETERS = {
     "matrix": Parameter("share", 0.8, "share of the peak that the main loop reaches"),
-    POWER: POWERED,
     "vector": Parameter("share", 0.5, "share of the vector lanes' peak that unpacking weights reaches"),
     "shared": Parameter("share", 0.7, "share of the bandwidth of shared memory"),
     "l2": Parameter("share", 0.6, "share of the ports' bandwidth between L2 and the processors"),
@@ -156,7 +155,6 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
             name: flat(column, len(splits))
             for name, column in (
                 ("matrix", matrix_s),
-                (POWER, power_s),
                 ("vector", vector_s),
                 ("shared", shared_s),
                 ("l2", port_s),
@@ -184,6 +182,7 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
             ),
         ),
         choices=tuple(words for words, (_, own) in zip(CHOICES, CANDIDATES, strict=True) if own <= splits[-1]),
+        least={"matrix": flat(power_s, len(splits))},
     )
 
 

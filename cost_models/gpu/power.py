@@ -66,3 +66,20 @@ def sustained_flops_per_s(target: Target, arithmetic: str) -> float:
     unit, unit_format = target.unit_for(arithmetic)
     energy_j = energy_j_per_flop(target.architecture, unit, unit_format)
     return (target.power.peak_w - target.power.idle_w) / energy_j if energy_j else float("inf")
+
+
+# Lanes without an instruction that multiplies 16 bits and adds in 32: libraries convert and multiply in f32.
+# Source: cuBLAS, cublasGemmEx with CUBLAS_COMPUTE_32F, which frameworks call; ROCm's dot instructions begin with gfx906.
+LACKS_MIXED = frozenset(("maxwell", "pascal", "gcn5"))
+
+
+def product_flops_per_s(target: Target, arithmetic: str) -> float:
+    """Peak of products in a format, whose sums are kept in f32 where it is narrower.
+
+    Raises:
+        TargetError: the target cannot compute in the format.
+    """
+    peak = float(target.peak_flops_per_s(arithmetic))
+    unit, _ = target.unit_for(arithmetic)
+    is_mixed = unit == "vector" and arithmetic in ("f16", "bf16") and target.architecture in LACKS_MIXED
+    return min(peak, float(target.peak_flops_per_s("f32"))) if is_mixed else peak
