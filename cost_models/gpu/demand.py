@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from ircost.cost_models.gpu.labels import OF_HOST, OF_MACHINE, WIDTHS
+from ircost.cost_models.gpu.labels import OF_HOST, WIDTHS
 
 Constants = Mapping[str, np.ndarray | float]  # by parameter's name; a number, or [rows]
 Column = np.ndarray  # float64, a row for each kernel
@@ -36,12 +36,14 @@ class Parameter:
         default: before any fit.
         meaning: for people.
         effects: what may move it; see ``labels``.
+        freedom: how far a fit may take it from its default, as a share of how far it may take others.
     """
 
     kind: Literal["share", "time", "factor"]
     default: float
     meaning: str
     effects: frozenset[str] = ALL_EFFECTS
+    freedom: float = 1.0
 
 
 # Steps of a main loop that one processor starts behind one another, for lack of anything else to do meanwhile.
@@ -54,7 +56,8 @@ COMMON = {
     ),
     ISSUE: Parameter("time", 1e-5, "what the host adds to each kernel, where the device waits for it", OF_HOST),
     SHARPNESS: Parameter("factor", 3.0, "how well resources overlap: exponent of the norm of their times"),
-    RESIDENT: Parameter("factor", 0.6, "share of the cache that keeps what is used again", OF_MACHINE),
+    # Hardware, not software: a fit to machines whose memory is nearly as fast as their L2 takes it for anything.
+    RESIDENT: Parameter("factor", 0.9, "share of the cache that keeps what is used again", frozenset(), freedom=0.01),
 }
 
 

@@ -139,7 +139,7 @@ FAMILIES: dict[str, Family] = {
             rows.attention_work,
             attention.attention_demand,
             lambda columns, setting: rows.attention_totals(rows.attention_work(columns, setting)),
-            stiffness=240.0,
+            stiffness=80.0,
         ),
         Family(
             "mla",
@@ -171,6 +171,7 @@ FAMILIES: dict[str, Family] = {
             rows.scan_work,
             scan.scan_demand,
             lambda columns, setting: rows.scan_totals(rows.scan_work(columns, setting)),
+            stiffness=20.0,
         ),
         Family(
             "conv",
@@ -182,7 +183,7 @@ FAMILIES: dict[str, Family] = {
             rows.convolution_work,
             convolution.convolution_demand,
             lambda columns, setting: rows.convolution_totals(rows.convolution_work(columns, setting)),
-            stiffness=120.0,
+            stiffness=40.0,
         ),
         Family(
             "collective",
@@ -192,6 +193,7 @@ FAMILIES: dict[str, Family] = {
             rows.collective_work,
             collective.collective_demand,
             lambda columns, setting: rows.collective_totals(rows.collective_work(columns, setting)),
+            stiffness=20.0,
         ),
         Family(
             "vector",

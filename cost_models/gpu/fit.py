@@ -125,7 +125,7 @@ class _Design:
         levels: (effect, level) of each row of a point.
         matrix: [samples, levels] 1 where a level holds for a sample.
         origin: [levels, parameters] where the ridge draws to: the defaults for the family's own, else nought.
-        penalty: [levels, 1] one over the square of each width.
+        penalty: [levels, parameters] one over the square of each width.
         is_free: [levels, parameters] whether an effect may move a parameter.
     """
 
@@ -152,8 +152,9 @@ class _Design:
         is_free = np.array(
             [[effect == BASE or effect in p.effects for p in parameters.values()] for effect, _ in levels]
         )
+        freedom = np.array([parameter.freedom for parameter in parameters.values()])
         weights = np.array([sample.weight for sample in samples])
-        return _Design(levels, matrix, origin, 1.0 / np.square(spread)[:, None], is_free, weights / weights.mean())
+        return _Design(levels, matrix, origin, 1.0 / np.square(np.outer(spread, freedom)), is_free, weights / weights.mean())
 
 
 @dataclass(frozen=True, slots=True)
