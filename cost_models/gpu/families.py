@@ -26,7 +26,7 @@ class Family:
     model: what such work asks of a machine, once it is launched.
     totals: for the physical limit.
     stiffness: how hard effects are held to nought when its constants are fitted: the less, the
-        harder. Of 4, 12, 40, 120, 360 about the one that errs least on devices that were left out.
+        harder. Of 8 to 720, three to a decade, about the one that errs least on devices that were left out.
     """
 
     name: str
@@ -171,7 +171,6 @@ FAMILIES: dict[str, Family] = {
             rows.scan_work,
             scan.scan_demand,
             lambda columns, setting: rows.scan_totals(rows.scan_work(columns, setting)),
-            stiffness=20.0,
         ),
         Family(
             "conv",
@@ -212,4 +211,5 @@ FAMILIES["quantize"] = Family(
     columns_named("op rows cols dtype power_w"),
     {**stream.PARAMETERS, "launch": replace(stream.PARAMETERS["launch"], effects=ALL_EFFECTS)},
     *(FAMILIES["vector"].kinds, FAMILIES["vector"].work, FAMILIES["vector"].model, FAMILIES["vector"].totals),
+    stiffness=180.0,
 )

@@ -154,7 +154,9 @@ class _Design:
         )
         freedom = np.array([parameter.freedom for parameter in parameters.values()])
         weights = np.array([sample.weight for sample in samples])
-        return _Design(levels, matrix, origin, 1.0 / np.square(np.outer(spread, freedom)), is_free, weights / weights.mean())
+        return _Design(
+            levels, matrix, origin, 1.0 / np.square(np.outer(spread, freedom)), is_free, weights / weights.mean()
+        )
 
 
 @dataclass(frozen=True, slots=True)

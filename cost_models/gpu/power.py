@@ -69,7 +69,8 @@ def sustained_flops_per_s(target: Target, arithmetic: str) -> float:
 
 
 # Lanes without an instruction that multiplies 16 bits and adds in 32: libraries convert and multiply in f32.
-# Source: cuBLAS, cublasGemmEx with CUBLAS_COMPUTE_32F, which frameworks call; ROCm's dot instructions begin with gfx906.
+# Source: cuBLAS' manual, cublasGemmEx with CUBLAS_COMPUTE_32F, which frameworks call; LLVM's AMDGPU guide, in which
+# dot instructions begin with gfx906.
 LACKS_MIXED = frozenset(("maxwell", "pascal", "gcn5"))
 
 
