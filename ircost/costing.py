@@ -18,6 +18,7 @@ from ircost.frontends import Imported
 from ircost.frontends.config.build import BuiltModel
 from ircost.ir.graph import Module, Op
 from ircost.ir.schedule import parse_schedule
+from ircost.rank_memory import rank_memory
 from ircost.report import KernelReport, Report
 from ircost.stages import slowest_stage_s
 from ircost.transformer_figures import collective_kernels, figures_of
@@ -65,7 +66,8 @@ def report_on(
     figures = None
     if built is not None:
         stage_s = slowest_stage_s(built, latency_s, target, model, pipeline)
-        figures = figures_of(built, target, kernels, latency_s, energy_j, stage_s, _main_dtype(table, runs))
+        held = rank_memory(built, memory if built.module is module else None)
+        figures = figures_of(built, target, kernels, held, latency_s, energy_j, stage_s, _main_dtype(table, runs))
     return Report(
         source=source or module.name,
         nodes=imported.nodes,

@@ -12,7 +12,7 @@ from ircost.frontends.config.build import BuiltModel, build_model
 from ircost.frontends.config.layer_parts import Experts
 from ircost.frontends.config.plan import Collective, Mesh
 from ircost.model_parts import PartReport, parts_of
-from ircost.rank_memory import largest_batch, rank_memory
+from ircost.rank_memory import RankMemory, largest_batch
 from ircost.report import KernelReport
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ def figures_of(
     built: BuiltModel,
     target: Target,
     kernels: Sequence[KernelReport],
+    memory: RankMemory,
     latency_s: float,
     energy_j: float,
     stage_s: float,
@@ -135,11 +136,11 @@ def figures_of(
     """All of the above.
 
     Args:
-        kernels: of the report, collectives included. latency_s: of one pass.
+        kernels: of the report, collectives included. memory: of the fullest rank. latency_s: of one pass.
         energy_j: of one pass, of one rank of each stage.
         stage_s: time of the slowest stage. dtype: of most arithmetic.
     """
-    work, mesh, memory = built.workload, built.mesh, rank_memory(built)
+    work, mesh = built.workload, built.mesh
     tokens = work.batch * work.rows
     flops, moved = sum(kernel.flops for kernel in kernels), sum(kernel.bytes for kernel in kernels)
     ridge = ridge_flops_per_byte(target, dtype)
