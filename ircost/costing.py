@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ircost.backends import Target
+from ircost.collective_kernels import collective_kernels
 from ircost.cost_models.automatic import chosen_model
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, kernel_table
@@ -21,7 +22,7 @@ from ircost.ir.schedule import parse_schedule
 from ircost.rank_memory import rank_memory
 from ircost.report import KernelReport, Report
 from ircost.stages import slowest_stage_s
-from ircost.transformer_figures import collective_kernels, figures_of
+from ircost.transformer_figures import figures_of
 
 # Against measured servers: docs/llm-examples.md.
 ENERGY_NOTE = "energy: published figures of operations and main memory, and idle power; servers draw 2 to 5 times that"

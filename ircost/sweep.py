@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ircost.backends import Target
+from ircost.collective_kernels import collective_kernels_of
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, table_of_modules
 from ircost.cost_models.lower_bound import model_lower_bound_s
@@ -28,7 +29,7 @@ from ircost.ir.errors import IrcError
 from ircost.passes import Pass, PassContext, parse_pipeline, run_pipeline
 from ircost.passes.fuse import Fuse
 from ircost.rank_memory import rank_memory
-from ircost.transformer_figures import collective_kernels
+from ircost.report import KernelReport
 
 MOST_POINTS = 20_000
 # What limits a point changes over to something else where this part of its latency does.
@@ -158,9 +159,12 @@ def sweep(
         built = _rewritten(_points(model, options, sizes), tuple(parse_pipeline(pipeline)), context)
         table, runs = table_of_modules(imported.module for imported in built)
         estimates = cost_model.estimate(table, target)
+        sent = _sent(built, target)
         points = [
-            _point(dims, imported, branches_taken(replace(table, runs=own), estimates), table, estimates, target)
-            for dims, imported, own in zip(sizes, built, runs, strict=True)
+            _point(
+                dims, imported, branches_taken(replace(table, runs=own), estimates), table, estimates, kernels, target
+            )
+            for dims, imported, own, kernels in zip(sizes, built, runs, sent, strict=True)
         ]
     items = "tokens" if built and built[0].built is not None else "items"
     return Sweep({name: tuple(values) for name, values in axes.items()}, tuple(_with_knees(points, axes)), items)
@@ -194,12 +198,19 @@ def _rewritten(points: Iterable[Imported], passes: tuple[Pass, ...], context: Pa
     return built
 
 
+def _sent(points: Sequence[Imported], target: Target) -> list[list[KernelReport]]:
+    """What the ranks of each point's model send each other."""
+    models = [imported.built for imported in points if imported.built is not None]
+    return collective_kernels_of(models, target) if len(models) == len(points) else [[] for _ in points]
+
+
 def _point(
     dims: dict[str, int],
     imported: Imported,
     runs: Sequence[KernelRun],
     table: KernelTable,
     estimates: Estimates,
+    sent: Sequence[KernelReport],
     target: Target,
 ) -> SweepPoint:
     rows = np.array([run.row for run in runs], dtype=int)
@@ -211,7 +222,6 @@ def _point(
     energy_j = float((estimates.energy_j[rows] * counts).sum())
     ranks, items = 1, max(imported.batch_dims.values(), default=1)
     if imported.built is not None:
-        sent = collective_kernels(imported.built, target)
         shares["link"] = sum(kernel.latency_s or 0.0 for kernel in sent)
         energy_j += sum(kernel.energy_j or 0.0 for kernel in sent)
         work = imported.built.workload

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ircost.backends import Target
-from ircost.cost_models.collectives import collective_times
 from ircost.frontends.config.build import BuiltModel, build_model
 from ircost.frontends.config.layer_parts import Experts
-from ircost.frontends.config.plan import Collective, Mesh
+from ircost.frontends.config.plan import Mesh
 from ircost.model_parts import PartReport, parts_of
 from ircost.rank_memory import RankMemory, largest_batch
 from ircost.report import KernelReport
@@ -85,35 +84,6 @@ class TransformerFigures:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def collective_kernels(built: BuiltModel, target: Target) -> list[KernelReport]:
-    """What the ranks send each other, as kernels of the report.
-
-    Raises:
-        TargetError: the target has no links.
-    """
-    return [_collective_kernel(item, target) for item in built.collectives]
-
-
-def _collective_kernel(item: Collective, target: Target) -> KernelReport:
-    found = collective_times(item.kind, [item.size_bytes], item.ranks, target)
-    once_s, at_best_s = float(found.latency_s[0]), float(found.at_best_s[0])
-    once_s = max(once_s, at_best_s)
-    return KernelReport(
-        name=item.purpose,
-        op=item.kind,
-        source_nodes=(),
-        count=item.count,
-        latency_s=once_s * item.count,
-        energy_j=float(target.power.idle_w) * once_s * item.count,
-        flops=0,
-        macs=0,
-        bytes=0,
-        bound="link",
-        of_peak=min(at_best_s / once_s, 1.0) if once_s else None,
-        tile=found.algorithm[0],
-    )
 
 
 def whole_parameters(built: BuiltModel) -> int:
