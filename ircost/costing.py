@@ -18,6 +18,7 @@ from ircost.cost_models.roofline import data_sheet_s
 from ircost.frontends import Imported
 from ircost.frontends.config.build import BuiltModel
 from ircost.ir.graph import Module, Op
+from ircost.ir.ops.experts import experts_met
 from ircost.ir.schedule import parse_schedule
 from ircost.rank_memory import rank_memory
 from ircost.report import KernelReport, Report
@@ -246,8 +247,8 @@ def _spread_experts(table: KernelTable) -> list[str]:
     mixtures = [op for kernel in table.ops for op in (kernel, *_inside(kernel)) if op.name == "mixture_of_experts"]
     sizes = dict.fromkeys((*op.operands[2].type.shape, op.operands[3].type.shape[0]) for op in mixtures)
     return [
-        f"routing is taken as balanced: {tokens:,} tokens of {chosen} experts each "
-        f"read {min(tokens * chosen, experts)} of {experts} a layer, and less where they agree"
+        f"routing is taken as random: {tokens:,} tokens of {chosen} experts each "
+        f"read {experts_met(tokens, chosen, experts):.0f} of {experts} a layer, and fewer where they agree"
         for tokens, chosen, experts in sizes
         if tokens > 1
     ]

@@ -10,6 +10,7 @@ from ircost.backends import Target
 from ircost.frontends.config.build import BuiltModel, build_model
 from ircost.frontends.config.layer_parts import Experts
 from ircost.frontends.config.plan import Mesh
+from ircost.ir.ops.experts import experts_met
 from ircost.model_parts import PartReport, parts_of
 from ircost.rank_memory import RankMemory, largest_batch
 from ircost.report import KernelReport
@@ -47,7 +48,8 @@ class TransformerFigures:
         largest_batch: that fits the memory of a rank; 0 where none does.
         state_bytes_per_sequence: of layers that keep a state in place of a cache, on all ranks together.
         experts: of a layer that has most; 0 where none has any.
-        experts_touched: those of them whose weights the pass is taken to read: the most that its tokens can choose.
+        experts_touched: those of them whose weights the pass is taken to read: as many as tokens meet that choose at
+            random, on the mean.
         cost_per_million_tokens: new tokens, at the price that was given for an hour of a device; null without one.
         parts: what attention, feed-forward layers, ... cost, the costliest first.
         request: a prompt and the tokens behind it, where an answer's length was given; else null.
@@ -77,7 +79,7 @@ class TransformerFigures:
     largest_batch: int
     state_bytes_per_sequence: int
     experts: int
-    experts_touched: int
+    experts_touched: float
     cost_per_million_tokens: float | None
     parts: tuple[PartReport, ...]
     request: RequestFigures | None
@@ -141,7 +143,7 @@ def figures_of(
         largest_batch=largest_batch(built, float(target.main_memory.capacity_bytes)),
         state_bytes_per_sequence=built.state_bytes_per_sequence,
         experts=most.count if most else 0,
-        experts_touched=min(most.count, tokens * most.chosen) if most else 0,
+        experts_touched=experts_met(tokens, most.chosen, most.count) if most else 0.0,
         cost_per_million_tokens=None,
         parts=parts_of(kernels),
         request=None,

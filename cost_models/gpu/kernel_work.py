@@ -203,6 +203,7 @@ def _experts(of: Columns, machine: GpuMachine, rates: Rates) -> ExpertsWork:
         **{name: of[name] for name in names},
         ranks=_all(1.0, of),
         skew=_all(0.0, of),
+        is_drawn=_all(1.0, of),
         flops_per_s=_all(rates.flops_per_s, of),
         sustained_flops_per_s=rates.sustained_flops_per_s,
         sets=sets(of["is_rhs_cold"]),

@@ -21,6 +21,7 @@ from ircost.frontends.config.layer_parts import (
     Norm,
     Rotary,
     Stack,
+    alike_once,
 )
 from ircost.frontends.config.recurrent import KINDS
 from ircost.frontends.config.tower_parts import Pooler
@@ -125,7 +126,7 @@ class Reader:
 
     def stack(self) -> Stack:
         config = self.config
-        layers = tuple(self._layer(place) for place in range(self.layers))
+        layers = alike_once(self._layer(place) for place in range(self.layers))
         config.passed("num_nextn_predict_layers", "rope_interleave", "max_window_layers", "head_dim")
         if self.family.dense_inner:
             config.passed(self.family.dense_inner, *INNER, "attn_temperature_tuning", "floor_scale", "attn_scale")
