@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ircost.frontends.config.architecture import Architecture, Idle
 from ircost.frontends.config.config_file import NO_DEFAULT, Config
-from ircost.frontends.config.families import Family, Routing
+from ircost.frontends.config.family import Family, Routing
 from ircost.frontends.config.layer_parts import (
     Attention,
     BiasTable,
