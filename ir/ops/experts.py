@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -33,9 +32,7 @@ def experts_met(rows: float, chosen: float, experts: float) -> float:
     >>> round(experts_met(32, 8, 256), 1), experts_met(1, 8, 256), experts_met(10_000, 8, 256)
     (163.3, 8.0, 256.0)
     """
-    if not experts:
-        return 0.0
-    return experts * -math.expm1(rows * math.log1p(-chosen / experts)) if chosen < experts else experts * min(rows, 1.0)
+    return experts * (1.0 - (1.0 - chosen / experts) ** rows) if experts else 0.0
 
 
 class ExpertMatmul(OpDefinition):
