@@ -24,7 +24,7 @@ from ircost.cost_models.gpu.power import sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork, scan_demand
 from ircost.cost_models.gpu.stream import StreamWork, stream_demand
 from ircost.cost_models.gpu.table_work import MOST_SHARED
-from ircost.cost_models.kernel_parts import FIELDS, PartGroup
+from ircost.cost_models.part_groups import FIELDS, PartGroup
 from ircost.ir.types import DType
 
 # Operands that nothing has touched before in a run: so many others come between two uses that no cache keeps them.
