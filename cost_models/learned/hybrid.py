@@ -37,11 +37,18 @@ class Hybrid(CostModel):
     Args:
         models: by family; those that come with the package where left out.
         analytical: what is corrected.
+        name: what reports say.
     """
 
     name = "hybrid"
 
-    def __init__(self, models: Mapping[str, FamilyModel] | None = None, analytical: Analytical | None = None) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, FamilyModel] | None = None,
+        analytical: Analytical | None = None,
+        name: str = "hybrid",
+    ) -> None:
+        self.name = name
         self._models = models
         self.analytical = analytical or Analytical()
 

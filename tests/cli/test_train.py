@@ -53,6 +53,23 @@ def test_a_table_becomes_a_folder_with_a_card(irc, places: Path, tmp_path: Path)
     assert "rows.csv, SHA-256" in card and "- rows: 288" in card
 
 
+def test_what_was_trained_estimates_networks(irc, places: Path, tmp_path: Path) -> None:
+    assert irc("train", str(places / "rows.csv"), "-o", str(tmp_path / "own")).code == 0
+    text = "func @main(%x: 4096x512xf32) -> (4096x512xf32) { %y = gelu %x return %y }"
+    (tmp_path / "gelu.irc").write_text(text)
+    arguments = ("compile", str(tmp_path / "gelu.irc"), "--target", "t4", "--json", "--model")
+    own = json.loads(irc(*arguments, str(tmp_path / "own")).out)
+    bundled = json.loads(irc(*arguments, "hybrid").out)
+    assert own["model"] == str(tmp_path / "own")
+    assert own["latency_s"] != bundled["latency_s"] and own["lower_bound_s"] <= own["latency_s"]
+
+
+def test_a_folder_without_models_is_told(irc, tmp_path: Path) -> None:
+    (tmp_path / "gelu.irc").write_text("func @main(%x: 8xf32) -> (8xf32) { %y = gelu %x return %y }")
+    outcome = irc("compile", str(tmp_path / "gelu.irc"), "--model", str(tmp_path))
+    assert outcome.code == 2 and "holds no learned model" in outcome.err
+
+
 def test_held_out_shapes_are_told_better_than_by_analysis(irc, places: Path) -> None:
     models = ("--model", "analytical", "--model", "learned", "--model", "hybrid")
     outcome = irc("evaluate", str(places / "rows.csv"), *models, "--split", "shape", "--json")
