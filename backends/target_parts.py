@@ -93,10 +93,12 @@ class Power(Part):
     Args:
         idle_w: ready to run, running nothing.
         peak_w: the limit it is held to.
+        design_w: the limit that the board was made for, where it is held to another one.
     """
 
     idle_w: Annotated[Figure, Quantity("W")] = Field(alias="idle")
     peak_w: Annotated[Figure, Quantity("W")] = Field(alias="peak")
+    design_w: Annotated[Figure, Quantity("W")] | None = Field(default=None, alias="design")
 
     @model_validator(mode="after")
     def _in_order(self) -> Power:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ircost.backends import Target
 from ircost.cost_models.collectives import collective_times
+from ircost.cost_models.energy import static_w
 from ircost.frontends.config.build import BuiltModel, build_model
 from ircost.frontends.config.layer_parts import Experts
 from ircost.frontends.config.plan import Collective, Mesh
@@ -106,7 +107,7 @@ def _collective_kernel(item: Collective, target: Target) -> KernelReport:
         source_nodes=(),
         count=item.count,
         latency_s=once_s * item.count,
-        energy_j=float(target.power.idle_w) * once_s * item.count,
+        energy_j=static_w(target) * once_s * item.count,
         flops=0,
         macs=0,
         bytes=0,

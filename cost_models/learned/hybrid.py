@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ircost.backends import Target
-from ircost.cost_models.analytical import Analytical, Evaluated
+from ircost.cost_models.analytical import Analytical, Evaluated, activity_of_parts
 from ircost.cost_models.energy import kernel_energy_j
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
@@ -70,7 +70,7 @@ class Hybrid(CostModel):
         return replace(
             plain,
             latency_s=latency_s,
-            energy_j=kernel_energy_j(kernels, target, latency_s),
+            energy_j=kernel_energy_j(kernels, target, latency_s, activity_of_parts(parts, len(kernels), target)),
             terms_s=plain.terms_s * ratio[:, None],
             model=self.name,
             learned_s=rows.corrected_s - rows.analytical_s,
