@@ -17,8 +17,8 @@ def kernel_energy_j(
 ) -> np.ndarray:
     """Energy of one run of each kernel, never more than the power limit times latency: the device throttles there.
 
-    GPUs: what ``gpu.drawn`` says. All others: operations and main-memory bytes at the target's energy for each, and idle
-    power times latency.
+    GPUs: what ``gpu.drawn`` says. All others: operations and main-memory bytes at the target's energy for each, and
+    idle power times latency.
 
     Args:
         latency_s: [rows] how long each run takes.

@@ -6,15 +6,13 @@
            + operations * published energy * operations      power.energy_j_per_flop
            + published energy * bytes                        main memory: the target's own figure
 
-and never more than the power limit for as long as it takes. The budget is the board's power above idle: what a machine's
+and never more than the power limit for as long as it takes. The budget is the board's power above idle: what its
 designers had to spend on whatever moves.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
 
 from ircost.backends import Target
 from ircost.cost_models.gpu.activity import Activity

@@ -95,7 +95,8 @@ def read_power_constants(path: str | Path) -> PowerConstants:
             )
         about = content["about"]
         return PowerConstants(
-            *(_factors(content[name]) for name in ("factors", "spread")),
+            _factors(content["factors"]),
+            _factors(content["spread"]),
             tables={str(name): str(digest) for name, digest in content["tables"].items()},
             rows=int(about["rows"]),
             devices=tuple(map(str, about["devices"])),

@@ -13,8 +13,8 @@ from ircost.cost_models.gpu.power_rows import PowerRows
 SAMPLE_ROWS = 1500  # of a kind of kernel: more change the factors by less than their spread
 FEWEST_ROWS = 30
 KNEE = 0.1  # |ln(predicted / measured)| beyond which a row is taken for a bad reading more and more (Cauchy)
-# Where the board holds its power at the limit, NVML reads within this share of it: what the kernel would draw is not known,
-# but that it is no less.
+# Where the board holds its power at the limit, NVML reads within this share of it: what the kernel would draw is not
+# known, but that it is no less.
 AT_LIMIT = 0.96
 ROUNDS = 30
 # A thousandth of the readings may be lower than what is drawn while anything runs: those taken before the kernel did.
@@ -69,11 +69,13 @@ def fit_power(samples: Sequence[PowerSample], tables: Mapping[str, str] | None =
     if not samples:
         raise ValueError("no rows with a steady reading of power")
     factors = _factors(samples)
-    others = [samples[:place] + samples[place + 1 :] for place in range(len(samples))] if len(samples) > 1 else []
-    without = np.array([_factors(list(own)) for own in map(list, others)]) if others else factors[None]
+    others = [[*samples[:place], *samples[place + 1 :]] for place in range(len(samples))] if len(samples) > 1 else []
+    without = np.array([_factors(own) for own in others]) if others else factors[None]
     count = len(without)
     spread = np.sqrt((count - 1) / count * ((without - without.mean(axis=0)) ** 2).sum(axis=0))
-    errors = {sample.kind: float(np.median(np.abs(predicted_w(sample, factors) / sample.power_w - 1))) for sample in samples}
+    errors = {
+        sample.kind: float(np.median(np.abs(predicted_w(sample, factors) / sample.power_w - 1))) for sample in samples
+    }
     sizes = np.concatenate([np.abs(predicted_w(sample, factors) / sample.power_w - 1) for sample in samples])
     return PowerConstants(
         PowerFactors(*map(float, factors)),

@@ -25,8 +25,8 @@ LEAST_ON_DEVICE = 0.9  # share of a row's time that must be the device's: the ho
 # comes to rest later. Quantisation was repeated for long enough.
 STEADY_S: Mapping[str, float] = {"attention": 400e-6, "mla": 400e-6, "quantize": 5e-6}
 USUAL_STEADY_S = 65e-6
-# vLLM's products with scales for each block were timed with some 50 us of its host (see ``kernel_work.WITH_SCALES``), their
-# power was read without: only where the host is a small part of it, the two belong together.
+# vLLM's products with scales for each block were timed with some 50 us of its host (see ``kernel_work.WITH_SCALES``),
+# their power was read without: only where the host is a small part of it, the two belong together.
 HOST_TIMED_S: Mapping[tuple[str, str, str], float] = {("gemm", "vllm", "fp8_block"): 300e-6}
 
 
@@ -147,7 +147,9 @@ def _parts(
 def slowest(terms: Terms) -> np.ndarray:
     """[rows] names of the resources that are busy longest."""
     names = np.array(list(terms.busy), dtype=object)
-    found: np.ndarray = names[np.stack([np.broadcast_to(x, terms.latency_s.shape) for x in terms.busy.values()]).argmax(axis=0)]
+    found: np.ndarray = names[
+        np.stack([np.broadcast_to(x, terms.latency_s.shape) for x in terms.busy.values()]).argmax(axis=0)
+    ]
     return found
 
 
@@ -165,5 +167,3 @@ def lane_flops(terms: Terms, machine: GpuMachine) -> Column:
     """[rows] on the vector lanes, by the time that they would take at their peak."""
     none = np.zeros_like(terms.latency_s)
     return np.asarray(terms.demand.busy.get("vector", none) * machine.vector_flops_per_s)
-
-

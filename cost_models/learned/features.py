@@ -59,8 +59,8 @@ def without_machine(family: str, features: np.ndarray) -> np.ndarray:
 def power_features(family: str, features: np.ndarray, power_w: np.ndarray) -> np.ndarray:
     """[rows, 1 + features] what models of power see.
 
-    How far apart two uses of an operand lie is blanked: a benchmark that runs one kernel over and over knows of few such
-    distances, all of them short, a network of long ones only.
+    How far apart two uses of an operand lie is blanked: a benchmark that runs one kernel over and over knows of few
+    such distances, all of them short, a network of long ones only.
 
     Args:
         features: [rows, features] with the machine. power_w: [rows] of the analytical model.
