@@ -22,8 +22,8 @@ LEAST_ON_DEVICE = 0.9  # share of a row's time that must be the device's: the ho
 # Readings of shorter kernels are not of the kernel. A benchmark repeats a kernel so many times while NVML averages over
 # a time of its own; in these tables the power of shorter ones is diluted by what was before, in proportion to their
 # latency: of two products that differ by one row of 17, one reads 180 W and the other 385 W (docs/energy.md). Attention
-# comes to rest later. Quantisation was repeated for long enough.
-STEADY_S: Mapping[str, float] = {"attention": 400e-6, "mla": 400e-6, "quantize": 5e-6}
+# comes to rest later, quantisation sooner.
+STEADY_S: Mapping[str, float] = {"attention": 400e-6, "mla": 400e-6, "quantize": 20e-6}
 USUAL_STEADY_S = 65e-6
 # vLLM's products with scales for each block were timed with some 50 us of its host (see ``kernel_work.WITH_SCALES``),
 # their power was read without: only where the host is a small part of it, the two belong together.
