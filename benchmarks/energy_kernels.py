@@ -95,7 +95,7 @@ def kernel_lines(name: str, columns: Columns) -> Iterator[str]:
     everything = np.ones(len(sample), dtype=bool)
     for words, kept in (("steady", sample.drawn.is_steady), ("all", everything)):
         plain_j, learned_j = foretold_j(sample, kept)
-        cells = (f"{_error(plain_j, read_j, kept)}", f"{_error(learned_j, read_j, kept)}")
+        cells = [_error(found_j, read_j, kept) for found_j in (plain_j, learned_j)]
         yield f"| {name} | {words} | {kept.sum():,} | {' | '.join(cells)} | {AIM} % |"
 
 
