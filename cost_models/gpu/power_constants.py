@@ -14,6 +14,7 @@ from ircost.ir.errors import IrcError
 
 BUNDLED = Path(__file__).parent / "power_constants.json"
 VERSION = 1
+LEAST = 0.1  # of a factor: below, its digits do not matter
 SAME = 5e-3  # relative: what other CPUs' rounding may make of the same fit
 
 
@@ -125,7 +126,7 @@ def power_differences(one: PowerConstants, other: PowerConstants) -> list[str]:
     ]
     for name in FACTORS:
         here, there = getattr(one.factors, name), getattr(other.factors, name)
-        if abs(here - there) > SAME * max(here, there):
+        if abs(here - there) > SAME * max(here, there, LEAST):
             found.append(f"{name}: {here:.4f}, {there:.4f}")
     return found
 

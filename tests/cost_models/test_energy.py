@@ -228,7 +228,7 @@ def test_learned_power_finds_what_the_factors_miss(learned: Mapping[str, np.ndar
     table = power_table(few, "products", load_target, constants, BLEND)
     assert table is not None
     model = made_power(table, "products", "0" * 64, constants, BLEND)
-    (errors,) = model.about["errors"]  # type: ignore[misc]
+    errors = model.about["errors"][0]  # type: ignore[index]
     assert errors["hybrid_median"] < errors["analytical_median"]
     assert model.extra == (LOG_POWER,) and model.devices == ("h200_sxm",)
     write_model(model, tmp_path)
