@@ -120,7 +120,7 @@ class Demand:
             self.choices,
             self.repeats,
             of(self.issues),
-            of(self.active),
+            active=of(self.active),
         )
 
 
