@@ -45,7 +45,7 @@ def factor_lines() -> Iterator[str]:
     yield "|---|--:|--:|"
     for name in FACTORS:
         value, spread = (getattr(own, name) for own in (constants.factors, constants.spread))
-        yield f"| `{name}` | {value:.3f} | {spread:.3f} |"
+        yield f"| `{name}` | {value:.3f} | {'read' if name == 'static' else f'{spread:.3f}'} |"
     yield ""
     yield "| machine | static | active | from L2 | 16-bit products | main memory |"
     yield "|---|--:|--:|--:|--:|--:|"
