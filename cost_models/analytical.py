@@ -18,9 +18,9 @@ from ircost.cost_models.gpu.demand import HOST, Terms, times
 from ircost.cost_models.gpu.kernel_work import Rates, demand_of, labels_of_group, rates_of, work_of
 from ircost.cost_models.gpu.machine import GpuMachine, machine_of
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
-from ircost.cost_models.kernel_parts import FIELDS, PartGroup
 from ircost.cost_models.kernel_table import KernelTable
 from ircost.cost_models.main_memory import main_memory_floor_s
+from ircost.cost_models.part_groups import FIELDS, PartGroup
 from ircost.cost_models.roofline import engine_times_s
 
 CHUNK = 256  # parts at a time: what a few dozen columns of candidates take stays in the CPU's cache

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ircost.backends import Target
+from ircost.collective_kernels import collective_kernels
 from ircost.cost_models.automatic import chosen_model
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, kernel_table
@@ -17,10 +18,12 @@ from ircost.cost_models.roofline import data_sheet_s
 from ircost.frontends import Imported
 from ircost.frontends.config.build import BuiltModel
 from ircost.ir.graph import Module, Op
+from ircost.ir.ops.experts import experts_met
 from ircost.ir.schedule import parse_schedule
+from ircost.rank_memory import rank_memory
 from ircost.report import KernelReport, Report
 from ircost.stages import slowest_stage_s
-from ircost.transformer_figures import collective_kernels, figures_of
+from ircost.transformer_figures import figures_of
 
 # Against measured servers: docs/energy.md.
 ENERGY_NOTES = {
@@ -69,7 +72,8 @@ def report_on(
     figures = None
     if built is not None:
         stage_s = slowest_stage_s(built, latency_s, target, model, pipeline)
-        figures = figures_of(built, target, kernels, latency_s, energy_j, stage_s, _main_dtype(table, runs))
+        held = rank_memory(built, memory if built.module is module else None)
+        figures = figures_of(built, target, kernels, held, latency_s, energy_j, stage_s, _main_dtype(table, runs))
     return Report(
         source=source or module.name,
         nodes=imported.nodes,
@@ -247,8 +251,8 @@ def _spread_experts(table: KernelTable) -> list[str]:
     mixtures = [op for kernel in table.ops for op in (kernel, *_inside(kernel)) if op.name == "mixture_of_experts"]
     sizes = dict.fromkeys((*op.operands[2].type.shape, op.operands[3].type.shape[0]) for op in mixtures)
     return [
-        f"routing is taken as balanced: {tokens:,} tokens of {chosen} experts each "
-        f"read {min(tokens * chosen, experts)} of {experts} a layer, and less where they agree"
+        f"routing is taken as random: {tokens:,} tokens of {chosen} experts each "
+        f"read {experts_met(tokens, chosen, experts):.0f} of {experts} a layer, and fewer where they agree"
         for tokens, chosen, experts in sizes
         if tokens > 1
     ]
