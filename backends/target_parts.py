@@ -104,6 +104,8 @@ class Power(Part):
     def _in_order(self) -> Power:
         if self.idle_w >= self.peak_w:
             raise wrong(f"idle power, {self.idle_w:g} W, is not below peak power, {self.peak_w:g} W")
+        if self.design_w is not None and self.design_w <= self.idle_w:
+            raise wrong(f"design power, {self.design_w:g} W, is not above idle power, {self.idle_w:g} W")
         return self
 
 
