@@ -39,11 +39,14 @@ from ircost.cost_models.learned.hybrid import Hybrid
 from ircost.cost_models.learned.made import digest_of
 from ircost.cost_models.learned.power import analytical_power_w, digest_of_power, made_power, power_table
 from ircost.cost_models.learned.storage import (
+    BUNDLED,
+    POWER,
     LearnedModelError,
     bundled_power_models,
     read_models,
     write_model,
 )
+from ircost.datasets.tables import read_table
 from ircost.ir.graph import Module
 from ircost.ir.parser import parse_module
 
@@ -258,3 +261,25 @@ def test_bundled_models_of_power_are_of_the_bundled_constants() -> None:
     for model in models.values():
         assert model.about["constants"] == digest_of(bundled_constants()), model.family
         assert model.about["power_constants"] == digest_of_power(bundled_power_constants()), model.family
+
+
+def test_refitting_reproduces_what_comes_with_the_package(pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    """The factors, and the smallest of the models of power; docs/energy.md has the commands."""
+    folder = pytestconfig.getoption("--measured")
+    names = list(bundled_power_constants().tables)
+    if folder is None or not all((Path(folder) / name).exists() for name in names):
+        pytest.skip(f"no measurements: give the folder of {', '.join(names)} by --measured")
+    pytest.importorskip("pyarrow", reason="reading Parquet needs pyarrow")
+    constants, bundled, samples = bundled_constants(), bundled_power_constants(), []
+    tables = {name: read_table(Path(folder) / name) for name in names}
+    for name, found in tables.items():
+        rows = power_rows(found.columns, name, load_target, constants)
+        samples += power_samples(rows) if rows is not None else []
+    fitted = fit_power(samples, {name: found.sha256 for name, found in tables.items()})
+    assert power_differences(fitted, bundled) == []
+    found = tables["quantize.parquet"]
+    table = power_table(found.columns, found.path, load_target, constants, bundled)
+    assert table is not None
+    write_model(made_power(table, found.path, found.sha256, constants, bundled), tmp_path)
+    for path in sorted((BUNDLED / POWER / "quantize").iterdir()):
+        assert path.read_bytes() == (tmp_path / "quantize" / path.name).read_bytes(), path.name
