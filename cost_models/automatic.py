@@ -51,9 +51,14 @@ def is_learned(name: str) -> bool:
 @lru_cache(maxsize=8)
 def _trained(folder: str) -> CostModel:
     from ircost.cost_models.learned.hybrid import Hybrid
-    from ircost.cost_models.learned.storage import bundled_models, read_models
+    from ircost.cost_models.learned.storage import POWER, bundled_models, bundled_power_models, read_models
 
-    return Hybrid({**bundled_models(), **read_models(folder)}, name=folder)
+    power = Path(folder) / POWER
+    return Hybrid(
+        {**bundled_models(), **read_models(folder)},
+        power_models={**bundled_power_models(), **(read_models(power) if power.is_dir() else {})},
+        name=folder,
+    )
 
 
 COST_MODELS.add(Automatic.name, Automatic())

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from ircost.backends import Target
 from ircost.cost_models.collectives import collective_times
+from ircost.cost_models.energy import static_w
 from ircost.frontends.config.build import BuiltModel
 from ircost.frontends.config.plan import Collective
 from ircost.report import KernelReport
@@ -55,7 +56,7 @@ def _kernel(item: Collective, once_s: float, at_best_s: float, algorithm: str, t
         source_nodes=(),
         count=item.count,
         latency_s=once_s * item.count,
-        energy_j=float(target.power.idle_w) * once_s * item.count,
+        energy_j=static_w(target) * once_s * item.count,
         flops=0,
         macs=0,
         bytes=0,

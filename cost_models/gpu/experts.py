@@ -89,7 +89,7 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
     )
     down = np.repeat(tiles_down, len(COLUMN_TILES), axis=1)
     processors, slower = machine.processors, machine.clocks_per_reference
-    matrix_s = shared_s = l2_s = vector_s = wave = step = np.zeros_like(down)
+    matrix_s = shared_s = l2_s = vector_s = wave = step = active = np.zeros_like(down)
     for columns, depth in (((matrices - 1) * inner, hidden), (hidden, inner)):
         blocks = np.maximum(down * np.ceil(columns / COLUMN_TILE), 1)
         waves = np.ceil(blocks / processors)
@@ -101,6 +101,7 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
         shared_s = shared_s + waves * deep * fed / machine.shared_bytes_per_s
         vector_s = vector_s + waves * deep * COLUMN_TILE * unpack * processors / machine.vector_flops_per_s
         l2_s = l2_s + blocks * fed * deep / machine.l2_bytes_per_s(np.minimum(blocks, processors))
+        active = active + np.minimum(blocks / processors, 1) / 2
         wave = wave + np.ceil(blocks / processors / 2)
         step = step + steps * np.ceil(blocks / processors / 2)
     weights = met * matrices * hidden * inner * weight
@@ -124,6 +125,7 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
         },
         reused=(((weights + moved) / rate, machine.share_of_cache(sets * weights + moved)),),
         choices=CHOICES,
+        active=active,
     )
 
 
