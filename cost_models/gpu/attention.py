@@ -185,4 +185,5 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
         reused=(((cached + rows) / rate, machine.share_of_cache(sets * cached + rows)),),
         choices=CHOICES,
         least={"matrix": blocks * steps * of_step / sustained},
+        active=active / processors,
     )

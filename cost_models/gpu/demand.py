@@ -76,6 +76,7 @@ class Demand:
         issues: kernels that the host launches for it: 0 for a later phase of one that runs already.
         least: resource -> seconds that it takes at least, whatever its share: operations at the rate that the board's
             power sustains.
+        active: share of the processors that work, for what they draw; no time depends on it.
     """
 
     busy: Mapping[str, Column]
@@ -85,6 +86,7 @@ class Demand:
     repeats: Mapping[str, str] = field(default_factory=dict)
     issues: Column = field(default_factory=lambda: np.ones((1, 1)))
     least: Mapping[str, Column] = field(default_factory=dict)
+    active: Column = field(default_factory=lambda: np.ones((1, 1)))
 
     @property
     def rows(self) -> int:
@@ -124,7 +126,8 @@ class Demand:
             self.choices,
             self.repeats,
             of(self.issues),
-            {name: of(column) for name, column in self.least.items()},
+            least={name: of(column) for name, column in self.least.items()},
+            active=of(self.active),
         )
 
 
@@ -270,4 +273,5 @@ def either(first: Demand, second: Demand) -> Demand:
         (*first.choices, *second.choices),
         first.repeats,
         least=all_of(first.least, second.least),
+        active=joined(first.active, second.active),
     )
