@@ -1,0 +1,153 @@
+"""Printed IR as rows of numbers: hashed n-grams of words, and sums of the sizes that stand in the text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from ircost.cost_models.learned.text_tokens import EVERY_OP, Line, lines_of
+
+BUCKETS = 2**20  # of hashes: a thousand tokens share one by a chance of 0.4 in all
+
+
+class IrTextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Texts of modules to a matrix [texts, columns], float32.
+
+    A column is one bucket of hashes, so that no vocabulary is kept, and the same everywhere. Words and n-grams of ops
+    are counted: ln(1 + count). Of sizes each place of each op has the binary logarithm of the sum over its lines, and
+    of the largest; places of all ops together, too. The volume of a line, the root of the product of the elements of
+    all its tensors, is m n k of a product of matrices.
+
+    Args:
+        longest: n-grams of ops are up to so long.
+        fewest: texts that a column must differ from 0 in.
+        most: columns, those of the most texts.
+        has_sizes: without, numbers are words as well, as they are and by their octave: text alone.
+    """
+
+    def __init__(self, longest: int = 3, fewest: int = 3, most: int = 1500, has_sizes: bool = True) -> None:
+        self.longest = longest
+        self.fewest = fewest
+        self.most = most
+        self.has_sizes = has_sizes
+
+    def fit(self, X: Iterable[str], y: Any = None) -> IrTextVectorizer:  # noqa: N803
+        """Finds the columns.
+
+        Args:
+            X: printed modules.
+        """
+        self.fit_transform(X)
+        return self
+
+    def fit_transform(self, X: Iterable[str], y: Any = None) -> np.ndarray:  # noqa: N803
+        """The same as ``fit``, and the matrix; texts are read once."""
+        found = [self._buckets(text) for text in checked_texts(X)]
+        counts = Counter(bucket for own in found for bucket in own)
+        common = sorted((bucket for bucket, n in counts.items() if n >= self.fewest), key=lambda b: (-counts[b], b))
+        self.buckets_ = np.sort(np.array(common[: self.most], dtype=np.int64))
+        matrix = self._matrix(found)
+        kept = distinct_columns(matrix)
+        self.buckets_ = self.buckets_[kept]
+        return matrix[:, kept]
+
+    def transform(self, X: Iterable[str]) -> np.ndarray:  # noqa: N803
+        """[texts, columns]; what was not met in fitting is left out."""
+        check_is_fitted(self)
+        return self._matrix([self._buckets(text) for text in checked_texts(X)])
+
+    def _matrix(self, found: Sequence[dict[int, float]]) -> np.ndarray:
+        place = {bucket: column for column, bucket in enumerate(self.buckets_.tolist())}
+        matrix = np.zeros((len(found), len(place)), dtype=np.float32)
+        for row, own in enumerate(found):
+            for bucket, value in own.items():
+                column = place.get(bucket)
+                if column is not None:
+                    matrix[row, column] = value
+        return matrix
+
+    def _buckets(self, text: str) -> dict[int, float]:
+        words: Counter[str] = Counter()
+        sums: dict[str, float] = {}
+        largest: dict[str, float] = {}
+        ops: list[str] = []
+        for line in lines_of(text):
+            words.update(line.words)
+            if line.op != "constant":
+                ops.append(line.op)
+                words.update("|".join(ops[-length:]) for length in range(1, min(self.longest, len(ops)) + 1))
+            for name, size in sizes_by_place(line):
+                if self.has_sizes:
+                    sums[name] = sums.get(name, 0.0) + size
+                    largest[name] = max(largest.get(name, 0.0), size)
+                else:
+                    words.update((f"{name}={size:.6g}", f"{name}~{octave(size)}"))
+        found = {bucket_of(word): float(np.log1p(count)) for word, count in words.items()}
+        found |= {bucket_of(f"sum {name}"): octaves_of(size) for name, size in sums.items()}
+        return found | {bucket_of(f"max {name}"): octaves_of(size) for name, size in largest.items()}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+
+def sizes_by_place(line: Line) -> Iterable[tuple[str, float]]:
+    """The sizes of a line by its op, and by any op; and its volume."""
+    log_volume, tensors = 0.0, 0
+    for name, size in line.sizes:
+        yield name, abs(size)
+        if line.op not in ("module", "constant"):
+            yield EVERY_OP + name[len(line.op) :], abs(size)
+        if name.endswith(".elements") and size:
+            log_volume, tensors = log_volume + np.log2(size), tensors + 1
+    if tensors > 1:
+        volume = float(2.0 ** min(log_volume / 2, 1000.0))
+        yield f"{line.op} volume", volume
+        yield f"{EVERY_OP} volume", volume
+
+
+def octaves_of(size: float) -> float:
+    return float(np.log2(1.0 + size))
+
+
+def octave(size: float) -> int:
+    return int(np.log2(1.0 + size))
+
+
+@lru_cache(maxsize=2**16)
+def bucket_of(token: str) -> int:
+    """A number that is the same in every process and on every machine."""
+    return crc32(token.encode()) % BUCKETS
+
+
+def distinct_columns(matrix: np.ndarray) -> np.ndarray:
+    """Places of columns that say something: no two alike, none the same for all texts."""
+    seen: set[bytes] = set()
+    kept = []
+    for place, column in enumerate(matrix.T):
+        key = np.ascontiguousarray(column).tobytes()
+        if key not in seen and (column != column[0]).any():
+            seen.add(key)
+            kept.append(place)
+    return np.array(kept, dtype=np.int64)
+
+
+def checked_texts(X: Any) -> list[str]:  # noqa: N803
+    """Raises:
+    ValueError: one text where a list of them belongs, or something that is no text.
+    """
+    if isinstance(X, str):
+        raise ValueError("one text, where texts are expected: give a list")
+    texts = list(X)
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("texts of printed modules expected: see ircost.ir.printer.print_module")
+    return texts
