@@ -22,7 +22,7 @@ from ircost.ir.clone import clone_module
 from ircost.ir.nest_reading import nest_of
 from ircost.ir.printer import print_module
 from ircost.ir.schedule import parse_schedule
-from ircost.passes import PassContext, parse_pipeline, pipeline_of_level, run_pipeline
+from ircost.passes import PassContext, parse_pipeline, run_pipeline
 from ircost.report import Report
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

@@ -17,12 +17,12 @@ from ircost.cost_models.learned.linear_trees import LinearTrees
 from ircost.cost_models.learned.made import constants_without
 from ircost.cost_models.learned.rows import Readable, Rows, readable, rows_of, thinned
 from ircost.cost_models.learned.text_model import IrTextRegressor
-from ircost.cost_models.learned.text_training import texts_of_rows
+from ircost.cost_models.learned.text_training import held_out, texts_of_rows
 from ircost.cost_models.learned.training import RECIPES, held_out_devices, held_out_folds, rows_without
 from ircost.datasets.tables import read_table
 
 FAMILIES = ("gemm", "attention", "mla", "moe", "vector", "conv", "quantize")
-SHAPE_ROWS, DEVICE_ROWS = 12_000, 6_000  # of a table
+SHAPE_ROWS, DEVICE_ROWS = 10_000, 5_000  # of a table
 WORDS_ALONE = ("gemm",)  # where numbers are words, columns are many and training is slow
 Errors = dict[str, list[float]]  # model -> MAPE, median in percent, Kendall's tau
 
@@ -44,54 +44,43 @@ def shape_errors(table: Readable) -> dict[str, Any]:
     outcome = outcome_of(held_out_folds(rows, RECIPES[rows.family], "shape"), by_group=False)
     texts = texts_of_rows(table, outcome.rows)
     own = outcome.rows
+    folds = [outcome.group == group for group in np.unique(outcome.group)]
+    base, regressor = np.log(own.analytical_s), IrTextRegressor()
+    counted = regressor.counted(texts)
     predictions = {
-        "features, same trees": of_features(own.features, outcome),
-        "text": held_out(texts, outcome, np.zeros(len(own))),
-        "text over analytical": held_out(texts, outcome, np.log(own.analytical_s)),
+        "features, same trees": of_features(own.features, own, folds),
+        "text": held_out(counted, np.log(own.measured_s), folds, regressor),
+        "text over analytical": base + held_out(counted, own.residual, folds, regressor),
     }
     if own.family in WORDS_ALONE:
         alone = IrTextRegressor(has_sizes=False, most=800, trees=200)
-        predictions["words alone"] = held_out(texts, outcome, np.zeros(len(own)), alone)
+        predictions["words alone"] = held_out(alone.counted(texts), np.log(own.measured_s), folds, alone)
     return {"rows": len(own), **errors_of(own, outcome, predictions)}
 
 
 def device_errors(table: Readable, without: Any) -> dict[str, Any]:
     recipe = RECIPES[table.family.name]
-    judged = held_out_devices(list(rows_without(table, without, table.vocabulary(), recipe)), recipe)
-    outcome = outcome_of(judged, by_group=True)
-    texts = texts_of_rows(table, outcome.rows)
-    predictions = {
-        "features, same trees": of_features(without_machine(table.family.name, outcome.rows.features), outcome),
-        "text": held_out(texts, outcome, np.zeros(len(outcome.rows))),
-    }
+    by_device = list(rows_without(table, without, table.vocabulary(), recipe))
+    outcome = outcome_of(held_out_devices(by_device, recipe), by_group=True)
+    regressor, folds = IrTextRegressor(), [outcome.group == device for device, _ in by_device]
+    counted = regressor.counted(texts_of_rows(table, outcome.rows))
+    text = held_out(counted, np.log(outcome.rows.measured_s), folds, regressor)
     lines = {}
-    for device in np.unique(outcome.group):
+    for device, rows in by_device:
         own = np.flatnonzero(outcome.group == device)
-        few = {name: found[own] for name, found in predictions.items()}
-        lines[str(device)] = {"rows": len(own), **errors_of(outcome.rows.at(own), outcome.at(own), few)}
+        kept = rows.at(~rows.is_replay)
+        features = of_features(without_machine(rows.family, kept.features), kept, [kept.device == device])
+        predictions = {"features, same trees": features[kept.device == device], "text": text[own]}
+        lines[device] = {"rows": len(own), **errors_of(outcome.rows.at(own), outcome.at(own), predictions)}
     return lines
 
 
-def held_out(
-    texts: list[str], outcome: Outcome, base: np.ndarray, regressor: IrTextRegressor | None = None
-) -> np.ndarray:
-    """[rows] ln of the latency: base, and what texts say on top of it."""
-    regressor = regressor or IrTextRegressor()
-    target, found = np.log(outcome.rows.measured_s) - base, np.zeros(len(texts))
-    for group in np.unique(outcome.group):
-        inside, out = np.flatnonzero(outcome.group != group), np.flatnonzero(outcome.group == group)
-        regressor.fit([texts[row] for row in inside], target[inside])
-        found[out] = regressor.predict([texts[row] for row in out])
-    return np.asarray(found + base)
-
-
-def of_features(features: np.ndarray, outcome: Outcome) -> np.ndarray:
-    """[rows] ln of the latency by the feature model's columns and the text model's trees."""
+def of_features(features: np.ndarray, rows: Rows, folds: list[np.ndarray]) -> np.ndarray:
+    """[rows] ln of the latency by the feature model's columns and the text model's trees, in the folds."""
     known = np.nan_to_num(features, nan=-1.0)
-    residual, found = outcome.rows.residual, np.log(outcome.rows.analytical_s)
-    for group in np.unique(outcome.group):
-        out = outcome.group == group
-        found[out] += LinearTrees().fit(known[~out], residual[~out]).predict(known[out])
+    found = np.log(rows.analytical_s)
+    for out in folds:
+        found[out] += LinearTrees().fit(known[~out], rows.residual[~out]).predict(known[out])
     return found
 
 

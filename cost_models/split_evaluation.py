@@ -65,7 +65,8 @@ def _text_prediction(table: Readable, outcome: Outcome, columns: Columns) -> Pre
     """Of the same rows, with the same ones left out."""
     rows = outcome.rows
     folds = [outcome.group == group for group in np.unique(outcome.group)]
-    found = held_out(texts_of_rows(table, rows), rows, folds, IrTextRegressor())
+    regressor = IrTextRegressor()
+    found = held_out(regressor.counted(texts_of_rows(table, rows)), np.log(rows.measured_s), folds, regressor)
     own = {name: column[rows.place] for name, column in columns.items()}
     return Prediction(rows.family, own, rows.measured_s, np.exp(found), rows.limit_s, {})
 

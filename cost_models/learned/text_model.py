@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ircost.cost_models.learned.linear_trees import LinearTrees
-from ircost.cost_models.learned.text_vectors import IrTextVectorizer, checked_texts
+from ircost.cost_models.learned.text_vectors import Counted, IrTextVectorizer
 
 
 class IrTextRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -52,17 +52,32 @@ class IrTextRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: no texts, or no two that differ.
         """
-        texts, y = checked_texts(X), column_or_1d(np.asarray(y, float))
-        check_consistent_length(texts, y)
-        self.vectorizer_ = IrTextVectorizer(self.longest, self.fewest, self.most, self.has_sizes)
-        matrix = self.vectorizer_.fit_transform(texts)
-        self.trees_ = LinearTrees(self.trees, self.leaves, least_rows=self.least_rows, seed=self.seed).fit(matrix, y)
-        return self
+        return self.fit_counted(self.counted(X), y)
 
     def predict(self, X: Iterable[str]) -> np.ndarray:  # noqa: N803
         """[modules] predictions."""
         check_is_fitted(self)
-        return self.trees_.predict(self.vectorizer_.transform(X))
+        return self.predict_counted(self.vectorizer_.counted(X))
+
+    def counted(self, X: Iterable[str]) -> list[Counted]:  # noqa: N803
+        """What stands in each text, for those who fit many times; it depends on no other text."""
+        return self._vectorizer().counted(X)
+
+    def fit_counted(self, found: Sequence[Counted], y: Any) -> IrTextRegressor:
+        """As ``fit``, from ``counted`` texts."""
+        y = column_or_1d(np.asarray(y, float))
+        check_consistent_length(found, y)
+        self.vectorizer_ = self._vectorizer()
+        matrix = self.vectorizer_.fit_counted(found)
+        self.trees_ = LinearTrees(self.trees, self.leaves, least_rows=self.least_rows, seed=self.seed).fit(matrix, y)
+        return self
+
+    def predict_counted(self, found: Sequence[Counted]) -> np.ndarray:
+        """As ``predict``, from ``counted`` texts."""
+        return self.trees_.predict(self.vectorizer_.matrix_of(found))
+
+    def _vectorizer(self) -> IrTextVectorizer:
+        return IrTextVectorizer(self.longest, self.fewest, self.most, self.has_sizes)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from ircost.cost_models.learned.row_text import texts_of, writer_of
 from ircost.cost_models.learned.rows import Readable, Rows, rows_of, thinned
 from ircost.cost_models.learned.splits import folds_of
 from ircost.cost_models.learned.text_model import IrTextRegressor
+from ircost.cost_models.learned.text_vectors import Counted
 from ircost.cost_models.learned.training import FEWEST_ROWS
 
 OnProgress = Callable[[int, int], object]  # how many models are trained, of how many
@@ -67,19 +68,18 @@ def train_text(
     shapes, devices = (folds_of(rows, split) for split in ("shape", "device"))
     if len(rows) < FEWEST_ROWS or not shapes:
         raise ValueError(f"{len(rows)} rows of {len(np.unique(rows.shape))} shapes, {FEWEST_ROWS} of several needed")
-    texts = texts_of_rows(few, rows)
+    counted, target = regressor.counted(texts_of_rows(few, rows)), np.log(rows.measured_s)
     total = len(shapes) + len(devices) + 1
 
     def after(count: int) -> OnProgress:
         return lambda done, of: on_progress(count + done, total) if on_progress is not None else None
 
-    seen = held_out(texts, rows, shapes, regressor, after(0))
-    unseen = held_out(texts, rows, devices, regressor, after(len(shapes))) if devices else seen
-    target = np.log(rows.measured_s)
+    seen = held_out(counted, target, shapes, regressor, after(0))
+    unseen = held_out(counted, target, devices, regressor, after(len(shapes)))
     errors = [errors_of_text(rows, seen, "shapes")]
     if devices:
         errors += sorted(device_errors(few, rows, unseen, without), key=lambda line: -float(str(line["text_median"])))
-    fitted = fit_anew(regressor, texts, target)
+    fitted = unfitted(regressor).fit_counted(counted, target)
     after(total)(0, 1)
     half_width = conformal_quantile(np.abs(target - seen))
     return TextModel(table.family.name, fitted, half_width, {"rows": len(rows), "errors": errors})
@@ -91,25 +91,28 @@ def texts_of_rows(table: Readable, rows: Rows) -> list[str]:
 
 
 def held_out(
-    texts: list[str],
-    rows: Rows,
-    folds: list[np.ndarray],
+    counted: Sequence[Counted],
+    target: np.ndarray,
+    folds: Sequence[np.ndarray],
     regressor: IrTextRegressor,
     on_progress: OnProgress | None = None,
 ) -> np.ndarray:
-    """[rows] ln of the latency in seconds, by regressors that saw no row of the same fold."""
-    target, found = np.log(rows.measured_s), np.zeros(len(rows))
+    """[texts] the target by regressors that saw no text of the same fold; 0 in none.
+
+    Args:
+        counted: texts, as the regressor counts them. folds: masks.
+    """
+    found = np.zeros(len(target))
     for number, out in enumerate(folds):
-        inside = np.flatnonzero(~out)
-        fitted = fit_anew(regressor, [texts[row] for row in inside], target[inside])
-        found[out] = fitted.predict([texts[row] for row in np.flatnonzero(out)])
+        inside, outside = ([counted[row] for row in np.flatnonzero(mask)] for mask in (~out, out))
+        found[out] = unfitted(regressor).fit_counted(inside, target[~out]).predict_counted(outside)
         if on_progress is not None:
             on_progress(number + 1, len(folds))
     return found
 
 
-def fit_anew(regressor: IrTextRegressor, texts: list[str], target: np.ndarray) -> IrTextRegressor:
-    return IrTextRegressor(**regressor.get_params()).fit(texts, target)
+def unfitted(regressor: IrTextRegressor) -> IrTextRegressor:
+    return IrTextRegressor(**regressor.get_params())
 
 
 def device_errors(

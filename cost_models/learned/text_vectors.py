@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ircost.cost_models.learned.text_tokens import EVERY_OP, Line, lines_of
 
+Counted = dict[int, float]  # bucket -> how often its word stands in a text, or how large the sizes of its place are
 BUCKETS = 2**20  # of hashes: a thousand tokens share one by a chance of 0.4 in all
 
 
@@ -49,21 +50,29 @@ class IrTextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit_transform(self, X: Iterable[str], y: Any = None) -> np.ndarray:  # noqa: N803
         """The same as ``fit``, and the matrix; texts are read once."""
-        found = [self._buckets(text) for text in checked_texts(X)]
-        counts = Counter(bucket for own in found for bucket in own)
-        common = sorted((bucket for bucket, n in counts.items() if n >= self.fewest), key=lambda b: (-counts[b], b))
-        self.buckets_ = np.sort(np.array(common[: self.most], dtype=np.int64))
-        matrix = self._matrix(found)
-        kept = distinct_columns(matrix)
-        self.buckets_ = self.buckets_[kept]
-        return matrix[:, kept]
+        return self.fit_counted(self.counted(X))
 
     def transform(self, X: Iterable[str]) -> np.ndarray:  # noqa: N803
         """[texts, columns]; what was not met in fitting is left out."""
         check_is_fitted(self)
-        return self._matrix([self._buckets(text) for text in checked_texts(X)])
+        return self.matrix_of(self.counted(X))
 
-    def _matrix(self, found: Sequence[dict[int, float]]) -> np.ndarray:
+    def counted(self, X: Iterable[str]) -> list[Counted]:  # noqa: N803
+        """What stands in each text, for those who fit many times: it depends on nothing that is fitted."""
+        return [counted_text(text, self.longest, self.has_sizes) for text in checked_texts(X)]
+
+    def fit_counted(self, found: Sequence[Counted]) -> np.ndarray:
+        """Finds the columns, and gives the matrix."""
+        counts = Counter(bucket for own in found for bucket in own)
+        common = sorted((bucket for bucket, n in counts.items() if n >= self.fewest), key=lambda b: (-counts[b], b))
+        self.buckets_ = np.sort(np.array(common[: self.most], dtype=np.int64))
+        matrix = self.matrix_of(found)
+        kept = distinct_columns(matrix)
+        self.buckets_ = self.buckets_[kept]
+        return matrix[:, kept]
+
+    def matrix_of(self, found: Sequence[Counted]) -> np.ndarray:
+        """[texts, columns] of texts that were counted."""
         place = {bucket: column for column, bucket in enumerate(self.buckets_.tolist())}
         matrix = np.zeros((len(found), len(place)), dtype=np.float32)
         for row, own in enumerate(found):
@@ -73,31 +82,33 @@ class IrTextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                     matrix[row, column] = value
         return matrix
 
-    def _buckets(self, text: str) -> dict[int, float]:
-        words: Counter[str] = Counter()
-        sums: dict[str, float] = {}
-        largest: dict[str, float] = {}
-        ops: list[str] = []
-        for line in lines_of(text):
-            words.update(line.words)
-            if line.op != "constant":
-                ops.append(line.op)
-                words.update("|".join(ops[-length:]) for length in range(1, min(self.longest, len(ops)) + 1))
-            for name, size in sizes_by_place(line):
-                if self.has_sizes:
-                    sums[name] = sums.get(name, 0.0) + size
-                    largest[name] = max(largest.get(name, 0.0), size)
-                else:
-                    words.update((f"{name}={size:.6g}", f"{name}~{octave(size)}"))
-        found = {bucket_of(word): float(np.log1p(count)) for word, count in words.items()}
-        found |= {bucket_of(f"sum {name}"): octaves_of(size) for name, size in sums.items()}
-        return found | {bucket_of(f"max {name}"): octaves_of(size) for name, size in largest.items()}
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         tags.input_tags.two_d_array = False
         return tags
+
+
+def counted_text(text: str, longest: int = 3, has_sizes: bool = True) -> Counted:
+    """What stands in a text: n-grams of up to so many ops, words, sizes."""
+    words: Counter[str] = Counter()
+    sums: dict[str, float] = {}
+    largest: dict[str, float] = {}
+    ops: list[str] = []
+    for line in lines_of(text):
+        words.update(line.words)
+        if line.op != "constant":
+            ops.append(line.op)
+            words.update("|".join(ops[-length:]) for length in range(1, min(longest, len(ops)) + 1))
+        for name, size in sizes_by_place(line):
+            if has_sizes:
+                sums[name] = sums.get(name, 0.0) + size
+                largest[name] = max(largest.get(name, 0.0), size)
+            else:
+                words.update((f"{name}={size:.6g}", f"{name}~{int(octaves_of(size))}"))
+    found = {bucket_of(word): float(np.log1p(count)) for word, count in words.items()}
+    found |= {bucket_of(f"sum {name}"): octaves_of(size) for name, size in sums.items()}
+    return found | {bucket_of(f"max {name}"): octaves_of(size) for name, size in largest.items()}
 
 
 def sizes_by_place(line: Line) -> Iterable[tuple[str, float]]:
@@ -117,10 +128,6 @@ def sizes_by_place(line: Line) -> Iterable[tuple[str, float]]:
 
 def octaves_of(size: float) -> float:
     return float(np.log2(1.0 + size))
-
-
-def octave(size: float) -> int:
-    return int(np.log2(1.0 + size))
 
 
 @lru_cache(maxsize=2**16)
