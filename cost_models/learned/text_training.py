@@ -104,7 +104,7 @@ def held_out(
     """
     found = np.zeros(len(target))
     for number, out in enumerate(folds):
-        inside, outside = ([counted[row] for row in np.flatnonzero(mask)] for mask in (~out, out))
+        inside, outside = ([counted[row] for row in np.flatnonzero(mask).tolist()] for mask in (~out, out))
         found[out] = unfitted(regressor).fit_counted(inside, target[~out]).predict_counted(outside)
         if on_progress is not None:
             on_progress(number + 1, len(folds))

@@ -46,8 +46,8 @@ def command(tables: tuple[str, ...], output: str, folders: tuple[str, ...], as_t
     if len({model.family for model in models}) < len(models):
         raise OptionError("two tables are of one family", help="give one table for each family")
     write(models, output)
-    head, of = (TEXT_HEAD, text_error_lines) if as_text else (HEAD, error_lines)
-    print_table(head, [line for model in models for line in of(model)], right=range(2, len(head)))  # type: ignore[operator]
+    head = TEXT_HEAD if as_text else HEAD
+    print_table(head, [line for model in models for line in error_lines(model, as_text)], right=range(2, len(head)))
 
 
 def trained(table: MeasuredTable, target_of: Callable[[str], Target], as_text: bool) -> FamilyModel | TextModel:
@@ -85,21 +85,13 @@ def write(models: Sequence[FamilyModel | TextModel], output: str) -> None:
         raise OptionError(f"-o {output}: {error.strerror}", help="give a folder that can be written") from error
 
 
-def error_lines(model: FamilyModel) -> list[tuple[str, ...]]:
-    """The errors of the card, as cells."""
+def error_lines(model: FamilyModel | TextModel, as_text: bool) -> list[tuple[str, ...]]:
+    """The errors on what was held out, as cells."""
     found = []
     for line in model.about["errors"]:  # type: ignore[attr-defined]
-        pairs = (f"{line[f'{which}_mape']:.1f} / {line[f'{which}_median']:.1f} %" for which in ("analytical", "hybrid"))
-        widths = (f"{line['coverage']:.0f} %", f"{line['width']:.0f} %")
-        found.append((model.family, str(line["held_out"]), f"{line['rows']:,}", *pairs, *widths))
-    return found
-
-
-def text_error_lines(model: TextModel) -> list[tuple[str, ...]]:
-    """The errors of a text model, as cells."""
-    found = []
-    for line in model.about["errors"]:  # type: ignore[attr-defined]
-        pairs = (f"{line[f'{which}_mape']:.1f} / {line[f'{which}_median']:.1f} %" for which in ("analytical", "text"))
-        taus = (f"{line[f'{which}_tau']:.3f}" for which in ("analytical", "text"))
-        found.append((model.family, str(line["held_out"]), f"{line['rows']:,}", *pairs, *taus))
+        both = ("analytical", "text" if as_text else "hybrid")
+        pairs = (f"{line[f'{which}_mape']:.1f} / {line[f'{which}_median']:.1f} %" for which in both)
+        taus = (f"{line[f'{which}_tau']:.3f}" for which in both) if as_text else ()
+        widths = () if as_text else (f"{line['coverage']:.0f} %", f"{line['width']:.0f} %")
+        found.append((model.family, str(line["held_out"]), f"{line['rows']:,}", *pairs, *taus, *widths))
     return found
