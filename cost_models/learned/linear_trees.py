@@ -16,8 +16,9 @@ DIGITS = {"leaf_value": 7, "leaf_const": 9, "leaf_coeff": 9, "threshold": 9}
 class LinearTrees(BoostedResidual):
     """Regression trees under squared error, each leaf a ridge regression on the features that lead to it.
 
-    Of logarithms of sizes a line is a product of powers, which is what times, bytes and counts are made of: a third
-    fewer trees' worth of error than with constant leaves, on products and attention (`benchmarks.text_model_table`).
+    Of logarithms of sizes a line is a product of powers, which is what times, bytes and counts are made of. As text
+    models of 12,000 rows each, shapes held out, constant leaves have a mean error of 18.0 % on products and 21.6 % on
+    attention, lines 14.1 % and 19.1 %.
     Predictions stay within the range that was seen, widened by a tenth of it on each side: lines go on for ever.
     Source: Shi et al., "Gradient Boosting with Piece-Wise Linear Regression Trees", IJCAI 2019.
 
