@@ -73,13 +73,13 @@ class IrTextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def matrix_of(self, found: Sequence[Counted]) -> np.ndarray:
         """[texts, columns] of texts that were counted."""
-        place = {bucket: column for column, bucket in enumerate(self.buckets_.tolist())}
-        matrix = np.zeros((len(found), len(place)), dtype=np.float32)
-        for row, own in enumerate(found):
-            for bucket, value in own.items():
-                column = place.get(bucket)
-                if column is not None:
-                    matrix[row, column] = value
+        lengths = [len(own) for own in found]
+        rows = np.repeat(np.arange(len(found)), lengths)
+        buckets = np.fromiter((bucket for own in found for bucket in own), np.int64, sum(lengths))
+        values = np.fromiter((value for own in found for value in own.values()), np.float32, sum(lengths))
+        known = np.isin(buckets, self.buckets_)
+        matrix = np.zeros((len(found), len(self.buckets_)), dtype=np.float32)
+        matrix[rows[known], np.searchsorted(self.buckets_, buckets[known])] = values[known]
         return matrix
 
     def __sklearn_tags__(self) -> Any:
