@@ -132,7 +132,7 @@ def network_lines(results: dict[str, Any]) -> Iterator[str]:
     text, counted, compiled = (1e3 * results["seconds"][name] for name in ("text", "features", "compile"))
     yield (
         f"One real model takes, as a median, {text:.0f} ms to print, read and foretell one figure, {counted:.0f} ms to "
-        f"count, and {compiled:.0f} ms to compile, tiles included."
+        f"count, and {compiled:,.0f} ms to compile, tiles included."
     )
 
 
