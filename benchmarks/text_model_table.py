@@ -101,6 +101,15 @@ def row_lines(results: dict[str, Any]) -> Iterator[str]:
     yield f"|---|--:|{'--:|' * (len(DEVICE_MODELS) + 2)}"
     for family, own in sorted(results.items()):
         yield device_line(family, list(own["devices"].values()))
+    yield ""
+    yield "Each of them, MAPE / median, those first that text is worst on:"
+    yield ""
+    yield f"| family | device | rows | {names} |"
+    yield f"|---|---|--:|{'--:|' * len(DEVICE_MODELS)}"
+    lines = [(family, device, line) for family, own in results.items() for device, line in own["devices"].items()]
+    for family, device, line in sorted(lines, key=lambda own: (-own[2]["text"][1], own[:2])):
+        cells = (f"{line[model][0]:.1f} / {line[model][1]:.1f}" for model in DEVICE_MODELS)
+        yield f"| {family} | {device} | {line['rows']:,} | {' | '.join(cells)} |"
 
 
 def device_line(family: str, lines: list[dict[str, Any]]) -> str:
