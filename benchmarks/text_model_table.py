@@ -91,7 +91,7 @@ def row_lines(results: dict[str, Any]) -> Iterator[str]:
     for family, own in sorted(results.items()):
         if "words alone" in own["shapes"]:
             words = cell(own["shapes"]["words alone"])
-            yield f"Numbers as words, as they are and by their octave, for {family}: {words}."
+            yield f"Numbers as words, as they are and by their octave (800 columns, 200 trees), for {family}: {words}."
             yield ""
     yield "Devices held out, one in turn; means over devices of MAPE / median, and on how many devices text has the"
     yield "lower median than the analytical model, and than `features`:"

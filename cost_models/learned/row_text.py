@@ -66,7 +66,11 @@ def texts_of(table: Readable, rows: Sequence[int] | np.ndarray) -> list[str]:
         own = {name: column[row] for name, column in table.columns.items()}
         setting = groups[place].setting
         assert place >= 0 and setting is not None, "rows of known machines"
-        texts.append(row_text(writer, own, setting, attributes[place]))
+        try:
+            texts.append(row_text(writer, own, setting, attributes[place]))
+        except IrcError as error:
+            told = f"row {table.place[row]} of {table.family.name}: {error.message}"
+            raise RowTextError(told, help=error.help or "leave it out of the table") from error
     return texts
 
 
