@@ -282,7 +282,7 @@ def test_every_family_with_a_writer_is_tried() -> None:
 
 def test_rows_without_an_op_are_refused() -> None:
     columns = own_columns("vector", [{"op": "dropout", "dtype": "float16"}])
-    with pytest.raises(RowTextError, match="row 0 of vector: .*dropout"):
+    with pytest.raises(RowTextError, match=r"row 0 of vector: .*dropout"):
         texts_of(readable(columns, "vector", load_target), [0])
 
 
