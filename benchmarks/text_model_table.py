@@ -143,7 +143,8 @@ def network_lines(results: dict[str, Any]) -> Iterator[str]:
     )
     yield (
         f"Processor time of one real model, median: {text:.0f} ms to print, read and foretell one figure, "
-        f"{counted:.0f} ms to count, {compiled:.0f} ms to compile for time, kernels and memory, {tiled:.0f} ms more for tiles."
+        f"{counted:.0f} ms to count, {compiled:.0f} ms to compile for time, kernels and memory, "
+        f"{tiled:.0f} ms more for tiles."
     )
 
 
