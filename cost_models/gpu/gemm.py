@@ -181,6 +181,7 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
             ),
         ),
         choices=tuple(words for words, (_, own) in zip(CHOICES, CANDIDATES, strict=True) if own <= splits[-1]),
+        active=flat(active / processors, len(splits)),
     )
 
 
