@@ -10,8 +10,11 @@ from ircost.cost_models.gpu.rows import TargetOf
 from ircost.cost_models.gpu.table_work import Columns
 from ircost.cost_models.learned.judging import Outcome, outcome_of
 from ircost.cost_models.learned.made import constants_without
+from ircost.cost_models.learned.row_text import writer_of
 from ircost.cost_models.learned.rows import Readable, readable, rows_of, thinned
 from ircost.cost_models.learned.splits import folds_of
+from ircost.cost_models.learned.text_model import IrTextRegressor
+from ircost.cost_models.learned.text_training import MOST_ROWS, held_out, texts_of_rows
 from ircost.cost_models.learned.training import (
     FEWEST_ROWS,
     RECIPES,
@@ -25,24 +28,47 @@ from ircost.cost_models.learned.training import (
 
 
 def predictions_of_split(
-    columns: Columns, at: str, split: str, target_of: TargetOf, on_progress: OnProgress | None = None
+    columns: Columns,
+    at: str,
+    split: str,
+    target_of: TargetOf,
+    on_progress: OnProgress | None = None,
+    with_text: bool = False,
 ) -> dict[str, Prediction]:
     """What each model says of rows that were held out; of large tables a sample, small groups whole.
 
     Without a device, constants of the analytical model are fitted anew as well.
 
+    Args:
+        with_text: the text model, too: then all learn from no more rows than it can read.
+
     Raises:
         TargetError: the columns tell of no family of kernels.
+        RowTextError: rows have no text.
         ValueError: nothing can be left out, or too little is left to learn from.
     """
     table = readable(columns, at, target_of)
+    if with_text:
+        writer_of(table)
+        table = thinned(table, MOST_ROWS)
     if sum(len(group.rows) for group in table.groups) < FEWEST_ROWS:
         raise ValueError(f"{len(table.place)} rows, {FEWEST_ROWS} needed")
     if split == "device":
         outcome = outcome_of(_without_devices(table, columns, at, target_of, on_progress), by_group=True)
     else:
         outcome = outcome_of(_without_folds(table, split, on_progress), by_group=split != "shape")
-    return _predictions(outcome, columns)
+    found = _predictions(outcome, columns)
+    return found | ({"text": _text_prediction(table, outcome, columns)} if with_text else {})
+
+
+def _text_prediction(table: Readable, outcome: Outcome, columns: Columns) -> Prediction:
+    """Of the same rows, with the same ones left out."""
+    rows = outcome.rows
+    folds = [outcome.group == group for group in np.unique(outcome.group)]
+    regressor = IrTextRegressor()
+    found = held_out(regressor.counted(texts_of_rows(table, rows)), np.log(rows.measured_s), folds, regressor)
+    own = {name: column[rows.place] for name, column in columns.items()}
+    return Prediction(rows.family, own, rows.measured_s, np.exp(found), rows.limit_s, {})
 
 
 def _without_folds(table: Readable, split: str, on_progress: OnProgress | None) -> Judged:

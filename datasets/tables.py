@@ -45,8 +45,11 @@ class MeasuredTable:
         return len(next(iter(self.columns.values()), ()))
 
 
-def read_table(path: str | Path) -> MeasuredTable:
+def read_table(path: str | Path, *, is_measured: bool = True) -> MeasuredTable:
     """A table of measurements.
+
+    Args:
+        is_measured: else it may lack latencies: a list of kernels.
 
     Raises:
         TableError: the file is missing, damaged, or lacks a column that every table has; a reader is not installed.
@@ -58,7 +61,7 @@ def read_table(path: str | Path) -> MeasuredTable:
         raise TableError(f"cannot read {path}: {error.strerror}", help="give a Parquet or CSV file") from error
     columns = _csv(data, path) if path.suffix.lower() == ".csv" else _parquet(data, path)
     needed = ("device", "op", "forward_us") if {"dims", "forward_us"} <= columns.keys() else ("device", "latency_us")
-    missing = [name for name in needed if name not in columns]
+    missing = [name for name in needed if name not in columns and (is_measured or name != "latency_us")]
     if missing:
         raise TableError(
             f"{path} has no column {', '.join(missing)}", help="tables have device, latency_us and dims of the kernels"

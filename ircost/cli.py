@@ -23,6 +23,7 @@ VERBS = {
     "opt": ("ircost.commands.opt", "Read IR, run passes, print IR."),
     "run": ("ircost.commands.run", "Execute a model with the reference interpreter."),
     "evaluate": ("ircost.commands.evaluate", "Score a cost model on tables of measurements."),
+    "predict": ("ircost.commands.predict", "Latency of single kernels, from a table or by their sizes."),
     "train": ("ircost.commands.train", "Learn corrections of the analytical model from measurements."),
     "calibrate": ("ircost.commands.calibrate", "Fit the analytical model's constants to measurements."),
     "reproduce": ("ircost.commands.reproduce", "Claims of papers, held against predictions."),

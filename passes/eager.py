@@ -11,7 +11,7 @@ from ircost.ir import ops
 from ircost.ir.clone import clone_op
 from ircost.ir.graph import Module, Op, Value
 from ircost.ir.ops.normalization import scalar_like
-from ircost.ir.rewrite import RewritePattern, apply_patterns, rewritable_ops
+from ircost.ir.rewrite import RewritePattern, apply_patterns, erase_dead_ops, rewritable_ops
 from ircost.passes.base import Pass, PassContext, register_pass
 from ircost.passes.kernel_making import make_kernel
 
@@ -61,6 +61,8 @@ class Eager(Pass):
             if product is not None:
                 make_kernel([product, op], op.results)
                 fired["biases"] += 1
+        if fired["biases"]:
+            erase_dead_ops(module)  # constants that kernels have copies of
         return fired
 
 

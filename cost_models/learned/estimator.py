@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ NEEDED = frozenset(
         *("max_feature_idx", "objective", "feature_names", "feature_infos"),
     )
 )
-LEAF_DIGITS, THRESHOLD_DIGITS = 4, 9  # a leaf moves ln of a latency: four digits are 0.01 % of the correction
+# A leaf moves ln of a latency: four digits are 0.01 % of the correction.
+DIGITS: Mapping[str, int] = {"leaf_value": 4, "threshold": 9}
 
 
 class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -107,23 +108,21 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-def compact_text(text: str) -> str:
-    """The text of a LightGBM model with what prediction needs, numbers rounded: a third of its size."""
+def compact_text(text: str, digits: Mapping[str, int] = DIGITS, needed: Collection[str] = NEEDED) -> str:
+    """The text of a LightGBM model with what prediction needs, numbers rounded: a third of its size.
+
+    Args:
+        digits: of the numbers of a line, by its key. needed: keys of the lines that are kept.
+    """
     kept = []
     for line in text.partition("end of trees")[0].splitlines():
         key, is_pair, value = line.partition("=")
         if not is_pair:
             kept.append(line)
-        elif key in NEEDED:
-            kept.append(f"{key}={_rounded(key, value)}")
+        elif key in needed:
+            kept.append(f"{key}={_rounded(value, digits[key]) if key in digits else value}")
     return "\n".join((*kept, "end of trees", ""))
 
 
-def _rounded(key: str, value: str) -> str:
-    if key == "leaf_value":
-        return _digits(value.split(), LEAF_DIGITS)
-    return _digits(value.split(), THRESHOLD_DIGITS) if key == "threshold" else value
-
-
-def _digits(numbers: Sequence[str], digits: int) -> str:
-    return " ".join(f"{float(number):.{digits}g}" for number in numbers)
+def _rounded(numbers: str, digits: int) -> str:
+    return " ".join(f"{float(number):.{digits}g}" for number in numbers.split())

@@ -13,7 +13,9 @@ from ircost.cost_models.gpu.rows import TargetOf
 from ircost.cost_models.gpu.table_work import Columns
 from ircost.cost_models.learned.family_model import FamilyModel
 from ircost.cost_models.learned.judging import errors_by_group, errors_of, outcome_of
+from ircost.cost_models.learned.row_text import writer_of
 from ircost.cost_models.learned.rows import readable
+from ircost.cost_models.learned.text_training import TextModel, train_text
 from ircost.cost_models.learned.training import OnProgress, Trained, train
 
 # Rows of a group that constants without each device are fitted to: a seventh of those of the bundled constants, since
@@ -42,6 +44,21 @@ def made(
     without = constants_without(columns, at, target_of)
     found = train(table, constants, without, on_progress=on_progress)
     return replace(found.model, about={**about(found, {Path(at).name: sha256}), "constants": digest_of(constants)})
+
+
+def made_of_text(
+    columns: Columns,
+    at: str,
+    sha256: str,
+    target_of: TargetOf,
+    constants: ConstantsFile,
+    on_progress: OnProgress | None = None,
+) -> TextModel:
+    """The text model of a table; arguments and errors as of ``made``."""
+    table = readable(columns, at, target_of)
+    writer_of(table)
+    model = train_text(table, constants, constants_without(columns, at, target_of), on_progress=on_progress)
+    return replace(model, about={**model.about, "tables": {Path(at).name: sha256}})
 
 
 def digest_of(constants: ConstantsFile) -> str:

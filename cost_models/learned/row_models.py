@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,12 +14,26 @@ from ircost.cost_models.gpu.table_work import Columns, Setting
 from ircost.cost_models.learned.features import feature_matrix, octaves
 from ircost.cost_models.learned.rows import expressed
 
+if TYPE_CHECKING:
+    from ircost.cost_models.learned.family_model import FamilyModel
+
 
 def hybrid_rows(family: Family, columns: Columns, groups: Sequence[RowGroup], constants: ConstantsFile) -> np.ndarray:
     """The hybrid's latency of every row, in seconds, never below the physical limit; NaN where it cannot tell."""
     from ircost.cost_models.learned.storage import bundled_models
 
-    model = bundled_models().get(family.name)
+    return corrected_rows(bundled_models(), family, columns, groups, constants)
+
+
+def corrected_rows(
+    models: Mapping[str, FamilyModel],
+    family: Family,
+    columns: Columns,
+    groups: Sequence[RowGroup],
+    constants: ConstantsFile,
+) -> np.ndarray:
+    """The same with other models, by family."""
+    model = models.get(family.name)
 
     def of_group(own: Columns, group: RowGroup, setting: Setting) -> np.ndarray:
         x = expressed(family, own, setting, group.labels, constants.of(family.name, group.labels))

@@ -150,8 +150,7 @@ def _trees(path: Path, features: int) -> BoostedResidual:
     """
     from lightgbm.basic import LightGBMError
 
-    with gzip.open(path, "rb") as file:  # of what unpacks to more than is allowed, no more is read
-        text = checked_size(file.read(LARGEST_BYTES + 1), path).decode()
+    text = unpacked(path)
     check_trees(text, features)
     try:
         found = BoostedResidual.of_text(text, features)
@@ -162,8 +161,19 @@ def _trees(path: Path, features: int) -> BoostedResidual:
     return found
 
 
-def check_trees(text: str, features: int) -> None:
+def unpacked(path: Path) -> str:
+    """Raises:
+    ValueError: there is more than any model has, or no text.
+    """
+    with gzip.open(path, "rb") as file:  # of what unpacks to more than is allowed, no more is read
+        return checked_size(file.read(LARGEST_BYTES + 1), path).decode()
+
+
+def check_trees(text: str, features: int, is_linear: bool = False) -> None:
     """LightGBM trusts the numbers in its files: children and features out of range would read beyond its memory.
+
+    Args:
+        is_linear: leaves are straight lines in some features.
 
     Raises:
         ValueError: one is out of range, or a tree ends in a loop.
@@ -174,8 +184,10 @@ def check_trees(text: str, features: int) -> None:
         values = [float(x) for x in own["leaf_value"].split()]
         if leaves < 1 or len(values) != leaves or not all(map(math.isfinite, values)):
             raise ValueError(f"tree {number} has {len(values)} values for {leaves} leaves")
-        if int(own.get("num_cat", "0")) or int(own.get("is_linear", "0")):
+        if int(own.get("num_cat", "0")) or bool(int(own.get("is_linear", "0"))) != is_linear:
             raise ValueError(f"tree {number} is of a kind that irc train does not write")
+        if is_linear:
+            check_lines(own, leaves, features)
         if leaves == 1:
             continue
         split = [int(x) for x in own["split_feature"].split()]
@@ -188,6 +200,21 @@ def check_trees(text: str, features: int) -> None:
             raise ValueError(f"tree {number} is no tree: a node has no parent, or two")
         if any(child >= 0 and child <= parent for side in (left, right) for parent, child in enumerate(side)):
             raise ValueError(f"tree {number} is no tree: a node comes before its parent")
+
+
+def check_lines(tree: Mapping[str, str], leaves: int, features: int) -> None:
+    """Raises:
+    ValueError: the leaves' constants, features or coefficients are not as many as they say, or out of range.
+    """
+    counts = [int(x) for x in tree["num_features"].split()]
+    own = [int(x) for x in tree["leaf_features"].split()]
+    numbers = [[float(x) for x in tree[name].split()] for name in ("leaf_const", "leaf_coeff")]
+    if (len(counts), len(numbers[0])) != (leaves, leaves) or min(counts) < 0:
+        raise ValueError(f"{leaves} leaves have {len(numbers[0])} constants and {len(counts)} counts of features")
+    if not len(own) == len(numbers[1]) == sum(counts) or not all(0 <= feature < features for feature in own):
+        raise ValueError(f"{sum(counts)} features of leaves expected, there are {len(own)}")
+    if not all(map(math.isfinite, (*numbers[0], *numbers[1]))):
+        raise ValueError("a leaf that is no number")
 
 
 def checked_size(data: bytes, path: Path) -> bytes:

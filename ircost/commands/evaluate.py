@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ircost.datasets.tables import MeasuredTable
 
 DEFAULT_MODEL = "analytical"
-HYBRID, LEARNED = "hybrid", "learned"
+HYBRID, LEARNED, TEXT = "hybrid", "learned", "text"
 
 
 @click.command()
@@ -117,10 +117,10 @@ def model_names(models: Sequence[str], split: str | None = None) -> list[str]:
 
     if split is not None and split not in SPLITS:
         raise OptionError(f"--split {split}: no such split", help=f"use one of {', '.join(SPLITS)}")
-    known = [*ROW_MODELS, LEARNED] if split else list(ROW_MODELS)
+    known = [*ROW_MODELS, LEARNED, TEXT] if split else list(ROW_MODELS)
     for name in models:
-        if name == LEARNED and not split:
-            raise OptionError(f"--model {LEARNED} alone", help="--split shape judges it; hybrid is what estimates use")
+        if name in (LEARNED, TEXT) and not split:
+            raise OptionError(f"--model {name} alone", help="--split shape judges it; hybrid is what estimates use")
         if name not in known:
             listing = f"models for tables are {', '.join(known)}"
             raise OptionError(f"no cost model '{name}' for tables", help=did_you_mean(name, known, listing))
@@ -145,7 +145,9 @@ def split_predictions(
             raise OptionError(f"--split: {table.path} is of models", help="give tables of kernels")
         with progress(f"training on parts of {table.path}") as advance:
             try:
-                own = predictions_of_split(table.columns, table.path, split, target_of, advance)
+                own = predictions_of_split(
+                    table.columns, table.path, split, target_of, advance, with_text=TEXT in names
+                )
             except ValueError as error:
                 raise OptionError(f"--split {split}: {table.path}: {error}", help="give more rows") from error
         for name in names:

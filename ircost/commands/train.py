@@ -10,6 +10,7 @@ import click
 
 from ircost.commands.measured_tables import given_constants, read_tables, target_finder
 from ircost.commands.options import OptionError
+from ircost.commands.train_text import train_as_text
 from ircost.table import print_table
 from ircost.terminal import progress
 
@@ -29,7 +30,10 @@ HEAD = ("family", "held out", "rows", "analytical", "hybrid", "inside", "width")
     "--only", type=click.Choice(["latency", "power"]), help="Of the two; without it both, power where it was read."
 )
 @click.option("--targets", "folders", multiple=True, metavar="DIR", help="Look for target files here too.")
-def command(tables: tuple[str, ...], output: str, only: str | None, folders: tuple[str, ...]) -> None:
+@click.option(
+    "--text", "as_text", is_flag=True, help="Models that read kernels as printed IR, in place of corrections."
+)
+def command(tables: tuple[str, ...], output: str, only: str | None, folders: tuple[str, ...], as_text: bool) -> None:
     """Train corrections of the analytical model on TABLES of measurements, one family each.
 
     Every figure that is printed, and every interval, is of rows that were held out: whole shapes, and whole devices,
@@ -38,10 +42,16 @@ def command(tables: tuple[str, ...], output: str, only: str | None, folders: tup
     \b
     irc train gemm.parquet attention.parquet -o models/
     irc evaluate gemm.parquet --model analytical --model hybrid --split device
+    irc train gemm.parquet --text -o text-models/
 
     Models of power, from rows with power_w that was read while the kernel ran, go to DIR/power.
     """
+    if as_text and only is not None:
+        raise OptionError(f"--text and --only {only}", help="models of text are of latency: leave out one")
     target_of, read = target_finder(folders), read_tables(tables)
+    if as_text:
+        train_as_text(read, output, target_of)
+        return
     models = [] if only == "power" else [trained(table, target_of) for table in read]
     powers = [] if only == "latency" else [own for table in read if (own := trained_power(table, target_of))]
     if only == "power" and not powers:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ircost.cost_models.learned.storage import read_models
+from ircost.cost_models.learned.text_storage import read_text_models
 
 DEVICES = ("t4", "l40s", "h100_sxm")
 MISTAKES = {
@@ -18,7 +19,13 @@ MISTAKES = {
     "too few": (("@few.csv", "-o", "@out"), "too little to learn from: 2 rows"),
     "one family twice": (("@rows.csv", "@again.csv", "-o", "@out"), "two tables are of one family"),
     "folder is a file": (("@rows.csv", "-o", "@few.csv"), "-o "),
+    "too few as text": (("@few.csv", "--text", "-o", "@out"), "too little to learn from: 2 rows"),
+    "text of power": (("@rows.csv", "--text", "--only", "power", "-o", "@out"), "--text and --only power"),
+    "no text": (("@messages.csv", "--text", "-o", "@out"), "no text is written of rows of collective"),
 }
+MESSAGES = """device,framework,op,dtype,world_size,bytes,topology,latency_us
+h100_sxm,nccl,all_reduce,float16,8,1048576,,20
+"""
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +41,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = "\n".join(lines) + "\n"
     for name in ("rows.csv", "again.csv"):
         (folder / name).write_text(text)
+    (folder / "messages.csv").write_text(MESSAGES)
     (folder / "few.csv").write_text("\n".join(lines[:3]) + "\n")
     return folder
 
@@ -51,6 +59,31 @@ def test_a_table_becomes_a_folder_with_a_card(irc, places: Path, tmp_path: Path)
     assert model.devices == tuple(sorted(DEVICES))
     card = (tmp_path / "vector/card.md").read_text()
     assert "rows.csv, SHA-256" in card and "- rows: 288" in card
+
+
+def test_a_table_becomes_a_text_model(irc, places: Path, tmp_path: Path) -> None:
+    outcome = irc("train", str(places / "rows.csv"), "--text", "-o", str(tmp_path))
+    assert outcome.code == 0, outcome.err
+    head, *lines = outcome.out.splitlines()
+    assert head.split()[-4:] == ["tau", "tau", "of", "text"]
+    assert lines[0].split()[1] == "shapes" and len(lines) == 1 + len(DEVICES)
+    model = read_text_models(tmp_path)["vector"]
+    assert model.half_width > 0 and list(model.about["tables"]) == ["rows.csv"]  # type: ignore[call-overload]
+
+
+def test_the_text_model_stands_beside_the_others(irc, places: Path) -> None:
+    arguments = ("--model", "analytical", "--model", "text", "--split", "shape", "--json")
+    outcome = irc("evaluate", str(places / "rows.csv"), *arguments)
+    assert outcome.code == 0, outcome.err
+    by_model = {report["model"]: report["groups"][0] for report in json.loads(outcome.out)}
+    assert by_model["text"]["rows"] == by_model["analytical"]["rows"] == 288
+    assert by_model["text"]["kendall_tau"] > 0.8
+
+
+def test_the_text_model_is_judged_on_what_it_did_not_see(irc, places: Path) -> None:
+    outcome = irc("evaluate", str(places / "rows.csv"), "--model", "text")
+    assert outcome.code == 2
+    assert "--model text alone" in outcome.err
 
 
 def test_what_was_trained_estimates_networks(irc, places: Path, tmp_path: Path) -> None:

@@ -1,0 +1,121 @@
+"""What the models say of kernels that a table tells of, measured or not: latency, interval, grade, limit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ircost.cost_models.evaluation import ROW_MODELS, RowModel, predict_table
+from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
+from ircost.cost_models.gpu.families import Family
+from ircost.cost_models.gpu.rows import TargetOf, groups_of
+from ircost.cost_models.gpu.table_schema import completed, family_of
+from ircost.cost_models.gpu.table_work import Columns
+from ircost.cost_models.learned.features import feature_matrix, octaves
+from ircost.cost_models.learned.grades import GRADES, UNCORRECTED
+from ircost.cost_models.learned.hybrid import UNKNOWN_HALF_WIDTH
+from ircost.cost_models.learned.row_models import corrected_rows
+from ircost.cost_models.learned.rows import expressed
+
+if TYPE_CHECKING:
+    from ircost.cost_models.learned.family_model import FamilyModel
+
+AT_ONCE = 16_384  # rows, whose features are held at one time
+MEASURED = "latency_us"  # which rows may have, and nobody looks at here
+
+
+@dataclass(frozen=True, slots=True)
+class RowEstimates:
+    """All arrays are [rows], seconds; NaN where a row failed.
+
+    Args:
+        family: of the kernels.
+        at_best_s: physical limit: no run is shorter.
+        low_s, high_s: ends of the interval of 90 %; NaN of models that give none.
+        grade: A, B or C, as of ``learned.grades``; the empty word of models that give none.
+        failures: why rows could not be expressed, and which.
+    """
+
+    family: str
+    latency_s: np.ndarray
+    at_best_s: np.ndarray
+    low_s: np.ndarray
+    high_s: np.ndarray
+    grade: np.ndarray
+    failures: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.latency_s)
+
+    @property
+    def is_known(self) -> np.ndarray:
+        """[rows] those that did not fail."""
+        found: np.ndarray = np.isfinite(self.latency_s)
+        return found
+
+
+def estimate_rows(
+    columns: Columns, at: str, target_of: TargetOf, model: str, learned: Mapping[str, FamilyModel] | None = None
+) -> RowEstimates:
+    """Estimates of the kernels of a table.
+
+    Args:
+        columns: of the table, in the schema of ``docs/cost-models.md``; latencies may be missing.
+        at: the table's name, for errors.
+        target_of: finds the machine by the table's device names.
+        model: a key of ``ROW_MODELS``; of no account where there are learned models.
+        learned: corrections by family.
+
+    Raises:
+        TargetError: the columns tell of no family of kernels.
+    """
+    constants = bundled_constants()
+    rows_of: RowModel = ROW_MODELS[model] if learned is None else partial(corrected_rows, learned)
+    timed = {**columns, MEASURED: np.ones(len(columns["device"]))}
+    found = predict_table(timed, at, target_of, rows_of, lambda target: constants)
+    family = family_of(timed, at)
+    readable = np.flatnonzero(np.isfinite(found.predicted_s))
+    half_width, grade = np.full(len(found), np.nan), np.full(len(found), "", dtype=object)
+    if learned is not None:
+        own = {name: column[readable] for name, column in completed(family, timed).items()}
+        half_width[readable], grade[readable] = _certainty(family, own, target_of, learned, constants)
+    low_s, high_s = found.predicted_s * np.exp(-half_width), found.predicted_s * np.exp(half_width)
+    return RowEstimates(
+        family.name,
+        found.predicted_s,
+        found.bound_s,
+        np.maximum(low_s, found.bound_s),
+        high_s,
+        grade,
+        found.failures,
+    )
+
+
+def _certainty(
+    family: Family,
+    columns: Columns,
+    target_of: TargetOf,
+    learned: Mapping[str, FamilyModel],
+    constants: ConstantsFile,
+) -> tuple[np.ndarray, np.ndarray]:
+    """[rows] half the width of the interval of the logarithm, and the grade."""
+    count = len(columns["device"])
+    half_width = np.full(count, UNKNOWN_HALF_WIDTH)
+    grade = np.full(count, GRADES[UNCORRECTED], dtype=object)
+    model = learned.get(family.name)
+    for group in groups_of(family, columns, target_of):
+        if group.setting is None or model is None or group.setting.target.kind != "gpu":
+            continue
+        fitted = constants.of(family.name, group.labels)
+        for start in range(0, len(group.rows), AT_ONCE):
+            rows = group.rows[start : start + AT_ONCE]
+            own = {name: column[rows] for name, column in columns.items()}
+            x = expressed(family, own, group.setting, group.labels, fitted)
+            told = model.correct(feature_matrix(x, model.vocabulary), octaves(x), group.setting.target.name)
+            half_width[rows] = np.where(np.isnan(told.half_width), UNKNOWN_HALF_WIDTH, told.half_width)
+            grade[rows] = np.array(GRADES, dtype=object)[told.grade]
+    return half_width, grade

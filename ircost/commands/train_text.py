@@ -1,0 +1,66 @@
+"""``irc train --text``: models that read kernels as printed IR."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ircost.commands.measured_tables import given_constants
+from ircost.commands.options import OptionError
+from ircost.table import print_table
+from ircost.terminal import progress
+
+if TYPE_CHECKING:
+    from ircost.backends import Target
+    from ircost.cost_models.learned.text_training import TextModel
+    from ircost.datasets.tables import MeasuredTable
+
+HEAD = ("family", "held out", "rows", "analytical", "text", "tau", "tau of text")
+
+
+def train_as_text(tables: Sequence[MeasuredTable], output: str, target_of: Callable[[str], Target]) -> None:
+    """Trains, writes, and prints the errors on what was held out.
+
+    Raises:
+        OptionError: a table has too few rows, two are of one family, or the folder cannot be written.
+        RowTextError: rows have no text.
+    """
+    models = [trained(table, target_of) for table in tables]
+    if len({model.family for model in models}) < len(models):
+        raise OptionError("two tables are of one family", help="give one table for each family")
+    write(models, output)
+    print_table(HEAD, [line for model in models for line in error_lines(model)], right=range(2, len(HEAD)))
+
+
+def trained(table: MeasuredTable, target_of: Callable[[str], Target]) -> TextModel:
+    from ircost.cost_models.learned.made import made_of_text
+
+    constants = given_constants(None)("")
+    with progress(f"training on {table.path}") as advance:
+        try:
+            return made_of_text(table.columns, table.path, table.sha256, target_of, constants, on_progress=advance)
+        except ValueError as error:
+            raise OptionError(f"{table.path}: too little to learn from: {error}", help="give more rows") from error
+
+
+def write(models: Sequence[TextModel], output: str) -> None:
+    from ircost.cost_models.learned.text_storage import write_text_model
+
+    try:
+        for model in models:
+            write_text_model(model, output)
+            click.echo(f"wrote {Path(output) / model.family}", err=True)
+    except OSError as error:
+        raise OptionError(f"-o {output}: {error.strerror}", help="give a folder that can be written") from error
+
+
+def error_lines(model: TextModel) -> list[tuple[str, ...]]:
+    found = []
+    for line in model.about["errors"]:  # type: ignore[attr-defined]
+        pairs = (f"{line[f'{which}_mape']:.1f} / {line[f'{which}_median']:.1f} %" for which in ("analytical", "text"))
+        taus = (f"{line[f'{which}_tau']:.3f}" for which in ("analytical", "text"))
+        found.append((model.family, str(line["held_out"]), f"{line['rows']:,}", *pairs, *taus))
+    return found
