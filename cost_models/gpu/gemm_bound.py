@@ -12,6 +12,10 @@ from ircost.cost_models.gpu.gemm import BESIDE, NEVER, STEP, Candidates, GemmWor
 from ircost.cost_models.gpu.machine import PORT_BYTES_PER_CLOCK, GpuMachine
 from ircost.cost_models.gpu.screening import Screened, work_at
 
+# A bound in single precision: a dozen operations, each right to 6e-8 of itself, err by less than is taken off. Blocks
+# for each processor are rounded up to whole waves only after as much is taken off them, too.
+BELOW = 1 - 1e-5
+
 
 def screened_gemm(work: GemmWork, machine: GpuMachine) -> Screened:
     """The same as ``gemm_demand`` where only the fastest tile and split counts."""
@@ -45,20 +49,27 @@ def least_s(work: GemmWork, machine: GpuMachine, candidates: Candidates, constan
     )
     at_least = np.maximum(loads * port_s, slower / constants[CHAIN])
 
-    in_each = work.batch * np.ceil(work.m / tall) * np.ceil(work.n / wide) / processors * split
+    tiles = work.batch * np.ceil(work.m / tall) * np.ceil(work.n / wide)
+    in_each = narrow(tiles / processors * BELOW) * narrow(split)
     found = np.ceil(in_each)
-    found *= of_wave
-    np.maximum(found, in_each * reduce(np.maximum, of_block), out=found)
-    np.maximum(found, at_least, out=found)
-    found *= np.ceil(work.k / split / STEP)
-    np.maximum(found, _main_s(work, machine, constants), out=found)
+    found *= narrow(of_wave)
+    np.maximum(found, in_each * narrow(reduce(np.maximum, of_block)), out=found)
+    np.maximum(found, narrow(at_least), out=found)
+    found *= narrow(np.ceil(work.k / split / STEP))
+    np.maximum(found, narrow(_main_s(work, machine, constants)), out=found)
     in_each -= 1
     np.maximum(in_each, 0, out=in_each)
-    in_each *= slower * constants["wave"]
+    in_each *= narrow(slower * constants["wave"])
     found += in_each
     for fixed_s in _fixed_s(work, machine, candidates, constants):
-        found += fixed_s
+        found += narrow(fixed_s)
+    found *= np.float32(BELOW)
     return found.reshape(-1, found.shape[-1])
+
+
+def narrow(column: Column | float) -> Column:
+    """In single precision: all columns of candidates are then half as large."""
+    return np.asarray(column, dtype=np.float32)
 
 
 def _main_s(work: GemmWork, machine: GpuMachine, constants: Constants) -> Column:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -160,14 +162,20 @@ def by_group(
     of_group: Callable[[RowGroup, Setting], Callable[[Columns], np.ndarray]],
     most: int = CHUNK,
 ) -> np.ndarray:
-    """What functions of groups say of their rows, at most so many at a time; NaN where the machine is not known."""
+    """What functions of groups say of their rows, at most so many at a time; NaN where the machine is not known.
+
+    Each processor takes rows of its own: no figure depends on how many there are.
+    """
     result = np.full(len(columns["device"]), np.nan)
-    for group in groups:
-        if group.setting is None:
-            continue
-        of_rows = of_group(group, group.setting)
-        for rows in parts_of(group.rows, most):
-            result[rows] = of_rows(at_rows(columns, rows))
+
+    def evaluate(of_rows: Callable[[Columns], np.ndarray], rows: np.ndarray) -> None:
+        result[rows] = of_rows(at_rows(columns, rows))
+
+    known = [(of_group(group, group.setting), group.rows) for group in groups if group.setting is not None]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        tasks = [threads.submit(evaluate, of_rows, rows) for of_rows, own in known for rows in parts_of(own, most)]
+        for task in tasks:
+            task.result()
     return result
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ircost.cost_models.gpu.demand import ISSUE, Column, Constants, Demand, device_s
 
-ROUNDING = 1e-9  # by how much a bound may be beyond a time for nothing but the order of its arithmetic
+ROUNDING = 1e-6  # by how much a bound may be beyond a time for nothing but the rounding of sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Screened:
         every = np.arange(self.rows)
         least_s = self.least_s(constants)
         upper_s = self._device_s(every, self.at(every, least_s.argmin(axis=0)), constants)
-        candidates, rows = np.divmod(np.flatnonzero(least_s <= upper_s * (1 + ROUNDING)), self.rows)
+        candidates, rows = np.divmod(np.flatnonzero(least_s <= (upper_s * (1 + ROUNDING)).astype(least_s.dtype)), self.rows)
         demand = self.at(rows, candidates)
         whole_s = self._device_s(rows, demand, constants)
         shortest_s = np.full(self.rows, np.inf)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ROWS = (8192, 1024)  # of a box and of those within it: what the large one decides costs the small ones nothing
+ROWS = (16384, 2048)  # of a box and of those within it: what the large one decides costs the small ones nothing
 WORD = 64  # rows whose answers are the bits of one number
 ALL = ~np.uint64(0)
-BLOCK = 64  # questions at a time: what is compared stays in the CPU's cache
+BLOCK = 32  # questions at a time: what is compared stays in the CPU's cache
 NAN_IS_MISSING, LEFT = 8, 2  # bits of LightGBM's decision_type: where NaN has a side of its own, and which
 
 

@@ -13,7 +13,6 @@ from ircost.cost_models.gpu.table_work import Columns, Setting
 from ircost.cost_models.learned.features import feature_matrix, octaves
 from ircost.cost_models.learned.rows import expressed
 
-
 AT_ONCE = 16 * CHUNK  # rows that trees are asked about: the more, the more of them are alike
 
 
