@@ -8,6 +8,7 @@ extrapolation and speed are measured here, in some minutes. `irc evaluate TABLE 
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -36,6 +37,7 @@ AIMS = {
     **{"vector": (3, 2, 12), "conv": (12, 8, 14), "collective": (25, 12, 20)},
 }
 MODELS = ("roofline", "analytical", "learned", "hybrid")
+AIM_PER_S = 300_000  # kernels, on two processors
 FEW = 1000  # rows of a machine
 FEW_DEVICES = ("a100_sxm_80gb", "h100_sxm", "l40s")
 LARGEST_M = 1024
@@ -174,16 +176,21 @@ def energy_line(name: str, columns: Columns) -> str:
 
 
 def speed_line(table: Readable) -> str:
-    few = thinned(table, 50_000)
-    groups = [group for group in few.groups if group.setting is not None]
-    rates = {}
+    """All products of the table: by the time of processors, whoever else uses them, and by the clock."""
+    groups = [group for group in table.groups if group.setting is not None]
+    by_processor, by_clock = {}, {}
     for name in ("analytical", "hybrid"):
-        start = time.process_time()
-        found = ROW_MODELS[name](few.family, few.columns, groups, bundled_constants())
-        rates[name] = np.isfinite(found).sum() / (time.process_time() - start)
+        ROW_MODELS[name](table.family, table.columns, groups[:1], bundled_constants())  # reads its files
+        processor_s, clock_s = time.process_time(), time.perf_counter()
+        found = ROW_MODELS[name](table.family, table.columns, groups, bundled_constants())
+        count = int(np.isfinite(found).sum())
+        by_processor[name] = count / (time.process_time() - processor_s)
+        by_clock[name] = count / (time.perf_counter() - clock_s)
+    reached = "is" if by_clock["hybrid"] >= AIM_PER_S and os.cpu_count() == 2 else "is not"
     return (
-        f"Speed on one processor, features included: {rates['hybrid']:,.0f} products a second, the analytical model "
-        f"alone {rates['analytical']:,.0f}. The aim of 300,000 on two is not reached."
+        f"Speed, features included, on all {count:,} products: {by_processor['hybrid']:,.0f} a second of one processor's "
+        f"time, the analytical model alone {by_processor['analytical']:,.0f}; by the clock {by_clock['hybrid']:,.0f} and "
+        f"{by_clock['analytical']:,.0f} on {os.cpu_count()} processors. The aim of {AIM_PER_S:,} on two {reached} reached."
     )
 
 

@@ -51,7 +51,9 @@ class Screened:
         every = np.arange(self.rows)
         least_s = self.least_s(constants)
         upper_s = self._device_s(every, self.at(every, least_s.argmin(axis=0)), constants)
-        candidates, rows = np.divmod(np.flatnonzero(least_s <= (upper_s * (1 + ROUNDING)).astype(least_s.dtype)), self.rows)
+        candidates, rows = np.divmod(
+            np.flatnonzero(least_s <= (upper_s * (1 + ROUNDING)).astype(least_s.dtype)), self.rows
+        )
         demand = self.at(rows, candidates)
         whole_s = self._device_s(rows, demand, constants)
         shortest_s = np.full(self.rows, np.inf)
