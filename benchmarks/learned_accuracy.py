@@ -188,9 +188,10 @@ def speed_line(table: Readable) -> str:
         by_clock[name] = count / (time.perf_counter() - clock_s)
     reached = "is" if by_clock["hybrid"] >= AIM_PER_S and os.cpu_count() == 2 else "is not"
     return (
-        f"Speed, features included, on all {count:,} products: {by_processor['hybrid']:,.0f} a second of one processor's "
-        f"time, the analytical model alone {by_processor['analytical']:,.0f}; by the clock {by_clock['hybrid']:,.0f} and "
-        f"{by_clock['analytical']:,.0f} on {os.cpu_count()} processors. The aim of {AIM_PER_S:,} on two {reached} reached."
+        f"Speed, features included, on all {count:,} products: {by_processor['hybrid']:,.0f} a second of a processor's "
+        f"time, the analytical model alone {by_processor['analytical']:,.0f}; by the clock, on {os.cpu_count()} "
+        f"processors, {by_clock['hybrid']:,.0f} and {by_clock['analytical']:,.0f}. The aim of {AIM_PER_S:,} on two "
+        f"{reached} reached."
     )
 
 

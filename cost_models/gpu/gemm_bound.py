@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import reduce
 
 import numpy as np
@@ -21,11 +22,16 @@ def screened_gemm(work: GemmWork, machine: GpuMachine) -> Screened:
     """The same as ``gemm_demand`` where only the fastest tile and split counts."""
     candidates = Candidates.below(work.most_split)
     return Screened(
-        rows=max(np.size(column) for column in (work.batch, work.m, work.n, work.k)),
+        rows=rows_in(work),
         least_s=lambda constants: least_s(work, machine, candidates, constants),
         at=lambda rows, places: gemm_demand_at(work_at(work, rows), machine, candidates.at(places)),
         choices=candidates.choices,
     )
+
+
+def rows_in(work: GemmWork) -> int:
+    """How many products."""
+    return np.broadcast(*(getattr(work, field.name) for field in fields(work))).size
 
 
 def least_s(work: GemmWork, machine: GpuMachine, candidates: Candidates, constants: Constants) -> Column:
@@ -49,7 +55,8 @@ def least_s(work: GemmWork, machine: GpuMachine, candidates: Candidates, constan
     )
     at_least = np.maximum(loads * port_s, slower / constants[CHAIN])
 
-    tiles = work.batch * np.ceil(work.m / tall) * np.ceil(work.n / wide)
+    m = np.broadcast_to(np.asarray(work.m, dtype=float), (rows_in(work),))
+    tiles = work.batch * np.ceil(m / tall) * np.ceil(work.n / wide)
     in_each = narrow(tiles / processors * BELOW) * narrow(split)
     found = np.ceil(in_each)
     found *= narrow(of_wave)
@@ -64,7 +71,7 @@ def least_s(work: GemmWork, machine: GpuMachine, candidates: Candidates, constan
     for fixed_s in _fixed_s(work, machine, candidates, constants):
         found += narrow(fixed_s)
     found *= np.float32(BELOW)
-    return found.reshape(-1, found.shape[-1])
+    return np.asarray(found.reshape(-1, found.shape[-1]))
 
 
 def narrow(column: Column | float) -> Column:
@@ -74,8 +81,10 @@ def narrow(column: Column | float) -> Column:
 
 def _main_s(work: GemmWork, machine: GpuMachine, constants: Constants) -> Column:
     """[rows] of main memory, where each wave finds in L2 what it shares with the one before."""
-    activations = work.batch * work.m * (work.k * work.lhs_bytes + work.n * work.out_bytes) + work.extra_bytes
-    weights = work.batch * work.n * work.k * work.rhs_bytes
+    activations = np.asarray(
+        work.batch * work.m * (work.k * work.lhs_bytes + work.n * work.out_bytes) + work.extra_bytes
+    )
+    weights = np.asarray(work.batch * work.n * work.k * work.rhs_bytes)
     crossing: Column | float = 0.0
     for held, rhs_sets in ((activations, 1.0), (weights, work.rhs_sets)):
         footprint = machine.share_of_cache(work.lhs_sets * activations + rhs_sets * weights)
@@ -91,4 +100,5 @@ def _fixed_s(work: GemmWork, machine: GpuMachine, candidates: Candidates, consta
     )
     yield launches * constants["launch"] + np.where(candidates.split > 1, slower, 0.0) * constants["split"]
     if np.any(work.converted_bytes):
-        yield work.batch * work.m * work.k * work.converted_bytes / machine.main_bytes_per_s * constants["convert"]
+        converted_s = work.batch * work.m * work.k * work.converted_bytes / machine.main_bytes_per_s
+        yield np.asarray(converted_s * constants["convert"])

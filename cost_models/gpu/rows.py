@@ -129,7 +129,8 @@ def analytical_rows(
 
         def of_rows(own: Columns) -> np.ndarray:
             latency_s = times(family.asked_of(family.work(own, setting), setting), fitted).latency_s
-            return np.maximum(latency_s, physical_limit_s(family, own, setting))
+            at_least: np.ndarray = np.maximum(latency_s, physical_limit_s(family, own, setting))
+            return at_least
 
         return of_rows
 
@@ -169,7 +170,8 @@ def by_group(
     result = np.full(len(columns["device"]), np.nan)
 
     def evaluate(of_rows: Callable[[Columns], np.ndarray], rows: np.ndarray) -> None:
-        result[rows] = of_rows(at_rows(columns, rows))
+        with np.errstate(all="ignore"):  # of each thread; what comes of extents of nought is told by who asks
+            result[rows] = of_rows(at_rows(columns, rows))
 
     known = [(of_group(group, group.setting), group.rows) for group in groups if group.setting is not None]
     with ThreadPoolExecutor(os.cpu_count()) as threads:

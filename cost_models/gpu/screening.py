@@ -51,11 +51,11 @@ class Screened:
         every = np.arange(self.rows)
         least_s = self.least_s(constants)
         upper_s = self._device_s(every, self.at(every, least_s.argmin(axis=0)), constants)
-        candidates, rows = np.divmod(
-            np.flatnonzero(least_s <= (upper_s * (1 + ROUNDING)).astype(least_s.dtype)), self.rows
-        )
+        beyond = least_s > (upper_s * (1 + ROUNDING)).astype(least_s.dtype)
+        candidates, rows = np.divmod(np.flatnonzero(~beyond), self.rows)
         demand = self.at(rows, candidates)
         whole_s = self._device_s(rows, demand, constants)
+        whole_s = np.where(np.isnan(whole_s), np.inf, whole_s)  # of kernels without elements
         shortest_s = np.full(self.rows, np.inf)
         np.minimum.at(shortest_s, rows, whole_s)
         # Pairs come in the order of their candidates: of those of one row the first is to be written last.

@@ -67,8 +67,9 @@ class Questions:
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """Trees as arrays. Nodes are named by their place; ``len(question)`` stands above the roots, and those beyond are
-    leaves.
+    """Trees as arrays; nodes are named by their place.
+
+    The place behind the last node stands above all roots, and those beyond it are leaves.
 
     Args:
         question: [nodes] place in ``questions``.
@@ -187,7 +188,8 @@ class Forest:
         comes[:count][self.is_right] ^= ALL
         comes[count] = ALL
         leaves_left = _all_above(comes, self.parent)[:count] & goes_left
-        return _weighted(leaves_left, base[self.left] - base[self.right]) + constant
+        found: np.ndarray = _weighted(leaves_left, base[self.left] - base[self.right]) + constant
+        return found
 
 
 def _weighted(bits: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -227,7 +229,8 @@ def _ends(following: np.ndarray) -> np.ndarray:
 
 def _above(own: np.ndarray, parent: np.ndarray) -> np.ndarray:
     """What is true of each node's parent; all is true above the roots."""
-    return np.concatenate([own, np.full_like(own[:1], ALL if own.dtype == np.uint64 else True)])[parent]
+    found: np.ndarray = np.concatenate([own, np.full_like(own[:1], ALL if own.dtype == np.uint64 else True)])[parent]
+    return found
 
 
 def _all_above(own: np.ndarray, parent: np.ndarray) -> np.ndarray:
@@ -244,4 +247,4 @@ def rounded_down(threshold: np.ndarray) -> np.ndarray:
     """The largest float32 that is not above: there is none between."""
     with np.errstate(over="ignore"):
         near = threshold.astype(np.float32)
-    return np.where(near > threshold, np.nextafter(near, np.float32(-np.inf)), near)
+        return np.where(near > threshold, np.nextafter(near, np.float32(-np.inf)), near)

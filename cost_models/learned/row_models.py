@@ -24,7 +24,7 @@ def hybrid_rows(family: Family, columns: Columns, groups: Sequence[RowGroup], co
 
     def of_group(group: RowGroup, setting: Setting) -> Callable[[Columns], np.ndarray]:
         fitted = constants.of(family.name, group.labels)
-        is_corrected = model is not None and setting.target.kind == "gpu"
+        known = model if setting.target.kind == "gpu" else None
 
         def of_rows(own: Columns) -> np.ndarray:
             parts = [
@@ -32,11 +32,12 @@ def hybrid_rows(family: Family, columns: Columns, groups: Sequence[RowGroup], co
                 for rows in parts_of(np.arange(len(own["device"])))
             ]
             latency_s = np.concatenate([x.terms.latency_s for x in parts])
-            if is_corrected:
-                features = np.concatenate([feature_matrix(x, model.vocabulary) for x in parts])
+            if known is not None:
+                features = np.concatenate([feature_matrix(x, known.vocabulary) for x in parts])
                 sizes = np.concatenate([octaves(x) for x in parts])
-                latency_s = latency_s * np.exp(model.believed(features, sizes, setting.target.name))
-            return np.maximum(latency_s, physical_limit_s(family, own, setting))
+                latency_s = latency_s * np.exp(known.believed(features, sizes, setting.target.name))
+            at_least: np.ndarray = np.maximum(latency_s, physical_limit_s(family, own, setting))
+            return at_least
 
         return of_rows
 

@@ -25,6 +25,7 @@ BUNDLED = Path(__file__).parent / "models"
 VERSION = 1
 MODEL, CARD = "model.json", "card.md"
 HEADS = ("seen", "unseen")
+DECISIONS = frozenset((0, 2, 8, 10))  # numbers; NaN is nought or goes to a side of its own
 LARGEST_BYTES = 64 * 2**20  # of a file: the bundled ones are below one
 
 
@@ -165,7 +166,8 @@ def check_trees(text: str, features: int) -> None:
         values = [float(x) for x in own["leaf_value"].split()]
         if leaves < 1 or len(values) != leaves or not all(map(math.isfinite, values)):
             raise ValueError(f"tree {number} has {len(values)} values for {leaves} leaves")
-        if int(own.get("num_cat", "0")) or int(own.get("is_linear", "0")):
+        kinds = {int(x) for x in own.get("decision_type", "").split()}
+        if int(own.get("num_cat", "0")) or int(own.get("is_linear", "0")) or not kinds <= DECISIONS:
             raise ValueError(f"tree {number} is of a kind that irc train does not write")
         if leaves == 1:
             continue

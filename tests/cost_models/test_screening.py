@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ircost.backends import load_target
 from ircost.cost_models.gpu.constants import bundled_constants
-from ircost.cost_models.gpu.demand import Constants, Terms, device_s, times
+from ircost.cost_models.gpu.demand import Amount, Constants, Terms, device_s, times
 from ircost.cost_models.gpu.gemm import PARAMETERS, Candidates, GemmWork, gemm_demand
 from ircost.cost_models.gpu.gemm_bound import least_s, screened_gemm
 from ircost.cost_models.gpu.machine import GpuMachine, machine_of
@@ -44,7 +46,7 @@ def products(draw: st.DrawFn) -> GemmWork:
         odd = np.round(2 ** rng.uniform(0, most, ROWS))
         return np.where(rng.random(ROWS) < 0.3, 2 ** rng.integers(0, most + 1, ROWS), odd).astype(float)
 
-    def one_of(*values: float) -> float:
+    def one_of(*values: Amount) -> Any:
         return draw(st.sampled_from(values))
 
     peak = one_of(1e13, 1e14, 1e15)
@@ -52,11 +54,11 @@ def products(draw: st.DrawFn) -> GemmWork:
         *(sizes(7), sizes(14), sizes(14), sizes(14)),
         *(one_of(0.53, 1.0, 2.0, 4.0), one_of(0.53, 1.0, 2.0, 4.0), one_of(2.0, 4.0)),
         *(one_of(0.0, 3.0), one_of(0.0, 3.0), one_of(1.0, 6.0, np.inf), rng.choice([1.0, 6.0, np.inf], ROWS), peak),
-        extra_bytes=draw(st.sampled_from([0.0, sizes(24)])),
+        extra_bytes=one_of(0.0, sizes(24)),
         extra_flops=one_of(0.0, 1e6),
         extra_special=one_of(0.0, 1e6),
         least_tile=one_of(16.0, 32.0, 64.0),
-        most_split=draw(st.sampled_from([np.inf, 1.0, rng.choice([1.0, np.inf], ROWS)])),
+        most_split=one_of(np.inf, 1.0, rng.choice([1.0, np.inf], ROWS)),
         sustained_flops_per_s=one_of(np.inf, 0.6) * peak,
     )
 
@@ -115,3 +117,19 @@ def test_each_row_is_estimated_by_itself() -> None:
         columns = {f.name: getattr(work, f.name) for f in fields(work)}
         own = {name: value[row : row + 1] for name, value in columns.items() if isinstance(value, np.ndarray)}
         assert times(screened_gemm(replace(work, **own), machine), constants).latency_s[0] == together[row]
+
+
+@pytest.mark.parametrize("name", ["batch", "m", "n", "k", "rhs_sets"])
+def test_one_size_may_be_that_of_all_rows(name: str) -> None:
+    machine, constants = machine_of(load_target("h100")), bundled_constants().of("gemm", {})
+    one = GemmWork(4.0, 300.0, 4096.0, 512.0, 2, 2, 2, 0, 0, 1.0, 6.0, 1e15)
+    own = replace(one, **{name: np.array([1.0, 8.0, 1024.0])})
+    every = replace(own, **{size: np.broadcast_to(getattr(own, size), 3) for size in ("batch", "m", "n", "k")})
+    assert_same(times(screened_gemm(own, machine), constants), times(gemm_demand(every, machine), constants))
+
+
+def test_products_without_elements_take_the_first_candidate() -> None:
+    machine, constants = machine_of(load_target("h100")), bundled_constants().of("gemm", {})
+    work = GemmWork(1.0, np.array([0.0, 128.0]), 4096.0, 512.0, 2, 2, 2, 0, 0, 1.0, 6.0, 1e15, extra_flops=1.0)
+    with np.errstate(all="ignore"):
+        assert_same(times(screened_gemm(work, machine), constants), times(gemm_demand(work, machine), constants))
