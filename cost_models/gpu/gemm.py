@@ -183,9 +183,11 @@ def _demand(work: GemmWork, machine: GpuMachine, candidates: Candidates, shaped:
     fed = tall * lhs + wide * rhs
     matrix_s = np.maximum(deep * (2 * area * processors / peak), blocks * (steps * STEP) * (2 * area / sustained))
     shared_s = deep * (fed / machine.shared_bytes_per_s)
-    # What is fused behind it runs on whole tiles: half an empty one takes as long.
-    of_element = (extra_flops / machine.vector_flops_per_s + extra_special / machine.special_per_s) / (batch * m * n)
-    vector_s = np.ceil(tiles / processors) * area * processors * of_element
+    vector_s = np.zeros_like(tiles)
+    if np.any(extra_flops) or np.any(extra_special):
+        # What is fused behind it runs on whole tiles: half an empty one takes as long.
+        fused_s = extra_flops / machine.vector_flops_per_s + extra_special / machine.special_per_s
+        vector_s = np.ceil(tiles / processors) * area * processors * (fused_s / (batch * m * n))
     if np.any(unpack):
         vector_s = vector_s + deep * (wide * unpack * processors / machine.vector_flops_per_s)
 
@@ -193,7 +195,7 @@ def _demand(work: GemmWork, machine: GpuMachine, candidates: Candidates, shaped:
     apart = tall * lhs + wide * rhs / machine.served_at_once
     loaded = blocks * (steps * STEP) * apart
     partial = np.where(split > 1, 2 * split * batch * m * n * ACCUMULATOR_BYTES, 0.0)
-    padded = tiles * area / (batch * m * n) * extra
+    padded = tiles * area / (batch * m * n) * extra if np.any(extra) else 0.0
     port_s = (loaded + padded) / machine.l2_bytes_per_s(active) + partial / machine.l2_bytes_per_s(processors)
 
     operands = batch * (m * lhs + n * rhs) * k

@@ -198,10 +198,11 @@ def _weighted(bits: np.ndarray, weight: np.ndarray) -> np.ndarray:
     Args:
         bits: [nodes, rows / 64] words.
     """
-    found = np.empty((bits.shape[1], WORD))
-    for place, own in enumerate(np.ascontiguousarray(bits.T)):
-        some = np.flatnonzero(own)
-        found[place] = weight[some] @ np.unpackbits(own[some].view(np.uint8).reshape(-1, 8), axis=1)
+    words = np.ascontiguousarray(bits.T)
+    found = np.empty((len(words), WORD))
+    for sums, own, is_set in zip(found, words, words != 0, strict=True):
+        (some,) = is_set.nonzero()
+        sums[:] = weight[some] @ np.unpackbits(own[some].view(np.uint8).reshape(-1, 8), axis=1)
     return found.ravel()
 
 
