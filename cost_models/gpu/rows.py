@@ -20,9 +20,9 @@ from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.gpu.table_work import Columns, Setting, coded
 
 TargetOf = Callable[[str], Target]
-# Rows at a time: columns of candidates stay in the CPU's cache; 4096 take twice as long. No power of two, for which
-# rows of all candidates would meet in the same lines of the cache.
-CHUNK = 1000
+# Rows at a time: of fewer the way through Python counts, of more what no cache of the CPU holds. No power of two, for
+# which rows of all candidates would meet in the same lines of a cache.
+CHUNK = 3000
 # Where a matrix unit lacks a narrow format, kernels unpack it to the next that it has.
 WIDER = {"f4e2m1": "f8e4m3", "f8e4m3": "bf16", "bf16": "f16"}
 

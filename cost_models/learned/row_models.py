@@ -13,7 +13,7 @@ from ircost.cost_models.gpu.table_work import Columns, Setting
 from ircost.cost_models.learned.features import feature_matrix, octaves
 from ircost.cost_models.learned.rows import expressed
 
-AT_ONCE = 16 * CHUNK  # rows that trees are asked about: the more, the more of them are alike
+AT_ONCE = 5 * CHUNK  # rows that trees are asked about: the more, the more of them are alike
 
 
 def hybrid_rows(family: Family, columns: Columns, groups: Sequence[RowGroup], constants: ConstantsFile) -> np.ndarray:
