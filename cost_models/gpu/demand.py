@@ -105,6 +105,22 @@ class Demand:
         """Some rows, of columns that are [rows]."""
         return self._each(lambda column: column[rows])
 
+    def with_rows(self, rows: Column, other: Demand) -> Demand:
+        """Another's rows in the place of these, of columns that are [rows]."""
+
+        def of(column: Column, others: Column) -> Column:
+            found = np.array(column)
+            found[rows] = others
+            return found
+
+        return replace(
+            self,
+            busy={name: of(column, other.busy[name]) for name, column in self.busy.items()},
+            fixed={name: of(column, other.fixed[name]) for name, column in self.fixed.items()},
+            reused=tuple((of(a, b), of(c, d)) for (a, c), (b, d) in zip(self.reused, other.reused, strict=True)),
+            issues=of(self.issues, other.issues),
+        )
+
     def chosen(self, best: Column) -> Demand:
         """One candidate of each row; all columns become [rows]."""
         rows = np.arange(len(best))

@@ -26,7 +26,7 @@ class Family:
     work: rows as work for the family's model.
     model: what such work asks of a machine, once it is launched.
     totals: for the physical limit.
-    screened: as ``model``, where only the fastest candidate counts; None where there are few.
+    asked: as ``model``, where only the fastest candidate counts; None where that is no shorter way.
     stiffness: how hard effects are held to nought when its constants are fitted: the less, the
         harder. Of 4, 12, 40, 120, 360 about the one that errs least on devices that were left out.
     """
@@ -39,7 +39,7 @@ class Family:
     model: Callable[[Any, GpuMachine], Demand]
     totals: Callable[[Columns, Setting], Totals]
     stiffness: float = 60.0
-    screened: Callable[[Any, GpuMachine], Asked] | None = None
+    asked: Callable[[Any, GpuMachine], Asked] | None = None
 
     def demand(self, columns: Columns, setting: Setting) -> Demand:
         """What rows ask for, as their runtime's benchmark launches them."""
@@ -51,7 +51,7 @@ class Family:
 
     def asked_of(self, work: Any, setting: Setting) -> Asked:
         """The same where only the fastest candidate of each row counts."""
-        asked: Asked = (self.screened or self.model)(work, setting.machine)
+        asked: Asked = (self.asked or self.model)(work, setting.machine)
         return asked.issued(setting.runtime in WAITED_FOR)
 
 
@@ -138,7 +138,7 @@ FAMILIES: dict[str, Family] = {
             gemm.gemm_demand,
             rows.gemm_totals,
             stiffness=240.0,
-            screened=screened_gemm,
+            asked=screened_gemm,
         ),
         Family(
             "attention",
@@ -192,6 +192,7 @@ FAMILIES: dict[str, Family] = {
             convolution.convolution_demand,
             lambda columns, setting: rows.convolution_totals(rows.convolution_work(columns, setting)),
             stiffness=120.0,
+            asked=convolution.asked_convolution,
         ),
         Family(
             "collective",

@@ -14,7 +14,7 @@ from ircost.cost_models.engines import arithmetic_format, unit_and_peak
 from ircost.cost_models.gpu.attention import PREFILL_QUERIES, AttentionWork, attention_demand
 from ircost.cost_models.gpu.chain import ChainWork, chain_demand
 from ircost.cost_models.gpu.constants import ConstantsFile
-from ircost.cost_models.gpu.convolution import ConvolutionWork, convolution_demand
+from ircost.cost_models.gpu.convolution import ConvolutionWork, asked_convolution
 from ircost.cost_models.gpu.demand import Asked, Column
 from ircost.cost_models.gpu.experts import ExpertsWork, experts_demand
 from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork
@@ -281,7 +281,7 @@ class Kernels:
 
 KERNELS: dict[str, Kernels] = {
     "gemm": Kernels(_gemm, screened_gemm),
-    "conv": Kernels(_convolution, convolution_demand),
+    "conv": Kernels(_convolution, asked_convolution),
     **dict.fromkeys(("attention", "mla"), Kernels(_attention, attention_demand)),
     "recurrent": Kernels(_scan, scan_demand),
     "chain": Kernels(_chain, chain_demand),

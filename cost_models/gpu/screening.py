@@ -69,6 +69,36 @@ class Screened:
         return device_s(demand, rows_of(constants, rows))
 
 
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """Two ways of which each row takes the faster, the first where they are alike; the second is open to some rows.
+
+    Args:
+        first: of all rows. second: of some; both ask for the same resources and times.
+        rows: [some] their places.
+    """
+
+    first: Demand
+    second: Demand
+    rows: Column
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return (*self.first.choices, *self.second.choices)
+
+    def issued(self, is_waited_for: bool) -> Alternatives:
+        """The same where the device waits for the host before each kernel, or does not."""
+        return replace(self, first=self.first.issued(is_waited_for), second=self.second.issued(is_waited_for))
+
+    def fastest(self, constants: Constants) -> tuple[Column, Demand]:
+        """The candidate of each row by its whole time, and what it asks for."""
+        own = rows_of(constants, self.rows)
+        (best, demand), (other_best, other) = self.first.fastest(constants), self.second.fastest(own)
+        faster = np.flatnonzero(device_s(other, own) < device_s(demand.at(self.rows), own))
+        best[self.rows[faster]] = other_best[faster] + len(self.first.choices)
+        return best, replace(demand.with_rows(self.rows[faster], other.at(faster)), choices=self.choices)
+
+
 def rows_of(columns: Constants, rows: Column) -> Constants:
     """Some rows of each column; what is one number for all rows stays so."""
     return {

@@ -1,4 +1,4 @@
-"""Products of which few candidates are looked at take the same candidate, and the same time, as when all are."""
+"""Kernels of which few candidates are looked at take the same candidate, and the same time, as when all are."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ircost.backends import load_target
 from ircost.cost_models.gpu.constants import bundled_constants
+from ircost.cost_models.gpu.convolution import ConvolutionWork, asked_convolution, convolution_demand
 from ircost.cost_models.gpu.demand import Amount, Constants, Terms, device_s, times
 from ircost.cost_models.gpu.gemm import PARAMETERS, Candidates, GemmWork, gemm_demand
 from ircost.cost_models.gpu.gemm_bound import least_s, screened_gemm
@@ -133,3 +134,25 @@ def test_products_without_elements_take_the_first_candidate() -> None:
     work = GemmWork(1.0, np.array([0.0, 128.0]), 4096.0, 512.0, 2, 2, 2, 0, 0, 1.0, 6.0, 1e15, extra_flops=1.0)
     with np.errstate(all="ignore"):
         assert_same(times(screened_gemm(work, machine), constants), times(gemm_demand(work, machine), constants))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), machines(), st.booleans(), st.sampled_from([0.0, 0.5, 1.0]))
+def test_convolutions_take_the_shortcut_where_all_candidates_say_so(
+    seed: int, machine: GpuMachine, is_waited_for: bool, open_share: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    batch, channels, size, filters = (2.0 ** rng.integers(0, most, ROWS) for most in (7, 11, 9, 11))
+    kernel = np.full(ROWS, 3.0)
+    work = ConvolutionWork(
+        *(batch, np.ones(ROWS), channels, size, size, filters, size, size, kernel, kernel),
+        *(rng.integers(0, 3, ROWS).astype(float), (rng.random(ROWS) < open_share).astype(float)),
+        *(2.0, 1e14, rng.choice([1.0, 6.0, np.inf], ROWS)),
+        most_split=np.inf,
+    )
+    constants = bundled_constants().of("conv", {})
+    full = times(convolution_demand(work, machine).issued(is_waited_for), constants)
+    asked = times(asked_convolution(work, machine).issued(is_waited_for), constants)
+    kept = np.array(full.choices)[full.choice]
+    assert (np.array(asked.choices)[asked.choice] == kept).all()
+    assert_same(asked, full)
