@@ -93,15 +93,19 @@ class Power(Part):
     Args:
         idle_w: ready to run, running nothing.
         peak_w: the limit it is held to.
+        design_w: the limit that the board was made for, where it is held to another one.
     """
 
     idle_w: Annotated[Figure, Quantity("W")] = Field(alias="idle")
     peak_w: Annotated[Figure, Quantity("W")] = Field(alias="peak")
+    design_w: Annotated[Figure, Quantity("W")] | None = Field(default=None, alias="design")
 
     @model_validator(mode="after")
     def _in_order(self) -> Power:
         if self.idle_w >= self.peak_w:
             raise wrong(f"idle power, {self.idle_w:g} W, is not below peak power, {self.peak_w:g} W")
+        if self.design_w is not None and self.design_w <= self.idle_w:
+            raise wrong(f"design power, {self.design_w:g} W, is not above idle power, {self.idle_w:g} W")
         return self
 
 

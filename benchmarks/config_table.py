@@ -11,7 +11,8 @@ from ircost.datasets.model_configs import KnownModel, known_models
 from ircost.frontends.config import architecture_of, build_model
 from ircost.frontends.config.config_file import Config
 from ircost.frontends.config.diffusion import CLASSES
-from ircost.frontends.config.families import ALIASES, FAMILIES, TEXT_OF, Family
+from ircost.frontends.config.families import ALIASES, FAMILIES, TEXT_OF
+from ircost.frontends.config.family import Family
 from ircost.frontends.config.parameters import count_parameters
 from ircost.frontends.config.workload import workload_of
 

@@ -1,88 +1,82 @@
-"""The section of docs/llm-examples.md on energy: joules and seconds per output token, as measured and as predicted.
+"""Writes the results of docs/energy.md, between its marks: factors, kernels, servers, image generation.
 
-    python -m benchmarks.energy_table energy_llm.parquet
+    python -m benchmarks.energy_table DIR
 
-The table of measured servers is not part of the package; its columns are told in its own README.
+DIR holds the measured tables as Parquet, among them energy_llm and energy_diffusion; they are not part of the package.
+Takes some minutes.
 """
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterator
-from statistics import median
+from pathlib import Path
 
-import pandas as pd
+from benchmarks.energy_diffusion import diffusion_lines
+from benchmarks.energy_kernels import POWERED, kernel_lines
+from benchmarks.energy_servers import is_fitted, sampling_s_per_logit, server_lines, server_rows
+from ircost.backends import Target, load_target
+from ircost.cost_models.gpu.drawn import board_budget_w, operation_j, port_bytes_per_s
+from ircost.cost_models.gpu.power_constants import FACTORS, bundled_power_constants
+from ircost.datasets.tables import read_table
 
-from benchmarks.serving_table import architecture_with
-from ircost.backends import load_target
-from ircost.cost_models.automatic import chosen_model
-from ircost.frontends import ImportOptions
-from ircost.ir.errors import IrcError
-from ircost.passes import DEFAULT_LEVEL, pipeline_of_level
-from ircost.sweep import sweep
-
-TARGET = "h100_sxm+vllm"
-TASKS = ("gpqa", "lm-arena-chat")  # text in, text out, prompts short beside answers
-HEAD = f"""
-## Energy
-
-Energy and time between tokens of vLLM servers in steady state (ML.ENERGY benchmark, H100, power by NVML over all GPUs),
-against the decode pass of `{TARGET}` at the mean number of sequences, the context half of the mean answer: 16-bit
-weights, or those of the model's own configuration.
-
-| model | ranks | rows | energy: bias | error | time: bias | error |
-|---|--:|--:|--:|--:|--:|--:|"""
-FOOT = """
-**Predicted energy is far too low**: a fifth to two fifths of what is drawn. It is operations and bytes of main memory
-at published figures for each (`irc targets h100` marks them as guesses) plus idle power; what caches, wires, clocks and
-leakage under load take is not in it, and nothing of it is fitted. Rank by it with care, and do not read it as watts.
-
-Times are short of the measured ones by what servers do between steps, most where steps are short (the 8B models), and
-by prompts. Why gpt-oss on one rank is predicted too slow is not known."""
+PAGE = Path(__file__).resolve().parents[1] / "docs/energy.md"
+SHOWN = ("h200_sxm", "a100_sxm_80gb", "l40s", "t4", "mi300x")
 
 
-def section(path: str) -> str:
-    return "\n".join([HEAD, *table_rows(path), FOOT])
+def main() -> None:
+    folder = Path(sys.argv[1])
+    page = PAGE.read_text()
+    sections = {
+        **{"factors": factor_lines(), "kernels": all_kernel_lines(folder)},
+        **{"servers": all_server_lines(folder), "images": diffusion_lines(str(folder / "energy_diffusion.parquet"))},
+    }
+    for name, lines in sections.items():
+        first, last = f"<!-- {name}: written by benchmarks/energy_table.py -->", f"<!-- end of {name} -->"
+        before, _, rest = page.partition(first)
+        _, _, after = rest.partition(last)
+        page = "\n".join([before + first, "", *lines, "", last + after])
+    PAGE.write_text(page)
 
 
-def table_rows(path: str) -> Iterator[str]:
-    table = pd.read_parquet(path)
-    table = table[(table["data_parallel"] == 1) & (table["expert_parallel"] == 1) & table["task"].isin(TASKS)]
-    for (model, ranks), rows in table.groupby(["model", "tensor_parallel"], observed=True):
-        try:
-            logs = [logs_of(str(model), int(ranks), row) for row in rows.itertuples()]
-        except IrcError as error:
-            print(f"left out: {model}: {error.message}", file=sys.stderr)
-            continue
-        cells = [text for column in zip(*logs, strict=True) for text in bias_and_error(column)]
-        yield f"| {' | '.join((str(model), str(ranks), str(len(logs)), *cells))} |"
+def factor_lines() -> Iterator[str]:
+    constants = bundled_power_constants()
+    yield "| factor | value | standard error |"
+    yield "|---|--:|--:|"
+    for name in FACTORS:
+        value, spread = (getattr(own, name) for own in (constants.factors, constants.spread))
+        yield f"| `{name}` | {value:.3f} | {'read' if name == 'static' else f'{spread:.3f}'} |"
+    yield ""
+    yield "| machine | static | active | from L2 | 16-bit products | main memory |"
+    yield "|---|--:|--:|--:|--:|--:|"
+    for name in SHOWN:
+        yield f"| `{name}` | {' | '.join(_figures(load_target(name)))} |"
 
 
-def logs_of(model: str, ranks: int, row: object) -> tuple[float, float]:
-    """log(predicted / measured) of energy per token and of the time between tokens.
-
-    Raises:
-        IrcError: the model is not bundled, or cannot be split so.
-    """
-    target = load_target(TARGET)
-    options = ImportOptions(
-        dims={"context": max(round(row.avg_output_len / 2), 1)},  # type: ignore[attr-defined]
-        phase="decode",
-        mesh=f"tp={ranks}",
-    )
-    batches = {"batch": (max(round(row.avg_batch_size), 1),)}  # type: ignore[attr-defined]
-    pipeline, cost_model = pipeline_of_level(DEFAULT_LEVEL, target.kind), chosen_model("auto", target)
-    (point,) = sweep(architecture_with(model, ""), options, batches, target, cost_model, pipeline).points
-    return (
-        math.log(1.0 / point.items_per_j / row.energy_per_token_joules),  # type: ignore[attr-defined]
-        math.log(point.latency_s / (row.median_itl_ms / 1e3)),  # type: ignore[attr-defined]
-    )
+def _figures(target: Target) -> Iterator[str]:
+    """What the factors come to on a machine."""
+    factors, budget_w = bundled_power_constants().factors, board_budget_w(target)
+    yield f"{factors.static * target.power.idle_w:.0f} W"
+    yield f"{factors.active * budget_w:.0f} W"
+    yield f"{1e12 * factors.ports * budget_w / port_bytes_per_s(target):.0f} pJ/B"
+    yield f"{1e12 * factors.operations * operation_j(target, 'f16', 'matrix'):.2f} pJ"
+    yield f"{1e12 * (target.main_memory.energy_j_per_byte or 0.0):.0f} pJ/B"
 
 
-def bias_and_error(logs: tuple[float, ...]) -> tuple[str, str]:
-    return f"{100 * math.expm1(median(logs)):+.0f} %", f"{100 * median(abs(math.expm1(log)) for log in logs):.0f} %"
+def all_kernel_lines(folder: Path) -> Iterator[str]:
+    yield "| family | readings | rows | analytical: error | bias | learned: error | bias | aim |"
+    yield "|---|---|--:|--:|--:|--:|--:|--:|"
+    for name in POWERED:
+        yield from kernel_lines(name, read_table(folder / f"{name}.parquet").columns)
+
+
+def all_server_lines(folder: Path) -> Iterator[str]:
+    rows = server_rows(str(folder / "energy_llm.parquet"))
+    s_per_logit = sampling_s_per_logit([row for row in rows if is_fitted(row.model, rows)])
+    yield from server_lines(rows, s_per_logit)
+    yield ""
+    yield f"Sampling: {1e9 * s_per_logit:.2f} ns for each sequence and word of the vocabulary."
 
 
 if __name__ == "__main__":
-    print(section(sys.argv[1]))
+    main()

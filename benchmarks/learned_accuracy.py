@@ -20,13 +20,11 @@ import numpy as np
 from ircost.backends import load_target
 from ircost.cost_models.evaluation import ROW_MODELS
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
-from ircost.cost_models.gpu.table_work import Columns
 from ircost.cost_models.learned.calibration import calibrated
 from ircost.cost_models.learned.columns import DEVICE, SIZES, WORDS, columns_of
 from ircost.cost_models.learned.made import constants_without
 from ircost.cost_models.learned.novelty import Novelty
 from ircost.cost_models.learned.rows import Readable, Rows, readable, rows_of, thinned
-from ircost.cost_models.learned.splits import folds_of
 from ircost.cost_models.learned.storage import bundled_models
 from ircost.cost_models.learned.training import Recipe, held_out_folds, residual_model
 from ircost.datasets.tables import read_table
@@ -42,8 +40,6 @@ FEW = 1000  # rows of a machine
 FEW_DEVICES = ("a100_sxm_80gb", "h100_sxm", "l40s")
 LARGEST_M = 1024
 RECIPE = Recipe(trees=300, leaves=63, most_rows=100_000)
-POWERED = ("gemm", "attention", "moe", "quantize", "recurrent")
-ENERGY_RECIPE = Recipe(trees=150, leaves=31, most_rows=30_000)
 
 
 def main() -> None:
@@ -114,13 +110,6 @@ def other_lines(folder: Path) -> Iterator[str]:
         yield _line(f"{FEW:,} products of {device}, its other shapes", *few_rows(table, device, without[device]), 6)
     yield _line(f"products with m up to {LARGEST_M:,}, those above", *larger_products(table), 8)
     yield ""
-    yield "Energy (power times latency, both learned, shapes held out; estimates of networks do not use it yet):"
-    yield ""
-    yield "| family | rows with power | MAPE | median | aim (median) |"
-    yield "|---|--:|--:|--:|--:|"
-    for name in POWERED:
-        yield energy_line(name, read_table(folder / f"{name}.parquet").columns)
-    yield ""
     yield speed_line(table)
 
 
@@ -156,23 +145,6 @@ def larger_products(table: Readable) -> tuple[Rows, np.ndarray]:
     calibration = calibrated(held_out_folds(small, RECIPE, "shape").held, by_group=False)
     model = residual_model(RECIPE).fit(small.features, small.residual)
     return large, calibration.believed(model.predict(large.features), Novelty.of(small.octaves).level(large.octaves))
-
-
-def energy_line(name: str, columns: Columns) -> str:
-    """Power by trees of the same features, and latency by the corrections, of shapes that neither saw."""
-    power_w = np.asarray(columns["power_w"], float)
-    known = np.flatnonzero(np.isfinite(power_w) & (power_w > 0))
-    powered = {key: own[known] for key, own in columns.items()}
-    table = thinned(readable(powered, name, load_target), ENERGY_RECIPE.most_rows)
-    rows = rows_of(table, lambda target: bundled_constants(), table.vocabulary())
-    power = np.log(power_w[known][rows.place])
-    foretold = np.zeros(len(rows))
-    for out in folds_of(rows, "shape"):
-        model = residual_model(ENERGY_RECIPE).fit(rows.features[~out], power[~out])
-        foretold[out] = model.predict(rows.features[out])
-    correction = held_out_folds(rows, ENERGY_RECIPE, "shape").held.correction
-    size = 100 * np.abs(np.exp(foretold + correction - power - rows.residual) - 1)
-    return f"| {name} | {len(rows):,} | {size.mean():.1f} | {np.median(size):.1f} | 12 |"
 
 
 def speed_line(table: Readable) -> str:

@@ -1,6 +1,6 @@
 """Writes the table of the reference question: known language models, one pass each, beside what silicon measured.
 
-python -m benchmarks.llm_examples serving.parquet energy_llm.parquet > docs/llm-examples.md
+python -m benchmarks.llm_examples serving.parquet > docs/llm-examples.md
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import sys
 from dataclasses import dataclass
 
 import ircost
-from benchmarks import energy_table, serving_table
+from benchmarks import serving_table
 from ircost.quantity_text import three_digits
 
+ENERGY = "\nJoules for each token of measured servers: [energy](energy.md#results)."
 RUNTIMES = ("", "+vllm", "+sglang", "+trtllm")
 HEAD = """# Language models, one pass
 
-Written by `python -m benchmarks.llm_examples serving.parquet energy_llm.parquet > docs/llm-examples.md`; each row
+Written by `python -m benchmarks.llm_examples serving.parquet > docs/llm-examples.md`; each row
 of the first table is one command, such as
 `irc compile llama-2-7b --dtype f16 --phase decode --batch 32 --context 2048 --target h100_sxm+vllm`.
 
@@ -75,7 +76,7 @@ def main() -> None:
         print(row(asked))
     print(FOOT)
     print(serving_table.section(sys.argv[1]))
-    print(energy_table.section(sys.argv[2]))
+    print(ENERGY)
 
 
 def row(asked: Question) -> str:

@@ -2,8 +2,7 @@
 
     make bench
 
-Goals on an idle core: a cold `irc compile` of the largest models under 1 s, 1,000 points of a sweep under 5 s. The
-second is missed: fusion is searched for at each point by predicted time, which is most of it.
+Goals on an idle core: a cold `irc compile` of the largest models under 1 s, 1,000 points of a sweep under 5 s.
 """
 
 from __future__ import annotations

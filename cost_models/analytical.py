@@ -12,14 +12,15 @@ from ircost.backends import Target
 from ircost.backends.runtime import RUNTIMES
 from ircost.cost_models.energy import kernel_energy_j
 from ircost.cost_models.engines import BOUNDING_ENGINES, ENGINES
+from ircost.cost_models.gpu.activity import Activity, activity_of
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
 from ircost.cost_models.gpu.demand import HOST, Terms, times
 from ircost.cost_models.gpu.kernel_work import Rates, demand_of, labels_of_group, rates_of, work_of
-from ircost.cost_models.gpu.machine import machine_of
+from ircost.cost_models.gpu.machine import GpuMachine, machine_of
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
-from ircost.cost_models.kernel_parts import FIELDS, PartGroup
 from ircost.cost_models.kernel_table import KernelTable
 from ircost.cost_models.main_memory import main_memory_floor_s
+from ircost.cost_models.part_groups import FIELDS, PartGroup
 from ircost.cost_models.roofline import engine_times_s
 
 CHUNK = 1000  # parts at a time: what a few dozen columns of candidates take stays in the CPU's cache
@@ -85,17 +86,19 @@ class Analytical(CostModel):
         count = len(kernels)
         latency_s, terms_s = np.zeros(count), np.zeros((count, len(names)))
         choice = np.full(count, "", dtype=object)
+        machine, busy = machine_of(target), _Busy.of(count)
         for part in parts:
             np.add.at(latency_s, part.rows, part.terms.latency_s * part.launches)
             for resource, seconds in resources_s(part).items():
                 np.add.at(terms_s[:, BUSY.index(resource)], part.rows, seconds * part.launches)
+            busy.add(part, machine)
             choice[part.rows] = np.array(part.terms.choices, dtype=object)[part.terms.choice]
         limit_s = physical_limits_s(kernels, target)
         terms_s = at_the_limit(terms_s, limit_s, latency_s)
         latency_s = np.maximum(latency_s, limit_s.max(axis=1))
         return Estimates(
             latency_s=latency_s,
-            energy_j=kernel_energy_j(kernels, target, latency_s),
+            energy_j=kernel_energy_j(kernels, target, latency_s, busy.activity()),
             lower_bound_s=limit_s.max(axis=1),
             bound=terms_s.argmax(axis=1),
             bound_names=names,
@@ -139,6 +142,39 @@ class Analytical(CostModel):
         if any(group.family == "vector" and _column(group, "contraction_flops").any() for group in kernels.parts):
             notes.append("products of no known family count as streams that compute at peak")
         return tuple(notes)
+
+
+@dataclass(slots=True)
+class _Busy:
+    """What the parts of each kernel keep busy, summed up."""
+
+    latency_s: np.ndarray
+    active_s: np.ndarray
+    port_bytes: np.ndarray
+    main_bytes: np.ndarray
+
+    @staticmethod
+    def of(count: int) -> _Busy:
+        return _Busy(*(np.zeros(count) for _ in range(4)))
+
+    def add(self, part: Evaluated, machine: GpuMachine) -> None:
+        own = activity_of(part.terms, part.constants, machine)
+        np.add.at(self.latency_s, part.rows, part.terms.latency_s * part.launches)
+        np.add.at(self.active_s, part.rows, own.active_share * part.terms.latency_s * part.launches)
+        np.add.at(self.port_bytes, part.rows, own.port_bytes * part.launches)
+        np.add.at(self.main_bytes, part.rows, own.main_bytes * part.launches)
+
+    def activity(self) -> Activity:
+        share = self.active_s / np.where(self.latency_s > 0, self.latency_s, 1.0)
+        return Activity(share, self.port_bytes, self.main_bytes)
+
+
+def activity_of_parts(parts: Iterable[Evaluated], count: int, target: Target) -> Activity:
+    """Of kernels whose parts are evaluated already."""
+    busy, machine = _Busy.of(count), machine_of(target)
+    for part in parts:
+        busy.add(part, machine)
+    return busy.activity()
 
 
 def launched_by(target: Target, constants: Mapping[str, float]) -> Mapping[str, float]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+
 from ircost.backends import Target
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelTable
@@ -20,11 +23,42 @@ def chosen_model(name: str, target: Target) -> CostModel:
     """The model of that name; ``auto`` is another one for each kind of machine.
 
     Raises:
-        UnknownNameError: there is none; lists the nearest.
+        UnknownNameError, LearnedModelError: as of ``cost_model_named``.
     """
     if name == Automatic.name:
         name = "analytical" if target.kind == "gpu" else "roofline"
+    return cost_model_named(name)
+
+
+def cost_model_named(name: str) -> CostModel:
+    """The model of that name, or the hybrid with models of a folder that ``irc train`` wrote, the bundled ones beside.
+
+    Raises:
+        UnknownNameError: there is none; lists the nearest.
+        LearnedModelError: the folder holds no learned model, or a damaged one.
+    """
+    if name not in COST_MODELS and Path(name).is_dir():
+        return _trained(name)
     return COST_MODELS.get(name)
+
+
+def is_learned(name: str) -> bool:
+    """Whether a model's figures hold of machines as they were measured only: passes ask another one."""
+    model = cost_model_named(name)
+    return model.for_search is not model
+
+
+@lru_cache(maxsize=8)
+def _trained(folder: str) -> CostModel:
+    from ircost.cost_models.learned.hybrid import Hybrid
+    from ircost.cost_models.learned.storage import POWER, bundled_models, bundled_power_models, read_models
+
+    power = Path(folder) / POWER
+    return Hybrid(
+        {**bundled_models(), **read_models(folder)},
+        power_models={**bundled_power_models(), **(read_models(power) if power.is_dir() else {})},
+        name=folder,
+    )
 
 
 COST_MODELS.add(Automatic.name, Automatic())

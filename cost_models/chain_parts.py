@@ -10,8 +10,10 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from ircost.cost_models.contraction_dims import Dims, is_product
 from ircost.cost_models.gpu.attention import FLOPS_PER_SCORE
-from ircost.cost_models.kernel_parts import Dims, Part, Reader, is_product
+from ircost.cost_models.kernel_parts import Reader
+from ircost.cost_models.part_groups import Part
 from ircost.ir.cascade import cascade_over
 from ircost.ir.chain import Chain, chain_of
 from ircost.ir.dependency import box_bytes, dims_of_box

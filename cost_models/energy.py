@@ -5,31 +5,65 @@ from __future__ import annotations
 import numpy as np
 
 from ircost.backends import Target
-from ircost.cost_models.engines import energy_j_per_flop
+from ircost.cost_models.engines import arithmetic_format, energy_j_per_flop
+from ircost.cost_models.gpu.activity import Activity
+from ircost.cost_models.gpu.drawn import drawn, main_memory_j_per_byte, operation_j
+from ircost.cost_models.gpu.power_constants import PowerFactors, bundled_power_constants
 from ircost.cost_models.kernel_table import KernelTable
 
 
-def kernel_energy_j(kernels: KernelTable, target: Target, latency_s: np.ndarray) -> np.ndarray:
-    """Energy of one run of each kernel.
+def kernel_energy_j(
+    kernels: KernelTable, target: Target, latency_s: np.ndarray, activity: Activity | None = None
+) -> np.ndarray:
+    """Energy of one run of each kernel, never more than the power limit times latency: the device throttles there.
 
-    Operations times energy per operation, main-memory bytes times energy per byte, idle power times latency; capped at
-    the power limit times latency, since the device throttles there.
+    GPUs: what ``gpu.drawn`` says. All others: operations and main-memory bytes at the target's energy for each, and
+    idle power times latency.
 
     Args:
         latency_s: [rows] how long each run takes.
+        activity: of a GPU in each run; where left out, all processors work throughout, and each operand and result
+            crosses main memory and the ports once.
 
     Returns:
         [rows] joules.
     """
-    dynamic_j = kernels.traffic_bytes * main_memory_j_per_byte(target)
-    for column, (engine, dtype) in enumerate(kernels.work_columns):
-        if engine != "special":  # counted as vector work already
-            dynamic_j = dynamic_j + kernels.work[:, column] * energy_j_per_flop(target, engine, dtype)
-    energy_j = dynamic_j + target.power.idle_w * latency_s
+    if target.kind == "gpu":
+        activity = activity or _whole(kernels, latency_s)
+        operations_j = sum_of_operations_j(kernels, target)
+        energy_j = drawn(activity, operations_j, latency_s, target).energy_j(gpu_factors())
+    else:
+        energy_j = _published_j(kernels, target) + target.power.idle_w * latency_s
     return np.where(kernels.is_unknown, 0.0, np.minimum(energy_j, target.power.peak_w * latency_s))
 
 
-def main_memory_j_per_byte(target: Target) -> float:
-    energy = target.main_memory.energy_j_per_byte
-    assert energy is not None, "every target gives its main memory's energy"
-    return energy
+def gpu_factors() -> PowerFactors:
+    return bundled_power_constants().factors
+
+
+def static_w(target: Target) -> float:
+    """What a device draws that is up, but runs nothing to speak of: it waits for others, or for its host."""
+    return float(target.power.idle_w) * (gpu_factors().static if target.kind == "gpu" else 1.0)
+
+
+def sum_of_operations_j(kernels: KernelTable, target: Target) -> np.ndarray:
+    """[rows] all operations of one run at published energies; special functions are counted as vector work already."""
+    total_j = np.zeros(len(kernels))
+    for column, (engine, dtype) in enumerate(kernels.work_columns):
+        if engine != "special" and kernels.work[:, column].any():
+            each_j = operation_j(target, arithmetic_format(engine, dtype).name, engine)
+            total_j = total_j + kernels.work[:, column] * each_j
+    return total_j
+
+
+def _published_j(kernels: KernelTable, target: Target) -> np.ndarray:
+    total_j = kernels.traffic_bytes * main_memory_j_per_byte(target)
+    for column, (engine, dtype) in enumerate(kernels.work_columns):
+        if engine != "special":
+            total_j = total_j + kernels.work[:, column] * energy_j_per_flop(target, engine, dtype)
+    return np.asarray(total_j)
+
+
+def _whole(kernels: KernelTable, latency_s: np.ndarray) -> Activity:
+    moved_bytes = np.asarray(kernels.traffic_bytes, dtype=float)
+    return Activity(np.ones_like(latency_s), moved_bytes, moved_bytes)

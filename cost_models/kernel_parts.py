@@ -6,142 +6,21 @@ runs over an m and a k dim at once is a window, and what sums no products is a s
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from ircost.cost_models.access_pattern import moved_bytes
+from ircost.cost_models.contraction_dims import Dims, is_product
+from ircost.cost_models.part_groups import Part
 from ircost.ir.counts import Counts
 from ircost.ir.graph import Block, Op, Value
-from ircost.ir.index import Access, IterationSpace
+from ircost.ir.index import IterationSpace
 from ircost.ir.ops.attention import visibility
 from ircost.ir.structured import StructuredOp
 from ircost.ir.types import DType, TensorType, f8e8m0
 
 # Work of one op of a kernel: the op, how often it runs, its counts of one run.
 InnerWork = tuple[Op, int, Counts]
-
-EXTRA = ("extra_bytes", "extra_flops", "extra_special")
-ATTENTION = (
-    *("batch", "queries", "keys", "heads", "kv_heads", "key_width", "value_width", "kv_bytes", "query_bytes"),
-    *("is_causal", "window", "is_lhs_cold", "is_rhs_cold", *EXTRA),
-)
-# Family of kernels -> what describes one of them; `..._bytes` of operands are those of an element.
-FIELDS: dict[str, tuple[str, ...]] = {
-    "gemm": (
-        *("batch", "m", "n", "k", "lhs_bytes", "rhs_bytes", "out_bytes", "unpack_flops"),
-        *("is_lhs_cold", "is_rhs_cold", *EXTRA),
-    ),
-    "conv": (
-        *("batch", "groups", "in_channels", "in_height", "in_width", "out_channels", "out_height", "out_width"),
-        *("kernel_height", "kernel_width", "direction", "is_winograd", "element_bytes"),
-        *("is_lhs_cold", "is_rhs_cold", *EXTRA),
-    ),
-    **dict.fromkeys(("attention", "mla"), ATTENTION),
-    "moe": (
-        *("tokens", "hidden", "inner", "chosen", "experts", "matrices", "activation_bytes", "weight_bytes"),
-        *("unpack_flops", "is_rhs_cold"),
-    ),
-    "recurrent": (*("batch", "steps", "heads", "key_width", "value_width", "touched_bytes", "is_chunked", "is_cold"),),
-    "chain": (
-        *("blocks", "runs", "batch", "m", "n", "k", "lhs_bytes", "rhs_bytes", "lhs_loaded_bytes", "rhs_loaded_bytes"),
-        *(
-            "beside_loaded_bytes",
-            "kept_bytes",
-            "lane_flops",
-            "special",
-            "lhs_once_bytes",
-            "rhs_once_bytes",
-            "other_bytes",
-        ),
-        *("is_lhs_cold", "is_rhs_cold", "is_on_lanes", "is_first"),
-    ),
-    "vector": (
-        *("elements", "read_bytes", "write_bytes", "flops", "special", "reduced_rows", "cold_bytes"),
-        "contraction_flops",
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one launch does.
-
-    Args:
-        family: a key of ``FIELDS``.
-        kind: of kernels within the family, by the names that fits know; "" for none in particular.
-        dtype: number format of the arithmetic.
-        sizes: in the order of ``FIELDS``.
-        times: how often it is launched in one run of the kernel.
-        cache: number format of cached keys and values, where it is another.
-        scales: of narrow weights: ``blocks`` of a row have one each, ``mx`` where it is a power of two (Microscaling);
-            "" for one a row, or none.
-    """
-
-    family: str
-    kind: str
-    dtype: DType
-    sizes: tuple[float, ...]
-    times: int = 1
-    cache: DType | None = None
-    scales: str = ""
-
-    @property
-    def unpacked_bits(self) -> int:
-        """Of an element of weights that are unpacked on the way to the product, scales aside: 4, 8, or 0 for none."""
-        names = FIELDS[self.family]
-        if "unpack_flops" not in names or self.sizes[names.index("unpack_flops")] <= 0:
-            return 0
-        element_bytes = self.sizes[names.index("rhs_bytes" if "rhs_bytes" in names else "weight_bytes")]
-        return 4 if element_bytes < 0.75 else 8
-
-
-@dataclass(frozen=True, slots=True)
-class PartGroup:
-    """Parts of one family, kind and number formats, of many kernels, as columns.
-
-    Args:
-        family, kind, dtype, cache, unpacked_bits, scales: as of each part.
-        rows: [parts] of the table of kernels; a kernel of several launches stands here several times.
-        times: [parts] launches of each.
-        sizes: [parts, fields].
-    """
-
-    family: str
-    kind: str
-    dtype: DType
-    rows: np.ndarray
-    times: np.ndarray
-    sizes: np.ndarray
-    cache: DType | None = None
-    unpacked_bits: int = 0
-    scales: str = ""
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-def grouped(parts: Sequence[Sequence[Part]]) -> tuple[PartGroup, ...]:
-    """The parts of each kernel of a table, those alike together, in order of appearance."""
-    found: dict[tuple[str, str, DType, DType | None, int, str], list[tuple[int, Part]]] = {}
-    for row, own in enumerate(parts):
-        for part in own:
-            key = (part.family, part.kind, part.dtype, part.cache, part.unpacked_bits, part.scales)
-            found.setdefault(key, []).append((row, part))
-    return tuple(
-        PartGroup(
-            *(family, kind, dtype),
-            cache=cache,
-            unpacked_bits=unpacked_bits,
-            scales=scales,
-            rows=np.array([row for row, _ in members]),
-            times=np.array([part.times for _, part in members], dtype=float),
-            sizes=np.array([part.sizes for _, part in members], dtype=float),
-        )
-        for (family, kind, dtype, cache, unpacked_bits, scales), members in found.items()
-    )
 
 
 @dataclass(slots=True)
@@ -441,125 +320,6 @@ def kind_of_scales(scales: TensorType) -> str:
     if scales.rank == 0 or scales.shape[-1] == 1:
         return ""
     return "mx" if scales.dtype == f8e8m0 else "blocks"
-
-
-# ---- the dims of a product
-
-
-def is_product(space: IterationSpace) -> bool:
-    return len(space.operands) == 2 and len(space.results) == 1
-
-
-@dataclass(slots=True)
-class Dims:
-    """The dims of a product by role: ``b`` where both operands and the result have them, ``m`` the first and the
-    result, ``n`` the second and the result, ``k`` what is summed.
-
-    >>> from ircost.ir.bind import bind
-    >>> from ircost.ir.notation import parse_notation
-    >>> dims = Dims(bind(parse_notation("b m k, b k n -> b m n"), [(8, 16, 32), (8, 32, 64)], {}))
-    >>> [dims.extent(role) for role in "bmnk"]
-    [8.0, 16.0, 64.0, 32.0]
-    """
-
-    space: IterationSpace
-    roles: list[str] = field(init=False)
-    windows: list[tuple[int, int, int, int]] = field(init=False)  # m dim, k dim, extent of the axis, stride
-    is_scattered: bool = field(init=False)  # windows are in the result: a transposed convolution
-
-    def __post_init__(self) -> None:
-        lhs, rhs = (access.dims for access in self.space.operands)
-        out = self.space.results[0].dims
-        self.roles = [_role(i in lhs, i in rhs, i in out) for i in range(len(self.space.dims))]
-        self.windows = list(self._windows(self.space.operands[0], "k"))
-        self.is_scattered = not self.windows
-        if self.is_scattered:
-            found = list(self._windows(self.space.results[0], "n"))
-            self.windows = [] if all(self._is_composed(window) for window in found) else found
-
-    def _windows(self, access: Access, role: str) -> Iterable[tuple[int, int, int, int]]:
-        for axis in access.axes:
-            if len(axis.terms) < 2:
-                continue
-            by_role = {self.roles[dim]: (dim, abs(step)) for dim, step in axis.terms}
-            if "m" in by_role and role in by_role:
-                (outer, stride), (inner, dilation) = by_role["m"], by_role[role]
-                yield outer, inner, axis.extent, max(stride, dilation)
-
-    def _is_composed(self, window: tuple[int, int, int, int]) -> bool:
-        outer, inner, extent, _ = window
-        return self.space.dims[outer].extent * self.space.dims[inner].extent == extent
-
-    def extent(self, role: str, inside: bool = True) -> float:
-        """Of all dims of a role together.
-
-        Args:
-            inside: with those of windows.
-        """
-        left_out = set() if inside else {dim for window in self.windows for dim in window[:2]}
-        extents = [
-            dim.extent
-            for i, (dim, own) in enumerate(zip(self.space.dims, self.roles, strict=True))
-            if own == role and i not in left_out
-        ]
-        return float(math.prod(extents))
-
-    def convolution(self, *, is_float: bool) -> tuple[float, ...]:
-        """Sizes of a convolution up to ``is_winograd``; axes beyond two are folded into the first."""
-        axes = [
-            (self.space.dims[outer].extent, self.space.dims[inner].extent, extent)
-            for outer, inner, extent, _ in self.windows
-        ]
-        is_plain = len(axes) == 2 and all(
-            stride == 1 and kernel == 3 for (_, kernel, _), (*_, stride) in zip(axes, self.windows, strict=True)
-        )
-        *lead, (out_width, kernel_width, in_width) = axes
-        out_height, kernel_height, in_height = (
-            (math.prod(column) for column in zip(*lead, strict=True)) if lead else (1, 1, 1)
-        )
-        groups, batch = self.extent("b"), self.extent("m", inside=False)
-        summed, made = groups * self.extent("k", inside=False), groups * self.extent("n", inside=False)
-        is_winograd = is_plain and groups == 1 and is_float and not self.is_scattered
-        if self.is_scattered:  # the gradient of a convolution that reads the result
-            return (
-                batch,
-                groups,
-                made,
-                in_height,
-                in_width,
-                summed,
-                out_height,
-                out_width,
-                kernel_height,
-                kernel_width,
-                1.0,
-                0.0,
-            )
-        return (
-            batch,
-            groups,
-            summed,
-            in_height,
-            in_width,
-            made,
-            out_height,
-            out_width,
-            kernel_height,
-            kernel_width,
-            0.0,
-            float(is_winograd),
-        )
-
-
-def _role(in_lhs: bool, in_rhs: bool, in_out: bool) -> str:
-    if not in_out:
-        return "k"
-    if in_lhs and in_rhs:
-        return "b"
-    return "m" if in_lhs else "n"
-
-
-# ---- streams
 
 
 def is_prologue(op: Op) -> bool:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ircost.cost_models.chain_parts import parts_of_several, recomputation
-from ircost.cost_models.kernel_parts import Part, PartGroup, Reader, grouped
+from ircost.cost_models.kernel_parts import Reader
+from ircost.cost_models.part_groups import Part, PartGroup, grouped
 from ircost.ir.counts import work_of
 from ircost.ir.graph import Block, Function, Module, Op, Value
 from ircost.ir.in_place import shown_before

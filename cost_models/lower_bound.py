@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -35,10 +35,29 @@ def model_lower_bound_s(module: Module, kernels: KernelTable, runs: Iterable[Ker
     counts = np.zeros(len(kernels))
     for run in runs:
         counts[run.row] += run.count
-    once = replace(kernels, work=kernels.work - kernels.recomputed).by_shortest_algorithms()
-    arithmetic_s = (engine_times_s(once, target)[:, BOUNDING_ENGINES] * counts[:, None]).sum(axis=0)
-    memory_s = float(main_memory_floor_s(compulsory_bytes(module), target))
-    return float(max([memory_s, *arithmetic_s]))
+    return LowerBounds(kernels, target).of(module, runs)
+
+
+class LowerBounds:
+    """The same of many modules whose kernels are rows of one table: what holds of a row is worked out once."""
+
+    def __init__(self, kernels: KernelTable, target: Target) -> None:
+        once = replace(kernels, work=kernels.work - kernels.recomputed).by_shortest_algorithms()
+        self.arithmetic_s = engine_times_s(once, target)[:, BOUNDING_ENGINES]
+        self.target = target
+        self.known: dict[int, Sequence[int]] = {}  # fewest bytes of a row's operands
+
+    def of(self, module: Module, runs: Iterable[KernelRun]) -> float:
+        """Of one module, and the places of it that run, in seconds; see ``model_lower_bound_s``."""
+        counts: dict[int, int] = {}
+        row_of = {}
+        for run in runs:
+            counts[run.row] = counts.get(run.row, 0) + run.count
+            row_of[run.op] = run.row
+        times = np.array(list(counts.values()), dtype=float)
+        arithmetic_s = (self.arithmetic_s[list(counts)] * times[:, None]).sum(axis=0)
+        reads = _Reads(module, row_of, self.known)
+        return float(max([main_memory_floor_s(reads.compulsory_bytes(), self.target), *arithmetic_s]))
 
 
 def compulsory_bytes(module: Module) -> int:
@@ -48,11 +67,7 @@ def compulsory_bytes(module: Module) -> int:
     others may choose the same. Branches of an `if` count nothing,
     since only one of them runs.
     """
-    reads = _Reads(module)
-    main = module.main
-    at_load = load_time_ops(main.block)
-    weights = [result for op in at_load for result in op.results if any(user not in at_load for user, _ in result.uses)]
-    return sum(reads.of(value) for value in (*main.arguments, *weights)) + _written_bytes(module, at_load)
+    return _Reads(module, {}, {}).compulsory_bytes()
 
 
 def _written_bytes(module: Module, at_load: set[Op]) -> int:
@@ -86,10 +101,17 @@ def _handed_back(value: Value, module: Module) -> Value | None:
 class _Reads:
     """Bytes read of a value, through views, calls, loops and kernels."""
 
-    def __init__(self, module: Module) -> None:
+    def __init__(self, module: Module, row_of: Mapping[Op, int], of_rows: dict[int, Sequence[int]]) -> None:
         self.module = module
         self.known: dict[Value, int] = {}
-        self.operands: dict[Op, Sequence[int]] = {}
+        self.row_of = row_of
+        self.of_rows = of_rows
+
+    def compulsory_bytes(self) -> int:
+        main = self.module.main
+        at_load = load_time_ops(main.block)
+        weights = [r for op in at_load for r in op.results if any(user not in at_load for user, _ in r.uses)]
+        return sum(self.of(value) for value in (*main.arguments, *weights)) + _written_bytes(self.module, at_load)
 
     def of(self, value: Value) -> int:
         if value not in self.known:
@@ -117,9 +139,12 @@ class _Reads:
         return self._operand_bytes(op)[index]
 
     def _operand_bytes(self, op: Op) -> Sequence[int]:
-        if op not in self.operands:
-            self.operands[op] = op.definition.fewest_operand_bytes(op)
-        return self.operands[op]
+        row = self.row_of.get(op)
+        if row is None:
+            return op.definition.fewest_operand_bytes(op)
+        if row not in self.of_rows:
+            self.of_rows[row] = op.definition.fewest_operand_bytes(op)
+        return self.of_rows[row]
 
     def _by_scan(self, op: Op, index: int) -> int:
         states, length = op.attrs["states"], op.attrs["length"]

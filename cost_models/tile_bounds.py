@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ircost.cost_models.kernel_parts import Dims
+from ircost.cost_models.contraction_dims import Dims
 from ircost.cost_models.tile_levels import Level
 from ircost.cost_models.traffic_bounds import SEGMENTS
 from ircost.ir.graph import Op

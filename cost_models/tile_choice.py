@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ircost.cost_models.contraction_dims import Dims
 from ircost.cost_models.gpu import attention, gemm
-from ircost.cost_models.kernel_parts import Dims
 from ircost.cost_models.tiling import Given
 from ircost.ir.nest import Nest
 

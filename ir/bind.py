@@ -26,8 +26,9 @@ def bind(notation: Notation, shapes: Sequence[tuple[int, ...]], attributes: Mapp
     return _bound(notation, tuple(shapes), tuple(attributes.items()))
 
 
-# A pure function of immutable values. A model repeats few shapes in many layers: each is bound once.
-@lru_cache(maxsize=4096)
+# A pure function of immutable values. A model repeats few shapes in many layers: each is bound once. A sweep of a
+# thousand points has some ten thousand, which all of its stages ask for.
+@lru_cache(maxsize=2**15)
 def _bound(
     notation: Notation, shapes: tuple[tuple[int, ...], ...], attributes: tuple[tuple[str, Attribute], ...]
 ) -> IterationSpace:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ircost.backends import Target, load_target
-from ircost.cost_models.interface import COST_MODELS
+from ircost.cost_models.automatic import cost_model_named
 from ircost.costing import report_on
 from ircost.fitting import Retry, fit, remedies
 from ircost.frontends import Imported, ImportOptions, load
@@ -79,7 +79,8 @@ def compile_model(
         allow_opaque: let operators pass that are not known; their cost is then unknown, and the report lists them.
         pipeline: passes to run; those of ``opt`` where left out.
         opt: level of optimisation, 0 to 3, each a pipeline for each kind of target (``irc passes --levels``).
-        cost_model: name of the cost model; ``auto`` is ``analytical`` for GPUs and ``roofline`` for all else.
+        cost_model: name of the cost model, or a folder that ``irc train`` wrote; ``auto`` is ``analytical`` for GPUs
+            and ``roofline`` for all else.
         target_folders: more folders to look for target files in.
         memory_limit: ``24GiB`` or bytes that weights and activations may take: where they take more, ops are put in
             another order, and values are computed twice. Left out, the target's main memory is the limit, and the
@@ -107,7 +108,7 @@ def compile_model(
         cache_dtype=cache_dtype,
         allow_opaque=allow_opaque,
     )
-    context = PassContext(target=machine, cost_model=COST_MODELS.get(cost_model).for_search)
+    context = PassContext(target=machine, cost_model=cost_model_named(cost_model).for_search)
     chosen = pipeline_of_level(opt, machine.kind) if pipeline is None else pipeline
     source = model_file(model) if isinstance(model, (str, Path)) else model
     text = full_pipeline(chosen, None if takes_dtype(source) else dtype)

@@ -39,7 +39,9 @@ def with_energies(target: Target) -> Target:
         "matrix": {dtype: target.energy_j_per_flop(dtype, "matrix") for dtype in target.matrix},
         "vector": {dtype: target.energy_j_per_flop(dtype, "vector") for dtype in target.vector},
     }
-    return target.model_copy(update={"energy": ArithmeticEnergy(**energies)})
+    power = target.power
+    made_for = _changed(power, design_w=power.design_w or power.peak_w)
+    return target.model_copy(update={"energy": ArithmeticEnergy(**energies), "power": made_for})
 
 
 def more_processors(target: Target) -> Target:
@@ -55,7 +57,7 @@ def more_processors(target: Target) -> Target:
         special_per_s=None if special is None else _twice(special),
         memory=(target.main_memory, *inner),
         processors=_changed(target.processors, count=_twice(target.processors.count)),
-        power=_changed(target.power, idle_w=_twice(target.power.idle_w), peak_w=_twice(target.power.peak_w)),
+        power=_changed(target.power, **{name: _twice(watts) for name, watts in target.power if watts is not None}),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ircost.cost_models.memory import memory_use
+from ircost.cost_models.memory import MemoryUse, memory_use
 from ircost.frontends.config.build import BuiltModel, build_model
 from ircost.ir.graph import Function
 
@@ -24,14 +24,20 @@ class RankMemory:
         return self.weights_bytes + self.cache_bytes + self.activations_bytes
 
 
-def rank_memory(built: BuiltModel) -> RankMemory:
-    """Of the fullest stage. Weights and activations as the module says, the cache with the new tokens in it."""
+def rank_memory(built: BuiltModel, known: MemoryUse | None = None) -> RankMemory:
+    """Of the fullest stage. Weights and activations as the module says, the cache with the new tokens in it.
+
+    Args:
+        known: memory of the model's module, where somebody has asked already.
+    """
+    if known is not None and built.mesh.pp == 1:
+        return _memory_of(built, known)
     stages = [built] if built.mesh.pp == 1 else [built.of_stage(stage) for stage in range(built.mesh.pp)]
-    return max((_memory_of(stage) for stage in stages), key=lambda memory: memory.total_bytes)
+    return max((_memory_of(stage, memory_use(stage.module)) for stage in stages), key=lambda memory: memory.total_bytes)
 
 
-def _memory_of(stage: BuiltModel) -> RankMemory:
-    use, main = memory_use(stage.module), stage.module.main
+def _memory_of(stage: BuiltModel, use: MemoryUse) -> RankMemory:
+    main = stage.module.main
     cache = [value for name, value in zip(_names(main, "inputs"), main.arguments, strict=True) if ".past_" in name]
     cache += [value for name, value in zip(_names(main, "outputs"), main.results, strict=True) if "." in name]
     held = sum(value.type.size_bytes for value in cache)

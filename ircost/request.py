@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ircost.backends import Target
-from ircost.cost_models.interface import COST_MODELS, CostModel
+from ircost.cost_models.automatic import cost_model_named
+from ircost.cost_models.interface import CostModel
 from ircost.frontends import ImportOptions
 from ircost.ir.errors import IrcError
 from ircost.report import Report
@@ -95,7 +96,7 @@ def with_figures(
     if asked.output_tokens is not None:
         if not isinstance(source, Path):
             raise RequestError("a request needs the model's file", help="give its path, or the name of a known model")
-        model = COST_MODELS.get(report.model)
+        model = cost_model_named(report.model)
         steps = decode_steps(source, options, figures, asked.output_tokens, target, model, pipeline)
         energy_j = report.energy_j * figures.tp
         request = request_figures(figures, report.latency_s, energy_j, steps, asked.output_tokens)

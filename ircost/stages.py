@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ircost.backends import Target
+from ircost.collective_kernels import collective_kernels
 from ircost.cost_models.interface import CostModel
 from ircost.cost_models.kernel_table import kernel_table
 from ircost.frontends.config.build import BuiltModel
 from ircost.passes import PassContext, run_pipeline
-from ircost.transformer_figures import collective_kernels
 
 
 def slowest_stage_s(built: BuiltModel, latency_s: float, target: Target, model: CostModel, pipeline: str) -> float:

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from ircost.backends import Target
+from ircost.collective_kernels import collective_kernels_of
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, table_of_modules
-from ircost.cost_models.lower_bound import model_lower_bound_s
+from ircost.cost_models.lower_bound import LowerBounds
 from ircost.cost_models.memory import memory_use
 from ircost.costing import branches_taken
 from ircost.frontends import Imported, ImportOptions, load
@@ -28,7 +29,7 @@ from ircost.ir.errors import IrcError
 from ircost.passes import Pass, PassContext, parse_pipeline, run_pipeline
 from ircost.passes.fuse import Fuse
 from ircost.rank_memory import rank_memory
-from ircost.transformer_figures import collective_kernels
+from ircost.report import KernelReport
 
 MOST_POINTS = 20_000
 # What limits a point changes over to something else where this part of its latency does.
@@ -157,11 +158,9 @@ def sweep(
     with collector_paused():
         built = _rewritten(_points(model, options, sizes), tuple(parse_pipeline(pipeline)), context)
         table, runs = table_of_modules(imported.module for imported in built)
-        estimates = cost_model.estimate(table, target)
-        points = [
-            _point(dims, imported, branches_taken(replace(table, runs=own), estimates), table, estimates, target)
-            for dims, imported, own in zip(sizes, built, runs, strict=True)
-        ]
+        priced = _Priced(table, cost_model.estimate(table, target), LowerBounds(table, target), target)
+        sent = _sent(built, target)
+        points = list(map(priced.point, sizes, built, runs, sent))
     items = "tokens" if built and built[0].built is not None else "items"
     return Sweep({name: tuple(values) for name, values in axes.items()}, tuple(_with_knees(points, axes)), items)
 
@@ -194,47 +193,58 @@ def _rewritten(points: Iterable[Imported], passes: tuple[Pass, ...], context: Pa
     return built
 
 
-def _point(
-    dims: dict[str, int],
-    imported: Imported,
-    runs: Sequence[KernelRun],
-    table: KernelTable,
-    estimates: Estimates,
-    target: Target,
-) -> SweepPoint:
-    rows = np.array([run.row for run in runs], dtype=int)
-    counts = np.array([run.count for run in runs], dtype=float)
-    shares: dict[str, float] = {}
-    for row, seconds in zip(rows, estimates.latency_s[rows] * counts, strict=True):
-        bound = estimates.bound_names[int(estimates.bound[row])]
-        shares[bound] = shares.get(bound, 0.0) + float(seconds)
-    energy_j = float((estimates.energy_j[rows] * counts).sum())
-    ranks, items = 1, max(imported.batch_dims.values(), default=1)
-    if imported.built is not None:
-        sent = collective_kernels(imported.built, target)
-        shares["link"] = sum(kernel.latency_s or 0.0 for kernel in sent)
-        energy_j += sum(kernel.energy_j or 0.0 for kernel in sent)
-        work = imported.built.workload
-        ranks, items = imported.built.mesh.tp, work.batch * work.rows
-        memory_bytes = rank_memory(imported.built).total_bytes
-    else:
-        memory_bytes = memory_use(imported.module).allocated_bytes
-    lower_bound_s = model_lower_bound_s(imported.module, table, runs, target)
-    latency_s = max(sum(shares.values()), lower_bound_s)
-    bound = max(shares, key=lambda name: shares[name], default="")
-    return SweepPoint(
-        dims=dims,
-        latency_s=latency_s,
-        lower_bound_s=lower_bound_s,
-        energy_j=energy_j,
-        items=items,
-        items_per_s=items / latency_s if latency_s else 0.0,
-        items_per_j=items / (energy_j * ranks) if energy_j else 0.0,
-        memory_bytes=memory_bytes,
-        fits=memory_bytes <= target.main_memory.capacity_bytes,
-        bound=bound,
-        bound_share=shares[bound] / latency_s if latency_s else 0.0,
-    )
+def _sent(points: Sequence[Imported], target: Target) -> list[list[KernelReport]]:
+    """What the ranks of each point's model send each other."""
+    models = [imported.built for imported in points if imported.built is not None]
+    return collective_kernels_of(models, target) if len(models) == len(points) else [[] for _ in points]
+
+
+@dataclass(frozen=True, slots=True)
+class _Priced:
+    """The kernels of all points, and what the machine makes of them."""
+
+    table: KernelTable
+    estimates: Estimates
+    bounds: LowerBounds
+    target: Target
+
+    def point(
+        self, dims: dict[str, int], imported: Imported, all_runs: tuple[KernelRun, ...], sent: Sequence[KernelReport]
+    ) -> SweepPoint:
+        estimates = self.estimates
+        runs = branches_taken(replace(self.table, runs=all_runs), estimates)
+        rows = np.array([run.row for run in runs], dtype=int)
+        counts = np.array([run.count for run in runs], dtype=float)
+        shares: dict[str, float] = {}
+        for row, seconds in zip(rows, estimates.latency_s[rows] * counts, strict=True):
+            bound = estimates.bound_names[int(estimates.bound[row])]
+            shares[bound] = shares.get(bound, 0.0) + float(seconds)
+        energy_j = float((estimates.energy_j[rows] * counts).sum())
+        ranks, items = 1, max(imported.batch_dims.values(), default=1)
+        if imported.built is not None:
+            shares["link"] = sum(kernel.latency_s or 0.0 for kernel in sent)
+            energy_j += sum(kernel.energy_j or 0.0 for kernel in sent)
+            work = imported.built.workload
+            ranks, items = imported.built.mesh.tp, work.batch * work.rows
+            memory_bytes = rank_memory(imported.built).total_bytes
+        else:
+            memory_bytes = memory_use(imported.module).allocated_bytes
+        lower_bound_s = self.bounds.of(imported.module, runs)
+        latency_s = max(sum(shares.values()), lower_bound_s)
+        bound = max(shares, key=lambda name: shares[name], default="")
+        return SweepPoint(
+            dims=dims,
+            latency_s=latency_s,
+            lower_bound_s=lower_bound_s,
+            energy_j=energy_j,
+            items=items,
+            items_per_s=items / latency_s if latency_s else 0.0,
+            items_per_j=items / (energy_j * ranks) if energy_j else 0.0,
+            memory_bytes=memory_bytes,
+            fits=memory_bytes <= self.target.main_memory.capacity_bytes,
+            bound=bound,
+            bound_share=shares[bound] / latency_s if latency_s else 0.0,
+        )
 
 
 def _with_knees(points: Sequence[SweepPoint], axes: Mapping[str, Sequence[int]]) -> Iterator[SweepPoint]:

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ircost.backends import Target
-from ircost.cost_models.collectives import collective_times
 from ircost.frontends.config.build import BuiltModel, build_model
 from ircost.frontends.config.layer_parts import Experts
-from ircost.frontends.config.plan import Collective, Mesh
+from ircost.frontends.config.plan import Mesh
+from ircost.ir.ops.experts import experts_met
 from ircost.model_parts import PartReport, parts_of
-from ircost.rank_memory import largest_batch, rank_memory
+from ircost.rank_memory import RankMemory, largest_batch
 from ircost.report import KernelReport
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class TransformerFigures:
         largest_batch: that fits the memory of a rank; 0 where none does.
         state_bytes_per_sequence: of layers that keep a state in place of a cache, on all ranks together.
         experts: of a layer that has most; 0 where none has any.
-        experts_touched: those of them whose weights the pass is taken to read: the most that its tokens can choose.
+        experts_touched: those of them whose weights the pass is taken to read: as many as tokens meet that choose at
+            random, on the mean.
         cost_per_million_tokens: new tokens, at the price that was given for an hour of a device; null without one.
         parts: what attention, feed-forward layers, ... cost, the costliest first.
         request: a prompt and the tokens behind it, where an answer's length was given; else null.
@@ -78,42 +79,13 @@ class TransformerFigures:
     largest_batch: int
     state_bytes_per_sequence: int
     experts: int
-    experts_touched: int
+    experts_touched: float
     cost_per_million_tokens: float | None
     parts: tuple[PartReport, ...]
     request: RequestFigures | None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def collective_kernels(built: BuiltModel, target: Target) -> list[KernelReport]:
-    """What the ranks send each other, as kernels of the report.
-
-    Raises:
-        TargetError: the target has no links.
-    """
-    return [_collective_kernel(item, target) for item in built.collectives]
-
-
-def _collective_kernel(item: Collective, target: Target) -> KernelReport:
-    found = collective_times(item.kind, [item.size_bytes], item.ranks, target)
-    once_s, at_best_s = float(found.latency_s[0]), float(found.at_best_s[0])
-    once_s = max(once_s, at_best_s)
-    return KernelReport(
-        name=item.purpose,
-        op=item.kind,
-        source_nodes=(),
-        count=item.count,
-        latency_s=once_s * item.count,
-        energy_j=float(target.power.idle_w) * once_s * item.count,
-        flops=0,
-        macs=0,
-        bytes=0,
-        bound="link",
-        of_peak=min(at_best_s / once_s, 1.0) if once_s else None,
-        tile=found.algorithm[0],
-    )
 
 
 def whole_parameters(built: BuiltModel) -> int:
@@ -127,6 +99,7 @@ def figures_of(
     built: BuiltModel,
     target: Target,
     kernels: Sequence[KernelReport],
+    memory: RankMemory,
     latency_s: float,
     energy_j: float,
     stage_s: float,
@@ -135,11 +108,11 @@ def figures_of(
     """All of the above.
 
     Args:
-        kernels: of the report, collectives included. latency_s: of one pass.
+        kernels: of the report, collectives included. memory: of the fullest rank. latency_s: of one pass.
         energy_j: of one pass, of one rank of each stage.
         stage_s: time of the slowest stage. dtype: of most arithmetic.
     """
-    work, mesh, memory = built.workload, built.mesh, rank_memory(built)
+    work, mesh = built.workload, built.mesh
     tokens = work.batch * work.rows
     flops, moved = sum(kernel.flops for kernel in kernels), sum(kernel.bytes for kernel in kernels)
     ridge = ridge_flops_per_byte(target, dtype)
@@ -170,7 +143,7 @@ def figures_of(
         largest_batch=largest_batch(built, float(target.main_memory.capacity_bytes)),
         state_bytes_per_sequence=built.state_bytes_per_sequence,
         experts=most.count if most else 0,
-        experts_touched=min(most.count, tokens * most.chosen) if most else 0,
+        experts_touched=experts_met(tokens, most.chosen, most.count) if most else 0.0,
         cost_per_million_tokens=None,
         parts=parts_of(kernels),
         request=None,

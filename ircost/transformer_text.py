@@ -36,8 +36,8 @@ def transformer_lines(figures: TransformerFigures, show_all: bool = False) -> li
     lines += [("spent in", _shares(figures), "")]
     lines += [_parameters(figures), _largest(figures)]
     lines += [_mesh(figures)] if figures.tp * figures.pp > 1 else []
-    if figures.experts and (show_all or figures.experts_touched < figures.experts):
-        lines.append(("experts", f"{figures.experts_touched} of {figures.experts}", "read in a layer, at most"))
+    if figures.experts and (show_all or round(figures.experts_touched) < figures.experts):
+        lines.append(("experts", f"{figures.experts_touched:.0f} of {figures.experts}", "read in a layer, on the mean"))
     if show_all:
         lines.append(_intensity(figures))
     return lines

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ircost.backends import Target
+from ircost.cost_models.automatic import cost_model_named
 from ircost.cost_models.evaluation import Prediction
 from ircost.cost_models.gpu.table_work import Columns
-from ircost.cost_models.interface import COST_MODELS, CostModel
+from ircost.cost_models.interface import CostModel
 from ircost.cost_models.kernel_table import kernel_table
 from ircost.cost_models.lower_bound import model_lower_bound_s
 from ircost.datasets.model_configs import find_model
@@ -54,7 +55,7 @@ def predict_models(columns: Columns, target_of: Callable[[str], Target], model: 
     for row in range(count):
         facts = {name: columns[name][row] for name in (*COLUMNS, "device", "framework")}
         try:
-            predicted_s[row], bound_s[row] = _seconds(facts, target_of, COST_MODELS.get(model))
+            predicted_s[row], bound_s[row] = _seconds(facts, target_of, cost_model_named(model))
         except IrcError as error:
             failures.setdefault(error.message, []).append(row)
     measured_s = np.asarray(columns["latency_us"], dtype=float) * 1e-6
@@ -73,7 +74,7 @@ def _seconds(facts: dict[str, Any], target_of: Callable[[str], Target], model: C
     target = target_of(str(facts["device"]))
     if facts["framework"]:
         target = target_of(f"{facts['device']}+{str(facts['framework']).replace(' ', '_')}")
-    run_pipeline(module, COMPILED if option else EAGER, context=PassContext(target, model))
+    run_pipeline(module, COMPILED if option else EAGER, context=PassContext(target, model.for_search))
     table = kernel_table(module)
     latency_s = model.estimate(table, target).latency_s
     total_s = float(sum(latency_s[run.row] * run.count for run in table.runs))

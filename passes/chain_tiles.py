@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
 from ircost.cost_models.chain_parts import Streamed, products_of, streamed_products
-from ircost.cost_models.kernel_parts import Dims, is_product
+from ircost.cost_models.contraction_dims import Dims, is_product
 from ircost.ir.chain import Chain, Tile, chain_of, split_at
 from ircost.ir.dependency import Box, dims_of_box
 from ircost.ir.graph import Op, Value

@@ -26,8 +26,9 @@ DEFAULT_LEVEL = 2
 _STANDARD = "canonicalize,recognise,fold-batch-norm,fuse"
 _BY_COST = "canonicalize,recognise,fold-batch-norm,fuse{by_cost=true}"
 # Kernels of compilers grow as long as values fit registers; 64 ops is more than any measured fusion has.
-_LONG_KERNELS = "canonicalize,recognise,fold-batch-norm,canonicalize,layout,fuse{by_cost=true,max_ops=64},outline"
-_CHAINS = "canonicalize,recognise,fold-batch-norm,canonicalize,layout,fuse{by_cost=true,chains=true,max_ops=64},outline"
+_FOLDED = "canonicalize,recognise,fold-batch-norm,canonicalize,layout"
+_LONG_KERNELS = f"{_FOLDED},fuse{{by_cost=true,max_ops=64}},merge-products,outline"
+_CHAINS = f"{_FOLDED},fuse{{by_cost=true,chains=true,max_ops=64}},merge-products,outline"
 
 LEVELS: tuple[Level, ...] = (
     Level("the model as it is written", dict.fromkeys(KINDS, "")),
@@ -38,7 +39,7 @@ LEVELS: tuple[Level, ...] = (
         {**dict.fromkeys(KINDS, _STANDARD), "gpu": _BY_COST},
     ),
     Level(
-        "fewest transposes; long kernels, on GPUs of several products; repeated layers as one function",
+        "fewest transposes; long kernels, on GPUs of several products; q, k and v at once; repeats as functions",
         # A microcontroller has neither the registers nor the code memory for long kernels.
         {**dict.fromkeys(KINDS, _LONG_KERNELS), "gpu": _CHAINS, "microcontroller": f"{_STANDARD},outline"},
     ),

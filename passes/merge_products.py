@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ircost.backends import Target, load_target
+from ircost.cost_models.contraction_dims import Dims
 from ircost.cost_models.interface import COST_MODELS, CostModel
-from ircost.cost_models.kernel_parts import Dims
 from ircost.cost_models.kernel_table import Cold, ColdValues, Key, structural_key, table_of_kernels
 from ircost.ir import ops
 from ircost.ir.clone import clone_op

@@ -11,7 +11,6 @@ import numpy as np
 from ircost.backends import Target, load_target
 from ircost.cost_models.automatic import chosen_model
 from ircost.cost_models.interface import CostModel
-from ircost.cost_models.kernel_parts import FIELDS
 from ircost.cost_models.kernel_table import (
     Cold,
     ColdValues,
@@ -21,6 +20,7 @@ from ircost.cost_models.kernel_table import (
     structural_key,
     table_of_kernels,
 )
+from ircost.cost_models.part_groups import FIELDS
 from ircost.cost_models.tile_choice import given_by
 from ircost.cost_models.tiling import find_schedule
 from ircost.ir.graph import Module, Op

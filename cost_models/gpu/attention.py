@@ -183,4 +183,5 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
         },
         reused=(((cached + rows) / rate, machine.share_of_cache(sets * cached + rows)),),
         choices=CHOICES,
+        active=active / processors,
     )

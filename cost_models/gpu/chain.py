@@ -119,4 +119,5 @@ def chain_demand(work: ChainWork, machine: GpuMachine) -> Demand:
             ),
         ),
         issues=work.is_first[:, None],
+        active=(active / processors)[:, None],
     )

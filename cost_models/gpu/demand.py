@@ -71,6 +71,7 @@ class Demand:
         choices: the candidates, in words.
         repeats: resource -> the fitted factor by which its seconds grow, where there is one.
         issues: kernels that the host launches for it: 0 for a later phase of one that runs already.
+        active: share of the processors that work, for what they draw; no time depends on it.
     """
 
     busy: Mapping[str, Column]
@@ -79,6 +80,7 @@ class Demand:
     choices: tuple[str, ...] = ("",)
     repeats: Mapping[str, str] = field(default_factory=dict)
     issues: Column = field(default_factory=lambda: np.ones((1, 1)))
+    active: Column = field(default_factory=lambda: np.ones((1, 1)))
 
     @property
     def rows(self) -> int:
@@ -119,6 +121,7 @@ class Demand:
             fixed={name: of(column, other.fixed[name]) for name, column in self.fixed.items()},
             reused=tuple((of(a, b), of(c, d)) for (a, c), (b, d) in zip(self.reused, other.reused, strict=True)),
             issues=of(self.issues, other.issues),
+            active=of(self.active, other.active),
         )
 
     def chosen(self, best: Column) -> Demand:
@@ -143,6 +146,7 @@ class Demand:
             self.choices,
             self.repeats,
             of(self.issues),
+            active=of(self.active),
         )
 
 
@@ -310,4 +314,5 @@ def either(first: Demand, second: Demand) -> Demand:
         tuple((joined(a[0], b[0]), joined(a[1], b[1])) for a, b in pairs),
         (*first.choices, *second.choices),
         first.repeats,
+        active=joined(first.active, second.active),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,6 +11,7 @@ import numpy as np
 from ircost.cost_models.gpu.demand import COMMON, Amount, Demand, Parameter, beside
 from ircost.cost_models.gpu.labels import OF_KERNEL
 from ircost.cost_models.gpu.machine import GpuMachine
+from ircost.ir.ops.experts import experts_met
 
 ROW_TILES = (16, 32, 64, 128, 256)
 COLUMN_TILES = (64, 128, 256)
@@ -46,6 +48,7 @@ class ExpertsWork:
         experts, ranks: of the whole layer, and over how many ranks they are spread.
         matrices: 3 with a gate, 2 without.
         skew: exponent of the power law that tokens follow over the experts; 0: all get as many.
+        is_drawn: 1 where each token draws its experts at random, all alike; 0 where they are dealt out by ``skew``.
         activation_bytes, weight_bytes: of an element.
         unpack_flops: vector operations on each weight before it can be multiplied.
         flops_per_s: peak of the matrix units in this format.
@@ -67,6 +70,7 @@ class ExpertsWork:
     flops_per_s: Amount
     sets: Amount
     sustained_flops_per_s: Amount = np.inf
+    is_drawn: Amount = 0.0
 
 
 def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
@@ -85,7 +89,7 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
     )
     down = np.repeat(tiles_down, len(COLUMN_TILES), axis=1)
     processors, slower = machine.processors, machine.clocks_per_reference
-    matrix_s = shared_s = l2_s = vector_s = wave = step = np.zeros_like(down)
+    matrix_s = shared_s = l2_s = vector_s = wave = step = active = np.zeros_like(down)
     for columns, depth in (((matrices - 1) * inner, hidden), (hidden, inner)):
         blocks = np.maximum(down * np.ceil(columns / COLUMN_TILE), 1)
         waves = np.ceil(blocks / processors)
@@ -97,6 +101,7 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
         shared_s = shared_s + waves * deep * fed / machine.shared_bytes_per_s
         vector_s = vector_s + waves * deep * COLUMN_TILE * unpack * processors / machine.vector_flops_per_s
         l2_s = l2_s + blocks * fed * deep / machine.l2_bytes_per_s(np.minimum(blocks, processors))
+        active = active + np.minimum(blocks / processors, 1) / 2
         wave = wave + np.ceil(blocks / processors / 2)
         step = step + steps * np.ceil(blocks / processors / 2)
     weights = met * matrices * hidden * inner * weight
@@ -120,12 +125,13 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
         },
         reused=(((weights + moved) / rate, machine.share_of_cache(sets * weights + moved)),),
         choices=CHOICES,
+        active=active,
     )
 
 
 def rank_loads(work: ExpertsWork) -> np.ndarray:
     """[rows, 2 + row tiles] of the busiest rank, see ``rank_load``; each distinct routing is looked at once."""
-    names = ("tokens", "chosen", "experts", "ranks", "skew")
+    names = ("tokens", "chosen", "experts", "ranks", "skew", "is_drawn")
     count = np.size(work.tokens)
     columns = [np.broadcast_to(getattr(work, name), (count,)).astype(float) for name in names]
     keys, index = np.unique(np.column_stack(columns), axis=0, return_inverse=True)
@@ -135,12 +141,20 @@ def rank_loads(work: ExpertsWork) -> np.ndarray:
 
 
 @lru_cache(maxsize=1 << 16)
-def rank_load(tokens: float, chosen: float, experts: float, ranks: float, skew: float) -> tuple[float, ...]:
+def rank_load(
+    tokens: float, chosen: float, experts: float, ranks: float, skew: float, is_drawn: float
+) -> tuple[float, ...]:
     """Of the busiest rank: its rows, the experts that got any, and the tiles down for each of ``ROW_TILES``.
 
     Balanced routing deals rows out one by one. Skewed routing draws each expert's share from a power law between one
     row and four fifths of the tokens; here its quantiles stand for the draw, dealt to the ranks in a fixed shuffle.
+    Of a random draw it is what is to be expected of any rank.
     """
+    if is_drawn:
+        local = max(experts / ranks, 1)
+        share = min(chosen / experts, 1.0)
+        met = experts_met(tokens, chosen, experts) * local / experts
+        return tokens * share * local, met, *(local * n for n in tiles_expected(tokens, share))
     total = tokens * chosen
     count = int(experts)
     if skew <= 0:
@@ -163,3 +177,23 @@ def rank_load(tokens: float, chosen: float, experts: float, ranks: float, skew: 
         float(met.sum()),
         *(float((np.where(busiest < 1, met, np.ceil(busiest / tile))).sum()) for tile in ROW_TILES),
     )
+
+
+def tiles_expected(tokens: float, share: float) -> np.ndarray:
+    """[row tiles] of an expert that each token draws with a chance of ``share``: the mean of ceil(rows / tile).
+
+    It is the sum over j of the chance of more than j tiles' rows, which follow a binomial distribution; rows further
+    than twelve standard deviations from the mean are not looked at.
+    """
+    mean = tokens * share
+    if share >= 1.0 or tokens < 1:
+        return np.ceil(mean / np.array(ROW_TILES))
+    reach = 12 * math.sqrt(mean * (1 - share)) + 12
+    low, high = max(math.floor(mean - reach), 0), min(math.ceil(mean + reach), int(tokens))
+    rows = np.arange(low, high + 1)
+    start = math.lgamma(tokens + 1) - math.lgamma(low + 1) - math.lgamma(tokens - low + 1)
+    odds = math.log(share) - math.log1p(-share)
+    ratios = np.log(tokens - rows[:-1]) - np.log(rows[1:]) + odds
+    log_chance = start + low * odds + tokens * math.log1p(-share) + np.concatenate([[0.0], np.cumsum(ratios)])
+    chance = np.exp(log_chance)
+    return np.array([float(chance @ np.ceil(rows / tile)) for tile in ROW_TILES])

@@ -234,4 +234,5 @@ def _demand(work: GemmWork, machine: GpuMachine, candidates: Candidates, shaped:
             (shaped(activations / rate), shaped(machine.share_of_cache(lhs_sets * activations + weights))),
             (shaped(weights / rate), shaped(machine.share_of_cache(lhs_sets * activations + rhs_sets * weights))),
         ),
+        active=shaped(active / processors),
     )

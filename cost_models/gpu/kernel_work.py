@@ -25,7 +25,7 @@ from ircost.cost_models.gpu.power import sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork, scan_demand
 from ircost.cost_models.gpu.stream import StreamWork, stream_demand
 from ircost.cost_models.gpu.table_work import MOST_SHARED
-from ircost.cost_models.kernel_parts import FIELDS, PartGroup
+from ircost.cost_models.part_groups import FIELDS, PartGroup
 from ircost.ir.types import DType
 
 # Operands that nothing has touched before in a run: so many others come between two uses that no cache keeps them.
@@ -204,6 +204,7 @@ def _experts(of: Columns, machine: GpuMachine, rates: Rates) -> ExpertsWork:
         **{name: of[name] for name in names},
         ranks=_all(1.0, of),
         skew=_all(0.0, of),
+        is_drawn=_all(1.0, of),
         flops_per_s=_all(rates.flops_per_s, of),
         sustained_flops_per_s=rates.sustained_flops_per_s,
         sets=sets(of["is_rhs_cold"]),

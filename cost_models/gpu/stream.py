@@ -82,4 +82,5 @@ def stream_demand(work: StreamWork, machine: GpuMachine) -> Demand:
         fixed={"launch": slower * ones, "row": np.ceil(rows / machine.processors) * slower * ones},
         reused=(((traffic - np.minimum(cold, traffic)) / rate, machine.share_of_cache(sets * traffic)),),
         repeats={"main": "passes", "l2": "passes", "flight": "passes"},
+        active=share,
     )

@@ -18,7 +18,8 @@ def card_text(model: FamilyModel) -> str:
 
 def _lines(model: FamilyModel) -> Iterator[str]:
     about: Mapping[str, Any] = model.about
-    yield f"# Learned corrections of {model.family} kernels"
+    what = f"the power of {model.family} kernels" if model.extra else f"{model.family} kernels"
+    yield f"# Learned corrections of {what}"
     yield ""
     yield "Boosted trees (LightGBM's text, gzipped) predict ln(measured / analytical); `model.json` says how far to"
     yield "believe them."

@@ -40,6 +40,7 @@ class FamilyModel:
     devices: targets that were measured.
     seen: for those. unseen: for all others; None where there was one device only.
     about: rows, sources and errors, for the card.
+    extra: columns of features in front of the family's own: a model of power sees the analytical power.
     """
 
     family: str
@@ -49,6 +50,7 @@ class FamilyModel:
     seen: Head
     unseen: Head | None
     about: Mapping[str, object] = field(default_factory=dict)
+    extra: tuple[str, ...] = ()
 
     def knows(self, device: str) -> bool:
         return device in self.devices
@@ -77,7 +79,7 @@ class FamilyModel:
         """Corrections of kernels on one target.
 
         Args:
-            features: [rows, features] with the machine. octaves: [rows, sizes].
+            features: [rows, features] with the machine, behind the extra ones. octaves: [rows, sizes].
         """
         level = self.level(features, octaves)
         head = self.head(device)

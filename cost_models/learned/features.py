@@ -8,6 +8,8 @@ import numpy as np
 
 from ircost.cost_models.learned.columns import DEVICE, SIZES, WORDS, Expressed, columns_of
 
+FOOTPRINT = "footprint"
+LOG_POWER = "log_power"  # ln of the analytical power in watts: what models of power see beyond those of latency
 Vocabulary = Mapping[str, Sequence[str]]  # for each kind of word, those that were met
 
 
@@ -52,6 +54,22 @@ def without_machine(family: str, features: np.ndarray) -> np.ndarray:
     """The columns that do not tell machines apart."""
     kept = [not column.is_of_machine for column in columns_of(family)] + [True] * len(WORDS) + [False]
     return features[:, np.array(kept)]
+
+
+def power_features(family: str, features: np.ndarray, power_w: np.ndarray) -> np.ndarray:
+    """[rows, 1 + features] what models of power see.
+
+    How far apart two uses of an operand lie is blanked: a benchmark that runs one kernel over and over knows of few
+    such distances, all of them short, a network of long ones only.
+
+    Args:
+        features: [rows, features] with the machine. power_w: [rows] of the analytical model.
+    """
+    found = np.column_stack([np.log(power_w), features]).astype(np.float32)
+    for place, name in enumerate(feature_names(family, sees_machine=True), start=1):
+        if name.startswith(FOOTPRINT):
+            found[:, place] = np.nan
+    return found
 
 
 def octaves(x: Expressed) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ircost.backends import Target
-from ircost.cost_models.analytical import Analytical, Evaluated
+from ircost.cost_models.analytical import Analytical, Evaluated, activity_of_parts
 from ircost.cost_models.energy import kernel_energy_j
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
@@ -17,6 +17,7 @@ from ircost.cost_models.kernel_table import KernelTable
 from ircost.cost_models.learned.columns import Expressed
 from ircost.cost_models.learned.features import feature_matrix, octaves
 from ircost.cost_models.learned.grades import GRADES, Corrected
+from ircost.cost_models.learned.power_correction import corrected_energy_j
 from ircost.cost_models.learned.propagation import Spread, interval_of_sum
 
 if TYPE_CHECKING:
@@ -37,12 +38,22 @@ class Hybrid(CostModel):
     Args:
         models: by family; those that come with the package where left out.
         analytical: what is corrected.
+        power_models: of power, by family; likewise.
+        name: what reports say.
     """
 
     name = "hybrid"
 
-    def __init__(self, models: Mapping[str, FamilyModel] | None = None, analytical: Analytical | None = None) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, FamilyModel] | None = None,
+        analytical: Analytical | None = None,
+        power_models: Mapping[str, FamilyModel] | None = None,
+        name: str = "hybrid",
+    ) -> None:
+        self.name = name
         self._models = models
+        self._power_models = power_models
         self.analytical = analytical or Analytical()
 
     @property
@@ -52,6 +63,14 @@ class Hybrid(CostModel):
         from ircost.cost_models.learned.storage import bundled_models
 
         return bundled_models()
+
+    @property
+    def power_models(self) -> Mapping[str, FamilyModel]:
+        if self._power_models is not None:
+            return self._power_models
+        from ircost.cost_models.learned.storage import bundled_power_models
+
+        return bundled_power_models()
 
     @property
     def for_search(self) -> CostModel:
@@ -70,7 +89,7 @@ class Hybrid(CostModel):
         return replace(
             plain,
             latency_s=latency_s,
-            energy_j=kernel_energy_j(kernels, target, latency_s),
+            energy_j=self.energy_j(kernels, parts, target, latency_s),
             terms_s=plain.terms_s * ratio[:, None],
             model=self.name,
             learned_s=rows.corrected_s - rows.analytical_s,
@@ -79,6 +98,16 @@ class Hybrid(CostModel):
             grades=tuple(GRADES[grade] for grade in rows.grade),
             notes=(*plain.notes, *_notes(kernels, rows, latency_s)),
         )
+
+    def energy_j(
+        self, kernels: KernelTable, parts: list[Evaluated], target: Target, latency_s: np.ndarray
+    ) -> np.ndarray:
+        """[rows] with what was learned of power, on machines whose power was read."""
+        activity = activity_of_parts(parts, len(kernels), target)
+        plain_j = kernel_energy_j(kernels, target, latency_s, activity)
+        if target.kind != "gpu":
+            return plain_j
+        return corrected_energy_j(plain_j, latency_s, parts, self.power_models, target)
 
     def corrected(self, part: Evaluated, target: Target) -> Corrected:
         """What was learned of some parts."""

@@ -17,15 +17,17 @@ from ircost.cost_models.learned.card import card_text
 from ircost.cost_models.learned.columns import DEVICE, SIZES, WORDS
 from ircost.cost_models.learned.estimator import BoostedResidual
 from ircost.cost_models.learned.family_model import FamilyModel, Head
-from ircost.cost_models.learned.features import feature_names
+from ircost.cost_models.learned.features import LOG_POWER, feature_names
 from ircost.cost_models.learned.novelty import LEVELS, WIDTHS, Novelty
 from ircost.ir.errors import IrcError
 
 BUNDLED = Path(__file__).parent / "models"
+POWER = "power"  # the folder of models of power, beside those of latency
 VERSION = 1
 MODEL, CARD = "model.json", "card.md"
 HEADS = ("seen", "unseen")
 DECISIONS = frozenset((0, 2, 8, 10))  # numbers; NaN is nought or goes to a side of its own
+EXTRAS = ((), (LOG_POWER,))
 LARGEST_BYTES = 64 * 2**20  # of a file: the bundled ones are below one
 
 
@@ -61,7 +63,7 @@ def _to_json(model: FamilyModel) -> str:
     plain = {
         **{"version": VERSION, "family": model.family, "about": model.about, "vocabulary": model.vocabulary},
         **{"devices": list(model.devices), "heads": heads},
-        "features": list(feature_names(model.family, True)),
+        "features": [*model.extra, *feature_names(model.family, True)],
         "cells": {
             f"{width:g} octaves": cells.tolist() for width, cells in zip(WIDTHS, model.novelty.cells, strict=True)
         },
@@ -105,11 +107,17 @@ def _read_model(folder: Path) -> FamilyModel:
         family = str(plain["family"])
         if family not in SIZES:
             raise ValueError(f"no family '{family}'")
-        if plain["features"] != list(feature_names(family, True)):
+        own = feature_names(family, True)
+        extra = tuple(map(str, plain["features"][: -len(own)]))
+        if plain["features"] != [*extra, *own] or extra not in EXTRAS:
             raise LearnedModelError(
                 f"{folder}: its features are not those of this version", help="write it anew with irc train"
             )
-        heads = {name: _head(folder, family, name, own) for name, own in plain["heads"].items() if name in HEADS}
+        heads = {
+            name: _head(folder, family, name, entry, len(extra))
+            for name, entry in plain["heads"].items()
+            if name in HEADS
+        }
         return FamilyModel(
             family,
             {kind: [str(word) for word in plain["vocabulary"][kind]] for kind in (*WORDS, DEVICE)},
@@ -118,6 +126,7 @@ def _read_model(folder: Path) -> FamilyModel:
             heads["seen"],
             heads.get("unseen"),
             dict(plain["about"]),
+            extra,
         )
     except LearnedModelError:
         raise
@@ -125,8 +134,8 @@ def _read_model(folder: Path) -> FamilyModel:
         raise LearnedModelError(f"{folder} holds no learned model: {error}", help="irc train writes one") from error
 
 
-def _head(folder: Path, family: str, name: str, plain: Mapping[str, Any]) -> Head:
-    features = len(feature_names(family, sees_machine=name == "seen"))
+def _head(folder: Path, family: str, name: str, plain: Mapping[str, Any], extra: int) -> Head:
+    features = extra + len(feature_names(family, sees_machine=name == "seen"))
     calibration = Calibration(
         _shares(plain["trust"]),
         _trees(folder / trees_file(f"{name}_spread"), features),
@@ -217,3 +226,9 @@ def _cells(values: Sequence[Any]) -> np.ndarray:
 def bundled_models() -> dict[str, FamilyModel]:
     """Those that come with the package."""
     return read_models(BUNDLED)
+
+
+@lru_cache(maxsize=1)
+def bundled_power_models() -> dict[str, FamilyModel]:
+    """Those of power that come with the package."""
+    return read_models(BUNDLED / POWER)

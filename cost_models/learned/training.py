@@ -143,7 +143,7 @@ def held_out_folds(rows: Rows, recipe: Recipe, split: str, on_progress: OnProgre
         inside = ~out
         model = residual_model(recipe).fit(rows.features[inside], rows.residual[inside])
         correction[out] = model.predict(rows.features[out])
-        level[out] = _levels(rows.at(inside), rows.at(out))
+        level[out] = levels_of(rows.at(inside), rows.at(out))
         fold[out] = number
         if on_progress is not None:
             on_progress(number + 1, len(folds))
@@ -176,7 +176,7 @@ def held_out_devices(
         model = unseen_model(recipe).fit(without_machine(family, inside.features), inside.residual)
         correction = model.predict(features)
         judged.append(own)
-        held.append(Held(features, own.residual, correction, _levels(inside, own), own.device, cells_of(own)))
+        held.append(Held(features, own.residual, correction, levels_of(inside, own), own.device, cells_of(own)))
         if on_progress is not None:
             on_progress(len(held), len(by_device))
     return Judged(_joined_rows(judged), _joined_held(held))
@@ -189,7 +189,7 @@ def _unseen_head(judged: Judged, by_device: list[tuple[str, Rows]], recipe: Reci
     return Head(model, calibrated(judged.held, by_group=True))
 
 
-def _levels(inside: Rows, out: Rows) -> np.ndarray:
+def levels_of(inside: Rows, out: Rows) -> np.ndarray:
     """Of novelty: sizes and words that the rows inside do not have."""
     level = Novelty.of(inside.octaves).level(out.octaves)
     for place in range(len(WORDS)):

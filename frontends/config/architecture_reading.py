@@ -8,7 +8,8 @@ from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.config_file import NO_DEFAULT, Config
 from ircost.frontends.config.diffusion import denoiser
 from ircost.frontends.config.encoder_decoder import encoder_decoder
-from ircost.frontends.config.families import ALIASES, FAMILIES, TEXT_ALONE, TEXT_OF, Family
+from ircost.frontends.config.families import ALIASES, FAMILIES, TEXT_ALONE, TEXT_OF
+from ircost.frontends.config.family import Family
 from ircost.frontends.config.quantisation import read_quantisation
 from ircost.frontends.config.reading import Reader
 from ircost.frontends.config.vision import VISION, image_encoder, seen_by, text_and_images

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.config_file import Config
-from ircost.frontends.config.families import Family, Sides
+from ircost.frontends.config.family import Family, Sides
 from ircost.frontends.config.reading import Reader
 from ircost.frontends.config.tower_parts import Entrance, Frames, Tower
 from ircost.ir.types import DType

@@ -7,176 +7,9 @@ a field is text, it names the key that decides. Source: huggingface/transformers
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-
-@dataclass(frozen=True, slots=True)
-class Routing:
-    """Where a family's mixtures of experts are told.
-
-    Args:
-        count, chosen, inner: keys. router, is_normalised: as in `Experts`; text names a key. scoring: the
-            router where that key is missing.
-        shared_inner: key of the shared layer's width; shared_count: key of how many experts make it up.
-        first, step: keys of the first layer with experts, and of every how many there are some. offset: key of the
-            first one's place in each step.
-    """
-
-    count: str
-    chosen: str = "num_experts_per_tok"
-    inner: str = "moe_intermediate_size"
-    router: str = "softmax"
-    scoring: str = "softmax"
-    is_normalised: bool | str = True
-    shared_inner: str = ""
-    shared_count: str = ""
-    is_shared_gated: bool = False
-    has_router_bias: bool = False
-    has_bias: bool = False
-    is_interleaved: bool = False
-    limit: float = 0.0
-    first: str = ""
-    step: str = ""
-    offset: str = ""
-    dense_layers: str = ""
-    groups: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sides:
-    """Where an encoder and its decoder are told apart: the usual name of a key -> the one of each side.
-
-    Args:
-        bands: key of the bands of a spectrum, where the encoder listens.
-    """
-
-    encoder: Mapping[str, str]
-    decoder: Mapping[str, str]
-    bands: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class States:
-    """Layers with a state in place of a cache.
-
-    Args:
-        kind: as in ``recurrent.py``. attention: how those that attend instead are told: not at all (none do),
-            ``period`` and ``interval`` of layers, ``indices``, ``listed``: a key with the kind of each, or
-            ``pattern``: a key with a letter for each, of which some are feed-forward layers alone.
-    """
-
-    kind: str
-    attention: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Images:
-    """How a vision tower cuts images.
-
-    Args:
-        class_token: ``first``, ``last``, or none. has_norm: one before the layers. image, patch: pixels of an edge
-            where no key says.
-    """
-
-    class_token: str = ""
-    has_bias: bool = True
-    has_norm: bool = False
-    image: int = 224
-    patch: int = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """Args:
-    norm: ``rms`` or ``layer``; epsilon: of it, where no key says; has_norm_scale, has_norm_bias: of a layer norm.
-    placement: as in `Layer`. post_key: a key that, when false, puts the norms behind the sums.
-    qkv_bias, out_bias, mlp_bias, head_bias: whether there are such; text names a key (or several
-        of one meaning, ``a|b``), ``!key`` one that denies it.
-    rotary: ``half``, ``interleaved`` or none; rotary_share: the rotated part of a head, and rotary_base: of its
-        angles, where no key says.
-    positions: whether positions are a learnt table; offset: rows before its first; is_offset_counted: whether the
-        limit of positions counts those, too.
-    head_norm, whole_norm: of queries and keys, whether there are such; text names a key. is_norm_by_head: each head
-        has weights of its own; has_plain_norm: none has any.
-    head_width: of a head where no key says; 0: hidden size over heads.
-    window: ``all`` where every layer has the window of ``sliding_window``; ``alternate`` every other, the first one
-        first; ``thirds``: all but the first of every ``global_attn_every_n_layers``; ``pattern``: all but each
-        ``sliding_window_pattern``-th; ``flag``: where ``use_sliding_window`` says so.
-    is_rotary_windowed: layers without a window have no positions; ``where windows are``: unless none has one.
-    has_pooler: the first token passes a layer of its own behind the last one (BERT).
-    dense_inner: key of the width of layers without experts, where it has a name of its own.
-    sides: of models with an encoder; has_cross: its decoder's layers, which attend to that.
-    states: of layers that keep one. has_feed_forward: behind each mixer.
-    has_first_norm: before the first layer's mixer. has_masked_head: its checkpoints have one for masked words.
-    rotary_key: which must say ``rope``. rotary_base: where no key says. window_keys: of its width, beside
-        ``sliding_window``.
-    window_width, window_pattern: where no key says; window_base: as rotary_base, of layers with one; 0: the
-        same. no_rope_interval: every such layer has no positions.
-    needed: keys of sizes for which the class has numbers of its own that fit no other model.
-    is_gated_output: what attention puts out is multiplied by a sigmoid of a projection.
-    images: of vision towers, which read those.
-    is_scaled: whether scores are divided by the root of a head's width; is_head_scaled: what a tied head reads, by
-        that of the hidden size.
-    """
-
-    norm: str = "rms"
-    epsilon: float = 1e-6
-    has_norm_scale: bool | str = True
-    has_norm_bias: bool | str = True
-    placement: str = "pre"
-    activation: str = "silu"
-    is_gated: bool = True
-    qkv_bias: bool | str = False
-    out_bias: bool | str = False
-    mlp_bias: bool | str = False
-    head_bias: bool | str = False
-    rotary: str = "half"
-    rotary_share: float = 1.0
-    rotary_base: float = 10000.0
-    positions: bool = False
-    offset: int = 0
-    is_offset_counted: bool = False
-    token_types: bool = False
-    has_alibi: bool = False
-    embedding_norm: bool = False
-    is_embedding_scaled: bool | str = False
-    head_norm: bool | str = False
-    whole_norm: bool | str = False
-    is_norm_by_head: bool = False
-    has_plain_norm: bool = False
-    head_width: int = 0
-    kv_heads: int = 0
-    window: str = ""
-    is_rotary_windowed: bool | str = False
-    dense_inner: str = ""
-    has_sinks: bool = False
-    is_tied: bool = False
-    is_causal: bool = True
-    has_latent: bool = False
-    final_norm: bool = True
-    has_pooler: bool = False
-    experts: Routing | None = None
-    has_k_bias: bool = True
-    has_bias_table: bool = False
-    is_scaled: bool = True
-    is_head_scaled: bool = False
-    sides: Sides | None = None
-    has_cross: bool = False
-    images: Images | None = None
-    states: States | None = None
-    has_feed_forward: bool = True
-    is_gated_output: bool = False
-    has_first_norm: bool = True
-    has_masked_head: bool = False
-    rotary_key: str = ""
-    window_keys: tuple[str, ...] = ()
-    window_width: int = 0
-    window_base: float = 0.0
-    window_pattern: int = 6
-    no_rope_interval: int = 0
-    needed: tuple[str, ...] = ()
-
+from ircost.frontends.config.family import Family, Images, Routing, Sides, States
 
 _LLAMA = Family(qkv_bias="attention_bias", out_bias="attention_bias", mlp_bias="mlp_bias")
 _GPT2 = Family(
@@ -211,6 +44,12 @@ _GEMMA = Family(
     head_width=256,
     qkv_bias="attention_bias",
     out_bias="attention_bias",
+)
+_QWEN = Routing(
+    count="num_experts",
+    is_normalised="norm_topk_prob",
+    step="decoder_sparse_step",
+    dense_layers="mlp_only_layers",
 )
 _DEEPSEEK = Routing(
     count="n_routed_experts",
@@ -452,14 +291,7 @@ FAMILIES: dict[str, Family] = {
     "qwen2_moe": Family(
         qkv_bias="qkv_bias",
         window="flag",
-        experts=Routing(
-            count="num_experts",
-            is_normalised="norm_topk_prob",
-            shared_inner="shared_expert_intermediate_size",
-            is_shared_gated=True,
-            step="decoder_sparse_step",
-            dense_layers="mlp_only_layers",
-        ),
+        experts=replace(_QWEN, shared_inner="shared_expert_intermediate_size", is_shared_gated=True),
         needed=("num_key_value_heads",),
     ),
     "qwen3_moe": Family(
@@ -467,12 +299,7 @@ FAMILIES: dict[str, Family] = {
         out_bias="attention_bias",
         head_norm=True,
         window="flag",
-        experts=Routing(
-            count="num_experts",
-            is_normalised="norm_topk_prob",
-            step="decoder_sparse_step",
-            dense_layers="mlp_only_layers",
-        ),
+        experts=_QWEN,
         needed=("num_key_value_heads",),
     ),
     "qwen3_next": Family(
@@ -483,14 +310,7 @@ FAMILIES: dict[str, Family] = {
         rotary_share=0.25,
         is_gated_output=True,
         states=States("delta net", "interval"),
-        experts=Routing(
-            count="num_experts",
-            is_normalised="norm_topk_prob",
-            shared_inner="shared_expert_intermediate_size",
-            is_shared_gated=True,
-            step="decoder_sparse_step",
-            dense_layers="mlp_only_layers",
-        ),
+        experts=replace(_QWEN, shared_inner="shared_expert_intermediate_size", is_shared_gated=True),
         needed=("num_key_value_heads",),
     ),
     "minimax_text_01": Family(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from ircost.frontends.config.layer_parts import Experts, FeedForward
-from ircost.frontends.config.parts import ACTIVATIONS, linear, part_of, scaled
+from ircost.frontends.config.parts import ACTIVATIONS, linear, part_of
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.quantised_parts import expert_scales, is_quantised
 from ircost.frontends.config.scope import Scope
 from ircost.ir import ops
 from ircost.ir.graph import Value
-from ircost.ir.ops.normalization import scalar_like
 
 
 def feed_forward(scope: Scope, plan: Plan, part: FeedForward, x: Value, name: str = "mlp") -> Value:
@@ -81,48 +80,31 @@ def _shared(scope: Scope, plan: Plan, part: Experts, x: Value) -> Value:
 
 
 def _routed(scope: Scope, part: Experts, x: Value) -> tuple[Value, Value]:
-    """Shares and numbers of the chosen experts, [batch * tokens, chosen] each."""
+    """Shares and numbers of the chosen experts, [batch * tokens, chosen] each; one kernel, as all engines run it.
+
+    A bias of gpt-oss belongs to the logits, others to the choice alone. Groups are as good as their best expert where
+    scores are a softmax (DeepSeek-V2), as their best two where they are sigmoids (V3).
+    """
     batch, rows, _ = x.type.shape
     with scope.at("router"):
         logits = scope(ops.reshape(linear(scope, x, "gate", part.count), shape=(batch * rows, part.count)))
-        if part.router == "softmax of chosen":
-            logits = scope(ops.add(logits, scope.weight("bias", part.count))) if part.has_router_bias else logits
-            best, chosen = _top(scope, logits, part.chosen)
-            return scaled(scope, scope(ops.softmax(best)), part.factor), chosen
-        if part.router == "sigmoid of chosen":
-            best, chosen = _top(scope, logits, part.chosen)
-            return scope(ops.sigmoid(best)), chosen
-        scores = scope(ops.sigmoid(logits) if part.router == "sigmoid" else ops.softmax(logits))
-        ranked = scores
-        if part.has_router_bias:
-            ranked = scope(ops.add(scores, scope.weight("bias", part.count)))
-        if part.groups > 1:
-            ranked = _in_best_groups(scope, part, ranked)
-        best, chosen = _top(scope, ranked, part.chosen)
-        if ranked is not scores:
-            best = scope(ops.gather_elements(scores, chosen, axis=1))
-        if part.is_normalised:
-            best = scope(ops.div(best, ops.reduce_sum(best, axes=(1,), keepdims=True)))
-        return scaled(scope, best, part.factor), chosen
-
-
-def _top(scope: Scope, x: Value, count: int) -> tuple[Value, Value]:
-    op = scope.build.op(ops.top_k.create([x], {"k": count, "axis": 1}))
-    return op.results[0], op.results[1]
-
-
-def _in_best_groups(scope: Scope, part: Experts, scores: Value) -> Value:
-    """Scores of experts outside of the best groups become 0; a group is as good as its best two.
-
-    Source: DeepSeek-AI, "DeepSeek-V3", arXiv:2412.19437, 2.1.2 (node-limited routing).
-    """
-    rows, count = scores.type.shape
-    apart = scope(ops.reshape(scores, shape=(rows * part.groups, count // part.groups)))
-    two, _ = _top(scope, apart, min(2, count // part.groups))
-    group_scores = scope(ops.reshape(scope(ops.reduce_sum(two, axes=(1,))), shape=(rows, part.groups)))
-    best, _ = _top(scope, group_scores, part.groups_chosen)
-    least = part_of(scope, best, part.groups_chosen - 1, 1)
-    is_in = scope(ops.reshape(scope(ops.greater_equal(group_scores, least)), shape=(rows, part.groups, 1)))
-    grouped = scope(ops.reshape(scores, shape=(rows, part.groups, count // part.groups)))
-    kept = scope(ops.where(is_in, grouped, scalar_like(0.0, grouped)))
-    return scope(ops.reshape(kept, shape=(rows, count)))
+        bias = [scope.weight("bias", part.count)] if part.has_router_bias else []
+        if bias and part.router == "softmax of chosen":
+            logits = scope(ops.add(logits, bias.pop()))
+        best = 2 if part.router == "sigmoid" else 1
+        routing = ops.expert_routing.create(
+            [logits, *bias],
+            {
+                "k": part.chosen,
+                # Sigmoids are in the order of their logits: those of the chosen are the highest of all.
+                "score": "sigmoid" if part.router == "sigmoid of chosen" else part.router,
+                "is_renormalised": part.is_normalised and not part.router.endswith("of chosen"),
+                "factor": part.factor,
+                "groups": part.groups,
+                "chosen_groups": part.groups_chosen,
+                "best_of_group": min(best, part.count // part.groups),
+                "has_bias": bool(bias),
+            },
+        )
+        shares, chosen = scope.build.op(routing).results
+        return shares, chosen

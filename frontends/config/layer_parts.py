@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
@@ -306,6 +306,18 @@ class Stack:
 
 
 Item = TypeVar("Item")
+
+
+def alike_once(layers: Iterable[Item]) -> tuple[Item, ...]:
+    """The layers, those that are equal as one object: to compare them takes no time then."""
+    distinct: list[Item] = []
+    found = []
+    for layer in layers:
+        known = next((each for each in distinct if each == layer), None)
+        if known is None:
+            distinct.append(layer)
+        found.append(layer if known is None else known)
+    return tuple(found)
 
 
 def groups(layers: tuple[Item, ...]) -> Iterator[tuple[tuple[Item, ...], int]]:

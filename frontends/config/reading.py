@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from ircost.frontends.config.architecture import Architecture, Idle
 from ircost.frontends.config.config_file import NO_DEFAULT, Config
-from ircost.frontends.config.families import Family, Routing
+from ircost.frontends.config.family import Family
+from ircost.frontends.config.family_reading import FamilyReader
+from ircost.frontends.config.feed_forward_reading import INNER, FeedForwardReader
 from ircost.frontends.config.layer_parts import (
     Attention,
     BiasTable,
@@ -21,23 +23,19 @@ from ircost.frontends.config.layer_parts import (
     Norm,
     Rotary,
     Stack,
+    alike_once,
 )
 from ircost.frontends.config.recurrent import KINDS
 from ircost.frontends.config.tower_parts import Pooler
-from ircost.ir.errors import did_you_mean
 from ircost.ir.types import DType
 
 MOST_LAYERS = 4096
 # Names of one thing, by family.
-HIDDEN = ("hidden_size", "n_embd", "d_model", "dim", "n_embed")
 LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv")
-INNER = ("intermediate_size", "ffn_dim", "n_inner", "hidden_dim", "ffn_hidden_size", "d_ff")
 EPSILON = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "norm_epsilon", "layernorm_epsilon")
-EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
-ACTIVATION = ("mlp_hidden_act", "hidden_act", "hidden_activation", "activation_function", "hidden_act", "activation")
 WINDOWED = ("sliding_attention", "chunked_attention", "local_attention", "sliding_window", "local")
 ROTARY_SCALING = (
     *("rope_type", "type", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
@@ -68,12 +66,9 @@ PATTERN = {
 FULL = ("full_attention", "global_attention", "attention", "full", "global")
 
 
-class Reader:
+class Reader(FamilyReader):
     def __init__(self, config: Config, family: Family, name: str) -> None:
-        self.config = config
-        self.family = family
-        self.name = name
-        self.hidden = config.size(*HIDDEN)
+        super().__init__(config, family, name)
         listed = config.values.get("layers_block_type")
         self.layers = config.size(*LAYERS, default=len(listed) if isinstance(listed, list) and listed else NO_DEFAULT)
         if self.layers > MOST_LAYERS:
@@ -82,14 +77,6 @@ class Reader:
             if key not in config.values:
                 config.raw(key)
         self.norm = self._norm()
-
-    def says(self, rule: bool | str) -> bool:
-        """A constant, the value of a key, or with ``!`` its opposite."""
-        if isinstance(rule, bool):
-            return rule
-        if rule.startswith("!"):
-            return not self.config.flag(rule[1:], default=True)
-        return self.config.flag(*rule.split("|"), default=DEFAULT_FLAGS.get((self.name, rule), False))
 
     def architecture(self, name: str, dtype: DType) -> Architecture:
         family, stack = self.family, self.stack()
@@ -125,7 +112,7 @@ class Reader:
 
     def stack(self) -> Stack:
         config = self.config
-        layers = tuple(self._layer(place) for place in range(self.layers))
+        layers = alike_once(self._layer(place) for place in range(self.layers))
         config.passed("num_nextn_predict_layers", "rope_interleave", "max_window_layers", "head_dim")
         if self.family.dense_inner:
             config.passed(self.family.dense_inner, *INNER, "attn_temperature_tuning", "floor_scale", "attn_scale")
@@ -468,128 +455,5 @@ class Reader:
             has_bias=self.says(self.family.qkv_bias),
         )
 
-    def _activation(self) -> str:
-        return self.activation_of(self.config.text(*ACTIVATION, default=self.family.activation))
-
-    def activation_of(self, name: str) -> str:
-        """Our name of one of HF's."""
-        if name not in ACTIVATIONS:
-            raise self.config.error(f"activation '{name}' is not known", help=did_you_mean(name, ACTIVATIONS))
-        return ACTIVATIONS[name]
-
-    def _activation_and_gate(self) -> tuple[str, bool]:
-        """T5 names both at once: ``gated-gelu``, which stands for the approximation by tanh."""
-        both = self.config.text("feed_forward_proj", default=None) if self.family.has_bias_table else None
-        if both is None:
-            return self._activation(), self.family.is_gated
-        name = both.removeprefix("gated-")
-        is_gated = name != both
-        name = "gelu_new" if both == "gated-gelu" else name
-        if name not in ACTIVATIONS:
-            raise self.config.error(f"'feed_forward_proj' is '{both}'", help=did_you_mean(name, ACTIVATIONS))
-        return ACTIVATIONS[name], is_gated
-
-    def _inner(self) -> int:
-        config = self.config
-        ratio = config.number("expansion_ratio", "ffn_ratio", default=4.0)
-        own = (self.family.dense_inner,) if self.family.dense_inner else INNER
-        return config.size(*own, default=None) or round(ratio * self.hidden)
-
     def feed_forward(self, place: int) -> FeedForward | Experts:
-        routing = self.family.experts
-        if routing is not None and self._has_experts(routing, place):
-            return self._experts(routing)
-        activation, is_gated = self._activation_and_gate()
-        return FeedForward(self._inner(), activation, is_gated, self.says(self.family.mlp_bias))
-
-    # ---- experts
-
-    def _has_experts(self, routing: Routing, place: int) -> bool:
-        config = self.config
-        names = (routing.count, *EXPERTS)
-        if not any(name in config.values for name in names):
-            raise config.error(f"'{routing.count}' is missing: how many experts a {self.name} has must be told")
-        count = config.size(*names, default=0, least=0)
-        config.passed(routing.chosen)
-        if not count:
-            return False
-        config.passed(*INNER)
-        first = config.size(routing.first, default=0, least=0) if routing.first else 0
-        step = config.size(routing.step, default=1) if routing.step else 1
-        dense = config.listed(routing.dense_layers, default=[]) if routing.dense_layers else []
-        if routing.step == "decoder_sparse_step":
-            return (place + 1) % step == 0 and place not in dense
-        if routing.step == "interleave_moe_layer_step":
-            listed = config.listed("moe_layers", default=[])
-            return place in listed if listed else (place + 1) % step == 0
-        if routing.offset:
-            begin = config.size(routing.offset, least=0)
-            return count > 1 and place % step == begin
-        return place >= first and place % step == 0 and place not in dense
-
-    def _experts(self, routing: Routing) -> Experts:
-        config = self.config
-        count = config.size(routing.count, *EXPERTS)
-        chosen = config.size(routing.chosen, "num_experts_per_token", "experts_per_token")
-        if chosen > count:
-            raise config.error(f"{chosen} of {count} experts cannot be chosen")
-        inner = config.size(routing.inner)
-        normalised = routing.is_normalised
-        router = routing.router
-        if router == "scoring_func":
-            router = config.text(router, default=routing.scoring)
-        if router not in ("softmax", "softmax of chosen", "sigmoid", "sigmoid of chosen"):
-            raise config.error(f"'scoring_func' is '{router}'", help="known: softmax, sigmoid")
-        method = config.text("topk_method", default="greedy")
-        groups = tuple(config.size(key, default=1) for key in routing.groups) if routing.groups else (1, 1)
-        return Experts(
-            count=count,
-            chosen=chosen,
-            inner=inner,
-            activation=self._activation(),
-            router=router,
-            has_bias=routing.has_bias,
-            is_interleaved=routing.is_interleaved,
-            limit=config.number("swiglu_limit", default=7.0) if routing.is_interleaved else 0.0,
-            slope=config.number("swiglu_alpha", default=1.702) if routing.is_interleaved else 1.0,
-            shared=self._shared(routing, inner),
-            is_shared_gated=routing.is_shared_gated,
-            has_router_bias=routing.has_router_bias or method == "noaux_tc" or router == "sigmoid",
-            groups=groups[0],
-            groups_chosen=groups[1],
-            factor=config.number("routed_scaling_factor", default=1.0),
-            is_normalised=normalised if isinstance(normalised, bool) else config.flag(normalised, default=True),
-        )
-
-    def _shared(self, routing: Routing, inner: int) -> FeedForward | None:
-        config = self.config
-        width = 0
-        if routing.shared_inner:
-            width = config.size(routing.shared_inner, default=0, least=0)
-        elif routing.shared_count:
-            width = inner * config.size(routing.shared_count, default=0, least=0)
-        return FeedForward(width, self._activation(), True) if width else None
-
-
-# Flags whose default is true, by family.
-DEFAULT_FLAGS = {
-    ("gpt_oss", "attention_bias"): True,
-    ("starcoder2", "use_bias"): True,
-    ("mpt", "no_bias"): True,
-    ("vit", "qkv_bias"): True,
-    ("qwen2_moe", "qkv_bias"): True,
-    ("gpt_neox", "attention_bias"): True,
-    ("opt", "enable_bias"): True,
-    ("glm", "attention_bias"): True,
-    ("seed_oss", "attention_bias"): True,
-    ("persimmon", "qk_layernorm"): True,
-    ("glm4", "attention_bias"): True,
-    ("llama4_text", "use_qk_norm"): True,
-    ("opt", "layer_norm_elementwise_affine"): True,
-}
-# HF's names of activations -> ours.
-ACTIVATIONS = {
-    **{"relu2": "relu2", "silu": "silu", "swish": "silu", "relu": "relu", "gelu": "gelu"},
-    **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh"), "gelu_tanh"),
-    **{"quick_gelu": "quick_gelu", "gelu_python": "gelu"},
-}
+        return FeedForwardReader(self.config, self.family, self.name).layer(place)

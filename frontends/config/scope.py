@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import overload
 
 import numpy as np
 
@@ -153,10 +154,35 @@ class LayerScope(Scope):
         self.sequences.append(whole)
         return self.block.add_argument(type)
 
-    def _names(self, full: str) -> list[str]:
-        """A weight's name in each of the layers that share it: those at one place of the period."""
-        part = self.path[len(self.outer.path)]
-        return [full.replace(part, f"layers.{number}", 1) for number in layer_numbers(self.path)]
+    def _names(self, full: str) -> LayerNames:
+        return LayerNames(full, self.path[len(self.outer.path)], layer_numbers(self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class LayerNames(Sequence[str]):
+    """A weight's name in each of the layers that share it, those at one place of the period; written where it is read.
+
+    Args:
+        full: its name in the layers as they are built. part: of that, what names the layers. numbers: theirs.
+    """
+
+    full: str
+    part: str
+    numbers: range
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        if isinstance(index, slice):
+            return replace(self, numbers=self.numbers[index])
+        return self.full.replace(self.part, f"layers.{self.numbers[index]}", 1)
 
 
 def layers_name(begin: int, period: int, count: int) -> str:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.config_file import Config
-from ircost.frontends.config.families import FAMILIES, Images
+from ircost.frontends.config.families import FAMILIES
+from ircost.frontends.config.family import Images
 from ircost.frontends.config.layer_parts import Attention, FeedForward, Layer, Stack
 from ircost.frontends.config.reading import Reader
 from ircost.frontends.config.tower_parts import (

@@ -23,12 +23,24 @@ from ircost.ir.ops.shape import reshape
 from ircost.ir.types import DType, TensorType
 
 
+def experts_met(rows: float, chosen: float, experts: float) -> float:
+    """How many experts any row meets, on the mean, where each draws ``chosen`` of them at random, all alike.
+
+    A row leaves an expert out with a chance of 1 - chosen / experts, and rows draw apart from one another. Trained
+    routers are balanced over long runs; what rows of one batch have in common makes them meet rather fewer.
+
+    >>> round(experts_met(32, 8, 256), 1), experts_met(1, 8, 256), experts_met(10_000, 8, 256)
+    (163.3, 8.0, 256.0)
+    """
+    return experts * (1.0 - (1.0 - chosen / experts) ** rows) if experts else 0.0
+
+
 class ExpertMatmul(OpDefinition):
     """out[r] = weights[expert[r]] x[r]: a product grouped by expert; no copy of the weights is made for a row.
 
     Shapes: x [r, k], expert [r] of integers (negative ones count from the end),
-    weights [e, n, k]; out [r, n]. The traffic counts as many experts as rows
-    can meet. Source: Gale et al., "MegaBlocks: Efficient Sparse Training with Mixture-of-Experts", MLSys 2023.
+    weights [e, n, k]; out [r, n]. The traffic counts the experts that rows meet which draw them at random.
+    Source: Gale et al., "MegaBlocks: Efficient Sparse Training with Mixture-of-Experts", MLSys 2023.
     """
 
     name = "expert_matmul"
@@ -61,8 +73,7 @@ class ExpertMatmul(OpDefinition):
 
     def operand_bytes(self, op: Op) -> Sequence[int]:
         x, expert, weights = (operand.type for operand in op.operands)
-        met = min(x.shape[0], weights.shape[0])
-        return x.size_bytes, expert.size_bytes, weights.size_bytes * met // max(weights.shape[0], 1)
+        return x.size_bytes, expert.size_bytes, bytes_met(weights, x.shape[0], 1)
 
     def fewest_operand_bytes(self, op: Op) -> Sequence[int]:
         x, expert, weights = (operand.type for operand in op.operands)
@@ -81,14 +92,27 @@ ACTIVATIONS: dict[str, Callable[[Value], Value]] = {
 GATES = ("none", "halves", "pairs")
 
 
+def bytes_met(weights: TensorType, rows: int, chosen: int) -> int:
+    """Of weights [e, ..], those of the experts that rows meet."""
+    experts = weights.shape[0]
+    return round(weights.size_bytes * experts_met(rows, min(chosen, experts), experts) / max(experts, 1))
+
+
 class Experts(CompositeOp):
-    """A mixture whose rows may meet an expert each choice, which counts say, or all the same few."""
+    """A mixture whose rows meet experts at random, as its traffic says, or all the same few at the fewest."""
+
+    def operand_bytes(self, op: Op) -> Sequence[int]:
+        return self._bytes(op, op.operands[2].type.shape[0])
 
     def fewest_operand_bytes(self, op: Op) -> Sequence[int]:
-        rows, chosen = op.operands[2].type.shape
-        most, fewest = (min(met, op.operands[3].type.shape[0]) for met in (max(rows * chosen, 1), chosen))
-        x, shares, experts, *weights = self.operand_bytes(op)
-        return x, shares, experts, *(n * fewest // most for n in weights)
+        return self._bytes(op, min(op.operands[2].type.shape[0], 1))
+
+    def _bytes(self, op: Op, rows: int) -> Sequence[int]:
+        """With the experts that so many rows meet; zero points that all experts share are read as they are."""
+        types, chosen = [operand.type for operand in op.operands], op.operands[2].type.shape[1]
+        whole = [type.size_bytes for type in types[:3]]
+        parts = [bytes_met(type, rows, chosen) if type.rank > 1 else type.size_bytes for type in types[3:]]
+        return *whole, *parts
 
 
 @partial(composite, kind=Experts)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from ircost.commands.measured_tables import hashes_of, read_tables, samples_of, target_finder
+from ircost.commands.measured_tables import hashes_of, power_samples_of, read_tables, samples_of, target_finder
 from ircost.commands.options import OptionError
 from ircost.commands.output import write_whole
-from ircost.terminal import progress
+from ircost.terminal import progress, working
 
 if TYPE_CHECKING:
     from ircost.cost_models.gpu.constants import ConstantsFile
+    from ircost.cost_models.gpu.power_constants import PowerConstants
 
 DIFFERENCES_SHOWN = 10
 
@@ -23,10 +25,16 @@ DIFFERENCES_SHOWN = 10
 )
 @click.option("-o", "--output", metavar="FILE.json", help="Where the constants go.")
 @click.option("--check", metavar="FILE.json", help="Compare with this file instead: exit code 1 where they differ.")
+@click.option("--power", is_flag=True, help="Fit what GPUs draw instead, to rows with power_w.")
 @click.option("--targets", "folders", multiple=True, metavar="DIR", help="Look for target files here too.")
 @click.argument("more", nargs=-1, type=click.Path(), metavar="")
 def command(
-    tables: tuple[str, ...], more: tuple[str, ...], output: str | None, check: str | None, folders: tuple[str, ...]
+    tables: tuple[str, ...],
+    more: tuple[str, ...],
+    output: str | None,
+    check: str | None,
+    power: bool,
+    folders: tuple[str, ...],
 ) -> int:
     """Fit the few constants that no data sheet gives to tables of measurements, and write them as JSON.
 
@@ -35,16 +43,22 @@ def command(
     \b
     irc calibrate --data gemm.parquet attention.parquet moe.parquet -o constants.json
     irc evaluate gemm.parquet --constants constants.json
+    irc calibrate --power --data gemm.parquet attention.parquet -o power_constants.json
 
     Exit code 1: with --check, the file holds other constants.
     """
-    from ircost.cost_models.gpu.calibrate import calibrate
-    from ircost.cost_models.gpu.constants import read_constants
-
     if not output and not check:
         raise OptionError("neither -o nor --check", help="give -o FILE.json for the constants, or --check FILE.json")
+    fit = _fit_power if power else _fit_times
+    return fit((*tables, *more), output, check, folders)
+
+
+def _fit_times(tables: Sequence[str], output: str | None, check: str | None, folders: Sequence[str]) -> int:
+    from ircost.cost_models.gpu.calibrate import calibrate
+    from ircost.cost_models.gpu.constants import differences, read_constants
+
     there = read_constants(check) if check else None
-    target_of, read = target_finder(folders), read_tables((*tables, *more))
+    target_of, read = target_finder(folders), read_tables(tables)
     hashes, data = hashes_of(read), samples_of(read, target_of)
     with progress("fitting") as advance:
         constants = calibrate(data, hashes, advance)
@@ -55,7 +69,33 @@ def command(
     if output:
         write_whole(output, constants.to_json())
         click.echo(f"{output}: {summary(constants)}", err=output == "-")
-    return compare(constants, there, check) if there is not None and check else 0
+    return compare(differences(constants, there), check, summary(constants)) if there is not None and check else 0
+
+
+def _fit_power(tables: Sequence[str], output: str | None, check: str | None, folders: Sequence[str]) -> int:
+    from ircost.cost_models.gpu.power_constants import power_differences, read_power_constants
+    from ircost.cost_models.gpu.power_fit import fit_power
+
+    there = read_power_constants(check) if check else None
+    target_of, read = target_finder(folders), read_tables(tables)
+    hashes = hashes_of(read)
+    samples = power_samples_of(read, target_of)
+    if not samples:
+        raise OptionError(
+            "no readings of power to fit to", help="rows with power_w are needed, of kernels that run long enough"
+        )
+    with working("fitting"):
+        constants = fit_power(samples, hashes)
+    if output:
+        write_whole(output, constants.to_json())
+        click.echo(f"{output}: {power_summary(constants)}", err=output == "-")
+    if there is None or not check:
+        return 0
+    return compare(power_differences(constants, there), check, power_summary(constants))
+
+
+def power_summary(constants: PowerConstants) -> str:
+    return f"factors of power, fitted to samples of {constants.rows:,} rows of {', '.join(constants.devices)}"
 
 
 def summary(constants: ConstantsFile) -> str:
@@ -63,17 +103,17 @@ def summary(constants: ConstantsFile) -> str:
     return f"constants of {len(constants.fits)} families, fitted to samples of {rows:,} rows"
 
 
-def compare(constants: ConstantsFile, there: ConstantsFile, check: str) -> int:
+def compare(found: Sequence[str], check: str, what: str) -> int:
     """Tells whether two fits are the same, and how they differ.
+
+    Args:
+        found: differences, in words. what: was fitted.
 
     Returns:
         The exit code.
     """
-    from ircost.cost_models.gpu.constants import differences
-
-    found = differences(constants, there)
     if not found:
-        click.echo(f"{check}: the same, {summary(constants)}")
+        click.echo(f"{check}: the same, {what}")
         return 0
     click.echo(f"{check}: {len(found)} differences (now, there)")
     for line in found[:DIFFERENCES_SHOWN]:

@@ -45,7 +45,7 @@ EXIT_DOES_NOT_FIT = 1
     metavar="NAME",
     default="auto",
     show_default=True,
-    help="analytical, roofline, hybrid (with intervals), or auto: by the target.",
+    help="analytical, roofline, hybrid (with intervals), auto (by the target), or a folder by irc train.",
 )
 @click.option(
     "--memory-limit",
@@ -124,10 +124,8 @@ def command(
     if asked and (what_if or axes):
         option = asked[0].replace("_", "-")
         raise OptionError(f"--{option} goes with neither --what-if nor --sweep", help="run them one after the other")
-    if what_if and options["cost_model"] == "hybrid":
-        raise OptionError(
-            "--what-if and --model hybrid", help="what was learned of a machine says nothing of a changed one"
-        )
+    if what_if:
+        check_what_if(options["cost_model"])
     if axes:
         if what_if or output:
             raise OptionError("--sweep goes with neither --what-if nor -o", help="run those at one size")
@@ -145,6 +143,18 @@ def command(
         draw(report, answer, target, options["target_folders"], plot)
     print_as(report, answer, "json" if as_json else "csv" if as_csv else "text", show_all)
     return 0 if report.fits else EXIT_DOES_NOT_FIT
+
+
+def check_what_if(cost_model: str) -> None:
+    """Raises:
+    OptionError: the model knows machines as they are only.
+    """
+    from ircost.cost_models.automatic import is_learned
+
+    if is_learned(cost_model):
+        raise OptionError(
+            f"--what-if and --model {cost_model}", help="what was learned of a machine says nothing of a changed one"
+        )
 
 
 def write_model(model: str, output: str, for_runtime: str, **options: Any) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ircost.backends import Target
     from ircost.cost_models.evaluation import ConstantsOf
     from ircost.cost_models.gpu.calibrate import Measured
+    from ircost.cost_models.gpu.power_fit import PowerSample
     from ircost.datasets.tables import MeasuredTable
 
 
@@ -58,6 +59,20 @@ def samples_of(tables: Sequence[MeasuredTable], target_of: Callable[[str], Targe
     for table in tables:
         with working(f"sampling {table.path}"):
             found.append(measured(table.columns, table.path, target_of))
+    return found
+
+
+def power_samples_of(tables: Sequence[MeasuredTable], target_of: Callable[[str], Target]) -> list[PowerSample]:
+    """What the factors of power are fitted to, of tables that have any."""
+    from ircost.cost_models.gpu.constants import bundled_constants
+    from ircost.cost_models.gpu.power_fit import power_samples
+    from ircost.cost_models.gpu.power_rows import power_rows
+
+    found = []
+    for table in tables:
+        with working(f"sampling {table.path}"):
+            rows = power_rows(table.columns, table.path, target_of, bundled_constants())
+        found += power_samples(rows) if rows is not None else []
     return found
 
 

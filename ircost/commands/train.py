@@ -18,14 +18,18 @@ if TYPE_CHECKING:
     from ircost.cost_models.learned.family_model import FamilyModel
     from ircost.datasets.tables import MeasuredTable
 
+POWER = "power"  # as `storage.POWER`
 HEAD = ("family", "held out", "rows", "analytical", "hybrid", "inside", "width")
 
 
 @click.command()
 @click.argument("tables", nargs=-1, required=True, type=click.Path())
 @click.option("-o", "--output", required=True, metavar="DIR", help="Where the models go, a folder for each family.")
+@click.option(
+    "--only", type=click.Choice(["latency", "power"]), help="Of the two; without it both, power where it was read."
+)
 @click.option("--targets", "folders", multiple=True, metavar="DIR", help="Look for target files here too.")
-def command(tables: tuple[str, ...], output: str, folders: tuple[str, ...]) -> None:
+def command(tables: tuple[str, ...], output: str, only: str | None, folders: tuple[str, ...]) -> None:
     """Train corrections of the analytical model on TABLES of measurements, one family each.
 
     Every figure that is printed, and every interval, is of rows that were held out: whole shapes, and whole devices,
@@ -34,13 +38,36 @@ def command(tables: tuple[str, ...], output: str, folders: tuple[str, ...]) -> N
     \b
     irc train gemm.parquet attention.parquet -o models/
     irc evaluate gemm.parquet --model analytical --model hybrid --split device
+
+    Models of power, from rows with power_w that was read while the kernel ran, go to DIR/power.
     """
-    target_of = target_finder(folders)
-    models = [trained(table, target_of) for table in read_tables(tables)]
-    if len({model.family for model in models}) < len(models):
-        raise OptionError("two tables are of one family", help="give one table for each family")
+    target_of, read = target_finder(folders), read_tables(tables)
+    models = [] if only == "power" else [trained(table, target_of) for table in read]
+    powers = [] if only == "latency" else [own for table in read if (own := trained_power(table, target_of))]
+    if only == "power" and not powers:
+        raise OptionError("no table has enough steady readings of power", help="rows with power_w are needed")
+    for found in (models, powers):
+        if len({model.family for model in found}) < len(found):
+            raise OptionError("two tables are of one family", help="give one table for each family")
     write(models, output)
-    print_table(HEAD, [line for model in models for line in error_lines(model)], right=range(2, len(HEAD)))
+    write(powers, str(Path(output) / POWER))
+    lines = [line for model in (*models, *powers) for line in error_lines(model)]
+    print_table(HEAD, lines, right=range(2, len(HEAD)))
+
+
+def trained_power(table: MeasuredTable, target_of: Callable[[str], Target]) -> FamilyModel | None:
+    """The model of one table's power; None where it has too few steady readings."""
+    from ircost.cost_models.gpu.constants import bundled_constants
+    from ircost.cost_models.gpu.power_constants import bundled_power_constants
+    from ircost.cost_models.learned.power import made_power, power_table
+
+    constants, power = bundled_constants(), bundled_power_constants()
+    with progress(f"training on the power of {table.path}") as advance:
+        rows = power_table(table.columns, table.path, target_of, constants, power)
+        try:
+            return None if rows is None else made_power(rows, table.path, table.sha256, constants, power, advance)
+        except ValueError:
+            return None
 
 
 def trained(table: MeasuredTable, target_of: Callable[[str], Target]) -> FamilyModel:
@@ -77,5 +104,6 @@ def error_lines(model: FamilyModel) -> list[tuple[str, ...]]:
     for line in model.about["errors"]:  # type: ignore[attr-defined]
         pairs = (f"{line[f'{which}_mape']:.1f} / {line[f'{which}_median']:.1f} %" for which in ("analytical", "hybrid"))
         widths = (f"{line['coverage']:.0f} %", f"{line['width']:.0f} %")
-        found.append((model.family, str(line["held_out"]), f"{line['rows']:,}", *pairs, *widths))
+        name = f"{model.family}, power" if model.extra else model.family
+        found.append((name, str(line["held_out"]), f"{line['rows']:,}", *pairs, *widths))
     return found

@@ -44,6 +44,7 @@ def refusal(action: Callable[[], object]) -> TargetError:
         ("memory: 80 GB", 4, "memory: here goes a section", "a name for each"),
         ("power: {peak: [80 W]}", 4, "power.peak: here goes one figure", "700 W"),
         ("power: {peak: 30 W}", 4, "idle power, 100 W, is not below peak power, 30 W", ""),
+        ("power: {design: 90 W}", 4, "design power, 90 W, is not above idle power, 100 W", ""),
         ("kind: gpuu", 4, "kind: input should be 'gpu'", ""),
         ("aliases: x", 4, "aliases: here goes a list", "[h100]"),
         ("memory: {hbm: {per_processor: maybe}}", 4, "memory.hbm.per_processor: neither true nor false", ""),

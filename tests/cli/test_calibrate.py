@@ -113,3 +113,45 @@ def test_a_mistake_is_told_in_one_message(irc, tables: Path, mistake: str) -> No
     assert outcome.err.count("error: ") == 1
     assert [text for text in wanted if text not in outcome.err] == []
     assert not (tables / "out.json").exists()
+
+
+# ---- power
+
+POWERED = "device,framework,dtype,m,n,k,latency_us,power_w\n"
+
+
+@pytest.fixture
+def readings(tmp_path: Path) -> Path:
+    """Products of an H200 that take what their weights take at 4 TB/s, and draw 130 W and 100 pJ for each byte."""
+    lines = [
+        f"h200,vllm,bfloat16,{m},{n},{k},{n * k / 2e6:.3f},{130 + 300 * m / 64:.1f}\n"
+        for m in range(1, 65, 3)
+        for n in (16384, 32768)
+        for k in (16384, 32768)
+    ]
+    (tmp_path / "power.csv").write_text(POWERED + "".join(lines))
+    short = [f"h200,vllm,bfloat16,{m},256,256,3.0,140\n" for m in range(1, 65)]
+    (tmp_path / "short.csv").write_text(POWERED + "".join(short))
+    return tmp_path
+
+
+def test_power_is_fitted_to_readings_and_checked(irc, readings: Path) -> None:
+    file = readings / "power.json"
+    outcome = irc("calibrate", "--power", "--data", readings / "power.csv", "-o", file)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.endswith("factors of power, fitted to samples of 88 rows of h200_sxm\n")
+    content = json.loads(file.read_text())
+    assert content["factors"]["static"] == pytest.approx(1.35, abs=0.1)
+    assert list(content["tables"]) == ["power.csv"]
+    assert irc("calibrate", "--power", "--data", readings / "power.csv", "--check", file).code == 0
+    content["factors"]["active"] += 1
+    file.write_text(json.dumps(content))
+    changed = irc("calibrate", "--power", "--data", readings / "power.csv", "--check", file)
+    assert changed.code == 1 and "active: " in changed.out
+
+
+@pytest.mark.parametrize("table", ["short.csv", "gemm.csv"])
+def test_without_steady_readings_no_power_is_fitted(irc, readings: Path, tables: Path, table: str) -> None:
+    outcome = irc("calibrate", "--power", "--data", readings / table, "-o", readings / "power.json")
+    assert outcome.code == 2 and "no readings of power to fit to" in outcome.err
+    assert not (readings / "power.json").exists()

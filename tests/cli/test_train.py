@@ -53,6 +53,23 @@ def test_a_table_becomes_a_folder_with_a_card(irc, places: Path, tmp_path: Path)
     assert "rows.csv, SHA-256" in card and "- rows: 288" in card
 
 
+def test_what_was_trained_estimates_networks(irc, places: Path, tmp_path: Path) -> None:
+    assert irc("train", str(places / "rows.csv"), "-o", str(tmp_path / "own")).code == 0
+    text = "func @main(%x: 4096x512xf32) -> (4096x512xf32) { %y = gelu %x return %y }"
+    (tmp_path / "gelu.irc").write_text(text)
+    arguments = ("compile", str(tmp_path / "gelu.irc"), "--target", "t4", "--json", "--model")
+    own = json.loads(irc(*arguments, str(tmp_path / "own")).out)
+    bundled = json.loads(irc(*arguments, "hybrid").out)
+    assert own["model"] == str(tmp_path / "own")
+    assert own["latency_s"] != bundled["latency_s"] and own["lower_bound_s"] <= own["latency_s"]
+
+
+def test_a_folder_without_models_is_told(irc, tmp_path: Path) -> None:
+    (tmp_path / "gelu.irc").write_text("func @main(%x: 8xf32) -> (8xf32) { %y = gelu %x return %y }")
+    outcome = irc("compile", str(tmp_path / "gelu.irc"), "--model", str(tmp_path))
+    assert outcome.code == 2 and "holds no learned model" in outcome.err
+
+
 def test_held_out_shapes_are_told_better_than_by_analysis(irc, places: Path) -> None:
     models = ("--model", "analytical", "--model", "learned", "--model", "hybrid")
     outcome = irc("evaluate", str(places / "rows.csv"), *models, "--split", "shape", "--json")
@@ -90,3 +107,23 @@ def test_a_report_of_the_hybrid_tells_its_interval(irc) -> None:
     outcome = irc("compile", "gpt2", "--target", "h100", "--model", "hybrid", "--dtype", "f16")
     assert outcome.code == 0, outcome.err
     assert "hybrid: 90 % of runs between" in outcome.out
+
+
+def test_power_is_learned_where_it_was_read(irc, tmp_path: Path) -> None:
+    lines = ["device,framework,dtype,m,n,k,latency_us,power_w"]
+    for m, n, k in product(range(16, 4096, 500), (4096, 8192, 16384, 32768), (4096, 8192, 16384, 32768)):
+        microseconds = max(m * n * k / 3.5e8, n * k / 2e6)
+        lines.append(f"h200,vllm,bfloat16,{m},{n},{k},{microseconds + 65},{200 + 100 * np.log2(m / 8)}")
+    (tmp_path / "gemm.csv").write_text("\n".join(lines * 2) + "\n")
+    outcome = irc("train", str(tmp_path / "gemm.csv"), "-o", str(tmp_path / "models"), "--only", "power")
+    assert outcome.code == 0, outcome.err
+    assert [line.split(",")[0] for line in outcome.out.splitlines()[1:]] == ["gemm"]
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["power"]
+    model = read_models(tmp_path / "models/power")["gemm"]
+    assert model.devices == ("h200_sxm",) and model.unseen is None
+    assert "# Learned corrections of the power of gemm kernels" in (tmp_path / "models/power/gemm/card.md").read_text()
+
+
+def test_tables_without_power_teach_nothing_of_it(irc, places: Path, tmp_path: Path) -> None:
+    outcome = irc("train", str(places / "rows.csv"), "-o", str(tmp_path / "out"), "--only", "power")
+    assert outcome.code == 2 and "no table has enough steady readings of power" in outcome.err

@@ -8,8 +8,8 @@ from ircost.backends import load_target
 from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.gpu.kernel_work import LIBRARIES, labels_of_group, measured_name, table_name
 from ircost.cost_models.gpu.machine import machine_of
-from ircost.cost_models.kernel_parts import FIELDS, PartGroup
 from ircost.cost_models.kernel_table import kernel_table
+from ircost.cost_models.part_groups import FIELDS, PartGroup
 from ircost.ir import Builder, Function, Module, Value, ops
 from ircost.ir.builder import build_body
 from ircost.ir.constant import Missing

@@ -207,9 +207,9 @@ def test_a_transposed_convolution_needs_as_many_products_as_it_writes() -> None:
     assert table.by_shortest_algorithms().work.sum() == pytest.approx(2 * 8 * 16 * 6 * 6)
 
 
-@pytest.mark.parametrize(("tokens", "counted"), [(1, 2), (3, 6), (50, 8)])
-def test_tokens_may_all_choose_the_same_experts(tokens: int, counted: int) -> None:
-    """Counts are those of a balanced routing, a bound is not above what rows that agree read: the experts of one."""
+@pytest.mark.parametrize(("tokens", "counted"), [(1, 2), (3, 8 - 8 * 0.75**3), (50, 8)])
+def test_tokens_may_all_choose_the_same_experts(tokens: int, counted: float) -> None:
+    """Counts are those of a random routing, a bound is not above what rows that agree read: the experts of one."""
     expert = 2 * 16 * 16 * 4
     x, shares = TensorType((tokens, 16), f32), TensorType((tokens, 2), f32)
     weights = TensorType((8, 16, 16), f32)

@@ -73,6 +73,7 @@ def assert_same(one: Terms, other: Terms) -> None:
             np.testing.assert_array_equal(own[name], full[name], name)
     for name in ("latency_s", "device_s"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), name)
+    np.testing.assert_array_equal(one.demand.active, other.demand.active)
     for (seconds, footprint), (all_seconds, all_footprint) in zip(one.demand.reused, other.demand.reused, strict=True):
         np.testing.assert_array_equal(seconds, all_seconds)
         np.testing.assert_array_equal(footprint, all_footprint)

@@ -1,0 +1,107 @@
+"""Feed-forward layers and mixtures of experts, as a configuration tells them."""
+
+from __future__ import annotations
+
+from ircost.frontends.config.family import Routing
+from ircost.frontends.config.family_reading import ACTIVATIONS, FamilyReader
+from ircost.frontends.config.layer_parts import Experts, FeedForward
+from ircost.ir.errors import did_you_mean
+
+# Keys of one meaning; the first that is there counts.
+INNER = ("intermediate_size", "ffn_dim", "n_inner", "hidden_dim", "ffn_hidden_size", "d_ff")
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+
+
+class FeedForwardReader(FamilyReader):
+    def layer(self, place: int) -> FeedForward | Experts:
+        routing = self.family.experts
+        if routing is not None and self._has_experts(routing, place):
+            return self._experts(routing)
+        activation, is_gated = self._activation_and_gate()
+        return FeedForward(self._inner(), activation, is_gated, self.says(self.family.mlp_bias))
+
+    def _activation_and_gate(self) -> tuple[str, bool]:
+        """T5 names both at once: ``gated-gelu``, which stands for the approximation by tanh."""
+        both = self.config.text("feed_forward_proj", default=None) if self.family.has_bias_table else None
+        if both is None:
+            return self.activation(), self.family.is_gated
+        name = both.removeprefix("gated-")
+        is_gated = name != both
+        name = "gelu_new" if both == "gated-gelu" else name
+        if name not in ACTIVATIONS:
+            raise self.config.error(f"'feed_forward_proj' is '{both}'", help=did_you_mean(name, ACTIVATIONS))
+        return ACTIVATIONS[name], is_gated
+
+    def _inner(self) -> int:
+        config = self.config
+        ratio = config.number("expansion_ratio", "ffn_ratio", default=4.0)
+        own = (self.family.dense_inner,) if self.family.dense_inner else INNER
+        return config.size(*own, default=None) or round(ratio * self.hidden)
+
+    # ---- experts
+
+    def _has_experts(self, routing: Routing, place: int) -> bool:
+        config = self.config
+        names = (routing.count, *EXPERTS)
+        if not any(name in config.values for name in names):
+            raise config.error(f"'{routing.count}' is missing: how many experts a {self.name} has must be told")
+        count = config.size(*names, default=0, least=0)
+        config.passed(routing.chosen)
+        if not count:
+            return False
+        config.passed(*INNER)
+        first = config.size(routing.first, default=0, least=0) if routing.first else 0
+        step = config.size(routing.step, default=1) if routing.step else 1
+        dense = config.listed(routing.dense_layers, default=[]) if routing.dense_layers else []
+        if routing.step == "decoder_sparse_step":
+            return (place + 1) % step == 0 and place not in dense
+        if routing.step == "interleave_moe_layer_step":
+            listed = config.listed("moe_layers", default=[])
+            return place in listed if listed else (place + 1) % step == 0
+        if routing.offset:
+            begin = config.size(routing.offset, least=0)
+            return count > 1 and place % step == begin
+        return place >= first and place % step == 0 and place not in dense
+
+    def _experts(self, routing: Routing) -> Experts:
+        config = self.config
+        count = config.size(routing.count, *EXPERTS)
+        chosen = config.size(routing.chosen, "num_experts_per_token", "experts_per_token")
+        if chosen > count:
+            raise config.error(f"{chosen} of {count} experts cannot be chosen")
+        inner = config.size(routing.inner)
+        normalised = routing.is_normalised
+        router = routing.router
+        if router == "scoring_func":
+            router = config.text(router, default=routing.scoring)
+        if router not in ("softmax", "softmax of chosen", "sigmoid", "sigmoid of chosen"):
+            raise config.error(f"'scoring_func' is '{router}'", help="known: softmax, sigmoid")
+        method = config.text("topk_method", default="greedy")
+        groups = tuple(config.size(key, default=1) for key in routing.groups) if routing.groups else (1, 1)
+        return Experts(
+            count=count,
+            chosen=chosen,
+            inner=inner,
+            activation=self.activation(),
+            router=router,
+            has_bias=routing.has_bias,
+            is_interleaved=routing.is_interleaved,
+            limit=config.number("swiglu_limit", default=7.0) if routing.is_interleaved else 0.0,
+            slope=config.number("swiglu_alpha", default=1.702) if routing.is_interleaved else 1.0,
+            shared=self._shared(routing, inner),
+            is_shared_gated=routing.is_shared_gated,
+            has_router_bias=routing.has_router_bias or method == "noaux_tc" or router == "sigmoid",
+            groups=groups[0],
+            groups_chosen=groups[1],
+            factor=config.number("routed_scaling_factor", default=1.0),
+            is_normalised=normalised if isinstance(normalised, bool) else config.flag(normalised, default=True),
+        )
+
+    def _shared(self, routing: Routing, inner: int) -> FeedForward | None:
+        config = self.config
+        width = 0
+        if routing.shared_inner:
+            width = config.size(routing.shared_inner, default=0, least=0)
+        elif routing.shared_count:
+            width = inner * config.size(routing.shared_count, default=0, least=0)
+        return FeedForward(width, self.activation(), True) if width else None

@@ -1,0 +1,66 @@
+"""What the ranks of a model send each other, as kernels of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ircost.backends import Target
+from ircost.cost_models.collectives import collective_times
+from ircost.cost_models.energy import static_w
+from ircost.frontends.config.build import BuiltModel
+from ircost.frontends.config.plan import Collective
+from ircost.report import KernelReport
+
+
+def collective_kernels(built: BuiltModel, target: Target) -> list[KernelReport]:
+    """Of one pass of a model.
+
+    Raises:
+        TargetError: the target has no links.
+    """
+    return collective_kernels_of([built], target)[0]
+
+
+def collective_kernels_of(models: Sequence[BuiltModel], target: Target) -> list[list[KernelReport]]:
+    """The same of many models at once: all collectives of one kind among as many ranks are priced together.
+
+    Raises:
+        TargetError: the target has no links.
+    """
+    times = _times([item for built in models for item in built.collectives], target)
+    return [
+        [_kernel(item, *times[item.kind, item.ranks, item.size_bytes], target) for item in built.collectives]
+        for built in models
+    ]
+
+
+def _times(items: Iterable[Collective], target: Target) -> dict[tuple[str, int, float], tuple[float, float, str]]:
+    """Seconds, seconds at best, and the algorithm, by kind, ranks and bytes."""
+    sizes: dict[tuple[str, int], dict[float, None]] = {}
+    for item in items:
+        sizes.setdefault((item.kind, item.ranks), {})[item.size_bytes] = None
+    found = {}
+    for (kind, ranks), distinct in sizes.items():
+        own = collective_times(kind, list(distinct), ranks, target)
+        for size, latency_s, at_best_s, algorithm in zip(
+            distinct, own.latency_s, own.at_best_s, own.algorithm, strict=True
+        ):
+            found[kind, ranks, size] = (max(float(latency_s), float(at_best_s)), float(at_best_s), algorithm)
+    return found
+
+
+def _kernel(item: Collective, once_s: float, at_best_s: float, algorithm: str, target: Target) -> KernelReport:
+    return KernelReport(
+        name=item.purpose,
+        op=item.kind,
+        source_nodes=(),
+        count=item.count,
+        latency_s=once_s * item.count,
+        energy_j=static_w(target) * once_s * item.count,
+        flops=0,
+        macs=0,
+        bytes=0,
+        bound="link",
+        of_peak=min(at_best_s / once_s, 1.0) if once_s else None,
+        tile=algorithm,
+    )

@@ -1,0 +1,49 @@
+"""Routing: how many experts rows meet, and how full their tiles are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ircost.cost_models.gpu.experts import ROW_TILES, rank_load, tiles_expected
+from ircost.ir.ops.experts import experts_met
+
+ROUTINGS = st.integers(1, 64).flatmap(lambda k: st.tuples(st.just(k), st.integers(k, 512)))
+
+
+@given(st.integers(0, 100_000), ROUTINGS)
+def test_rows_meet_at_least_those_of_one_and_at_most_all_that_they_choose(rows: int, routing: tuple[int, int]) -> None:
+    chosen, experts = routing
+    met = experts_met(rows, chosen, experts)
+    assert min(rows, 1) * chosen * (1 - 1e-12) <= met <= min(rows * chosen, experts) * (1 + 1e-12)
+
+
+@given(st.integers(1, 20_000), ROUTINGS)
+def test_tiles_hold_all_rows_and_waste_less_than_one_an_expert(rows: int, routing: tuple[int, int]) -> None:
+    chosen, experts = routing
+    tiles = tiles_expected(rows, chosen / experts)
+    full = rows * chosen / experts / np.array(ROW_TILES)
+    met = experts_met(rows, chosen, experts) / experts
+    assert (tiles >= full * (1 - 1e-9)).all()
+    assert (tiles <= full + met + 1e-9).all(), "each expert that is met has one tile that is not full, at most"
+
+
+@pytest.mark.parametrize(("rows", "chosen", "experts"), [(32, 8, 256), (500, 2, 8), (4096, 8, 64)])
+def test_expectations_are_those_of_a_draw(rows: int, chosen: int, experts: int) -> None:
+    rng = np.random.default_rng(0)
+    draws = 40
+    loads = np.zeros((draws, experts))
+    for draw in range(draws):
+        picked = rng.random((rows, experts)).argpartition(chosen - 1, axis=1)[:, :chosen]
+        loads[draw] = np.bincount(picked.ravel(), minlength=experts)
+    got_rows, met, *tiles = rank_load(rows, chosen, experts, 1, 0.0, 1.0)
+    assert got_rows == rows * chosen
+    assert met == pytest.approx((loads > 0).sum(axis=1).mean(), rel=0.02)
+    for tile, found in zip(ROW_TILES, tiles, strict=True):
+        assert found == pytest.approx(np.ceil(loads / tile).sum(axis=1).mean(), rel=0.02)
+
+
+def test_where_each_row_takes_all_nothing_is_drawn() -> None:
+    assert rank_load(300, 4, 4, 1, 0.0, 1.0) == (1200.0, 4.0, *(4 * np.ceil(300 / np.array(ROW_TILES))))
