@@ -210,6 +210,8 @@ class _Launch:
         if name == "main":
             at_peak_s = self._main_s()
         label = {"main": self.target.main_memory.name, "matrix": self.part.rates.unit}.get(name, name)
+        if name in demand.least and seconds == float(demand.least[name][self.place]):
+            return Node(label, seconds, "s", self._power_source(), is_hidden=is_hidden)
         whole = self._at_peak(name, at_peak_s)
         if factor is None:
             return Node(label, seconds, "s", "", "quotient", (whole, *factors), is_hidden)
@@ -285,11 +287,15 @@ class _Launch:
         machine = machine_of(self.target)
         return f"{self.part.constants[RESIDENT]:.0%} of {_bytes(machine.cache_bytes)} keep it ({self._fit(RESIDENT)})"
 
+    def _power_source(self) -> str:
+        sustained = self.part.rates.sustained_flops_per_s / 1e12
+        return f"operations at the {sustained:.4g} TFLOP/s that {float(self.target.power.peak_w):.0f} W sustain"
+
     def _peak_source(self) -> str:
         engine, form = self.target.unit_for(self.part.group.dtype)
         peak = (self.target.matrix if engine == "matrix" else self.target.vector)[form]
         if self.part.rates.flops_per_s < float(peak):
-            return f"{engine} {form}: what {float(self.target.power.peak_w):.0f} W allow, beside {peak.source}"
+            return f"{engine} {form}, summed in f32 at its rate, beside {peak.source}"
         return f"{engine} {form}: {peak.source}"
 
     def _source_of(self, name: str) -> str:

@@ -13,7 +13,7 @@ from ircost.cost_models.gpu.machine import GpuMachine
 QUERY_TILES = (16, 64, 128)  # rows of queries that one block holds
 KEY_TILE = 64  # keys that it meets at once
 SPLITS = (1, 2, 4, 8, 16, 32, 64)  # blocks that share the keys of one tile
-# Blocks that find room on one processor, by the rows of their tile: 64 KiB and more of keys and values each.
+# Blocks that share a processor at most, for what their accumulators take of its registers, by the rows of their tile.
 BESIDE_OF = {16: 4.0, 64: 2.0, 128: 2.0}
 CANDIDATES = tuple(product(QUERY_TILES, SPLITS))
 CHOICES = tuple(f"{rows} queries" + (f", keys split {split}" if split > 1 else "") for rows, split in CANDIDATES)
@@ -151,9 +151,10 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
     rounds = np.where(blocks <= processors, most_steps, rounds)
 
     # Blocks that share a processor hide each other's waits.
-    chain = np.maximum(most_steps, rounds / BESIDE)
+    held = KEY_TILE * kv_bytes + TILE * wide * q_bytes
+    chain = np.maximum(most_steps, rounds / np.clip(machine.shared_bytes / held, 1, BESIDE))
     of_step = 2 * TILE * KEY_TILE * (wide + out_wide)
-    matrix_s = np.maximum(rounds * of_step * processors / peak, blocks * steps * of_step / sustained)
+    matrix_s = rounds * of_step * processors / peak
     softmax_s = rounds * TILE * KEY_TILE * processors
     softmax_s = softmax_s * (FLOPS_PER_SCORE / machine.vector_flops_per_s + 1 / machine.special_per_s)
     # Whole tiles: half an empty one takes as long.
@@ -183,5 +184,6 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
         },
         reused=(((cached + rows) / rate, machine.share_of_cache(sets * cached + rows)),),
         choices=CHOICES,
+        least={"matrix": blocks * steps * of_step / sustained},
         active=active / processors,
     )

@@ -78,9 +78,8 @@ def chain_demand(work: ChainWork, machine: GpuMachine) -> Demand:
     rows, columns = (np.where(on_lanes, x, np.ceil(x / least) * least) for x in (work.m, work.n))
     of_block = 2 * work.batch * rows * columns * work.k * work.runs
     on_units = np.where(on_lanes, 0.0, of_block)
-    matrix_s = np.maximum(
-        waves * processors * on_units / work.flops_per_s, work.blocks * on_units / work.sustained_flops_per_s
-    )
+    matrix_s = waves * processors * on_units / work.flops_per_s
+    power_s = work.blocks * on_units / work.sustained_flops_per_s
     # Blocks run whole: processors without one wait.
     idle = waves * processors / work.blocks
     lanes = work.lane_flops + np.where(on_lanes, work.blocks * of_block, 0.0)
@@ -119,5 +118,6 @@ def chain_demand(work: ChainWork, machine: GpuMachine) -> Demand:
             ),
         ),
         issues=work.is_first[:, None],
+        least={"matrix": power_s[:, None]},
         active=(active / processors)[:, None],
     )

@@ -24,6 +24,8 @@ PARAMETERS = {
     "launch": Parameter("time", 5e-6, "start and end of the collective"),
     "hop": Parameter("time", 1e-6, "one step between neighbours in a node, with flags"),
     "bulk_hop": Parameter("time", 3e-6, "the same with barriers, in bulk"),
+    "bus_hop": Parameter("time", 2e-6, "one step through the host's bus, with flags"),
+    "bulk_bus_hop": Parameter("time", 5e-6, "the same with barriers, in bulk"),
     "far_hop": Parameter("time", 1e-5, "one step between nodes"),
     **{name: parameter for name, parameter in COMMON.items() if name != RESIDENT},
 }
@@ -40,6 +42,7 @@ class CollectiveWork:
         link_bytes_per_s: of one device, one direction, within a node.
         network_bytes_per_s: of one device, one direction, between nodes.
         is_bus: 1 where devices have no links of their own but share the host's bus.
+        crossing: devices whose messages cross that bus at a time, one way.
         has_switch_reduction: 1 where switches add up.
     """
 
@@ -50,6 +53,7 @@ class CollectiveWork:
     link_bytes_per_s: Amount
     network_bytes_per_s: Amount
     is_bus: Amount
+    crossing: Amount
     has_switch_reduction: Amount
 
 
@@ -63,9 +67,9 @@ def collective_demand(work: CollectiveWork, machine: GpuMachine) -> Demand:
     Source: Thakur et al., "Optimization of Collective Communication Operations in MPICH", IJHPCA 2005; NVIDIA,
     nccl-tests PERFORMANCE.md (bus bandwidth).
     """
-    op, n, nodes, size, link, network, is_bus, switched = beside(
+    op, n, nodes, size, link, network, is_bus, crowd, switched = beside(
         *(work.op, work.world, work.nodes, work.size_bytes, work.link_bytes_per_s, work.network_bytes_per_s),
-        *(work.is_bus, work.has_switch_reduction),
+        *(work.is_bus, work.crossing, work.has_switch_reduction),
     )
     size = size + np.zeros_like(n)
     is_reduce, is_pair, is_far = op == 0, np.isin(op, (4, 5)), nodes > 1
@@ -84,7 +88,6 @@ def collective_demand(work: CollectiveWork, machine: GpuMachine) -> Demand:
     steps = np.concatenate([np.repeat(s, 2, axis=1) for _, s, _ in ways], axis=1)
     never = np.concatenate([np.repeat(b, 2, axis=1) for _, _, b in ways], axis=1)
     flags = np.tile([1.0, 0.0], len(ways))
-    crowd = np.maximum(n / nodes / 2, 1)  # devices that cross the bus at a time
     on_bus = is_bus > 0
     slower = machine.clocks_per_reference
     return Demand(
@@ -95,8 +98,10 @@ def collective_demand(work: CollectiveWork, machine: GpuMachine) -> Demand:
         },
         fixed={
             "launch": np.ones_like(moved) * slower + never,
-            "hop": np.where(is_far, 0.0, steps * flags) * slower,
-            "bulk_hop": np.where(is_far, 0.0, steps * (1 - flags)) * slower,
+            "hop": np.where(is_far | on_bus, 0.0, steps * flags) * slower,
+            "bulk_hop": np.where(is_far | on_bus, 0.0, steps * (1 - flags)) * slower,
+            "bus_hop": np.where(on_bus & ~is_far, steps * flags, 0.0),
+            "bulk_bus_hop": np.where(on_bus & ~is_far, steps * (1 - flags), 0.0),
             "far_hop": np.where(is_far, steps, 0.0),
         },
         choices=CHOICES,

@@ -175,9 +175,10 @@ def winograd_demand(work: ConvolutionWork, machine: GpuMachine) -> Demand:
         fixed={
             **products.fixed,
             "launch": 3 * products.fixed["launch"] + np.where(is_winograd > 0, 0.0, 1e9),
-            "winograd": products.busy["matrix"],
+            "winograd": np.maximum(products.busy["matrix"], products.least["matrix"]),
             "transforms": moved / machine.main_bytes_per_s,
             "layout": none,
         },
         choices=tuple(f"Winograd {choice}" for choice in products.choices),
+        least={"matrix": none},
     )

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from ircost.cost_models.gpu.labels import OF_HOST, OF_MACHINE, WIDTHS
+from ircost.cost_models.gpu.labels import OF_HOST, WIDTHS
 
 Constants = Mapping[str, np.ndarray | float]  # by parameter's name; a number, or [rows]
 Column = np.ndarray  # float64, a row for each kernel
@@ -36,12 +36,14 @@ class Parameter:
         default: before any fit.
         meaning: for people.
         effects: what may move it; see ``labels``.
+        freedom: how far a fit may take it from its default, as a share of how far it may take others.
     """
 
     kind: Literal["share", "time", "factor"]
     default: float
     meaning: str
     effects: frozenset[str] = ALL_EFFECTS
+    freedom: float = 1.0
 
 
 # Steps of a main loop that one processor starts behind one another, for lack of anything else to do meanwhile.
@@ -54,7 +56,8 @@ COMMON = {
     ),
     ISSUE: Parameter("time", 1e-5, "what the host adds to each kernel, where the device waits for it", OF_HOST),
     SHARPNESS: Parameter("factor", 3.0, "how well resources overlap: exponent of the norm of their times"),
-    RESIDENT: Parameter("factor", 0.6, "share of the cache that keeps what is used again", OF_MACHINE),
+    # Hardware, not software: a fit to machines whose memory is nearly as fast as their L2 takes it for anything.
+    RESIDENT: Parameter("factor", 0.9, "share of the cache that keeps what is used again", frozenset(), freedom=0.01),
 }
 
 
@@ -71,6 +74,8 @@ class Demand:
         choices: the candidates, in words.
         repeats: resource -> the fitted factor by which its seconds grow, where there is one.
         issues: kernels that the host launches for it: 0 for a later phase of one that runs already.
+        least: resource -> seconds that it takes at least, whatever its share: operations at the rate that the board's
+            power sustains.
         active: share of the processors that work, for what they draw; no time depends on it.
     """
 
@@ -80,6 +85,7 @@ class Demand:
     choices: tuple[str, ...] = ("",)
     repeats: Mapping[str, str] = field(default_factory=dict)
     issues: Column = field(default_factory=lambda: np.ones((1, 1)))
+    least: Mapping[str, Column] = field(default_factory=dict)
     active: Column = field(default_factory=lambda: np.ones((1, 1)))
 
     @property
@@ -121,6 +127,7 @@ class Demand:
             fixed={name: of(column, other.fixed[name]) for name, column in self.fixed.items()},
             reused=tuple((of(a, b), of(c, d)) for (a, c), (b, d) in zip(self.reused, other.reused, strict=True)),
             issues=of(self.issues, other.issues),
+            least={name: of(column, other.least[name]) for name, column in self.least.items()},
             active=of(self.active, other.active),
         )
 
@@ -146,6 +153,7 @@ class Demand:
             self.choices,
             self.repeats,
             of(self.issues),
+            least={name: of(column) for name, column in self.least.items()},
             active=of(self.active),
         )
 
@@ -266,6 +274,8 @@ def busy_s(demand: Demand, constants: Constants) -> dict[str, Column]:
         found["main"] = np.maximum(main_s, 0.0) / constants["main"]
     for name, factor in demand.repeats.items():
         found[name] = found[name] * constants[factor]
+    for name, seconds in demand.least.items():
+        found[name] = np.maximum(found[name], seconds)
     return found
 
 
@@ -314,5 +324,6 @@ def either(first: Demand, second: Demand) -> Demand:
         tuple((joined(a[0], b[0]), joined(a[1], b[1])) for a, b in pairs),
         (*first.choices, *second.choices),
         first.repeats,
+        least=all_of(first.least, second.least),
         active=joined(first.active, second.active),
     )

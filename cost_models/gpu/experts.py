@@ -89,7 +89,7 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
     )
     down = np.repeat(tiles_down, len(COLUMN_TILES), axis=1)
     processors, slower = machine.processors, machine.clocks_per_reference
-    matrix_s = shared_s = l2_s = vector_s = wave = step = active = np.zeros_like(down)
+    matrix_s = power_s = shared_s = l2_s = vector_s = wave = step = active = np.zeros_like(down)
     for columns, depth in (((matrices - 1) * inner, hidden), (hidden, inner)):
         blocks = np.maximum(down * np.ceil(columns / COLUMN_TILE), 1)
         waves = np.ceil(blocks / processors)
@@ -97,7 +97,8 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
         deep = steps * STEP
         fed = ROW_TILE * activation + COLUMN_TILE * weight
         of_tile = 2 * ROW_TILE * COLUMN_TILE * deep
-        matrix_s = matrix_s + np.maximum(waves * of_tile * processors / peak, blocks * of_tile / sustained)
+        matrix_s = matrix_s + waves * of_tile * processors / peak
+        power_s = power_s + blocks * of_tile / sustained
         shared_s = shared_s + waves * deep * fed / machine.shared_bytes_per_s
         vector_s = vector_s + waves * deep * COLUMN_TILE * unpack * processors / machine.vector_flops_per_s
         l2_s = l2_s + blocks * fed * deep / machine.l2_bytes_per_s(np.minimum(blocks, processors))
@@ -125,6 +126,7 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
         },
         reused=(((weights + moved) / rate, machine.share_of_cache(sets * weights + moved)),),
         choices=CHOICES,
+        least={"matrix": power_s},
         active=active,
     )
 

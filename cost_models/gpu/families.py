@@ -28,7 +28,7 @@ class Family:
     totals: for the physical limit.
     asked: as ``model``, where only the fastest candidate counts; None where that is no shorter way.
     stiffness: how hard effects are held to nought when its constants are fitted: the less, the
-        harder. Of 4, 12, 40, 120, 360 about the one that errs least on devices that were left out.
+        harder. Of 8 to 720, three to a decade, about the one that errs least on devices that were left out.
     """
 
     name: str
@@ -148,7 +148,7 @@ FAMILIES: dict[str, Family] = {
             rows.attention_work,
             attention.attention_demand,
             lambda columns, setting: rows.attention_totals(rows.attention_work(columns, setting)),
-            stiffness=240.0,
+            stiffness=80.0,
         ),
         Family(
             "mla",
@@ -191,7 +191,7 @@ FAMILIES: dict[str, Family] = {
             rows.convolution_work,
             convolution.convolution_demand,
             lambda columns, setting: rows.convolution_totals(rows.convolution_work(columns, setting)),
-            stiffness=120.0,
+            stiffness=40.0,
             asked=convolution.asked_convolution,
         ),
         Family(
@@ -202,6 +202,7 @@ FAMILIES: dict[str, Family] = {
             rows.collective_work,
             collective.collective_demand,
             lambda columns, setting: rows.collective_totals(rows.collective_work(columns, setting)),
+            stiffness=20.0,
         ),
         Family(
             "vector",
@@ -220,4 +221,5 @@ FAMILIES["quantize"] = Family(
     columns_named("op rows cols dtype power_w"),
     {**stream.PARAMETERS, "launch": replace(stream.PARAMETERS["launch"], effects=ALL_EFFECTS)},
     *(FAMILIES["vector"].kinds, FAMILIES["vector"].work, FAMILIES["vector"].model, FAMILIES["vector"].totals),
+    stiffness=180.0,
 )

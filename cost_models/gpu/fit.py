@@ -125,7 +125,7 @@ class _Design:
         levels: (effect, level) of each row of a point.
         matrix: [samples, levels] 1 where a level holds for a sample.
         origin: [levels, parameters] where the ridge draws to: the defaults for the family's own, else nought.
-        penalty: [levels, 1] one over the square of each width.
+        penalty: [levels, parameters] one over the square of each width.
         is_free: [levels, parameters] whether an effect may move a parameter.
     """
 
@@ -152,8 +152,11 @@ class _Design:
         is_free = np.array(
             [[effect == BASE or effect in p.effects for p in parameters.values()] for effect, _ in levels]
         )
+        freedom = np.array([parameter.freedom for parameter in parameters.values()])
         weights = np.array([sample.weight for sample in samples])
-        return _Design(levels, matrix, origin, 1.0 / np.square(spread)[:, None], is_free, weights / weights.mean())
+        return _Design(
+            levels, matrix, origin, 1.0 / np.square(np.outer(spread, freedom)), is_free, weights / weights.mean()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +207,7 @@ class _Errors:
         self.busy = {name: np.concatenate([d.busy[name] for d in chosen]) for name in first.busy}
         self.fixed = {name: np.concatenate([d.fixed[name] for d in chosen]) for name in first.fixed}
         self.repeats = first.repeats
+        self.least = {name: np.concatenate([d.least[name] for d in chosen]) for name in first.least}
         self.reused = [
             tuple(np.concatenate([d.reused[i][part] for d in chosen]) for part in (0, 1))
             for i in range(len(first.reused))
@@ -235,6 +239,7 @@ class _Errors:
                 return np.asarray(by_host / by_device)
             if name in slow:  # d norm / d slow, and d slow / dz: shares lose as odds grow, rates gain
                 part: np.ndarray = norm / total * powers[name] / ratio[name] / top * slow[name]
+                part = np.where(slow[name] > self.least[name], part, 0.0) if name in self.least else part
                 return np.asarray(part * (1 - value[name]) if self.parameters[name].kind == "share" else -part)
             if name in self.fixed:
                 return np.asarray(self.fixed[name] * value[name])
@@ -262,6 +267,8 @@ class _Errors:
             slow["main"] = np.maximum(main, 0) / value["main"]
         for name, factor in self.repeats.items():
             slow[name] = slow[name] * value[factor]
+        for name, seconds in self.least.items():
+            slow[name] = np.maximum(slow[name], seconds)
         return slow, melted
 
 

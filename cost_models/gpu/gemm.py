@@ -181,7 +181,8 @@ def _demand(work: GemmWork, machine: GpuMachine, candidates: Candidates, shaped:
     deep = waves * (steps * STEP)
 
     fed = tall * lhs + wide * rhs
-    matrix_s = np.maximum(deep * (2 * area * processors / peak), blocks * (steps * STEP) * (2 * area / sustained))
+    matrix_s = deep * (2 * area * processors / peak)
+    power_s = blocks * (steps * STEP) * (2 * area / sustained)
     shared_s = deep * (fed / machine.shared_bytes_per_s)
     vector_s = np.zeros_like(tiles)
     if np.any(extra_flops) or np.any(extra_special):
@@ -234,5 +235,6 @@ def _demand(work: GemmWork, machine: GpuMachine, candidates: Candidates, shaped:
             (shaped(activations / rate), shaped(machine.share_of_cache(lhs_sets * activations + weights))),
             (shaped(weights / rate), shaped(machine.share_of_cache(lhs_sets * activations + rhs_sets * weights))),
         ),
+        least={"matrix": shaped(power_s)},
         active=shaped(active / processors),
     )

@@ -49,7 +49,7 @@ def least_s(work: GemmWork, machine: GpuMachine, candidates: Candidates, constan
     # Seconds of one step: of a wave, however full; of each block for a processor; of the shortest.
     of_wave = STEP * 2 * area * processors / work.flops_per_s / matrix
     of_block = (
-        STEP * 2 * area * processors / work.sustained_flops_per_s / matrix,
+        STEP * 2 * area * processors / work.sustained_flops_per_s,
         loads * max(port_s, processors / machine.cache_bytes_per_s),
         slower / BESIDE / constants[CHAIN],
     )

@@ -21,7 +21,7 @@ from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork
 from ircost.cost_models.gpu.gemm_bound import screened_gemm
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY, labels_of
 from ircost.cost_models.gpu.machine import GpuMachine
-from ircost.cost_models.gpu.power import sustained_flops_per_s
+from ircost.cost_models.gpu.power import product_flops_per_s, sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork, scan_demand
 from ircost.cost_models.gpu.stream import StreamWork, stream_demand
 from ircost.cost_models.gpu.table_work import MOST_SHARED
@@ -70,10 +70,11 @@ def rates_of(target: Target, machine: GpuMachine, dtype: DType) -> Rates:
     """Raises:
     TargetError: the target cannot compute in this format.
     """
-    unit, peak = unit_and_peak(target, "matrix", dtype)
+    unit, _ = unit_and_peak(target, "matrix", dtype)
+    arithmetic = arithmetic_format("matrix", dtype).name
     _, lanes = unit_and_peak(target, "vector", dtype)
-    sustained = sustained_flops_per_s(target, arithmetic_format("matrix", dtype).name)
-    return Rates(unit, float(peak), sustained, max(machine.vector_flops_per_s / float(lanes), 1.0))
+    peak, sustained = product_flops_per_s(target, arithmetic), sustained_flops_per_s(target, arithmetic)
+    return Rates(unit, peak, sustained, max(machine.vector_flops_per_s / float(lanes), 1.0))
 
 
 def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsFile) -> dict[str, str]:

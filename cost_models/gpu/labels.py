@@ -19,7 +19,7 @@ WIDTHS = {
     "runtime": 1.0,
     "dtype": 0.5,
     "kind": 1.0,
-    "kernel": 0.7,
+    "kernel": 0.35,
     "runtime, dtype": 0.5,
     "runtime, kind": 0.5,
     "architecture, dtype": 0.3,

@@ -38,6 +38,7 @@ class GpuMachine:
         vector_flops_per_s: f32 on the vector lanes.
         special_per_s: transcendental functions.
         launch_s: least time between two kernels launched one by one.
+        shared_bytes: shared memory of one processor; without end where the target does not say.
     """
 
     name: str
@@ -51,6 +52,7 @@ class GpuMachine:
     vector_flops_per_s: float
     special_per_s: float
     launch_s: float
+    shared_bytes: float = float("inf")
 
     @property
     def clocks_per_reference(self) -> float:
@@ -99,4 +101,5 @@ def machine_of(target: Target) -> GpuMachine:
         # Where nothing is said: a quarter of the lanes' multiply-adds, as on every NVIDIA machine since Maxwell.
         special_per_s=float(target.special_per_s or vector / 8),
         launch_s=float(target.launch_overhead_s),
+        shared_bytes=next((float(x.capacity_bytes) for x in target.memory[1:] if x.name == "shared"), float("inf")),
     )

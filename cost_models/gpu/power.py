@@ -56,12 +56,31 @@ def energy_j_per_flop(architecture: str, unit: str, arithmetic: str) -> float:
 
 
 def sustained_flops_per_s(target: Target, arithmetic: str) -> float:
-    """The peak of a format, or what the board's power allows, were all of it arithmetic.
+    """What the board's power allows in a format, were all of it arithmetic: above the peak where power is no limit.
+
+    Without end where nobody knows what an operation takes.
+
+    Raises:
+        TargetError: the target cannot compute in the format.
+    """
+    unit, unit_format = target.unit_for(arithmetic)
+    energy_j = energy_j_per_flop(target.architecture, unit, unit_format)
+    return (target.power.peak_w - target.power.idle_w) / energy_j if energy_j else float("inf")
+
+
+# Lanes without an instruction that multiplies 16 bits and adds in 32: libraries convert and multiply in f32.
+# Source: cuBLAS' manual, cublasGemmEx with CUBLAS_COMPUTE_32F, which frameworks call; LLVM's AMDGPU guide, in which
+# dot instructions begin with gfx906.
+LACKS_MIXED = frozenset(("maxwell", "pascal", "gcn5"))
+
+
+def product_flops_per_s(target: Target, arithmetic: str) -> float:
+    """Peak of products in a format, whose sums are kept in f32 where it is narrower.
 
     Raises:
         TargetError: the target cannot compute in the format.
     """
     peak = float(target.peak_flops_per_s(arithmetic))
-    unit, unit_format = target.unit_for(arithmetic)
-    energy_j = energy_j_per_flop(target.architecture, unit, unit_format)
-    return min(peak, (target.power.peak_w - target.power.idle_w) / energy_j) if energy_j else peak
+    unit, _ = target.unit_for(arithmetic)
+    is_mixed = unit == "vector" and arithmetic in ("f16", "bf16") and target.architecture in LACKS_MIXED
+    return min(peak, float(target.peak_flops_per_s("f32"))) if is_mixed else peak

@@ -17,6 +17,7 @@ from ircost.cost_models.gpu.families import Family, words
 from ircost.cost_models.gpu.formats import format_of
 from ircost.cost_models.gpu.labels import implementation, labels_of
 from ircost.cost_models.gpu.machine import machine_of
+from ircost.cost_models.gpu.power import product_flops_per_s
 from ircost.cost_models.gpu.table_work import Columns, Setting, coded
 
 TargetOf = Callable[[str], Target]
@@ -102,7 +103,7 @@ def setting_of(device: str, runtime: str, dtype: str, target_of: TargetOf) -> tu
     try:
         target = target_of(device)
         arithmetic = _arithmetic(target, form.arithmetic)
-        peak = float(target.peak_flops_per_s(arithmetic))
+        peak = product_flops_per_s(target, arithmetic)
     except TargetError as error:
         return None, error.message
     return Setting(target, machine_of(target), runtime, form, arithmetic, peak), ""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import COMMON, Amount, Demand, Parameter, beside
-from ircost.cost_models.gpu.labels import OF_KERNEL, OF_START
+from ircost.cost_models.gpu.demand import COMMON, RESIDENT, Amount, Demand, Parameter, beside
+from ircost.cost_models.gpu.labels import OF_KERNEL, OF_MACHINE, OF_START
 from ircost.cost_models.gpu.machine import GpuMachine
 
 # Elements that one block of 256 threads takes, four each: what spreads a small tensor over the processors.
@@ -27,6 +27,8 @@ PARAMETERS = {
     "launch": Parameter("time", 3e-6, "start and end of a kernel", OF_START),
     "row": Parameter("time", 5e-8, "a wave of rows that are reduced: synchronisation of their threads"),
     **COMMON,
+    # Of a stream it is also what of its results is read again, and how soon they are written back.
+    RESIDENT: Parameter("factor", 0.6, "share of the cache that keeps what is used again", OF_MACHINE),
 }
 
 

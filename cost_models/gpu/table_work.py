@@ -309,7 +309,7 @@ def scan_work(columns: Columns, setting: Setting) -> ScanWork:
             np.where(is_conv, 1.0, value_width),
             wide,
             (is_context & ~is_conv).astype(float),
-            setting.sustained_flops_per_s,
+            min(setting.flops_per_s, setting.sustained_flops_per_s),
             1.0,
         ),
     )
@@ -376,6 +376,8 @@ def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
         *(world, nodes, size, np.where(is_bus, bus_rate, own)),
         float(network.bandwidth_bytes_per_s) if network is not None else NETWORK_BYTES_PER_S,
         is_bus.astype(float),
+        # Where links join pairs, a ring crosses the bus once each way; without links all devices do.
+        np.where(np.isfinite(joined) | pairs, 1.0, np.maximum(world / nodes / 2, 1.0)),
         np.full_like(world, float(link is not None and link.reduces)),
     )
 

@@ -19,7 +19,7 @@ WIDENED = 1.5  # and by how much its intervals are wider
 SURE = 0.85  # that intervals on a new machine are wide enough
 MOST_WIDENED = 2.0  # for that: of few machines that differ much nothing useful follows
 FLOOR = 0.01  # errors below a percent are noise of the measurement
-MOST_WORSE = 0.02  # by how much the error of no held-out device may exceed the analytical model's
+MOST_WORSE = 0.01  # by how much the error of no held-out device may exceed the analytical model's
 SPREAD = {"trees": 50, "leaves": 15, "least_rows": 50}
 
 

@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 
 from ircost.backends import TargetError, load_target
 from ircost.cost_models.collectives import collective_times
-from ircost.cost_models.gpu.collective import OPS
+from ircost.cost_models.gpu.collective import OPS, collective_demand
+from ircost.cost_models.gpu.demand import Demand
+from ircost.cost_models.gpu.formats import format_of
+from ircost.cost_models.gpu.machine import machine_of
+from ircost.cost_models.gpu.table_work import Setting, collective_work
 
 SIZES = [float(size) for size in np.geomspace(1e3, 1e9, 25)]
 
@@ -27,3 +31,25 @@ def test_more_bytes_take_longer_and_links_set_a_limit(kind: str, ranks: int, nam
 def test_a_target_without_links_has_none() -> None:
     with pytest.raises(TargetError, match="no links"):
         collective_times("all_reduce", [1e6], 2, load_target("raspberry_pi_3"))
+
+
+def test_what_links_do_not_join_goes_through_the_bus() -> None:
+    """Four in pairs: steps through the host's bus, which a ring crosses once each way; two of them have their link."""
+    pairs, two = (demand_of("h100_nvl", ranks) for ranks in (4, 2))
+    assert (pairs.fixed["hop"] == 0).all() and (pairs.fixed["bus_hop"].max(axis=1) > 0).all()
+    assert (two.fixed["bus_hop"] == 0).all() and (two.fixed["hop"].max(axis=1) > 0).all()
+    alone = demand_of("l40s", 4)
+    ring = alone.choices.index("ring, bulk")
+    rates = [float(link.bandwidth_bytes_per_s) for name in ("h100_nvl", "l40s") for link in load_target(name).links]
+    assert alone.busy["bus"][0, ring] * rates[-1] == pytest.approx(2 * pairs.busy["bus"][0, ring] * rates[-2])
+
+
+def demand_of(name: str, ranks: int) -> Demand:
+    columns = {
+        **{"op": np.array(["all_reduce"], dtype=object), "topology": np.array([""], dtype=object)},
+        **{"world_size": np.array([float(ranks)]), "bytes": np.array([1e6])},
+    }
+    target, dtype = load_target(name), format_of("float16")
+    assert dtype is not None
+    setting = Setting(target, machine_of(target), "nccl", dtype, "f16", 1.0)
+    return collective_demand(collective_work(columns, setting), setting.machine)

@@ -1,0 +1,104 @@
+"""Arithmetic that the board's power holds back: no slower than power says, whatever share of the peak is reached."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ircost
+from ircost.backends import load_target
+from ircost.cost_models.gpu.constants import bundled_constants
+from ircost.cost_models.gpu.demand import RESIDENT, SHARPNESS, busy_s, times
+from ircost.cost_models.gpu.families import FAMILIES
+from ircost.cost_models.gpu.fit import Sample, _Errors, start_of, value_of
+from ircost.cost_models.gpu.power import product_flops_per_s, sustained_flops_per_s
+from ircost.cost_models.gpu.rows import groups_of
+from ircost.cost_models.gpu.table_schema import completed
+from ircost.explaining import explain_report
+from ircost.ir.parser import parse_module
+
+PRODUCT = """
+func @main(%x: 8192x8192xf16, %w: 8192x8192xf16) -> (8192x8192xf16) {
+  %y = matmul %x, %w
+  return %y
+}
+"""
+
+
+def sample(device: str, dtype: str, sizes: tuple[tuple[int, int, int], ...]) -> Sample:
+    """Products as a table has them, measured at a microsecond each."""
+    m, n, k = (np.array(column) for column in zip(*sizes, strict=True))
+    words = {"device": device, "dtype": dtype, "framework": "vendor library"}
+    columns = {name: np.full(len(m), word, dtype=object) for name, word in words.items()}
+    family = FAMILIES["gemm"]
+    whole = completed(family, {**columns, "m": m, "n": n, "k": k, "latency_us": np.ones(len(m))})
+    group = next(iter(groups_of(family, whole, load_target)))
+    assert group.setting is not None
+    return Sample(group.labels, family.demand(whole, group.setting), np.full(len(m), 1e-6))
+
+
+def test_a_board_of_70_watts_sets_the_pace_of_large_products() -> None:
+    """Measured, DeepBench: a T4 sustains 39 to 43 TFLOP/s in f16, of a peak of 65."""
+    target = load_target("t4")
+    report = ircost.compile(parse_module(PRODUCT), target="t4")
+    rate = report.flops / report.latency_s
+    assert 0.8 * sustained_flops_per_s(target, "f16") < rate <= sustained_flops_per_s(target, "f16")
+    leaves = [node.source for node in explain_report(report, target, "analytical", most=None).walk()]
+    assert any("70 W sustain" in source for source in leaves)
+
+
+def test_the_limit_holds_whatever_share_of_the_peak_is_reached() -> None:
+    demand = sample("t4", "float16", ((8192, 8192, 8192),)).demand
+    constants = bundled_constants().of("gemm", {})
+    fast, slow = (busy_s(demand, {**constants, "matrix": share})["matrix"] for share in (1.0, 1e-3))
+    assert (fast >= demand.least["matrix"]).all()
+    assert (slow > fast).all()
+
+
+def test_boards_whose_energy_nobody_knows_have_no_limit() -> None:
+    assert np.isinf(sustained_flops_per_s(load_target("mi300x"), "f16"))
+    assert sustained_flops_per_s(load_target("v100_pcie"), "f16") > load_target("v100_pcie").peak_flops_per_s("f16")
+
+
+@pytest.mark.parametrize(("name", "dtype", "in_f32"), [("p100_pcie", "f16", True), ("v100_pcie", "f16", False)])
+def test_lanes_without_mixed_instructions_multiply_in_f32(name: str, dtype: str, in_f32: bool) -> None:
+    """Measured, DeepBench: a P100 reaches 9.0 TFLOP/s in f16 and in f32, of peaks of 18.7 and 9.3."""
+    target = load_target(name)
+    found, f32 = product_flops_per_s(target, dtype), float(target.peak_flops_per_s("f32"))
+    assert (found == f32) is in_f32
+    assert found <= target.peak_flops_per_s(dtype)
+
+
+def test_slopes_are_those_of_the_errors_on_both_sides_of_the_limit() -> None:
+    """By differences; a product that power holds back does not change with the share of the peak."""
+    parameters = FAMILIES["gemm"].parameters
+    own = sample("t4", "float16", ((8192, 8192, 8192), (64, 512, 512), (32, 4096, 4096)))
+    chosen = own.demand.chosen(np.zeros(3, dtype=int))
+    errors = _Errors(parameters, [chosen], [own.measured_s])
+    point = np.array([[start_of(parameter) for parameter in parameters.values()]])
+    _, slopes = errors.of(point)
+    for place, name in enumerate(parameters):
+        step = np.zeros_like(point)
+        step[0, place] = 1e-6
+        difference = (errors.of(point + step)[0] - errors.of(point - step)[0]) / 2e-6
+        assert slopes[place] == pytest.approx(difference, abs=1e-6), name
+    assert slopes[list(parameters).index("matrix")][0] == 0.0
+
+
+def test_errors_are_those_of_the_estimates() -> None:
+    parameters = FAMILIES["gemm"].parameters
+    own = sample("t4", "float16", ((8192, 8192, 8192), (64, 512, 512)))
+    constants = {name: float(value_of(p, start_of(p))) for name, p in parameters.items()}
+    terms = times(own.demand, constants)
+    errors = _Errors(parameters, [terms.demand], [own.measured_s])
+    found, _ = errors.of(np.array([[start_of(parameter) for parameter in parameters.values()]]))
+    assert found == pytest.approx(np.log(terms.latency_s / own.measured_s), rel=1e-9)
+
+
+def test_a_fit_leaves_what_a_cache_keeps_where_it_is() -> None:
+    """What is hardware is no outlet for errors: one constant for all, at its default."""
+    for family in ("gemm", "attention", "moe"):
+        constants = bundled_constants()
+        found = [constants.of(family, {"architecture": name})[RESIDENT] for name in ("ada", "hopper", "pascal")]
+        assert found == pytest.approx([FAMILIES[family].parameters[RESIDENT].default] * 3, rel=0.05)
+        assert constants.of(family, {"architecture": "ada"})[SHARPNESS] > 0
