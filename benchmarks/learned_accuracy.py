@@ -8,6 +8,7 @@ extrapolation and speed are measured here, in some minutes. `irc evaluate TABLE 
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -34,6 +35,7 @@ AIMS = {
     **{"vector": (3, 2, 12), "conv": (12, 8, 14), "collective": (25, 12, 20)},
 }
 MODELS = ("roofline", "analytical", "learned", "hybrid")
+AIM_PER_S = 300_000  # kernels, on two processors
 FEW = 1000  # rows of a machine
 FEW_DEVICES = ("a100_sxm_80gb", "h100_sxm", "l40s")
 LARGEST_M = 1024
@@ -146,16 +148,22 @@ def larger_products(table: Readable) -> tuple[Rows, np.ndarray]:
 
 
 def speed_line(table: Readable) -> str:
-    few = thinned(table, 50_000)
-    groups = [group for group in few.groups if group.setting is not None]
-    rates = {}
+    """All products of the table: by the time of processors, whoever else uses them, and by the clock."""
+    groups = [group for group in table.groups if group.setting is not None]
+    per_s, by_clock, got = {}, {}, {}
     for name in ("analytical", "hybrid"):
-        start = time.process_time()
-        found = ROW_MODELS[name](few.family, few.columns, groups, bundled_constants())
-        rates[name] = np.isfinite(found).sum() / (time.process_time() - start)
+        ROW_MODELS[name](table.family, table.columns, groups[:1], bundled_constants())  # reads its files
+        processor_s, clock_s = time.process_time(), time.perf_counter()
+        found = ROW_MODELS[name](table.family, table.columns, groups, bundled_constants())
+        processor_s, clock_s = time.process_time() - processor_s, time.perf_counter() - clock_s
+        count = int(np.isfinite(found).sum())
+        per_s[name], by_clock[name], got[name] = count / processor_s, count / clock_s, processor_s / clock_s
+    reached = "is" if by_clock["hybrid"] >= AIM_PER_S and os.cpu_count() == 2 else "is not"
     return (
-        f"Speed on one processor, features included: {rates['hybrid']:,.0f} products a second, the analytical model "
-        f"alone {rates['analytical']:,.0f}. The aim of 300,000 on two is not reached."
+        f"Speed, features included, on all {count:,} products: {per_s['hybrid']:,.0f} a second of a processor's time, "
+        f"the analytical model alone {per_s['analytical']:,.0f}. By the clock {by_clock['hybrid']:,.0f}, where others "
+        f"left it {got['hybrid']:.1f} of {os.cpu_count()} processors. The aim, {AIM_PER_S:,} on two, is "
+        f"{AIM_PER_S // 2:,} of each; by the clock it {reached} reached."
     )
 
 

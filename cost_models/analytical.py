@@ -23,7 +23,7 @@ from ircost.cost_models.main_memory import main_memory_floor_s
 from ircost.cost_models.part_groups import FIELDS, PartGroup
 from ircost.cost_models.roofline import engine_times_s
 
-CHUNK = 256  # parts at a time: what a few dozen columns of candidates take stays in the CPU's cache
+CHUNK = 1000  # parts at a time: what a few dozen columns of candidates take stays in the CPU's cache
 MAIN = "main"  # main memory, which each target calls by a name of its own
 # What a fitted time is paid for; the rest of them is the latency of steps that wait for each other.
 PAID_FOR = {

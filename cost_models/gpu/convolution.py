@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import Amount, Column, Demand, Parameter, beside, either
+from ircost.cost_models.gpu.demand import Amount, Asked, Column, Demand, Parameter, beside, either
 from ircost.cost_models.gpu.gemm import PARAMETERS as GEMM_PARAMETERS
 from ircost.cost_models.gpu.gemm import GemmWork, gemm_demand
 from ircost.cost_models.gpu.labels import OF_KERNEL
 from ircost.cost_models.gpu.machine import GpuMachine
+from ircost.cost_models.gpu.screening import Alternatives, work_at
 
 # F(4x4, 3x3): 36 products for 16 results, where 144 stand. Source: Lavin, Gray, "Fast Algorithms for Convolutional
 # Neural Networks", CVPR 2016.
@@ -108,12 +109,25 @@ def convolution_demand(work: ConvolutionWork, machine: GpuMachine) -> Demand:
 
     Winograd's tiles of 6 x 6 become 36 products of tiles by channels; transformed tensors go through memory.
     """
+    plain = implicit_demand(work, machine)
+    return either(plain, winograd_demand(work, machine)) if np.any(work.is_winograd) else plain
+
+
+def asked_convolution(work: ConvolutionWork, machine: GpuMachine) -> Asked:
+    """The same where only the fastest candidate counts: Winograd's are told of those rows only that may take it."""
+    plain = implicit_demand(work, machine)
+    rows = np.flatnonzero(np.broadcast_to(np.asarray(work.is_winograd) > 0, (plain.rows,)))
+    return Alternatives(plain, winograd_demand(work_at(work, rows), machine), rows) if len(rows) else plain
+
+
+def implicit_demand(work: ConvolutionWork, machine: GpuMachine) -> Demand:
+    """An implicit GEMM; its matrix is not in memory: a window's elements are the input's, over and over."""
     batch, channels, high, wide, filters, element, window, groups, sets = beside(
         *(work.batch, work.in_channels, work.in_height, work.in_width, work.out_channels, work.element_bytes),
         *(work.kernel_height * work.kernel_width, work.groups, work.sets),
     )
-    out_high, out_wide, is_winograd, weight_sets, extra = beside(
-        work.out_height, work.out_width, work.is_winograd, work.sets_of_weights, work.extra_bytes
+    out_high, out_wide, weight_sets, extra = beside(
+        work.out_height, work.out_width, work.sets_of_weights, work.extra_bytes
     )
     rate = machine.main_bytes_per_s
     tensors = batch * (channels * high * wide + filters * out_high * out_wide) * element
@@ -123,19 +137,18 @@ def convolution_demand(work: ConvolutionWork, machine: GpuMachine) -> Demand:
     footprints = machine.share_of_cache(sets * once), machine.share_of_cache(weight_sets * once)
 
     direct = gemm_demand(as_products(work), machine)
-    # The implicit matrix is not in memory: a window's elements are the input's, over and over.
     direct_s = np.minimum(direct.busy["main"], np.broadcast_to(once / rate, direct.busy["main"].shape))
     none = np.zeros((len(direct_s), 1))
-    layout = tensors / rate
-    plain = replace(
+    return replace(
         direct,
         busy={**direct.busy, "main": direct_s},
-        fixed={**direct.fixed, "winograd": none, "transforms": none, "layout": layout},
+        fixed={**direct.fixed, "winograd": none, "transforms": none, "layout": tensors / rate},
         reused=((direct_s * (1 - share), footprints[0]), (direct_s * share, footprints[1])),
     )
 
-    if not np.any(work.is_winograd):
-        return plain
+
+def winograd_demand(work: ConvolutionWork, machine: GpuMachine) -> Demand:
+    """Products of transformed tiles; where the shortcut may not be taken it takes forever."""
     tiles = work.batch * np.ceil(work.out_height / WINOGRAD_TILE) * np.ceil(work.out_width / WINOGRAD_TILE)
     is_weights = work.direction == 2
     points = np.full(len(tiles), float(WINOGRAD_POINTS))
@@ -151,20 +164,21 @@ def convolution_demand(work: ConvolutionWork, machine: GpuMachine) -> Demand:
         sustained_flops_per_s=work.sustained_flops_per_s,
     )
     products = gemm_demand(transformed, machine)
+    channels, filters, element, is_winograd = beside(
+        work.in_channels, work.out_channels, work.element_bytes, work.is_winograd
+    )
     moved = beside(tiles)[0] * WINOGRAD_POINTS * (channels + filters) * element * 2
-    # Where the shortcut may not be taken it takes forever.
-    barred = np.where(is_winograd > 0, 0.0, 1e9)
-    short = replace(
+    none = np.zeros((products.rows, 1))
+    return replace(
         products,
         busy={**products.busy, "matrix": none},
         fixed={
             **products.fixed,
-            "launch": 3 * products.fixed["launch"] + barred,
+            "launch": 3 * products.fixed["launch"] + np.where(is_winograd > 0, 0.0, 1e9),
             "winograd": np.maximum(products.busy["matrix"], products.least["matrix"]),
-            "transforms": moved / rate,
+            "transforms": moved / machine.main_bytes_per_s,
             "layout": none,
         },
         choices=tuple(f"Winograd {choice}" for choice in products.choices),
         least={"matrix": none},
     )
-    return either(plain, short)

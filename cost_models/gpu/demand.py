@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -104,6 +104,33 @@ class Demand:
 
         return self._each(of)
 
+    def fastest(self, constants: Constants) -> tuple[Column, Demand]:
+        """The candidate of each row by its whole time, the first of those that are alike; and what it asks for."""
+        best = fastest_candidate(self, constants)
+        return best, self.chosen(best)
+
+    def at(self, rows: Column) -> Demand:
+        """Some rows, of columns that are [rows]."""
+        return self._each(lambda column: column[rows])
+
+    def with_rows(self, rows: Column, other: Demand) -> Demand:
+        """Another's rows in the place of these, of columns that are [rows]."""
+
+        def of(column: Column, others: Column) -> Column:
+            found = np.array(column)
+            found[rows] = others
+            return found
+
+        return replace(
+            self,
+            busy={name: of(column, other.busy[name]) for name, column in self.busy.items()},
+            fixed={name: of(column, other.fixed[name]) for name, column in self.fixed.items()},
+            reused=tuple((of(a, b), of(c, d)) for (a, c), (b, d) in zip(self.reused, other.reused, strict=True)),
+            issues=of(self.issues, other.issues),
+            least={name: of(column, other.least[name]) for name, column in self.least.items()},
+            active=of(self.active, other.active),
+        )
+
     def chosen(self, best: Column) -> Demand:
         """One candidate of each row; all columns become [rows]."""
         rows = np.arange(len(best))
@@ -131,6 +158,20 @@ class Demand:
         )
 
 
+class Asked(Protocol):
+    """What kernels ask for, of which the fastest candidate can be told."""
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The candidates, in words."""
+
+    def fastest(self, constants: Constants) -> tuple[Column, Demand]:
+        """The candidate of each row by its whole time, and what it asks for: [rows]."""
+
+    def issued(self, is_waited_for: bool) -> Asked:
+        """The same where the device waits for the host before each kernel, or does not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """Times of kernels, taken apart; every column is [rows].
@@ -153,18 +194,27 @@ class Terms:
     device_s: Column
 
 
-def times(demand: Demand, constants: Constants) -> Terms:
+def times(demand: Asked, constants: Constants) -> Terms:
     """Time of each kernel under its best candidate.
 
     The slowest resource sets the pace; how much others show beside it is ``sharpness``.
     """
-    best = fastest_candidate(demand, constants)
-    own = demand.chosen(best)
-    busy = busy_s(own, constants)
-    fixed = {name: count * constants[name] for name, count in own.fixed.items()}
-    device_s = overlapped(list(busy.values()), constants[SHARPNESS]) + sum(fixed.values())
-    latency_s = overlapped([device_s, np.broadcast_to(constants[HOST] * own.issues, device_s.shape)], HOST_SHARPNESS)
-    return Terms(latency_s, busy, fixed, best, demand.choices, own, device_s)
+    best, own = demand.fastest(constants)
+    busy, fixed = busy_s(own, constants), fixed_s(own, constants)
+    whole_s = overlapped(list(busy.values()), constants[SHARPNESS]) + sum(fixed.values())
+    latency_s = overlapped([whole_s, np.broadcast_to(constants[HOST] * own.issues, whole_s.shape)], HOST_SHARPNESS)
+    return Terms(latency_s, busy, fixed, best, demand.choices, own, whole_s)
+
+
+def device_s(demand: Demand, constants: Constants) -> Column:
+    """Seconds of the device, of one candidate a row."""
+    found: Column = overlapped(list(busy_s(demand, constants).values()), constants[SHARPNESS])
+    return found + sum(fixed_s(demand, constants).values())
+
+
+def fixed_s(demand: Demand, constants: Constants) -> dict[str, Column]:
+    """Seconds that nothing hides, by their name."""
+    return {name: count * constants[name] for name, count in demand.fixed.items()}
 
 
 def best_candidate(demand: Demand, constants: Constants) -> Column:
@@ -242,8 +292,10 @@ def overlapped(columns: list[Column], sharpness: np.ndarray | float) -> Column:
     (sum of t^p)^(1/p): p = 1 is one after the other, p without end the largest alone.
     """
     top = reduce(np.maximum, columns)
+    if not np.any(top):
+        return np.zeros_like(top)
     safe = np.where(top > 0, top, 1.0)
-    total = sum((column / safe) ** sharpness for column in columns)
+    total = sum((column / safe) ** sharpness for column in columns if np.any(column))
     result: Column = top * total ** (1.0 / sharpness)
     return result
 

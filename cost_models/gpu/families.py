@@ -10,7 +10,8 @@ import numpy as np
 
 from ircost.cost_models.gpu import attention, collective, convolution, experts, gemm, scan, stream
 from ircost.cost_models.gpu import table_work as rows
-from ircost.cost_models.gpu.demand import ALL_EFFECTS, Demand, Parameter
+from ircost.cost_models.gpu.demand import ALL_EFFECTS, Asked, Demand, Parameter
+from ircost.cost_models.gpu.gemm_bound import screened_gemm
 from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.table_work import Columns, Setting, Totals, coded
 
@@ -25,6 +26,7 @@ class Family:
     work: rows as work for the family's model.
     model: what such work asks of a machine, once it is launched.
     totals: for the physical limit.
+    asked: as ``model``, where only the fastest candidate counts; None where that is no shorter way.
     stiffness: how hard effects are held to nought when its constants are fitted: the less, the
         harder. Of 8 to 720, three to a decade, about the one that errs least on devices that were left out.
     """
@@ -37,6 +39,7 @@ class Family:
     model: Callable[[Any, GpuMachine], Demand]
     totals: Callable[[Columns, Setting], Totals]
     stiffness: float = 60.0
+    asked: Callable[[Any, GpuMachine], Asked] | None = None
 
     def demand(self, columns: Columns, setting: Setting) -> Demand:
         """What rows ask for, as their runtime's benchmark launches them."""
@@ -45,6 +48,11 @@ class Family:
     def demand_of(self, work: Any, setting: Setting) -> Demand:
         """What work of rows asks for, as their runtime's benchmark launches it."""
         return self.model(work, setting.machine).issued(setting.runtime in WAITED_FOR)
+
+    def asked_of(self, work: Any, setting: Setting) -> Asked:
+        """The same where only the fastest candidate of each row counts."""
+        asked: Asked = (self.asked or self.model)(work, setting.machine)
+        return asked.issued(setting.runtime in WAITED_FOR)
 
 
 # Runtimes whose kernels were timed one call at a time, the host's part included: PyTorch, by events around each call.
@@ -130,6 +138,7 @@ FAMILIES: dict[str, Family] = {
             gemm.gemm_demand,
             rows.gemm_totals,
             stiffness=240.0,
+            asked=screened_gemm,
         ),
         Family(
             "attention",
@@ -183,6 +192,7 @@ FAMILIES: dict[str, Family] = {
             convolution.convolution_demand,
             lambda columns, setting: rows.convolution_totals(rows.convolution_work(columns, setting)),
             stiffness=40.0,
+            asked=convolution.asked_convolution,
         ),
         Family(
             "collective",

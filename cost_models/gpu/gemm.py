@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import CHAIN, COMMON, STEPS, Amount, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import CHAIN, COMMON, STEPS, Amount, Column, Demand, Parameter
 from ircost.cost_models.gpu.labels import OF_KERNEL
 from ircost.cost_models.gpu.machine import GpuMachine
 
@@ -27,8 +28,14 @@ CANDIDATES = tuple(product(TILES, SPLITS))
 CHOICES = tuple(
     f"{rows}x{columns}" + (f" split-k {split}" if split > 1 else "") for (rows, columns), split in CANDIDATES
 )
-# Columns are [rows, tiles, splits]: what depends on the tile alone is worked out once for all splits.
-TILE_ROWS, TILE_COLUMNS = (np.array(column, dtype=float)[None, :, None] for column in zip(*TILES, strict=True))
+# The same where only the first so many splits are there.
+CHOICES_BELOW = {
+    count: tuple(words for words, (_, split) in zip(CHOICES, CANDIDATES, strict=True) if split <= SPLITS[count - 1])
+    for count in range(1, len(SPLITS) + 1)
+}
+# Columns are [tiles, splits, rows]: what depends on the tile alone is worked out once for all splits, and the many rows
+# lie beside each other in memory.
+TILE_ROWS, TILE_COLUMNS = (np.array(column, dtype=float)[:, None, None] for column in zip(*TILES, strict=True))
 
 PARAMETERS = {
     "matrix": Parameter("share", 0.8, "share of the peak that the main loop reaches"),
@@ -85,6 +92,39 @@ class GemmWork:
     sustained_flops_per_s: Amount = np.inf
 
 
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Tiles and splits beside the columns of rows: [tiles, splits, 1] for all of them, or [pairs], one for each row.
+
+    Args:
+        rows, columns: of a tile.
+    """
+
+    rows: Column
+    columns: Column
+    split: Column
+
+    @staticmethod
+    def below(most_split: Amount) -> Candidates:
+        """All; where nothing may be split, a ninth of them is left."""
+        splits = np.array([split for split in SPLITS if split <= np.max(most_split)], dtype=float)
+        return Candidates(TILE_ROWS, TILE_COLUMNS, splits[None, :, None])
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return CHOICES_BELOW[self.split.size]
+
+    def at(self, places: Column) -> Candidates:
+        """One for each pair."""
+        tile, split = np.divmod(places, self.split.size)
+        return Candidates(self.rows.ravel()[tile], self.columns.ravel()[tile], self.split.ravel()[split])
+
+    def is_barred(self, work: GemmWork) -> Column:
+        """Where there is no kernel of that tile and split."""
+        found: Column = (np.minimum(self.rows, self.columns) < work.least_tile) | (work.most_split < self.split)
+        return found
+
+
 def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
     """What each tile and split asks for.
 
@@ -97,24 +137,42 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
     Source: NVIDIA, "Matrix Multiplication Background User's Guide", 2023 (tile and wave quantisation); Osama et al.,
     "Stream-K", PPoPP 2023 (splits).
     """
+    candidates = Candidates.below(work.most_split)
+    shape = len(TILES), candidates.split.size
+
+    def flat(column: Column) -> Column:
+        """[tiles, splits, rows] as [rows, candidates]; what depends on neither stays one column."""
+        if column.ndim < 3:
+            return column.reshape(1, -1).T
+        return np.broadcast_to(column, (*shape, column.shape[-1])).reshape(-1, column.shape[-1]).T
+
+    return replace(_demand(work, machine, candidates, flat), choices=candidates.choices)
+
+
+def gemm_demand_at(work: GemmWork, machine: GpuMachine, candidates: Candidates) -> Demand:
+    """What one tile and split of each row asks for; all columns are [rows]."""
+    shape = np.shape(candidates.rows)
+    found = _demand(
+        work, machine, candidates, lambda column: column if column.shape == shape else np.full(shape, column)
+    )
+    return replace(found, issues=np.ones(shape))
+
+
+def _demand(work: GemmWork, machine: GpuMachine, candidates: Candidates, shaped: Callable[[Column], Column]) -> Demand:
     batch, m, n, k, lhs, rhs, out, unpack, converted, lhs_sets, rhs_sets, peak, *extras = (
-        column[..., None] if column.ndim else column
-        for column in beside(
+        np.asarray(column, dtype=float)
+        for column in (
             *(work.batch, work.m, work.n, work.k, work.lhs_bytes, work.rhs_bytes, work.out_bytes),
             *(work.unpack_flops, work.converted_bytes, work.lhs_sets, work.rhs_sets, work.flops_per_s),
-            *(work.extra_bytes, work.extra_flops, work.extra_special, work.least_tile, work.most_split),
-            work.sustained_flops_per_s,
+            *(work.extra_bytes, work.extra_flops, work.extra_special, work.sustained_flops_per_s),
         )
     )
-    extra, extra_flops, extra_special, least, most, sustained = extras
-    # Where nothing may be split, a ninth of the candidates is left.
-    splits = np.array([split for split in SPLITS if split <= np.max(work.most_split)], dtype=float)
-    split = splits[None, None, :]
-    is_barred = (np.minimum(TILE_ROWS, TILE_COLUMNS) < least) | (most < split)
+    extra, extra_flops, extra_special, sustained = extras
+    tall, wide, split = candidates.rows, candidates.columns, candidates.split
     processors, slower, rate = machine.processors, machine.clocks_per_reference, machine.main_bytes_per_s
-    down, across = np.ceil(m / TILE_ROWS), np.ceil(n / TILE_COLUMNS)
+    down, across = np.ceil(m / tall), np.ceil(n / wide)
     tiles = batch * down * across
-    area = TILE_ROWS * TILE_COLUMNS
+    area = tall * wide
     blocks = tiles * split
     steps = np.ceil(k / split / STEP)
     in_each = blocks / processors
@@ -122,37 +180,39 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
     active = np.minimum(blocks, processors)
     deep = waves * (steps * STEP)
 
-    fed = TILE_ROWS * lhs + TILE_COLUMNS * rhs
+    fed = tall * lhs + wide * rhs
     matrix_s = deep * (2 * area * processors / peak)
     power_s = blocks * (steps * STEP) * (2 * area / sustained)
     shared_s = deep * (fed / machine.shared_bytes_per_s)
-    # What is fused behind it runs on whole tiles: half an empty one takes as long.
-    of_element = (extra_flops / machine.vector_flops_per_s + extra_special / machine.special_per_s) / (batch * m * n)
-    vector_s = np.ceil(tiles / processors) * area * processors * of_element
+    vector_s = np.zeros_like(tiles)
+    if np.any(extra_flops) or np.any(extra_special):
+        # What is fused behind it runs on whole tiles: half an empty one takes as long.
+        fused_s = extra_flops / machine.vector_flops_per_s + extra_special / machine.special_per_s
+        vector_s = np.ceil(tiles / processors) * area * processors * (fused_s / (batch * m * n))
     if np.any(unpack):
-        vector_s = vector_s + deep * (TILE_COLUMNS * unpack * processors / machine.vector_flops_per_s)
+        vector_s = vector_s + deep * (wide * unpack * processors / machine.vector_flops_per_s)
 
     # A cluster shares the columns of its tiles; a lone tile counts alike, so that a larger product is never faster.
-    apart = TILE_ROWS * lhs + TILE_COLUMNS * rhs / machine.served_at_once
+    apart = tall * lhs + wide * rhs / machine.served_at_once
     loaded = blocks * (steps * STEP) * apart
     partial = np.where(split > 1, 2 * split * batch * m * n * ACCUMULATOR_BYTES, 0.0)
-    padded = tiles * area / (batch * m * n) * extra
+    padded = tiles * area / (batch * m * n) * extra if np.any(extra) else 0.0
     port_s = (loaded + padded) / machine.l2_bytes_per_s(active) + partial / machine.l2_bytes_per_s(processors)
 
     operands = batch * (m * lhs + n * rhs) * k
     touched = operands + batch * m * n * out + extra
     # Blocks spread evenly over the waves: the last is no smaller than the others.
     at_once = blocks / waves
-    rows_at_once = np.minimum(np.maximum(np.sqrt(at_once * (TILE_COLUMNS / TILE_ROWS)), 1), down)
+    rows_at_once = np.minimum(np.maximum(np.sqrt(at_once * (wide / tall)), 1), down)
     columns_at_once = np.minimum(np.maximum(at_once / (split * rows_at_once), 1), across)
-    in_waves = rows_at_once * (TILE_ROWS * lhs) + columns_at_once * (TILE_COLUMNS * rhs)
+    in_waves = rows_at_once * (tall * lhs) + columns_at_once * (wide * rhs)
     in_waves = np.minimum(in_waves * deep * np.minimum(split, active), loaded)
     melt = 1 / (1 + (0.7 * machine.cache_bytes / np.maximum(operands, 1)) ** 4)
     main_s = (touched + np.maximum(in_waves - operands, 0) * melt) / rate
     activations, weights = batch * m * (k * lhs + n * out) + extra, batch * n * k * rhs
     return Demand(
         busy={
-            name: flat(column, len(splits))
+            name: shaped(column)
             for name, column in (
                 ("matrix", matrix_s),
                 ("vector", vector_s),
@@ -163,32 +223,18 @@ def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
             )
         },
         fixed={
-            name: flat(column, len(splits))
+            name: shaped(column)
             for name, column in (
-                ("launch", (1.0 + (converted > 0)) * slower + np.where(is_barred, NEVER, 0.0)),
+                ("launch", (1.0 + (converted > 0)) * slower + np.where(candidates.is_barred(work), NEVER, 0.0)),
                 ("convert", batch * m * k * converted / rate),
                 ("wave", np.maximum(in_each - 1, 0) * slower),
                 ("split", np.where(split > 1, slower, 0.0)),
             )
         },
         reused=(
-            (
-                flat(activations / rate, len(splits)),
-                flat(machine.share_of_cache(lhs_sets * activations + weights), len(splits)),
-            ),
-            (
-                flat(weights / rate, len(splits)),
-                flat(machine.share_of_cache(lhs_sets * activations + rhs_sets * weights), len(splits)),
-            ),
+            (shaped(activations / rate), shaped(machine.share_of_cache(lhs_sets * activations + weights))),
+            (shaped(weights / rate), shaped(machine.share_of_cache(lhs_sets * activations + rhs_sets * weights))),
         ),
-        choices=tuple(words for words, (_, own) in zip(CHOICES, CANDIDATES, strict=True) if own <= splits[-1]),
-        least={"matrix": flat(power_s, len(splits))},
-        active=flat(active / processors, len(splits)),
+        least={"matrix": shaped(power_s)},
+        active=shaped(active / processors),
     )
-
-
-def flat(column: Column, splits: int) -> Column:
-    """[rows, tiles, splits] as [rows, candidates]; what depends on neither stays one column."""
-    if column.ndim < 3 or column.shape[1:] == (1, 1):
-        return column.reshape(-1, 1)
-    return np.broadcast_to(column, (len(column), len(TILES), splits)).reshape(len(column), -1)

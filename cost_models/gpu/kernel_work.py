@@ -14,10 +14,11 @@ from ircost.cost_models.engines import arithmetic_format, unit_and_peak
 from ircost.cost_models.gpu.attention import PREFILL_QUERIES, AttentionWork, attention_demand
 from ircost.cost_models.gpu.chain import ChainWork, chain_demand
 from ircost.cost_models.gpu.constants import ConstantsFile
-from ircost.cost_models.gpu.convolution import ConvolutionWork, convolution_demand
-from ircost.cost_models.gpu.demand import Column, Demand
+from ircost.cost_models.gpu.convolution import ConvolutionWork, asked_convolution
+from ircost.cost_models.gpu.demand import Asked, Column
 from ircost.cost_models.gpu.experts import ExpertsWork, experts_demand
-from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork, gemm_demand
+from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork
+from ircost.cost_models.gpu.gemm_bound import screened_gemm
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY, labels_of
 from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.power import product_flops_per_s, sustained_flops_per_s
@@ -133,7 +134,7 @@ def work_of(group: PartGroup, at: slice | np.ndarray, machine: GpuMachine, rates
     return KERNELS[group.family].work(columns_of(group, at), machine, rates)
 
 
-def demand_of(family: str, work: Any, machine: GpuMachine) -> Demand:
+def demand_of(family: str, work: Any, machine: GpuMachine) -> Asked:
     """What such work asks of the machine."""
     return KERNELS[family].model(work, machine)
 
@@ -277,12 +278,12 @@ class Kernels:
     """How parts of one family become work, and what that asks of a machine."""
 
     work: Callable[[Columns, GpuMachine, Rates], Any]
-    model: Callable[[Any, GpuMachine], Demand]
+    model: Callable[[Any, GpuMachine], Asked]
 
 
 KERNELS: dict[str, Kernels] = {
-    "gemm": Kernels(_gemm, gemm_demand),
-    "conv": Kernels(_convolution, convolution_demand),
+    "gemm": Kernels(_gemm, screened_gemm),
+    "conv": Kernels(_convolution, asked_convolution),
     **dict.fromkeys(("attention", "mla"), Kernels(_attention, attention_demand)),
     "recurrent": Kernels(_scan, scan_demand),
     "chain": Kernels(_chain, chain_demand),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +21,9 @@ from ircost.cost_models.gpu.power import product_flops_per_s
 from ircost.cost_models.gpu.table_work import Columns, Setting, coded
 
 TargetOf = Callable[[str], Target]
-CHUNK = 1024  # rows at a time: columns of candidates stay in the CPU's cache; 4096 take twice as long
+# Rows at a time: of fewer the way through Python counts, of more what no cache of the CPU holds. No power of two, for
+# which rows of all candidates would meet in the same lines of a cache.
+CHUNK = 3000
 # Where a matrix unit lacks a narrow format, kernels unpack it to the next that it has.
 WIDER = {"f4e2m1": "f8e4m3", "f8e4m3": "bf16", "bf16": "f16"}
 
@@ -121,11 +125,15 @@ def analytical_rows(
 ) -> np.ndarray:
     """The analytical model's latency of every row, in seconds, never below the physical limit; NaN where it cannot."""
 
-    def of_group(own: Columns, group: RowGroup, setting: Setting) -> np.ndarray:
+    def of_group(group: RowGroup, setting: Setting) -> Callable[[Columns], np.ndarray]:
         fitted = constants.of(family.name, group.labels)
-        latency_s = times(family.demand(own, setting), fitted).latency_s
-        at_least: np.ndarray = np.maximum(latency_s, physical_limit_s(family, own, setting))
-        return at_least
+
+        def of_rows(own: Columns) -> np.ndarray:
+            latency_s = times(family.asked_of(family.work(own, setting), setting), fitted).latency_s
+            at_least: np.ndarray = np.maximum(latency_s, physical_limit_s(family, own, setting))
+            return at_least
+
+        return of_rows
 
     return by_group(columns, groups, of_group)
 
@@ -134,10 +142,7 @@ def roofline_rows(family: Family, columns: Columns, groups: Sequence[RowGroup], 
     """The plain roofline with a launch floor, of every row, in seconds; it takes no constants."""
     del constants
 
-    def of_group(own: Columns, group: RowGroup, setting: Setting) -> np.ndarray:
-        return roofline_of(family, own, setting)
-
-    return by_group(columns, groups, of_group)
+    return by_group(columns, groups, lambda group, setting: lambda own: roofline_of(family, own, setting))
 
 
 def roofline_of(family: Family, columns: Columns, setting: Setting) -> np.ndarray:
@@ -150,22 +155,43 @@ def roofline_of(family: Family, columns: Columns, setting: Setting) -> np.ndarra
 
 def limit_rows(family: Family, columns: Columns, groups: Sequence[RowGroup]) -> np.ndarray:
     """The physical limit of every row, in seconds."""
-    return by_group(columns, groups, lambda own, group, setting: physical_limit_s(family, own, setting))
+    return by_group(columns, groups, lambda group, setting: lambda own: physical_limit_s(family, own, setting))
 
 
 def by_group(
-    columns: Columns, groups: Sequence[RowGroup], of_group: Callable[[Columns, RowGroup, Setting], np.ndarray]
+    columns: Columns,
+    groups: Sequence[RowGroup],
+    of_group: Callable[[RowGroup, Setting], Callable[[Columns], np.ndarray]],
+    most: int = CHUNK,
 ) -> np.ndarray:
-    """What a function says of each group's rows, some at a time; NaN where the machine is not known."""
+    """What functions of groups say of their rows, at most so many at a time; NaN where the machine is not known.
+
+    Each processor takes rows of its own: no figure depends on how many there are.
+    """
     result = np.full(len(columns["device"]), np.nan)
-    for group in groups:
-        if group.setting is None:
-            continue
-        for start in range(0, len(group.rows), CHUNK):
-            rows = group.rows[start : start + CHUNK]
-            own = {name: column[rows] for name, column in columns.items()}
-            result[rows] = of_group(own, group, group.setting)
+
+    def evaluate(of_rows: Callable[[Columns], np.ndarray], rows: np.ndarray) -> None:
+        with np.errstate(all="ignore"):  # of each thread; what comes of extents of nought is told by who asks
+            result[rows] = of_rows(at_rows(columns, rows))
+
+    known = [(of_group(group, group.setting), group.rows) for group in groups if group.setting is not None]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        tasks = [threads.submit(evaluate, of_rows, rows) for of_rows, own in known for rows in parts_of(own, most)]
+        for task in tasks:
+            task.result()
     return result
+
+
+def parts_of(rows: np.ndarray, most: int = CHUNK) -> Iterator[np.ndarray]:
+    """At most so many at a time."""
+    return (rows[start : start + most] for start in range(0, len(rows), most))
+
+
+def at_rows(columns: Columns, rows: np.ndarray) -> Columns:
+    """Some rows of each column; neighbours are not copied."""
+    is_run = len(rows) and rows[-1] - rows[0] == len(rows) - 1 and bool((np.diff(rows) == 1).all())
+    own = slice(int(rows[0]), int(rows[-1]) + 1) if is_run else rows
+    return {name: column[own] for name, column in columns.items()}
 
 
 def physical_limit_s(family: Family, columns: Columns, setting: Setting) -> np.ndarray:

@@ -32,8 +32,8 @@ class Expressed:
 
     def size(self, name: str) -> Numbers:
         """[rows] a size of the work."""
-        size: Numbers = np.broadcast_to(np.asarray(getattr(self.work, name), float), self.terms.latency_s.shape)
-        return size
+        size, shape = np.asarray(getattr(self.work, name), float), self.terms.latency_s.shape
+        return size if size.shape == shape else np.broadcast_to(size, shape)
 
 
 @dataclass(frozen=True, slots=True)

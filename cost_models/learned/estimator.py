@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ircost.cost_models.learned.forest import Forest
+
+MANY_ROWS = 512  # from which on they are asked about together
 # What prediction needs of a tree's text; statistics of the training rows are left out.
 NEEDED = frozenset(
     (
@@ -73,7 +77,9 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         X = validate_data(  # noqa: N806
             self, X, dtype=[np.float32, np.float64], ensure_all_finite="allow-nan", reset=False
         )
-        return np.asarray(self.booster_.predict(X, num_threads=1))
+        if len(X) < MANY_ROWS or X.dtype != np.float32:
+            return np.asarray(self.booster_.predict(X, num_threads=1))
+        return self.forest_.predict(X)
 
     @classmethod
     def of_text(cls, text: str, features: int, **parameters: Any) -> BoostedResidual:
@@ -92,9 +98,15 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
         self.text_ = text
         self.booster_ = lightgbm.Booster(model_str=text)
+        self.__dict__.pop("forest_", None)
+
+    @cached_property
+    def forest_(self) -> Forest:
+        """The same trees, asked about many rows at a time."""
+        return Forest.of_text(self.text_, self.n_features_in_)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name != "booster_"}
+        return {name: value for name, value in super().__getstate__().items() if name not in ("booster_", "forest_")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -61,6 +61,20 @@ class FamilyModel:
         words = features[:, -len(WORDS) - 1 : -1]
         return np.where(np.isnan(words).any(axis=1), LEVELS - 1, level)
 
+    def believed(self, features: np.ndarray, octaves: np.ndarray, device: str) -> np.ndarray:
+        """[rows] how much ``correct`` takes of corrections; without its intervals that costs less."""
+        head = self.head(device)
+        if head is None:
+            return np.zeros(len(features))
+        return head.calibration.believed(head.correction(self._seen_by(head, features)), self.level(features, octaves))
+
+    def head(self, device: str) -> Head | None:
+        """Which one is asked about a target."""
+        return self.seen if self.knows(device) else self.unseen
+
+    def _seen_by(self, head: Head, features: np.ndarray) -> np.ndarray:
+        return features if head is self.seen else without_machine(self.family, features)
+
     def correct(self, features: np.ndarray, octaves: np.ndarray, device: str) -> Corrected:
         """Corrections of kernels on one target.
 
@@ -68,14 +82,13 @@ class FamilyModel:
             features: [rows, features] with the machine, behind the extra ones. octaves: [rows, sizes].
         """
         level = self.level(features, octaves)
-        is_seen = self.knows(device)
-        head = self.seen if is_seen else self.unseen
+        head = self.head(device)
         if head is None:
             return Corrected.none(len(features))
-        own = features if is_seen else without_machine(self.family, features)
+        own = self._seen_by(head, features)
         calibration = head.calibration
         correction = head.correction(own)
-        grade = np.where(is_seen & (level == 0), GRADES.index("A"), GRADES.index("B"))
+        grade = np.where(self.knows(device) & (level == 0), GRADES.index("A"), GRADES.index("B"))
         return Corrected(
             correction,
             calibration.believed(correction, level),

@@ -26,10 +26,10 @@ def feature_names(family: str, sees_machine: bool) -> tuple[str, ...]:
 def number_matrix(x: Expressed) -> np.ndarray:
     """[rows, columns] all numbers of a family, float32."""
     columns = columns_of(x.family)
-    found = np.empty((len(x.terms.latency_s), len(columns)), dtype=np.float32)
-    for place, column in enumerate(columns):
-        found[:, place] = column.of(x)
-    return found
+    found = np.empty((len(columns), len(x.terms.latency_s)), dtype=np.float32)
+    for own, column in zip(found, columns, strict=True):
+        own[:] = column.of(x)
+    return found.T
 
 
 def word_codes(labels: Mapping[str, str], vocabulary: Vocabulary) -> list[float]:

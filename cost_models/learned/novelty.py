@@ -34,14 +34,24 @@ class Novelty:
         """[rows] 0 beside training rows, 1 in their neighbourhood, 2 beyond."""
         found = np.full(len(octaves), len(WIDTHS))
         for level in reversed(range(len(WIDTHS))):
-            found[np.isin(_hashes(octaves, WIDTHS[level]), self.cells[level])] = level
+            found[_among(_hashes(octaves, WIDTHS[level]), self.cells[level])] = level
         return found
 
 
 def _hashes(octaves: np.ndarray, width: float) -> np.ndarray:
     """[rows] one number below 2^32 for each cell; two cells share one by a chance of some millionths."""
-    cells = np.floor(octaves / width).astype(np.int64) + 64
     found = np.zeros(len(octaves), dtype=np.int64)
-    for column in cells.T:
-        found = (found * _PRIME + column) % _MODULUS
+    for column in octaves.T:
+        found *= _PRIME
+        found += np.floor(column / width).astype(np.int64) + 64
+        found &= _MODULUS - 1  # a power of two
+    return found
+
+
+def _among(numbers: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """[rows] whether each is one of these, which ascend."""
+    if not len(known):
+        return np.zeros(len(numbers), dtype=bool)
+    place = np.minimum(np.searchsorted(known, numbers), len(known) - 1)
+    found: np.ndarray = known[place] == numbers
     return found

@@ -12,14 +12,13 @@ from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.demand import times
 from ircost.cost_models.gpu.families import Family
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY, labels_of
-from ircost.cost_models.gpu.rows import RowGroup, TargetOf, groups_of, physical_limit_s, roofline_of
+from ircost.cost_models.gpu.rows import RowGroup, TargetOf, at_rows, groups_of, parts_of, physical_limit_s, roofline_of
 from ircost.cost_models.gpu.table_schema import completed, family_of, number_column, unreadable
 from ircost.cost_models.gpu.table_work import Columns, Setting
 from ircost.cost_models.learned.columns import DEVICE, WORDS, Expressed
 from ircost.cost_models.learned.features import Vocabulary, feature_matrix, octaves
 
 ConstantsOf = Callable[[str], ConstantsFile]  # by the target's name
-CHUNK = 1024  # rows at a time: columns of candidates stay in the CPU's cache
 # What makes two rows one shape: the layer, whatever runs through it. Source: README of the measured tables, "split by
 # shape, never by row". Of messages it is the octave of their bytes.
 SHAPE: Mapping[str, tuple[str, ...]] = {
@@ -199,9 +198,8 @@ def _parts(table: Readable, group: RowGroup, constants_of: ConstantsOf, is_repla
     setting = group.setting
     assert setting is not None, "groups of known machines"
     constants = constants_of(setting.machine.name).of(table.family.name, group.labels)
-    for start in range(0, len(group.rows), CHUNK):
-        rows = group.rows[start : start + CHUNK]
-        own = {name: column[rows] for name, column in table.columns.items()}
+    for rows in parts_of(group.rows):
+        own = at_rows(table.columns, rows)
         with np.errstate(all="ignore"):
             roofline_s = roofline_of(table.family, own, setting)
             limit_s = np.broadcast_to(physical_limit_s(table.family, own, setting), len(rows))
@@ -215,7 +213,7 @@ def expressed(
     """Rows of one group as the analytical model understands them."""
     with np.errstate(all="ignore"):
         work = family.work(columns, setting)
-        terms = times(family.demand_of(work, setting), constants)
+        terms = times(family.asked_of(work, setting), constants)
     return Expressed(family.name, work, terms, setting.machine, labels)
 
 

@@ -26,6 +26,7 @@ POWER = "power"  # the folder of models of power, beside those of latency
 VERSION = 1
 MODEL, CARD = "model.json", "card.md"
 HEADS = ("seen", "unseen")
+DECISIONS = frozenset((0, 2, 8, 10))  # numbers; NaN is nought or goes to a side of its own
 EXTRAS = ((), (LOG_POWER,))
 LARGEST_BYTES = 64 * 2**20  # of a file: the bundled ones are below one
 
@@ -184,7 +185,9 @@ def check_trees(text: str, features: int, is_linear: bool = False) -> None:
         values = [float(x) for x in own["leaf_value"].split()]
         if leaves < 1 or len(values) != leaves or not all(map(math.isfinite, values)):
             raise ValueError(f"tree {number} has {len(values)} values for {leaves} leaves")
-        if int(own.get("num_cat", "0")) or bool(int(own.get("is_linear", "0"))) != is_linear:
+        kinds = {int(x) for x in own.get("decision_type", "").split()}
+        is_odd = bool(int(own.get("is_linear", "0"))) != is_linear or not kinds <= DECISIONS
+        if int(own.get("num_cat", "0")) or is_odd:
             raise ValueError(f"tree {number} is of a kind that irc train does not write")
         if is_linear:
             check_lines(own, leaves, features)

@@ -1,0 +1,104 @@
+"""Matrix products with few of their tiles and splits looked at: a bound tells which cannot be the fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from functools import reduce
+
+import numpy as np
+
+from ircost.cost_models.gpu.demand import CHAIN, RESIDENT, Column, Constants, cold_share
+from ircost.cost_models.gpu.gemm import BESIDE, NEVER, STEP, Candidates, GemmWork, gemm_demand_at
+from ircost.cost_models.gpu.machine import PORT_BYTES_PER_CLOCK, GpuMachine
+from ircost.cost_models.gpu.screening import Screened, work_at
+
+# A bound in single precision: a dozen operations, each right to 6e-8 of itself, err by less than is taken off. Blocks
+# for each processor are rounded up to whole waves only after as much is taken off them, too.
+BELOW = 1 - 1e-5
+
+
+def screened_gemm(work: GemmWork, machine: GpuMachine) -> Screened:
+    """The same as ``gemm_demand`` where only the fastest tile and split counts."""
+    candidates = Candidates.below(work.most_split)
+    return Screened(
+        rows=rows_in(work),
+        least_s=lambda constants: least_s(work, machine, candidates, constants),
+        at=lambda rows, places: gemm_demand_at(work_at(work, rows), machine, candidates.at(places)),
+        choices=candidates.choices,
+    )
+
+
+def rows_in(work: GemmWork) -> int:
+    """How many products."""
+    return np.broadcast(*(getattr(work, field.name) for field in fields(work))).size
+
+
+def least_s(work: GemmWork, machine: GpuMachine, candidates: Candidates, constants: Constants) -> Column:
+    """[candidates, rows] seconds that no tile and split is below: what ``gemm_demand`` asks for, without what hides.
+
+    Arithmetic, loads from L2 and the chain of steps grow with the steps, in whole waves or in parts of one; main memory
+    brings operands and results at least once. The slowest of these and all that nothing hides is the bound: no bytes
+    beside the operands', no shared memory, nothing that shows beside the slowest.
+    """
+    tall, wide, split = candidates.rows, candidates.columns, candidates.split
+    processors, slower = machine.processors, machine.clocks_per_reference
+    area, matrix = tall * wide, constants["matrix"]
+    port_s = 1 / (PORT_BYTES_PER_CLOCK * machine.clock_hz)  # of a byte, into one processor
+    loads = STEP * (tall * work.lhs_bytes + wide * work.rhs_bytes / machine.served_at_once) / constants["l2"]
+    # Seconds of one step: of a wave, however full; of each block for a processor; of the shortest.
+    of_wave = STEP * 2 * area * processors / work.flops_per_s / matrix
+    of_block = (
+        STEP * 2 * area * processors / work.sustained_flops_per_s,
+        loads * max(port_s, processors / machine.cache_bytes_per_s),
+        slower / BESIDE / constants[CHAIN],
+    )
+    at_least = np.maximum(loads * port_s, slower / constants[CHAIN])
+
+    m = np.broadcast_to(np.asarray(work.m, dtype=float), (rows_in(work),))
+    tiles = work.batch * np.ceil(m / tall) * np.ceil(work.n / wide)
+    in_each = narrow(tiles / processors * BELOW) * narrow(split)
+    found = np.ceil(in_each)
+    found *= narrow(of_wave)
+    np.maximum(found, in_each * narrow(reduce(np.maximum, of_block)), out=found)
+    np.maximum(found, narrow(at_least), out=found)
+    found *= narrow(np.ceil(work.k / split / STEP))
+    np.maximum(found, narrow(_main_s(work, machine, constants)), out=found)
+    in_each -= 1
+    np.maximum(in_each, 0, out=in_each)
+    in_each *= narrow(slower * constants["wave"])
+    found += in_each
+    for fixed_s in _fixed_s(work, machine, candidates, constants):
+        found += narrow(fixed_s)
+    found *= np.float32(BELOW)
+    return np.asarray(found.reshape(-1, found.shape[-1]))
+
+
+def narrow(column: Column | float) -> Column:
+    """In single precision: all columns of candidates are then half as large."""
+    return np.asarray(column, dtype=np.float32)
+
+
+def _main_s(work: GemmWork, machine: GpuMachine, constants: Constants) -> Column:
+    """[rows] of main memory, where each wave finds in L2 what it shares with the one before."""
+    activations = np.asarray(
+        work.batch * work.m * (work.k * work.lhs_bytes + work.n * work.out_bytes) + work.extra_bytes
+    )
+    weights = np.asarray(work.batch * work.n * work.k * work.rhs_bytes)
+    crossing: Column | float = 0.0
+    for held, rhs_sets in ((activations, 1.0), (weights, work.rhs_sets)):
+        footprint = machine.share_of_cache(work.lhs_sets * activations + rhs_sets * weights)
+        crossing = crossing + held * cold_share(footprint, constants[RESIDENT])
+    return np.asarray(crossing / machine.main_bytes_per_s / constants["main"])
+
+
+def _fixed_s(work: GemmWork, machine: GpuMachine, candidates: Candidates, constants: Constants) -> Iterator[Column]:
+    """What nothing hides, but for waves: of tiles and splits, and of rows."""
+    slower = machine.clocks_per_reference
+    launches = (1.0 + (np.asarray(work.converted_bytes) > 0)) * slower + np.where(
+        candidates.is_barred(work), NEVER, 0.0
+    )
+    yield launches * constants["launch"] + np.where(candidates.split > 1, slower, 0.0) * constants["split"]
+    if np.any(work.converted_bytes):
+        converted_s = work.batch * work.m * work.k * work.converted_bytes / machine.main_bytes_per_s
+        yield np.asarray(converted_s * constants["convert"])

@@ -1,0 +1,60 @@
+"""The hybrid on rows of tables: the same figures however many processors take part, and as networks get them."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from ircost.backends import load_target
+from ircost.cost_models.evaluation import ROW_MODELS
+from ircost.cost_models.gpu.constants import bundled_constants
+from ircost.cost_models.gpu.rows import physical_limit_s
+from ircost.cost_models.learned import row_models
+from ircost.cost_models.learned.features import feature_matrix, octaves
+from ircost.cost_models.learned.rows import Readable, expressed, readable
+from ircost.cost_models.learned.storage import bundled_models
+
+ROWS = 3000
+
+
+@pytest.fixture(scope="module")
+def table() -> Readable:
+    """Measured machines and others, in no order."""
+    rng = np.random.default_rng(0)
+    words = {"device": ["h100_sxm", "l40s", "rtx_4090"], "dtype": ["bfloat16", "fp8"], "framework": ["vllm", "trtllm"]}
+    columns = {
+        **{name: rng.choice(np.array(choices, dtype=object), ROWS) for name, choices in words.items()},
+        **{name: np.round(2 ** rng.uniform(0, 14, ROWS)) for name in "mnk"},
+        **{"batch": np.ones(ROWS), "latency_us": np.ones(ROWS)},
+    }
+    return readable(columns, "rows", lru_cache(maxsize=None)(load_target))
+
+
+@pytest.mark.parametrize("model", ["roofline", "analytical", "hybrid"])
+def test_figures_depend_on_no_number_of_processors(
+    table: Readable, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for processors in (1, 3):
+        monkeypatch.setattr(os, "cpu_count", lambda processors=processors: processors)
+        found.append(ROW_MODELS[model](table.family, table.columns, table.groups, bundled_constants()))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert np.isfinite(found[0]).all()
+
+
+def test_rows_get_what_networks_get(table: Readable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_models, "AT_ONCE", 100)  # too few to be asked about together
+    rows_s = row_models.hybrid_rows(table.family, table.columns, table.groups, bundled_constants())
+    model = bundled_models()["gemm"]
+    for group in table.groups:
+        setting = group.setting
+        assert setting is not None
+        own = {name: column[group.rows] for name, column in table.columns.items()}
+        x = expressed(table.family, own, setting, group.labels, bundled_constants().of("gemm", group.labels))
+        corrected = model.correct(feature_matrix(x, model.vocabulary), octaves(x), setting.target.name)
+        latency_s = x.terms.latency_s * np.exp(corrected.believed)
+        at_least = np.maximum(latency_s, physical_limit_s(table.family, own, setting))
+        np.testing.assert_allclose(rows_s[group.rows], at_least, rtol=1e-12)
