@@ -55,8 +55,9 @@ Rows whose quantisation is not told are taken as the model's own format; a cache
 Dense models are predicted some 10 to 30 % too quick by the step, and near to what was measured with the prompts in
 between. DeepSeek comes out too slow: what some engines run as one kernel (quantising behind a norm, the rotations of
 queries and keys, joining a latent and its cache) are ten launches of some 3 us in each of its 58 layers here, and
-experts at few tokens are the least certain of all fitted kernels. Rows of DeepSeek-V3 and R1 repeat each other. Prompts of 8,000
-tokens before 100 (Llama-3.1-8B in fp8, one row) are mostly the others' prompts, which servers run along with steps."""
+experts at few tokens are the least certain of all fitted kernels. Rows of DeepSeek-V3 and R1 repeat each other. Prompts
+of 8,000 tokens before 100 (Llama-3.1-8B in fp8, one row) are mostly the others' prompts, which servers run along with
+steps."""
 
 
 @dataclass(frozen=True, slots=True)

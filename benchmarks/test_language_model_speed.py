@@ -2,7 +2,7 @@
 
     make bench
 
-Goals on an idle core: a cold `irc compile` of the largest models under 1 s, 1,000 points of a sweep under 5 s.
+Goals on two idle cores: a cold `irc compile` of the largest models under 1 s, 1,000 points of a sweep under 5 s.
 """
 
 from __future__ import annotations

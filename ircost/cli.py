@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import gc
 import importlib
 import io
 import sys
@@ -86,7 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name or a dot that the locale lacks must not end the report
         sys.stdout.reconfigure(errors="replace")
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    gc.freeze()  # what is left is not looked through for garbage: all of it goes
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -30,8 +30,10 @@ from ircost.passes import Pass, PassContext, parse_pipeline, run_pipeline
 from ircost.passes.fuse import Fuse
 from ircost.rank_memory import rank_memory
 from ircost.report import KernelReport
+from ircost.side_by_side import side_by_side
 
 MOST_POINTS = 20_000
+FEWEST_POINTS = 100  # that are worth a process of their own
 # What limits a point changes over to something else where this part of its latency does.
 LEVEL = 0.5  # elasticity below which throughput has levelled off
 KNEE_WORDS = {"matrix": "arithmetic", "vector": "arithmetic", "launch": "launches", "link": "links", "steps": "steps"}
@@ -142,6 +144,7 @@ def sweep(
     target: Target,
     cost_model: CostModel,
     pipeline: str,
+    processes: int = 1,
 ) -> Sweep:
     """Every combination of the axes' values.
 
@@ -149,26 +152,31 @@ def sweep(
         model: a file, or a configuration that was read.
         options: of all points; the axes' dims come on top.
         pipeline: passes that run on each.
+        processes: that many points are split over; copies of this one, which is no good while threads run in it.
 
     Raises:
         IrcError: a point cannot be built; says which.
     """
     context = PassContext(target=target, cost_model=cost_model.for_search)
     sizes = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-    with collector_paused():
-        built = _rewritten(_points(model, options, sizes), tuple(parse_pipeline(pipeline)), context)
-        table, runs = table_of_modules(imported.module for imported in built)
-        priced = _Priced(table, cost_model.estimate(table, target), LowerBounds(table, target), target)
-        sent = _sent(built, target)
-        points = list(map(priced.point, sizes, built, runs, sent))
-    items = "tokens" if built and built[0].built is not None else "items"
+    passes = tuple(parse_pipeline(pipeline))
+    if isinstance(model, Path) and model.suffix == ".json":
+        model = read_architecture(model)
+
+    def points_at(some: Sequence[dict[str, int]]) -> list[SweepPoint]:
+        with collector_paused():
+            built = _rewritten(_points(model, options, some), passes, context)
+            table, runs = table_of_modules(imported.module for imported in built)
+            priced = _Priced(table, cost_model.estimate(table, target), LowerBounds(table, target), target)
+            return list(map(priced.point, some, built, runs, _sent(built, target)))
+
+    points = side_by_side(points_at, sizes, processes, FEWEST_POINTS)
+    items = "tokens" if isinstance(model, Architecture) else "items"
     return Sweep({name: tuple(values) for name, values in axes.items()}, tuple(_with_knees(points, axes)), items)
 
 
 def _points(model: Path | Architecture, options: ImportOptions, sizes: Iterable[dict[str, int]]) -> Iterator[Imported]:
-    """The model at each size; a configuration is read once."""
-    if isinstance(model, Path) and model.suffix == ".json":
-        model = read_architecture(model)
+    """The model at each size."""
     read = partial(build_pass, model) if isinstance(model, Architecture) else partial(load, model)
     for dims in sizes:
         try:

@@ -205,6 +205,7 @@ def print_sweep_of(model: str, target: str, axes: tuple[str, ...], form: str, pl
     from ircost.api import full_pipeline, import_options_of, takes_dtype
     from ircost.cost_models.automatic import chosen_model
     from ircost.model_source import model_file
+    from ircost.side_by_side import processors
     from ircost.sweep import parse_axes, sweep
 
     sizes = parse_axes(axes)
@@ -219,6 +220,7 @@ def print_sweep_of(model: str, target: str, axes: tuple[str, ...], form: str, pl
             machine,
             chosen_model(options["cost_model"], machine),
             pipeline,
+            processors(),
         )
     title = f"{model}  ->  {machine.name}"
     if plot:
