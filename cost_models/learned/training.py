@@ -20,6 +20,7 @@ from ircost.cost_models.learned.splits import folds_of
 OnProgress = Callable[[int, int], object]  # how many models are trained, of how many
 REPLAYS = 0.3  # share of rows that also stand for a network's kernels, whose runtime nobody named
 FEWEST_ROWS = 200  # of a table; fewer are no ground to learn on
+ALL_ROWS = 1_000_000  # of any table that there is; of a larger one as many of each large group
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Recipe:
     """How large the models of a family are.
 
     Args:
-        trees, leaves: of the corrections where the machine is known.
+        trees, leaves, learning_rate: of the corrections where the machine is known.
         most_rows: to learn from; small groups whole, as many of each large one.
     """
 
@@ -37,16 +38,17 @@ class Recipe:
     unseen_trees: int = 100
     unseen_leaves: int = 15
     unseen_rows: int = 20_000
+    learning_rate: float = 0.1
 
 
-# Sized such that all bundled models together stay below 3 MB: the more rows, the more trees.
+# Sized such that all bundled models together stay below 3 MB: the more rows, the more leaves.
 RECIPES: Mapping[str, Recipe] = {
-    "gemm": Recipe(500, 63, 150_000),
-    "attention": Recipe(400, 63, 150_000),
-    "moe": Recipe(300, 47, 150_000),
-    "mla": Recipe(300, 31),
+    "gemm": Recipe(200, 255, ALL_ROWS, learning_rate=0.12),
+    "attention": Recipe(180, 255, ALL_ROWS, learning_rate=0.12),
+    "moe": Recipe(300, 47, ALL_ROWS),
+    "mla": Recipe(200, 95),
     "recurrent": Recipe(200, 31),
-    "vector": Recipe(300, 31, 100_000),
+    "vector": Recipe(200, 95, ALL_ROWS),
     "conv": Recipe(200, 31),
     "quantize": Recipe(100, 31),
     "collective": Recipe(200, 31),
@@ -127,7 +129,7 @@ def train(
 
 
 def residual_model(recipe: Recipe) -> BoostedResidual:
-    return BoostedResidual(trees=recipe.trees, leaves=recipe.leaves)
+    return BoostedResidual(trees=recipe.trees, leaves=recipe.leaves, learning_rate=recipe.learning_rate)
 
 
 def unseen_model(recipe: Recipe) -> BoostedResidual:
