@@ -30,7 +30,6 @@ from ircost.cost_models.learned.training import Recipe, held_out_folds, residual
 from ircost.datasets.tables import read_table
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/learned-models.md"
-TRAINING = "Training on all of them: 342 s of one processor, 2.2 GB."  # `/usr/bin/time -v irc train gemm.parquet`
 AIMS = {
     **{"gemm": (5, 3.5, 12), "attention": (8, 6, 15), "mla": (7, 5, None), "moe": (14, 10, 20)},
     **{"vector": (3, 2, 12), "conv": (12, 8, 14), "collective": (25, 12, 20)},
@@ -164,7 +163,7 @@ def speed_line(table: Readable) -> str:
         f"Speed, features included, on all {count:,} products: {per_s['hybrid']:,.0f} a second of a processor's time, "
         f"the analytical model alone {per_s['analytical']:,.0f}. By the clock {by_clock['hybrid']:,.0f}, where others "
         f"left it {got['hybrid']:.1f} of {os.cpu_count()} processors. The aim, {AIM_PER_S:,} on two, is "
-        f"{AIM_PER_S // 2:,} of each; by the clock it {reached} reached. {TRAINING}"
+        f"{AIM_PER_S // 2:,} of each; by the clock it {reached} reached."
     )
 
 
