@@ -26,7 +26,7 @@ from ircost.cost_models.learned.made import constants_without
 from ircost.cost_models.learned.novelty import Novelty
 from ircost.cost_models.learned.rows import Readable, Rows, readable, rows_of, thinned
 from ircost.cost_models.learned.storage import bundled_models
-from ircost.cost_models.learned.training import Recipe, held_out_folds, residual_model
+from ircost.cost_models.learned.training import RECIPES, held_out_folds, residual_model
 from ircost.datasets.tables import read_table
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/learned-models.md"
@@ -39,7 +39,7 @@ AIM_PER_S = 300_000  # kernels, on two processors
 FEW = 1000  # rows of a machine
 FEW_DEVICES = ("a100_sxm_80gb", "h100_sxm", "l40s")
 LARGEST_M = 1024
-RECIPE = Recipe(trees=300, leaves=63, most_rows=100_000)
+RECIPE = RECIPES["gemm"]
 
 
 def main() -> None:
