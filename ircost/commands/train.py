@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import click
 from ircost.commands.measured_tables import given_constants, read_tables, target_finder
 from ircost.commands.options import OptionError
 from ircost.commands.train_text import train_as_text
+from ircost.commands.trained_folders import check_families, told_if_too_few, write_folders
 from ircost.table import print_table
 from ircost.terminal import progress
 
@@ -46,6 +47,8 @@ def command(tables: tuple[str, ...], output: str, only: str | None, folders: tup
 
     Models of power, from rows with power_w that was read while the kernel ran, go to DIR/power.
     """
+    from ircost.cost_models.learned.storage import write_model
+
     if as_text and only is not None:
         raise OptionError(f"--text and --only {only}", help="models of text are of latency: leave out one")
     target_of, read = target_finder(folders), read_tables(tables)
@@ -57,10 +60,9 @@ def command(tables: tuple[str, ...], output: str, only: str | None, folders: tup
     if only == "power" and not powers:
         raise OptionError("no table has enough steady readings of power", help="rows with power_w are needed")
     for found in (models, powers):
-        if len({model.family for model in found}) < len(found):
-            raise OptionError("two tables are of one family", help="give one table for each family")
-    write(models, output)
-    write(powers, str(Path(output) / POWER))
+        check_families(found)
+    write_folders(models, output, write_model)
+    write_folders(powers, str(Path(output) / POWER), write_model)
     lines = [line for model in (*models, *powers) for line in error_lines(model)]
     print_table(HEAD, lines, right=range(2, len(HEAD)))
 
@@ -88,24 +90,9 @@ def trained(table: MeasuredTable, target_of: Callable[[str], Target]) -> FamilyM
     """
     from ircost.cost_models.learned.made import made
 
-    with progress(f"training on {table.path}") as advance:
-        try:
-            return made(
-                table.columns, table.path, table.sha256, target_of, given_constants(None)(""), on_progress=advance
-            )
-        except ValueError as error:
-            raise OptionError(f"{table.path}: too little to learn from: {error}", help="give more rows") from error
-
-
-def write(models: Sequence[FamilyModel], output: str) -> None:
-    from ircost.cost_models.learned.storage import write_model
-
-    try:
-        for model in models:
-            write_model(model, output)
-            click.echo(f"wrote {Path(output) / model.family}", err=True)
-    except OSError as error:
-        raise OptionError(f"-o {output}: {error.strerror}", help="give a folder that can be written") from error
+    constants = given_constants(None)("")
+    with progress(f"training on {table.path}") as advance, told_if_too_few(table.path):
+        return made(table.columns, table.path, table.sha256, target_of, constants, on_progress=advance)
 
 
 def error_lines(model: FamilyModel) -> list[tuple[str, ...]]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from ircost.commands.measured_tables import given_constants
-from ircost.commands.options import OptionError
+from ircost.commands.trained_folders import check_families, told_if_too_few, write_folders
 from ircost.table import print_table
 from ircost.terminal import progress
 
@@ -28,10 +25,11 @@ def train_as_text(tables: Sequence[MeasuredTable], output: str, target_of: Calla
         OptionError: a table has too few rows, two are of one family, or the folder cannot be written.
         RowTextError: rows have no text.
     """
+    from ircost.cost_models.learned.text_storage import write_text_model
+
     models = [trained(table, target_of) for table in tables]
-    if len({model.family for model in models}) < len(models):
-        raise OptionError("two tables are of one family", help="give one table for each family")
-    write(models, output)
+    check_families(models)
+    write_folders(models, output, write_text_model)
     print_table(HEAD, [line for model in models for line in error_lines(model)], right=range(2, len(HEAD)))
 
 
@@ -39,22 +37,8 @@ def trained(table: MeasuredTable, target_of: Callable[[str], Target]) -> TextMod
     from ircost.cost_models.learned.made import made_of_text
 
     constants = given_constants(None)("")
-    with progress(f"training on {table.path}") as advance:
-        try:
-            return made_of_text(table.columns, table.path, table.sha256, target_of, constants, on_progress=advance)
-        except ValueError as error:
-            raise OptionError(f"{table.path}: too little to learn from: {error}", help="give more rows") from error
-
-
-def write(models: Sequence[TextModel], output: str) -> None:
-    from ircost.cost_models.learned.text_storage import write_text_model
-
-    try:
-        for model in models:
-            write_text_model(model, output)
-            click.echo(f"wrote {Path(output) / model.family}", err=True)
-    except OSError as error:
-        raise OptionError(f"-o {output}: {error.strerror}", help="give a folder that can be written") from error
+    with progress(f"training on {table.path}") as advance, told_if_too_few(table.path):
+        return made_of_text(table.columns, table.path, table.sha256, target_of, constants, on_progress=advance)
 
 
 def error_lines(model: TextModel) -> list[tuple[str, ...]]:
