@@ -40,9 +40,11 @@ def pool_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
 
 def reduction_form(op: Op, item: Node, blocks: Blocks) -> Form | None:
     """The mean or the largest element of each channel: a pool, whose axes may be left out."""
+    if op.name not in REDUCTIONS:  # a sum over a constant is a mean too
+        return None
     (x,) = op.operands
     rank = x.type.rank
-    if op.name not in REDUCTIONS or rank != 4 or float_image(x) is None:
+    if rank != 4 or float_image(x) is None:
         return None
     if sorted(axis % rank for axis in ints_of(op.attrs, "axes")) != [2, 3]:
         return None

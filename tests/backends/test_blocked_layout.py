@@ -257,6 +257,16 @@ def test_guard(blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
         run(model, [np.zeros((1, 64, 56, 56), np.float32)])
 
 
+def test_a_mean_that_is_a_sum_over_a_number_stays_plain() -> None:
+    def body(x: Value) -> Value:
+        total = ops.reduce_sum(conv(x, 64), axes=(1,), keepdims=False)
+        return ops.div(total, ops.constant_of(np.array(64, np.float32)))
+
+    module = module_of([(1, 64, 28, 28)], body)
+    assert operators(module)[":ReduceMean"] == 1
+    assert_same(module)
+
+
 def test_no_other_runtime_gets_blocks() -> None:
     for runtime in ("", "onnxruntime"):
         assert all(node.domain != DOMAIN for node in to_onnx(wide(), runtime).graph.node)
