@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
-from ircost.cost_models.learned.estimator import BoostedResidual
 from ircost.cost_models.learned.novelty import LEVELS
+from ircost.cost_models.learned.stored_trees import Trees
 
 COVERAGE = 0.9
 SHARES = np.linspace(0.0, 1.0, 11)  # of a correction
@@ -55,7 +54,7 @@ class Calibration:
     """
 
     trust: tuple[float, ...]
-    spread: BoostedResidual
+    spread: Trees
     quantile: tuple[float, ...]
     shared: float
 
@@ -77,6 +76,8 @@ def calibrated(held: Held, by_group: bool) -> Calibration:
         by_group: a new group (a device) is to be foreseen: no group may lose by corrections, and intervals are as wide
             as groups need them, each by itself.
     """
+    from ircost.cost_models.learned.estimator import BoostedResidual  # slow to import, and for fits only
+
     trust = _by_level(held.level, lambda rows: _trust(held.at(rows), by_group), BORROWED)
     error = held.residual - held.correction * np.asarray(trust)[held.level]
     size = np.maximum(np.abs(error), FLOOR)
@@ -132,6 +133,8 @@ def _group_quantile(scores: np.ndarray, group: np.ndarray) -> float:
 
     Source: prediction interval of one more observation, Student's t with one degree less than there are groups.
     """
+    from scipy.stats import t as student  # slow to import
+
     logs = np.log([conformal_quantile(scores[group == name]) for name in np.unique(group)])
     if len(logs) < 2:
         return float(np.exp(logs.mean()) * WIDENED)

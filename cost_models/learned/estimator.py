@@ -12,7 +12,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ircost.cost_models.learned.forest import Forest
 
-MANY_ROWS = 512  # from which on they are asked about together
 # What prediction needs of a tree's text; statistics of the training rows are left out.
 NEEDED = frozenset(
     (
@@ -77,7 +76,7 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         X = validate_data(  # noqa: N806
             self, X, dtype=[np.float32, np.float64], ensure_all_finite="allow-nan", reset=False
         )
-        if len(X) < MANY_ROWS or X.dtype != np.float32:
+        if X.dtype != np.float32:
             return np.asarray(self.booster_.predict(X, num_threads=1))
         return self.forest_.predict(X)
 
@@ -102,7 +101,7 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     @cached_property
     def forest_(self) -> Forest:
-        """The same trees, asked about many rows at a time."""
+        """The same trees, as files of them are asked."""
         return Forest.of_text(self.text_, self.n_features_in_)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import numpy as np
 
 from ircost.cost_models.learned.calibration import Calibration
 from ircost.cost_models.learned.columns import WORDS
-from ircost.cost_models.learned.estimator import BoostedResidual
 from ircost.cost_models.learned.features import without_machine
 from ircost.cost_models.learned.grades import GRADES, UNCORRECTED, Corrected
 from ircost.cost_models.learned.novelty import LEVELS, Novelty
+from ircost.cost_models.learned.stored_trees import Trees
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Head:
         residual: None where there is nothing to learn from.
     """
 
-    residual: BoostedResidual | None
+    residual: Trees | None
     calibration: Calibration
 
     def correction(self, features: np.ndarray) -> np.ndarray:

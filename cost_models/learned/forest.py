@@ -11,9 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ircost.cost_models.learned.tree_text import tree_text
+
 ROWS = (16384, 2048)  # of a box and of those within it: what the large one decides costs the small ones nothing
 WORD = 64  # rows whose answers are the bits of one number
 ALL = ~np.uint64(0)
+MANY_ROWS = 256  # from which on boxes hold several rows
 BLOCK = 32  # questions at a time: what is compared stays in the CPU's cache
 NAN_IS_MISSING, LEFT = 8, 2  # bits of LightGBM's decision_type: where NaN has a side of its own, and which
 
@@ -90,33 +93,25 @@ class Forest:
 
     @staticmethod
     def of_text(text: str, features: int) -> Forest:
-        """From LightGBM's text, as ``storage.check_trees`` allows it."""
-        trees = [_fields(block) for block in text.split("\nTree=")[1:]]
-        nodes = np.array([int(tree["num_leaves"]) - 1 for tree in trees])
-        grown = [tree for tree, count in zip(trees, nodes, strict=True) if count]
+        """From LightGBM's text.
 
-        def column(name: str, kind: type) -> np.ndarray:
-            return np.array([x for tree in grown for x in tree[name].split()], dtype=kind)
-
-        starts = np.cumsum(nodes) - nodes
-        leaf_starts = nodes.sum() + 1 + starts + np.arange(len(nodes))
-        left, right = (
-            np.where(own >= 0, own + np.repeat(starts, nodes), ~own + np.repeat(leaf_starts, nodes))
-            for own in (column("left_child", int), column("right_child", int))
-        )
-        kind = column("decision_type", int)
-        is_missing = (kind & NAN_IS_MISSING) > 0
-        split = np.rec.fromarrays(
-            (column("split_feature", int), rounded_down(column("threshold", float)), is_missing & ((kind & LEFT) > 0))
-        )
-        distinct, question = np.unique(split, return_inverse=True)
+        Raises:
+            ValueError, KeyError: as of ``tree_text``.
+        """
+        trees = tree_text(text, features)
+        is_missing = (trees.kind & NAN_IS_MISSING) > 0
+        takes_nan = is_missing & ((trees.kind & LEFT) > 0)
+        threshold = rounded_down(trees.threshold)
+        # One number for each distinct split: the feature, where NaN goes, and the bits of the threshold.
+        split = (2 * trees.feature + takes_nan) << 32 | threshold.view(np.uint32)
+        _, first, question = np.unique(split, return_index=True, return_inverse=True)
         reads_nan = np.zeros(features, dtype=bool)
-        reads_nan[split["f0"][is_missing]] = True
+        reads_nan[trees.feature[is_missing]] = True
         return Forest(
-            Questions(distinct["f0"].copy(), distinct["f1"].copy(), distinct["f2"].copy(), reads_nan),
-            *(question, left, right, *_parents(left, right)),
-            np.array([x for tree in trees for x in tree["leaf_value"].split()], dtype=float),
-            np.where(nodes > 0, starts, leaf_starts),
+            Questions(trees.feature[first], threshold[first], takes_nan[first], reads_nan),
+            *(question, trees.left, trees.right, *_parents(trees.left, trees.right)),
+            trees.value,
+            trees.roots,
         )
 
     def predict(self, features: np.ndarray) -> np.ndarray:
@@ -125,9 +120,29 @@ class Forest:
         Args:
             features: [rows, features] float32; rows whose first one is alike are taken to be alike.
         """
+        return self.walked(features) if len(features) < MANY_ROWS else self.boxed(features)
+
+    def boxed(self, features: np.ndarray) -> np.ndarray:
+        """[rows] the same, box by box."""
         order = np.argsort(features[:, 0])
         found = np.empty(len(features))
         found[order] = self._sums(self.questions.read(features[order]), ROWS)[: len(features)]
+        return found
+
+    def walked(self, features: np.ndarray) -> np.ndarray:
+        """[rows] the same, each row led through each tree: for so few rows that no box holds several."""
+        questions, count = self.questions, len(self.question)
+        known = np.where(~questions.reads_nan & np.isnan(features), np.float32(0.0), features)
+        place = np.tile(self.roots, len(features))
+        way = np.flatnonzero(place < count)
+        while len(way):
+            node = place[way]
+            asked = self.question[node]
+            value = known[way // len(self.roots), questions.feature[asked]]
+            goes_left = (value <= questions.threshold[asked]) | (np.isnan(value) & questions.takes_nan[asked])
+            place[way] = np.where(goes_left, self.left[node], self.right[node])
+            way = way[place[way] < count]
+        found: np.ndarray = self.value[place - count - 1].reshape(len(features), -1).sum(axis=1)
         return found
 
     def _sums(self, columns: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
@@ -204,10 +219,6 @@ def _weighted(bits: np.ndarray, weight: np.ndarray) -> np.ndarray:
         (some,) = is_set.nonzero()
         sums[:] = weight[some] @ np.unpackbits(own[some].view(np.uint8).reshape(-1, 8), axis=1)
     return found.ravel()
-
-
-def _fields(block: str) -> dict[str, str]:
-    return dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
 
 
 def _parents(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,10 +13,12 @@ from lightgbm.basic import LightGBMError
 
 from ircost.cost_models.learned.linear_trees import LinearTrees
 from ircost.cost_models.learned.row_text import WRITERS
-from ircost.cost_models.learned.storage import LearnedModelError, check_trees, checked_size, packed, unpacked
+from ircost.cost_models.learned.storage import packed
+from ircost.cost_models.learned.stored_trees import LearnedModelError, checked_size, unpacked
 from ircost.cost_models.learned.text_model import IrTextRegressor
 from ircost.cost_models.learned.text_training import TextModel
 from ircost.cost_models.learned.text_vectors import BUCKETS, IrTextVectorizer
+from ircost.cost_models.learned.tree_text import tree_text
 
 VERSION = 1
 MODEL, TREES = "text.json", "text.txt.gz"
@@ -75,7 +77,7 @@ def _regressor(folder: Path, plain: Mapping[str, Any]) -> IrTextRegressor:
     vectorizer.buckets_ = _buckets(plain["buckets"])
     text = unpacked(folder / TREES)
     columns = len(vectorizer.buckets_)
-    check_trees(text, columns, is_linear=True)
+    tree_text(text, columns, is_linear=True)
     trees = LinearTrees.of_text(text, columns, trees=found.trees, leaves=found.leaves, seed=found.seed)
     if trees.booster_.num_feature() != columns:
         raise ValueError(f"{TREES}: {trees.booster_.num_feature()} features, {columns} expected")

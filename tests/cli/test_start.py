@@ -35,6 +35,18 @@ def test_listings_need_neither_onnx_nor_rich(verb: str) -> None:
     assert not imported_by(verb) & {"onnx", "rich", "sklearn"}
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("compile", "examples/small_cnn.yaml", "--target", "h100", "--model", "hybrid"),
+        ("predict", "--kernel", "device=h200 m=4096 n=4096 k=8192"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_trees_are_asked_without_what_they_were_fitted_with(arguments: tuple[str, ...]) -> None:
+    assert not imported_by(*arguments) & {"lightgbm", "pandas", "scipy", "sklearn"}
+
+
 def test_help_names_every_verb(irc) -> None:
     shown = irc("--help").out
     assert all(re.search(rf"^  {verb} +{re.escape(line)}", shown, re.MULTILINE) for verb, (_, line) in VERBS.items())

@@ -41,11 +41,11 @@ from ircost.cost_models.learned.power import analytical_power_w, digest_of_power
 from ircost.cost_models.learned.storage import (
     BUNDLED,
     POWER,
-    LearnedModelError,
     bundled_power_models,
     read_models,
     write_model,
 )
+from ircost.cost_models.learned.stored_trees import LearnedModelError
 from ircost.datasets.tables import read_table
 from ircost.ir.graph import Module
 from ircost.ir.parser import parse_module

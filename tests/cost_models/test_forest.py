@@ -12,6 +12,7 @@ from ircost.cost_models.learned.estimator import BoostedResidual
 from ircost.cost_models.learned.family_model import FamilyModel
 from ircost.cost_models.learned.forest import Forest, rounded_down
 from ircost.cost_models.learned.storage import bundled_models
+from ircost.cost_models.learned.stored_trees import StoredTrees
 
 CLOSE = 1e-12  # of logarithms
 
@@ -24,11 +25,14 @@ def rows_like(rng: np.random.Generator, count: int, features: int, lacking: floa
     return found
 
 
-def assert_same(model: BoostedResidual, rows: np.ndarray) -> None:
+def assert_same(model: BoostedResidual | StoredTrees, rows: np.ndarray) -> None:
+    """Of rows that are asked in boxes, and of rows that are led through the trees one by one."""
+    import lightgbm
+
     assert rows.dtype == np.float32
-    np.testing.assert_allclose(
-        model.forest_.predict(rows), model.booster_.predict(rows, num_threads=1), rtol=0, atol=CLOSE
-    )
+    expected = lightgbm.Booster(model_str=model.text_).predict(rows, num_threads=1)
+    np.testing.assert_allclose(model.forest_.boxed(rows), expected, rtol=0, atol=CLOSE)
+    np.testing.assert_allclose(model.forest_.walked(rows), expected, rtol=0, atol=CLOSE)
 
 
 @settings(max_examples=25, deadline=None)
@@ -101,11 +105,11 @@ def test_models_that_come_with_the_package(family: str) -> None:
     for head in (model.seen, model.unseen):
         assert head is not None
         for trees in (head.residual, head.calibration.spread):
-            assert trees is not None
+            assert isinstance(trees, StoredTrees)
             forest: Forest = trees.forest_
             # Numbers as its own thresholds have them: on both sides of each.
             asked = forest.questions
-            rows = np.zeros((600, trees.n_features_in_), dtype=np.float32)
+            rows = np.zeros((600, trees.features), dtype=np.float32)
             for feature in range(rows.shape[1]):
                 own = asked.threshold[asked.feature == feature]
                 if len(own):

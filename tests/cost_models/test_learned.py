@@ -30,7 +30,8 @@ from ircost.cost_models.learned.novelty import LEVELS, Novelty
 from ircost.cost_models.learned.propagation import Spread, interval_of_sum
 from ircost.cost_models.learned.rows import readable, rows_of, thinned
 from ircost.cost_models.learned.splits import folds_of
-from ircost.cost_models.learned.storage import BUNDLED, LearnedModelError, read_models, write_model
+from ircost.cost_models.learned.storage import BUNDLED, read_models, write_model
+from ircost.cost_models.learned.stored_trees import LearnedModelError
 from ircost.cost_models.learned.training import Recipe, Trained, train
 from ircost.ir.parser import parse_module
 

@@ -26,7 +26,7 @@ from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.learned.linear_trees import LinearTrees
 from ircost.cost_models.learned.row_text import WRITERS, RowTextError, texts_of
 from ircost.cost_models.learned.rows import readable
-from ircost.cost_models.learned.storage import LearnedModelError
+from ircost.cost_models.learned.stored_trees import LearnedModelError
 from ircost.cost_models.learned.text_model import IrTextRegressor
 from ircost.cost_models.learned.text_storage import read_text_models, write_text_model
 from ircost.cost_models.learned.text_tokens import lines_of, type_of

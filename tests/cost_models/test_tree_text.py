@@ -1,0 +1,111 @@
+"""LightGBM's text as arrays: what is damaged is refused, whatever it was made for."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ircost.cost_models.learned.stored_trees import LearnedModelError, StoredTrees
+from ircost.cost_models.learned.tree_text import tree_text
+
+FEATURES = 3
+TWO_TREES = """tree
+version=v4
+num_class=1
+num_tree_per_iteration=1
+label_index=0
+max_feature_idx=2
+objective=regression_l1
+feature_names=a b c
+feature_infos=[0:1] [0:1] [0:1]
+
+Tree=0
+num_leaves=3
+num_cat=0
+split_feature=0 2
+threshold=0.5 inf
+decision_type=2 8
+left_child=1 -1
+right_child=-3 -2
+leaf_value=1 2.5 -4e-3
+is_linear=0
+shrinkage=1
+
+
+Tree=1
+num_leaves=1
+num_cat=0
+split_feature=
+threshold=
+decision_type=
+left_child=
+right_child=
+leaf_value=10
+is_linear=0
+shrinkage=1
+
+
+end of trees
+"""
+
+
+def test_children_and_leaves_have_places() -> None:
+    found = tree_text(TWO_TREES, FEATURES)
+    assert (found.left.tolist(), found.right.tolist(), found.roots.tolist()) == ([1, 3], [5, 4], [0, 6])
+    assert (found.feature.tolist(), found.value.tolist()) == ([0, 2], [1, 2.5, -0.004, 10])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("num_class=1", "num_class=2"),
+        ("num_tree_per_iteration=1", "num_tree_per_iteration=2"),
+        ("max_feature_idx=2", "max_feature_idx=9"),
+        ("objective=regression_l1", "objective=binary sigmoid:1"),
+        ("objective=regression_l1", "objective=regression sqrt"),
+        ("num_leaves=3", "num_leaves=2"),
+        ("num_leaves=1\n", "num_leaves=0\n"),
+        ("num_cat=0", "num_cat=1"),
+        ("is_linear=0", "is_linear=1"),
+        ("split_feature=0 2", "split_feature=0 3"),
+        ("split_feature=0 2", "split_feature=0 -1"),
+        ("split_feature=0 2", "split_feature=0"),
+        ("split_feature=0 2", "split_feature=0 99999999999999999999"),
+        ("threshold=0.5 inf", "threshold=0.5 nan"),
+        ("threshold=0.5 inf", "threshold=0.5 1e"),
+        ("threshold=0.5 inf", "threshold=0.5 __import__"),
+        ("decision_type=2 8", "decision_type=2 1"),
+        ("left_child=1 -1", "left_child=0 -1"),
+        ("left_child=1 -1", "left_child=1 -3"),
+        ("left_child=1 -1", "left_child=1 2"),
+        ("left_child=1 -1", "left_child=1 -9"),
+        ("left_child=1 -1\nright_child=-3 -2", "left_child=-3 -1\nright_child=-2 1"),
+        ("leaf_value=1 2.5 -4e-3", "leaf_value=1 2.5 inf"),
+        ("leaf_value=1 2.5 -4e-3", "leaf_value=1 2.5 -4e-3 7"),
+        ("leaf_value=1 2.5 -4e-3", "leaf_value=1  -4e-3"),
+        ("leaf_value=1 2.5 -4e-3", ""),
+    ],
+)
+def test_damage_is_told(old: str, new: str, tmp_path: Path) -> None:
+    assert old in TWO_TREES
+    text = TWO_TREES.replace(old, new, 1)
+    with pytest.raises((ValueError, KeyError)):
+        tree_text(text, FEATURES)
+    (tmp_path / "seen.txt.gz").write_bytes(gzip.compress(text.encode()))
+    with pytest.raises(LearnedModelError, match=r"seen\.txt\.gz"):
+        StoredTrees(tmp_path / "seen.txt.gz", FEATURES).predict(np.zeros((1, FEATURES)))
+
+
+def test_a_file_is_read_when_it_is_asked(tmp_path: Path) -> None:
+    path = tmp_path / "seen.txt.gz"
+    trees = StoredTrees(path, FEATURES)
+    with pytest.raises(LearnedModelError, match="irc train"):
+        trees.predict(np.zeros((1, FEATURES)))
+    path.write_bytes(gzip.compress(TWO_TREES.encode()))
+    rows = np.array([[0.25, 0, 7], [0.25, 0, np.nan], [0.75, 0, 0], [np.nan, 0, 0]])
+    np.testing.assert_allclose(trees.predict(rows), [11, 12.5, 9.996, 11])
+    path.unlink()
+    assert trees.predict(rows[:1]) == [11]
