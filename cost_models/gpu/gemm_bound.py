@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
-from functools import reduce
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import CHAIN, RESIDENT, Column, Constants, cold_share
+from ircost.cost_models.gpu.demand import CHAIN, RESIDENT, SHARPNESS, Column, Constants, cold_share
 from ircost.cost_models.gpu.gemm import BESIDE, NEVER, STEP, Candidates, GemmWork, gemm_demand_at
 from ircost.cost_models.gpu.machine import PORT_BYTES_PER_CLOCK, GpuMachine
 from ircost.cost_models.gpu.screening import Screened, work_at
@@ -16,6 +15,7 @@ from ircost.cost_models.gpu.screening import Screened, work_at
 # A bound in single precision: a dozen operations, each right to 6e-8 of itself, err by less than is taken off. Blocks
 # for each processor are rounded up to whole waves only after as much is taken off them, too.
 BELOW = 1 - 1e-5
+TANGENT = 0.5  # of the slowest, how long the two beside it are where ``shown`` is exact: of 0.4 to 0.7 it passes most
 
 
 def screened_gemm(work: GemmWork, machine: GpuMachine) -> Screened:
@@ -38,8 +38,8 @@ def least_s(work: GemmWork, machine: GpuMachine, candidates: Candidates, constan
     """[candidates, rows] seconds that no tile and split is below: what ``gemm_demand`` asks for, without what hides.
 
     Arithmetic, loads from L2 and the chain of steps grow with the steps, in whole waves or in parts of one; main memory
-    brings operands and results at least once. The slowest of these and all that nothing hides is the bound: no bytes
-    beside the operands', no shared memory, nothing that shows beside the slowest.
+    brings operands and results at least once. The slowest of these, what shows of the others at least, and all that
+    nothing hides is the bound: no bytes beside the operands', no shared memory.
     """
     tall, wide, split = candidates.rows, candidates.columns, candidates.split
     processors, slower = machine.processors, machine.clocks_per_reference
@@ -48,22 +48,25 @@ def least_s(work: GemmWork, machine: GpuMachine, candidates: Candidates, constan
     loads = STEP * (tall * work.lhs_bytes + wide * work.rhs_bytes / machine.served_at_once) / constants["l2"]
     # Seconds of one step: of a wave, however full; of each block for a processor; of the shortest.
     of_wave = STEP * 2 * area * processors / work.flops_per_s / matrix
-    of_block = (
-        STEP * 2 * area * processors / work.sustained_flops_per_s,
-        loads * max(port_s, processors / machine.cache_bytes_per_s),
-        slower / BESIDE / constants[CHAIN],
+    of_powered = STEP * 2 * area * processors / work.sustained_flops_per_s
+    of_block = np.maximum(
+        loads * max(port_s, processors / machine.cache_bytes_per_s), slower / BESIDE / constants[CHAIN]
     )
     at_least = np.maximum(loads * port_s, slower / constants[CHAIN])
 
     m = np.broadcast_to(np.asarray(work.m, dtype=float), (rows_in(work),))
     tiles = work.batch * np.ceil(m / tall) * np.ceil(work.n / wide)
     in_each = narrow(tiles / processors * BELOW) * narrow(split)
-    found = np.ceil(in_each)
-    found *= narrow(of_wave)
-    np.maximum(found, in_each * narrow(reduce(np.maximum, of_block)), out=found)
-    np.maximum(found, narrow(at_least), out=found)
-    found *= narrow(np.ceil(work.k / split / STEP))
-    np.maximum(found, narrow(_main_s(work, machine, constants)), out=found)
+    matrix = np.ceil(in_each)
+    matrix *= narrow(of_wave)
+    if np.any(of_powered > of_wave):
+        np.maximum(matrix, in_each * narrow(of_powered), out=matrix)
+    beside = in_each * narrow(of_block)
+    np.maximum(beside, narrow(at_least), out=beside)
+    steps = narrow(np.ceil(work.k / split / STEP))
+    matrix *= steps
+    beside *= steps
+    found = shown(matrix, beside, narrow(_main_s(work, machine, constants)), constants[SHARPNESS])
     in_each -= 1
     np.maximum(in_each, 0, out=in_each)
     in_each *= narrow(slower * constants["wave"])
@@ -72,6 +75,28 @@ def least_s(work: GemmWork, machine: GpuMachine, candidates: Candidates, constan
         found += narrow(fixed_s)
     found *= np.float32(BELOW)
     return np.asarray(found.reshape(-1, found.shape[-1]))
+
+
+def shown(one: Column, other: Column, third: Column, sharpness: Column | float) -> Column:
+    """At least the time of three resources side by side: a plane that touches the norm from below, or the slowest.
+
+    By Hölder's inequality (a^p + b^p + c^p)^(1/p) >= (a + s b + s c) / (1 + 2 s^q)^(1/q), with 1/p + 1/q = 1 and any s;
+    where it is exact, b and c are s^(q/p) of a. Of p below one, the norm is above the sum.
+
+    Args:
+        one, other: [tiles, splits, rows], which are written over. third: [rows], as all in single precision.
+    """
+    p = np.maximum(sharpness, 1.0)
+    share, scale = TANGENT ** (p - 1), (1 + 2 * TANGENT**p) ** ((1 - p) / p)
+    slowest = np.maximum(one, other)
+    np.maximum(slowest, third, out=slowest)
+    one += other
+    one += third
+    one *= narrow(scale * share)
+    np.multiply(slowest, narrow(scale * (1 - share)), out=other)
+    one += other
+    np.maximum(slowest, one, out=one)
+    return one
 
 
 def narrow(column: Column | float) -> Column:

@@ -24,12 +24,17 @@ def feature_names(family: str, sees_machine: bool) -> tuple[str, ...]:
 
 
 def number_matrix(x: Expressed) -> np.ndarray:
-    """[rows, columns] all numbers of a family, float32."""
+    """[rows, columns] all numbers of a family, float32; the rows of a column lie beside each other in memory."""
+    return _numbers(x, beside=0).T
+
+
+def _numbers(x: Expressed, beside: int) -> np.ndarray:
+    """[columns, rows], and room for so many columns behind them."""
     columns = columns_of(x.family)
-    found = np.empty((len(columns), len(x.terms.latency_s)), dtype=np.float32)
-    for own, column in zip(found, columns, strict=True):
+    found = np.empty((len(columns) + beside, len(x.terms.latency_s)), dtype=np.float32)
+    for own, column in zip(found, columns, strict=False):
         own[:] = column.of(x)
-    return found.T
+    return found
 
 
 def word_codes(labels: Mapping[str, str], vocabulary: Vocabulary) -> list[float]:
@@ -42,12 +47,11 @@ def _code(word: str, known: Sequence[str]) -> float:
 
 
 def feature_matrix(x: Expressed, vocabulary: Vocabulary) -> np.ndarray:
-    """[rows, features] in the order of ``feature_names`` with the machine."""
-    numbers = number_matrix(x)
-    words = np.broadcast_to(
-        np.array(word_codes(x.labels, vocabulary), dtype=np.float32), (len(numbers), len(WORDS) + 1)
-    )
-    return np.concatenate([numbers, words], axis=1)
+    """[rows, features] in the order of ``feature_names`` with the machine; in memory as of ``number_matrix``."""
+    words = np.array(word_codes(x.labels, vocabulary), dtype=np.float32)
+    found = _numbers(x, beside=len(words))
+    found[-len(words) :] = words[:, None]
+    return found.T
 
 
 def without_machine(family: str, features: np.ndarray) -> np.ndarray:

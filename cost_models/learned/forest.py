@@ -1,85 +1,41 @@
 """Boosted trees asked about many kernels that are alike: what a box of features decides is decided once for all of it.
 
-Rows are sorted so that neighbours are alike. The box around some hundreds of them leaves a few splits of each tree
-open; those are asked of all its rows at a time, as bits. The sums are those of LightGBM's own walk through the trees,
-row by row, but for the order in which they are added up.
+The box around some hundreds of rows that are alike leaves a few splits of each tree open; those are asked of all its
+rows at a time, as bits. The sums are those of LightGBM's own walk through the trees, row by row, but for the order in
+which they are added up.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
+from ircost.cost_models.learned.boxes import boxes
+from ircost.cost_models.learned.questions import WORD, Questions, whole_words
 from ircost.cost_models.learned.tree_text import tree_text
 
-ROWS = (16384, 2048)  # of a box and of those within it: what the large one decides costs the small ones nothing
-WORD = 64  # rows whose answers are the bits of one number
-ALL = ~np.uint64(0)
+ROWS = 1500  # of a box at most: of more, more splits are open; of fewer, closing the others costs more
 MANY_ROWS = 256  # from which on boxes hold several rows
-BLOCK = 32  # questions at a time: what is compared stays in the CPU's cache
+ALL = ~np.uint64(0)
 NAN_IS_MISSING, LEFT = 8, 2  # bits of LightGBM's decision_type: where NaN has a side of its own, and which
 
 
 @dataclass(frozen=True, slots=True)
-class Questions:
-    """Distinct splits; a row goes left where its feature is not above the threshold.
-
-    Args:
-        feature: [questions]. threshold: [questions] float32, as features are.
-        takes_nan: [questions] NaN goes left, too.
-        reads_nan: [features] NaN is NaN; else it is nought.
-    """
-
-    feature: np.ndarray
-    threshold: np.ndarray
-    takes_nan: np.ndarray
-    reads_nan: np.ndarray
-
-    def read(self, features: np.ndarray) -> np.ndarray:
-        """[features, rows] of [rows, features]; the last row again and again up to a whole word."""
-        rows = len(features)
-        padded = np.concatenate([features, np.repeat(features[-1:], -rows % WORD, axis=0)])
-        columns = np.ascontiguousarray(padded.T)
-        nought = ~self.reads_nan & np.isnan(columns).any(axis=1)
-        columns[nought] = np.nan_to_num(columns[nought], nan=0.0)
-        return columns
-
-    def sides(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[questions] whether any of these rows goes left, and right."""
-        low, high = np.fmin.reduce(columns, axis=1)[self.feature], np.fmax.reduce(columns, axis=1)[self.feature]
-        left, right = low <= self.threshold, high > self.threshold
-        if (lacks := np.isnan(columns).any(axis=1)).any():
-            left |= lacks[self.feature] & self.takes_nan
-            right |= lacks[self.feature] & ~self.takes_nan
-        return left, right
-
-    def answers(self, columns: np.ndarray, asked: np.ndarray) -> np.ndarray:
-        """[asked, rows / 64] words of bits: which rows go left."""
-        lacks = np.isnan(columns).any()
-        found = np.empty((len(asked), columns.shape[1] // 8), dtype=np.uint8)
-        for start in range(0, len(asked), BLOCK):
-            own = asked[start : start + BLOCK]
-            values = columns[self.feature[own]]
-            left = values <= self.threshold[own, None]
-            if lacks:
-                left |= np.isnan(values) & self.takes_nan[own, None]
-            found[start : start + BLOCK] = np.packbits(left, axis=1)
-        return found.view(np.uint64)
-
-
-@dataclass(frozen=True, slots=True)
 class Forest:
-    """Trees as arrays; nodes are named by their place.
+    """Trees as arrays; nodes are named by their place, those nearer to a root first.
 
     The place behind the last node stands above all roots, and those beyond it are leaves.
 
     Args:
         question: [nodes] place in ``questions``.
         left, right: [nodes] the children.
-        parent: [nodes]. is_right: [nodes] whether it is its parent's right child.
+        parent: [nodes]. turn: [nodes + 1] its parent's place where it is the left child, as many places on where it
+            is the right one, and twice as many where it has none.
         value: [leaves].
         roots: the trees' first nodes, or leaves.
+        levels: places of nodes, ascending: no node between two of them is above another.
     """
 
     questions: Questions
@@ -87,9 +43,10 @@ class Forest:
     left: np.ndarray
     right: np.ndarray
     parent: np.ndarray
-    is_right: np.ndarray
+    turn: np.ndarray
     value: np.ndarray
     roots: np.ndarray
+    levels: tuple[int, ...]
 
     @staticmethod
     def of_text(text: str, features: int) -> Forest:
@@ -107,26 +64,39 @@ class Forest:
         _, first, question = np.unique(split, return_index=True, return_inverse=True)
         reads_nan = np.zeros(features, dtype=bool)
         reads_nan[trees.feature[is_missing]] = True
+        questions = Questions(trees.feature[first], threshold[first], takes_nan[first], reads_nan)
+        depth = _depths(_parents(trees.left, trees.right)[0])
+        order = np.argsort(depth, kind="stable")
+        place = np.arange(len(order) + 1 + len(trees.value))
+        place[order] = np.arange(len(order))
+        levels = tuple(np.searchsorted(depth[order], np.arange(depth.max(initial=0) + 2)).tolist())
+        left, right = place[trees.left[order]], place[trees.right[order]]
         return Forest(
-            Questions(trees.feature[first], threshold[first], takes_nan[first], reads_nan),
-            *(question, trees.left, trees.right, *_parents(trees.left, trees.right)),
+            questions,
+            question[order],
+            *(left, right, *_parents(left, right)),
             trees.value,
-            trees.roots,
+            place[trees.roots],
+            levels,
         )
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """[rows] sums of all trees.
 
         Args:
-            features: [rows, features] float32; rows whose first one is alike are taken to be alike.
+            features: [rows, features] float32.
         """
         return self.walked(features) if len(features) < MANY_ROWS else self.boxed(features)
 
     def boxed(self, features: np.ndarray) -> np.ndarray:
         """[rows] the same, box by box."""
-        order = np.argsort(features[:, 0])
+        columns = self.questions.read(features)
+        whole = self.within(columns)
+        splits = np.bincount(whole.questions.feature[whole.question], minlength=len(columns))
         found = np.empty(len(features))
-        found[order] = self._sums(self.questions.read(features[order]), ROWS)[: len(features)]
+        for rows in boxes(columns, splits, ROWS):
+            part = columns[:, rows]
+            found[rows] = whole.within(part).summed(part)
         return found
 
     def walked(self, features: np.ndarray) -> np.ndarray:
@@ -145,13 +115,6 @@ class Forest:
         found: np.ndarray = self.value[place - count - 1].reshape(len(features), -1).sum(axis=1)
         return found
 
-    def _sums(self, columns: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
-        if not sizes:
-            return self.summed(columns)
-        size, *rest = sizes
-        parts = (columns[:, start : start + size] for start in range(0, columns.shape[1], size))
-        return np.concatenate([self.within(part)._sums(part, tuple(rest)) for part in parts])
-
     def within(self, columns: np.ndarray) -> Forest:
         """The same for these rows and all between them: only splits that part them are left.
 
@@ -161,23 +124,31 @@ class Forest:
         count = len(self.question)
         left, right = (side[self.question] for side in self.questions.sides(columns))
         is_open = left & right
-        place = np.arange(count + 1 + len(self.value))
+        nodes = np.flatnonzero(is_open & self._comes(np.concatenate([left, right, [True]])))
         # Of a split that all rows take alike, the child that they take stands for it.
-        place[:count] = np.where(is_open, place[:count], np.where(left, self.left, self.right))
-        place = _ends(place)
-        # Rows come by where each turn on the way is one that rows take.
-        taken = np.append(np.where(self.is_right, _above(right, self.parent), _above(left, self.parent)), True)
-        nodes = np.flatnonzero(is_open & _all_above(taken, self.parent)[:count])
-        ends = place[np.concatenate([self.left[nodes], self.right[nodes], self.roots])]
-        is_end = np.zeros(len(place), dtype=bool)
+        onward = np.where(left, self.left, self.right)
+        is_passed = np.append(~is_open, np.zeros(1 + len(self.value), dtype=bool))
+        ends = np.concatenate([self.left[nodes], self.right[nodes], self.roots])
+        way = np.flatnonzero(is_passed[ends])
+        while len(way):
+            ends[way] = onward[ends[way]]
+            way = way[is_passed[ends[way]]]
+        is_end = np.zeros(len(is_passed), dtype=bool)
         is_end[ends] = True
         leaves = np.flatnonzero(is_end[count:]) + count
-        fresh = np.empty_like(place)
+        fresh = np.empty(len(is_passed), dtype=int)
         fresh[nodes] = np.arange(len(nodes))
         fresh[leaves] = np.arange(len(leaves)) + len(nodes) + 1
         left, right, roots = np.split(fresh[ends], (len(nodes), 2 * len(nodes)))
-        value = self.value[leaves - count - 1]
-        return Forest(self.questions, self.question[nodes], left, right, *_parents(left, right), value, roots)
+        asked, question = _among(self.question[nodes], len(self.questions.feature))
+        return Forest(
+            self.questions.at(asked),
+            question,
+            *(left, right, *_parents(left, right)),
+            self.value[leaves - count - 1],
+            roots,
+            tuple(np.searchsorted(nodes, self.levels).tolist()),
+        )
 
     def summed(self, columns: np.ndarray) -> np.ndarray:
         """[rows] sums of all trees, every split asked of all rows.
@@ -188,23 +159,32 @@ class Forest:
         Args:
             columns: [features, rows].
         """
-        count = len(self.question)
-        ends = _ends(np.concatenate([self.right, np.arange(count, count + 1 + len(self.value))]))
-        base = np.concatenate([np.zeros(count + 1), self.value])[ends]
+        count, rows = len(self.question), columns.shape[1]
+        base = np.concatenate([np.zeros(count + 1), self.value])
+        for end, start in pairwise(reversed(self.levels)):
+            base[start:end] = base[self.right[start:end]]
         constant = base[self.roots].sum()
         if not count:
-            return np.full(columns.shape[1], constant)
-        is_asked = np.zeros(len(self.questions.feature), dtype=bool)
-        is_asked[self.question] = True
-        question = (np.cumsum(is_asked) - 1)[self.question]
-        goes_left = self.questions.answers(columns, np.flatnonzero(is_asked))[question]
-        comes = np.empty((count + 1, goes_left.shape[1]), dtype=np.uint64)
-        comes[:count] = _above(goes_left, self.parent)
-        comes[:count][self.is_right] ^= ALL
-        comes[count] = ALL
-        leaves_left = _all_above(comes, self.parent)[:count] & goes_left
-        found: np.ndarray = _weighted(leaves_left, base[self.left] - base[self.right]) + constant
+            return np.full(rows, constant)
+        answers = self.questions.answers(whole_words(columns))
+        taken = np.empty((2 * count + 1, answers.shape[1]), dtype=np.uint64)
+        goes_left = np.take(answers, self.question, axis=0, out=taken[:count])
+        np.invert(goes_left, out=taken[count:-1])
+        taken[-1] = ALL
+        leaves_left = self._comes(taken) & goes_left
+        found: np.ndarray = _weighted(leaves_left, base[self.left] - base[self.right])[:rows] + constant
         return found
+
+    def _comes(self, taken: np.ndarray) -> np.ndarray:
+        """[nodes, ...] what is true of all turns on the way to a node.
+
+        Args:
+            taken: [2 * nodes + 1, ...] what is true of left turns, of right ones, and of what stands above all roots.
+        """
+        found: np.ndarray = taken[self.turn]
+        for start, end in pairwise(self.levels):
+            found[start:end] &= found[self.parent[start:end]]
+        return found[:-1]
 
 
 def _weighted(bits: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -217,42 +197,36 @@ def _weighted(bits: np.ndarray, weight: np.ndarray) -> np.ndarray:
     found = np.empty((len(words), WORD))
     for sums, own, is_set in zip(found, words, words != 0, strict=True):
         (some,) = is_set.nonzero()
-        sums[:] = weight[some] @ np.unpackbits(own[some].view(np.uint8).reshape(-1, 8), axis=1)
+        sums[:] = weight[some] @ np.unpackbits(own[some].view(np.uint8)).reshape(-1, WORD)
     return found.ravel()
 
 
 def _parents(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each node its parent, and whether it is the right child."""
+    """Of each node its parent, and the turn that leads to it (see ``Forest``)."""
     count = len(left)
-    parent, is_right = np.full(count, count), np.zeros(count, dtype=bool)
-    for child, side in ((left, False), (right, True)):
+    parent, turn = np.full(count, count), np.full(count + 1, 2 * count)
+    for child, side in ((left, 0), (right, count)):
         is_node = np.flatnonzero(child < count)
         parent[child[is_node]] = is_node
-        is_right[child[is_node]] = side
-    return parent, is_right
+        turn[child[is_node]] = is_node + side
+    return parent, turn
 
 
-def _ends(following: np.ndarray) -> np.ndarray:
-    """Where each place leads to in the end; the last ones lead to themselves."""
-    while not np.array_equal(further := following[following], following):
-        following = further
-    return following
-
-
-def _above(own: np.ndarray, parent: np.ndarray) -> np.ndarray:
-    """What is true of each node's parent; all is true above the roots."""
-    found: np.ndarray = np.concatenate([own, np.full_like(own[:1], ALL if own.dtype == np.uint64 else True)])[parent]
-    return found
-
-
-def _all_above(own: np.ndarray, parent: np.ndarray) -> np.ndarray:
-    """What is true of each node and of all above it, by leaps that double; changes ``own``."""
-    top = len(parent)
-    leap = np.append(parent, top)
-    while len(below := np.flatnonzero(leap != top)):
-        own[below] &= own[leap[below]]
+def _depths(parent: np.ndarray) -> np.ndarray:
+    """[nodes] how many are above each."""
+    count = len(parent)
+    leap, depth = np.append(parent, count), np.append(parent < count, False).astype(int)
+    while (leap < count).any():
+        depth += depth[leap]
         leap = leap[leap]
-    return own
+    return depth[:count]
+
+
+def _among(places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Those of so many places that are named, ascending, and which of these each is."""
+    is_named = np.zeros(count, dtype=bool)
+    is_named[places] = True
+    return np.flatnonzero(is_named), (np.cumsum(is_named) - 1)[places]
 
 
 def rounded_down(threshold: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ircost.cost_models.learned import forest as forests
+from ircost.cost_models.learned.boxes import boxes
 from ircost.cost_models.learned.estimator import BoostedResidual
 from ircost.cost_models.learned.family_model import FamilyModel
 from ircost.cost_models.learned.forest import Forest, rounded_down
@@ -81,7 +82,7 @@ def test_where_there_is_nothing_to_learn_trees_are_one_leaf() -> None:
 
 
 def test_many_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forests, "ROWS", (256, 64))
+    monkeypatch.setattr(forests, "ROWS", 100)
     rng = np.random.default_rng(1)
     known = rows_like(rng, 3000, 5, 0.02)
     model = BoostedResidual(trees=40, leaves=31).fit(known, np.nan_to_num(known).prod(axis=1))
@@ -115,3 +116,22 @@ def test_models_that_come_with_the_package(family: str) -> None:
                 if len(own):
                     rows[:, feature] = rng.choice(own, len(rows)) + rng.choice([-1e-3, 0, 1e-3], len(rows))
             assert_same(trees, rows)
+
+
+def test_what_rows_lack_is_left_to_whoever_asks() -> None:
+    """Features that lie column by column are not copied, and not written to."""
+    rng = np.random.default_rng(2)
+    known = rows_like(rng, 400, 6)
+    model = BoostedResidual(trees=5, leaves=7, least_rows=3).fit(known, known[:, 0])
+    rows = np.asfortranarray(rows_like(rng, 700, 6, 0.3))
+    before = rows.copy()
+    assert_same(model, rows)
+    np.testing.assert_array_equal(rows, before)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 500), st.integers(1, 60))
+def test_boxes_hold_every_row_once(seed: int, count: int, most: int) -> None:
+    columns = np.round(np.random.default_rng(seed).normal(size=(3, count)), 1)
+    found = list(boxes(columns, np.array([3, 1, 2]), most))
+    assert all(len(rows) <= most for rows in found)
+    assert np.array_equal(np.sort(np.concatenate(found)), np.arange(count))
