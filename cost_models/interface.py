@@ -28,6 +28,7 @@ class Estimates:
         notes: what whoever reads the figures should know.
         learned_s: [rows] what a learned correction adds to the latency; None where nothing was learned.
         low_s, high_s: [rows] ends of the interval of 90 % around the latency.
+        shared: [rows] part of the variance of errors that a kernel shares with all others on its machine.
         grades: [rows] how well a kernel is known: A, B or C (see ``learned.family_model``).
     """
 
@@ -43,6 +44,7 @@ class Estimates:
     learned_s: np.ndarray | None = None
     low_s: np.ndarray | None = None
     high_s: np.ndarray | None = None
+    shared: np.ndarray | None = None
     grades: tuple[str, ...] = ()
 
 

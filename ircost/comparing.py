@@ -109,7 +109,10 @@ def side_of(report: Report | str | Path) -> Side:
     return Side(
         subject={name: values[name] for name in SUBJECT},
         totals={name: values[name] for name in TOTALS},
-        kernels=tuple(KernelReport(**{name: kernel[name] for name in KernelReport.__slots__}) for kernel in kernels),
+        kernels=tuple(
+            KernelReport(**{name: kernel[name] for name in KernelReport.__slots__ if name in kernel})
+            for kernel in kernels
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from ircost.cost_models.memory import MemoryUse, memory_use
 from ircost.cost_models.roofline import data_sheet_s
 from ircost.frontends import Imported
 from ircost.frontends.config.build import BuiltModel
+from ircost.intervals import interval_of_runs, uncorrected
 from ircost.ir.graph import Module, Op
 from ircost.ir.ops.experts import experts_met
 from ircost.ir.schedule import parse_schedule
@@ -61,13 +62,14 @@ def report_on(
     at_peak_s = data_sheet_s(table, target)
     kernels = tuple(_kernel_report(table, estimates, at_peak_s, run) for run in runs)
     built = imported.built
-    if built is not None:
-        kernels = (*kernels, *collective_kernels(built, target))
+    sent = [] if built is None else uncorrected(collective_kernels(built, target), estimates)
+    kernels = (*kernels, *sent)
     memory = memory or memory_use(module)
     capacity_bytes = int(target.main_memory.capacity_bytes)
     lower_bound_s = model_lower_bound_s(module, table, runs, target)
     # Each kernel may find in the caches what all together cannot: the whole model's limit is a limit of its own.
     latency_s = max(float(sum(kernel.latency_s or 0.0 for kernel in kernels)), lower_bound_s)
+    low_s, high_s = interval_of_runs(estimates, runs, sent, latency_s, lower_bound_s)
     energy_j = float(sum(kernel.energy_j or 0.0 for kernel in kernels))
     figures = None
     if built is not None:
@@ -113,6 +115,8 @@ def report_on(
         remedies=(),
         transformer=figures,
         module=module,
+        low_s=low_s,
+        high_s=high_s,
     )
 
 
@@ -175,6 +179,9 @@ def _kernel_report(table: KernelTable, estimates: Estimates, at_peak_s: np.ndarr
         bound="unknown" if is_unknown else estimates.bound_names[int(estimates.bound[row])],
         of_peak=None if is_unknown or not once_s else min(float(at_peak_s[row]) / once_s, 1.0),
         tile=(estimates.choice[row] if estimates.choice else "") or innermost_tile(run.op),
+        low_s=None if is_unknown or estimates.low_s is None else float(estimates.low_s[row]) * count,
+        high_s=None if is_unknown or estimates.high_s is None else float(estimates.high_s[row]) * count,
+        grade=estimates.grades[row] if estimates.grades and not is_unknown else "",
     )
 
 

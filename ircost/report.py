@@ -33,6 +33,9 @@ class KernelReport:
             ``unknown``.
         of_peak: time of the busier of arithmetic and main memory by the data sheet, as a share of latency_s.
         tile: which tile and split of the work it runs with; empty where the cost model knows of none.
+        low_s, high_s: ends of the interval that ``latency_s`` lies in with a probability of 90 %; None of cost models
+            that give none.
+        grade: how well it is known: A, B or C (docs/learned-models.md); empty of cost models that give none.
     """
 
     name: str
@@ -47,6 +50,9 @@ class KernelReport:
     bound: str
     of_peak: float | None
     tile: str
+    low_s: float | None = None
+    high_s: float | None = None
+    grade: str = ""
 
     @property
     def flops_per_byte(self) -> float | None:
@@ -91,6 +97,8 @@ class Report:
         pipeline: the passes that ran, as text that can be run again.
         notes: what the reader should know: dims that were bound, branches that were chosen.
         module: the IR that was costed.
+        low_s, high_s: ends of the interval that ``latency_s`` lies in with a probability of 90 %; None of cost models
+            that give none.
     """
 
     source: str
@@ -123,6 +131,8 @@ class Report:
     remedies: tuple[str, ...]
     transformer: TransformerFigures | None
     module: Module
+    low_s: float | None = None
+    high_s: float | None = None
 
     @property
     def fits(self) -> bool:

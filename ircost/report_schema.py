@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, TypeAlias
 
 from ircost.model_parts import PartReport
@@ -62,15 +62,21 @@ def report_schema() -> dict[str, Any]:
     >>> report_schema()["properties"]["latency_s"]["type"]
     'number'
     """
-    properties = {**ADDED, **_properties(Report, leave_out=("module",))}
+    properties = {**ADDED, **_properties(Report)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "irc report",
         **_object(
-            "What `irc compile --json` prints. SI base units. Further keys may come within a version.", properties
+            "What `irc compile --json` prints. SI base units. Further keys may come within a version.",
+            properties,
+            _properties(Report, is_optional=True),
         ),
         "$defs": {
-            "kernel": _object(_summary(KernelReport), _properties(KernelReport), ADDED_TO_KERNELS),
+            "kernel": _object(
+                _summary(KernelReport),
+                _properties(KernelReport),
+                {**ADDED_TO_KERNELS, **_properties(KernelReport, is_optional=True)},
+            ),
             "part": _object(_summary(PartReport), _properties(PartReport)),
             "request": _object(_summary(RequestFigures), _properties(RequestFigures)),
             "transformer": _object(_summary(TransformerFigures), _properties(TransformerFigures)),
@@ -83,12 +89,13 @@ def _object(description: str, properties: dict[str, Any], optional: dict[str, An
     return {"type": "object", "description": description, "required": sorted(properties), "properties": ordered}
 
 
-def _properties(cls: type[Described], leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+def _properties(cls: type[Described], is_optional: bool = False) -> dict[str, Any]:
+    """Of fields without a default, which every report has; or of those with one, which came later."""
     described = _descriptions(cls)
     return {
         field.name: {**SCHEMAS[str(field.type)], "description": described[field.name]}
         for field in fields(cls)
-        if field.name not in leave_out
+        if field.name != "module" and (field.default is not MISSING) == is_optional
     }
 
 

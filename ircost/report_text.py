@@ -81,15 +81,23 @@ def counted(count: int, noun: str) -> str:
 def figures(report: Report) -> list[tuple[str, str, str]]:
     """The totals, a line each: name, figure, what belongs to it."""
     partial = f"; {counted(len(report.unknown), 'opaque kernel')} left out" if report.unknown else ""
+    named = named_latency(report.transformer)
     moved = f"{si_text(report.flops, '')} flops, {bytes_text(report.bytes)} moved"
     return [
-        ("latency", small_text(report.latency_s, "s"), report.model + named_latency(report.transformer) + partial),
+        ("latency", small_text(report.latency_s, "s"), report.model + named + interval_text(report) + partial),
         ("at best", small_text(report.lower_bound_s, "s"), "if nothing but data-sheet limits held"),
         ("energy", small_text(report.energy_j, "J"), f"{report.power_w:.0f} W mean"),
         ("memory", bytes_text(report.allocated_bytes), memory_text(report)),
         ("work", f"{si_text(report.macs, '')} MACs", moved),
         ("bound by", bounds_text(report.bound_shares), ""),
     ]
+
+
+def interval_text(report: Report) -> str:
+    """Of cost models that give an interval, its ends."""
+    if report.low_s is None or report.high_s is None:
+        return ""
+    return f"; 90 % of runs take {small_text(report.low_s, 's')} to {small_text(report.high_s, 's')}"
 
 
 def memory_text(report: Report) -> str:

@@ -95,6 +95,7 @@ class Hybrid(CostModel):
             learned_s=rows.corrected_s - rows.analytical_s,
             low_s=np.maximum(rows.low_s, limit_s),
             high_s=np.maximum(rows.high_s, limit_s),
+            shared=rows.shared,
             grades=tuple(GRADES[grade] for grade in rows.grade),
             notes=(*plain.notes, *_notes(kernels, rows, latency_s)),
         )
