@@ -6,21 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
+from ircost.cost_models.learned.conformal import FLOOR, conformal_quantile, group_quantile, held_out_scores, spread_of
 from ircost.cost_models.learned.estimator import BoostedResidual
 from ircost.cost_models.learned.novelty import LEVELS
 
-COVERAGE = 0.9
 SHARES = np.linspace(0.0, 1.0, 11)  # of a correction
 FEWEST = 50  # rows of a level, below which it borrows from the level before
 BORROWED = 0.5  # how much of the trust of the level before is left, where nothing was held out
 WIDENED = 1.5  # and by how much its intervals are wider
-SURE = 0.85  # that intervals on a new machine are wide enough
-MOST_WIDENED = 2.0  # for that: of few machines that differ much nothing useful follows
-FLOOR = 0.01  # errors below a percent are noise of the measurement
 MOST_WORSE = 0.01  # by how much the error of no held-out device may exceed the analytical model's
-SPREAD = {"trees": 50, "leaves": 15, "least_rows": 50}
+MOST_HALF_WIDTH = float(np.log(5.0))  # beyond a factor of five either way an interval says as much as none
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,7 @@ class Calibration:
     def half_width(self, features: np.ndarray, level: np.ndarray) -> np.ndarray:
         """[rows] of the interval around ln of the latency."""
         found: np.ndarray = np.exp(self.spread.predict(features)) * np.asarray(self.quantile)[level]
-        return found
+        return np.minimum(found, MOST_HALF_WIDTH)
 
 
 def calibrated(held: Held, by_group: bool) -> Calibration:
@@ -80,13 +76,13 @@ def calibrated(held: Held, by_group: bool) -> Calibration:
     trust = _by_level(held.level, lambda rows: _trust(held.at(rows), by_group), BORROWED)
     error = held.residual - held.correction * np.asarray(trust)[held.level]
     size = np.maximum(np.abs(error), FLOOR)
-    spread = BoostedResidual(**SPREAD).fit(held.features, np.log(size))
-    scaled = size / np.exp(spread.predict(held.features))
+    scores = held_out_scores(held.features, size, held.group)
 
     def quantile(rows: np.ndarray) -> float:
-        return _group_quantile(scaled[rows], held.group[rows]) if by_group else conformal_quantile(scaled[rows])
+        return group_quantile(scores[rows], held.group[rows]) if by_group else conformal_quantile(scores[rows])
 
-    return Calibration(trust, spread, _by_level(held.level, quantile, WIDENED), shared_part(error, held.cell))
+    widened = _by_level(held.level, quantile, WIDENED)
+    return Calibration(trust, spread_of(held.features, size), widened, shared_part(error, held.cell))
 
 
 def _by_level(level: np.ndarray, of: Callable[[np.ndarray], float], borrowed: float) -> tuple[float, ...]:
@@ -113,30 +109,6 @@ def _size_of_error(held: Held, share: float) -> float:
     """Mean of the median and the mean of |error|: neither the bulk nor the tail decides alone."""
     size = np.abs(held.residual - share * held.correction)
     return float(np.median(size) + size.mean()) / 2
-
-
-def conformal_quantile(scores: np.ndarray, coverage: float = COVERAGE) -> float:
-    """What the next score is not above, with this probability, if it is like these.
-
-    Source: Vovk, Gammerman, Shafer, "Algorithmic Learning in a Random World", 2005; split conformal prediction.
-
-    >>> conformal_quantile(np.arange(1.0, 100.0))
-    90.0
-    """
-    rank = int(np.ceil((len(scores) + 1) * coverage)) - 1
-    return float(np.sort(scores)[min(rank, len(scores) - 1)])
-
-
-def _group_quantile(scores: np.ndarray, group: np.ndarray) -> float:
-    """What a new group needs with a probability of ``SURE``, if needs of groups are log-normal: few groups tell little.
-
-    Source: prediction interval of one more observation, Student's t with one degree less than there are groups.
-    """
-    logs = np.log([conformal_quantile(scores[group == name]) for name in np.unique(group)])
-    if len(logs) < 2:
-        return float(np.exp(logs.mean()) * WIDENED)
-    margin = student.ppf(SURE, len(logs) - 1) * np.sqrt(1 + 1 / len(logs)) * logs.std(ddof=1)
-    return float(np.exp(logs.mean() + min(margin, np.log(MOST_WIDENED))))
 
 
 def shared_part(error: np.ndarray, cell: np.ndarray) -> float:
