@@ -45,6 +45,7 @@ class StreamWork:
         reduced_rows: rows that are reduced, each by threads that wait for each other; 0 for element-wise work.
         sets: how many operands take turns between two uses of one; without end where each is used once.
         cold_bytes: of those read or written, what no cache holds, however small.
+        row_length: elements along the innermost axis.
     """
 
     elements: Amount
@@ -55,6 +56,7 @@ class StreamWork:
     reduced_rows: Amount
     sets: Amount
     cold_bytes: Amount = 0.0
+    row_length: Amount = 1.0
 
 
 def stream_demand(work: StreamWork, machine: GpuMachine) -> Demand:
