@@ -21,7 +21,7 @@ from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.kernel_table import kernel_table
 from ircost.cost_models.learned.calibration import Held, calibrated, conformal_quantile
 from ircost.cost_models.learned.columns import BUSY, FIXED, SIZES, columns_of
-from ircost.cost_models.learned.estimator import BoostedResidual, compact_text
+from ircost.cost_models.learned.estimator import BoostedResidual, compact_text, number_formats
 from ircost.cost_models.learned.features import feature_names, without_machine
 from ircost.cost_models.learned.hybrid import Hybrid
 from ircost.cost_models.learned.judging import errors_of, outcome_of
@@ -148,7 +148,7 @@ def test_compact_text_predicts_the_same() -> None:
     features = np.random.default_rng(0).normal(size=(2000, 5))
     target = np.sin(3 * features[:, 0]) + features[:, 1]
     whole = lightgbm.train({"verbose": -1, "num_threads": 1}, lightgbm.Dataset(features, target), 50)
-    text = compact_text(whole.model_to_string())
+    text = compact_text(whole.model_to_string(), number_formats(target))
     again = BoostedResidual.of_text(text, 5)
     assert len(text) < 0.5 * len(whole.model_to_string())
     np.testing.assert_allclose(again.predict(features), whole.predict(features), atol=2e-3)
