@@ -91,9 +91,7 @@ def calibrated(held: Held, by_group: bool) -> Calibration:
     return Calibration(trust, conformal.spread_of(held.features, size), widened, shared_part(error, held.cell))
 
 
-def _by_level(
-    held: Held, of: Callable[[np.ndarray], float], borrowed: float, fewest_groups: int
-) -> tuple[float, ...]:
+def _by_level(held: Held, of: Callable[[np.ndarray], float], borrowed: float, fewest_groups: int) -> tuple[float, ...]:
     """A number for each level, from its rows; of one with few rows or groups a multiple of the level before."""
     found: list[float] = []
     for own in range(LEVELS):
