@@ -21,7 +21,7 @@ NEEDED = frozenset(
     )
 )
 THRESHOLD = ".6g"  # values that lie as near to each other are alike
-LEAF_DIGITS = 3  # of a leaf, behind the first digit of what is learned's standard deviation
+LEAF_DECIMALS = 4  # at least; more where what is learned spreads by less than a tenth
 
 
 class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -120,14 +120,14 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def number_formats(y: np.ndarray) -> dict[str, str]:
-    """How the numbers of trees that learn y are written: hundreds of leaves err by about a thousandth of its spread.
+    """How the numbers of trees that learn y are written: hundreds of leaves err by a thousandth of its spread or two.
 
     >>> number_formats(np.array([-0.3, 0.3]))["leaf_value"]
     '.4f'
     """
     spread = float(np.std(y))
-    decimals = max(LEAF_DIGITS - int(np.floor(np.log10(spread))), 0) if spread > 0 else LEAF_DIGITS
-    return {"leaf_value": f".{decimals}f", "threshold": THRESHOLD}
+    decimals = LEAF_DECIMALS - 1 - int(np.floor(np.log10(spread))) if spread > 0 else 0
+    return {"leaf_value": f".{max(decimals, LEAF_DECIMALS)}f", "threshold": THRESHOLD}
 
 
 def compact_text(text: str, formats: Mapping[str, str], needed: Collection[str] = NEEDED) -> str:
