@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from ircost.backends import load_target
-from ircost.cost_models.automatic import chosen_model
+from ircost.cost_models.automatic import search_model
 from ircost.cost_models.kernel_table import kernel_table
 from ircost.frontends import load
 from ircost.ir import Module
@@ -30,7 +30,7 @@ def transposed(module: Module) -> tuple[int, float]:
 def latency_s(module: Module, target: str) -> float:
     machine = load_target(target)
     table = kernel_table(module)
-    estimates = chosen_model("auto", machine).estimate(table, machine)
+    estimates = search_model(machine).estimate(table, machine)
     return float(sum(estimates.latency_s[run.row] * run.count for run in table.runs))
 
 
@@ -39,7 +39,7 @@ def row(model: ZooModel, target: str) -> str:
     for extra in ("", ",layout"):
         module = load(model.path, model.options).module
         machine = load_target(target)
-        context = PassContext(machine, chosen_model("auto", machine))
+        context = PassContext(machine, search_model(machine))
         run_pipeline(module, BEFORE + extra, context=context)
         count, moved = transposed(module)
         run_pipeline(module, "fuse", context=context)

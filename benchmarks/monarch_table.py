@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from ircost.backends import Target, load_target
-from ircost.cost_models.automatic import chosen_model
+from ircost.cost_models.automatic import search_model
 from ircost.cost_models.interface import COST_MODELS
 from ircost.cost_models.kernel_table import table_of_kernels
 from ircost.ir import Builder, Function, Op, ops
@@ -52,7 +52,7 @@ def as_one_kernel_s(op: Op, build: Build, target: Target) -> float:
 
 def row(length: int, target: Target) -> str:
     op = convolution(length)
-    prices = Pricer(chosen_model("auto", target), target, MOST_BYTES).prices(op)
+    prices = Pricer(search_model(target), target, MOST_BYTES).prices(op)
     products = {name: price for name, price in prices.items() if name.startswith("order")}
     fused = {name: as_one_kernel_s(op, build, target) for name, build in ways(op, MOST_BYTES) if is_wide(name)}
     apart, together = (min(found, key=lambda name: found[name]) for found in (products, fused))

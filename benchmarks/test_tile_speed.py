@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ircost.backends import load_target
-from ircost.cost_models.automatic import chosen_model
+from ircost.cost_models.automatic import search_model
 from ircost.frontends import load
 from ircost.passes import PassContext, run_pipeline
 
@@ -28,7 +28,7 @@ def test_passes_of_generated_graphs(nodes: int, benchmark: Any, tmp_path: Path) 
     onnx.save(transformer_like(nodes), path)
     module = load(path).module
     target = load_target("h100_sxm")
-    context = PassContext(target, chosen_model("auto", target))
+    context = PassContext(target, search_model(target))
     reports = benchmark.pedantic(run_pipeline, (module, PIPELINE), {"context": context}, rounds=1)
     for report in reports:
         if report.text in MEASURED:

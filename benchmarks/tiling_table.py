@@ -8,7 +8,7 @@ Prints a Markdown table.
 from __future__ import annotations
 
 from ircost.backends import Target, load_target
-from ircost.cost_models.automatic import chosen_model
+from ircost.cost_models.automatic import search_model
 from ircost.cost_models.tiling import figures_of
 from ircost.ir.parser import parse_module
 from ircost.ir.schedule import parse_schedule
@@ -34,7 +34,7 @@ TARGETS = ("h100_sxm", "a100_sxm_80gb", "epyc_9654", "tpu_v5e", "raspberry_pi_3"
 def rows(text: str, target: Target) -> list[str]:
     """One for each memory; what the target cannot compute has none."""
     module = parse_module(f"func @main{text} return %y }}")
-    run_pipeline(module, "tile", context=PassContext(target, chosen_model("auto", target)))
+    run_pipeline(module, "tile", context=PassContext(target, search_model(target)))
     kernel = next((op for op in module.walk() if op.name == "kernel"), None)
     if kernel is None:
         return [f"| {target.name} | | left as it is | | | |"]

@@ -11,25 +11,12 @@ from ircost.cost_models.kernel_table import KernelTable
 
 
 class Automatic(CostModel):
-    """``hybrid`` for GPUs, whose kernels were measured; ``roofline`` for all else. Passes search by what it corrects."""
+    """``hybrid`` for GPUs, whose kernels were measured; ``roofline`` for all else."""
 
     name = "auto"
 
     def estimate(self, kernels: KernelTable, target: Target) -> Estimates:
         return chosen_model(self.name, target).estimate(kernels, target)
-
-    @property
-    def for_search(self) -> CostModel:
-        return _Lawful()
-
-
-class _Lawful(CostModel):
-    """``analytical`` for GPUs, ``roofline`` for all else."""
-
-    name = "auto"
-
-    def estimate(self, kernels: KernelTable, target: Target) -> Estimates:
-        return search_model(target).estimate(kernels, target)
 
 
 def chosen_model(name: str, target: Target) -> CostModel:
@@ -44,7 +31,7 @@ def chosen_model(name: str, target: Target) -> CostModel:
 
 
 def search_model(target: Target) -> CostModel:
-    """By which kernels are chosen among on a machine, and changes of a machine are told: laws hold for it."""
+    """By which passes choose among kernels where nobody names a model, and changes of a machine are told: laws hold."""
     return chosen_model(Automatic.name, target).for_search
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ircost.backends import Target, load_target
-from ircost.cost_models.automatic import cost_model_named
+from ircost.cost_models.automatic import chosen_model
 from ircost.costing import report_on
 from ircost.fitting import Retry, fit, remedies
 from ircost.frontends import Imported, ImportOptions, load
@@ -108,7 +108,7 @@ def compile_model(
         cache_dtype=cache_dtype,
         allow_opaque=allow_opaque,
     )
-    context = PassContext(target=machine, cost_model=cost_model_named(cost_model).for_search)
+    context = PassContext(target=machine, cost_model=chosen_model(cost_model, machine).for_search)
     chosen = pipeline_of_level(opt, machine.kind) if pipeline is None else pipeline
     source = model_file(model) if isinstance(model, (str, Path)) else model
     text = full_pipeline(chosen, None if takes_dtype(source) else dtype)

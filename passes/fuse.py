@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ircost.backends import TargetError, load_target
-from ircost.cost_models.interface import COST_MODELS
+from ircost.cost_models.automatic import search_model
 from ircost.cost_models.kernel_table import ColdValues
 from ircost.ir.graph import Block, Module, Op, Value
 from ircost.ir.load_time import load_time_ops
@@ -76,7 +76,7 @@ class Fuse(Pass):
         target = load_target(self.target) if self.target else context.target
         if target is None or (context.cost_model is None and not self.target):
             return None
-        model = context.cost_model or COST_MODELS.get("auto").for_search
+        model = context.cost_model or search_model(target)
         return Pricer(model, target, Room.of(target), self.chains)
 
 

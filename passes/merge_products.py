@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ircost.backends import Target, load_target
+from ircost.cost_models.automatic import search_model
 from ircost.cost_models.contraction_dims import Dims
-from ircost.cost_models.interface import COST_MODELS, CostModel
+from ircost.cost_models.interface import CostModel
 from ircost.cost_models.kernel_table import Cold, ColdValues, Key, structural_key, table_of_kernels
 from ircost.ir import ops
 from ircost.ir.clone import clone_op
@@ -39,7 +40,7 @@ class MergeProducts(Pass):
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
         target = load_target(self.target) if self.target else context.target
-        model = context.cost_model or (COST_MODELS.get("auto").for_search if self.target else None)
+        model = context.cost_model or (search_model(target) if self.target and target is not None else None)
         judge = Judge(model, target) if model is not None and target is not None else None
         merged = 0
         for function in module.functions.values():

@@ -14,7 +14,7 @@ from itertools import chain, product
 import numpy as np
 
 from ircost.backends import load_target
-from ircost.cost_models.interface import COST_MODELS
+from ircost.cost_models.automatic import search_model
 from ircost.ir import Function, Module, Value, interpret
 from ircost.ir.clone import clone_module
 from ircost.ir.numpy_dtypes import dtype_of
@@ -63,7 +63,8 @@ class Setting:
     def context(self) -> PassContext:
         if not self.target:
             return PassContext()
-        return PassContext(load_target(self.target), COST_MODELS.get("auto"))
+        target = load_target(self.target)
+        return PassContext(target, search_model(target))
 
     def __str__(self) -> str:
         return f"{self.pipeline or 'nothing'}@{self.target or 'nowhere'}"

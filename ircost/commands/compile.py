@@ -149,9 +149,9 @@ def check_what_if(cost_model: str) -> None:
     """Raises:
     OptionError: the model knows machines as they are only.
     """
-    from ircost.cost_models.automatic import Automatic, is_learned
+    from ircost.cost_models.automatic import is_learned
 
-    if cost_model != Automatic.name and is_learned(cost_model):
+    if is_learned(cost_model):
         raise OptionError(
             f"--what-if and --model {cost_model}", help="what was learned of a machine says nothing of a changed one"
         )

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ircost.backends import Target, TargetError, load_target
-from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
+from ircost.cost_models.automatic import search_model
+from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelTable, kernel_table
 from ircost.ir import Module, interpret
 from ircost.ir.clone import clone_module
@@ -20,14 +21,14 @@ from tests.passes.test_filecheck import random_inputs
 from tests.random_modules import modules
 
 H100 = load_target("h100_sxm")
-CONTEXT = PassContext(H100, COST_MODELS.get("auto"))
+CONTEXT = PassContext(H100, search_model(H100))
 PIPELINE = "fuse{by_cost=true},merge-products"
 CHAINED = "fuse{by_cost=true,chains=true},merge-products"
 
 
 def latency_s(module: Module) -> float:
     table = kernel_table(module)
-    estimates = COST_MODELS.get("auto").estimate(table, H100)
+    estimates = search_model(H100).estimate(table, H100)
     return float(sum(estimates.latency_s[run.row] * run.count for run in table.runs))
 
 

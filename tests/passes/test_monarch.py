@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ircost.backends import load_target
-from ircost.cost_models.automatic import chosen_model
+from ircost.cost_models.automatic import search_model
 from ircost.ir import Builder, Function, Module, TensorType, interpret, ops
 from ircost.ir.clone import clone_module
 from ircost.ir.graph import Op
@@ -23,7 +23,7 @@ from ircost.passes.long_convolution import is_long_convolution, padded_length
 from ircost.passes.monarch import AS_IT_IS, BY_TRANSFORM, Pricer, ways
 
 H100 = load_target("h100_sxm")
-MODEL = chosen_model("auto", H100)
+MODEL = search_model(H100)
 
 
 def transform(length: int, given: int, parts: int, inverse: bool, onesided: bool, after: int) -> Module:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ircost.backends import load_target
-from ircost.cost_models.automatic import chosen_model
+from ircost.cost_models.automatic import search_model
 from ircost.cost_models.kernel_table import kernel_table
 from ircost.cost_models.tiling import figures_of
 from ircost.ir import Module, interpret
@@ -25,13 +25,13 @@ TARGETS = st.sampled_from(["h100_sxm", "epyc_9654", "tpu_v5e"])
 
 
 def context(target: str) -> PassContext:
-    return PassContext(load_target(target), chosen_model("auto", load_target(target)))
+    return PassContext(load_target(target), search_model(load_target(target)))
 
 
 def latency_s(module: Module, target: str) -> float:
     table = kernel_table(module)
     machine = load_target(target)
-    estimates = chosen_model("auto", machine).estimate(table, machine)
+    estimates = search_model(machine).estimate(table, machine)
     return float(sum(estimates.latency_s[run.row] * run.count for run in table.runs))
 
 
@@ -75,7 +75,7 @@ def test_processors_get_the_tile_of_the_model(m: int, n: int, k: int) -> None:
         f"func @main(%x: {m}x{k}xf16, %w: {k}x{n}xf16) -> {m}x{n}xf16 {{ %y = matmul %x, %w return %y }}"
     )
     machine = load_target("h100_sxm")
-    choice = chosen_model("auto", machine).estimate(kernel_table(module), machine).choice[0]
+    choice = search_model(machine).estimate(kernel_table(module), machine).choice[0]
     run_pipeline(module, "tile", context=context("h100_sxm"))
     schedule = parse_schedule(str(next(op for op in module.walk() if op.name == "kernel").attrs["schedule"]))
     rows, columns, parts = re.fullmatch(r"(\d+)x(\d+)(?: split-k (\d+))?", choice).groups()  # type: ignore[union-attr]
