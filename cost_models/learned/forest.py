@@ -168,7 +168,7 @@ class Forest:
             return np.full(rows, constant)
         answers = self.questions.answers(whole_words(columns))
         taken = np.empty((2 * count + 1, answers.shape[1]), dtype=np.uint64)
-        goes_left = np.take(answers, self.question, axis=0, out=taken[:count])
+        goes_left = np.take(answers, self.question, axis=0, out=taken[:count], mode="clip")  # else it is buffered
         np.invert(goes_left, out=taken[count:-1])
         taken[-1] = ALL
         leaves_left = self._comes(taken) & goes_left
