@@ -17,7 +17,7 @@ from ircost.cost_models.learned.questions import WORD, Questions, whole_words
 from ircost.cost_models.learned.tree_text import tree_text
 
 ROWS = 1500  # of a box at most: of more, more splits are open; of fewer, closing the others costs more
-MANY_ROWS = 256  # from which on boxes hold several rows
+MANY_ROWS = 64  # from which on boxes hold several rows
 ALL = ~np.uint64(0)
 NAN_IS_MISSING, LEFT = 8, 2  # bits of LightGBM's decision_type: where NaN has a side of its own, and which
 
