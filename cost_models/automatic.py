@@ -11,12 +11,25 @@ from ircost.cost_models.kernel_table import KernelTable
 
 
 class Automatic(CostModel):
-    """``analytical`` for GPUs, which its constants were fitted on; ``roofline`` for all else."""
+    """``hybrid`` for GPUs, whose kernels were measured; ``roofline`` for all else. Passes search by what it corrects."""
 
     name = "auto"
 
     def estimate(self, kernels: KernelTable, target: Target) -> Estimates:
         return chosen_model(self.name, target).estimate(kernels, target)
+
+    @property
+    def for_search(self) -> CostModel:
+        return _Lawful()
+
+
+class _Lawful(CostModel):
+    """``analytical`` for GPUs, ``roofline`` for all else."""
+
+    name = "auto"
+
+    def estimate(self, kernels: KernelTable, target: Target) -> Estimates:
+        return search_model(target).estimate(kernels, target)
 
 
 def chosen_model(name: str, target: Target) -> CostModel:
@@ -26,8 +39,13 @@ def chosen_model(name: str, target: Target) -> CostModel:
         UnknownNameError, LearnedModelError: as of ``cost_model_named``.
     """
     if name == Automatic.name:
-        name = "analytical" if target.kind == "gpu" else "roofline"
+        name = "hybrid" if target.kind == "gpu" else "roofline"
     return cost_model_named(name)
+
+
+def search_model(target: Target) -> CostModel:
+    """By which kernels are chosen among on a machine, and changes of a machine are told: laws hold for it."""
+    return chosen_model(Automatic.name, target).for_search
 
 
 def cost_model_named(name: str) -> CostModel:

@@ -180,8 +180,10 @@ class Reader:
         cold = {v: n for v, n, is_cold in zip(self.op.operands, operand_bytes, self.cold, strict=False) if is_cold}
         cold_bytes = sum(cold.values()) * share + (written if self.is_result_cold else 0.0)
         each = [x / times for x in (read, written, flops, special)]
-        sizes = (self._elements(read + written) / times, *each, reduced, cold_bytes / times, products / times)
-        return Part("vector", stream_kind(self.op, self.work), self._stream_dtype(), sizes, times)
+        kind = stream_kind(self.op, self.work)
+        ends = (reduced, cold_bytes / times, products / times, self._row_length(kind))
+        sizes = (self._elements(read + written) / times, *each, *ends)
+        return Part("vector", kind, self._stream_dtype(), sizes, times)
 
     def _elements(self, moved: float) -> float:
         """Elements that threads share out: all that is moved, as if it were of the largest operands or results.
@@ -192,6 +194,15 @@ class Reader:
         most = max(type.elements for type in types)
         width = sum(type.dtype.bits / 8 for type in types if type.elements == most)
         return moved / width
+
+    def _row_length(self, kind: str) -> float:
+        """Elements along the innermost axis of the largest operand or result; of rotary embeddings of all heads, which
+        one block of threads takes for a token.
+        """
+        types = [value.type for value in (*self.op.operands, *self.op.results)]
+        shape = max(types, key=lambda type: type.elements).shape
+        heads = shape[1] if kind == "rope" and len(shape) == 4 else 1  # [batch, heads, tokens, width]
+        return float(heads * shape[-1]) if shape else 1.0
 
     def _stream_dtype(self) -> DType:
         formats = [self.dtype_of(inner) for inner, _, counts in self.work if counts.flops]

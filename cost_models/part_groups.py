@@ -46,7 +46,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
     "vector": (
         *("elements", "read_bytes", "write_bytes", "flops", "special", "reduced_rows", "cold_bytes"),
-        "contraction_flops",
+        *("contraction_flops", "row_length"),
     ),
 }
 

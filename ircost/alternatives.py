@@ -11,7 +11,7 @@ from ircost.api import compile_model, full_pipeline, import_options_of, takes_dt
 from ircost.backends import Target, load_target
 from ircost.changed_target import TWICE, other_launch, resources, with_free_launches
 from ircost.cost_models.analytical import Analytical
-from ircost.cost_models.automatic import chosen_model
+from ircost.cost_models.automatic import Automatic, chosen_model, search_model
 from ircost.cost_models.free_launches import without_launches
 from ircost.cost_models.interface import CostModel
 from ircost.cost_models.kernel_table import KernelTable, kernel_table
@@ -114,7 +114,8 @@ def what_if(
     """Compiles a model, and costs it again with each resource, pass, number format, batch and way to launch changed.
 
     The model is read once (and once more for the larger batch). Where only the machine changes, kernels are those of
-    the report, tiles chosen anew. Speed alone: whether a number format is accurate enough is not asked.
+    the report, tiles chosen anew. Speed alone: whether a number format is accurate enough is not asked. ``auto`` is the
+    model without what was learned of machines as they are.
 
     Args:
         model, target, dtype, ...: as of ``compile_model``, ``hooks`` too. A module is left as it is.
@@ -123,6 +124,8 @@ def what_if(
         IrcError: as ``compile_model``.
     """
     machine = target if isinstance(target, Target) else load_target(target, target_folders)
+    if cost_model == Automatic.name:
+        cost_model = search_model(machine).name
     passes = pipeline_of_level(opt, machine.kind) if pipeline is None else pipeline
     parse_pipeline(full_pipeline(passes, dtype))  # a mistake in it is told before a large model is read
     source = model_file(model) if isinstance(model, str | Path) else model

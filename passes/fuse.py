@@ -76,7 +76,7 @@ class Fuse(Pass):
         target = load_target(self.target) if self.target else context.target
         if target is None or (context.cost_model is None and not self.target):
             return None
-        model = context.cost_model or COST_MODELS.get("auto")
+        model = context.cost_model or COST_MODELS.get("auto").for_search
         return Pricer(model, target, Room.of(target), self.chains)
 
 

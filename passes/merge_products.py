@@ -39,7 +39,7 @@ class MergeProducts(Pass):
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
         target = load_target(self.target) if self.target else context.target
-        model = context.cost_model or (COST_MODELS.get("auto") if self.target else None)
+        model = context.cost_model or (COST_MODELS.get("auto").for_search if self.target else None)
         judge = Judge(model, target) if model is not None and target is not None else None
         merged = 0
         for function in module.functions.values():

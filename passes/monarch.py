@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ircost.backends import Target, load_target
-from ircost.cost_models.automatic import chosen_model
+from ircost.cost_models.automatic import search_model
 from ircost.cost_models.interface import CostModel
 from ircost.cost_models.kernel_table import kernel_table, structural_key
 from ircost.ir import Builder, ops
@@ -67,7 +67,7 @@ class Monarch(Pass):
             return apply_patterns(module, (AsProducts(lambda op: forced(op, self.order, most_bytes), at_load),))
         if target is None:
             raise PassError("pass 'monarch' needs a target", help="write monarch{target=h100_sxm}, or an order")
-        pricer = Pricer(chosen_model("auto", target), target, most_bytes)
+        pricer = Pricer(search_model(target), target, most_bytes)
         return apply_patterns(module, (AsProducts(pricer.cheapest, at_load),))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ircost.backends import Target, load_target
-from ircost.cost_models.automatic import chosen_model
+from ircost.cost_models.automatic import search_model
 from ircost.cost_models.interface import CostModel
 from ircost.cost_models.kernel_table import (
     Cold,
@@ -54,7 +54,7 @@ class Tile(Pass):
         target = load_target(self.target) if self.target else context.target
         if target is None:
             raise PassError("pass 'tile' needs a target", help="write tile{target=h100_sxm}")
-        return _Tiler(target, chosen_model("auto", target)).run(module)
+        return _Tiler(target, search_model(target)).run(module)
 
 
 @dataclass(slots=True)

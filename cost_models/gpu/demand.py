@@ -17,7 +17,7 @@ Amount = np.ndarray | float  # [rows], or one number for all
 
 SHARPNESS = "sharpness"
 RESIDENT = "resident"
-HOST, ISSUE = "host", "issue"
+HOST, ISSUE, RECORD = "host", "issue", "record"
 # The host runs ahead of the device or does not: little shows of the shorter of the two.
 HOST_SHARPNESS = 6.0
 # Least-recently-used replacement loses all of what is a little too large: the step from hot to cold is steep.
@@ -54,7 +54,8 @@ COMMON = {
     HOST: Parameter(
         "time", 2e-6, "from one launch to the next on the host, where it runs ahead of the device", OF_HOST
     ),
-    ISSUE: Parameter("time", 1e-5, "what the host adds to each kernel, where the device waits for it", OF_HOST),
+    ISSUE: Parameter("time", 1e-5, "from a kernel's call to its launch, where the device waits for the host", OF_HOST),
+    RECORD: Parameter("time", 1e-5, "from its launch until its end is put on record, beside the device", OF_HOST),
     SHARPNESS: Parameter("factor", 3.0, "how well resources overlap: exponent of the norm of their times"),
     # Hardware, not software: a fit to machines whose memory is nearly as fast as their L2 takes it for anything.
     RESIDENT: Parameter("factor", 0.9, "share of the cache that keeps what is used again", frozenset(), freedom=0.01),
@@ -202,8 +203,20 @@ def times(demand: Asked, constants: Constants) -> Terms:
     best, own = demand.fastest(constants)
     busy, fixed = busy_s(own, constants), fixed_s(own, constants)
     whole_s = overlapped(list(busy.values()), constants[SHARPNESS]) + sum(fixed.values())
-    latency_s = overlapped([whole_s, np.broadcast_to(constants[HOST] * own.issues, whole_s.shape)], HOST_SHARPNESS)
+    issue_s = fixed.get(ISSUE, 0.0)
+    host_s = np.broadcast_to(host_beside_s(own, constants), whole_s.shape)
+    latency_s = issue_s + overlapped([whole_s - issue_s, host_s], HOST_SHARPNESS)
     return Terms(latency_s, busy, fixed, best, demand.choices, own, whole_s)
+
+
+def host_beside_s(demand: Demand, constants: Constants) -> Column:
+    """Seconds of the host while the device works: to launch the next kernel, or to record the end of one waited for.
+
+    Events around an eager call show it: the first is passed at once, the kernel starts when it is launched, and the
+    second counts when both the kernel and the host have come to it.
+    """
+    host_s: Column = constants[HOST] * demand.issues
+    return host_s + constants[RECORD] * demand.fixed[ISSUE] if ISSUE in demand.fixed else host_s
 
 
 def device_s(demand: Demand, constants: Constants) -> Column:

@@ -17,6 +17,8 @@ import numpy as np
 from ircost.cost_models.gpu.demand import (
     HOST,
     HOST_SHARPNESS,
+    ISSUE,
+    RECORD,
     RESIDENT,
     SHARPNESS,
     STEEPNESS,
@@ -230,13 +232,18 @@ class _Errors:
         powers = {name: r**power for name, r in ratio.items()}
         total = sum(powers.values())
         norm = top * total ** (1 / power)
-        device = norm + sum(count * value[name] for name, count in self.fixed.items())
-        latency, by_device, by_host = _beside_host(device, value[HOST])
+        device = norm + sum(count * value[name] for name, count in self.fixed.items() if name != ISSUE)
+        waits = self.fixed.get(ISSUE, np.zeros(1))
+        host = {HOST: value[HOST], RECORD: value[RECORD] * waits}
+        both, by_device, by_host = _beside_host(device, host[HOST] + host[RECORD])
+        latency = both + waits * value[ISSUE]
 
         def slope(name: str) -> np.ndarray:
-            """Of the device's time; of the host's part in the latency for the host."""
-            if name == HOST:
-                return np.asarray(by_host / by_device)
+            """Of the device's time; of the host's parts in the latency as if they were the device's."""
+            if name in host:
+                return np.asarray(by_host * host[name] / by_device)
+            if name == ISSUE:
+                return np.asarray(waits * value[ISSUE] / by_device)
             if name in slow:  # d norm / d slow, and d slow / dz: shares lose as odds grow, rates gain
                 part: np.ndarray = norm / total * powers[name] / ratio[name] / top * slow[name]
                 part = np.where(slow[name] > self.least[name], part, 0.0) if name in self.least else part
@@ -273,13 +280,13 @@ class _Errors:
 
 
 def _beside_host(device: np.ndarray, host_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Latency of device and host side by side; its slope by the device's time; by the logarithm of the host's."""
+    """Time of device and host side by side; its slope by the device's time; and by the host's."""
     host = host_s / device
     most = np.maximum(host, 1.0)
     shares = (1.0 / most) ** HOST_SHARPNESS, (host / most) ** HOST_SHARPNESS
     both = shares[0] + shares[1]
-    latency = device * most * both ** (1.0 / HOST_SHARPNESS)
-    return latency, shares[0] / both * latency / device, latency * shares[1] / both
+    time = device * most * both ** (1.0 / HOST_SHARPNESS)
+    return time, shares[0] / both * time / device, shares[1] / both * time / host_s
 
 
 def _errors_of(

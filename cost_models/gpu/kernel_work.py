@@ -258,6 +258,7 @@ def _stream(of: Columns, machine: GpuMachine, rates: Rates) -> StreamWork:
         reduced_rows=of["reduced_rows"],
         sets=_all(1.0, of),
         cold_bytes=of["cold_bytes"],
+        row_length=of["row_length"],
     )
 
 

@@ -20,10 +20,12 @@ MEMORY_LATENCY_S = 5e-7
 
 PARAMETERS = {
     "main": Parameter("share", 0.85, "share of main memory's bandwidth that long streams reach"),
-    "l2": Parameter("share", 0.5, "share of the bandwidth between L2 and the processors"),
-    "flight": Parameter("share", 0.7, "share of the loads that could be in flight"),
+    # Hardware, and the same of every kernel: what one of them loads in small pieces is ``loads``.
+    "l2": Parameter("share", 0.7, "share of the bandwidth between L2 and the processors", frozenset(), freedom=0.2),
+    "flight": Parameter("share", 0.7, "share of the loads that could be in flight", frozenset(), freedom=0.3),
     "vector": Parameter("share", 0.5, "share of the vector lanes' peak"),
     "passes": Parameter("factor", 1.0, "how often its operands are streamed, for once that it takes", OF_KERNEL),
+    "loads": Parameter("factor", 1.0, "loads for those of 16 bytes that would do", OF_KERNEL),
     "launch": Parameter("time", 3e-6, "start and end of a kernel", OF_START),
     "row": Parameter("time", 5e-8, "a wave of rows that are reduced: synchronisation of their threads"),
     **COMMON,
@@ -43,6 +45,7 @@ class StreamWork:
         reduced_rows: rows that are reduced, each by threads that wait for each other; 0 for element-wise work.
         sets: how many operands take turns between two uses of one; without end where each is used once.
         cold_bytes: of those read or written, what no cache holds, however small.
+        row_length: elements along the innermost axis.
     """
 
     elements: Amount
@@ -53,6 +56,7 @@ class StreamWork:
     reduced_rows: Amount
     sets: Amount
     cold_bytes: Amount = 0.0
+    row_length: Amount = 1.0
 
 
 def stream_demand(work: StreamWork, machine: GpuMachine) -> Demand:
@@ -83,6 +87,6 @@ def stream_demand(work: StreamWork, machine: GpuMachine) -> Demand:
         },
         fixed={"launch": slower * ones, "row": np.ceil(rows / machine.processors) * slower * ones},
         reused=(((traffic - np.minimum(cold, traffic)) / rate, machine.share_of_cache(sets * traffic)),),
-        repeats={"main": "passes", "l2": "passes", "flight": "passes"},
+        repeats={"main": "passes", "l2": "passes", "flight": "loads"},
         active=share,
     )

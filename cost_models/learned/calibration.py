@@ -10,16 +10,14 @@ import numpy as np
 from ircost.cost_models.learned.novelty import LEVELS
 from ircost.cost_models.learned.stored_trees import Trees
 
-COVERAGE = 0.9
 SHARES = np.linspace(0.0, 1.0, 11)  # of a correction
 FEWEST = 50  # rows of a level, below which it borrows from the level before
 BORROWED = 0.5  # how much of the trust of the level before is left, where nothing was held out
 WIDENED = 1.5  # and by how much its intervals are wider
-SURE = 0.85  # that intervals on a new machine are wide enough
-MOST_WIDENED = 2.0  # for that: of few machines that differ much nothing useful follows
-FLOOR = 0.01  # errors below a percent are noise of the measurement
+FEWEST_GROUPS = 2  # machines of a level, below which it borrows likewise
 MOST_WORSE = 0.01  # by how much the error of no held-out device may exceed the analytical model's
-SPREAD = {"trees": 50, "leaves": 15, "least_rows": 50}
+STANDARD_ERRORS = 2.0  # by which the mean gain over held-out devices is lowered: what one more is likely to get
+MOST_HALF_WIDTH = float(np.log(5.0))  # beyond a factor of five either way an interval says as much as none
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ class Calibration:
     def half_width(self, features: np.ndarray, level: np.ndarray) -> np.ndarray:
         """[rows] of the interval around ln of the latency."""
         found: np.ndarray = np.exp(self.spread.predict(features)) * np.asarray(self.quantile)[level]
-        return found
+        return np.minimum(found, MOST_HALF_WIDTH)
 
 
 def calibrated(held: Held, by_group: bool) -> Calibration:
@@ -76,70 +74,60 @@ def calibrated(held: Held, by_group: bool) -> Calibration:
         by_group: a new group (a device) is to be foreseen: no group may lose by corrections, and intervals are as wide
             as groups need them, each by itself.
     """
-    from ircost.cost_models.learned.estimator import BoostedResidual  # slow to import, and for fits only
+    from ircost.cost_models.learned import conformal  # slow to import, and for fits only
 
-    trust = _by_level(held.level, lambda rows: _trust(held.at(rows), by_group), BORROWED)
+    least = FEWEST_GROUPS if by_group else 1
+    trust = _by_level(held, lambda rows: _trust(held.at(rows), by_group), BORROWED, least)
     error = held.residual - held.correction * np.asarray(trust)[held.level]
-    size = np.maximum(np.abs(error), FLOOR)
-    spread = BoostedResidual(**SPREAD).fit(held.features, np.log(size))
-    scaled = size / np.exp(spread.predict(held.features))
+    size = np.maximum(np.abs(error), conformal.FLOOR)
+    scores = conformal.held_out_scores(held.features, size, held.group)
 
     def quantile(rows: np.ndarray) -> float:
-        return _group_quantile(scaled[rows], held.group[rows]) if by_group else conformal_quantile(scaled[rows])
+        if by_group:
+            return conformal.group_quantile(scores[rows], held.group[rows])
+        return conformal.conformal_quantile(scores[rows])
 
-    return Calibration(trust, spread, _by_level(held.level, quantile, WIDENED), shared_part(error, held.cell))
+    widened = _by_level(held, quantile, WIDENED, least)
+    return Calibration(trust, conformal.spread_of(held.features, size), widened, shared_part(error, held.cell))
 
 
-def _by_level(level: np.ndarray, of: Callable[[np.ndarray], float], borrowed: float) -> tuple[float, ...]:
-    """A number for each level, from its rows; of one with few rows a multiple of the level before."""
+def _by_level(held: Held, of: Callable[[np.ndarray], float], borrowed: float, fewest_groups: int) -> tuple[float, ...]:
+    """A number for each level, from its rows; of one with few rows or groups a multiple of the level before."""
     found: list[float] = []
     for own in range(LEVELS):
-        rows = np.flatnonzero(level == own)
-        if len(rows) >= FEWEST:
+        rows = np.flatnonzero(held.level == own)
+        if len(rows) >= FEWEST and len(np.unique(held.group[rows])) >= fewest_groups:
             found.append(of(rows))
         else:
-            found.append(found[-1] * borrowed if found else of(np.arange(len(level))))
+            found.append(found[-1] * borrowed if found else of(np.arange(len(held.level))))
     return tuple(found)
 
 
 def _trust(held: Held, by_group: bool) -> float:
-    """The share of corrections that errs least; of groups, each counts alike and none may lose."""
+    """The share of corrections that errs least; of groups, each counts alike."""
     groups = [held.group == name for name in np.unique(held.group)] if by_group else [np.ones(len(held.group), bool)]
     errors = np.array([[_size_of_error(held.at(own), share) for own in groups] for share in SHARES])
-    allowed = (errors <= errors[0] + MOST_WORSE).all(axis=1)
-    return float(SHARES[np.where(allowed, errors.mean(axis=1), np.inf).argmin()])
+    return float(SHARES[_sure_gain(errors[0] - errors).argmax()])
+
+
+def _sure_gain(gain: np.ndarray) -> np.ndarray:
+    """[shares] what a new group gains for sure: none that was held out may lose, and their mean must stand out.
+
+    Corrections that help some machines as much as they harm others are worth nothing to a new one.
+
+    Args:
+        gain: [shares, groups] what each group's error is smaller by.
+    """
+    count = gain.shape[1]
+    doubt = STANDARD_ERRORS * gain.std(axis=1, ddof=1) / np.sqrt(count) if count > 1 else 0.0
+    found: np.ndarray = np.where((gain >= -MOST_WORSE).all(axis=1), gain.mean(axis=1) - doubt, -np.inf)
+    return found
 
 
 def _size_of_error(held: Held, share: float) -> float:
     """Mean of the median and the mean of |error|: neither the bulk nor the tail decides alone."""
     size = np.abs(held.residual - share * held.correction)
     return float(np.median(size) + size.mean()) / 2
-
-
-def conformal_quantile(scores: np.ndarray, coverage: float = COVERAGE) -> float:
-    """What the next score is not above, with this probability, if it is like these.
-
-    Source: Vovk, Gammerman, Shafer, "Algorithmic Learning in a Random World", 2005; split conformal prediction.
-
-    >>> conformal_quantile(np.arange(1.0, 100.0))
-    90.0
-    """
-    rank = int(np.ceil((len(scores) + 1) * coverage)) - 1
-    return float(np.sort(scores)[min(rank, len(scores) - 1)])
-
-
-def _group_quantile(scores: np.ndarray, group: np.ndarray) -> float:
-    """What a new group needs with a probability of ``SURE``, if needs of groups are log-normal: few groups tell little.
-
-    Source: prediction interval of one more observation, Student's t with one degree less than there are groups.
-    """
-    from scipy.stats import t as student  # slow to import
-
-    logs = np.log([conformal_quantile(scores[group == name]) for name in np.unique(group)])
-    if len(logs) < 2:
-        return float(np.exp(logs.mean()) * WIDENED)
-    margin = student.ppf(SURE, len(logs) - 1) * np.sqrt(1 + 1 / len(logs)) * logs.std(ddof=1)
-    return float(np.exp(logs.mean() + min(margin, np.log(MOST_WIDENED))))
 
 
 def shared_part(error: np.ndarray, cell: np.ndarray) -> float:

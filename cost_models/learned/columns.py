@@ -114,6 +114,11 @@ FILLED: Mapping[str, Mapping[str, tuple[int, ...]]] = {
 TILES: Mapping[str, tuple[tuple[int, int], ...]] = {"gemm": ((64, 128), (128, 128), (128, 256))}
 # Family -> how many operands a cache may still hold.
 REUSED: Mapping[str, int] = {**dict.fromkeys(("gemm", "conv"), 2), "collective": 0}
+# Family -> pairs of sizes whose quotient tells one op from another, and how its threads share the work.
+_OF_ELEMENTS = ("flops", "special", "read_bytes", "write_bytes")
+QUOTIENTS: Mapping[str, tuple[tuple[str, str], ...]] = dict.fromkeys(
+    ("vector", "quantize"), (*((name, "elements") for name in _OF_ELEMENTS), ("elements", "row_length"))
+)
 # Words that rows share, as numbers; a word that was never met is missing.
 WORDS: Mapping[str, str] = {
     "runtime": "whose kernels they are",
@@ -129,6 +134,7 @@ def columns_of(family: str) -> tuple[Column, ...]:
     return (
         *_time_columns(family),
         *(_size_column(name) for name in SIZES[family]),
+        *(_quotient_column(*pair) for pair in QUOTIENTS.get(family, ())),
         *_tile_columns(family),
         *MACHINE_COLUMNS,
     )
@@ -184,6 +190,16 @@ def _size_column(name: str) -> Column:
     if name in MAY_BE_NOUGHT:
         return Column(f"log1p_{name}", f"ln of one more than {name} of the work", lambda x: np.log1p(x.size(name)))
     return Column(f"log_{name}", f"ln of {name} of the work", lambda x: np.log(np.maximum(x.size(name), TINY_S)))
+
+
+def _quotient_column(of: str, by: str) -> Column:
+    """Neither is told from their logarithms by one split of a tree."""
+
+    def quotient(x: Expressed) -> Numbers:
+        found: Numbers = x.size(of) / np.maximum(x.size(by), 1.0)
+        return found
+
+    return Column(f"{of}_by_{by}", f"{of} for each of {by} of the work", quotient)
 
 
 def _tile_columns(family: str) -> Iterator[Column]:

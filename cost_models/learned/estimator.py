@@ -20,8 +20,8 @@ NEEDED = frozenset(
         *("max_feature_idx", "objective", "feature_names", "feature_infos"),
     )
 )
-# A leaf moves ln of a latency: four digits are 0.01 % of the correction.
-DIGITS: Mapping[str, int] = {"leaf_value": 4, "threshold": 9}
+THRESHOLD = ".6g"  # values that lie as near to each other are alike
+LEAF_DECIMALS = 4  # at least; more where what is learned spreads by less than a tenth
 
 
 class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -67,7 +67,7 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             **{"deterministic": True, "force_row_wise": True, "verbose": -1},
         }
         data = lightgbm.Dataset(X, y)
-        self._take(compact_text(lightgbm.train(parameters, data, self.trees).model_to_string()))
+        self._take(compact_text(lightgbm.train(parameters, data, self.trees).model_to_string(), number_formats(y)))
         return self
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
@@ -119,11 +119,22 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-def compact_text(text: str, digits: Mapping[str, int] = DIGITS, needed: Collection[str] = NEEDED) -> str:
-    """The text of a LightGBM model with what prediction needs, numbers rounded: a third of its size.
+def number_formats(y: np.ndarray) -> dict[str, str]:
+    """How the numbers of trees that learn y are written: hundreds of leaves err by a thousandth of its spread or two.
+
+    >>> number_formats(np.array([-0.3, 0.3]))["leaf_value"]
+    '.4f'
+    """
+    spread = float(np.std(y))
+    decimals = LEAF_DECIMALS - 1 - int(np.floor(np.log10(spread))) if spread > 0 else 0
+    return {"leaf_value": f".{max(decimals, LEAF_DECIMALS)}f", "threshold": THRESHOLD}
+
+
+def compact_text(text: str, formats: Mapping[str, str], needed: Collection[str] = NEEDED) -> str:
+    """The text of a LightGBM model with what prediction needs, numbers rounded: a quarter of its size.
 
     Args:
-        digits: of the numbers of a line, by its key. needed: keys of the lines that are kept.
+        formats: of the numbers of a line, by its key. needed: keys of the lines that are kept.
     """
     kept = []
     for line in text.partition("end of trees")[0].splitlines():
@@ -131,9 +142,9 @@ def compact_text(text: str, digits: Mapping[str, int] = DIGITS, needed: Collecti
         if not is_pair:
             kept.append(line)
         elif key in needed:
-            kept.append(f"{key}={_rounded(value, digits[key]) if key in digits else value}")
+            kept.append(f"{key}={_rounded(value, formats[key]) if key in formats else value}")
     return "\n".join((*kept, "end of trees", ""))
 
 
-def _rounded(numbers: str, digits: int) -> str:
-    return " ".join(f"{float(number):.{digits}g}" for number in numbers.split())
+def _rounded(numbers: str, form: str) -> str:
+    return " ".join(f"{float(number):{form}}" for number in numbers.split())

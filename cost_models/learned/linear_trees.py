@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ircost.cost_models.learned.estimator import NEEDED, BoostedResidual, compact_text
 
 LINES = frozenset(("leaf_const", "num_features", "leaf_features", "leaf_coeff"))
-DIGITS = {"leaf_value": 7, "leaf_const": 9, "leaf_coeff": 9, "threshold": 9}
+FORMATS = {"leaf_value": ".7g", "leaf_const": ".9g", "leaf_coeff": ".9g", "threshold": ".9g"}
 
 
 class LinearTrees(BoostedResidual):
@@ -55,7 +55,7 @@ class LinearTrees(BoostedResidual):
         }
         data = lightgbm.Dataset(X, y, params={"linear_tree": True})
         text = lightgbm.train(parameters, data, self.trees).model_to_string()
-        self._take(compact_text(text, DIGITS, NEEDED | LINES))
+        self._take(compact_text(text, FORMATS, NEEDED | LINES))
         margin = 0.1 * float(np.ptp(y))
         self.range_ = float(y.min()) - margin, float(y.max()) + margin
         return self

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from ircost.cost_models.gpu.constants import ConstantsFile
-from ircost.cost_models.learned.calibration import conformal_quantile
+from ircost.cost_models.learned.conformal import conformal_quantile
 from ircost.cost_models.learned.row_text import texts_of, writer_of
 from ircost.cost_models.learned.rows import Readable, Rows, rows_of, thinned
 from ircost.cost_models.learned.splits import folds_of

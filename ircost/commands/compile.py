@@ -45,7 +45,7 @@ EXIT_DOES_NOT_FIT = 1
     metavar="NAME",
     default="auto",
     show_default=True,
-    help="analytical, roofline, hybrid (with intervals), auto (by the target), or a folder by irc train.",
+    help="hybrid (with intervals), analytical, roofline, auto (by the target), or a folder by irc train.",
 )
 @click.option(
     "--memory-limit",
@@ -149,9 +149,9 @@ def check_what_if(cost_model: str) -> None:
     """Raises:
     OptionError: the model knows machines as they are only.
     """
-    from ircost.cost_models.automatic import is_learned
+    from ircost.cost_models.automatic import Automatic, is_learned
 
-    if is_learned(cost_model):
+    if cost_model != Automatic.name and is_learned(cost_model):
         raise OptionError(
             f"--what-if and --model {cost_model}", help="what was learned of a machine says nothing of a changed one"
         )
