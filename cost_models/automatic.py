@@ -11,7 +11,7 @@ from ircost.cost_models.kernel_table import KernelTable
 
 
 class Automatic(CostModel):
-    """``hybrid`` for GPUs, whose kernels were measured; ``roofline`` for all else. Passes search by what it corrects."""
+    """``hybrid`` for GPUs, whose kernels were measured; ``roofline`` for all else. Passes ask what it corrects."""
 
     name = "auto"
 
