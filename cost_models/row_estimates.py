@@ -15,11 +15,9 @@ from ircost.cost_models.gpu.families import Family
 from ircost.cost_models.gpu.rows import TargetOf, groups_of
 from ircost.cost_models.gpu.table_schema import completed, family_of
 from ircost.cost_models.gpu.table_work import Columns
-from ircost.cost_models.learned.features import feature_matrix, octaves
 from ircost.cost_models.learned.grades import GRADES, UNCORRECTED
 from ircost.cost_models.learned.hybrid import UNKNOWN_HALF_WIDTH
-from ircost.cost_models.learned.row_models import corrected_rows
-from ircost.cost_models.learned.rows import expressed
+from ircost.cost_models.learned.row_models import batches, corrected_rows, machine_of_batch, piece_of
 
 if TYPE_CHECKING:
     from ircost.cost_models.learned.family_model import FamilyModel
@@ -107,15 +105,17 @@ def _certainty(
     half_width = np.full(count, UNKNOWN_HALF_WIDTH)
     grade = np.full(count, GRADES[UNCORRECTED], dtype=object)
     model = learned.get(family.name)
-    for group in groups_of(family, columns, target_of):
-        if group.setting is None or model is None or group.setting.target.kind != "gpu":
+    if model is None:
+        return half_width, grade
+    for batch in batches(list(groups_of(family, columns, target_of)), AT_ONCE, model):
+        device, is_gpu = machine_of_batch(batch)
+        if not is_gpu:
             continue
-        fitted = constants.of(family.name, group.labels)
-        for start in range(0, len(group.rows), AT_ONCE):
-            rows = group.rows[start : start + AT_ONCE]
-            own = {name: column[rows] for name, column in columns.items()}
-            x = expressed(family, own, group.setting, group.labels, fitted)
-            told = model.correct(feature_matrix(x, model.vocabulary), octaves(x), group.setting.target.name)
-            half_width[rows] = np.where(np.isnan(told.half_width), UNKNOWN_HALF_WIDTH, told.half_width)
-            grade[rows] = np.array(GRADES, dtype=object)[told.grade]
+        with np.errstate(all="ignore"):  # what comes of extents of nought is told by who asks
+            pieces = [piece_of(family, columns, group, rows, constants, model) for group, rows in batch]
+        features, sizes = (np.concatenate([getattr(x, name) for x in pieces]) for name in ("features", "octaves"))
+        own_width, own_grade = model.certainty(features, sizes, device)
+        rows = np.concatenate([rows for _, rows in batch])
+        half_width[rows] = np.where(np.isnan(own_width), UNKNOWN_HALF_WIDTH, own_width)
+        grade[rows] = np.array(GRADES, dtype=object)[own_grade]
     return half_width, grade

@@ -129,8 +129,9 @@ def print_kernels(report: Report, most: int | None) -> None:
     unknown = sum(group[0].latency_s is None for group in groups)
     shown = ranked if most is None else ranked[: max(most, unknown)]
     if shown:
-        rows = [kernel_row(group, report.latency_s, with_tile=most is None) for group in shown]
-        head = ("time", "share", "runs", "bound", "of peak", *(("tile",) if most is None else ()), "node", "op")
+        more = () if most is not None else ("tile", *(("grade",) if any(own.grade for own in report.kernels) else ()))
+        rows = [kernel_row(group, report.latency_s, more) for group in shown]
+        head = ("time", "share", "runs", "bound", "of peak", *more, "node", "op")
         print_table(head, rows, right=(0, 1, 2, 4), indent="  ")
     rest = ranked[len(shown) :]
     if rest:
@@ -151,11 +152,14 @@ def total_s(group: Sequence[KernelReport]) -> float:
     return sum(kernel.latency_s or 0.0 for kernel in group)
 
 
-def kernel_row(group: Sequence[KernelReport], report_s: float, with_tile: bool) -> tuple[str, ...]:
+def kernel_row(group: Sequence[KernelReport], report_s: float, more: Sequence[str]) -> tuple[str, ...]:
+    """Args:
+    more: fields that are shown beside the others.
+    """
     first, seconds = group[0], total_s(group)
     node = first.name if len(group) == 1 else f"{first.name} and {len(group) - 1} alike"
     runs = f"{sum(kernel.count for kernel in group):,}"
-    what = (*((first.tile,) if with_tile else ()), node, first.op)
+    what = (*(getattr(first, name) for name in more), node, first.op)
     if first.latency_s is None:
         return "unknown", "", runs, "", "", *what
     share = f"{seconds / report_s if report_s else 0.0:.1%}"

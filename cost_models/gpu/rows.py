@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -175,11 +176,15 @@ def by_group(
             result[rows] = of_rows(at_rows(columns, rows))
 
     known = [(of_group(group, group.setting), group.rows) for group in groups if group.setting is not None]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        tasks = [threads.submit(evaluate, of_rows, rows) for of_rows, own in known for rows in parts_of(own, most)]
-        for task in tasks:
-            task.result()
+    on_all_processors(partial(evaluate, of_rows, rows) for of_rows, own in known for rows in parts_of(own, most))
     return result
+
+
+def on_all_processors(tasks: Iterable[Callable[[], None]]) -> None:
+    """Each processor takes tasks of its own: NumPy leaves the others alone while it computes."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for task in [threads.submit(task) for task in tasks]:
+            task.result()
 
 
 def parts_of(rows: np.ndarray, most: int = CHUNK) -> Iterator[np.ndarray]:

@@ -50,23 +50,34 @@ class Screened:
         """The candidate of each row by its whole time, the first of those that are alike; and what it asks for."""
         every = np.arange(self.rows)
         least_s = self.least_s(constants)
-        upper_s = self._device_s(every, self.at(every, least_s.argmin(axis=0)), constants)
-        beyond = least_s > (upper_s * (1 + ROUNDING)).astype(least_s.dtype)
-        candidates, rows = np.divmod(np.flatnonzero(~beyond), self.rows)
-        demand = self.at(rows, candidates)
-        whole_s = self._device_s(rows, demand, constants)
-        whole_s = np.where(np.isnan(whole_s), np.inf, whole_s)  # of kernels without elements
-        shortest_s = np.full(self.rows, np.inf)
+        best = least_s.argmin(axis=0)
+        demand = self.at(every, best)
+        upper_s = self._device_s(every, demand, constants)
+        may_be = ~(least_s > (upper_s * (1 + ROUNDING)).astype(least_s.dtype))
+        may_be[best, every] = False
+        candidates, rows = np.divmod(np.flatnonzero(may_be), self.rows)
+        others = self.at(rows, candidates)
+        whole_s = finite(self._device_s(rows, others, constants))
+        best_s = finite(upper_s)
+        shortest_s = best_s.copy()
         np.minimum.at(shortest_s, rows, whole_s)
-        # Pairs come in the order of their candidates: of those of one row the first is to be written last.
+        # Of those that are alike the first: pairs come in the order of their candidates, so that it is written last.
         shortest = np.flatnonzero(whole_s == shortest_s[rows])[::-1]
-        place = np.empty(self.rows, dtype=int)
+        place = np.full(self.rows, -1)
         place[rows[shortest]] = shortest
-        return candidates[place], replace(demand.at(place), choices=self.choices)
+        found = np.flatnonzero(place >= 0)
+        found = found[(candidates[place[found]] < best[found]) | (shortest_s[found] < best_s[found])]
+        best[found] = candidates[place[found]]
+        return best, replace(demand.with_rows(found, others.at(place[found])), choices=self.choices)
 
     @staticmethod
     def _device_s(rows: Column, demand: Demand, constants: Constants) -> Column:
         return device_s(demand, rows_of(constants, rows))
+
+
+def finite(seconds: Column) -> Column:
+    """Of kernels without elements there is no time: they are the slowest."""
+    return np.where(np.isnan(seconds), np.inf, seconds)
 
 
 @dataclass(frozen=True, slots=True)

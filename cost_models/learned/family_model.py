@@ -81,18 +81,24 @@ class FamilyModel:
         Args:
             features: [rows, features] with the machine, behind the extra ones. octaves: [rows, sizes].
         """
-        level = self.level(features, octaves)
         head = self.head(device)
         if head is None:
             return Corrected.none(len(features))
-        own = self._seen_by(head, features)
-        calibration = head.calibration
-        correction = head.correction(own)
+        correction = head.correction(self._seen_by(head, features))
+        believed = head.calibration.believed(correction, self.level(features, octaves))
+        half_width, grade = self.certainty(features, octaves, device)
+        return Corrected(correction, believed, half_width, grade, head.calibration.shared)
+
+    def certainty(self, features: np.ndarray, octaves: np.ndarray, device: str) -> tuple[np.ndarray, np.ndarray]:
+        """[rows] half the width of the interval around ln of the latency, and the grade, as of ``correct``."""
+        head = self.head(device)
+        if head is None:
+            nothing = Corrected.none(len(features))
+            return nothing.half_width, nothing.grade
+        level, calibration = self.level(features, octaves), head.calibration
         grade = np.where(self.knows(device) & (level == 0), GRADES.index("A"), GRADES.index("B"))
-        return Corrected(
-            correction,
-            calibration.believed(correction, level),
-            calibration.half_width(own, level),
-            np.where(np.asarray(calibration.trust)[level] > 0, grade, UNCORRECTED),
-            calibration.shared,
+        is_corrected = np.asarray(calibration.trust)[level] > 0
+        return (
+            calibration.half_width(self._seen_by(head, features), level),
+            np.where(is_corrected, grade, UNCORRECTED),
         )

@@ -17,7 +17,7 @@ from ircost.cost_models.learned.questions import WORD, Questions, whole_words
 from ircost.cost_models.learned.tree_text import tree_text
 
 ROWS = 1500  # of a box at most: of more, more splits are open; of fewer, closing the others costs more
-MANY_ROWS = 256  # from which on boxes hold several rows
+MANY_ROWS = 64  # from which on boxes hold several rows
 ALL = ~np.uint64(0)
 NAN_IS_MISSING, LEFT = 8, 2  # bits of LightGBM's decision_type: where NaN has a side of its own, and which
 
@@ -168,7 +168,7 @@ class Forest:
             return np.full(rows, constant)
         answers = self.questions.answers(whole_words(columns))
         taken = np.empty((2 * count + 1, answers.shape[1]), dtype=np.uint64)
-        goes_left = np.take(answers, self.question, axis=0, out=taken[:count])
+        goes_left = np.take(answers, self.question, axis=0, out=taken[:count], mode="clip")  # else it is buffered
         np.invert(goes_left, out=taken[count:-1])
         taken[-1] = ALL
         leaves_left = self._comes(taken) & goes_left

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.families import Family
-from ircost.cost_models.gpu.rows import CHUNK, RowGroup, at_rows, by_group, parts_of, physical_limit_s
-from ircost.cost_models.gpu.table_work import Columns, Setting
+from ircost.cost_models.gpu.rows import CHUNK, RowGroup, at_rows, on_all_processors, parts_of, physical_limit_s
+from ircost.cost_models.gpu.table_work import Columns
 from ircost.cost_models.learned.features import feature_matrix, octaves
 from ircost.cost_models.learned.rows import expressed
 
 if TYPE_CHECKING:
     from ircost.cost_models.learned.family_model import FamilyModel
+
+Batch: TypeAlias = list[tuple[RowGroup, np.ndarray]]  # groups, and the places of some of their rows
 
 AT_ONCE = 5 * CHUNK  # rows that trees are asked about: the more, the more of them are alike
 
@@ -36,24 +40,78 @@ def corrected_rows(
 ) -> np.ndarray:
     """The same with other models, by family."""
     model = models.get(family.name)
+    result = np.full(len(columns["device"]), np.nan)
 
-    def of_group(group: RowGroup, setting: Setting) -> Callable[[Columns], np.ndarray]:
-        fitted = constants.of(family.name, group.labels)
-        known = model if setting.target.kind == "gpu" else None
+    def settle(batch: Batch) -> None:
+        """Pieces of one batch are asked about by one head."""
+        with np.errstate(all="ignore"):  # of each thread; what comes of extents of nought is told by who asks
+            pieces = [piece_of(family, columns, group, rows, constants, model) for group, rows in batch]
+            latency_s = np.concatenate([piece.analytical_s for piece in pieces])
+            device, is_gpu = machine_of_batch(batch)
+            if model is not None and is_gpu:
+                features = np.concatenate([piece.features for piece in pieces])
+                sizes = np.concatenate([piece.octaves for piece in pieces])
+                latency_s = latency_s * np.exp(model.believed(features, sizes, device))
+            limit_s = np.concatenate([piece.limit_s for piece in pieces])
+            result[np.concatenate([rows for _, rows in batch])] = np.maximum(latency_s, limit_s)
 
-        def of_rows(own: Columns) -> np.ndarray:
-            parts = [
-                expressed(family, at_rows(own, rows), setting, group.labels, fitted)
-                for rows in parts_of(np.arange(len(own["device"])))
-            ]
-            latency_s = np.concatenate([x.terms.latency_s for x in parts])
-            if known is not None:
-                features = np.concatenate([feature_matrix(x, known.vocabulary) for x in parts])
-                sizes = np.concatenate([octaves(x) for x in parts])
-                latency_s = latency_s * np.exp(known.believed(features, sizes, setting.target.name))
-            at_least: np.ndarray = np.maximum(latency_s, physical_limit_s(family, own, setting))
-            return at_least
+    on_all_processors(partial(settle, batch) for batch in batches(groups, AT_ONCE, model))
+    return result
 
-        return of_rows
 
-    return by_group(columns, groups, of_group, AT_ONCE)
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some rows of one group; all arrays are [rows, ...], features and octaves empty where nothing was learned."""
+
+    analytical_s: np.ndarray
+    limit_s: np.ndarray
+    features: np.ndarray
+    octaves: np.ndarray
+
+
+def piece_of(
+    family: Family,
+    columns: Columns,
+    group: RowGroup,
+    rows: np.ndarray,
+    constants: ConstantsFile,
+    model: FamilyModel | None,
+) -> Piece:
+    assert group.setting is not None, "its machine is known"
+    own = at_rows(columns, rows)
+    fitted = constants.of(family.name, group.labels)
+    parts = [
+        expressed(family, at_rows(own, some), group.setting, group.labels, fitted)
+        for some in parts_of(np.arange(len(rows)))
+    ]
+    nothing = [np.empty((len(rows), 0), dtype=np.float32)]
+    return Piece(
+        np.concatenate([x.terms.latency_s for x in parts]),
+        physical_limit_s(family, own, group.setting),
+        np.concatenate(nothing if model is None else [feature_matrix(x, model.vocabulary) for x in parts]),
+        np.concatenate(nothing if model is None else [octaves(x) for x in parts]),
+    )
+
+
+def machine_of_batch(batch: Batch) -> tuple[str, bool]:
+    """The name of one of its targets, and whether they are GPUs."""
+    (first, _), *_ = batch
+    assert first.setting is not None, "its machine is known"
+    return first.setting.target.name, first.setting.target.kind == "gpu"
+
+
+def batches(groups: Sequence[RowGroup], most: int, model: FamilyModel | None) -> Iterator[Batch]:
+    """Rows of groups whose machines are known, at most so many together: of GPUs that a model knows, or of others."""
+    pending: dict[tuple[bool, bool], Batch] = {}
+    for group in groups:
+        if group.setting is None:
+            continue
+        target = group.setting.target
+        key = (target.kind == "gpu", model is not None and model.knows(target.name))
+        for rows in parts_of(group.rows, most):
+            own = pending.setdefault(key, [])
+            if own and sum(len(some) for _, some in own) + len(rows) > most:
+                yield pending.pop(key)
+                own = pending.setdefault(key, [])
+            own.append((group, rows))
+    yield from pending.values()

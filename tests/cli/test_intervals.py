@@ -47,6 +47,14 @@ def test_the_text_has_the_interval_beside_the_latency(irc, monkeypatch: pytest.M
     assert "90 %" not in irc("compile", *CASES["layers"], "--model", "analytical").out
 
 
+def test_all_kernels_are_listed_with_their_grades(irc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for model, has_grades in (("hybrid", True), ("analytical", False)):
+        lines = irc("compile", *CASES["layers"], "--model", model, "--all").out.splitlines()
+        (head,) = (line for line in lines if line.split()[:2] == ["time", "share"])
+        assert ("grade" in head.split()) == has_grades
+
+
 def test_reports_of_before_are_read(irc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     report = json.loads(irc("compile", *CASES["layers"], "--json").out)

@@ -14,7 +14,8 @@ from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.gpu.rows import physical_limit_s
 from ircost.cost_models.learned import row_models
 from ircost.cost_models.learned.features import feature_matrix, octaves
-from ircost.cost_models.learned.rows import Readable, expressed, readable
+from ircost.cost_models.learned.row_models import batches
+from ircost.cost_models.learned.rows import Readable, expressed, readable, rows_of
 from ircost.cost_models.learned.storage import bundled_models
 
 ROWS = 3000
@@ -58,3 +59,34 @@ def test_rows_get_what_networks_get(table: Readable, monkeypatch: pytest.MonkeyP
         latency_s = x.terms.latency_s * np.exp(corrected.believed)
         at_least = np.maximum(latency_s, physical_limit_s(table.family, own, setting))
         np.testing.assert_allclose(rows_s[group.rows], at_least, rtol=1e-12)
+
+
+@pytest.mark.parametrize("most", [7, 64, 10_000])
+def test_one_batch_is_of_machines_that_one_head_is_asked_about(most: int) -> None:
+    model = bundled_models()["gemm"]
+    count = 300
+    columns = {
+        **{name: np.full(count, 512.0) for name in ("m", "n", "k", "batch", "latency_us")},
+        "device": np.array(["h100_sxm", "b200", "cpu", "l40s", "nobody's"] * (count // 5), dtype=object),
+    }
+    table = readable(columns, "rows", load_target)
+    known = [group for group in table.groups if group.setting is not None]
+    found = list(batches(table.groups, most, model))
+    rows = np.concatenate([rows for batch in found for _, rows in batch])
+    assert np.array_equal(np.sort(rows), np.sort(np.concatenate([group.rows for group in known])))
+    for batch in found:
+        targets = [group.setting.target for group, _ in batch if group.setting is not None]
+        assert len({(target.kind == "gpu", model.knows(target.name)) for target in targets}) == 1
+        assert sum(len(rows) for _, rows in batch) <= most
+    if most > count:
+        assert len(found) == 3
+
+
+def test_certainty_is_that_of_corrections(table: Readable) -> None:
+    model = bundled_models()["gemm"]
+    rows = rows_of(table, lambda target: bundled_constants(), model.vocabulary)
+    for device in ("h100_sxm", "b200"):
+        corrected = model.correct(rows.features, rows.octaves, device)
+        half_width, grade = model.certainty(rows.features, rows.octaves, device)
+        np.testing.assert_array_equal(corrected.half_width, half_width)
+        np.testing.assert_array_equal(corrected.grade, grade)
