@@ -64,8 +64,9 @@ class Calibration:
 
     def half_width(self, features: np.ndarray, level: np.ndarray) -> np.ndarray:
         """[rows] of the interval around ln of the latency."""
-        found: np.ndarray = np.exp(self.spread.predict(features)) * np.asarray(self.quantile)[level]
-        return np.minimum(found, MOST_HALF_WIDTH)
+        needed = np.exp(self.spread.predict(features)) * np.asarray(self.quantile)[level]
+        found: np.ndarray = np.minimum(needed, MOST_HALF_WIDTH)
+        return found
 
 
 def calibrated(held: Held, by_group: bool) -> Calibration:
