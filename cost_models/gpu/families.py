@@ -10,7 +10,7 @@ import numpy as np
 
 from ircost.cost_models.gpu import attention, collective, convolution, experts, gemm, scan, stream
 from ircost.cost_models.gpu import table_work as rows
-from ircost.cost_models.gpu.demand import ALL_EFFECTS, Asked, Demand, Parameter
+from ircost.cost_models.gpu.demand import ALL_EFFECTS, COMMON, SHARPNESS, Asked, Demand, Parameter
 from ircost.cost_models.gpu.gemm_bound import screened_gemm
 from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.table_work import Columns, Setting, Totals, coded
@@ -219,7 +219,13 @@ FAMILIES: dict[str, Family] = {
 FAMILIES["quantize"] = Family(
     "quantize",
     columns_named("op rows cols dtype power_w"),
-    {**stream.PARAMETERS, "launch": replace(stream.PARAMETERS["launch"], effects=ALL_EFFECTS)},
+    {
+        **stream.PARAMETERS,
+        # Two kinds of kernels on machines of one sort each: what tells them apart is left to the fit.
+        "launch": replace(stream.PARAMETERS["launch"], effects=ALL_EFFECTS),
+        "passes": replace(stream.PARAMETERS["passes"], freedom=1.0),
+        SHARPNESS: COMMON[SHARPNESS],
+    },
     *(FAMILIES["vector"].kinds, FAMILIES["vector"].work, FAMILIES["vector"].model, FAMILIES["vector"].totals),
     stiffness=180.0,
 )

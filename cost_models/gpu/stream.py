@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import COMMON, RESIDENT, Amount, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import COMMON, RESIDENT, SHARPNESS, Amount, Demand, Parameter, beside
 from ircost.cost_models.gpu.labels import OF_KERNEL, OF_MACHINE, OF_START
 from ircost.cost_models.gpu.machine import GpuMachine
 
@@ -24,11 +24,16 @@ PARAMETERS = {
     "l2": Parameter("share", 0.7, "share of the bandwidth between L2 and the processors", frozenset(), freedom=0.2),
     "flight": Parameter("share", 0.7, "share of the loads that could be in flight", frozenset(), freedom=0.3),
     "vector": Parameter("share", 0.5, "share of the vector lanes' peak"),
-    "passes": Parameter("factor", 1.0, "how often its operands are streamed, for once that it takes", OF_KERNEL),
+    # Held near once: else a share of main memory's bandwidth and passes of less than one make up for one another.
+    "passes": Parameter(
+        "factor", 1.0, "how often its operands are streamed, for once that it takes", OF_KERNEL, freedom=0.3
+    ),
     "loads": Parameter("factor", 1.0, "loads for those of 16 bytes that would do", OF_KERNEL),
     "launch": Parameter("time", 3e-6, "start and end of a kernel", OF_START),
     "row": Parameter("time", 5e-8, "a wave of rows that are reduced: synchronisation of their threads"),
     **COMMON,
+    # One for all kernels: as an effect of kinds it would make any of them slow or fast at any size.
+    SHARPNESS: replace(COMMON[SHARPNESS], effects=frozenset()),
     # Of a stream it is also what of its results is read again, and how soon they are written back.
     RESIDENT: Parameter("factor", 0.6, "share of the cache that keeps what is used again", OF_MACHINE),
 }

@@ -7,6 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+<<<<<<< HEAD
+=======
+from ircost.cost_models.learned.conformal import (
+    FLOOR,
+    conformal_quantile,
+    group_quantile,
+    held_out_scores,
+    spread_of,
+    worst_of_groups,
+)
+from ircost.cost_models.learned.estimator import BoostedResidual
+>>>>>>> vector
 from ircost.cost_models.learned.novelty import LEVELS
 from ircost.cost_models.learned.stored_trees import Trees
 
@@ -49,12 +61,14 @@ class Calibration:
     spread: ln of the size of errors, as a function of the features.
     quantile: by which the spread is multiplied, by level, so that intervals cover what they promise.
     shared: part of the errors' variance that kernels of one machine, runtime and format share.
+    widest: half of the widest interval.
     """
 
     trust: tuple[float, ...]
     spread: Trees
     quantile: tuple[float, ...]
     shared: float
+    widest: float = MOST_HALF_WIDTH
 
     def believed(self, correction: np.ndarray, level: np.ndarray) -> np.ndarray:
         """[rows] the corrections, shrunk."""
@@ -63,8 +77,13 @@ class Calibration:
 
     def half_width(self, features: np.ndarray, level: np.ndarray) -> np.ndarray:
         """[rows] of the interval around ln of the latency."""
+<<<<<<< HEAD
         found: np.ndarray = np.exp(self.spread.predict(features)) * np.asarray(self.quantile)[level]
         np.minimum(found, MOST_HALF_WIDTH, out=found)
+=======
+        needed = np.exp(self.spread.predict(features)) * np.asarray(self.quantile)[level]
+        found: np.ndarray = np.minimum(needed, self.widest)
+>>>>>>> vector
         return found
 
 
@@ -73,7 +92,7 @@ def calibrated(held: Held, by_group: bool) -> Calibration:
 
     Args:
         by_group: a new group (a device) is to be foreseen: no group may lose by corrections, and intervals are as wide
-            as groups need them, each by itself.
+            as groups need them, each by itself, but no wider than what suits the kernels of the worst one.
     """
     from ircost.cost_models.learned import conformal  # slow to import, and for fits only
 
@@ -89,7 +108,12 @@ def calibrated(held: Held, by_group: bool) -> Calibration:
         return conformal.conformal_quantile(scores[rows])
 
     widened = _by_level(held, quantile, WIDENED, least)
+<<<<<<< HEAD
     return Calibration(trust, conformal.spread_of(held.features, size), widened, shared_part(error, held.cell))
+=======
+    widest = min(worst_of_groups(size, held.group), MOST_HALF_WIDTH) if by_group else MOST_HALF_WIDTH
+    return Calibration(trust, spread_of(held.features, size), widened, shared_part(error, held.cell), widest)
+>>>>>>> vector
 
 
 def _by_level(held: Held, of: Callable[[np.ndarray], float], borrowed: float, fewest_groups: int) -> tuple[float, ...]:

@@ -61,6 +61,11 @@ def conformal_quantile(scores: np.ndarray, coverage: float = COVERAGE) -> float:
     return float(np.sort(scores)[min(rank, len(scores) - 1)])
 
 
+def worst_of_groups(size: np.ndarray, group: np.ndarray) -> float:
+    """What covers the errors of the worst group, whatever trees foretell of single rows."""
+    return max(conformal_quantile(size[group == name]) for name in np.unique(group))
+
+
 def group_quantile(scores: np.ndarray, group: np.ndarray) -> float:
     """What a new group needs with a probability of ``SURE``, if needs of groups are log-normal.
 

@@ -22,7 +22,7 @@ from ircost.cost_models.learned.stored_trees import LearnedModelError, StoredTre
 
 BUNDLED = Path(__file__).parent / "models"
 POWER = "power"  # the folder of models of power, beside those of latency
-VERSION = 1
+VERSION = 2
 MODEL, CARD = "model.json", "card.md"
 HEADS = ("seen", "unseen")
 EXTRAS = ((), (LOG_POWER,))
@@ -71,6 +71,7 @@ def _head_json(head: Head) -> dict[str, Any]:
         "trust": [round(x, 4) for x in calibration.trust],
         "quantile": [round(x, 4) for x in calibration.quantile],
         "shared": round(calibration.shared, 4),
+        "widest": round(calibration.widest, 4),
         "is_corrected": head.residual is not None,
     }
 
@@ -145,6 +146,7 @@ def _head(folder: Path, family: str, name: str, plain: Mapping[str, Any], extra:
         StoredTrees(folder / trees_file(f"{name}_spread"), features),
         _numbers(plain["quantile"]),
         float(_shares([plain["shared"]], count=1)[0]),
+        float(_numbers([plain["widest"]], count=1)[0]),
     )
     return Head(StoredTrees(folder / trees_file(name), features) if plain["is_corrected"] else None, calibration)
 

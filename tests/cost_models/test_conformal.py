@@ -71,6 +71,15 @@ def test_no_interval_is_wider_than_a_factor_of_five() -> None:
     assert calibration.half_width(np.zeros((3, 2)), np.arange(3)).max() == MOST_HALF_WIDTH
 
 
+def test_no_interval_is_wider_than_what_the_worst_machine_needs() -> None:
+    error = np.random.default_rng(0).normal(size=(EACH, 3)) * [0.1, 0.1, 0.3]
+    own = held(error, np.zeros(3))
+    own = replace(own, features=np.abs(own.residual)[:, None] ** [1, 2])  # by which trees foretell the errors
+    calibration = calibrated(own, by_group=True)
+    assert calibration.half_width(own.features, own.level).max() == calibration.widest
+    assert calibration.widest == pytest.approx(np.quantile(np.abs(error[:, 2]), 0.9), rel=0.02)
+
+
 def test_what_helps_some_and_harms_others_is_not_believed() -> None:
     """Two of four machines gain two points, none loses more than is allowed; a fifth may be of either kind."""
     error = np.full((EACH, 4), 0.1)

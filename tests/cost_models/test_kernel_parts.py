@@ -258,6 +258,17 @@ def test_all_else_is_a_stream(make, kind, reduced) -> None:
     assert sizes["read_bytes"] == 128 * 64 * 2
 
 
+def test_a_row_is_the_innermost_axis_and_all_heads_of_a_token_that_is_turned() -> None:
+    heads, tokens, width = 8, 16, 64
+    shapes = [(1, heads, tokens, width), (tokens, width), (tokens, width)]
+    function = Function("main", [TensorType(shape, f16) for shape in shapes])
+    ((group, sizes),) = parts_of(function, ops.rotary_embedding(*function.arguments))
+    assert (group.kind, sizes["row_length"]) == ("rope", heads * width)
+    function = Function("main", [TensorType(shapes[0], f16)])
+    _, sizes = only(function, ops.softmax(function.arguments[0], axis=-1))
+    assert sizes["row_length"] == width
+
+
 def test_a_gather_reads_whole_sectors_of_rows() -> None:
     function = Function("main", [TensorType((1000, 5), f16), TensorType((10,), i32)])
     _, sizes = only(function, ops.gather(*function.arguments, axis=0))
