@@ -79,7 +79,7 @@ def compile_model(
         allow_opaque: let operators pass that are not known; their cost is then unknown, and the report lists them.
         pipeline: passes to run; those of ``opt`` where left out.
         opt: level of optimisation, 0 to 3, each a pipeline for each kind of target (``irc passes --levels``).
-        cost_model: name of the cost model, or a folder that ``irc train`` wrote; ``auto`` is ``analytical`` for GPUs
+        cost_model: name of the cost model, or a folder that ``irc train`` wrote; ``auto`` is ``hybrid`` for GPUs
             and ``roofline`` for all else.
         target_folders: more folders to look for target files in.
         memory_limit: ``24GiB`` or bytes that weights and activations may take: where they take more, ops are put in
