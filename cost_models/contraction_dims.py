@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ircost.cost_models.gpu.winograd import TILES
 from ircost.ir.index import Access, IterationSpace
 
 
@@ -73,9 +74,8 @@ class Dims:
             (self.space.dims[outer].extent, self.space.dims[inner].extent, extent)
             for outer, inner, extent, _ in self.windows
         ]
-        is_plain = len(axes) == 2 and all(
-            stride == 1 and kernel == 3 for (_, kernel, _), (*_, stride) in zip(axes, self.windows, strict=True)
-        )
+        is_square = len(axes) == 2 and axes[0][1] == axes[1][1] and axes[0][1] in TILES
+        is_plain = is_square and all(stride == 1 for *_, stride in self.windows)
         *lead, (out_width, kernel_width, in_width) = axes
         out_height, kernel_height, in_height = (
             (math.prod(column) for column in zip(*lead, strict=True)) if lead else (1, 1, 1)

@@ -14,7 +14,8 @@ from ircost.cost_models.engines import arithmetic_format, unit_and_peak
 from ircost.cost_models.gpu.attention import PREFILL_QUERIES, AttentionWork, attention_demand
 from ircost.cost_models.gpu.chain import ChainWork, chain_demand
 from ircost.cost_models.gpu.constants import ConstantsFile
-from ircost.cost_models.gpu.convolution import ConvolutionWork, asked_convolution
+from ircost.cost_models.gpu.convolution import asked_convolution
+from ircost.cost_models.gpu.convolution_work import ConvolutionWork, alignment
 from ircost.cost_models.gpu.demand import Asked, Column
 from ircost.cost_models.gpu.experts import ExpertsWork, experts_demand
 from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork
@@ -25,6 +26,7 @@ from ircost.cost_models.gpu.power import product_flops_per_s, sustained_flops_pe
 from ircost.cost_models.gpu.scan import ScanWork, scan_demand
 from ircost.cost_models.gpu.stream import StreamWork, stream_demand
 from ircost.cost_models.gpu.table_work import MOST_SHARED
+from ircost.cost_models.gpu.winograd import may_take
 from ircost.cost_models.part_groups import FIELDS, PartGroup
 from ircost.ir.types import DType
 
@@ -161,16 +163,18 @@ def _gemm(of: Columns, machine: GpuMachine, rates: Rates) -> GemmWork:
 def _convolution(of: Columns, machine: GpuMachine, rates: Rates) -> ConvolutionWork:
     names = (
         *("batch", "groups", "in_channels", "in_height", "in_width", "out_channels", "out_height", "out_width"),
-        *("kernel_height", "kernel_width", "direction", "is_winograd", "element_bytes"),
+        *("kernel_height", "kernel_width", "direction", "element_bytes"),
     )
     return ConvolutionWork(
         **{name: of[name] for name in names},
+        is_winograd=of["is_winograd"] * may_take(rates.unit, machine.kind),
         flops_per_s=_all(rates.flops_per_s, of),
         sustained_flops_per_s=rates.sustained_flops_per_s,
         sets=sets(of["is_lhs_cold"]),
         weight_sets=sets(of["is_rhs_cold"]),
         least_tile=rates.least_tile,
         most_split=np.inf if rates.unit == "matrix" else 1.0,
+        aligned_channels=alignment(rates.unit, of["element_bytes"]),
         **_extra(of, rates),
     )
 

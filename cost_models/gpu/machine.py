@@ -39,6 +39,7 @@ class GpuMachine:
         special_per_s: transcendental functions.
         launch_s: least time between two kernels launched one by one.
         shared_bytes: shared memory of one processor; without end where the target does not say.
+        kind: the target's: ``gpu``, ``cpu``, ...
     """
 
     name: str
@@ -53,6 +54,7 @@ class GpuMachine:
     special_per_s: float
     launch_s: float
     shared_bytes: float = float("inf")
+    kind: str = "gpu"
 
     @property
     def clocks_per_reference(self) -> float:
@@ -102,4 +104,5 @@ def machine_of(target: Target) -> GpuMachine:
         special_per_s=float(target.special_per_s or vector / 8),
         launch_s=float(target.launch_overhead_s),
         shared_bytes=next((float(x.capacity_bytes) for x in target.memory[1:] if x.name == "shared"), float("inf")),
+        kind=target.kind,
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import ISSUE, Column, Constants, Demand, device_s
+from ircost.cost_models.gpu.demand import ISSUE, Asked, Column, Constants, Demand, device_s
 
 ROUNDING = 1e-6  # by how much a bound may be beyond a time for nothing but the rounding of sums
 
@@ -89,7 +89,7 @@ class Alternatives:
         rows: [some] their places.
     """
 
-    first: Demand
+    first: Asked
     second: Demand
     rows: Column
 

@@ -10,7 +10,7 @@ import numpy as np
 from ircost.backends import Target
 from ircost.cost_models.gpu.attention import PREFILL_QUERIES, AttentionWork, pairs_per_head
 from ircost.cost_models.gpu.collective import OPS, CollectiveWork
-from ircost.cost_models.gpu.convolution import ConvolutionWork
+from ircost.cost_models.gpu.convolution_work import ConvolutionWork, alignment
 from ircost.cost_models.gpu.demand import Amount, Column
 from ircost.cost_models.gpu.experts import ExpertsWork, rank_loads
 from ircost.cost_models.gpu.formats import Format, format_of
@@ -19,6 +19,7 @@ from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.power import sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork
 from ircost.cost_models.gpu.stream import StreamWork
+from ircost.cost_models.gpu.winograd import TILES, may_take, saved
 
 Columns = Mapping[str, np.ndarray]
 
@@ -48,8 +49,13 @@ class Setting:
     flops_per_s: float
 
     @property
+    def unit(self) -> str:
+        """``matrix`` or ``vector``: what runs products."""
+        return self.target.unit_for(self.arithmetic)[0]
+
+    @property
     def least_tile(self) -> float:
-        return LEAST_TILE[self.target.unit_for(self.arithmetic)[0]]
+        return LEAST_TILE[self.unit]
 
     @property
     def sustained_flops_per_s(self) -> float:
@@ -331,14 +337,16 @@ def convolution_work(columns: Columns, setting: Setting) -> ConvolutionWork:
     )
     out_high, out_wide = np.floor((high + 2 * ph - kh) / sh) + 1, np.floor((wide + 2 * pw - kw) / sw) + 1
     direction = each(columns["op"], lambda op: {"conv2d_dgrad": 1.0, "conv2d_wgrad": 2.0}.get(op, 0.0))
-    is_winograd = (kh == 3) & (kw == 3) & (sh == 1) & (sw == 1) & setting.format.arithmetic.startswith("f")
+    is_plain = np.isin(kh, tuple(TILES)) & (kw == kh) & (sh == 1) & (sw == 1)
+    may = may_take(setting.unit, setting.target.kind) and setting.format.arithmetic.startswith("f")
     groups = floats(columns, "groups")[0] if "groups" in columns else np.ones_like(batch)
     return ConvolutionWork(
         *(batch, groups, cin, high, wide, cout, np.maximum(out_high, 1), np.maximum(out_wide, 1), kh, kw),
-        *(direction, (is_winograd & (groups == 1)).astype(float)),
+        *(direction, (is_plain & (groups == 1) & may).astype(float)),
         *(setting.format.activation_bytes, setting.flops_per_s, 1.0),
         least_tile=setting.least_tile,
         sustained_flops_per_s=setting.sustained_flops_per_s,
+        aligned_channels=alignment(setting.unit, setting.format.activation_bytes),
     )
 
 
@@ -349,8 +357,8 @@ def convolution_totals(work: ConvolutionWork) -> Totals:
     met_high = np.minimum(work.in_height, work.out_height * work.kernel_height)
     met_wide = np.minimum(work.in_width, work.out_width * work.kernel_width)
     pixels = work.in_channels * met_high * met_wide + work.out_channels * work.out_height * work.out_width
-    # Winograd needs a quarter of the products.
-    return Totals(np.where(work.is_winograd > 0, flops / 4, flops), work.batch * pixels * work.element_bytes)
+    fewest = np.where(work.is_winograd > 0, flops / saved(work.kernel_height), flops)
+    return Totals(fewest, work.batch * pixels * work.element_bytes)
 
 
 # ---- collectives

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ircost.cost_models.gpu.convolution_work import ConvolutionWork, as_products
 from ircost.cost_models.gpu.demand import Column as Numbers
 from ircost.cost_models.gpu.demand import Terms
 from ircost.cost_models.gpu.machine import GpuMachine
@@ -32,7 +33,15 @@ class Expressed:
 
     def size(self, name: str) -> Numbers:
         """[rows] a size of the work."""
-        size, shape = np.asarray(getattr(self.work, name), float), self.terms.latency_s.shape
+        return self._size_of(self.work, name)
+
+    def product_sizes(self, *names: str) -> list[Numbers]:
+        """[rows] sizes of the product that the work is, or that an implicit GEMM makes of it."""
+        work = as_products(self.work) if isinstance(self.work, ConvolutionWork) else self.work
+        return [self._size_of(work, name) for name in names]
+
+    def _size_of(self, work: Any, name: str) -> Numbers:
+        size, shape = np.asarray(getattr(work, name), float), self.terms.latency_s.shape
         return size if size.shape == shape else np.broadcast_to(size, shape)
 
 
@@ -76,6 +85,8 @@ SIZES: Mapping[str, tuple[str, ...]] = {
     ),
     "collective": ("op", "world", "nodes", "size_bytes", "is_bus", "has_switch_reduction"),
 }
+# What follows from the sizes and is seen beside them.
+DERIVED: Mapping[str, tuple[str, ...]] = {"conv": ("stride",)}
 # Sizes of a kernel that kernels near to it are near in: what a shape is, and how novelty is told (see ``novelty``).
 MAY_BE_NOUGHT = frozenset(
     (
@@ -107,11 +118,15 @@ COUNTED = ("wave", "split", "chunk", "step")  # fixed times whose number says ho
 # Extents that tiles divide, and the tiles: how much of the last one is filled.
 FILLED: Mapping[str, Mapping[str, tuple[int, ...]]] = {
     "gemm": {"m": (16, 64, 128), "n": (64, 128, 256), "k": (64,)},
+    "conv": {"in_channels": (8, 32), "out_channels": (8, 32, 128), "out_height": (2, 4), "out_width": (2, 4)},
     "attention": {"queries": (64, 128), "keys": (64,)},
     "mla": {"queries": (64,), "keys": (64,)},
 }
 # Output tiles of a product: their number over the processors' is how many waves there are, and how full the last is.
-TILES: Mapping[str, tuple[tuple[int, int], ...]] = {"gemm": ((64, 128), (128, 128), (128, 256))}
+TILES: Mapping[str, tuple[tuple[int, int], ...]] = {
+    "gemm": ((64, 128), (128, 128), (128, 256)),
+    "conv": ((128, 64), (128, 128)),
+}
 # Family -> how many operands a cache may still hold.
 REUSED: Mapping[str, int] = {**dict.fromkeys(("gemm", "conv"), 2), "collective": 0}
 # Family -> pairs of sizes whose quotient tells one op from another, and how its threads share the work.
@@ -133,7 +148,7 @@ def columns_of(family: str) -> tuple[Column, ...]:
     """The numbers that a family's models see, in order; words follow (see ``WORDS``)."""
     return (
         *_time_columns(family),
-        *(_size_column(name) for name in SIZES[family]),
+        *(_size_column(name) for name in (*SIZES[family], *DERIVED.get(family, ()))),
         *(_quotient_column(*pair) for pair in QUOTIENTS.get(family, ())),
         *_tile_columns(family),
         *MACHINE_COLUMNS,
@@ -219,7 +234,8 @@ def _fill(name: str, tile: int) -> Callable[[Expressed], Numbers]:
 
 def _waves(tall: int, wide: int) -> Callable[[Expressed], Numbers]:
     def of(x: Expressed) -> Numbers:
-        tiles = x.size("batch") * np.ceil(x.size("m") / tall) * np.ceil(x.size("n") / wide)
+        batch, m, n = x.product_sizes("batch", "m", "n")
+        tiles = batch * np.ceil(m / tall) * np.ceil(n / wide)
         waves: Numbers = tiles / x.machine.processors
         return waves
 

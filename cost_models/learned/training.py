@@ -49,7 +49,7 @@ RECIPES: Mapping[str, Recipe] = {
     "mla": Recipe(200, 95),
     "recurrent": Recipe(200, 31),
     "vector": Recipe(200, 95, ALL_ROWS),
-    "conv": Recipe(200, 31),
+    "conv": Recipe(400, 31, unseen_trees=200),
     "quantize": Recipe(100, 31),
     "collective": Recipe(200, 31),
 }

@@ -91,9 +91,10 @@ def test_windows_make_a_convolution() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kernel", "strides", "dilations", "expected"), [(3, 1, 1, 1), (3, 2, 1, 0), (3, 1, 2, 0), (5, 1, 1, 0)]
+    ("kernel", "strides", "dilations", "expected"),
+    [(3, 1, 1, 1), (3, 2, 1, 0), (3, 1, 2, 0), (5, 1, 1, 1), (7, 1, 1, 0)],
 )
-def test_winograd_needs_three_by_three_without_steps(kernel, strides, dilations, expected) -> None:
+def test_winograd_needs_small_square_windows_without_steps(kernel, strides, dilations, expected) -> None:
     function = Function("main", [TensorType((1, 8, 30, 30), f16), TensorType((16, 8, kernel, kernel), f16)])
     out = ops.conv(*function.arguments, strides=(strides, strides), dilations=(dilations, dilations))
     assert only(function, out)[1]["is_winograd"] == expected

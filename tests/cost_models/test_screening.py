@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ircost.backends import load_target
 from ircost.cost_models.gpu.constants import bundled_constants
-from ircost.cost_models.gpu.convolution import ConvolutionWork, asked_convolution, convolution_demand
+from ircost.cost_models.gpu.convolution import asked_convolution, convolution_demand
+from ircost.cost_models.gpu.convolution_work import ConvolutionWork
 from ircost.cost_models.gpu.demand import Amount, Constants, Terms, device_s, times
 from ircost.cost_models.gpu.gemm import PARAMETERS, Candidates, GemmWork, gemm_demand
 from ircost.cost_models.gpu.gemm_bound import least_s, screened_gemm
@@ -144,10 +145,12 @@ def test_convolutions_take_the_shortcut_where_all_candidates_say_so(
 ) -> None:
     rng = np.random.default_rng(seed)
     batch, channels, size, filters = (2.0 ** rng.integers(0, most, ROWS) for most in (7, 11, 9, 11))
-    kernel = np.full(ROWS, 3.0)
+    kernel, stride = rng.choice([3.0, 5.0], ROWS), rng.choice([1.0, 2.0], ROWS)
+    is_open = (rng.random(ROWS) < open_share) & (stride == 1)
+    made = np.ceil(size / stride)
     work = ConvolutionWork(
-        *(batch, np.ones(ROWS), channels, size, size, filters, size, size, kernel, kernel),
-        *(rng.integers(0, 3, ROWS).astype(float), (rng.random(ROWS) < open_share).astype(float)),
+        *(batch, np.ones(ROWS), channels, size, size, filters, made, made, kernel, kernel),
+        *(rng.integers(0, 3, ROWS).astype(float), is_open.astype(float)),
         *(2.0, 1e14, rng.choice([1.0, 6.0, np.inf], ROWS)),
         most_split=np.inf,
     )
