@@ -7,18 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-<<<<<<< HEAD
-=======
-from ircost.cost_models.learned.conformal import (
-    FLOOR,
-    conformal_quantile,
-    group_quantile,
-    held_out_scores,
-    spread_of,
-    worst_of_groups,
-)
-from ircost.cost_models.learned.estimator import BoostedResidual
->>>>>>> vector
 from ircost.cost_models.learned.novelty import LEVELS
 from ircost.cost_models.learned.stored_trees import Trees
 
@@ -77,13 +65,8 @@ class Calibration:
 
     def half_width(self, features: np.ndarray, level: np.ndarray) -> np.ndarray:
         """[rows] of the interval around ln of the latency."""
-<<<<<<< HEAD
-        found: np.ndarray = np.exp(self.spread.predict(features)) * np.asarray(self.quantile)[level]
-        np.minimum(found, MOST_HALF_WIDTH, out=found)
-=======
         needed = np.exp(self.spread.predict(features)) * np.asarray(self.quantile)[level]
         found: np.ndarray = np.minimum(needed, self.widest)
->>>>>>> vector
         return found
 
 
@@ -108,12 +91,8 @@ def calibrated(held: Held, by_group: bool) -> Calibration:
         return conformal.conformal_quantile(scores[rows])
 
     widened = _by_level(held, quantile, WIDENED, least)
-<<<<<<< HEAD
-    return Calibration(trust, conformal.spread_of(held.features, size), widened, shared_part(error, held.cell))
-=======
-    widest = min(worst_of_groups(size, held.group), MOST_HALF_WIDTH) if by_group else MOST_HALF_WIDTH
-    return Calibration(trust, spread_of(held.features, size), widened, shared_part(error, held.cell), widest)
->>>>>>> vector
+    widest = min(conformal.worst_of_groups(size, held.group), MOST_HALF_WIDTH) if by_group else MOST_HALF_WIDTH
+    return Calibration(trust, conformal.spread_of(held.features, size), widened, shared_part(error, held.cell), widest)
 
 
 def _by_level(held: Held, of: Callable[[np.ndarray], float], borrowed: float, fewest_groups: int) -> tuple[float, ...]:
