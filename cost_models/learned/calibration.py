@@ -17,6 +17,7 @@ WIDENED = 1.5  # and by how much its intervals are wider
 FEWEST_GROUPS = 2  # machines of a level, below which it borrows likewise
 MOST_WORSE = 0.01  # by how much the error of no held-out device may exceed the analytical model's
 STANDARD_ERRORS = 2.0  # by which the mean gain over held-out devices is lowered: what one more is likely to get
+LEAST_GAIN = 0.005  # of the error; for less a new machine is not put at risk
 MOST_HALF_WIDTH = float(np.log(5.0))  # beyond a factor of five either way an interval says as much as none
 
 
@@ -111,7 +112,8 @@ def _trust(held: Held, by_group: bool) -> float:
     """The share of corrections that errs least; of groups, each counts alike."""
     groups = [held.group == name for name in np.unique(held.group)] if by_group else [np.ones(len(held.group), bool)]
     errors = np.array([[_size_of_error(held.at(own), share) for own in groups] for share in SHARES])
-    return float(SHARES[_sure_gain(errors[0] - errors).argmax()])
+    gain = _sure_gain(errors[0] - errors)
+    return float(SHARES[gain.argmax()]) if not by_group or gain.max() >= LEAST_GAIN else 0.0
 
 
 def _sure_gain(gain: np.ndarray) -> np.ndarray:
