@@ -43,12 +43,12 @@ class Recipe:
 
 # Sized such that all bundled models together stay below 3 MB: the more rows, the more leaves.
 RECIPES: Mapping[str, Recipe] = {
-    "gemm": Recipe(200, 255, ALL_ROWS, learning_rate=0.12),
-    "attention": Recipe(180, 255, ALL_ROWS, learning_rate=0.12),
+    "gemm": Recipe(200, 511, ALL_ROWS, learning_rate=0.12),
+    "attention": Recipe(150, 255, ALL_ROWS, learning_rate=0.12),
     "moe": Recipe(300, 47, ALL_ROWS),
-    "mla": Recipe(200, 95),
+    "mla": Recipe(200, 191),
     "recurrent": Recipe(200, 31),
-    "vector": Recipe(200, 95, ALL_ROWS),
+    "vector": Recipe(200, 191, ALL_ROWS, learning_rate=0.05),
     "conv": Recipe(400, 31, unseen_trees=200),
     "quantize": Recipe(100, 31),
     "collective": Recipe(200, 31),
