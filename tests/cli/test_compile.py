@@ -32,7 +32,7 @@ def test_screen_says_what_an_expert_asks(irc) -> None:
     assert "4.09 G MACs" in outcome.out
     assert "/layer1/layer1.0/conv2/Conv and " in outcome.out
     assert "batch dim 'N' of input 'input' is taken as 1 (--dim N=...)" in outcome.out
-    assert "analytical: tiles, waves and caches" in outcome.out
+    assert "hybrid: the analytical model, corrected" in outcome.out
     assert len(lines) < 40
 
 
@@ -67,7 +67,7 @@ def test_tiles_are_told_where_every_kernel_is(irc) -> None:
 
 def test_the_model_suits_the_machine(irc) -> None:
     models = [json.loads(irc("compile", RESNET, "--json", "-t", target).out)["model"] for target in ("h100", "cpu")]
-    assert models == ["analytical", "roofline"]
+    assert models == ["hybrid", "roofline"]
     assert "no kernel of a cpu was measured" in irc("compile", RESNET, "-t", "cpu", "--model", "analytical").out
 
 

@@ -61,8 +61,8 @@ def test_changes_of_any_module_add_up(module: Module) -> None:
 
 def test_the_screen(irc) -> None:
     lines = irc("diff", RESNET, *SIDES["targets"]).out.splitlines()
-    assert lines[0] == f"A  {RESNET}  ->  h100_sxm · f32 · analytical"
-    assert lines[1] == f"B  {RESNET}  ->  a100_sxm_80gb · f32 · analytical"
+    assert lines[0] == f"A  {RESNET}  ->  h100_sxm · f32 · hybrid"
+    assert lines[1] == f"B  {RESNET}  ->  a100_sxm_80gb · f32 · hybrid"
     words = " ".join(" ".join(lines).split())
     assert re.search(r"latency \d+ us [12]\.\d\d ms \+\d+\.\d%", words)
     for shown in (

@@ -19,6 +19,7 @@ from ircost.ir import Module
 
 RESNET = Path(__file__).resolve().parents[2] / "datasets/models/resnet50.onnx"
 SLACK = 1 + 1e-9
+ANALYTICAL = {"target": "h100", "cost_model": "analytical"}  # what changes are told by
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_every_machine_can_have_more(target: str) -> None:
 
 
 def test_the_report_is_that_of_compile(asked) -> None:
-    assert asked.report.to_json() == ircost.compile(RESNET, target="h100").to_json()
+    assert asked.report.to_json() == ircost.compile(RESNET, **ANALYTICAL).to_json()
 
 
 def test_ranked_by_what_helps(asked) -> None:
@@ -63,18 +64,18 @@ def test_passes_left_out_are_pipelines_without_them(asked) -> None:
     assert {item.name for item in asked.alternatives if item.kind == "pass"} == {n.partition("{")[0] for n in names}
     for name in names:
         rest = ",".join(other for other in names if other != name)
-        expected = ircost.compile(RESNET, target="h100", pipeline=rest)
+        expected = ircost.compile(RESNET, pipeline=rest, **ANALYTICAL)
         assert of(asked, f"without {name.partition('{')[0]}").latency_s == pytest.approx(expected.latency_s)
     assert of(asked, "without fuse").change > 0.1
 
 
 def test_formats_batch_and_launches_are_compilations(asked) -> None:
-    f16 = ircost.compile(RESNET, target="h100", dtype="f16")
+    f16 = ircost.compile(RESNET, dtype="f16", **ANALYTICAL)
     assert (of(asked, "f16").latency_s, of(asked, "f16").energy_j) == pytest.approx((f16.latency_s, f16.energy_j))
-    batch = ircost.compile(RESNET, target="h100", dims={"N": 2})
+    batch = ircost.compile(RESNET, dims={"N": 2}, **ANALYTICAL)
     assert of(asked, "batch N=2").latency_s == pytest.approx(batch.latency_s)
     assert of(asked, "batch N=2").items == 2
-    eager = ircost.compile(RESNET, target="h100+pytorch")
+    eager = ircost.compile(RESNET, "h100+pytorch", cost_model="analytical")
     assert of(asked, "PyTorch, kernels launched one by one").latency_s == pytest.approx(eager.latency_s)
     again = what_if(RESNET, "h100+pytorch")
     assert of(again, "kernels replayed (CUDA graphs)").latency_s == pytest.approx(asked.report.latency_s)
@@ -105,7 +106,7 @@ def test_a_module_is_left_as_it_is(mlp: Path) -> None:
 
 def test_the_block_below_the_report(irc) -> None:
     outcome = irc("compile", RESNET, "--what-if", "--target", "h100")
-    plain = irc("compile", RESNET, "--target", "h100").out
+    plain = irc("compile", RESNET, "--target", "h100", "--model", "analytical").out
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.startswith(plain)
     block = outcome.out[len(plain) :]
@@ -119,7 +120,7 @@ def test_the_block_below_the_report(irc) -> None:
 def test_json_is_the_report_and_more(irc) -> None:
     answer = json.loads(irc("compile", RESNET, "--what-if", "--json").out)
     more = answer.pop("what_if")
-    assert answer == json.loads(irc("compile", RESNET, "--json").out)
+    assert answer == json.loads(irc("compile", RESNET, "--model", "analytical", "--json").out)
     assert more["latency_s"] == answer["latency_s"]
     page = (Path(__file__).resolve().parents[2] / "docs/command-line.md").read_text()
     keys = ["what_if", *more, *more["alternatives"][0], *more["not_tried"][0]]

@@ -16,6 +16,7 @@ from ircost.cost_models.learned.storage import bundled_models
 from ircost.cost_models.learned.stored_trees import StoredTrees
 
 CLOSE = 1e-12  # of logarithms
+NOUGHT = 1e-34  # LightGBM takes what is smaller for nought, before any tree sees it
 
 
 def rows_like(rng: np.random.Generator, count: int, features: int, lacking: float = 0.0) -> np.ndarray:
@@ -108,13 +109,16 @@ def test_models_that_come_with_the_package(family: str) -> None:
         for trees in (head.residual, head.calibration.spread):
             assert isinstance(trees, StoredTrees)
             forest: Forest = trees.forest_
-            # Numbers as its own thresholds have them: on both sides of each.
+            # Numbers as its own thresholds have them, and next to each on both sides.
             asked = forest.questions
             rows = np.zeros((600, trees.features), dtype=np.float32)
             for feature in range(rows.shape[1]):
                 own = asked.threshold[asked.feature == feature]
                 if len(own):
-                    rows[:, feature] = rng.choice(own, len(rows)) + rng.choice([-1e-3, 0, 1e-3], len(rows))
+                    here = rng.choice(own, len(rows))
+                    toward = rng.choice([-np.inf, 0, np.inf], len(rows)).astype(np.float32)
+                    rows[:, feature] = np.where(toward == 0, here, np.nextafter(here, toward))
+            rows[np.abs(rows) < NOUGHT] = 0.0
             assert_same(trees, rows)
 
 

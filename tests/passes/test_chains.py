@@ -248,8 +248,8 @@ def test_the_host_launches_a_chain_once() -> None:
 
 def test_what_was_chosen_is_explained() -> None:
     text = RESIDUAL.replace("8x16x56x56", "32x16x112x112")
-    report = ircost.compile(parse_module(text), "h100_sxm", pipeline=PIPELINE)
-    tree = explain_report(report, H100)
+    report = ircost.compile(parse_module(text), "h100_sxm", pipeline=PIPELINE, cost_model="analytical")
+    tree = explain_report(report, H100, "analytical")
     assert re.search(r"chain .*o0=\d+ .*; again products=1\.\d+; room bytes=\d+", tree.source)
     assert [node.label for node in tree.children] == ["one launch", "then", "then"]
     assert all(node.combined() == pytest.approx(node.value, rel=1e-9, abs=1e-18) for node in tree.walk())
