@@ -22,12 +22,12 @@ HEAD = """# Compile examples
 
 Written by `python -m benchmarks.compile_examples > docs/compile-examples.md`. All in f16, weights cold, kernels one
 after another, nobody's runtime in particular; `irc explain MODEL --target T` opens each figure. *At best* is what no
-run can beat, *roofline* what data-sheet rates and the launch floor allow, *analytical* the tile-level model. *Launch*
-and *steps* are the shares of the analytical latency in kernels that are bound by their start, or by steps that wait for
-each other.
+run can beat, *roofline* what data-sheet rates and the launch floor allow, *ircost* what `irc compile` says, and 90 % of
+runs beside it. *Launch* and *steps* are the shares of that latency in kernels that are bound by their start, or by
+steps that wait for each other.
 
-| model | target | kernels | at best | roofline | analytical | ratio | bound by | launch | steps |
-|---|---|--:|--:|--:|--:|--:|---|--:|--:|"""
+| model | target | kernels | at best | roofline | ircost | 90 % of runs | ratio | bound by | launch | steps |
+|---|---|--:|--:|--:|--:|---|--:|---|--:|--:|"""
 
 
 BERT = Transformer(batch=1, rows=128, context=128, hidden=768, heads=12, kv_heads=12, inner=3072, layers=12)
@@ -50,11 +50,12 @@ def examples() -> Iterator[tuple[str, Path | Transformer]]:
 
 
 def row(name: str, model: Path | Transformer, target: str) -> str:
-    ours, plain = (compiled(model, target, cost_model) for cost_model in ("analytical", "roofline"))
+    ours, plain = (compiled(model, target, cost_model) for cost_model in ("auto", "roofline"))
+    ends = " to ".join(small_text(end, "s") for end in (ours.low_s, ours.high_s) if end is not None)
     bounds = ", ".join(f"{bound_text(b)} {share:.0%}" for b, share in list(ours.bound_shares.items())[:2])
     cells = [
         *(name, target, len(ours.kernels), small_text(ours.lower_bound_s, "s"), small_text(plain.latency_s, "s")),
-        *(small_text(ours.latency_s, "s"), f"{ours.latency_s / plain.latency_s:.1f}", bounds),
+        *(small_text(ours.latency_s, "s"), ends, f"{ours.latency_s / plain.latency_s:.1f}", bounds),
         *(f"{ours.bound_shares.get(bound, 0.0):.0%}" for bound in ("launch", "steps")),
     ]
     return f"| {' | '.join(map(str, cells))} |"

@@ -21,11 +21,11 @@ of the first table is one command, such as
 `irc compile llama-2-7b --dtype f16 --phase decode --batch 32 --context 2048 --target h100_sxm+vllm`.
 
 16-bit weights and cache. *At best* is what no run can beat by the data sheet; *roofline* adds the launch floor and
-takes each kernel at its data-sheet limit; the next columns are the analytical model, with nobody's runtime in
+takes each kernel at its data-sheet limit; the next columns are what `irc compile` says, with nobody's runtime in
 particular and with the kernels of three. *Silicon* is the range over three runtimes that tables of whole models
 measured.
 
-| model | target | pass | at best | roofline | analytical | vllm | sglang | trtllm | silicon |
+| model | target | pass | at best | roofline | ircost | vllm | sglang | trtllm | silicon |
 |---|---|---|--:|--:|--:|--:|--:|--:|--:|"""
 FOOT = """
 Nothing here is fitted to these cells: constants come from tables of single kernels, and the passes are sums of those.
@@ -33,11 +33,7 @@ What is left out: sampling, the scheduler, and gaps between kernels beyond those
 
 Why a roofline is too quick: products reach 70 to 90 % of the peak and of main memory's bandwidth, not all of it; small
 kernels (norms, rotations, gates) take a few microseconds each and layers have several; with eight devices each layer
-waits for two sums over the links, which are bound by latency, not by bandwidth. `irc explain` opens each figure.
-
-The A100's prompt comes out 4 % above the range. Its large products are held at 245 TFLOP/s by the board's power, at a
-published guess of 1.1 pJ for an operation; tables have 241 (SGLang), 261 (TensorRT-LLM) and 275 (vLLM): the guess is
-too high for short runs, and nothing is fitted that could take it back."""
+waits for two sums over the links, which are bound by latency, not by bandwidth. `irc explain` opens each figure."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,16 +40,15 @@ def interval_of_runs(
     """
     if estimates.low_s is None or estimates.high_s is None or estimates.shared is None:
         return None, None
-    counts = np.zeros(len(estimates.latency_s))
-    for run in runs:
-        counts[run.row] += run.count
+    rows, place = np.unique([run.row for run in runs], return_inverse=True)
+    counts = np.bincount(place, [run.count for run in runs], len(rows))
     seconds, lows, highs = (
-        np.append(counts * column, sum(getattr(kernel, name) or 0.0 for kernel in sent))
+        np.append(counts * column[rows], sum(getattr(kernel, name) or 0.0 for kernel in sent))
         for name, column in (
             ("latency_s", estimates.latency_s),
             ("low_s", estimates.low_s),
             ("high_s", estimates.high_s),
         )
     )
-    low_s, high_s = interval_of_sum(Spread(seconds, lows, highs, np.append(estimates.shared, 1.0)))
+    low_s, high_s = interval_of_sum(Spread(seconds, lows, highs, np.append(estimates.shared[rows], 1.0)))
     return min(max(low_s, at_least_s), latency_s), max(high_s, latency_s)

@@ -24,6 +24,7 @@ from ircost.costing import branches_taken
 from ircost.frontends import Imported, ImportOptions, load
 from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.frontend import build_pass, read_architecture
+from ircost.intervals import interval_of_runs, uncorrected
 from ircost.ir.collector import collector_paused
 from ircost.ir.errors import IrcError
 from ircost.passes import Pass, PassContext, parse_pipeline, run_pipeline
@@ -50,6 +51,7 @@ class SweepPoint:
     Args:
         dims: by name.
         latency_s, lower_bound_s, energy_j: of one run; energy of one device.
+        low_s, high_s: ends of the interval of 90 % around the latency; None of cost models that give none.
         items: what one run does: new tokens of all sequences, or examples of a batch.
         items_per_s, items_per_j: of all devices together.
         memory_bytes: of the device that holds most; fits: whether that is enough.
@@ -60,6 +62,8 @@ class SweepPoint:
 
     dims: dict[str, int]
     latency_s: float
+    low_s: float | None
+    high_s: float | None
     lower_bound_s: float
     energy_j: float
     items: int
@@ -240,9 +244,12 @@ class _Priced:
         lower_bound_s = self.bounds.of(imported.module, runs)
         latency_s = max(sum(shares.values()), lower_bound_s)
         bound = max(shares, key=lambda name: shares[name], default="")
+        low_s, high_s = interval_of_runs(estimates, runs, uncorrected(sent, estimates), latency_s, lower_bound_s)
         return SweepPoint(
             dims=dims,
             latency_s=latency_s,
+            low_s=low_s,
+            high_s=high_s,
             lower_bound_s=lower_bound_s,
             energy_j=energy_j,
             items=items,

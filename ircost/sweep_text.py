@@ -15,9 +15,11 @@ def print_sweep(sweep: Sweep, title: str) -> None:
     click.echo(click.style(title, bold=True))
     click.echo()
     names = list(sweep.axes)
-    head = (*names, "latency", "at best", f"{sweep.items}/s", f"{sweep.items}/J", "memory", "bound by", "")
+    within = ["90 % within"] if any(point.low_s is not None for point in sweep.points) else []
+    units = [f"{sweep.items}/{unit}" for unit in ("s", "J")]
+    head = (*names, "latency", *within, "at best", *units, "memory", "bound by", "")
     rows = [_row(point, names) for point in sweep.points]
-    print_table(head, rows, right=tuple(range(len(names) + 5)), indent="  ")
+    print_table(head, rows, right=tuple(range(len(head) - 2)), indent="  ")
     knees = [(point, point.knee) for point in sweep.points if point.knee]
     if knees:
         click.echo("\nknees")
@@ -26,10 +28,19 @@ def print_sweep(sweep: Sweep, title: str) -> None:
         click.echo(f"  - {place}: {knee}")
 
 
+def _interval(point: SweepPoint) -> tuple[str, ...]:
+    """How far off the latency may be, below and above; nothing of cost models that do not say."""
+    if point.low_s is None or point.high_s is None or not point.latency_s:
+        return ()
+    low, high = (end / point.latency_s - 1 for end in (point.low_s, point.high_s))
+    return (f"{low:+.0%} {high:+.0%}",)
+
+
 def _row(point: SweepPoint, names: list[str]) -> tuple[str, ...]:
     return (
         *(f"{point.dims[name]:,}" for name in names),
         small_text(point.latency_s, "s"),
+        *_interval(point),
         small_text(point.lower_bound_s, "s"),
         three_digits(point.items_per_s),
         three_digits(point.items_per_j),

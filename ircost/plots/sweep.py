@@ -11,10 +11,11 @@ from ircost.sweep import Sweep, SweepPoint
 
 MOST_CURVES = 12  # of which a reader tells one from another
 MOST_TICKS = 12
+MOST_BANDS = 4  # intervals of more curves hide each other
 
 
 def draw_sweep(sweep: Sweep, path: str | Path, title: str) -> None:
-    """Latency above, throughput below; knees as rings, their names below, sizes that do not fit hollow.
+    """Latency above, with its interval as a band, throughput below; knees as rings, sizes that do not fit hollow.
 
     Raises:
         PlotError: matplotlib is not installed, the file's name tells of no form, or it cannot be written.
@@ -29,6 +30,9 @@ def draw_sweep(sweep: Sweep, path: str | Path, title: str) -> None:
     colours = [shade(number / max(min(len(drawn), MOST_CURVES) - 1, 1)) for number in range(MOST_CURVES)]
     for colour, (name, points) in zip(colours, drawn, strict=False):
         sizes = [point.dims[last] for point in points]
+        if len(drawn) <= MOST_BANDS and all(point.low_s is not None and point.high_s is not None for point in points):
+            ends = ([1e3 * (getattr(point, end) or 0.0) for point in points] for end in ("low_s", "high_s"))
+            above.fill_between(sizes, *ends, color=colour, alpha=0.15, linewidth=0)
         for axes, values in (
             (above, [1e3 * point.latency_s for point in points]),
             (below, [point.items_per_s for point in points]),

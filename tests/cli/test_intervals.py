@@ -66,3 +66,14 @@ def test_reports_of_before_are_read(irc, tmp_path: Path, monkeypatch: pytest.Mon
         (tmp_path / name).write_text(json.dumps(plain))
     outcome = irc("diff", str(tmp_path / "old.json"), str(tmp_path / "new.json"), "--fail-above", "0.001")
     assert outcome.code == 0
+
+
+def test_points_of_a_sweep_have_the_interval_of_their_report(irc) -> None:
+    asked = ("compile", "llama-3.1-8b", "--target", "h100", "--phase", "decode", "--mesh", "tp=2", "--context", "512")
+    points = json.loads(irc(*asked, "--sweep", "batch=1,64", "--json").out)["points"]
+    for point in points:
+        alone = json.loads(irc(*asked, "--batch", str(point["batch"]), "--json").out)
+        assert (point["low_s"], point["high_s"]) == pytest.approx((alone["low_s"], alone["high_s"]), rel=1e-9)
+    assert "90 % within" in irc(*asked, "--sweep", "batch=1,64").out
+    plain = irc(*asked, "--sweep", "batch=1,64", "--model", "analytical")
+    assert "90 %" not in plain.out
