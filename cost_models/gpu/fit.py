@@ -30,6 +30,7 @@ from ircost.cost_models.gpu.demand import (
 )
 
 KNEE = 0.1  # errors in |log(predicted / measured)| beyond it count by their size, not its square
+FAR_OFF = 1e6  # what errors that are no numbers count as
 BASE = "all"
 BASE_WIDTH = 1.5  # how far the family's own constants may stand off their defaults, on the link scale
 LEAST_S = 1e-9  # no kernel is shorter; keeps logarithms finite while a fit looks around
@@ -172,7 +173,12 @@ class _Loss:
     def __call__(self, flat: np.ndarray) -> tuple[float, np.ndarray]:
         design = self.design
         point = flat.reshape(design.origin.shape)
-        error, slopes = self.errors.of(design.matrix @ point)
+        with np.errstate(all="ignore"):
+            error, slopes = self.errors.of(design.matrix @ point)
+        if not np.isfinite(error).all() or not all(np.isfinite(slope).all() for slope in slopes):
+            return FAR_OFF, np.zeros_like(
+                flat
+            )  # a step of the search that went beyond all numbers: a shorter one will do
         root = np.sqrt(error**2 + KNEE**2)
         off = point - design.origin
         strength = 1.0 / (design.weights.sum() * self.stiffness)

@@ -7,9 +7,9 @@ import pytest
 
 from ircost.backends import load_target
 from ircost.cost_models.gpu.constants import bundled_constants
-from ircost.cost_models.gpu.demand import HOST, ISSUE, RECORD, Demand, times
+from ircost.cost_models.gpu.demand import HOST, ISSUE, RECORD, SHARPNESS, Demand, times
 from ircost.cost_models.gpu.families import FAMILIES
-from ircost.cost_models.gpu.fit import _Errors, start_of, value_of
+from ircost.cost_models.gpu.fit import Sample, _Design, _Errors, _Loss, start_of, value_of
 from ircost.cost_models.gpu.rows import groups_of
 from ircost.cost_models.gpu.table_schema import completed
 
@@ -64,3 +64,17 @@ def test_errors_are_those_of_the_estimates() -> None:
     point = np.array([[start_of(parameter) for parameter in parameters.values()]])
     constants = {name: float(value_of(p, point[0, i])) for i, (name, p) in enumerate(parameters.items())}
     assert errors.of(point)[0] == pytest.approx(np.log(times(own, constants).latency_s / 1e-6))
+
+
+def test_a_step_beyond_all_numbers_is_one_that_leads_nowhere() -> None:
+    parameters, own = FAMILY.parameters, demand("pytorch")
+    samples = [Sample({}, own, np.full(len(ROWS), 3e-5))]
+    design = _Design.of(parameters, samples, {})
+    errors = _Errors(parameters, [own.chosen(np.zeros(len(ROWS), dtype=int))], [samples[0].measured_s])
+    loss = _Loss(design, errors, 60.0)
+    near, _ = loss(design.origin.ravel())
+    step = np.zeros_like(design.origin)
+    step[0, list(parameters).index(SHARPNESS)] = -800.0
+    far, slope = loss((design.origin + step).ravel())
+    assert near < far < np.inf
+    assert not slope.any()
