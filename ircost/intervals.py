@@ -40,7 +40,7 @@ def interval_of_runs(
     """
     if estimates.low_s is None or estimates.high_s is None or estimates.shared is None:
         return None, None
-    rows, place = np.unique([run.row for run in runs], return_inverse=True)
+    rows, place = np.unique(np.array([run.row for run in runs], dtype=int), return_inverse=True)
     counts = np.bincount(place, [run.count for run in runs], len(rows))
     seconds, lows, highs = (
         np.append(counts * column[rows], sum(getattr(kernel, name) or 0.0 for kernel in sent))

@@ -18,7 +18,6 @@ from ircost.cost_models.learned.columns import Expressed
 from ircost.cost_models.learned.features import feature_matrix, octaves
 from ircost.cost_models.learned.grades import GRADES, Corrected
 from ircost.cost_models.learned.power_correction import corrected_energy_j
-from ircost.cost_models.learned.propagation import Spread, interval_of_sum
 
 if TYPE_CHECKING:
     from ircost.cost_models.learned.family_model import FamilyModel
@@ -159,15 +158,11 @@ def _notes(kernels: KernelTable, rows: _Rows, latency_s: np.ndarray) -> Sequence
     total_s = float((counts * latency_s).sum())
     if total_s <= 0:
         return ()
-    low, high = interval_of_sum(Spread(counts * latency_s, counts * rows.low_s, counts * rows.high_s, rows.shared))
     shares = dict.fromkeys(GRADES, 0.0)
     for grade, seconds in zip(rows.grade, counts * latency_s, strict=True):
         shares[GRADES[grade]] += float(seconds) / total_s
     told = ", ".join(f"{grade} {share:.0%}" for grade, share in sorted(shares.items()) if share >= 0.005)
-    return (
-        f"hybrid: 90 % of runs between {low / total_s - 1:+.0%} and {high / total_s - 1:+.0%} of the kernels' time; "
-        f"grades by time: {told} (A: learned on this machine; B: machine or sizes are new; C: analytical alone)",
-    )
+    return (f"grades by time: {told} (A: learned on this machine; B: machine or sizes are new; C: analytical alone)",)
 
 
 COST_MODELS.add(Hybrid.name, Hybrid())

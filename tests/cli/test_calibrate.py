@@ -18,7 +18,7 @@ BYTES_PER_US = {"a100_sxm": 1.2e6, "h100_sxm": 2e6, "t4": 0.2e6}  # six tenths o
 
 @pytest.fixture
 def tables(tmp_path: Path) -> Path:
-    """A folder of small tables: copies that take 5 us and their bytes, 10 us at least; products that take their flops."""
+    """A folder of small tables: copies of 5 us and their bytes, 10 us at least; products that take their flops."""
     streams = [
         f"{device},pytorch,float16,mul_scalar,{rows},4096,{max(10, 5 + rows * 4096 * 4 / rate):.3f}\n"
         for device, rate in BYTES_PER_US.items()
