@@ -20,7 +20,7 @@ class Head:
     """One way to correct: with the machine known, or without.
 
     Args:
-        residual: None where there is nothing to learn from.
+        residual: None where there is nothing to learn from, or nothing of it would be believed.
     """
 
     residual: Trees | None
