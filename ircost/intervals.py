@@ -40,8 +40,10 @@ def interval_of_runs(
     """
     if estimates.low_s is None or estimates.high_s is None or estimates.shared is None:
         return None, None
-    rows, place = np.unique(np.array([run.row for run in runs], dtype=int), return_inverse=True)
-    counts = np.bincount(place, [run.count for run in runs], len(rows))
+    repeats: dict[int, int] = {}  # in the order of the runs, so that sums are the same whatever else is in the table
+    for run in runs:
+        repeats[run.row] = repeats.get(run.row, 0) + run.count
+    rows, counts = np.array([*repeats], dtype=int), np.array([*repeats.values()], dtype=float)
     seconds, lows, highs = (
         np.append(counts * column[rows], sum(getattr(kernel, name) or 0.0 for kernel in sent))
         for name, column in (

@@ -18,6 +18,7 @@ from ircost.cost_models.learned.tree_text import tree_text
 
 ROWS = 1500  # of a box at most: of more, more splits are open; of fewer, closing the others costs more
 MANY_ROWS = 64  # from which on boxes hold several rows
+DECIMALS = 12  # of sums: leaves have fewer, so what the order of adding leaves in the last bits goes
 ALL = ~np.uint64(0)
 NAN_IS_MISSING, LEFT = 8, 2  # bits of LightGBM's decision_type: where NaN has a side of its own, and which
 
@@ -81,12 +82,13 @@ class Forest:
         )
 
     def predict(self, features: np.ndarray) -> np.ndarray:
-        """[rows] sums of all trees.
+        """[rows] sums of all trees: the same for a row whatever other rows are asked with it.
 
         Args:
             features: [rows, features] float32.
         """
-        return self.walked(features) if len(features) < MANY_ROWS else self.boxed(features)
+        found = self.walked(features) if len(features) < MANY_ROWS else self.boxed(features)
+        return np.round(found, DECIMALS)
 
     def boxed(self, features: np.ndarray) -> np.ndarray:
         """[rows] the same, box by box."""

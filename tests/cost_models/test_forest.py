@@ -140,3 +140,13 @@ def test_boxes_hold_every_row_once(seed: int, count: int, most: int) -> None:
     found = list(boxes(columns, np.array([3, 1, 2]), most))
     assert all(len(rows) <= most for rows in found)
     assert np.array_equal(np.sort(np.concatenate(found)), np.arange(count))
+
+
+def test_rows_are_told_the_same_alone_and_among_others() -> None:
+    rng = np.random.default_rng(3)
+    known = rows_like(rng, 3000, 5)
+    model = BoostedResidual(trees=60, leaves=31).fit(known, known.prod(axis=1)).forest_
+    rows = rows_like(rng, 500, 5)
+    np.testing.assert_array_equal(
+        model.predict(rows), np.concatenate([model.predict(rows[i : i + 7]) for i in range(0, 500, 7)])
+    )
