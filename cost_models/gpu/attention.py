@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import CHAIN, COMMON, STEPS, Amount, Column, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import CHAIN, COMMON, NEVER, STEPS, Amount, Column, Demand, Parameter, beside
 from ircost.cost_models.gpu.machine import GpuMachine
 
 QUERY_TILES = (16, 64, 128)  # rows of queries that one block holds
@@ -20,7 +20,6 @@ CHOICES = tuple(f"{rows} queries" + (f", keys split {split}" if split > 1 else "
 TILE, SPLIT = (np.array(column, dtype=float)[None] for column in zip(*CANDIDATES, strict=True))
 BESIDE = np.array([BESIDE_OF[rows] for rows, _ in CANDIDATES])[None]
 PREFILL_QUERIES = 64.0  # rows of the smallest tile of kernels for more than one new token
-NEVER = 1e6  # launches of what there is no kernel for
 # Scale, mask, maximum, difference, sum and rescaling of one score. Source: Dao, "FlashAttention-2", 2023, algorithm 1.
 FLOPS_PER_SCORE = 6
 ACCUMULATOR_BYTES = 4

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import COMMON, RESIDENT, Amount, Demand, Parameter, beside
+from ircost.cost_models.gpu.demand import COMMON, NEVER, RESIDENT, Amount, Demand, Parameter, beside
 from ircost.cost_models.gpu.machine import GpuMachine
 
 OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send_recv", "broadcast")
@@ -15,7 +15,6 @@ ALGORITHMS = ("ring", "tree", "direct", "in switch")
 # Source: Hu et al., "Demystifying NCCL", 2025 (LL and Simple protocols).
 PROTOCOLS = ("flags", "bulk")
 CHOICES = tuple(f"{algorithm}, {protocol}" for algorithm in ALGORITHMS for protocol in PROTOCOLS)
-NEVER = 1e6
 
 PARAMETERS = {
     "link": Parameter("share", 0.75, "share of the links' bandwidth within a node"),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ircost.cost_models.gpu.convolution_work import ConvolutionWork, as_products, as_scattered, bytes_of, read_once
-from ircost.cost_models.gpu.demand import ISSUE, Asked, Column, Demand, Parameter, beside, either
+from ircost.cost_models.gpu.demand import ISSUE, NEVER, Asked, Column, Demand, Parameter, beside, either
 from ircost.cost_models.gpu.gemm import PARAMETERS as GEMM_PARAMETERS
 from ircost.cost_models.gpu.gemm import gemm_demand
 from ircost.cost_models.gpu.labels import OF_KERNEL
@@ -28,7 +28,6 @@ PARAMETERS = {
     ),
     "layout": Parameter("factor", 0.3, "how often operands and results are streamed to change their layout", OF_KERNEL),
 }
-NEVER = 1e9  # launches of what may not be taken
 
 
 def convolution_demand(work: ConvolutionWork, machine: GpuMachine) -> Demand:

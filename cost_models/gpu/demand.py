@@ -22,6 +22,7 @@ HOST, ISSUE, RECORD = "host", "issue", "record"
 HOST_SHARPNESS = 6.0
 # Least-recently-used replacement loses all of what is a little too large: the step from hot to cold is steep.
 STEEPNESS = 8.0
+NEVER = 1e6  # launches of what there is no kernel for, or that may not be taken
 
 
 ALL_EFFECTS = frozenset(WIDTHS)

@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import CHAIN, COMMON, STEPS, Amount, Column, Demand, Parameter
+from ircost.cost_models.gpu.demand import CHAIN, COMMON, NEVER, STEPS, Amount, Column, Demand, Parameter
 from ircost.cost_models.gpu.labels import OF_KERNEL
 from ircost.cost_models.gpu.machine import GpuMachine
 
@@ -22,7 +22,6 @@ STEP = 32  # elements of k that are loaded at once
 ACCUMULATOR_BYTES = 4
 # Rows and columns of the smallest tile, by the units. Source: NVIDIA/cutlass, tensor-op and SIMT tile shapes.
 LEAST_TILE = {"matrix": 16.0, "vector": 32.0}
-NEVER = 1e6  # launches of what there is no kernel for
 BESIDE = 2  # blocks that share a processor, and hide each other's waits
 CANDIDATES = tuple(product(TILES, SPLITS))
 CHOICES = tuple(

@@ -7,8 +7,8 @@ from dataclasses import fields
 
 import numpy as np
 
-from ircost.cost_models.gpu.demand import CHAIN, RESIDENT, SHARPNESS, Column, Constants, cold_share
-from ircost.cost_models.gpu.gemm import BESIDE, NEVER, STEP, Candidates, GemmWork, gemm_demand_at
+from ircost.cost_models.gpu.demand import CHAIN, NEVER, RESIDENT, SHARPNESS, Column, Constants, cold_share
+from ircost.cost_models.gpu.gemm import BESIDE, STEP, Candidates, GemmWork, gemm_demand_at
 from ircost.cost_models.gpu.machine import PORT_BYTES_PER_CLOCK, GpuMachine
 from ircost.cost_models.gpu.screening import Screened, work_at
 
