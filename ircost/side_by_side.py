@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from multiprocessing.connection import Connection
@@ -14,8 +15,14 @@ Result = TypeVar("Result")
 
 
 def processors() -> int:
-    """How many processes may work at a time; 1 where processes cannot be copied."""
-    if "fork" not in multiprocessing.get_all_start_methods():
+    """How many processes may work at a time; 1 where this one cannot be copied.
+
+    That is where the system has no such thing, in a copy, and while other threads do work: what they hold stays held
+    in a copy for ever. Threads that only serve this one (daemons, as of a progress bar) are no hindrance.
+    """
+    if "fork" not in multiprocessing.get_all_start_methods() or multiprocessing.current_process().daemon:
+        return 1
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.current_thread()):
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,11 +18,13 @@ from ircost.cost_models.gpu.labels import implementation, labels_of
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.gpu.power import product_flops_per_s
 from ircost.cost_models.gpu.table_work import Columns, Setting, coded
+from ircost.side_by_side import processors, side_by_side
 
 TargetOf = Callable[[str], Target]
 # Rows at a time: of fewer the way through Python counts, of more what no cache of the CPU holds. No power of two, for
 # which rows of all candidates would meet in the same lines of a cache.
 CHUNK = 3000
+FEWEST_ROWS = 20_000  # that are worth a process of their own
 # Where a matrix unit lacks a narrow format, kernels unpack it to the next that it has.
 WIDER = {"f4e2m1": "f8e4m3", "f8e4m3": "bf16", "bf16": "f16"}
 
@@ -165,26 +165,40 @@ def by_group(
     of_group: Callable[[RowGroup, Setting], Callable[[Columns], np.ndarray]],
     most: int = CHUNK,
 ) -> np.ndarray:
-    """What functions of groups say of their rows, at most so many at a time; NaN where the machine is not known.
-
-    Each processor takes rows of its own: no figure depends on how many there are.
-    """
-    result = np.full(len(columns["device"]), np.nan)
-
-    def evaluate(of_rows: Callable[[Columns], np.ndarray], rows: np.ndarray) -> None:
-        with np.errstate(all="ignore"):  # of each thread; what comes of extents of nought is told by who asks
-            result[rows] = of_rows(at_rows(columns, rows))
-
+    """What functions of groups say of their rows, at most so many at a time; NaN where the machine is not known."""
     known = [(of_group(group, group.setting), group.rows) for group in groups if group.setting is not None]
-    on_all_processors(partial(evaluate, of_rows, rows) for of_rows, own in known for rows in parts_of(own, most))
+    return on_all_processors(
+        len(columns["device"]),
+        [
+            (rows, partial(lambda of_rows, rows: of_rows(at_rows(columns, rows)), of_rows, rows))
+            for of_rows, own in known
+            for rows in parts_of(own, most)
+        ],
+    )
+
+
+def on_all_processors(count: int, tasks: Sequence[tuple[np.ndarray, Callable[[], np.ndarray]]]) -> np.ndarray:
+    """[count] what each task finds of its rows; NaN where none does. Each processor takes some of many rows.
+
+    No figure depends on how many processors there are. They are copies of this process: threads get in each other's
+    way between one operation of NumPy and the next.
+
+    Args:
+        tasks: rows, and what finds their figures.
+    """
+
+    def found_of(some: Sequence[int]) -> list[np.ndarray]:
+        with np.errstate(all="ignore"):  # what comes of extents of nought is told by who asks
+            return [tasks[place][1]() for place in some]
+
+    sizes = np.array([len(rows) for rows, _ in tasks], dtype=int)
+    copies = int(np.clip(sizes.sum() // FEWEST_ROWS, 1, processors()))
+    by_size = np.argsort(-sizes, kind="stable").tolist()
+    dealt = [place for first in range(copies) for place in by_size[first::copies]]
+    result = np.full(count, np.nan)
+    for place, found in zip(dealt, side_by_side(found_of, dealt, copies, 1), strict=True):
+        result[tasks[place][0]] = found
     return result
-
-
-def on_all_processors(tasks: Iterable[Callable[[], None]]) -> None:
-    """Each processor takes tasks of its own: NumPy leaves the others alone while it computes."""
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for task in [threads.submit(task) for task in tasks]:
-            task.result()
 
 
 def parts_of(rows: np.ndarray, most: int = CHUNK) -> Iterator[np.ndarray]:

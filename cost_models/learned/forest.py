@@ -17,8 +17,10 @@ from ircost.cost_models.learned.questions import WORD, Questions, whole_words
 from ircost.cost_models.learned.tree_text import tree_text
 
 ROWS = 1500  # of a box at most: of more, more splits are open; of fewer, closing the others costs more
+NEIGHBOURS = 4  # boxes, for which splits are closed together first
 MANY_ROWS = 64  # from which on boxes hold several rows
-DECIMALS = 12  # of sums: leaves have fewer, so what the order of adding leaves in the last bits goes
+DECIMALS = range(4, 13)  # that leaves may have, more are rounded: sums of whole numbers are the same in any order
+WHOLE_F32 = 2**24  # up to which float32 holds all whole numbers
 ALL = ~np.uint64(0)
 NAN_IS_MISSING, LEFT = 8, 2  # bits of LightGBM's decision_type: where NaN has a side of its own, and which
 
@@ -34,7 +36,7 @@ class Forest:
         left, right: [nodes] the children.
         parent: [nodes]. turn: [nodes + 1] its parent's place where it is the left child, as many places on where it
             is the right one, and twice as many where it has none.
-        value: [leaves].
+        value: [leaves] whole numbers. scale: what they are divided by.
         roots: the trees' first nodes, or leaves.
         levels: places of nodes, ascending: no node between two of them is above another.
     """
@@ -46,6 +48,7 @@ class Forest:
     parent: np.ndarray
     turn: np.ndarray
     value: np.ndarray
+    scale: float
     roots: np.ndarray
     levels: tuple[int, ...]
 
@@ -72,11 +75,13 @@ class Forest:
         place[order] = np.arange(len(order))
         levels = tuple(np.searchsorted(depth[order], np.arange(depth.max(initial=0) + 2)).tolist())
         left, right = place[trees.left[order]], place[trees.right[order]]
+        scale = _scale(trees.value)
         return Forest(
             questions,
             question[order],
             *(left, right, *_parents(left, right)),
-            trees.value,
+            np.rint(trees.value * scale),
+            scale,
             place[trees.roots],
             levels,
         )
@@ -87,18 +92,26 @@ class Forest:
         Args:
             features: [rows, features] float32.
         """
-        found = self.walked(features) if len(features) < MANY_ROWS else self.boxed(features)
-        return np.round(found, DECIMALS)
+        return self.walked(features) if len(features) < MANY_ROWS else self.boxed(features)
 
     def boxed(self, features: np.ndarray) -> np.ndarray:
         """[rows] the same, box by box."""
         columns = self.questions.read(features)
         whole = self.within(columns)
         splits = np.bincount(whole.questions.feature[whole.question], minlength=len(columns))
-        found = np.empty(len(features))
-        for rows in boxes(columns, splits, ROWS):
-            part = columns[:, rows]
-            found[rows] = whole.within(part).summed(part)
+        parts = list(boxes(columns, splits, ROWS))
+        order = np.concatenate(parts)
+        columns = np.take(columns, order, axis=1)
+        ends = np.cumsum([0, *map(len, parts)]).tolist()
+        sums = np.empty(len(order))
+        for first in range(0, len(parts), NEIGHBOURS):
+            own = ends[first : first + NEIGHBOURS + 1]
+            forest = whole.within(columns[:, own[0] : own[-1]])
+            for start, end in pairwise(own):
+                part = columns[:, start:end]
+                sums[start:end] = forest.within(part).summed(part)
+        found = np.empty(len(order))
+        found[order] = sums / self.scale
         return found
 
     def walked(self, features: np.ndarray) -> np.ndarray:
@@ -115,7 +128,7 @@ class Forest:
             place[way] = np.where(goes_left, self.left[node], self.right[node])
             way = way[place[way] < count]
         found: np.ndarray = self.value[place - count - 1].reshape(len(features), -1).sum(axis=1)
-        return found
+        return found / self.scale
 
     def within(self, columns: np.ndarray) -> Forest:
         """The same for these rows and all between them: only splits that part them are left.
@@ -148,12 +161,13 @@ class Forest:
             question,
             *(left, right, *_parents(left, right)),
             self.value[leaves - count - 1],
+            self.scale,
             roots,
             tuple(np.searchsorted(nodes, self.levels).tolist()),
         )
 
     def summed(self, columns: np.ndarray) -> np.ndarray:
-        """[rows] sums of all trees, every split asked of all rows.
+        """[rows] sums of all trees, as whole numbers, every split asked of all rows.
 
         A tree's sum is the value that right turns alone lead to, and for each node that a row leaves to the left the
         difference that this makes.
@@ -174,7 +188,10 @@ class Forest:
         np.invert(goes_left, out=taken[count:-1])
         taken[-1] = ALL
         leaves_left = self._comes(taken) & goes_left
-        found: np.ndarray = _weighted(leaves_left, base[self.left] - base[self.right])[:rows] + constant
+        weight = base[self.left] - base[self.right]
+        if np.abs(weight).sum() < WHOLE_F32:
+            weight = weight.astype(np.float32)
+        found: np.ndarray = _weighted(leaves_left, weight)[:rows] + constant
         return found
 
     def _comes(self, taken: np.ndarray) -> np.ndarray:
@@ -222,6 +239,13 @@ def _depths(parent: np.ndarray) -> np.ndarray:
         depth += depth[leap]
         leap = leap[leap]
     return depth[:count]
+
+
+def _scale(values: np.ndarray) -> float:
+    """The least power of ten that makes whole numbers of them, as far as decimals are kept."""
+    scales = [10.0**decimals for decimals in DECIMALS]
+    near = (scale for scale in scales if np.allclose(values * scale, np.rint(values * scale), rtol=0, atol=1e-6))
+    return next(near, scales[-1])
 
 
 def _among(places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

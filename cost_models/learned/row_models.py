@@ -40,23 +40,25 @@ def corrected_rows(
 ) -> np.ndarray:
     """The same with other models, by family."""
     model = models.get(family.name)
-    result = np.full(len(columns["device"]), np.nan)
 
-    def settle(batch: Batch) -> None:
+    def found_of(batch: Batch) -> np.ndarray:
         """Pieces of one batch are asked about by one head."""
-        with np.errstate(all="ignore"):  # of each thread; what comes of extents of nought is told by who asks
-            pieces = [piece_of(family, columns, group, rows, constants, model) for group, rows in batch]
-            latency_s = np.concatenate([piece.analytical_s for piece in pieces])
-            device, is_gpu = machine_of_batch(batch)
-            if model is not None and is_gpu:
-                features = np.concatenate([piece.features for piece in pieces])
-                sizes = np.concatenate([piece.octaves for piece in pieces])
-                latency_s = latency_s * np.exp(model.believed(features, sizes, device))
-            limit_s = np.concatenate([piece.limit_s for piece in pieces])
-            result[np.concatenate([rows for _, rows in batch])] = np.maximum(latency_s, limit_s)
+        pieces = [piece_of(family, columns, group, rows, constants, model) for group, rows in batch]
+        latency_s = np.concatenate([piece.analytical_s for piece in pieces])
+        device, is_gpu = machine_of_batch(batch)
+        if model is not None and is_gpu:
+            features = np.concatenate([piece.features for piece in pieces])
+            sizes = np.concatenate([piece.octaves for piece in pieces])
+            latency_s = latency_s * np.exp(model.believed(features, sizes, device))
+        return np.maximum(latency_s, np.concatenate([piece.limit_s for piece in pieces]))
 
-    on_all_processors(partial(settle, batch) for batch in batches(groups, AT_ONCE, model))
-    return result
+    return on_all_processors(
+        len(columns["device"]),
+        [
+            (np.concatenate([rows for _, rows in batch]), partial(found_of, batch))
+            for batch in batches(groups, AT_ONCE, model)
+        ],
+    )
 
 
 @dataclass(frozen=True, slots=True)

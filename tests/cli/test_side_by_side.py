@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,6 +41,19 @@ def test_the_first_fault_is_raised() -> None:
     with pytest.raises(SweepError, match="at 10") as caught:
         side_by_side(work, range(30), 3, 2)
     assert caught.value.help == "elsewhere"
+
+
+def test_no_copy_is_made_of_a_copy_nor_while_others_work() -> None:
+    assert side_by_side(lambda items: [processors() for _ in items], range(4), 2, 2)[2:] == [1, 1]
+    told, over = [], threading.Event()
+    for is_daemon, seen in ((False, 1), (True, processors())):
+        over.clear()
+        other = threading.Thread(target=over.wait, daemon=is_daemon)
+        other.start()
+        told.append(processors() == seen)
+        over.set()
+        other.join()
+    assert all(told)
 
 
 def test_a_sweep_does_not_depend_on_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:

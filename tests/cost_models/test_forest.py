@@ -90,6 +90,20 @@ def test_many_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_same(model, known[:1111])
 
 
+def test_sums_are_the_same_whatever_rows_are_asked_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the last bit, in boxes of any rows, in any order of adding."""
+    rng = np.random.default_rng(3)
+    known = rows_like(rng, 2000, 5, 0.1)
+    forest = BoostedResidual(trees=60, leaves=31).fit(known, np.nan_to_num(known[:, 0] * known[:, 1])).forest_
+    alone = forest.walked(known)
+    for most in (70, 300, 1500):
+        monkeypatch.setattr(forests, "ROWS", most)
+        order = rng.permutation(len(known))
+        np.testing.assert_array_equal(forest.boxed(known[order]), alone[order])
+    monkeypatch.setattr(forests, "WHOLE_F32", 0.0)
+    np.testing.assert_array_equal(forest.boxed(known), alone)
+
+
 def test_trees_that_are_fitted_anew_are_asked_anew() -> None:
     rows = rows_like(np.random.default_rng(0), 700, 4)
     model = BoostedResidual(trees=3).fit(rows, rows[:, 0])

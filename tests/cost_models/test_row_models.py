@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 
 from ircost.backends import load_target
 from ircost.cost_models.evaluation import ROW_MODELS
+from ircost.cost_models.gpu import rows
 from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.gpu.rows import physical_limit_s
 from ircost.cost_models.learned import row_models
@@ -38,9 +38,10 @@ def table() -> Readable:
 def test_figures_depend_on_no_number_of_processors(
     table: Readable, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rows, "FEWEST_ROWS", ROWS // 3)
     found = []
     for processors in (1, 3):
-        monkeypatch.setattr(os, "cpu_count", lambda processors=processors: processors)
+        monkeypatch.setattr(rows, "processors", lambda processors=processors: processors)
         found.append(ROW_MODELS[model](table.family, table.columns, table.groups, bundled_constants()))
     np.testing.assert_array_equal(found[0], found[1])
     assert np.isfinite(found[0]).all()
@@ -72,8 +73,8 @@ def test_one_batch_is_of_machines_that_one_head_is_asked_about(most: int) -> Non
     table = readable(columns, "rows", load_target)
     known = [group for group in table.groups if group.setting is not None]
     found = list(batches(table.groups, most, model))
-    rows = np.concatenate([rows for batch in found for _, rows in batch])
-    assert np.array_equal(np.sort(rows), np.sort(np.concatenate([group.rows for group in known])))
+    taken = np.concatenate([rows for batch in found for _, rows in batch])
+    assert np.array_equal(np.sort(taken), np.sort(np.concatenate([group.rows for group in known])))
     for batch in found:
         targets = [group.setting.target for group, _ in batch if group.setting is not None]
         assert len({(target.kind == "gpu", model.knows(target.name)) for target in targets}) == 1
