@@ -50,7 +50,8 @@ def corrected_rows(
             features = np.concatenate([piece.features for piece in pieces])
             sizes = np.concatenate([piece.octaves for piece in pieces])
             latency_s = latency_s * np.exp(model.believed(features, sizes, device))
-        return np.maximum(latency_s, np.concatenate([piece.limit_s for piece in pieces]))
+        at_least: np.ndarray = np.maximum(latency_s, np.concatenate([piece.limit_s for piece in pieces]))
+        return at_least
 
     return on_all_processors(
         len(columns["device"]),
