@@ -81,7 +81,7 @@ def calibrated(held: Held, by_group: bool) -> Calibration:
     from ircost.cost_models.learned import conformal  # slow to import, and for fits only
 
     least = FEWEST_GROUPS if by_group else 1
-    trust = _by_level(held, lambda rows: _trust(held.at(rows), by_group), BORROWED, least)
+    trust = _by_level(held, lambda rows: _trust(held.at(rows), by_group), BORROWED, least, may_rise=False)
     error = held.residual - held.correction * np.asarray(trust)[held.level]
     size = np.maximum(np.abs(error), conformal.FLOOR)
     scores = conformal.held_out_scores(held.features, size, held.group)
@@ -96,15 +96,33 @@ def calibrated(held: Held, by_group: bool) -> Calibration:
     return Calibration(trust, conformal.spread_of(held.features, size), widened, shared_part(error, held.cell), widest)
 
 
-def _by_level(held: Held, of: Callable[[np.ndarray], float], borrowed: float, fewest_groups: int) -> tuple[float, ...]:
-    """A number for each level, from its rows; of one with few rows or groups a multiple of the level before."""
+def _by_level(
+    held: Held, of: Callable[[np.ndarray], float], borrowed: float, fewest_groups: int, may_rise: bool = True
+) -> tuple[float, ...]:
+    """A number for each level, from its rows; of one with few rows or groups a multiple of the level before.
+
+    Args:
+        may_rise: else levels between which it would rise are taken as one: what is farther from all that was measured
+            is not known better, and that it looks so is chance. Source: pool adjacent violators, Barlow et al.,
+            "Statistical inference under order restrictions", 1972.
+    """
+    pools: list[tuple[list[int], np.ndarray, float]] = []  # levels, their rows, their number
+    for level in range(LEVELS):
+        rows = np.flatnonzero(held.level == level)
+        if len(rows) < FEWEST or len(np.unique(held.group[rows])) < fewest_groups:
+            if level:
+                continue
+            rows = np.arange(len(held.level))
+        levels, number = [level], of(rows)
+        while pools and not may_rise and number > pools[-1][2]:
+            before, others, _ = pools.pop()
+            levels, rows = before + levels, np.concatenate([others, rows])
+            number = of(rows)
+        pools.append((levels, rows, number))
+    known = {level: number for levels, _, number in pools for level in levels}
     found: list[float] = []
-    for own in range(LEVELS):
-        rows = np.flatnonzero(held.level == own)
-        if len(rows) >= FEWEST and len(np.unique(held.group[rows])) >= fewest_groups:
-            found.append(of(rows))
-        else:
-            found.append(found[-1] * borrowed if found else of(np.arange(len(held.level))))
+    for level in range(LEVELS):
+        found.append(known[level] if level in known else found[-1] * borrowed)
     return tuple(found)
 
 

@@ -1,8 +1,7 @@
-"""Learned models as folders: LightGBM's text (gzipped), JSON, and a card for people. Nothing of it is executed."""
+"""Learned models as folders: LightGBM's text (packed by xz), JSON, and a card for people. Nothing of it is executed."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -18,11 +17,12 @@ from ircost.cost_models.learned.columns import DEVICE, SIZES, WORDS
 from ircost.cost_models.learned.family_model import FamilyModel, Head
 from ircost.cost_models.learned.features import LOG_POWER, feature_names
 from ircost.cost_models.learned.novelty import LEVELS, WIDTHS, Novelty
-from ircost.cost_models.learned.stored_trees import LearnedModelError, StoredTrees, checked_size
+from ircost.cost_models.learned.packing import checked_size, packed
+from ircost.cost_models.learned.stored_trees import LearnedModelError, StoredTrees
 
 BUNDLED = Path(__file__).parent / "models"
 POWER = "power"  # the folder of models of power, beside those of latency
-VERSION = 2
+VERSION = 3
 MODEL, CARD = "model.json", "card.md"
 HEADS = ("seen", "unseen")
 EXTRAS = ((), (LOG_POWER,))
@@ -43,12 +43,7 @@ def write_model(model: FamilyModel, folder: str | Path) -> None:
 
 
 def trees_file(name: str) -> str:
-    return f"{name}.txt.gz"
-
-
-def packed(text: str) -> bytes:
-    """The same bytes for the same text, whenever it is written."""
-    return gzip.compress(text.encode(), mtime=0)
+    return f"{name}.txt.xz"
 
 
 def _to_json(model: FamilyModel) -> str:

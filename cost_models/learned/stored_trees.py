@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -10,9 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from ircost.cost_models.learned.forest import Forest
+from ircost.cost_models.learned.packing import unpacked
 from ircost.ir.errors import IrcError
-
-LARGEST_BYTES = 64 * 2**20  # of a file: the bundled ones are below one
 
 
 class LearnedModelError(IrcError):
@@ -32,7 +30,7 @@ class Trees(Protocol):
 
 class StoredTrees:
     """Args:
-    path: of LightGBM's text, gzipped.
+    path: of LightGBM's text, packed.
     features: that the trees are asked with.
     """
 
@@ -73,20 +71,3 @@ class StoredTrees:
         return LearnedModelError(
             f"{self.path.parent} holds no learned model: {self.path.name}: {told}", help="irc train writes one"
         )
-
-
-def unpacked(path: Path) -> str:
-    """Raises:
-    ValueError: there is more than any model has, or no text.
-    """
-    with gzip.open(path, "rb") as file:  # of what unpacks to more than is allowed, no more is read
-        return checked_size(file.read(LARGEST_BYTES + 1), path).decode()
-
-
-def checked_size(data: bytes, path: Path) -> bytes:
-    """Raises:
-    ValueError: there is more than any model has.
-    """
-    if len(data) > LARGEST_BYTES:
-        raise ValueError(f"{path.name} is larger than {LARGEST_BYTES >> 20} MiB")
-    return data

@@ -1,4 +1,4 @@
-"""Text models as folders: LightGBM's text (gzipped) and JSON. Nothing of it is executed."""
+"""Text models as folders: LightGBM's text (packed by xz) and JSON. Nothing of it is executed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 from lightgbm.basic import LightGBMError
 
 from ircost.cost_models.learned.linear_trees import LinearTrees
+from ircost.cost_models.learned.packing import checked_size, packed, unpacked
 from ircost.cost_models.learned.row_text import WRITERS
-from ircost.cost_models.learned.storage import packed
-from ircost.cost_models.learned.stored_trees import LearnedModelError, checked_size, unpacked
+from ircost.cost_models.learned.stored_trees import LearnedModelError
 from ircost.cost_models.learned.text_model import IrTextRegressor
 from ircost.cost_models.learned.text_training import TextModel
 from ircost.cost_models.learned.text_vectors import BUCKETS, IrTextVectorizer
 from ircost.cost_models.learned.tree_text import tree_text
 
-VERSION = 1
-MODEL, TREES = "text.json", "text.txt.gz"
+VERSION = 2
+MODEL, TREES = "text.json", "text.txt.xz"
 
 
 def write_text_model(model: TextModel, folder: str | Path) -> None:

@@ -44,14 +44,14 @@ class Recipe:
 # Sized such that all bundled models together stay below 3 MB: the more rows, the more leaves.
 RECIPES: Mapping[str, Recipe] = {
     "gemm": Recipe(200, 511, ALL_ROWS, 100, 15, learning_rate=0.12),
-    "attention": Recipe(150, 255, ALL_ROWS, learning_rate=0.12),
-    "moe": Recipe(300, 47, ALL_ROWS),
+    "attention": Recipe(170, 319, ALL_ROWS, unseen_leaves=63, learning_rate=0.12),
+    "moe": Recipe(300, 159, ALL_ROWS, unseen_leaves=63),
     "mla": Recipe(170, 191),
-    "recurrent": Recipe(200, 31),
+    "recurrent": Recipe(200, 79, unseen_leaves=63),
     "vector": Recipe(200, 159, ALL_ROWS, learning_rate=0.05),
-    "conv": Recipe(400, 31),
-    "quantize": Recipe(100, 31),
-    "collective": Recipe(200, 31),
+    "conv": Recipe(400, 31, unseen_leaves=63),
+    "quantize": Recipe(200, 31),
+    "collective": Recipe(200, 47),
 }
 
 

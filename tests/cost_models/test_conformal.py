@@ -92,3 +92,16 @@ def test_a_level_of_one_machine_borrows() -> None:
     level = np.where(own.group == 0, LEVELS - 1, 0)
     trust = calibrated(replace(own, level=level), by_group=True).trust
     assert trust == (1.0, 0.5, 0.25)
+
+
+def test_what_is_farther_away_is_believed_no_more() -> None:
+    """Corrections of the middle level are right by chance, those of the others half right."""
+    rng = np.random.default_rng(0)
+    correction = rng.normal(size=3000)
+    level = np.arange(3000) % LEVELS
+    share = np.where(level == 1, 1.0, 0.5)
+    own = Held(np.zeros((3000, 2)), share * correction, correction, level, np.zeros(3000), np.zeros(3000))
+    first, middle, last = calibrated(own, by_group=False).trust
+    assert 0.5 <= first == middle <= 1.0 and last == 0.5
+    falling = replace(own, residual=np.where(level == 2, 0.2, 0.8) * correction)
+    assert calibrated(falling, by_group=False).trust == pytest.approx((0.8, 0.8, 0.2))

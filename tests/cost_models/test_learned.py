@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+import lzma
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,21 +19,24 @@ from ircost.cost_models.analytical import Analytical
 from ircost.cost_models.evaluation import ROW_MODELS, predict_table
 from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.kernel_table import kernel_table
+from ircost.cost_models.learned import packing
 from ircost.cost_models.learned.calibration import Held, calibrated
 from ircost.cost_models.learned.columns import BUSY, FIXED, SIZES, columns_of
 from ircost.cost_models.learned.conformal import conformal_quantile
-from ircost.cost_models.learned.estimator import BoostedResidual, compact_text, number_formats
+from ircost.cost_models.learned.estimator import BoostedResidual
 from ircost.cost_models.learned.features import feature_names, without_machine
 from ircost.cost_models.learned.hybrid import Hybrid
 from ircost.cost_models.learned.judging import errors_of, outcome_of
 from ircost.cost_models.learned.made import about, digest_of, made
 from ircost.cost_models.learned.novelty import LEVELS, Novelty
+from ircost.cost_models.learned.packing import packed, unpacked
 from ircost.cost_models.learned.propagation import Spread, interval_of_sum
 from ircost.cost_models.learned.rows import readable, rows_of, thinned
 from ircost.cost_models.learned.splits import folds_of
 from ircost.cost_models.learned.storage import BUNDLED, read_models, write_model
 from ircost.cost_models.learned.stored_trees import LearnedModelError
 from ircost.cost_models.learned.training import Recipe, Trained, train
+from ircost.cost_models.learned.tree_writing import compact_text, in_preorder, number_formats
 from ircost.ir.parser import parse_module
 
 DEVICES = ("h100_sxm", "a100_sxm_80gb", "l40s", "t4")
@@ -155,6 +158,44 @@ def test_compact_text_predicts_the_same() -> None:
     np.testing.assert_allclose(again.predict(features), whole.predict(features), atol=2e-3)
 
 
+def test_trees_in_preorder_are_the_same_trees() -> None:
+    import lightgbm
+
+    features = np.random.default_rng(0).normal(size=(2000, 5))
+    features[::7, 2] = np.nan
+    target = np.sin(3 * features[:, 0]) + features[:, 1]
+    for trees, leaves in ((30, 40), (2, 2)):
+        parameters = {"verbose": -1, "num_threads": 1, "num_leaves": leaves}
+        text = lightgbm.train(parameters, lightgbm.Dataset(features, target), trees).model_to_string()
+        text = compact_text(text, number_formats(target))
+        ordered = in_preorder(text)
+        before, after = (lightgbm.Booster(model_str=each).predict(features, num_threads=1) for each in (text, ordered))
+        np.testing.assert_array_equal(before, after)
+        assert in_preorder(ordered) == ordered and len(packed(ordered)) <= 1.01 * len(packed(text))
+    constant = BoostedResidual(trees=2).fit(features, np.ones(len(features)))  # trees of one leaf
+    assert in_preorder(constant.text_) == constant.text_
+
+
+@pytest.mark.parametrize("change", ["cut", "longer", "other", "bytes"])
+def test_what_is_no_packed_text_is_told(change: str, tmp_path: Path) -> None:
+    path, data = tmp_path / "seen.txt.xz", packed("tree\n" * 1000)
+    path.write_bytes(data)
+    assert unpacked(path) == "tree\n" * 1000
+    damaged = {"cut": data[:-9], "longer": data + b"more", "other": b"tree", "bytes": lzma.compress(b"\xff\xfe")}
+    path.write_bytes(damaged[change])
+    with pytest.raises(ValueError, match=r"is cut short|no xz file|can't decode"):
+        unpacked(path)
+
+
+def test_no_more_is_unpacked_than_any_model_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "seen.txt.xz"
+    path.write_bytes(packed("0" * 5000))
+    assert len(path.read_bytes()) < 1000
+    monkeypatch.setattr(packing, "LARGEST_BYTES", 4999)
+    with pytest.raises(ValueError, match="is larger than"):
+        unpacked(path)
+
+
 # ---- novelty
 
 
@@ -268,21 +309,21 @@ def test_a_model_reads_back_as_it_was(folder: Path, trained: Trained, tmp_path: 
 
 
 def edit(path: Path, old: str, new: str) -> None:
-    text = gzip.decompress(path.read_bytes()).decode()
+    text = unpacked(path)
     assert old in text
-    path.write_bytes(gzip.compress(text.replace(old, new, 1).encode()))
+    path.write_bytes(packed(text.replace(old, new, 1)))
 
 
 def lines(path: Path, key: str) -> str:
-    text = gzip.decompress(path.read_bytes()).decode()
+    text = unpacked(path)
     return next(line for line in text.splitlines() if line.startswith(f"{key}="))
 
 
 @pytest.mark.parametrize(
-    "damage", ["loop", "feature", "leaf", "short", "no gzip", "no text", "version", "trust", "words"]
+    "damage", ["loop", "feature", "leaf", "short", "no xz", "no text", "version", "trust", "words"]
 )
 def test_damaged_models_are_refused(folder: Path, damage: str) -> None:
-    trees, model = folder / "gemm/seen.txt.gz", folder / "gemm/model.json"
+    trees, model = folder / "gemm/seen.txt.xz", folder / "gemm/model.json"
     plain = json.loads(model.read_text())
     if damage == "loop":
         edit(trees, lines(trees, "left_child"), "left_child=" + " ".join(["0"] * 6))
@@ -294,10 +335,10 @@ def test_damaged_models_are_refused(folder: Path, damage: str) -> None:
         edit(trees, own, own.rpartition(" ")[0] + " nan")
     elif damage == "short":
         trees.write_bytes(trees.read_bytes()[:500])
-    elif damage == "no gzip":
+    elif damage == "no xz":
         trees.write_bytes(b"tree")
     elif damage == "no text":
-        trees.write_bytes(gzip.compress(b"\xff\xfe"))
+        trees.write_bytes(lzma.compress(b"\xff\xfe"))
     else:
         changed = {
             "version": ("version", 99),

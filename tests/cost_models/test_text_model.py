@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import subprocess
@@ -24,6 +23,7 @@ from ircost.cost_models.evaluation import ROW_MODELS, predict_table
 from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.learned.linear_trees import LinearTrees
+from ircost.cost_models.learned.packing import packed, unpacked
 from ircost.cost_models.learned.row_text import WRITERS, RowTextError, texts_of
 from ircost.cost_models.learned.rows import readable
 from ircost.cost_models.learned.stored_trees import LearnedModelError
@@ -373,19 +373,19 @@ DAMAGES: dict[str, tuple[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("damage", [*DAMAGES, "feature", "coefficient", "short", "no gzip"])
+@pytest.mark.parametrize("damage", [*DAMAGES, "feature", "coefficient", "short", "no xz"])
 def test_damaged_models_are_refused(model: TextModel, tmp_path: Path, damage: str) -> None:
     write_text_model(model, tmp_path)
-    trees, plain = tmp_path / "gemm/text.txt.gz", tmp_path / "gemm/text.json"
+    trees, plain = tmp_path / "gemm/text.txt.xz", tmp_path / "gemm/text.json"
     if damage in DAMAGES:
         name, value = DAMAGES[damage]
         plain.write_text(json.dumps({**json.loads(plain.read_text()), name: value}))
     elif damage in ("feature", "coefficient"):
         key, value = ("leaf_features", "4000") if damage == "feature" else ("leaf_coeff", "inf")
-        text = gzip.decompress(trees.read_bytes()).decode()
+        text = unpacked(trees)
         line = next(line for line in text.splitlines() if line.startswith(f"{key}=") and line.split("=")[1].strip())
         rest = line.split("=")[1].split()[1:]
-        trees.write_bytes(gzip.compress(text.replace(line, f"{key}={' '.join([value, *rest])}", 1).encode()))
+        trees.write_bytes(packed(text.replace(line, f"{key}={' '.join([value, *rest])}", 1)))
     elif damage == "short":
         trees.write_bytes(trees.read_bytes()[:500])
     else:

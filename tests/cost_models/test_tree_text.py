@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ircost.cost_models.learned.packing import packed
 from ircost.cost_models.learned.stored_trees import LearnedModelError, StoredTrees
 from ircost.cost_models.learned.tree_text import tree_text
 
@@ -94,17 +94,17 @@ def test_damage_is_told(old: str, new: str, tmp_path: Path) -> None:
     text = TWO_TREES.replace(old, new, 1)
     with pytest.raises((ValueError, KeyError)):
         tree_text(text, FEATURES)
-    (tmp_path / "seen.txt.gz").write_bytes(gzip.compress(text.encode()))
-    with pytest.raises(LearnedModelError, match=r"seen\.txt\.gz"):
-        StoredTrees(tmp_path / "seen.txt.gz", FEATURES).predict(np.zeros((1, FEATURES)))
+    (tmp_path / "seen.txt.xz").write_bytes(packed(text))
+    with pytest.raises(LearnedModelError, match=r"seen\.txt\.xz"):
+        StoredTrees(tmp_path / "seen.txt.xz", FEATURES).predict(np.zeros((1, FEATURES)))
 
 
 def test_a_file_is_read_when_it_is_asked(tmp_path: Path) -> None:
-    path = tmp_path / "seen.txt.gz"
+    path = tmp_path / "seen.txt.xz"
     trees = StoredTrees(path, FEATURES)
     with pytest.raises(LearnedModelError, match="irc train"):
         trees.predict(np.zeros((1, FEATURES)))
-    path.write_bytes(gzip.compress(TWO_TREES.encode()))
+    path.write_bytes(packed(TWO_TREES))
     rows = np.array([[0.25, 0, 7], [0.25, 0, np.nan], [0.75, 0, 0], [np.nan, 0, 0]])
     np.testing.assert_allclose(trees.predict(rows), [11, 12.5, 9.996, 11])
     path.unlink()
