@@ -51,7 +51,7 @@ RECIPES: Mapping[str, Recipe] = {
     "vector": Recipe(200, 159, ALL_ROWS, learning_rate=0.05),
     "conv": Recipe(400, 31, unseen_leaves=63),
     "quantize": Recipe(200, 31),
-    "collective": Recipe(200, 47),
+    "collective": Recipe(300, 47, learning_rate=0.05),
 }
 
 
