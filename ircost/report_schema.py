@@ -78,7 +78,9 @@ def report_schema() -> dict[str, Any]:
                 {**ADDED_TO_KERNELS, **_properties(KernelReport, is_optional=True)},
             ),
             "part": _object(_summary(PartReport), _properties(PartReport)),
-            "request": _object(_summary(RequestFigures), _properties(RequestFigures)),
+            "request": _object(
+                _summary(RequestFigures), _properties(RequestFigures), _properties(RequestFigures, is_optional=True)
+            ),
             "transformer": _object(_summary(TransformerFigures), _properties(TransformerFigures)),
         },
     }

@@ -50,6 +50,9 @@ class RequestFigures:
         time_per_output_token_s: mean over the tokens behind it; 0 where there are none.
         first_step_s, last_step_s: of the shortest and of the longest context.
         growth_s_per_token: by which a token takes longer than the one before, on average.
+        low_s, high_s: ends of the interval of 90 % around ``total_s``; null of cost models that give none. Errors of the
+            prompt and of the steps are taken to go together: it is no narrower than if they did not.
+        time_per_output_token_low_s, time_per_output_token_high_s: likewise.
         total_s: of the whole request.
         energy_j: of all devices.
         tokens_per_s: output tokens of all sequences.
@@ -67,6 +70,10 @@ class RequestFigures:
     energy_j: float
     tokens_per_s: float
     cost_per_million_tokens: float | None
+    low_s: float | None = None
+    high_s: float | None = None
+    time_per_output_token_low_s: float | None = None
+    time_per_output_token_high_s: float | None = None
 
 
 def with_figures(
@@ -100,7 +107,7 @@ def with_figures(
         steps = decode_steps(source, options, figures, asked.output_tokens, target, model, pipeline)
         energy_j = report.energy_j * figures.tp
         request = request_figures(figures, report.latency_s, energy_j, steps, asked.output_tokens)
-        figures = replace(figures, request=request)
+        figures = replace(figures, request=with_interval(request, report, steps))
     if asked.price_per_hour is not None:
         figures = priced(figures, asked.price_per_hour)
     if asked.intensity is not None:
@@ -121,7 +128,7 @@ def request_figures(
         prompt_energy_j: of all devices.
         steps: decode passes by context, the first and the last of the request among them; empty for one token.
     """
-    contexts = np.arange(prompt.context + 1, prompt.context + output_tokens)
+    contexts = _contexts(prompt.context, output_tokens)
     seconds = _between(contexts, steps, [step.latency_s for step in steps])
     energies = _between(contexts, steps, [step.energy_j * prompt.tp for step in steps])
     total_s = prompt_s + float(seconds.sum())
@@ -139,6 +146,28 @@ def request_figures(
         tokens_per_s=prompt.batch * output_tokens / total_s,
         cost_per_million_tokens=None,
     )
+
+
+def with_interval(request: RequestFigures, prompt: Report, steps: Sequence[SweepPoint]) -> RequestFigures:
+    """The same with the intervals that the prompt's report and the steps have, if they have any."""
+    lows, highs = ([getattr(step, name) for step in steps] for name in ("low_s", "high_s"))
+    if prompt.low_s is None or prompt.high_s is None or None in (*lows, *highs):
+        return request
+    contexts = _contexts(request.prompt_tokens, request.output_tokens)
+    low_s, high_s = (float(_between(contexts, steps, ends).sum()) for ends in (lows, highs))
+    count = max(len(contexts), 1)
+    return replace(
+        request,
+        low_s=prompt.low_s + low_s,
+        high_s=prompt.high_s + high_s,
+        time_per_output_token_low_s=low_s / count,
+        time_per_output_token_high_s=high_s / count,
+    )
+
+
+def _contexts(prompt_tokens: int, output_tokens: int) -> np.ndarray:
+    """[output_tokens - 1] tokens that each step behind the prompt sees: the prompt makes the first of the answer."""
+    return np.arange(prompt_tokens + 1, prompt_tokens + output_tokens)
 
 
 def _between(contexts: np.ndarray, steps: Sequence[SweepPoint], values: Sequence[float]) -> np.ndarray:

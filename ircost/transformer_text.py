@@ -61,6 +61,8 @@ def _request(figures: TransformerFigures, request: RequestFigures) -> Line:
         grows = request.growth_s_per_token
         more = f", +{small_text(grows, 's')} from one to the next" if grows > 0 else ", however many"
         words += f", {request.output_tokens - 1:,} more at {small_text(request.time_per_output_token_s, 's')}{more}"
+    if request.low_s is not None and request.high_s is not None:
+        words += f"; 90 % of requests take {small_text(request.low_s, 's')} to {small_text(request.high_s, 's')}"
     return ("request", small_text(request.total_s, "s"), f"{words}; {three_digits(request.tokens_per_s)} tokens/s")
 
 

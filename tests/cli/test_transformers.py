@@ -151,6 +151,23 @@ def test_a_request_is_its_prompt_and_its_steps(irc: Irc, config: str) -> None:
     assert request["tokens_per_s"] == pytest.approx(4 * answer / request["total_s"])
 
 
+def test_a_request_has_an_interval_where_its_passes_have(irc: Irc, config: str) -> None:
+    words = (config, "--target", "h100", "--seq", "256", "--output-tokens")
+    told, alone = (facts(irc, *words, count) for count in ("9", "1"))
+    request, first = told["transformer"]["request"], alone["transformer"]["request"]
+    assert (first["low_s"], first["high_s"]) == (alone["low_s"], alone["high_s"])
+    assert first["time_per_output_token_low_s"] == first["time_per_output_token_high_s"] == 0
+    ends = request["time_per_output_token_low_s"], request["time_per_output_token_high_s"]
+    assert ends[0] < request["time_per_output_token_s"] < ends[1]
+    for name, end in zip(("low_s", "high_s"), ends, strict=True):
+        assert request[name] == pytest.approx(told[name] + 8 * end)
+    steps = [facts(irc, *words[:3], "--phase", "decode", "--context", str(n)) for n in range(257, 265)]
+    assert ends[0] == pytest.approx(np.mean([step["low_s"] for step in steps]), rel=1e-3)
+    assert "90 % of requests take" in irc("compile", *words, "9").out
+    plain = facts(irc, *words, "9", "--model", "analytical")["transformer"]["request"]
+    assert plain["low_s"] is plain["high_s"] is plain["time_per_output_token_low_s"] is None
+
+
 def test_the_idealised_runtime_is_affine_in_output_tokens(irc: Irc) -> None:
     """Narayanan et al. 2023: R2 above 0.999 for lengths of an answer that are short of the context's growth."""
     lengths = np.array([1, 16, 64, 256, 1024])
