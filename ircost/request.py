@@ -51,9 +51,9 @@ class RequestFigures:
         first_step_s, last_step_s: of the shortest and of the longest context.
         growth_s_per_token: by which a token takes longer than the one before, on average.
         total_s: of the whole request.
-        low_s, high_s: ends of the interval that ``total_s`` lies in with a probability of 90 %; None of cost models that
-            give none. Errors of the prompt and of the steps are taken to go together: it is rather too wide.
-        time_per_output_token_low_s, time_per_output_token_high_s: of the interval of the mean over the tokens, likewise.
+        low_s, high_s: ends of the interval that ``total_s`` lies in with a probability of 90 %; None of cost models
+            that give none. Errors of the prompt and of the steps are taken to go together: it is rather too wide.
+        time_per_output_token_low_s, time_per_output_token_high_s: likewise, of the interval of the mean over tokens.
         energy_j: of all devices.
         tokens_per_s: output tokens of all sequences.
         cost_per_million_tokens: output tokens, prompts included; null where no price was given.
