@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from multiprocessing.connection import Connection
@@ -17,10 +19,13 @@ Result = TypeVar("Result")
 def processors() -> int:
     """How many processes may work at a time; 1 where this one cannot be copied.
 
-    That is where the system has no such thing, in a copy, and while other threads do work: what they hold stays held
-    in a copy for ever. Threads that only serve this one (daemons, as of a progress bar) are no hindrance.
+    That is where the system has no such thing, or libraries that do not stand it (macOS), in a copy, and while other
+    threads do work: what they hold stays held in a copy for ever. Threads that only serve this one (daemons, as of a
+    progress bar) are no hindrance.
     """
-    if "fork" not in multiprocessing.get_all_start_methods() or multiprocessing.current_process().daemon:
+    if "fork" not in multiprocessing.get_all_start_methods() or sys.platform == "darwin":
+        return 1
+    if multiprocessing.current_process().daemon:
         return 1
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.current_thread()):
         return 1
@@ -56,7 +61,9 @@ class _Copy(Generic[Result]):
         context = multiprocessing.get_context("fork")
         self.inbox, outbox = context.Pipe(duplex=False)
         self.process = context.Process(target=_told, args=(outbox, work, items), daemon=True)
-        self.process.start()
+        with warnings.catch_warnings():  # Python 3.12 sees threads of BLAS, which do nothing now
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.process.start()
         outbox.close()
 
     def results(self) -> list[Result]:
