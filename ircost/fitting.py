@@ -13,6 +13,7 @@ from ircost.cost_models.patches import LayerChain
 from ircost.costing import report_on
 from ircost.frontends import Imported, ImportOptions, load
 from ircost.ir.errors import IrcError
+from ircost.ir.graph import Module
 from ircost.ir.types import DTYPES
 from ircost.ir.verify import verify
 from ircost.passes import PassContext, run_pipeline
@@ -63,10 +64,12 @@ def fit(imported: Imported, context: PassContext, limit_bytes: int | None, exact
     """Rewrites a module until weights and arena fit the limit, as far as an order and copies can do that.
 
     Element-wise results are in place anyway. An order that helps costs nothing and is tried first; then values are
-    computed twice, the cheapest first.
+    computed twice, the cheapest first. A model in stages stays as it is.
     """
     module = imported.module
     memory = memory_use(module, exact=exact)
+    if imported.built is not None and imported.built.mesh.pp > 1:
+        return Fitted(memory)  # each stage is a module of its own; nothing in the whole one says how full they are
     if limit_bytes is None or memory.allocated_bytes <= limit_bytes:
         return Fitted(memory)
     before = memory.allocated_bytes
@@ -106,10 +109,24 @@ class Retry:
     def allocated_bytes(self, dims: Mapping[str, int] | None = None, convert: str = "", then: str = "") -> int:
         """Weights and arena, with other extents of dims, another number format, or passes behind the others."""
         options = replace(self.options, dims={**self.options.dims, **(dims or {})})
-        module = load(self.model, options).module
+        imported = load(self.model, options)
+        passes = ",".join(filter(None, [convert, self.pipeline, then]))
+        return max(self._allocated_bytes(module, passes) for module in _on_devices(imported))
+
+    def _allocated_bytes(self, module: Module, passes: str) -> int:
         verify(module)
-        run_pipeline(module, ",".join(filter(None, [convert, self.pipeline, then])), context=self.context)
+        run_pipeline(module, passes, context=self.context)
         return memory_use(module, exact=self.exact).allocated_bytes
+
+
+def _on_devices(imported: Imported) -> Iterator[Module]:
+    """What different devices hold: the model, or each of its stages."""
+    built = imported.built
+    if built is None or built.mesh.pp == 1:
+        yield imported.module
+        return
+    for stage in range(built.mesh.pp):
+        yield built.of_stage(stage).module
 
 
 def remedies(report: Report, retry: Retry | None, is_own_limit: bool) -> tuple[str, ...]:

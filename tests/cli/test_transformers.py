@@ -10,8 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
+
+from ircost.commands.compile import command
+from ircost.frontends.config.workload import PHASES
 
 Irc = Callable[..., Any]
 
@@ -63,6 +67,47 @@ def test_stages_hold_a_part_each(irc: Irc, config: str) -> None:
     one, two = facts(irc, *words)["transformer"], facts(irc, *words, "--mesh", "pp=2")["transformer"]
     assert two["weights_bytes"] < one["weights_bytes"] and two["cache_bytes"] == one["cache_bytes"] / 2
     assert two["stage_s"] < one["stage_s"]
+
+
+def test_memory_with_stages_is_that_of_the_fullest_device(irc: Irc) -> None:
+    words = ("llama-3-70b", "--target", "h100", "--phase", "decode", "--context", "4096", "--batch", "32")
+    outcome = irc("compile", *words, "--mesh", "pp=4", "--json")
+    report = json.loads(outcome.out)
+    held = report["transformer"]
+    assert outcome.code == 0 and report["fits"] and not report["remedies"]
+    assert report["weights_bytes"] == held["weights_bytes"] < 37e9  # a quarter of 141 GB, and more: the head
+    assert report["arena_bytes"] == held["cache_bytes"] + held["activations_bytes"]
+    assert not facts(irc, *words)["fits"]
+
+
+def test_what_fits_in_stages_is_looked_for_in_stages(irc: Irc) -> None:
+    words = ("llama-3-70b", "--target", "h100", "--phase", "decode", "--mesh", "pp=2", "--context", "4096")
+    report = facts(irc, *words, "--batch", "32")
+    largest = report["transformer"]["largest_batch"]
+    assert f"--dim batch={largest} instead of 32, 74.5 GiB" in report["remedies"]
+    assert facts(irc, *words, "--batch", str(largest))["fits"]
+
+
+def test_caches_of_all_batches_on_their_way_are_told(irc: Irc) -> None:
+    words = ("llama-3-70b", "--target", "h100", "--phase", "decode", "--context", "4096", "--mesh")
+    few, many = (facts(irc, *words, "pp=4", "--batch", batch)["notes"] for batch in ("32", "64"))
+    assert any("4 batches of 32 on their way at once; their caches take 40 GiB" in note for note in few)
+    assert any("take 80 GiB of the fullest device, and it has 40.7 GiB for them" in note for note in many)
+    assert not any("on their way" in note for note in facts(irc, *words, "tp=4", "--batch", "32")["notes"])
+
+
+def test_a_sweep_of_stages_says_what_a_report_says(irc: Irc, config: str) -> None:
+    words = (config, "--phase", "decode", "--context", "64", "--mesh", "pp=2")
+    (point,) = facts(irc, *words, "--sweep", "batch=8")["points"]
+    report = facts(irc, *words, "--batch", "8")
+    assert point["items_per_s"] == pytest.approx(report["transformer"]["tokens_per_s"], rel=1e-12)
+    assert point["memory_bytes"] == report["weights_bytes"] + report["arena_bytes"]
+
+
+def test_every_phase_can_be_asked_for() -> None:
+    kind = next(option for option in command.params if option.name == "phase").type
+    assert isinstance(kind, click.Choice)
+    assert list(kind.choices) == list(PHASES)
 
 
 def test_the_largest_batch_fits_and_one_more_does_not(irc: Irc) -> None:
