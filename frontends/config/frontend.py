@@ -114,7 +114,12 @@ def _workload(architecture: Architecture, options: ImportOptions) -> tuple[Workl
         notes.append(_left_out(architecture, phase))
     if architecture.unbuilt:
         notes.append(f"the {architecture.unbuilt} is left out: what it is made of is not known here")
-    return workload_of(phase, cache_dtype=options.cache_dtype, **sizes), notes
+    cache_dtype = options.cache_dtype
+    said = architecture.quantisation.cache if architecture.quantisation is not None else None
+    if said is not None and cache_dtype is None and phase != "encode":
+        cache_dtype = said
+        notes.append(f"cached keys and values are {said}, as the config's kv_cache_scheme says (--cache-dtype)")
+    return workload_of(phase, cache_dtype=cache_dtype, **sizes), notes
 
 
 def _check_images(architecture: Architecture, phase: str, tokens: int, sizes: dict[str, int]) -> None:
