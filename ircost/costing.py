@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ircost.backends import Target
-from ircost.collective_kernels import collective_kernels
+from ircost.collective_kernels import collective_kernels, notes_on_networks
 from ircost.cost_models.automatic import chosen_model
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, kernel_table
@@ -111,6 +111,7 @@ def report_on(
             *_unbounded_loops(module),
             *_idle_matrix_units(table, target),
             *_spread_experts(table),
+            *([] if built is None else notes_on_networks(built, target)),
             *([] if figures is None else batches_on_the_way(figures, capacity_bytes)),
             *([ENERGY_NOTES[target.kind == "gpu"]] if built is not None else []),
         ),

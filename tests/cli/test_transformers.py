@@ -88,6 +88,32 @@ def test_what_fits_in_stages_is_looked_for_in_stages(irc: Irc) -> None:
     assert facts(irc, *words, "--batch", str(largest))["fits"]
 
 
+def test_a_mesh_and_a_format_that_would_fit_are_named(irc: Irc) -> None:
+    words = ("llama-3-70b", "--phase", "decode", "--context", "4096", "--target")
+    for target, formats in (("h100", ["f8e4m3"]), ("a100", [])):  # A100s multiply in no format of 8-bit floats
+        remedies = facts(irc, *words, target)["remedies"]
+        assert [
+            format for format in ("f16", "f8e4m3") if any(f"--dtype {format} " in each for each in remedies)
+        ] == formats
+        assert "--mesh tp=2, 66.3 GiB of each device" in remedies
+        assert facts(irc, *words, target, "--mesh", "tp=2")["fits"]
+        assert all(facts(irc, *words, target, "--dtype", format)["fits"] for format in formats)
+
+
+def test_ranks_beyond_a_node_are_told(irc: Irc) -> None:
+    words = ("llama-3-70b", "--target", "h100", "--phase", "decode", "--context", "1024", "--mesh")
+    within, beyond = (facts(irc, *words, mesh)["notes"] for mesh in ("tp=8", "tp=16"))
+    assert any(note.startswith("16 ranks stand in nodes of 8") for note in beyond)
+    assert not any("nodes of 8" in note for note in within)
+
+
+def test_few_tokens_a_joule_keep_their_digits(irc: Irc) -> None:
+    words = ("compile", "llama-3-70b", "--target", "h100", "--phase", "decode", "--context", "1024", "--mesh", "tp=8")
+    (line,) = [line for line in irc(*words, "--sweep", "batch=1").out.splitlines() if line.startswith("      1")]
+    (point,) = facts(irc, *words[1:], "--sweep", "batch=1")["points"]
+    assert f"{point['items_per_j']:.3g}" in line.split() and point["items_per_j"] < 0.1
+
+
 def test_caches_of_all_batches_on_their_way_are_told(irc: Irc) -> None:
     words = ("llama-3-70b", "--target", "h100", "--phase", "decode", "--context", "4096", "--mesh")
     few, many = (facts(irc, *words, "pp=4", "--batch", batch)["notes"] for batch in ("32", "64"))
@@ -146,6 +172,7 @@ def test_a_sweep_names_its_knees(irc: Irc) -> None:
         (("--phase", "decode", "--context", "5000"), "made for 4096"),
         (("--phase", "decode", "--context", "64", "--mesh", "tp=3"), "do not divide by tp=3"),
         (("--phase", "decode", "--context", "64", "--mesh", "xp=3"), "no axis 'xp'"),
+        (("--phase", "decode", "--context", "64", "--mesh", "ep=2"), "tp splits experts"),
         (("--phase", "decode", "--context", "64", "--mesh", "pp=5"), "5 stages for 4 layers"),
         (("--phase", "decode", "--context", "64", "--seq", "3"), "--phase verify"),
         (("--phase", "chunk", "--context", "64"), "needs --seq"),
