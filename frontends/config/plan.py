@@ -50,7 +50,8 @@ def parse_mesh(text: str) -> Mesh:
             )
         if not size.isdecimal() or not int(size):
             raise ConfigError(f"--mesh {item}: a whole number of 1 and more expected")
-        sizes[name] = int(size)
+        if sizes.setdefault(name, int(size)) != int(size):
+            raise ConfigError(f"--mesh {name} is given twice: {sizes[name]} and {size}", help="leave out one")
     return Mesh(**sizes)
 
 
