@@ -21,6 +21,9 @@ COMPRESSED: dict[tuple[Any, Any], DType] = {
     ("int", 4): u4,
     ("float", 4): f4e2m1,
 }
+# Scales of 4-bit floats by the size of their blocks: NVFP4 and MXFP4. Sources: NVIDIA, "Introducing NVFP4 for Efficient
+# and Accurate Low-Precision Inference", 2025; OCP Microscaling Formats 1.0, 2023.
+BLOCK_SCALES: dict[int, DType] = {16: f8e4m3, 32: f8e8m0}
 
 
 def read_quantisation(config: Config) -> Quantisation | None:
@@ -128,7 +131,7 @@ def _compressed(section: Config) -> Quantisation:
         raise section.error(f"inputs of {inputs.get('num_bits')} bits, {inputs.get('type')}, are not known")
     return Quantisation(
         COMPRESSED[kind],
-        bf16,
+        BLOCK_SCALES.get(block, bf16) if kind == ("float", 4) else bf16,
         max(block, 0),
         activations=COMPRESSED[kind] if is_narrow else None,
         skipped=_skipped(section, "ignore"),

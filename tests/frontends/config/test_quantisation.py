@@ -45,6 +45,14 @@ METHODS: dict[str, tuple[dict[str, Any], float]] = {
         },
         4 + 16 / 128,
     ),
+    "nvfp4": (
+        {
+            "quant_method": "compressed-tensors",
+            "format": "nvfp4-pack-quantized",
+            "config_groups": {"group_0": {"weights": {"type": "float", "num_bits": 4, "group_size": 16}}},
+        },
+        4 + 8 / 16,
+    ),
 }
 
 
