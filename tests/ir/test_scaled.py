@@ -59,9 +59,8 @@ def test_blocks_that_do_not_divide_are_refused() -> None:
 @pytest.mark.parametrize(("block", "is_counted"), [(16, False), (32, False), (128, True), (256, True)])
 def test_matrix_units_take_in_the_scales_of_small_blocks(block: int, is_counted: bool) -> None:
     m, n, k = 4, 8, 256
-    types = (TensorType((m, k), f4e2m1), TensorType((m, k // block), f32))
-    types += (TensorType((n, k), f4e2m1), TensorType((n, k // block), f32))
-    product = ops.scaled_matmul(*Function("main", list(types)).arguments, out=bf16).producer
+    sides = [(TensorType((rows, k), f4e2m1), TensorType((rows, k // block), f32)) for rows in (m, n)]
+    product = ops.scaled_matmul(*Function("main", [*sides[0], *sides[1]]).arguments, out=bf16).producer
     assert product is not None
     counted = [counts for _, _, counts in work_of(product)]
     assert sum(counts.macs for counts in counted) == m * n * k
