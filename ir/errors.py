@@ -84,12 +84,21 @@ def did_you_mean(name: str, known: Iterable[str], listing: str = "") -> str:
 
     >>> did_you_mean("h20", ["h100_sxm", "t4", "h200_sxm"])
     'did you mean h200_sxm?'
+    >>> did_you_mean("H200-SXM", ["h100_sxm", "v100", "h200_sxm"])
+    'did you mean h200_sxm, h100_sxm?'
     """
     known = sorted(known)
-    starts = [k for k in known if name and k.startswith(name)]
-    close = [k for k in difflib.get_close_matches(name, known, n=3, cutoff=0.5) if k not in starts]
+    plain = {_plain(k): k for k in known}
+    starts = [k for k in known if name and _plain(k).startswith(_plain(name))]
+    near_ones = difflib.get_close_matches(_plain(name), plain, n=3, cutoff=0.5)
+    close = [plain[k] for k in near_ones if plain[k] not in starts]
     near = (starts + close)[:3]
     guess = f"did you mean {', '.join(near)}?" if near else ""
     if not guess and not listing:
         return "known: " + ", ".join(known[:20])
     return f"{guess} ({listing})".strip() if guess and listing else guess or listing
+
+
+def _plain(name: str) -> str:
+    """Neither capitals nor the kind of dash tell names apart."""
+    return name.lower().replace("-", "_")

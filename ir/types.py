@@ -89,6 +89,14 @@ DTYPES: dict[str, DType] = {
 }
 
 
+# What others call the formats, for those who look for them under that name; fp8 is what engines take by that word.
+NAMES_ELSEWHERE = {
+    **{"float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16", "fp64": "f64", "fp32": "f32"},
+    **{"fp16": "f16", "half": "f16", "fp8": "f8e4m3", "fp8e4m3": "f8e4m3", "fp8e5m2": "f8e5m2", "e4m3": "f8e4m3"},
+    **{"e5m2": "f8e5m2", "fp4": "f4e2m1", "nvfp4": "f4e2m1", "mxfp4": "f4e2m1", "int8": "i8", "int4": "i4"},
+}
+
+
 def parse_dtype(name: str) -> DType:
     """The number format of that name.
 
@@ -99,7 +107,8 @@ def parse_dtype(name: str) -> DType:
     16
     """
     if name not in DTYPES:
-        raise DTypeError(f"no number format '{name}'", help=did_you_mean(name, DTYPES))
+        own = NAMES_ELSEWHERE.get(name.lower().replace("_", ""))
+        raise DTypeError(f"no number format '{name}'", help=f"it is {own} here" if own else did_you_mean(name, DTYPES))
     return DTYPES[name]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ircost.backends import Target
-from ircost.cost_models.collectives import collective_times
+from ircost.cost_models.collectives import collective_times, devices_in_a_node
 from ircost.cost_models.energy import static_w
 from ircost.frontends.config.build import BuiltModel
 from ircost.frontends.config.plan import Collective
@@ -31,6 +31,18 @@ def collective_kernels_of(models: Sequence[BuiltModel], target: Target) -> list[
     return [
         [_kernel(item, *times[item.kind, item.ranks, item.size_bytes], target) for item in built.collectives]
         for built in models
+    ]
+
+
+def notes_on_networks(built: BuiltModel, target: Target) -> list[str]:
+    """What collectives over a network are worth; nothing of ranks that one node holds."""
+    node = devices_in_a_node(target) if built.collectives else 0
+    most = max((item.ranks for item in built.collectives), default=0)
+    if most <= node:
+        return []
+    return [
+        f"{most} ranks stand in nodes of {node}: what crosses the network is taken as fitted to few and slow networks, "
+        "one card at a time; where each device has a card of its own, large sums may take a small part of that time"
     ]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ircost.backends import Target
-from ircost.collective_kernels import collective_kernels
+from ircost.collective_kernels import collective_kernels, notes_on_networks
 from ircost.cost_models.automatic import chosen_model
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, kernel_table
@@ -21,10 +21,10 @@ from ircost.intervals import interval_of_runs, uncorrected
 from ircost.ir.graph import Module, Op
 from ircost.ir.ops.experts import experts_met
 from ircost.ir.schedule import parse_schedule
-from ircost.rank_memory import rank_memory
+from ircost.rank_memory import memory_of
 from ircost.report import KernelReport, Report
-from ircost.stages import slowest_stage_s
-from ircost.transformer_figures import figures_of
+from ircost.stages import costed_stages, fullest_stage, slowest_stage_s
+from ircost.transformer_figures import batches_on_the_way, figures_of
 
 # Against measured servers: docs/energy.md.
 ENERGY_NOTES = {
@@ -51,7 +51,7 @@ def report_on(
         cost_model: name of the cost model.
         dtype, pipeline, source: what the report says of the number format, the passes that ran, and the model's file;
             where left out, the format of most arithmetic, none, and the module's name.
-        memory: of the module, where it is known already.
+        memory: of the module, where it is known already; of a model in stages the fullest stage's is asked for.
         memory_limit_bytes: what has to be enough; the capacity of the target where left out.
     """
     module = imported.module
@@ -64,7 +64,8 @@ def report_on(
     built = imported.built
     sent = [] if built is None else uncorrected(collective_kernels(built, target), estimates)
     kernels = (*kernels, *sent)
-    memory = memory or memory_use(module)
+    stages = costed_stages(built, target, model, pipeline)
+    memory = fullest_stage(stages).memory if stages else memory or memory_use(module)
     capacity_bytes = int(target.main_memory.capacity_bytes)
     lower_bound_s = model_lower_bound_s(module, table, runs, target)
     # Each kernel may find in the caches what all together cannot: the whole model's limit is a limit of its own.
@@ -73,8 +74,8 @@ def report_on(
     energy_j = float(sum(kernel.energy_j or 0.0 for kernel in kernels))
     figures = None
     if built is not None:
-        stage_s = slowest_stage_s(built, latency_s, target, model, pipeline)
-        held = rank_memory(built, memory if built.module is module else None)
+        stage_s = slowest_stage_s(stages) if stages else latency_s
+        held = memory_of(fullest_stage(stages).built if stages else built, memory)
         figures = figures_of(built, target, kernels, held, latency_s, energy_j, stage_s, _main_dtype(table, runs))
     return Report(
         source=source or module.name,
@@ -110,6 +111,8 @@ def report_on(
             *_unbounded_loops(module),
             *_idle_matrix_units(table, target),
             *_spread_experts(table),
+            *([] if built is None else notes_on_networks(built, target)),
+            *([] if figures is None else batches_on_the_way(figures, capacity_bytes)),
             *([ENERGY_NOTES[target.kind == "gpu"]] if built is not None else []),
         ),
         remedies=(),

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ircost.backends import load_target, target_names
+from ircost.cost_models.collectives import devices_in_a_node
 from ircost.cost_models.interface import CostModel
 from ircost.cost_models.memory import MemoryUse, memory_use
 from ircost.cost_models.patches import LayerChain
 from ircost.costing import report_on
 from ircost.frontends import Imported, ImportOptions, load
+from ircost.frontends.config.plan import parse_mesh
 from ircost.ir.errors import IrcError
+from ircost.ir.graph import Module
 from ircost.ir.types import DTYPES
 from ircost.ir.verify import verify
 from ircost.passes import PassContext, run_pipeline
@@ -63,10 +67,12 @@ def fit(imported: Imported, context: PassContext, limit_bytes: int | None, exact
     """Rewrites a module until weights and arena fit the limit, as far as an order and copies can do that.
 
     Element-wise results are in place anyway. An order that helps costs nothing and is tried first; then values are
-    computed twice, the cheapest first.
+    computed twice, the cheapest first. A model in stages stays as it is.
     """
     module = imported.module
     memory = memory_use(module, exact=exact)
+    if imported.built is not None and imported.built.mesh.pp > 1:
+        return Fitted(memory)  # each stage is a module of its own; nothing in the whole one says how full they are
     if limit_bytes is None or memory.allocated_bytes <= limit_bytes:
         return Fitted(memory)
     before = memory.allocated_bytes
@@ -103,13 +109,36 @@ class Retry:
     exact: bool
     context: PassContext
 
-    def allocated_bytes(self, dims: Mapping[str, int] | None = None, convert: str = "", then: str = "") -> int:
-        """Weights and arena, with other extents of dims, another number format, or passes behind the others."""
-        options = replace(self.options, dims={**self.options.dims, **(dims or {})})
-        module = load(self.model, options).module
+    def allocated_bytes(
+        self, dims: Mapping[str, int] | None = None, convert: str = "", then: str = "", **others: Any
+    ) -> int:
+        """Weights and arena, with other extents of dims, conversion by a pass, passes behind the others, or options."""
+        options = replace(self.options, dims={**self.options.dims, **(dims or {})}, **others)
+        imported = load(self.model, options)
+        passes = ",".join(filter(None, [convert, self.pipeline, then]))
+        return max(self._allocated_bytes(module, passes) for module in _on_devices(imported))
+
+    def has_arithmetic(self, dtype: str) -> bool:
+        """Whether the machine multiplies in a format; without it nothing could be costed."""
+        try:
+            return self.context.target is None or bool(self.context.target.unit_for(dtype))
+        except IrcError:
+            return False
+
+    def _allocated_bytes(self, module: Module, passes: str) -> int:
         verify(module)
-        run_pipeline(module, ",".join(filter(None, [convert, self.pipeline, then])), context=self.context)
+        run_pipeline(module, passes, context=self.context)
         return memory_use(module, exact=self.exact).allocated_bytes
+
+
+def _on_devices(imported: Imported) -> Iterator[Module]:
+    """What different devices hold: the model, or each of its stages."""
+    built = imported.built
+    if built is None or built.mesh.pp == 1:
+        yield imported.module
+        return
+    for stage in range(built.mesh.pp):
+        yield built.of_stage(stage).module
 
 
 def remedies(report: Report, retry: Retry | None, is_own_limit: bool) -> tuple[str, ...]:
@@ -124,6 +153,7 @@ def remedies(report: Report, retry: Retry | None, is_own_limit: bool) -> tuple[s
         found += _smaller_dims(report, retry)
     if retry is not None:
         found += _narrower_formats(report, retry)
+        found += _more_ranks(report, retry)
         found += _rebuilt(report, retry)
     found += _patches(report)
     if is_own_limit:
@@ -163,10 +193,34 @@ def _narrower_formats(report: Report, retry: Retry) -> Iterator[str]:
     for name in NARROWER:
         if report.dtype not in DTYPES or DTYPES[name].bits >= DTYPES[report.dtype].bits:
             continue
-        taken = retry.allocated_bytes(convert=f"convert-dtype{{to={name}}}")
+        if report.transformer is None:
+            taken = retry.allocated_bytes(convert=f"convert-dtype{{to={name}}}")
+        elif not retry.has_arithmetic(name):
+            continue
+        else:
+            taken = retry.allocated_bytes(dtype=DTYPES[name])  # models by their configuration are built in a format
         if taken <= report.memory_limit_bytes:
             yield f"--dtype {name} instead of {report.dtype}, {bytes_text(taken)}"
             return
+
+
+def _more_ranks(report: Report, retry: Retry) -> Iterator[str]:
+    """Of a model by its configuration, the fewest devices of one node that share each layer."""
+    target = retry.context.target
+    if report.transformer is None or target is None or not target.links:
+        return
+    mesh = parse_mesh(retry.options.mesh)
+    tp = 2 * mesh.tp
+    while tp <= devices_in_a_node(target):
+        text = f"tp={tp}" + (f",pp={mesh.pp}" if mesh.pp > 1 else "")
+        try:
+            taken = retry.allocated_bytes(mesh=text)
+        except IrcError:  # heads do not divide by it
+            return
+        if taken <= report.memory_limit_bytes:
+            yield f"--mesh {text}, {bytes_text(taken)} of each device"
+            return
+        tp *= 2
 
 
 def _rebuilt(report: Report, retry: Retry) -> Iterator[str]:

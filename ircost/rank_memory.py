@@ -24,19 +24,18 @@ class RankMemory:
         return self.weights_bytes + self.cache_bytes + self.activations_bytes
 
 
-def rank_memory(built: BuiltModel, known: MemoryUse | None = None) -> RankMemory:
-    """Of the fullest stage. Weights and activations as the module says, the cache with the new tokens in it.
+def rank_memory(built: BuiltModel) -> RankMemory:
+    """Of the fullest stage, before passes."""
+    stages = [built] if built.mesh.pp == 1 else [built.of_stage(stage) for stage in range(built.mesh.pp)]
+    return max((memory_of(stage, memory_use(stage.module)) for stage in stages), key=lambda memory: memory.total_bytes)
+
+
+def memory_of(stage: BuiltModel, use: MemoryUse) -> RankMemory:
+    """Weights and activations as the module says, the cache with the new tokens in it.
 
     Args:
-        known: memory of the model's module, where somebody has asked already.
+        stage: a stage alone, or a model that has one. use: memory of its module.
     """
-    if known is not None and built.mesh.pp == 1:
-        return _memory_of(built, known)
-    stages = [built] if built.mesh.pp == 1 else [built.of_stage(stage) for stage in range(built.mesh.pp)]
-    return max((_memory_of(stage, memory_use(stage.module)) for stage in stages), key=lambda memory: memory.total_bytes)
-
-
-def _memory_of(stage: BuiltModel, use: MemoryUse) -> RankMemory:
     main = stage.module.main
     cache = [value for name, value in zip(_names(main, "inputs"), main.arguments, strict=True) if ".past_" in name]
     cache += [value for name, value in zip(_names(main, "outputs"), main.results, strict=True) if "." in name]

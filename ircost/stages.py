@@ -2,32 +2,59 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ircost.backends import Target
 from ircost.collective_kernels import collective_kernels
 from ircost.cost_models.interface import CostModel
 from ircost.cost_models.kernel_table import kernel_table
+from ircost.cost_models.memory import MemoryUse, memory_use
 from ircost.frontends.config.build import BuiltModel
 from ircost.passes import PassContext, run_pipeline
 
 
-def slowest_stage_s(built: BuiltModel, latency_s: float, target: Target, model: CostModel, pipeline: str) -> float:
-    """The time of the stage that sets the pace, what it sends on included; all of ``latency_s`` where there is one.
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage, as one of its ranks runs it.
 
     Args:
-        latency_s: of one pass through all stages.
+        built: the stage alone, after the passes. latency_s: of one pass, what it sends on included.
+        memory: of one batch.
+    """
+
+    built: BuiltModel
+    latency_s: float
+    memory: MemoryUse
+
+
+def costed_stages(built: BuiltModel | None, target: Target, model: CostModel, pipeline: str) -> tuple[Stage, ...]:
+    """The stages of a model that has several, first to last; none of others.
+
+    Args:
         pipeline: passes that ran on the whole model.
 
     Raises:
         TargetError: the target has no links.
     """
-    if built.mesh.pp == 1:
-        return latency_s
-    return max(_stage_s(built.of_stage(stage), target, model, pipeline) for stage in range(built.mesh.pp))
+    if built is None or built.mesh.pp == 1:
+        return ()
+    return tuple(_costed(built.of_stage(stage), target, model, pipeline) for stage in range(built.mesh.pp))
 
 
-def _stage_s(stage: BuiltModel, target: Target, model: CostModel, pipeline: str) -> float:
+def fullest_stage(stages: tuple[Stage, ...]) -> Stage:
+    """That whose devices hold most; the first of equals."""
+    return max(stages, key=lambda stage: stage.memory.allocated_bytes)
+
+
+def slowest_stage_s(stages: tuple[Stage, ...]) -> float:
+    """The time of the stage that sets the pace."""
+    return max(stage.latency_s for stage in stages)
+
+
+def _costed(stage: BuiltModel, target: Target, model: CostModel, pipeline: str) -> Stage:
     run_pipeline(stage.module, pipeline, context=PassContext(target=target, cost_model=model.for_search))
     table = kernel_table(stage.module)
     latency_s = model.estimate(table, target).latency_s
     kernels_s = float(sum(latency_s[run.row] * run.count for run in table.runs))
-    return kernels_s + sum(kernel.latency_s or 0.0 for kernel in collective_kernels(stage, target))
+    sent_s = sum(kernel.latency_s or 0.0 for kernel in collective_kernels(stage, target))
+    return Stage(stage, kernels_s + sent_s, memory_use(stage.module))

@@ -29,9 +29,9 @@ from ircost.ir.collector import collector_paused
 from ircost.ir.errors import IrcError
 from ircost.passes import Pass, PassContext, parse_pipeline, run_pipeline
 from ircost.passes.fuse import Fuse
-from ircost.rank_memory import rank_memory
 from ircost.report import KernelReport
 from ircost.side_by_side import side_by_side
+from ircost.stages import Stage, costed_stages, fullest_stage, slowest_stage_s
 
 MOST_POINTS = 20_000
 FEWEST_POINTS = 100  # that are worth a process of their own
@@ -53,7 +53,7 @@ class SweepPoint:
         latency_s, lower_bound_s, energy_j: of one run; energy of one device.
         low_s, high_s: ends of the interval of 90 % around the latency; None of cost models that give none.
         items: what one run does: new tokens of all sequences, or examples of a batch.
-        items_per_s, items_per_j: of all devices together.
+        items_per_s, items_per_j: of all devices together; with stages, as many batches are on their way.
         memory_bytes: of the device that holds most; fits: whether that is enough.
         bound: what limits most of the latency; bound_share: how much of it.
         knee: what takes over here from what limited the point before, or that throughput levels off, in words; ""
@@ -172,7 +172,8 @@ def sweep(
             built = _rewritten(_points(model, options, some), passes, context)
             table, runs = table_of_modules(imported.module for imported in built)
             priced = _Priced(table, cost_model.estimate(table, target), LowerBounds(table, target), target)
-            return list(map(priced.point, some, built, runs, _sent(built, target)))
+            stages = [costed_stages(imported.built, target, cost_model, pipeline) for imported in built]
+            return list(map(priced.point, some, built, runs, _sent(built, target), stages))
 
     points = side_by_side(points_at, sizes, processes, FEWEST_POINTS)
     items = "tokens" if isinstance(model, Architecture) else "items"
@@ -221,7 +222,12 @@ class _Priced:
     target: Target
 
     def point(
-        self, dims: dict[str, int], imported: Imported, all_runs: tuple[KernelRun, ...], sent: Sequence[KernelReport]
+        self,
+        dims: dict[str, int],
+        imported: Imported,
+        all_runs: tuple[KernelRun, ...],
+        sent: Sequence[KernelReport],
+        stages: tuple[Stage, ...],
     ) -> SweepPoint:
         estimates = self.estimates
         runs = branches_taken(replace(self.table, runs=all_runs), estimates)
@@ -238,13 +244,12 @@ class _Priced:
             energy_j += sum(kernel.energy_j or 0.0 for kernel in sent)
             work = imported.built.workload
             ranks, items = imported.built.mesh.tp, work.batch * work.rows
-            memory_bytes = rank_memory(imported.built).total_bytes
-        else:
-            memory_bytes = memory_use(imported.module).allocated_bytes
+        memory = fullest_stage(stages).memory if stages else memory_use(imported.module)
         lower_bound_s = self.bounds.of(imported.module, runs)
         latency_s = max(sum(shares.values()), lower_bound_s)
         bound = max(shares, key=lambda name: shares[name], default="")
         low_s, high_s = interval_of_runs(estimates, runs, uncorrected(sent, estimates), latency_s, lower_bound_s)
+        pace_s = slowest_stage_s(stages) if stages else latency_s
         return SweepPoint(
             dims=dims,
             latency_s=latency_s,
@@ -253,10 +258,10 @@ class _Priced:
             lower_bound_s=lower_bound_s,
             energy_j=energy_j,
             items=items,
-            items_per_s=items / latency_s if latency_s else 0.0,
+            items_per_s=items / pace_s if pace_s else 0.0,
             items_per_j=items / (energy_j * ranks) if energy_j else 0.0,
-            memory_bytes=memory_bytes,
-            fits=memory_bytes <= self.target.main_memory.capacity_bytes,
+            memory_bytes=memory.allocated_bytes,
+            fits=memory.allocated_bytes <= self.target.main_memory.capacity_bytes,
             bound=bound,
             bound_share=shares[bound] / latency_s if latency_s else 0.0,
         )

@@ -36,14 +36,19 @@ def _interval(point: SweepPoint) -> tuple[str, ...]:
     return (f"{low:+.0%} {high:+.0%}",)
 
 
+def _rate(value: float) -> str:
+    """Three digits below 1 as well: tokens a joule are few."""
+    return f"{value:.3g}" if value < 1 else three_digits(value)
+
+
 def _row(point: SweepPoint, names: list[str]) -> tuple[str, ...]:
     return (
         *(f"{point.dims[name]:,}" for name in names),
         small_text(point.latency_s, "s"),
         *_interval(point),
         small_text(point.lower_bound_s, "s"),
-        three_digits(point.items_per_s),
-        three_digits(point.items_per_j),
+        _rate(point.items_per_s),
+        _rate(point.items_per_j),
         bytes_text(point.memory_bytes),
         f"{bound_text(point.bound)} {point.bound_share:.0%}",
         "" if point.fits else "does not fit",

@@ -12,6 +12,7 @@ from ircost.frontends.config.layer_parts import Experts
 from ircost.frontends.config.plan import Mesh
 from ircost.ir.ops.experts import experts_met
 from ircost.model_parts import PartReport, parts_of
+from ircost.quantity_text import bytes_text
 from ircost.rank_memory import RankMemory, largest_batch
 from ircost.report import KernelReport
 
@@ -148,6 +149,22 @@ def figures_of(
         parts=parts_of(kernels),
         request=None,
     )
+
+
+def batches_on_the_way(figures: TransformerFigures, capacity_bytes: int) -> list[str]:
+    """What keeps all stages busy, and whether a device holds the caches of that; nothing of a model in one stage.
+
+    Args:
+        capacity_bytes: of a device's main memory.
+    """
+    if figures.pp == 1:
+        return []
+    caches = figures.pp * figures.cache_bytes
+    left = capacity_bytes - figures.weights_bytes - figures.activations_bytes
+    held = "" if caches <= left else f", and it has {bytes_text(max(left, 0))} for them"
+    told = f"; their caches take {bytes_text(caches)} of the fullest device{held}" if caches else ""
+    batches = f"{figures.pp} batches of {figures.batch:,}"
+    return [f"tokens a second are those of full stages: {batches} on their way at once{told}"]
 
 
 def ridge_flops_per_byte(target: Target, dtype: str) -> float:

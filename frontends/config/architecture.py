@@ -27,6 +27,7 @@ class Quantisation:
         scales: the scales' format. has_zeros: whether each scale has a zero point.
         activations: format that the input of a product is quantised to; None: weights are widened on the way.
         skipped: parts of layers that are left out, by name; experts_only: all but the experts are.
+        cache: format of cached keys and values; None: nothing is said of them.
     """
 
     weights: DType
@@ -37,6 +38,7 @@ class Quantisation:
     activations: DType | None = None
     skipped: tuple[str, ...] = ()
     experts_only: bool = False
+    cache: DType | None = None
 
 
 @dataclass(frozen=True, slots=True)

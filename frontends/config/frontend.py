@@ -114,7 +114,12 @@ def _workload(architecture: Architecture, options: ImportOptions) -> tuple[Workl
         notes.append(_left_out(architecture, phase))
     if architecture.unbuilt:
         notes.append(f"the {architecture.unbuilt} is left out: what it is made of is not known here")
-    return workload_of(phase, cache_dtype=options.cache_dtype, **sizes), notes
+    cache_dtype = options.cache_dtype
+    said = architecture.quantisation.cache if architecture.quantisation is not None else None
+    if said is not None and cache_dtype is None and phase != "encode":
+        cache_dtype = said
+        notes.append(f"cached keys and values are {said}, as the config's kv_cache_scheme says (--cache-dtype)")
+    return workload_of(phase, cache_dtype=cache_dtype, **sizes), notes
 
 
 def _check_images(architecture: Architecture, phase: str, tokens: int, sizes: dict[str, int]) -> None:
@@ -142,5 +147,8 @@ def _left_out(architecture: Architecture, phase: str) -> str:
 def _notes(built: BuiltModel) -> Iterator[str]:
     if built.state_bytes_per_sequence:
         yield f"layers with a state keep {built.state_bytes_per_sequence / 1e6:,.1f} MB a sequence, however long it is"
-    if built.mesh.ranks > 1:
+    if built.mesh.pp > 1:
+        of_stage = "one rank of each stage" if built.mesh.tp > 1 else "all stages"
+        yield f"kernels and energy are those of {of_stage}, one after the other; memory is that of the fullest device"
+    elif built.mesh.ranks > 1:
         yield f"kernels, memory and energy are those of one of {built.mesh.ranks} ranks"

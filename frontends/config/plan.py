@@ -8,6 +8,13 @@ from ircost.frontends.config.config_file import ConfigError
 from ircost.frontends.config.workload import Workload
 from ircost.ir.graph import Value
 
+# What is said of axes that others have.
+AXES = {
+    "ep": "tp splits experts like all else; ",
+    "dp": "copies share nothing: multiply tokens a second and devices; ",
+    "": "axes are tp and pp, such as --mesh tp=4,pp=2",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
@@ -38,10 +45,13 @@ def parse_mesh(text: str) -> Mesh:
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, _, size = item.partition("=")
         if name not in Mesh.__slots__:
-            raise ConfigError(f"--mesh has no axis '{name}'", help="axes are tp and pp, such as --mesh tp=4,pp=2")
+            raise ConfigError(
+                f"--mesh has no axis '{name}'", help=f"{AXES[name]}{AXES['']}" if name in AXES else AXES[""]
+            )
         if not size.isdecimal() or not int(size):
             raise ConfigError(f"--mesh {item}: a whole number of 1 and more expected")
-        sizes[name] = int(size)
+        if sizes.setdefault(name, int(size)) != int(size):
+            raise ConfigError(f"--mesh {name} is given twice: {sizes[name]} and {size}", help="leave out one")
     return Mesh(**sizes)
 
 

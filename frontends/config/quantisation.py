@@ -14,6 +14,16 @@ from ircost.ir.types import DType, bf16, f4e2m1, f8e4m3, f8e5m2, f8e8m0, f16, f3
 PARTS = {"self_attn": "attention", "attn": "attention", "mlp": "mlp", "shared_expert": "shared"}
 ALWAYS_WIDE = ("lm_head", "embed", "router", "gate", "norm", "output", "visual", "vision", "multi_modal", "proj_out")
 BITS: dict[int, DType] = {4: u4, 8: u8}
+# Type and bits of compressed-tensors.
+COMPRESSED: dict[tuple[Any, Any], DType] = {
+    ("float", 8): f8e4m3,
+    ("int", 8): i8,
+    ("int", 4): u4,
+    ("float", 4): f4e2m1,
+}
+# Scales of 4-bit floats by the size of their blocks: NVFP4 and MXFP4. Sources: NVIDIA, "Introducing NVFP4 for Efficient
+# and Accurate Low-Precision Inference", 2025; OCP Microscaling Formats 1.0, 2023.
+BLOCK_SCALES: dict[int, DType] = {16: f8e4m3, 32: f8e8m0}
 
 
 def read_quantisation(config: Config) -> Quantisation | None:
@@ -104,26 +114,38 @@ def _bits_and_bytes(section: Config) -> Quantisation:
 def _compressed(section: Config) -> Quantisation:
     """compressed-tensors: one group of targets with formats of weights and of inputs."""
     groups: dict[str, Any] = section.raw("config_groups")
-    section.passed("format", "global_compression_ratio", "quantization_status", "kv_cache_scheme", "sparsity_config")
+    section.passed("format", "global_compression_ratio", "quantization_status")
+    sparsity = section.raw("sparsity_config", default={})
+    if sparsity.get("format", "dense") != "dense":
+        raise section.error(f"sparse weights are not known here, and 'sparsity_config' says {sparsity['format']}")
     if not isinstance(groups, dict) or len(groups) != 1:
         raise section.error("'config_groups' holds several groups, one is known here")
     (group,) = groups.values()
     weights, inputs = group.get("weights") or {}, group.get("input_activations")
     kind = (weights.get("type"), weights.get("num_bits"))
-    known = {("float", 8): f8e4m3, ("int", 8): i8, ("int", 4): u4, ("float", 4): f4e2m1}
-    if kind not in known:
+    if kind not in COMPRESSED:
         raise section.error(f"weights of {kind[1]} bits, {kind[0]}, are not known")
     block = int(weights.get("group_size") or 0)
     is_narrow = inputs is not None and inputs.get("num_bits") == kind[1] and kind[0] == "float"
     if inputs is not None and not is_narrow:
         raise section.error(f"inputs of {inputs.get('num_bits')} bits, {inputs.get('type')}, are not known")
     return Quantisation(
-        known[kind],
-        bf16,
+        COMPRESSED[kind],
+        BLOCK_SCALES.get(block, bf16) if kind == ("float", 4) else bf16,
         max(block, 0),
-        activations=known[kind] if is_narrow else None,
+        activations=COMPRESSED[kind] if is_narrow else None,
         skipped=_skipped(section, "ignore"),
+        cache=_cache_format(section),
     )
+
+
+def _cache_format(section: Config) -> DType | None:
+    """Of keys and values, by compressed-tensors' scheme of them."""
+    scheme = section.raw("kv_cache_scheme", default={})
+    kind = (scheme.get("type", "float"), scheme.get("num_bits"))
+    if scheme and kind not in COMPRESSED:
+        raise section.error(f"a cache of {kind[1]} bits, {kind[0]}, is not known")
+    return COMPRESSED[kind] if scheme else None
 
 
 def _skipped(section: Config, *keys: str) -> tuple[str, ...]:

@@ -108,7 +108,25 @@ class Reader(FamilyReader):
 
     def max_context(self) -> int:
         limit = self.config.size(*POSITIONS, default=0, least=0)
+        if limit:
+            limit = max(limit, self._stretched_context())
         return max(limit - self.family.offset, 0) if self.family.is_offset_counted else limit
+
+    def _stretched_context(self) -> int:
+        """Tokens that YaRN stretches a model to, whatever it was trained for; 0 where nothing is said of it.
+
+        Source: Peng et al., "YaRN: Efficient Context Window Extension of Large Language Models", 2023; configs of
+        Qwen 2.5 and 3 leave ``max_position_embeddings`` at the length before, and servers multiply.
+        """
+        for name in ("rope_scaling", "rope_parameters"):
+            said = self.config.values.get(name)
+            said = said.get("full_attention", said) if isinstance(said, dict) else {}
+            if said.get("rope_type", said.get("type")) != "yarn":
+                continue
+            before, factor = said.get("original_max_position_embeddings"), said.get("factor")
+            if isinstance(before, int) and isinstance(factor, int | float):
+                return int(before * factor)
+        return 0
 
     def stack(self) -> Stack:
         config = self.config

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from ircost.ir.composite import composite
+from functools import partial
+
+from ircost.ir.composite import CompositeOp, composite
+from ircost.ir.counts import NO_COUNTS, Counts
 from ircost.ir.errors import ShapeError
-from ircost.ir.graph import Value
+from ircost.ir.graph import Op, Value
 from ircost.ir.ops.contraction import contract
 from ircost.ir.ops.elementwise import abs, cast, div, maximum, mul
 from ircost.ir.ops.movement import broadcast, transpose
@@ -19,6 +22,18 @@ LARGEST = {
     "f4e2m1": 6.0,
 }  # OCP 8-bit Floating Point Specification 1.0, 2023; MX 1.0
 SMALLEST_SCALE = 1e-12
+LARGEST_SCALED_BLOCK = 32  # elements whose scale a matrix unit takes in. Source: PTX ISA 8.7, mma with .block_scale
+
+
+class ScaledProduct(CompositeOp):
+    """Scales of small blocks (NVFP4's of 16, MX's of 32) are operands of the matrix units: they cost no lane anything.
+
+    Those of larger blocks are multiplied by lanes, once for each sum of a block.
+    """
+
+    def counts_within(self, op: Op, inner: Op, counts: Counts) -> Counts:
+        block = op.operands[0].type.shape[-1] // max(op.operands[3].type.shape[1], 1)
+        return counts if block > LARGEST_SCALED_BLOCK or inner.definition.is_contraction else NO_COUNTS
 
 
 @composite
@@ -40,11 +55,12 @@ def quantise_rows(x: Value, *, to: DType, block: int) -> tuple[Value, Value]:
     return reshape(narrow, shape=x.type.shape), reshape(scale, shape=(*lead, k // block))
 
 
-@composite
+@partial(composite, kind=ScaledProduct)
 def scaled_matmul(x: Value, x_scale: Value, w: Value, w_scale: Value, *, out: DType) -> Value:
     """x times the transpose of w, both narrow, sums of blocks scaled and added up in f32.
 
     Shapes: x [.., k] with scales [.., q], w [n, k] with scales [p, q], p a divisor of n and q one of k; out [.., n].
+    Flops: blocks of up to 32 elements are scaled by the matrix units, and not counted.
     Source: deepseek-ai/DeepGEMM (blocks of 1 x 128 and 128 x 128); cuBLASLt with a scale a row (q = 1).
     """
     *lead, k = x.type.shape

@@ -39,7 +39,7 @@ IMPORT_OPTIONS = (
     click.option("--allow-opaque", is_flag=True, help="Take unknown operators; their cost is reported as unknown."),
     click.option(
         "--phase",
-        type=click.Choice(["prefill", "chunk", "decode", "verify", "encode"]),
+        type=click.Choice(["prefill", "chunk", "decode", "verify", "encode", "denoise"]),
         help="What a model by its configuration runs.",
     ),
     click.option("--batch", type=click.IntRange(1), metavar="N", help="Sequences: short for --dim batch=N."),

@@ -10,8 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
+
+from ircost.commands.compile import command
+from ircost.frontends.config.workload import PHASES
 
 Irc = Callable[..., Any]
 
@@ -65,6 +69,73 @@ def test_stages_hold_a_part_each(irc: Irc, config: str) -> None:
     assert two["stage_s"] < one["stage_s"]
 
 
+def test_memory_with_stages_is_that_of_the_fullest_device(irc: Irc) -> None:
+    words = ("llama-3-70b", "--target", "h100", "--phase", "decode", "--context", "4096", "--batch", "32")
+    outcome = irc("compile", *words, "--mesh", "pp=4", "--json")
+    report = json.loads(outcome.out)
+    held = report["transformer"]
+    assert outcome.code == 0 and report["fits"] and not report["remedies"]
+    assert report["weights_bytes"] == held["weights_bytes"] < 37e9  # a quarter of 141 GB, and more: the head
+    assert report["arena_bytes"] == held["cache_bytes"] + held["activations_bytes"]
+    assert not facts(irc, *words)["fits"]
+
+
+def test_what_fits_in_stages_is_looked_for_in_stages(irc: Irc) -> None:
+    words = ("llama-3-70b", "--target", "h100", "--phase", "decode", "--mesh", "pp=2", "--context", "4096")
+    report = facts(irc, *words, "--batch", "32")
+    largest = report["transformer"]["largest_batch"]
+    assert f"--dim batch={largest} instead of 32, 74.5 GiB" in report["remedies"]
+    assert facts(irc, *words, "--batch", str(largest))["fits"]
+
+
+def test_a_mesh_and_a_format_that_would_fit_are_named(irc: Irc) -> None:
+    words = ("llama-3-70b", "--phase", "decode", "--context", "4096", "--target")
+    for target, formats in (("h100", ["f8e4m3"]), ("a100", [])):  # A100s multiply in no format of 8-bit floats
+        remedies = facts(irc, *words, target)["remedies"]
+        assert [
+            format for format in ("f16", "f8e4m3") if any(f"--dtype {format} " in each for each in remedies)
+        ] == formats
+        assert "--mesh tp=2, 66.3 GiB of each device" in remedies
+        assert facts(irc, *words, target, "--mesh", "tp=2")["fits"]
+        assert all(facts(irc, *words, target, "--dtype", format)["fits"] for format in formats)
+
+
+def test_ranks_beyond_a_node_are_told(irc: Irc) -> None:
+    words = ("llama-3-70b", "--target", "h100", "--phase", "decode", "--context", "1024", "--mesh")
+    within, beyond = (facts(irc, *words, mesh)["notes"] for mesh in ("tp=8", "tp=16"))
+    assert any(note.startswith("16 ranks stand in nodes of 8") for note in beyond)
+    assert not any("nodes of 8" in note for note in within)
+
+
+def test_few_tokens_a_joule_keep_their_digits(irc: Irc) -> None:
+    words = ("compile", "llama-3-70b", "--target", "h100", "--phase", "decode", "--context", "1024", "--mesh", "tp=8")
+    (line,) = [line for line in irc(*words, "--sweep", "batch=1").out.splitlines() if line.startswith("      1")]
+    (point,) = facts(irc, *words[1:], "--sweep", "batch=1")["points"]
+    assert f"{point['items_per_j']:.3g}" in line.split() and point["items_per_j"] < 0.1
+
+
+def test_caches_of_all_batches_on_their_way_are_told(irc: Irc) -> None:
+    words = ("llama-3-70b", "--target", "h100", "--phase", "decode", "--context", "4096", "--mesh")
+    few, many = (facts(irc, *words, "pp=4", "--batch", batch)["notes"] for batch in ("32", "64"))
+    assert any("4 batches of 32 on their way at once; their caches take 40 GiB" in note for note in few)
+    assert any("take 80 GiB of the fullest device, and it has 40.7 GiB for them" in note for note in many)
+    assert not any("on their way" in note for note in facts(irc, *words, "tp=4", "--batch", "32")["notes"])
+
+
+def test_a_sweep_of_stages_says_what_a_report_says(irc: Irc, config: str) -> None:
+    words = (config, "--phase", "decode", "--context", "64", "--mesh", "pp=2")
+    (point,) = facts(irc, *words, "--sweep", "batch=8")["points"]
+    report = facts(irc, *words, "--batch", "8")
+    assert point["items_per_s"] == pytest.approx(report["transformer"]["tokens_per_s"], rel=1e-12)
+    assert point["memory_bytes"] == report["weights_bytes"] + report["arena_bytes"]
+
+
+def test_every_phase_can_be_asked_for() -> None:
+    kind = next(option for option in command.params if option.name == "phase").type
+    assert isinstance(kind, click.Choice)
+    assert list(kind.choices) == list(PHASES)
+
+
 def test_the_largest_batch_fits_and_one_more_does_not(irc: Irc) -> None:
     words = ("llama-3-8b", "--target", "l4", "--dtype", "f16", "--phase", "decode", "--context", "4096")
     largest = facts(irc, *words)["transformer"]["largest_batch"]
@@ -101,6 +172,10 @@ def test_a_sweep_names_its_knees(irc: Irc) -> None:
         (("--phase", "decode", "--context", "5000"), "made for 4096"),
         (("--phase", "decode", "--context", "64", "--mesh", "tp=3"), "do not divide by tp=3"),
         (("--phase", "decode", "--context", "64", "--mesh", "xp=3"), "no axis 'xp'"),
+        (("--phase", "decode", "--context", "64", "--mesh", "ep=2"), "tp splits experts"),
+        (("--phase", "decode", "--context", "64", "--mesh", "tp=2,tp=4"), "tp is given twice: 2 and 4"),
+        (("--phase", "decode", "--context", "64", "--cache-dtype", "fp8"), "it is f8e4m3 here"),
+        (("--phase", "decode", "--context", "64", "--dtype", "NVFP4"), "it is f4e2m1 here"),
         (("--phase", "decode", "--context", "64", "--mesh", "pp=5"), "5 stages for 4 layers"),
         (("--phase", "decode", "--context", "64", "--seq", "3"), "--phase verify"),
         (("--phase", "chunk", "--context", "64"), "needs --seq"),

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from ircost.ir import Builder, Function, Module, Value, interpret, ops
+from ircost.ir.counts import work_of
 from ircost.ir.errors import ShapeError
-from ircost.ir.types import TensorType, bf16, f8e4m3, f32
+from ircost.ir.types import TensorType, bf16, f4e2m1, f8e4m3, f32
 from ircost.ir.verify import verify
 
 
@@ -53,3 +54,14 @@ def test_blocks_that_do_not_divide_are_refused() -> None:
     function = Function("main", [TensorType((4, 30), bf16)])
     with pytest.raises(ShapeError, match="blocks of 8"):
         ops.quantise_rows.results(function.arguments[0], to=f8e4m3, block=8)
+
+
+@pytest.mark.parametrize(("block", "is_counted"), [(16, False), (32, False), (128, True), (256, True)])
+def test_matrix_units_take_in_the_scales_of_small_blocks(block: int, is_counted: bool) -> None:
+    m, n, k = 4, 8, 256
+    sides = [(TensorType((rows, k), f4e2m1), TensorType((rows, k // block), f32)) for rows in (m, n)]
+    product = ops.scaled_matmul(*Function("main", [*sides[0], *sides[1]]).arguments, out=bf16).producer
+    assert product is not None
+    counted = [counts for _, _, counts in work_of(product)]
+    assert sum(counts.macs for counts in counted) == m * n * k
+    assert (sum(counts.flops for counts in counted) > 2 * m * n * k) == is_counted

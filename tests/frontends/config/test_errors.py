@@ -93,3 +93,13 @@ def test_ranks_that_heads_do_not_divide_by() -> None:
 def test_no_configuration(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         parse_config(text, "config.json")
+
+
+@pytest.mark.parametrize("section", ["rope_scaling", "rope_parameters"])
+@pytest.mark.parametrize(("kind", "limit"), [("yarn", 4 * 4096), ("llama3", 8192)])
+def test_yarn_stretches_the_limit(section: str, kind: str, limit: int) -> None:
+    said = {"rope_type": kind, "factor": 4.0, "original_max_position_embeddings": 4096, "rope_theta": 1e4}
+    found = read({**LLAMA, "max_position_embeddings": 8192, section: said})
+    build_model(found, workload_of("decode", context=limit))
+    with pytest.raises(ConfigError, match=f"was made for {limit}"):
+        build_model(found, workload_of("decode", context=limit + 1))

@@ -10,7 +10,10 @@ from ircost.cost_models.memory import memory_use
 from ircost.frontends.config import ConfigError, architecture_of, build_model
 from ircost.frontends.config.build import BuiltModel
 from ircost.frontends.config.config_file import Config
+from ircost.frontends.config.frontend import build_pass
 from ircost.frontends.config.workload import workload_of
+from ircost.frontends.imported import Imported, ImportOptions
+from ircost.ir.types import bf16
 from ircost.ir.verify import verify
 
 DENSE: dict[str, Any] = {
@@ -41,6 +44,14 @@ METHODS: dict[str, tuple[dict[str, Any], float]] = {
             "config_groups": {"group_0": {"weights": {"type": "int", "num_bits": 4, "group_size": 128}}},
         },
         4 + 16 / 128,
+    ),
+    "nvfp4": (
+        {
+            "quant_method": "compressed-tensors",
+            "format": "nvfp4-pack-quantized",
+            "config_groups": {"group_0": {"weights": {"type": "float", "num_bits": 4, "group_size": 16}}},
+        },
+        4 + 8 / 16,
     ),
 }
 
@@ -73,8 +84,41 @@ def test_parameters_stay_and_bytes_shrink(method: str, base: dict[str, Any], pha
         ({"quant_method": "fp8", "fmt": "e3m4"}, "e3m4"),
         ({"quant_method": "fp8", "modules_to_not_convert": ["model.layers.0.strange"]}, "strange"),
         ({"quant_method": "awq", "bits": 4, "surprise": 1}, "surprise"),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "config_groups": {"group_0": {"weights": {"type": "int", "num_bits": 8}}},
+                "kv_cache_scheme": {"type": "float", "num_bits": 5},
+            },
+            "a cache of 5 bits",
+        ),
     ],
 )
 def test_what_is_not_known_is_refused(section: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         built({**DENSE, "quantization_config": section})
+
+
+def compressed(**more: Any) -> dict[str, Any]:
+    groups = {"group_0": {"weights": {"type": "float", "num_bits": 8}}}
+    return {**DENSE, "quantization_config": {"quant_method": "compressed-tensors", "config_groups": groups, **more}}
+
+
+def decoded(config: dict[str, Any], **options: Any) -> Imported:
+    sizes = ImportOptions(phase="decode", dims={"batch": 1, "context": 64}, **options)
+    return build_pass(architecture_of(Config(config, "config.json")), sizes)
+
+
+def test_a_scheme_of_the_cache_is_its_format() -> None:
+    said = compressed(kv_cache_scheme={"type": "float", "num_bits": 8, "dynamic": False})
+    wide, narrow, asked = decoded(compressed()), decoded(said), decoded(said, cache_dtype=bf16)
+    assert wide.built and narrow.built and asked.built
+    assert wide.built.kv_bytes_per_token == 2 * narrow.built.kv_bytes_per_token == asked.built.kv_bytes_per_token
+    assert any("kv_cache_scheme" in note for note in narrow.notes)
+    assert not any("kv_cache_scheme" in note for note in (*wide.notes, *asked.notes))
+
+
+def test_sparse_weights_are_refused_and_dense_ones_are_not() -> None:
+    assert decoded(compressed(sparsity_config={"format": "dense"})).built
+    with pytest.raises(ConfigError, match="sparse-24-bitmask"):
+        decoded(compressed(sparsity_config={"format": "sparse-24-bitmask"}))
