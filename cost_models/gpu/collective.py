@@ -19,7 +19,7 @@ CHOICES = tuple(f"{algorithm}, {protocol}" for algorithm in ALGORITHMS for proto
 PARAMETERS = {
     "link": Parameter("share", 0.75, "share of the links' bandwidth within a node"),
     "bus": Parameter("share", 0.4, "share of the bandwidth through a bus that all devices of a node share"),
-    "network": Parameter("share", 0.5, "share of the network's bandwidth between nodes"),
+    "network": Parameter("share", 0.5, "share of the bandwidth of the network cards"),
     "launch": Parameter("time", 5e-6, "start and end of the collective"),
     "hop": Parameter("time", 1e-6, "one step between neighbours in a node, with flags"),
     "bulk_hop": Parameter("time", 3e-6, "the same with barriers, in bulk"),
@@ -61,10 +61,12 @@ def collective_demand(work: CollectiveWork, machine: GpuMachine) -> Demand:
 
     A ring of n takes n - 1 steps (twice that for an all-reduce) and moves (n - 1) / n of the buffer each way; a tree
     takes log2 n steps and moves all of it; one shot takes one step and sends the buffer to each; a switch that adds up
-    takes each device's buffer once. Between nodes the slower of links and network sets the pace.
+    takes each device's buffer once. Between nodes the slower of links and network sets the pace: as many rings as a node
+    has devices enter and leave it by a card each, so that a card carries its ring's part of the buffer; what each device
+    sends to each of the others leaves by its own card whole.
 
     Source: Thakur et al., "Optimization of Collective Communication Operations in MPICH", IJHPCA 2005; NVIDIA,
-    nccl-tests PERFORMANCE.md (bus bandwidth).
+    nccl-tests PERFORMANCE.md (bus bandwidth); Hu et al., "Demystifying NCCL", 2025 (channels, one ring each).
     """
     op, n, nodes, size, link, network, is_bus, crowd, switched = beside(
         *(work.op, work.world, work.nodes, work.size_bytes, work.link_bytes_per_s, work.network_bytes_per_s),
@@ -74,6 +76,7 @@ def collective_demand(work: CollectiveWork, machine: GpuMachine) -> Demand:
     is_reduce, is_pair, is_far = op == 0, np.isin(op, (4, 5)), nodes > 1
     twice = np.where(is_reduce, 2.0, 1.0)
     share = np.where(is_pair, 1.0, (n - 1) / n)
+    rings = np.where(is_pair | (op == 3), 1.0, n / nodes)
     depth = np.where(is_pair, 1.0, twice * np.ceil(np.log2(n)))
     barred = np.zeros_like(size)
     # Bytes that each device sends, steps, and where an algorithm does not exist.
@@ -93,7 +96,7 @@ def collective_demand(work: CollectiveWork, machine: GpuMachine) -> Demand:
         busy={
             "link": np.where(on_bus, 0.0, moved / link),
             "bus": np.where(on_bus, moved / link * crowd, 0.0),
-            "network": np.where(is_far, moved / network, 0.0),
+            "network": np.where(is_far, moved / (network * rings), 0.0),
         },
         fixed={
             "launch": np.ones_like(moved) * slower + never,
