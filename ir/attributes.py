@@ -66,6 +66,11 @@ class AttributeSpec:
         """Whether ``value`` is of this kind."""
         return ATTRIBUTE_KINDS[self.kind](value)
 
+    @property
+    def words(self) -> str:
+        """The kind, for people."""
+        return KIND_WORDS.get(self.kind, self.kind)
+
 
 def is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
@@ -88,4 +93,18 @@ ATTRIBUTE_KINDS: dict[str, Callable[[object], bool]] = {
     "Pairs": lambda value: isinstance(value, tuple) and all(is_ints(v) and len(v) == 2 for v in value),
     "Strs": lambda value: isinstance(value, tuple) and all(isinstance(v, str) for v in value),
     "Attribute": lambda value: True,
+}
+
+KIND_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a string",
+    "DType": "a number format",
+    "DType | None": "a number format or nothing",
+    "TensorType": "a type such as 2x3xf32",
+    "ConstantData": "the data of a constant",
+    "Ints": "a list of whole numbers, in Python a tuple",
+    "Pairs": "a list of pairs of whole numbers, in Python a tuple of tuples",
+    "Strs": "a list of strings, in Python a tuple",
 }

@@ -222,17 +222,22 @@ class OpDefinition(ABC):
         for name, spec in self.attributes.items():
             value = attrs.get(name, spec.default)
             if isinstance(value, Required):
-                raise AttributeTypeError(f"{self.name}: attribute '{name}' is missing ({spec.kind})")
+                self._check_known(attrs)
+                raise AttributeTypeError(f"{self.name}: attribute '{name}' is missing, {spec.words}")
             if not spec.accepts(value):
-                raise AttributeTypeError(f"{self.name}: attribute '{name}' is {value!r}, expected {spec.kind}")
+                raise AttributeTypeError(f"{self.name}: attribute '{name}' is {value!r}, expected {spec.words}")
             complete[name] = value
         if len(attrs) > len(complete) or not attrs.keys() <= complete.keys():
-            unknown = next(name for name in attrs if name not in complete)
+            self._check_known(attrs)
+        return complete
+
+    def _check_known(self, attrs: Mapping[str, Attribute]) -> None:
+        unknown = next((name for name in attrs if name not in self.attributes), None)
+        if unknown is not None:
             raise AttributeTypeError(
                 f"{self.name}: no attribute '{unknown}'",
-                help=did_you_mean(unknown, self.attributes) if self.attributes else None,
+                help=did_you_mean(unknown, self.attributes) if self.attributes else f"{self.name} has none",
             )
-        return complete
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

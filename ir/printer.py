@@ -227,9 +227,9 @@ def location_text(location: Location) -> str:
 
 
 def symbol(hint: str) -> str:
-    """A value's name out of any text: letters, digits, ``_ . $ -``, not beginning with a digit."""
-    text = re.sub(r"[^A-Za-z0-9_.$-]", "_", hint)
-    return text if not text or re.match(r"[A-Za-z_]", text) else f"_{text}"
+    """A value's name out of any text: letters of any script, digits, ``_ . $ -``, not beginning with a digit."""
+    text = re.sub(r"[^\w.$-]", "_", hint)
+    return text if not text or text[0].isalpha() or text[0] == "_" else f"_{text}"
 
 
 def quote_symbol(name: str) -> str:
