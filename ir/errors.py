@@ -63,6 +63,10 @@ class UnknownNameError(IrcError):
     """A name of an op, pass, target or the like that nothing is registered under."""
 
 
+class PluginError(IrcError):
+    """What another package adds cannot be loaded."""
+
+
 class VerifyError(IrcError):
     """A module breaks a rule of the IR."""
 
