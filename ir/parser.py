@@ -25,19 +25,21 @@ MAX_DEPTH = 64  # brackets within brackets; deeper text is an attack or a mistak
 MAX_ELEMENTS = 1 << 40  # of a tensor, as in the frontends: no real one has more
 
 
-def parse_module(text: str, file: str = "<text>") -> Module:
+def parse_module(text: str, file: str = "<text>", *, locate: bool = False) -> Module:
     """Reads a module; it is not verified yet.
 
     Args:
         text: what `print_module` writes; result types and locations may be left out where they follow.
         file: named in messages.
+        locate: an op without a location gets the name of its first result, as written, for its node: ``%y``, of
+            functions beside ``main`` ``@layer/%y``.
 
     Raises:
         ParseError: not the text format, or an op that does not fit its operands; gives line, column and a caret.
     """
     text = text.removeprefix("\ufeff")  # a mark that editors of other systems write first
     source = _Source(text, file)
-    builder = _ModuleBuilder(source)
+    builder = _ModuleBuilder(source, locate)
     grammar = files("ircost.ir").joinpath("ir.lark").read_text()
     try:
         Lark(grammar, parser="lalr", transformer=builder, maybe_placeholders=False).parse(text)
@@ -155,9 +157,10 @@ class _Pending:
 class _ModuleBuilder(Transformer[Token, Any]):
     """A method for each rule of the grammar, called as soon as the rule is complete."""
 
-    def __init__(self, source: _Source) -> None:
+    def __init__(self, source: _Source, locate: bool) -> None:
         super().__init__()
         self.source = source
+        self.locate = locate
         self.module = Module()
         self.scope: _Scope | None = None
         self.scopes: list[_Scope | None] = []
@@ -267,12 +270,20 @@ class _ModuleBuilder(Transformer[Token, Any]):
         types = next((part for part in children if isinstance(part, list)), None)
         location = next((part for part in children if isinstance(part, Location)), None)
         assert self.scope is not None
-        op = self._make(pending, types, location)
+        op = self._make(pending, types, location or self._place(pending))
         if len(op.results) != len(pending.results):
             self.source.fail(pending.token, f"{op.name} has {len(op.results)} results, {len(pending.results)} named")
         self.scope.block.append(op)
         for name, value in zip(pending.results, op.results, strict=True):
             self._define(pending.token, name, value)
+
+    def _place(self, pending: _Pending) -> Location | None:
+        if not self.locate or not pending.results:
+            return None
+        assert self.function_token is not None
+        function = symbol_name(self.function_token)
+        prefix = "" if function == "main" else f"@{function}/"
+        return Location(self.source.file, (prefix + pending.results[0],))
 
     def _make(self, pending: _Pending, types: list[TensorType] | None, location: Location | None) -> Op:
         definition, token = pending.definition, pending.token
