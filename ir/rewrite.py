@@ -180,8 +180,9 @@ def values_of(replacement: object, pattern: RewritePattern, op: Op) -> list[Valu
     Raises:
         RewriteError: it is neither values nor None.
     """
-    values = list(replacement) if isinstance(replacement, (tuple, list)) else [replacement]
-    for value in values:
+    given = replacement if isinstance(replacement, (tuple, list)) else [replacement]
+    values = [value for value in given if isinstance(value, Value)]
+    for value in given:
         if not isinstance(value, Value):
             help = "return the op's result" if isinstance(value, Op) else "return values, or None to leave the op alone"
             name = type(pattern).__name__

@@ -68,7 +68,9 @@ def test_ops_and_cost_models_are_found_by_name() -> None:
 
 @pytest.mark.usefixtures("plugin")
 def test_a_package_that_does_not_load_is_named() -> None:
-    with pytest.raises(PluginError, match="op 'plugged_badly' of plugged-in does not load: ModuleNotFoundError") as raised:
+    with pytest.raises(
+        PluginError, match="op 'plugged_badly' of plugged-in does not load: ModuleNotFoundError"
+    ) as raised:
         OPS.get("plugged_badly")
     assert raised.value.help is not None and "plugged_nowhere:thing" in raised.value.help
 
