@@ -67,6 +67,10 @@ class PluginError(IrcError):
     """What another package adds cannot be loaded."""
 
 
+class DeclarationError(IrcError):
+    """An op is declared in a way that means nothing: a fault of the declaration, not of a model."""
+
+
 class VerifyError(IrcError):
     """A module breaks a rule of the IR."""
 

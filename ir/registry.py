@@ -42,7 +42,9 @@ class Registry(Generic[T]):
             UnknownNameError: the name is taken.
         """
         if name in self._things and self._things[name] is not thing:
-            raise UnknownNameError(f"two {self.kind}s are called '{name}'", help="rename one of them")
+            raise UnknownNameError(
+                f"two {self.kind}s are called '{name}'", help=f"rename the one that is yours ({self._listing})"
+            )
         self._things[name] = thing
         return thing
 
