@@ -42,9 +42,7 @@ class Registry(Generic[T]):
             UnknownNameError: the name is taken.
         """
         if name in self._things and self._things[name] is not thing:
-            raise UnknownNameError(
-                f"two {self.kind}s are called '{name}'", help=f"rename the one that is yours ({self._listing})"
-            )
+            raise UnknownNameError(f"two {self.kind}s are called '{name}'", help="rename the one that is yours")
         self._things[name] = thing
         return thing
 
