@@ -55,6 +55,10 @@ class DTypeError(IrcError):
     """Number formats of operands do not fit together."""
 
 
+class OperandError(IrcError):
+    """An operand is no value of the IR."""
+
+
 class AttributeTypeError(IrcError):
     """An op's attribute is missing, unknown or of the wrong kind."""
 

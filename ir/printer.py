@@ -82,7 +82,8 @@ class _Writer:
 
     def function(self, function: Function) -> list[str]:
         arguments = ", ".join(f"{self.name(a)}: {a.type}" for a in function.arguments)
-        results = types_text([value.type for value in function.results])
+        last = function.block.last  # one that is being built has no end yet
+        results = types_text([value.type for value in last.operands] if last and last.definition.is_terminator else [])
         attrs = f" attributes{attribute_list(function.attrs)}" if function.attrs else ""
         head = f"func @{quote_symbol(function.name)}({arguments}) -> {results}{attrs} {{"
         return [head, *self.block(function.block, "  "), "}"]
