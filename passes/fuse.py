@@ -13,7 +13,7 @@ from ircost.ir.graph import Block, Module, Op, Value
 from ircost.ir.load_time import load_time_ops
 from ircost.ir.rewrite import rewritable_ops
 from ircost.passes import fusion_search
-from ircost.passes.base import Pass, PassContext, register_pass
+from ircost.passes.base import Pass, PassContext, check_least, register_pass
 from ircost.passes.chosen_target import chosen_target
 from ircost.passes.fusion_legality import Room
 from ircost.passes.fusion_search import Pricer
@@ -49,6 +49,9 @@ class Fuse(Pass):
     by_cost: bool = False
     chains: bool = False
     target: str = ""
+
+    def __post_init__(self) -> None:
+        check_least(self, "max_ops", 1)
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
         return Counter({"kernels": self.run_together([module], context)})
