@@ -19,8 +19,8 @@ from ircost.passes.recognise_norms import NORMS
 class Recognise(Pass):
     """Name what was written out: softmax, norms, activations, attention and its masks, experts, LSTM cells.
 
-    Rotary embeddings too. Each becomes one op, which a device may run as one kernel: what passes between its parts never reaches memory.
-    Outputs agree to rounding; constants of a form may differ by a thousandth.
+    Rotary embeddings too. Each becomes one op, which a device may run as one kernel: what passes between its parts
+    never reaches memory. Outputs agree to rounding; constants of a form may differ by a thousandth.
     """
 
     def patterns(self) -> tuple[RewritePattern, ...]:
