@@ -79,7 +79,7 @@ def load_text(path: str, options: ImportOptions) -> Imported:
         raise UnsupportedError(f"cannot read {path}: {error.strerror}", help="check the path") from None
     except UnicodeDecodeError:
         raise UnsupportedError(f"{path} is not text in UTF-8", help="IR text is what 'irc opt' prints") from None
-    module = parse_module(text, path)
+    module = parse_module(text, path, locate=True)
     return Imported(module, (), sum(1 for _ in module.walk()))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ircost.ir.constant import ConstantData
+from ircost.ir.errors import DeclarationError
 from ircost.ir.types import DType, TensorType
 
 Attribute: TypeAlias = bool | int | float | str | DType | TensorType | ConstantData | tuple["Attribute", ...] | None
@@ -66,6 +68,11 @@ class AttributeSpec:
         """Whether ``value`` is of this kind."""
         return ATTRIBUTE_KINDS[self.kind](value)
 
+    @property
+    def words(self) -> str:
+        """The kind, for people."""
+        return KIND_WORDS.get(self.kind, self.kind)
+
 
 def is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
@@ -88,4 +95,49 @@ ATTRIBUTE_KINDS: dict[str, Callable[[object], bool]] = {
     "Pairs": lambda value: isinstance(value, tuple) and all(is_ints(v) and len(v) == 2 for v in value),
     "Strs": lambda value: isinstance(value, tuple) and all(isinstance(v, str) for v in value),
     "Attribute": lambda value: True,
+}
+
+# Annotations as Python gives them where a module does not keep them as text.
+KIND_OF_ANNOTATION: dict[object, str] = {
+    **{int: "int", float: "float", bool: "bool", str: "str", DType: "DType", TensorType: "TensorType"},
+    **{Ints: "Ints", Pairs: "Pairs", tuple[str, ...]: "Strs", DType | None: "DType | None", Attribute: "Attribute"},
+    **{"tuple[int, ...]": "Ints", "tuple[str, ...]": "Strs"},
+}
+
+
+def declared_attributes(op: str, declaration: Callable[..., Any]) -> dict[str, AttributeSpec]:
+    """The attributes of an op: the keyword-only parameters of the function that declares it.
+
+    Raises:
+        DeclarationError: one is annotated with no kind of attribute.
+    """
+    specs = {}
+    for parameter in inspect.signature(declaration).parameters.values():
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            continue
+        annotation = parameter.annotation
+        kind = KIND_OF_ANNOTATION.get(annotation, annotation)
+        if kind not in ATTRIBUTE_KINDS:
+            given = "has no annotation" if annotation is parameter.empty else f"is annotated {annotation}"
+            raise DeclarationError(
+                f"{op}: attribute '{parameter.name}' {given}", help=f"kinds are {', '.join(ATTRIBUTE_KINDS)}"
+            )
+        specs[parameter.name] = AttributeSpec(
+            kind, REQUIRED if parameter.default is parameter.empty else parameter.default
+        )
+    return specs
+
+
+KIND_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a string",
+    "DType": "a number format",
+    "DType | None": "a number format or nothing",
+    "TensorType": "a type such as 2x3xf32",
+    "ConstantData": "the data of a constant",
+    "Ints": "a list of whole numbers, in Python a tuple",
+    "Pairs": "a list of pairs of whole numbers, in Python a tuple of tuples",
+    "Strs": "a list of strings, in Python a tuple",
 }

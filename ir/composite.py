@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ircost.ir.attributes import REQUIRED, Attribute, Attributes, AttributeSpec
+from ircost.ir.attributes import Attribute, Attributes, declared_attributes
 from ircost.ir.builder import build_body
 from ircost.ir.clone import clone_region
 from ircost.ir.definition import OpDefinition, register_op
@@ -33,11 +33,7 @@ class CompositeOp(OpDefinition):
         self.name = name
         self.operand_names = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL))
         self.is_variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-        self.attributes = {
-            p.name: AttributeSpec(str(p.annotation), REQUIRED if p.default is p.empty else p.default)
-            for p in parameters
-            if p.kind is p.KEYWORD_ONLY
-        }
+        self.attributes = declared_attributes(name, decompose)
         self._decompose = decompose
         self._built: dict[tuple[Sequence[TensorType], tuple[Attribute, ...]], Region] = {}
         self.__doc__ = decompose.__doc__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -94,6 +95,20 @@ def literal(array: np.ndarray) -> Literal:
     """Holds an array's values."""
     contiguous = np.ascontiguousarray(array)
     return Literal(contiguous.tobytes(), dtype_of(contiguous))
+
+
+def is_value_of(value: float | int | bool, dtype: DType) -> bool:
+    """Whether a number can stand in a tensor of a format. Floats take all, rounded; integers what they hold exactly.
+
+    >>> is_value_of(300, DTYPES["i8"]), is_value_of(-7, DTYPES["i4"]), is_value_of(1e10, DTYPES["f16"])
+    (False, True, True)
+    """
+    if dtype.is_float:
+        return True
+    if dtype.name == "bool":
+        return value in (0, 1)
+    low = -(1 << (dtype.bits - 1)) if dtype.is_signed else 0
+    return math.isfinite(value) and value == int(value) and low <= value < low + (1 << dtype.bits)
 
 
 def materialise(data: ConstantData, type: TensorType) -> np.ndarray:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import numpy as np
 
 from ircost.ir.attributes import Attribute, Attributes, AttributeSpec, Required
 from ircost.ir.counts import NO_COUNTS, Counts, Traffic, total, work_of
-from ircost.ir.errors import AttributeTypeError, ShapeError, did_you_mean
+from ircost.ir.errors import AttributeTypeError, OperandError, ShapeError, did_you_mean
 from ircost.ir.graph import Block, Op, Region, Value
 from ircost.ir.registry import Registry
 from ircost.ir.types import TensorType
@@ -180,8 +180,10 @@ class OpDefinition(ABC):
             result_types: of ops whose operands do not tell.
 
         Raises:
-            AttributeTypeError, ShapeError, DTypeError: operands or attributes do not fit.
+            AttributeTypeError, OperandError, ShapeError, DTypeError: operands or attributes do not fit.
         """
+        if not all(isinstance(operand, Value) for operand in operands):
+            self._refuse_operand(operands)
         self.check_operand_count(len(operands))
         complete = self.complete_attrs(attrs or {})
         types = [operand.type for operand in operands]
@@ -193,6 +195,14 @@ class OpDefinition(ABC):
         if result_types is None:
             result_types = self.infer(types, complete, regions)
         return Op(self, operands, complete, result_types, regions, location)
+
+    def _refuse_operand(self, operands: Sequence[object]) -> NoReturn:
+        position, given = next((i, v) for i, v in enumerate(operands) if not isinstance(v, Value))
+        what = repr(given) if isinstance(given, (int, float)) else type(given).__name__
+        raise OperandError(
+            f"{self.name}: operand {position} is {what}, a value expected",
+            help="numbers become values by ops.constant_of(array), attributes are given by their names",
+        )
 
     def check_operand_count(self, count: int) -> None:
         expected = len(self.operand_names)
@@ -222,17 +232,22 @@ class OpDefinition(ABC):
         for name, spec in self.attributes.items():
             value = attrs.get(name, spec.default)
             if isinstance(value, Required):
-                raise AttributeTypeError(f"{self.name}: attribute '{name}' is missing ({spec.kind})")
+                self._check_known(attrs)
+                raise AttributeTypeError(f"{self.name}: attribute '{name}' is missing, {spec.words}")
             if not spec.accepts(value):
-                raise AttributeTypeError(f"{self.name}: attribute '{name}' is {value!r}, expected {spec.kind}")
+                raise AttributeTypeError(f"{self.name}: attribute '{name}' is {value!r}, expected {spec.words}")
             complete[name] = value
         if len(attrs) > len(complete) or not attrs.keys() <= complete.keys():
-            unknown = next(name for name in attrs if name not in complete)
+            self._check_known(attrs)
+        return complete
+
+    def _check_known(self, attrs: Mapping[str, Attribute]) -> None:
+        unknown = next((name for name in attrs if name not in self.attributes), None)
+        if unknown is not None:
             raise AttributeTypeError(
                 f"{self.name}: no attribute '{unknown}'",
-                help=did_you_mean(unknown, self.attributes) if self.attributes else None,
+                help=did_you_mean(unknown, self.attributes) if self.attributes else f"{self.name} has none",
             )
-        return complete
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

@@ -55,12 +55,24 @@ class DTypeError(IrcError):
     """Number formats of operands do not fit together."""
 
 
+class OperandError(IrcError):
+    """An operand is no value of the IR."""
+
+
 class AttributeTypeError(IrcError):
     """An op's attribute is missing, unknown or of the wrong kind."""
 
 
 class UnknownNameError(IrcError):
     """A name of an op, pass, target or the like that nothing is registered under."""
+
+
+class PluginError(IrcError):
+    """What another package adds cannot be loaded."""
+
+
+class DeclarationError(IrcError):
+    """An op is declared in a way that means nothing: a fault of the declaration, not of a model."""
 
 
 class VerifyError(IrcError):

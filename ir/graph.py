@@ -287,6 +287,9 @@ class Function:
         """All ops, those in nested regions included, top to bottom."""
         return self.block.walk()
 
+    def __repr__(self) -> str:
+        return f"<function @{self.name} of {len(self.arguments)} arguments>"
+
 
 class Module:
     """Functions by name, in order; ``main`` is where a run begins.
@@ -321,6 +324,9 @@ class Module:
         """All ops of all functions, top to bottom."""
         for function in self.functions.values():
             yield from function.walk()
+
+    def __repr__(self) -> str:
+        return f"<module{' @' + self.name if self.name else ''}: {', '.join('@' + name for name in self.functions)}>"
 
     def __str__(self) -> str:
         from ircost.ir.printer import print_module

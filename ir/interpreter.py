@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ircost.ir.attributes import int_of
-from ircost.ir.errors import InterpreterError
+from ircost.ir.errors import InterpreterError, did_you_mean
 from ircost.ir.graph import Block, Function, Module, Op, Region, Value
 from ircost.ir.numpy_dtypes import numpy_dtype
 
@@ -31,7 +31,9 @@ def interpret(module: Module, inputs: Sequence[np.ndarray], function: str | None
     Raises:
         InterpreterError: inputs do not fit, values of constants are missing, or a loop does not end.
     """
-    return _Interpreter(module).run(module.functions[function] if function else module.main, inputs)
+    if function is not None and function not in module.functions:
+        raise InterpreterError(f"there is no function @{function}", help=did_you_mean(function, module.functions))
+    return _Interpreter(module).run(module.main if function is None else module.functions[function], inputs)
 
 
 def evaluate_op(op: Op, operands: Sequence[np.ndarray]) -> Sequence[np.ndarray]:

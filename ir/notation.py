@@ -98,8 +98,21 @@ class Notation:
     def __hash__(self) -> int:
         return hash(self.text)
 
+    def dims(self, values: tuple[tuple[Axis, ...], ...]) -> set[str]:
+        """The names of the dims that operands or results run over."""
+        return {name.text for axes in values for axis in axes for name in names_of(axis)} - self.attributes
+
     def __str__(self) -> str:
         return self.text
+
+
+def names_of(axis: Axis) -> tuple[Name, ...]:
+    """The dims of an axis, in order."""
+    if isinstance(axis, Name):
+        return (axis,)
+    if isinstance(axis, Composed):
+        return axis.dims
+    return tuple(term.dim for term in axis.terms) if isinstance(axis, Window) else ()
 
 
 # A pure function of short strings: what it returns is immutable and may be shared.

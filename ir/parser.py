@@ -13,7 +13,7 @@ from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedInput, UnexpectedToken
 
 from ircost.ir.attributes import Attribute
-from ircost.ir.constant import ConstantData, FileSlice, Literal, Missing, Splat
+from ircost.ir.constant import ConstantData, FileSlice, Literal, Missing, Splat, is_value_of
 from ircost.ir.definition import OPS, OpDefinition
 from ircost.ir.errors import IrcError, ParseError, did_you_mean
 from ircost.ir.graph import Block, Function, Module, Op, Region, Value
@@ -22,20 +22,24 @@ from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.types import DTYPES, DType, TensorType, parse_dtype, parse_type
 
 MAX_DEPTH = 64  # brackets within brackets; deeper text is an attack or a mistake
+MAX_ELEMENTS = 1 << 40  # of a tensor, as in the frontends: no real one has more
 
 
-def parse_module(text: str, file: str = "<text>") -> Module:
+def parse_module(text: str, file: str = "<text>", *, locate: bool = False) -> Module:
     """Reads a module; it is not verified yet.
 
     Args:
         text: what `print_module` writes; result types and locations may be left out where they follow.
         file: named in messages.
+        locate: an op without a location gets the name of its first result, as written, for its node: ``%y``, of
+            functions beside ``main`` ``@layer/%y``.
 
     Raises:
         ParseError: not the text format, or an op that does not fit its operands; gives line, column and a caret.
     """
+    text = text.removeprefix("\ufeff")  # a mark that editors of other systems write first
     source = _Source(text, file)
-    builder = _ModuleBuilder(source)
+    builder = _ModuleBuilder(source, locate)
     grammar = files("ircost.ir").joinpath("ir.lark").read_text()
     try:
         Lark(grammar, parser="lalr", transformer=builder, maybe_placeholders=False).parse(text)
@@ -68,6 +72,10 @@ class _Source:
         if isinstance(error, UnexpectedToken) and error.token.type == "$END":
             line, column = len(self.lines), len(self.lines[-1]) + 1
             return self.error(line, column, "the text ends here, in the middle of something", "is a '}' missing?")
+        if "TYPE" in wanted_terminals(error):
+            word = re.match(r"[\w<=.-]*", self.lines[line - 1][column - 1 :])
+            if word and word[0]:
+                return self.error(line, column, f"'{word[0]}' is no type", type_help(word[0]))
         found = repr(str(error.token)) if isinstance(error, UnexpectedToken) else "this character"
         return self.error(line, column, f"{found} does not belong here", _expectation(error))
 
@@ -80,10 +88,21 @@ class _Excerpt:
         return self.lines
 
 
-def _expectation(error: UnexpectedInput) -> str | None:
+def wanted_terminals(error: UnexpectedInput) -> list[str]:
     wanted = getattr(error, "accepts", None) or getattr(error, "expected", None) or getattr(error, "allowed", None)
-    expected: list[str] = sorted(wanted or ())
-    words = [TERMINALS.get(name, name.lower()) for name in expected]
+    return sorted(wanted or ())
+
+
+def type_help(word: str) -> str:
+    """How a type is written, or which number format was meant."""
+    *extents, name = word.split("x")
+    if name and name not in DTYPES and all(extent.removeprefix("<=").isdigit() for extent in extents):
+        return did_you_mean(name, DTYPES)
+    return "write it like 2x3xf32, or f32 for a scalar"
+
+
+def _expectation(error: UnexpectedInput) -> str | None:
+    words = [TERMINALS.get(name, name.lower()) for name in wanted_terminals(error)]
     return f"expected {', '.join(dict.fromkeys(words[:8]))}" if words else None
 
 
@@ -138,9 +157,10 @@ class _Pending:
 class _ModuleBuilder(Transformer[Token, Any]):
     """A method for each rule of the grammar, called as soon as the rule is complete."""
 
-    def __init__(self, source: _Source) -> None:
+    def __init__(self, source: _Source, locate: bool) -> None:
         super().__init__()
         self.source = source
+        self.locate = locate
         self.module = Module()
         self.scope: _Scope | None = None
         self.scopes: list[_Scope | None] = []
@@ -250,12 +270,20 @@ class _ModuleBuilder(Transformer[Token, Any]):
         types = next((part for part in children if isinstance(part, list)), None)
         location = next((part for part in children if isinstance(part, Location)), None)
         assert self.scope is not None
-        op = self._make(pending, types, location)
+        op = self._make(pending, types, location or self._place(pending))
         if len(op.results) != len(pending.results):
             self.source.fail(pending.token, f"{op.name} has {len(op.results)} results, {len(pending.results)} named")
         self.scope.block.append(op)
         for name, value in zip(pending.results, op.results, strict=True):
             self._define(pending.token, name, value)
+
+    def _place(self, pending: _Pending) -> Location | None:
+        if not self.locate or not pending.results:
+            return None
+        assert self.function_token is not None
+        function = symbol_name(self.function_token)
+        prefix = "" if function == "main" else f"@{function}/"
+        return Location(self.source.file, (prefix + pending.results[0],))
 
     def _make(self, pending: _Pending, types: list[TensorType] | None, location: Location | None) -> Op:
         definition, token = pending.definition, pending.token
@@ -298,19 +326,27 @@ class _ModuleBuilder(Transformer[Token, Any]):
     def _type(self, token: Token) -> TensorType:
         text = str(token)
         if text not in self.types_read:
-            self.types_read[text] = parse_type(text)
+            type = parse_type(text)
+            if type.elements > MAX_ELEMENTS:
+                self.source.fail(token, f"a tensor of {text} is larger than any memory")
+            self.types_read[text] = type
         return self.types_read[text]
 
     def location(self, children: list[Token]) -> Location:
         file, *nodes = (self._string(token) for token in children)
         return Location(file, tuple(nodes))
 
-    def attributes(self, children: list[tuple[str, Attribute]]) -> dict[str, Attribute]:
-        return dict(children)
+    def attributes(self, children: list[tuple[Token, Attribute]]) -> dict[str, Attribute]:
+        attrs: dict[str, Attribute] = {}
+        for name, value in children:
+            if name in attrs:
+                self.source.fail(name, f"attribute '{name}' is given twice")
+            attrs[str(name)] = value
+        return attrs
 
-    def attribute(self, children: list[Any]) -> tuple[str, Attribute]:
+    def attribute(self, children: list[Any]) -> tuple[Token, Attribute]:
         name, value = children
-        return str(name), value
+        return name, value
 
     def number(self, children: list[Token]) -> int | float:
         text = str(children[0])
@@ -383,6 +419,8 @@ def read_dense(content: str, type: TensorType) -> Literal:
     if len(words) != type.elements:
         raise ValueError(f"{len(words)} elements, {type.elements} expected")
     values = [WORDS[word] if word in WORDS else (float(word) if dtype.is_float else int(word)) for word in words]
+    for value in values if not dtype.is_float else ():
+        check_value(value, dtype)  # type: ignore[arg-type]  # numbers and words that stand for numbers
     return Literal(
         np.array(values, dtype=None if dtype.is_float else object).astype(numpy_dtype(dtype)).tobytes(), dtype
     )
@@ -399,9 +437,15 @@ def read_hex(content: str, type: TensorType) -> Literal:
 
 def read_splat(content: str, type: TensorType) -> Splat:
     word = content.strip()
-    if word in WORDS or word == "-inf":
-        return Splat(WORDS[word] if word in WORDS else float("-inf"))  # type: ignore[arg-type]
-    return Splat(int(word) if re.fullmatch(r"-?\d{1,400}", word) else float(word))
+    value: Any = WORDS[word] if word in WORDS else int(word) if re.fullmatch(r"-?\d{1,400}", word) else float(word)
+    check_value(value, type.dtype)
+    return Splat(value)
+
+
+def check_value(value: float | int | bool, dtype: DType) -> None:
+    """Raises ValueError where an integer format does not hold a number."""
+    if not is_value_of(value, dtype):
+        raise ValueError(f"{value} is no {dtype}")
 
 
 def read_file(content: str, type: TensorType) -> FileSlice:

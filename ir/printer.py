@@ -82,7 +82,8 @@ class _Writer:
 
     def function(self, function: Function) -> list[str]:
         arguments = ", ".join(f"{self.name(a)}: {a.type}" for a in function.arguments)
-        results = types_text([value.type for value in function.results])
+        last = function.block.last  # one that is being built has no end yet
+        results = types_text([value.type for value in last.operands] if last and last.definition.is_terminator else [])
         attrs = f" attributes{attribute_list(function.attrs)}" if function.attrs else ""
         head = f"func @{quote_symbol(function.name)}({arguments}) -> {results}{attrs} {{"
         return [head, *self.block(function.block, "  "), "}"]
@@ -227,9 +228,9 @@ def location_text(location: Location) -> str:
 
 
 def symbol(hint: str) -> str:
-    """A value's name out of any text: letters, digits, ``_ . $ -``, not beginning with a digit."""
-    text = re.sub(r"[^A-Za-z0-9_.$-]", "_", hint)
-    return text if not text or re.match(r"[A-Za-z_]", text) else f"_{text}"
+    """A value's name out of any text: letters of any script, digits, ``_ . $ -``, not beginning with a digit."""
+    text = re.sub(r"[^\w.$-]", "_", hint)
+    return text if not text or text[0].isalpha() or text[0] == "_" else f"_{text}"
 
 
 def quote_symbol(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
-from ircost.ir.errors import UnknownNameError, did_you_mean
+from ircost.ir.errors import PluginError, UnknownNameError, did_you_mean
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class Registry(Generic[T]):
             UnknownNameError: the name is taken.
         """
         if name in self._things and self._things[name] is not thing:
-            raise UnknownNameError(f"two {self.kind}s are called '{name}'", help="rename one of them")
+            raise UnknownNameError(f"two {self.kind}s are called '{name}'", help="rename the one that is yours")
         self._things[name] = thing
         return thing
 
@@ -86,6 +86,13 @@ class Registry(Generic[T]):
 
     def _load_entry_point(self, name: str) -> None:
         for entry in entry_points(group=self.group, name=name):
-            thing = entry.load()
+            try:
+                thing = entry.load()
+            except Exception as error:  # whatever is wrong with it, it is not ours
+                package = entry.dist.name if entry.dist else "a package"
+                raise PluginError(
+                    f"{self.kind} '{name}' of {package} does not load: {type(error).__name__}: {error}",
+                    help=f"its entry point is {entry.value}; mend or uninstall {package}",
+                ) from error
             if name not in self._things:
                 self.add(name, thing)

@@ -11,7 +11,8 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 
 from ircost.ir.builder import detached_ops
-from ircost.ir.errors import IrcError
+from ircost.ir.definition import OPS
+from ircost.ir.errors import IrcError, did_you_mean
 from ircost.ir.graph import Block, Module, Op, Region, Value, replace_value
 from ircost.ir.location import Location, merge_locations
 
@@ -56,6 +57,7 @@ class _Driver:
         self.by_root: dict[str, list[RewritePattern]] = {}
         self.of_any: list[RewritePattern] = []
         for pattern in patterns:
+            check_root(pattern)
             if pattern.root is None:
                 self.of_any.append(pattern)
                 continue
@@ -94,8 +96,7 @@ class _Driver:
         for pattern in self.by_root.get(op.name, self.of_any):
             replacement = self._rewrite(pattern, op)
             if replacement is not None:
-                values = [replacement] if isinstance(replacement, Value) else list(replacement)
-                self._replace(op, values, pattern)
+                self._replace(op, values_of(replacement, pattern, op), pattern)
                 return
 
     def _rewrite(self, pattern: RewritePattern, op: Op) -> Value | Sequence[Value] | None:
@@ -131,6 +132,8 @@ class _Driver:
         if len(values) != len(op.results):
             raise RewriteError(f"pattern '{name}' gives {len(values)} values for {len(op.results)} results", at=op)
         for old, value in zip(op.results, values, strict=True):
+            if value in op.results:
+                raise RewriteError(f"pattern '{name}' gives the op's own result", at=op, help="None leaves an op alone")
             if old.type != value.type:
                 raise RewriteError(f"pattern '{name}' puts a {value.type} in place of a {old.type}", at=op)
 
@@ -158,6 +161,33 @@ class _Driver:
         for result in producer.results:
             if len(result.uses) == 1:
                 self._push(next(iter(result.uses))[0])
+
+
+def check_root(pattern: RewritePattern) -> None:
+    """Raises RewriteError where a pattern looks at no op that there is, and so would never fire."""
+    name = type(pattern).__name__
+    if not hasattr(pattern, "root"):
+        raise RewriteError(f"pattern '{name}' has no root", help="name the op that it looks at, or None for all")
+    for root in (pattern.root,) if isinstance(pattern.root, str) else pattern.root or ():
+        if root not in OPS:
+            help = did_you_mean(root, OPS.names(), "irc ops lists all")
+            raise RewriteError(f"pattern '{name}' looks at '{root}', which is no op", help=help)
+
+
+def values_of(replacement: object, pattern: RewritePattern, op: Op) -> list[Value]:
+    """What a pattern returned, as a list.
+
+    Raises:
+        RewriteError: it is neither values nor None.
+    """
+    given = replacement if isinstance(replacement, (tuple, list)) else [replacement]
+    values = [value for value in given if isinstance(value, Value)]
+    for value in given:
+        if not isinstance(value, Value):
+            help = "return the op's result" if isinstance(value, Op) else "return values, or None to leave the op alone"
+            name = type(pattern).__name__
+            raise RewriteError(f"pattern '{name}' gives {type(value).__name__}, no value", at=op, help=help)
+    return values
 
 
 def drop_regions(op: Op) -> None:

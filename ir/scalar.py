@@ -124,6 +124,9 @@ class Scalar:
     def __ge__(self, other: ScalarLike) -> Scalar:
         return call("ge", self, other)
 
+    def __bool__(self) -> bool:
+        raise TypeError('a scalar has no value yet, so nothing can hang on it: call("where", condition, x, y) chooses')
+
     def counts(self) -> dict[str, int]:
         """How many operations of each kind the expression holds; a sub-expression that is used twice counts once."""
         seen: dict[int, Scalar] = {}

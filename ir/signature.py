@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ircost.ir.attributes import Attributes
-from ircost.ir.errors import DTypeError
+from ircost.ir.errors import DeclarationError, DTypeError
 from ircost.ir.types import DTYPES, DType
 
 # First letter of a variable -> which formats it may stand for.
@@ -35,6 +35,15 @@ class TypeSignature:
         self._operands = operands
         self._results = results
         self._names = operand_names
+        if len(operands) != len(operand_names):
+            raise DeclarationError(
+                f"{op}: '{text}' has formats of {len(operands)} operands, it has {len(operand_names)}",
+                help="write one for each, then those of results: 'F, F -> F'",
+            )
+        unknown = [symbol for symbol in operands if symbol not in DTYPES and symbol[:1] not in CLASSES]
+        if unknown:
+            meanings = ", ".join(f"{letter} ({words})" for letter, (words, _) in CLASSES.items())
+            raise DeclarationError(f"{op}: '{unknown[0]}' in '{text}' is no format", help=f"variables: {meanings}")
 
     def results(self, dtypes: Sequence[DType], attrs: Attributes) -> tuple[DType, ...]:
         """Formats of the results.

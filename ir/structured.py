@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec
+from ircost.ir.attributes import Attributes, declared_attributes
 from ircost.ir.bind import bind, broadcast_shapes
 from ircost.ir.counts import Counts
 from ircost.ir.definition import Arrays, OpDefinition, register_op
-from ircost.ir.errors import ShapeError
+from ircost.ir.errors import DeclarationError, ParseError, ShapeError
 from ircost.ir.graph import Op, Region, Value
 from ircost.ir.index import IterationSpace
 from ircost.ir.iterate import evaluate_space
@@ -28,6 +28,8 @@ REDUCTIONS = {
     **{"sum": "add", "prod": "multiply", "max": "compare", "min": "compare"},
     **{"any": "logic", "all": "logic", "argmax": "compare", "argmin": "compare"},
 }
+
+BODY_HELP = 'use + - * /, comparisons, and call("exp", x) for the functions of ircost.ir.scalar.SCALAR_FUNCTIONS'
 
 NotationOf = Callable[[Sequence[TensorType], Attributes], str]
 Inverse = Callable[..., Value]
@@ -65,11 +67,7 @@ class StructuredOp(OpDefinition):
         parameters = inspect.signature(body).parameters.values()
         self.name = name
         self.operand_names = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
-        self.attributes = {
-            p.name: AttributeSpec(str(p.annotation), REQUIRED if p.default is p.empty else p.default)
-            for p in parameters
-            if p.kind is p.KEYWORD_ONLY
-        }
+        self.attributes = declared_attributes(name, body)
         self.reduce = reduce
         self.padding = padding
         self.is_commutative = commutative
@@ -84,7 +82,14 @@ class StructuredOp(OpDefinition):
     def body(self) -> Scalar:
         """The scalar expression at one point."""
         operands = [operand(i) for i in range(len(self.operand_names))]
-        return self._body(*operands, **{name: attribute(name) for name in self.attributes})
+        try:
+            found = self._body(*operands, **{name: attribute(name) for name in self.attributes})
+        except TypeError as error:
+            raise DeclarationError(f"{self.name}: its body is of scalars: {error}", help=BODY_HELP) from error
+        if not isinstance(found, Scalar):
+            given = type(found).__name__
+            raise DeclarationError(f"{self.name}: its body gives {given}, an expression expected", help=BODY_HELP)
+        return found
 
     @cached_property
     def _counts_of_body(self) -> dict[str, int]:
@@ -98,7 +103,29 @@ class StructuredOp(OpDefinition):
 
     @cached_property
     def _fixed_notation(self) -> Notation | None:
-        return self._parse(self.written_notation) if isinstance(self.written_notation, str) else None
+        if not isinstance(self.written_notation, str):
+            return None
+        notation = self._parse(self.written_notation)
+        self._check(notation)
+        return notation
+
+    def _check(self, notation: Notation) -> None:
+        """Raises:
+        DeclarationError: it is not of the operands, or leaves out how dims are reduced.
+        """
+        if len(notation.operands) != len(self.operand_names):
+            raise DeclarationError(
+                f"{self.name}: '{notation}' has {len(notation.operands)} operands, "
+                f"the function {len(self.operand_names)} ({', '.join(self.operand_names)})",
+                help="attributes stand behind a *",
+            )
+        reduced = notation.dims(notation.operands) - notation.dims(notation.results)
+        if reduced and self.reduce is None:
+            names = ", ".join(sorted(reduced))
+            raise DeclarationError(
+                f"{self.name}: the result of '{notation}' lacks {names}, and nothing says how to reduce",
+                help=f"reduce= takes {', '.join(REDUCTIONS)}",
+            )
 
     @cached_property
     def is_elementwise(self) -> bool:
@@ -128,7 +155,10 @@ class StructuredOp(OpDefinition):
         return self._parse(self.written_notation(operands, attrs))
 
     def _parse(self, text: str) -> Notation:
-        return parse_notation(text, frozenset(self.attributes) & _attribute_names(text))
+        try:
+            return parse_notation(text, frozenset(self.attributes) & _attribute_names(text))
+        except ParseError as error:
+            raise DeclarationError(f"{self.name}: {error.message}", help=error.help) from None
 
     def bind(self, operands: Sequence[TensorType], attrs: Attributes) -> IterationSpace:
         """The iteration space for these operands.

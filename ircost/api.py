@@ -201,6 +201,11 @@ def _imported(model: Path | Module | Imported, options: ImportOptions, memory: V
     if isinstance(model, Module):
         verify(model, memory)
         return Imported(module=model, notes=(), nodes=sum(1 for _ in model.walk()))
+    if not isinstance(model, Path):
+        raise UnsupportedError(
+            f"a {type(model).__name__} is no model",
+            help="give a file, a name, a Module, or what ircost.from_torch gave",
+        )
     imported = load(model, options)
     verify(imported.module, memory)
     return imported

@@ -179,6 +179,8 @@ def _why(a: tuple[KernelReport, ...], b: tuple[KernelReport, ...]) -> Iterator[s
         return
     if len(a) != len(b):
         yield f"{_counted(len(a))} {'fused' if len(a) > len(b) else 'split'} into {len(b)}"
+    elif _ops(a) != _ops(b):
+        yield f"{_ops(a)} -> {_ops(b)}"
     if any(kernel.latency_s is None for kernel in (*a, *b)):
         yield "cost of an opaque operator is unknown"
     limits = _limit(a), _limit(b)

@@ -43,7 +43,7 @@ def tell_failure(error: Exception, arguments: Sequence[str], verbose: bool) -> i
 
     internal = not isinstance(error, IrcError) or is_internal(error)
     text = error.render() if isinstance(error, IrcError) else fault_text(error, arguments)
-    say(f"{text}\n{OUR_FAULT}" if internal else text)
+    say(f"{text}\n{whose_fault(error)}" if internal else text)
     if internal and verbose:
         traceback.print_exception(error)
     return EXIT_INTERNAL if internal else EXIT_USER_MISTAKE
@@ -53,6 +53,12 @@ def is_internal(error: Exception) -> bool:
     """Whether a pass failed or broke the module; the class is looked up only where passes are loaded."""
     pipeline = sys.modules.get("ircost.passes.pipeline")
     return pipeline is not None and isinstance(error, pipeline.InternalPassError)
+
+
+def whose_fault(error: Exception) -> str:
+    """Ours, or that of somebody else's pass."""
+    author = getattr(error, "author", "ircost")
+    return OUR_FAULT if author.partition(".")[0] == "ircost" else f"  this is a fault of the pass, in {author}"
 
 
 def usage_text(error: click.ClickException) -> str:

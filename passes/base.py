@@ -60,6 +60,17 @@ class Pass:
         return apply_patterns(module, self.patterns())
 
 
+def check_least(instance: Pass, option: str, least: int) -> None:
+    """For a pass's ``__post_init__``: an option has a least value.
+
+    Raises:
+        PassError: it is below.
+    """
+    value = getattr(instance, option)
+    if value < least:
+        raise PassError(f"pass '{instance.name}': option '{option}' is {value}", help=f"{least} is the least")
+
+
 def _load_passes() -> None:
     import ircost.passes.all  # noqa: F401
 

@@ -6,14 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ircost.backends import TargetError, load_target
+from ircost.backends import TargetError
 from ircost.cost_models.automatic import search_model
 from ircost.cost_models.kernel_table import ColdValues
 from ircost.ir.graph import Block, Module, Op, Value
 from ircost.ir.load_time import load_time_ops
 from ircost.ir.rewrite import rewritable_ops
 from ircost.passes import fusion_search
-from ircost.passes.base import Pass, PassContext, register_pass
+from ircost.passes.base import Pass, PassContext, check_least, register_pass
+from ircost.passes.chosen_target import chosen_target
 from ircost.passes.fusion_legality import Room
 from ircost.passes.fusion_search import Pricer
 from ircost.passes.kernel_making import can_fuse, is_elementwise, make_kernel
@@ -49,6 +50,9 @@ class Fuse(Pass):
     chains: bool = False
     target: str = ""
 
+    def __post_init__(self) -> None:
+        check_least(self, "max_ops", 1)
+
     def run(self, module: Module, context: PassContext) -> Counter[str]:
         return Counter({"kernels": self.run_together([module], context)})
 
@@ -73,7 +77,7 @@ class Fuse(Pass):
     def _pricer(self, context: PassContext) -> Pricer | None:
         if not (self.by_cost or self.target):
             return None
-        target = load_target(self.target) if self.target else context.target
+        target = chosen_target(self.name, self.target, context)
         if target is None or (context.cost_model is None and not self.target):
             return None
         model = context.cost_model or search_model(target)

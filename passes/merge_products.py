@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ircost.backends import Target, load_target
+from ircost.backends import Target
 from ircost.cost_models.automatic import search_model
 from ircost.cost_models.contraction_dims import Dims
 from ircost.cost_models.interface import CostModel
@@ -18,6 +18,7 @@ from ircost.ir.graph import Block, Module, Op, Region, Value, replace_value
 from ircost.ir.load_time import load_time_ops
 from ircost.ir.location import merge_locations
 from ircost.passes.base import Pass, PassContext, register_pass
+from ircost.passes.chosen_target import chosen_target
 
 MOST_PRODUCTS = 8  # that one kernel joins, counted by their results
 
@@ -39,7 +40,7 @@ class MergeProducts(Pass):
     target: str = ""
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
-        target = load_target(self.target) if self.target else context.target
+        target = chosen_target(self.name, self.target, context)
         model = context.cost_model or (search_model(target) if self.target and target is not None else None)
         judge = Judge(model, target) if model is not None and target is not None else None
         merged = 0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from ircost.backends import Target, load_target
+from ircost.backends import Target
 from ircost.cost_models.automatic import search_model
 from ircost.cost_models.interface import CostModel
 from ircost.cost_models.kernel_table import kernel_table, structural_key
@@ -19,6 +19,7 @@ from ircost.ir.load_time import load_time_ops
 from ircost.ir.rewrite import RewritePattern, apply_patterns, rewritable_ops
 from ircost.ir.types import DType, TensorType
 from ircost.passes.base import Pass, PassContext, PassError, register_pass
+from ircost.passes.chosen_target import chosen_target
 from ircost.passes.dft_products import Stage, WeightOf, dft, factorings, known_weight
 from ircost.passes.fuse import fuse_block
 from ircost.passes.long_convolution import by_spectra, is_long_convolution, padded_length
@@ -57,7 +58,7 @@ class Monarch(Pass):
     def run(self, module: Module, context: PassContext) -> Counter[str]:
         if not 0 <= self.order <= MOST_ORDER:
             raise PassError(f"pass 'monarch': no order {self.order}", help=f"1 to {MOST_ORDER}, or 0 for the cheapest")
-        target = load_target(self.target) if self.target else context.target
+        target = chosen_target(self.name, self.target, context)
         at_load: set[Op] = set()
         for op in rewritable_ops(module):
             if op.block is not None and op.previous is None:

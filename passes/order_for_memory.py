@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ircost.cost_models.liveness import lifetimes, may_overwrite
 from ircost.ir.graph import Block, Function, Module, Op, Value
 from ircost.ir.load_time import load_time_ops
-from ircost.passes.base import Pass, PassContext, register_pass
+from ircost.passes.base import Pass, PassContext, check_least, register_pass
 
 
 @register_pass("order-for-memory")
@@ -29,6 +29,9 @@ class OrderForMemory(Pass):
     is_idempotent = False  # a beam that starts from a better order may find one that is better still
 
     max_states: int = 20_000
+
+    def __post_init__(self) -> None:
+        check_least(self, "max_states", 0)
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
         fired: Counter[str] = Counter()

@@ -11,7 +11,7 @@ from ircost.ir.clone import clone_op
 from ircost.ir.graph import Function, Module, Op, Value, replace_value
 from ircost.ir.load_time import load_time_ops
 from ircost.ir.location import merge_locations
-from ircost.passes.base import Pass, PassContext, register_pass
+from ircost.passes.base import Pass, PassContext, check_least, register_pass
 from ircost.passes.repeats import Layers, Repeats, layer_outputs, wiring
 
 
@@ -31,6 +31,9 @@ class Outline(Pass):
     is_exact = True
 
     min_ops: int = 4
+
+    def __post_init__(self) -> None:
+        check_least(self, "min_ops", 1)
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
         fired: Counter[str] = Counter()

@@ -42,17 +42,26 @@ class PassReport:
 
 
 class InternalPassError(PassError):
-    """A pass broke the module or failed for a reason of its own: a fault of the toolkit.
+    """A pass broke the module or failed for a reason of its own: a fault of whoever wrote it.
 
     Args:
         reproducer: the file that replays it; None where it could not be written.
+        instance: the pass.
+        target: the machine that it ran for, which the replay needs too.
     """
 
-    def __init__(self, message: str, reproducer: Path | None, cause: Exception) -> None:
-        help = f"irc opt {reproducer} --reproduce" if reproducer else "the reproducer could not be written"
-        place = cause._at if isinstance(cause, IrcError) else None
-        super().__init__(message, at=place, help=f"reproducer: {help}")
+    def __init__(self, message: str, reproducer: Path | None, cause: Exception, instance: Pass, target: str) -> None:
+        machine = f" --target {target}" if target else ""
+        replay = f"irc opt {reproducer} --reproduce{machine}" if reproducer else "the reproducer could not be written"
+        place, cure = (cause._at, cause.help) if isinstance(cause, IrcError) else (None, None)
+        super().__init__(message, at=place, help=f"{cure + '; ' if cure else ''}reproducer: {replay}")
         self.reproducer = reproducer
+        self.instance = instance
+
+    @property
+    def author(self) -> str:
+        """The module that the pass is written in."""
+        return type(self.instance).__module__
 
 
 def run_pipeline(
@@ -93,7 +102,8 @@ def run_pipeline(
         except Exception as error:  # whatever a pass does wrong, its user gets a reproducer
             text = print_module(before, locations=True)
             path = write_reproducer(text, passes[: position + 1], Path(reproducer_folder))
-            raise InternalPassError(_failure(instance, error), path, error) from error
+            target = context.target.name if context and context.target else ""
+            raise InternalPassError(_failure(instance, error), path, error, instance, target) from error
         if after_pass is not None:
             after_pass(instance, module)
     return tuple(reports)
@@ -102,13 +112,20 @@ def run_pipeline(
 def _run(module: Module, instance: Pass, context: PassContext, memory: VerifierMemory | None) -> PassReport:
     ops_before = count_ops(module)
     start = time.perf_counter()
-    fired = instance.run(module, context)
+    fired = _counts(instance.run(module, context))
     ran = time.perf_counter()
     # Patterns that did not fire left the module as it was; a pass that works by itself may not say what it did.
     is_unchanged = not fired and type(instance).run is Pass.run and bool(memory and memory.checked)
     if memory is not None and not is_unchanged:
         verify(module, memory)
     return PassReport(pass_text(instance), ran - start, time.perf_counter() - ran, ops_before, count_ops(module), fired)
+
+
+def _counts(returned: object) -> Counter[str]:
+    """What a pass says that it did. One that says nothing did nothing that it counts."""
+    if returned is not None and not isinstance(returned, Counter):
+        raise TypeError(f"run gave a {type(returned).__name__}, a Counter expected")
+    return returned or Counter()
 
 
 def count_ops(module: Module) -> int:

@@ -54,6 +54,8 @@ def make_pass(name: str, options: str) -> Pass:
                 f"pass '{name}': '{options}' is no list of options", help="write them like {max_ops=16, deep=true}"
             )
         option = match["name"].replace("-", "_")
+        if option in values:
+            raise PassError(f"pass '{name}': option '{option}' is given twice", help="give it once")
         if option not in known:
             raise PassError(
                 f"pass '{name}' has no option '{option}'", help=did_you_mean(option, known) if known else "it has none"
@@ -68,7 +70,12 @@ def make_pass(name: str, options: str) -> Pass:
 
 def option_value(name: str, field: Field[Any], text: str) -> Any:
     """An option's text as a value of its field's type."""
-    kind = field.type if isinstance(field.type, str) else field.type.__name__
+    kind = option_kind(field)
+    if kind not in OPTION_READERS:
+        raise PassError(
+            f"pass '{name}': option '{field.name}' is of type {kind}, which cannot be written",
+            help=f"declare it as {', '.join(OPTION_READERS)}, or make the pass in Python",
+        )
     try:
         return OPTION_READERS[kind](text)
     except (KeyError, ValueError) as error:
@@ -78,6 +85,11 @@ def option_value(name: str, field: Field[Any], text: str) -> Any:
         ) from error
     except IrcError as error:
         raise PassError(f"pass '{name}': option '{field.name}': {error.message}", help=error.help) from None
+
+
+def option_kind(field: Field[Any]) -> str:
+    """The type that an option is declared with, as it is written there."""
+    return field.type.__name__ if type(field.type) is type else str(field.type)
 
 
 OPTION_READERS: dict[str, Callable[[str], Any]] = {

@@ -17,11 +17,10 @@ from ircost.passes.recognise_norms import NORMS
 @register_pass("recognise")
 @dataclass(frozen=True, slots=True)
 class Recognise(Pass):
-    """Name what was written out: softmax, norms, activations, rotary embeddings, attention, causal masks,
-    mixtures of experts, LSTM cells.
+    """Name what was written out: softmax, norms, activations, attention and its masks, experts, LSTM cells.
 
-    Each becomes one op, which a device may run as one kernel: what passes between its parts never reaches memory.
-    Outputs agree to rounding; constants of a form may differ by a thousandth.
+    Rotary embeddings too. Each becomes one op, which a device may run as one kernel: what passes between its parts
+    never reaches memory. Outputs agree to rounding; constants of a form may differ by a thousandth.
     """
 
     def patterns(self) -> tuple[RewritePattern, ...]:

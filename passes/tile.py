@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ircost.backends import Target, load_target
+from ircost.backends import Target
 from ircost.cost_models.automatic import search_model
 from ircost.cost_models.interface import CostModel
 from ircost.cost_models.kernel_table import (
@@ -28,6 +28,7 @@ from ircost.ir.load_time import load_time_ops
 from ircost.ir.nest_reading import nest_of
 from ircost.ir.structured import StructuredOp
 from ircost.passes.base import Pass, PassContext, PassError, register_pass
+from ircost.passes.chosen_target import chosen_target
 from ircost.passes.kernel_making import can_fuse, kernel_of, make_kernel
 
 
@@ -51,7 +52,7 @@ class Tile(Pass):
     target: str = ""
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
-        target = load_target(self.target) if self.target else context.target
+        target = chosen_target(self.name, self.target, context)
         if target is None:
             raise PassError("pass 'tile' needs a target", help="write tile{target=h100_sxm}")
         return _Tiler(target, search_model(target)).run(module)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ircost.ir.definition import OPS
-from ircost.ir.errors import UnknownNameError
+from ircost.ir.errors import PluginError, UnknownNameError
 from ircost.ir.registry import Registry
 
 MODULE = """
@@ -38,6 +38,7 @@ doubled = Doubled()
 ENTRY_POINTS = """
 [ircost.ops]
 plugged_row_dot = plugged_in:plugged_row_dot
+plugged_badly = plugged_nowhere:thing
 
 [ircost.cost_models]
 plugged-doubled = plugged_in:doubled
@@ -63,6 +64,15 @@ def test_ops_and_cost_models_are_found_by_name() -> None:
     assert "plugged_row_dot" in OPS.names()
     assert OPS.get("plugged_row_dot").operand_names == ("x", "y")
     assert COST_MODELS.get("plugged-doubled").name == "plugged-doubled"
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_package_that_does_not_load_is_named() -> None:
+    with pytest.raises(
+        PluginError, match="op 'plugged_badly' of plugged-in does not load: ModuleNotFoundError"
+    ) as raised:
+        OPS.get("plugged_badly")
+    assert raised.value.help is not None and "plugged_nowhere:thing" in raised.value.help
 
 
 def test_an_unknown_name_lists_the_nearest() -> None:

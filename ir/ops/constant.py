@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec, int_of
-from ircost.ir.constant import ConstantData, Literal, Splat, literal, materialise
+from ircost.ir.constant import ConstantData, Literal, Splat, is_value_of, literal, materialise
 from ircost.ir.definition import Arrays, OpDefinition, register_op
 from ircost.ir.errors import InterpreterError, VerifyError
 from ircost.ir.graph import Op, Region, Value
@@ -27,6 +27,14 @@ class Constant(OpDefinition):
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
     ) -> tuple[TensorType, ...]:
         raise AssertionError("a constant's type is given")
+
+    def verify(self, op: Op) -> None:
+        data, type = op.attrs["value"], op.result.type
+        if isinstance(data, Splat) and not is_value_of(data.value, type.dtype):
+            raise VerifyError(f"constant: {data.value} is no {type.dtype}", at=op)
+        if isinstance(data, Literal) and len(data.data) != type.elements * numpy_dtype(data.dtype).itemsize:
+            given = f"{len(data.data)} bytes of {data.dtype}"
+            raise VerifyError(f"constant: {given} are not the elements of a {type}", at=op)
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         return [constant_array(op)]

@@ -16,7 +16,7 @@ def _transpose_notation(operands: Sequence[TensorType], attrs: Attributes) -> st
     (operand,) = operands
     perm = ints_of(attrs, "perm")
     if sorted(perm) != list(range(operand.rank)):
-        raise ShapeError(f"transpose: perm {list(perm)} is no permutation of the axes of {operand}")
+        raise ShapeError(f"perm {list(perm)} is no permutation of the axes of {operand}")
     return f"{' '.join(f'd{i}' for i in range(operand.rank))} -> {' '.join(f'd{i}' for i in perm)}"
 
 
@@ -36,7 +36,7 @@ def _broadcast_notation(operands: Sequence[TensorType], attrs: Attributes) -> st
     lead = len(shape) - operand.rank
     fits = lead >= 0 and all(n in (1, m) for n, m in zip(operand.shape, shape[lead:], strict=True))
     if not fits:
-        raise ShapeError(f"broadcast: {operand} does not broadcast to {list(shape)}")
+        raise ShapeError(f"{operand} does not broadcast to {list(shape)}")
     read = ["1" if n == 1 else f"d{lead + i}" for i, n in enumerate(operand.shape)]
     return f"{' '.join(read)} -> {' '.join(f'd{i}' for i in range(len(shape)))}"
 

@@ -10,6 +10,7 @@ import click
 from ircost.commands.measured_tables import hashes_of, power_samples_of, read_tables, samples_of, target_finder
 from ircost.commands.options import OptionError
 from ircost.commands.output import write_whole
+from ircost.commands.row_checks import check_rows
 from ircost.terminal import progress, working
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def _fit_times(tables: Sequence[str], output: str | None, check: str | None, fol
     there = read_constants(check) if check else None
     target_of, read = target_finder(folders), read_tables(tables)
     hashes, data = hashes_of(read), samples_of(read, target_of)
+    for line in [line for table in read for line in check_rows(table, target_of)]:
+        click.echo(f"note: {line}", err=True)
     with progress("fitting") as advance:
         constants = calibrate(data, hashes, advance)
     if not constants.fits:

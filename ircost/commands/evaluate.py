@@ -10,6 +10,7 @@ import click
 
 from ircost.commands.measured_tables import constants_without_each, given_constants, read_tables, target_finder
 from ircost.commands.options import OptionError
+from ircost.commands.row_checks import check_rows, unit_lines
 from ircost.commands.score_text import failure_lines, print_scores, worst_text
 from ircost.ir.errors import did_you_mean
 from ircost.terminal import progress, working
@@ -80,7 +81,8 @@ def command(
         if HYBRID in names:
             click.echo("note: hybrid was trained on tables like these; --split shape judges it on others", err=True)
     scores = {name: scores_by_family(predictions[name], groupings) for name in names}
-    failures = failure_lines([*zip(tables, predictions[names[0]], strict=True)])
+    told = [*zip(tables, predictions[names[0]], strict=True)]
+    failures = failure_lines(told) + unit_lines(told)
     if as_json:
         click.echo(json.dumps(report_of(scores), indent=1))
     else:
@@ -143,6 +145,7 @@ def split_predictions(
     for table in tables:
         if is_of_models(table.columns) or is_model_ops(table.columns):
             raise OptionError(f"--split: {table.path} is of models", help="give tables of kernels")
+        check_rows(table, target_of)
         with progress(f"training on parts of {table.path}") as advance:
             try:
                 own = predictions_of_split(

@@ -7,19 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ircost.commands.options import OptionError, check_pipeline_options, import_options, opt_option, read_model
+from ircost.commands.options import OptionError, check_pipeline_options, import_options, read_model
 from ircost.commands.output import told_if_unwritable, write_whole
 
 if TYPE_CHECKING:
     from ircost.ir.graph import Module
-    from ircost.passes import Pass
+    from ircost.passes import Pass, PassContext
+
+LEVELS_TARGET = "h100_sxm"
 
 
 @click.command()
 @click.argument("file", type=click.Path(allow_dash=True))
 @click.option("--passes", "pipeline", metavar="PIPELINE", help="Passes to run: 'canonicalize,fuse{max_ops=8}'.")
-@opt_option
-@click.option("--target", "-t", default="h100_sxm", show_default=True, help="Machine that --opt is for.")
+@click.option(
+    "--opt", type=click.IntRange(0, 3), help="Passes by level, 0 to 3, as of irc compile (irc passes --levels)."
+)
+@click.option("--target", "-t", help="Machine that passes weigh costs on.  [default: h100_sxm with --opt, else none]")
 @click.option(
     "--print-ir-after", "print_after", multiple=True, metavar="PASS", help="Print the IR after a pass, on stderr."
 )
@@ -35,7 +39,7 @@ def command(
     file: str,
     pipeline: str | None,
     opt: int | None,
-    target: str,
+    target: str | None,
     print_after: tuple[str, ...],
     print_all: bool,
     stats: bool,
@@ -57,12 +61,12 @@ def command(
     from ircost.passes import parse_pipeline, run_pipeline
 
     check_pipeline_options(pipeline, opt)
-    text = (pipeline or "") if opt is None else level_text(opt, target)
+    context = context_of(target if opt is None else target or LEVELS_TARGET)
     with collector_paused():
-        passes = parse_pipeline(text)
+        passes = parse_pipeline((pipeline or "") if opt is None else level_text(opt, context))
         module, passes = read_reproducer(file) if reproduce else (read(file, **bindings), passes)
         after = printer_after(print_after, passes, every=print_all)
-        reports = run_pipeline(module, passes, verify_each=not no_verify_each, after_pass=after)
+        reports = run_pipeline(module, passes, context=context, verify_each=not no_verify_each, after_pass=after)
         verify(module)
         if output.endswith(".onnx"):
             from ircost.backends.onnx import write_onnx
@@ -75,11 +79,24 @@ def command(
         say_stats(reports, timing=timing, patterns=stats)
 
 
-def level_text(opt: int, target: str) -> str:
+def context_of(target: str | None) -> PassContext:
+    """What passes may ask: as in ``irc compile`` where a machine is named."""
+    from ircost.passes import PassContext
+
+    if target is None:
+        return PassContext()
     from ircost.backends import load_target
+    from ircost.cost_models.automatic import search_model
+
+    machine = load_target(target)
+    return PassContext(machine, search_model(machine))
+
+
+def level_text(opt: int, context: PassContext) -> str:
     from ircost.passes import pipeline_of_level
 
-    return pipeline_of_level(opt, load_target(target).kind)
+    assert context.target is not None, "a level is for a machine"
+    return pipeline_of_level(opt, context.target.kind)
 
 
 def read(file: str, **bindings: Any) -> Module:

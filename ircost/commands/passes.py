@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ircost.passes import DEFAULT_LEVEL, KINDS, LEVELS, PASSES, Pass
-from ircost.passes.pipeline_text import option_text
+from ircost.passes.pipeline_text import option_kind, option_text
 
 
 @click.command()
@@ -53,7 +53,7 @@ def show_levels(as_json: bool) -> None:
 
 
 def facts(cls: type[Pass]) -> dict[str, Any]:
-    options = {f.name: {"type": str(f.type), "default": default_text(f)} for f in fields(cls)}
+    options = {f.name: {"type": option_kind(f), "default": default_text(f)} for f in fields(cls)}
     return {"name": cls.name, "summary": first_line(cls), "description": inspect.getdoc(cls), "options": options}
 
 

@@ -15,6 +15,7 @@ import click
 from ircost.commands.measured_tables import target_finder
 from ircost.commands.options import OptionError
 from ircost.commands.output import write_whole
+from ircost.commands.row_checks import cure
 from ircost.ir.errors import did_you_mean
 from ircost.quantity_text import small_text
 from ircost.table import print_table
@@ -75,7 +76,7 @@ def command(
     estimates = estimated(columns, table or "--kernel", target_finder(folders), name, learned)
     told = [*failures_told(estimates)]
     if told and not estimates.is_known.any():
-        raise OptionError(f"no kernel can be predicted: {told[0]}", help="docs/cost-models.md lists the columns")
+        raise OptionError(f"no kernel can be predicted: {told[0]}", help=cure(estimates.failures))
     if output:
         write_whole(output, csv_text(columns, estimates))
         click.echo(f"wrote {output}", err=True)

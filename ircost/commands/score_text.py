@@ -75,7 +75,8 @@ def failure_lines(predictions: Sequence[tuple[str, Prediction]]) -> list[str]:
     Args:
         predictions: with the path of each table.
     """
-    lines = [
+    lines = [f"{Path(path).name}: it has no rows" for path, prediction in predictions if not len(prediction)]
+    lines += [
         f"{Path(path).name}: {len(rows):,} failed: {reason} (rows {ranges_text(rows, 60)})"
         for path, prediction in predictions
         for reason, rows in prediction.failures.items()

@@ -10,6 +10,7 @@ import click
 
 from ircost.commands.measured_tables import given_constants, read_tables, target_finder
 from ircost.commands.options import OptionError
+from ircost.commands.row_checks import check_rows
 from ircost.commands.train_text import train_as_text
 from ircost.commands.trained_folders import check_families, told_if_too_few, write_folders
 from ircost.table import print_table
@@ -52,6 +53,8 @@ def command(tables: tuple[str, ...], output: str, only: str | None, folders: tup
     if as_text and only is not None:
         raise OptionError(f"--text and --only {only}", help="models of text are of latency: leave out one")
     target_of, read = target_finder(folders), read_tables(tables)
+    for line in [line for table in read for line in check_rows(table, target_of)]:
+        click.echo(f"note: {line}", err=True)
     if as_text:
         train_as_text(read, output, target_of)
         return

@@ -252,3 +252,15 @@ def test_a_schedule_tells_the_tile_where_the_model_has_none(irc) -> None:
     kernels = json.loads(irc("compile", RESNET, *options).out)["kernels"]
     convolutions = [kernel["tile"] for kernel in kernels if kernel["op"].startswith("conv")]
     assert convolutions and all(tile.startswith("tile@l1 ") for tile in convolutions)
+
+
+def test_ops_of_a_text_are_named_as_written_there(irc, tmp_path: Path) -> None:
+    path = tmp_path / "net.irc"
+    path.write_text(
+        "func @layer(%x: 64x64xf32) -> 64x64xf32 { %0 = matmul %x, %x %1 = relu %0 return %1 }\n"
+        'func @main(%x: 64x64xf32) -> 64x64xf32 { %a = call %x {callee = "layer"} : 64x64xf32\n'
+        "  %scores = softmax %a return %scores }\n"
+    )
+    report = json.loads(irc("compile", path, "--json").out)
+    assert [kernel["name"] for kernel in report["kernels"]] == ["@layer/%0", "%scores"]
+    assert report["kernels"][0]["source_nodes"] == ["@layer/%0", "@layer/%1"]

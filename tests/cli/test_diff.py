@@ -110,9 +110,16 @@ def test_layers_that_became_one_function_are_aligned(irc, tmp_path: Path) -> Non
 
 def test_what_is_new_and_what_is_gone(irc, mlp: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.irc"
-    other.write_text(mlp.read_text().replace("relu", "exp"))
+    other.write_text(mlp.read_text().replace("%z", "%e").replace("relu", "exp"))
     reasons = [c["why"] for c in json.loads(irc("diff", mlp, other, "--opt", "0", "--json").out)["changes"]]
     assert ["new"] in reasons and ["dropped"] in reasons
+
+
+def test_another_op_under_the_same_name(irc, mlp: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.irc"
+    other.write_text(mlp.read_text().replace("relu", "exp"))
+    changes = json.loads(irc("diff", mlp, other, "--opt", "0", "--json").out)["changes"]
+    assert {c["name"]: c["why"] for c in changes} == {"%y": [], "%z": ["relu -> exp"]}
 
 
 def test_reports_compare_as_their_models_do(irc, tmp_path: Path) -> None:

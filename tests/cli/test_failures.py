@@ -29,6 +29,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "unknown pass to opt": (("opt", "@mlp", "--passes", "fus"), ("no pass 'fus'", "fuse", "irc passes lists all")),
     "unknown option of a pass": (("opt", "@mlp", "--passes", "fuse{max_op=3}"), ("no option 'max_op'", "max_ops")),
     "no pipeline": (("opt", "@mlp", "--passes", "fuse{"), ("not a pipeline", "^")),
+    "unknown target of a pass": (("opt", "@mlp", "--passes", "tile{target=h10}"), ("no target 'h10'", "h100")),
     "unknown op": (("ops", "matmull"), ("no op 'matmull'", "matmul", "irc ops lists all")),
     "unknown op in text": (("opt", "@bad_op"), ("no op 'reluu'", "relu", "bad_op.irc:2")),
     "unknown format": (("compile", "@mlp", "--dtype", "f17"), ("no number format 'f17'", "f16")),
@@ -160,13 +161,24 @@ def broken_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("broken_pass")
+def test_a_pass_of_ours_that_fails_is_our_fault(irc, mlp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Broken, "__module__", "ircost.passes.broken")
+    assert "a fault of irc" in irc("opt", mlp, "--passes", "broken").err
+
+
+@pytest.mark.usefixtures("broken_pass")
+def test_the_replay_names_the_machine(irc, mlp: Path) -> None:
+    assert "--reproduce --target t4" in irc("opt", mlp, "--passes", "broken", "--target", "t4").err
+
+
+@pytest.mark.usefixtures("broken_pass")
 def test_a_pass_that_fails_leaves_a_reproducer_that_replays(irc, mlp: Path, tmp_path: Path) -> None:
     outcome = irc("opt", mlp, "--passes", "canonicalize,broken")
     (reproducer,) = tmp_path.glob("broken-*.irc")
     assert outcome.code == 70
     assert "pass 'broken' failed: ZeroDivisionError: on purpose" in outcome.err
     assert f"irc opt {reproducer.name} --reproduce" in outcome.err
-    assert "a fault of irc" in outcome.err
+    assert f"a fault of the pass, in {Broken.__module__}" in outcome.err
     assert "Traceback" not in outcome.err
     replayed = irc("opt", reproducer, "--reproduce")
     assert replayed.code == 70

@@ -155,3 +155,8 @@ def test_models_as_json(irc) -> None:
     (found,) = json.loads(irc("models", "gpt2", "--json").out)
     assert (found["name"], found["parameters"], found["config"]["n_layer"]) == ("gpt2", 124439808, 12)
     assert len(json.loads(irc("models", "--json").out)) == len(model_names())
+
+
+def test_a_pass_is_told_in_one_sentence(irc) -> None:
+    for facts in json.loads(irc("passes", "--json").out):
+        assert facts["summary"].endswith("."), facts["name"]

@@ -12,8 +12,23 @@ RESNET = Path(__file__).resolve().parents[2] / "datasets/models/resnet50.onnx"
 
 
 def test_a_level_is_its_pipeline(irc) -> None:
-    by_level = irc("opt", RESNET, "--opt", "2")
-    assert by_level == irc("opt", RESNET, "--passes", "canonicalize,recognise,fold-batch-norm,fuse")
+    by_level = irc("opt", RESNET, "--opt", "1")
+    assert by_level == irc("opt", RESNET, "--passes", "canonicalize")
+
+
+def test_a_level_gives_what_compile_costs(irc, tmp_path: Path) -> None:
+    out = tmp_path / "out.irc"
+    irc("compile", RESNET, "-o", out)
+    by_level = irc("opt", RESNET, "--opt", "2", "--locations").out
+    assert by_level == out.read_text()
+    pipeline = "canonicalize,recognise,fold-batch-norm,fuse{by_cost=true}"
+    assert by_level == irc("opt", RESNET, "--passes", pipeline, "-t", "h100_sxm", "--locations").out
+    assert by_level != irc("opt", RESNET, "--passes", pipeline, "--locations").out  # no machine to weigh costs on
+
+
+def test_a_target_is_what_passes_are_for(irc, mlp: Path) -> None:
+    assert "tile@l2" in irc("opt", mlp, "--passes", "fuse,tile", "-t", "h100_sxm").out
+    assert "needs a target" in irc("opt", mlp, "--passes", "fuse,tile").err
 
 
 def test_without_passes_it_formats(irc, mlp: Path) -> None:

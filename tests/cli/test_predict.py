@@ -17,7 +17,7 @@ MISTAKES = {
     "no number": (("-k", "device=t4 m=x n=1 k=1"), "m=x is no number"),
     "no size": (("-k", "device=t4 m"), "'m' is no size"),
     "no family": (("-k", "device=t4 m=1"), "tell of no family"),
-    "no machine": (("-k", "device=t5 m=1 n=1 k=1"), "no target 't5'"),
+    "no machine": (("-k", "device=t5 m=1 n=1 k=1"), "no target 't5' (row 1)\n  help: irc targets lists all"),
     "no model": (("-k", GEMM, "--model", "hybird"), "did you mean hybrid?"),
     "empty folder": (("-k", GEMM, "--model", "@"), "holds no learned model"),
     "two forms": (("-k", GEMM, "--csv", "--json"), "exclude each other"),

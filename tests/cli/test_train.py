@@ -17,6 +17,9 @@ MISTAKES = {
     "no table": (("-o", "out"), "missing argument 'TABLES...'"),
     "no folder": (("@few.csv",), "missing option '-o'"),
     "too few": (("@few.csv", "-o", "@out"), "too little to learn from: 2 rows"),
+    "unknown machine": (("@abacus.csv", "-o", "@out"), "no row can be used: abacus.csv: 1 failed: no target 'abacus'"),
+    "unknown machine as text": (("@abacus.csv", "--text", "-o", "@out"), "1 failed: no target 'abacus' (rows 0)"),
+    "no rows": (("@head.csv", "-o", "@out"), "no row can be used: head.csv: it has no rows"),
     "one family twice": (("@rows.csv", "@again.csv", "-o", "@out"), "two tables are of one family"),
     "folder is a file": (("@rows.csv", "-o", "@few.csv"), "-o "),
     "too few as text": (("@few.csv", "--text", "-o", "@out"), "too little to learn from: 2 rows"),
@@ -42,6 +45,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("rows.csv", "again.csv"):
         (folder / name).write_text(text)
     (folder / "messages.csv").write_text(MESSAGES)
+    (folder / "abacus.csv").write_text(f"{lines[0]}\n{lines[1].replace('t4', 'abacus')}\n")
+    (folder / "head.csv").write_text(f"{lines[0]}\n")
     (folder / "few.csv").write_text("\n".join(lines[:3]) + "\n")
     return folder
 
@@ -59,6 +64,31 @@ def test_a_table_becomes_a_folder_with_a_card(irc, places: Path, tmp_path: Path)
     assert model.devices == tuple(sorted(DEVICES))
     card = (tmp_path / "vector/card.md").read_text()
     assert "rows.csv, SHA-256" in card and "- rows: 288" in card
+
+
+def test_rows_that_are_left_out_are_told(irc, places: Path, tmp_path: Path) -> None:
+    table = tmp_path / "some.csv"
+    rows = (places / "rows.csv").read_text() + "t4,pytorch,add,float32,64,64.5,9\nt4,pytorch,add,float32,64,64,-9\n"
+    table.write_text(rows)
+    outcome = irc("train", table, "--only", "latency", "-o", tmp_path)
+    assert outcome.code == 0
+    assert outcome.err.splitlines()[:2] == [
+        "note: some.csv: 1 failed: cols is no whole number (rows 288)",
+        "note: some.csv: 1 failed: no positive latency was measured (rows 289)",
+    ]
+
+
+def test_latencies_of_another_unit_are_told(irc, places: Path, tmp_path: Path) -> None:
+    head, *rows = (places / "rows.csv").read_text().splitlines()
+    seconds = [f"{row.rpartition(',')[0]},{float(row.rpartition(',')[2]) * 1e-6}" for row in rows]
+    table = tmp_path / "seconds.csv"
+    table.write_text("\n".join([head, *seconds]))
+    for arguments in (("train", table, "--only", "latency", "-o", tmp_path), ("evaluate", table)):
+        outcome = irc(*arguments)
+        assert outcome.code == 0
+        told = "seconds.csv: 288 of 288 latencies are shorter than the machine allows: are they in microseconds?"
+        assert told in outcome.out + outcome.err
+    assert "microseconds" not in irc("evaluate", places / "rows.csv").out
 
 
 def test_a_table_becomes_a_text_model(irc, places: Path, tmp_path: Path) -> None:

@@ -136,6 +136,7 @@ def test_columns_tell_the_family_and_may_leave_out_what_has_a_default(family: st
         ("dtype", words("bfloat16", ""), "dtype is missing"),
         ("m", np.array([1.0, np.nan]), "m is no number"),
         ("m", words("1", "many"), "m is no number"),
+        ("m", np.array([1.0, 2.5]), "m is no whole number"),
         ("m", np.array([1, 0]), "m is not positive"),
         ("m", np.array([1, -7]), "m is not positive"),
         ("latency_us", np.array([1.0, 0.0]), "no positive latency was measured"),

@@ -155,7 +155,19 @@ def test_bodies_nest_to_a_limit() -> None:
         ("func @main() -> 2xu8 { %y = constant dense<[1, 300]> : 2xu8 return %y }", "not the data of a 2xu8"),
         ("func @f() -> () { return } func @f() -> () { return }", "function @f is there already"),
         ("func @main(%x: 2xf32) -> 2xf32 { return %x", "the text ends here"),
-        ("func @main(%x: 2xf99) -> 2xf32 { return %x }", "does not belong here"),
+        ("func @main(%x: 2xf99) -> 2xf32 { return %x }", "'2xf99' is no type"),
+        ("func @main(%x: 2xfp16) -> 2xf16 { return %x }", "did you mean f16"),
+        ("func @main(%x: 2x-3xf32) -> 2xf32 { return %x }", "write it like 2x3xf32"),
+        (f"func @main(%x: {10**13}xf32) -> 2xf32 {{ return %x }}", "larger than any memory"),
+        ("func @main() -> i8 { %y = constant splat<300> : i8 return %y }", "300 is no i8"),
+        ("func @main() -> u8 { %y = constant splat<-1> : u8 return %y }", "-1 is no u8"),
+        ("func @main() -> i32 { %y = constant splat<0.5> : i32 return %y }", "0.5 is no i32"),
+        ("func @main() -> i32 { %y = constant splat<nan> : i32 return %y }", "nan is no i32"),
+        ("func @main() -> i4 { %y = constant dense<[9]> : i4 return %y }", "9 is no i4"),
+        ("func @main(%x: 2xf32) -> 2xf32 { %y = transpose %x {prem = [0]} return %y }", "no attribute 'prem'"),
+        ("func @main(%x: 2xf32) -> 2xf32 { %y = transpose %x return %y }", "'perm' is missing, a list of whole"),
+        ("func @main(%x: 2xf32) -> 2xf32 { %y = transpose %x {perm = [0], perm = [0]} return %y }", "is given twice"),
+        ("func @main(%x: 2xf32) -> 2xf32 { %y = transpose %x {perm = [1]} return %y }", ": transpose: perm [1] is no"),
     ],
 )
 def test_messages_say_what_is_wrong(text: str, message: str) -> None:
@@ -163,3 +175,12 @@ def test_messages_say_what_is_wrong(text: str, message: str) -> None:
         parse_module(text)
     assert message in raised.value.render()
     assert "^" in raised.value.render()
+
+
+def test_names_keep_the_letters_of_any_script() -> None:
+    text = "func @main(%größe: 2xf32) -> 2xf32 {\n  %層.1 = relu %größe : 2xf32\n  return %層.1\n}\n"
+    assert print_module(parse_module(text)) == text
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
+    assert parse_module("\ufefffunc @main() -> () { return }").main.results == ()

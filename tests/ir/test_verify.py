@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from ircost.ir import Block, Function, Module, Op, Region, TensorType, ops
+from ircost.ir.constant import Splat, literal
 from ircost.ir.errors import IrcError, VerifyError
 from ircost.ir.parser import parse_module
-from ircost.ir.types import f16, f32
+from ircost.ir.types import f16, f32, u8
 from ircost.ir.verify import VerifierMemory, verify
 
 TEXT = """
@@ -174,6 +176,16 @@ def call_in_a_circle(module: Module) -> None:
     layer.insert_before(back, layer.terminator)
 
 
+def constant_of_another_format(module: Module) -> None:
+    constant = ops.constant.create((), {"value": Splat(-1)}, result_types=[TensorType((2,), u8)])
+    module.main.block.insert_before(constant, op_named(module, "exp"))
+
+
+def constant_too_short(module: Module) -> None:
+    constant = ops.constant.create((), {"value": literal(np.ones(3, np.int8))}, result_types=[TensorType((2, 2), u8)])
+    module.main.block.insert_before(constant, op_named(module, "exp"))
+
+
 def misfile(module: Module) -> None:
     module.functions["other"] = module.functions.pop("main")
 
@@ -197,7 +209,7 @@ def empty(module: Module) -> None:
         (use_detached, "an operand is the result of an op that stands nowhere: %0 = relu"),
         (forget_a_use, "operand 0 does not list the op among its uses"),
         (invent_a_use, "lists 'softmax' among the users of its result"),
-        (wrong_attribute, "attribute 'axis' is 1.5, expected int"),
+        (wrong_attribute, "attribute 'axis' is 1.5, expected a whole number"),
         (unknown_attribute, "no attribute 'alpha'"),
         (too_many_operands, "2 operands given, expected 1 (x)"),
         (mixed_formats, "matmul: rhs is f16, f32 expected"),
@@ -213,6 +225,8 @@ def empty(module: Module) -> None:
         (call_gives_another_type, "call: result types are (3x2xf32), operands and attributes give (2x3xf32)"),
         (call_itself, "function @layer calls itself, by way of @layer"),
         (call_in_a_circle, "calls itself, by way of"),
+        (constant_of_another_format, "constant: -1 is no u8"),
+        (constant_too_short, "constant: 3 bytes of i8 are not the elements of a 2x2xu8"),
         (misfile, "function @main is filed under the name 'other'"),
         (empty, "the module holds no function"),
     ],

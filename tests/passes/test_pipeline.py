@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,6 +77,51 @@ class TooMany(RewritePattern):
         return op.operands[0], op.operands[0]
 
 
+class GivesItself(RewritePattern):
+    """relu(x)  ->  relu(x), the very same"""
+
+    root = "relu"
+
+    def rewrite(self, op: Op) -> Value:
+        return op.result
+
+
+class GivesAnOp(RewritePattern):
+    """relu(x)  ->  the op, where its result is due"""
+
+    root = "relu"
+
+    def rewrite(self, op: Op) -> Any:
+        return ops.exp(op.operands[0]).producer
+
+
+class LooksAtNothing(RewritePattern):
+    """reluu(x)  ->  x"""
+
+    root = "reluu"
+
+    def rewrite(self, op: Op) -> Value:
+        return op.operands[0]
+
+
+class HasNoRoot(RewritePattern):
+    """relu(x)  ->  x"""
+
+    def rewrite(self, op: Op) -> Value:
+        return op.operands[0]
+
+
+@dataclass(frozen=True, slots=True)
+class OddOptions(Pass):
+    """Options that no text gives; says nothing of what it did."""
+
+    limit: int | None = None
+    sizes: tuple[int, ...] = ()
+
+    def run(self, module: Module, context: PassContext) -> Any:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Broken(Pass):
     """Applies the pattern of that number."""
@@ -83,7 +129,10 @@ class Broken(Pass):
     pattern: int = 0
 
     def patterns(self) -> tuple[RewritePattern, ...]:
-        return ((WrongShape(), Crashes(), SwapForever(), TooMany())[self.pattern],)
+        return (PATTERNS[self.pattern](),)
+
+
+PATTERNS = (WrongShape, Crashes, SwapForever, TooMany, GivesItself, GivesAnOp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +150,9 @@ class BreaksType(Pass):
 def broken_passes() -> Iterator[None]:
     register_pass("test-broken")(Broken)
     register_pass("test-breaks-type")(BreaksType)
+    register_pass("test-odd-options")(OddOptions)
     yield
-    for name in ("test-broken", "test-breaks-type"):
+    for name in ("test-broken", "test-breaks-type", "test-odd-options"):
         del PASSES._things[name]
 
 
@@ -137,6 +187,12 @@ def test_options_become_fields() -> None:
         ("canonicalize{deep=true}", "pass 'canonicalize' has no option 'deep'"),
         ("fuse{max_ops=many}", "option 'max_ops' is 'many', int expected"),
         ("fuse{max_ops}", "is no list of options"),
+        ("fuse{max_ops=3, max-ops=4}", "option 'max_ops' is given twice"),
+        ("test-odd-options{sizes=3}", "option 'sizes' is of type tuple[int, ...], which cannot be written"),
+        ("test-odd-options{limit=3}", "option 'limit' is of type int | None, which cannot be written"),
+        ("fuse{max_ops=0}", "option 'max_ops' is 0"),
+        ("outline{min_ops=-1}", "option 'min_ops' is -1"),
+        ("order-for-memory{max_states=-1}", "option 'max_states' is -1"),
         ("convert-dtype", "pass 'convert-dtype' needs option 'to'"),
         ("convert-dtype{to=f23}", "no number format 'f23'"),
         ("canonicalize,", "not a pipeline"),
@@ -197,6 +253,11 @@ def test_canonicalize_twice_is_canonicalize_once() -> None:
         assert str(module) == once, path.name
 
 
+def test_a_pass_that_says_nothing_of_what_it_did_counts_nothing() -> None:
+    (report,) = run_pipeline(parse_module(TEXT), "test-odd-options")
+    assert report.fired == Counter()
+
+
 # ---- failures
 
 
@@ -206,6 +267,8 @@ def test_canonicalize_twice_is_canonicalize_once() -> None:
         ("test-broken", "pattern 'WrongShape' puts a 3x2xf32 in place of a 2x3xf32"),
         ("test-broken{pattern=1}", "pattern 'Crashes' failed: KeyError: 'perm'"),
         ("test-broken{pattern=3}", "pattern 'TooMany' gives 2 values for 1 results"),
+        ("test-broken{pattern=4}", "pattern 'GivesItself' gives the op's own result"),
+        ("test-broken{pattern=5}", "pattern 'GivesAnOp' gives Op, no value"),
         ("test-breaks-type", "relu: result types are (2x3xbf16), operands and attributes give (2x3xf32)"),
     ],
 )
@@ -247,6 +310,23 @@ def test_a_plain_file_is_no_reproducer(tmp_path: Path) -> None:
     path.write_text(TEXT)
     with pytest.raises(PassError, match="is no reproducer"):
         load_reproducer(path)
+
+
+@pytest.mark.parametrize("name", ["fuse", "tile", "monarch", "merge-products"])
+def test_an_unknown_target_is_the_users_mistake(name: str, tmp_path: Path) -> None:
+    with pytest.raises(PassError, match=f"pass '{name}': no target 'h10'") as raised:
+        run_pipeline(parse_module(TEXT), f"{name}{{target=h10}}", reproducer_folder=tmp_path)
+    assert raised.value.help is not None and "h100" in raised.value.help
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [(LooksAtNothing, "pattern 'LooksAtNothing' looks at 'reluu', which is no op"), (HasNoRoot, "has no root")],
+)
+def test_a_pattern_that_would_never_fire_is_refused(pattern: type[RewritePattern], message: str) -> None:
+    with pytest.raises(RewriteError, match=message):
+        apply_patterns(parse_module(TEXT), [pattern()])
 
 
 def test_refusals_leave_no_reproducer(tmp_path: Path) -> None:
