@@ -359,7 +359,14 @@ def _engines(op: Op, flops: int, transcendental: int) -> Iterator[tuple[Engine, 
 
 
 def arithmetic_dtype(op: Op) -> DType:
-    """Number format of the arithmetic: that of the widest operand, or of the result of an op without any."""
+    """Number format of the arithmetic: that of the widest operand, or of the result of an op without any.
+
+    A composite's kernel may have a say about the ops in its body.
+    """
+    around = op.block.parent_op if op.block is not None else None
+    said = around.definition.arithmetic_within(around, op) if around is not None else None
+    if said is not None:
+        return said
     types = [value.type for value in op.operands] or [result.type for result in op.results]
     candidates = [t.dtype for t in types if t.dtype.name != "bool"] or [t.dtype for t in types]
     if candidates.count(candidates[0]) == len(candidates):

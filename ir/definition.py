@@ -17,7 +17,7 @@ from ircost.ir.counts import NO_COUNTS, Counts, Traffic, total, work_of
 from ircost.ir.errors import AttributeTypeError, OperandError, ShapeError, did_you_mean
 from ircost.ir.graph import Block, Op, Region, Value
 from ircost.ir.registry import Registry
-from ircost.ir.types import TensorType
+from ircost.ir.types import DType, TensorType
 
 if TYPE_CHECKING:
     from ircost.ir.index import IterationSpace
@@ -81,6 +81,10 @@ class OpDefinition(ABC):
     def counts_within(self, op: Op, inner: Op, counts: Counts) -> Counts:
         """Of the counts of an op in the body, those that are needed: a kernel of its own may skip what is masked."""
         return counts
+
+    def arithmetic_within(self, op: Op, inner: Op) -> DType | None:
+        """Format that a kernel of its own computes an op of the body in; None where it is that of the op's operands."""
+        return None
 
     def operand_bytes(self, op: Op) -> Sequence[int]:
         """Bytes that must be read of each operand; of one with regions, what the bodies read of their arguments."""

@@ -107,6 +107,14 @@ class Experts(CompositeOp):
     def fewest_operand_bytes(self, op: Op) -> Sequence[int]:
         return self._bytes(op, min(op.operands[2].type.shape[0], 1))
 
+    def arithmetic_within(self, op: Op, inner: Op) -> DType | None:
+        """Narrow products with weights; the sum of the experts' results, which the body yields, is none of them."""
+        assert inner.block is not None, "it stands in the body"
+        is_sum = inner.result in inner.block.terminator.operands
+        if not op.attrs["is_narrow"] or not inner.definition.is_contraction or is_sum:
+            return None
+        return op.operands[3].type.dtype
+
     def _bytes(self, op: Op, rows: int) -> Sequence[int]:
         """With the experts that so many rows meet; zero points that all experts share are read as they are."""
         types, chosen = [operand.type for operand in op.operands], op.operands[2].type.shape[1]
