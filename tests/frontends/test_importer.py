@@ -136,6 +136,8 @@ def test_a_branch_that_fits_no_input_is_not_taken() -> None:
     imported = import_model(two_rates(), ImportOptions(shapes={"x": (3,)}))
     assert [op.name for op in imported.module.walk()].count("if") == 0
     assert any("--value rate=..." in note for note in imported.notes)
+    add = next(op for op in imported.module.walk() if op.name == "add")
+    assert add.location is not None and add.location.nodes == ("which/then/add",)  # not 'which', as all others too
     assert shapes(two_rates(), shapes={"x": (3,)}, values={"rate": np.array(1)}) == [(3,)]
     assert "which/else/add" in refusal(two_rates(), shapes={"x": (3,)}, values={"rate": np.array(0)})
 
