@@ -65,6 +65,22 @@ def test_dims_bind_by_name_and_shapes_as_a_whole() -> None:
     assert shapes(model([RELU], [("x", FLOAT, [-1, 0])]), shapes={"x": (4, 7)}) == [(4, 7)]
 
 
+def test_a_named_dim_in_a_shape_binds_it_in_other_inputs() -> None:
+    """Else the mask of four sentences would be that of one, and broadcast."""
+    add = helper.make_node("Add", ["x", "mask"], ["y"])
+    proto = model([add], [("x", FLOAT, ["N", "T"]), ("mask", FLOAT, ["N", "T"])])
+    assert shapes(proto, shapes={"x": (4, 9)}) == [(4, 9), (4, 9)]
+    assert shapes(proto, shapes={"x": (4, 9)}, dims={"N": 1}) == [(4, 9), (1, 9)]
+    assert not import_model(proto, ImportOptions(shapes={"x": (4, 9)})).notes
+    two = model([add], [("x", FLOAT, ["N", "T"]), ("mask", FLOAT, ["N", "T"]), ("z", FLOAT, ["T"])])
+    assert "dims: T of 'z'" in refusal(two, shapes={"x": (4, 9), "mask": (4, 1)})  # of two extents none is guessed
+
+
+def test_a_dim_that_an_input_has_twice_is_listed_once() -> None:
+    text = refusal(model([RELU], [("x", FLOAT, [1, "T", "T"])]))
+    assert text.count("T of 'x'") == 1
+
+
 def test_all_unbound_dims_are_listed_with_what_binds_them() -> None:
     text = refusal(model([RELU], [("x", FLOAT, ["N", "length"]), ("z", FLOAT, [2, None])]))
     assert "length of 'x'" in text
@@ -289,7 +305,7 @@ def test_products_of_dequantised_tensors_are_said_to_be_costed_wide() -> None:
     """A QDQ model is costed as the file says; runtimes make integer kernels of it."""
     weights = [
         onnx.numpy_helper.from_array(np.ones((8, 4), np.int8), "w_q"),
-        onnx.numpy_helper.from_array(np.float32(0.5), "scale"),
+        onnx.numpy_helper.from_array(np.array(0.5, np.float32), "scale"),
     ]
     turned = helper.make_node("Transpose", ["w"], ["wt"], perm=[1, 0])
     product = helper.make_node("MatMul", ["x", "wt"], ["y"])
