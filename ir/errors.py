@@ -84,12 +84,21 @@ def did_you_mean(name: str, known: Iterable[str], listing: str = "") -> str:
 
     >>> did_you_mean("h20", ["h100_sxm", "t4", "h200_sxm"])
     'did you mean h200_sxm?'
+    >>> did_you_mean("H100-SXM", ["h100_sxm", "t4"])
+    'did you mean h100_sxm?'
     """
     known = sorted(known)
-    starts = [k for k in known if name and k.startswith(name)]
-    close = [k for k in difflib.get_close_matches(name, known, n=3, cutoff=0.5) if k not in starts]
+    written = {k: _as_spelt(k) for k in known}
+    starts = [k for k in known if name and written[k].startswith(_as_spelt(name))]
+    nearest = difflib.get_close_matches(_as_spelt(name), dict.fromkeys(written.values()), n=3, cutoff=0.5)
+    close = [k for spelt in nearest for k in known if written[k] == spelt and k not in starts]
     near = (starts + close)[:3]
     guess = f"did you mean {', '.join(near)}?" if near else ""
     if not guess and not listing:
         return "known: " + ", ".join(known[:20])
     return f"{guess} ({listing})".strip() if guess and listing else guess or listing
+
+
+def _as_spelt(name: str) -> str:
+    """A name without what people write differently: capitals, dashes, spaces."""
+    return name.casefold().replace("-", "_").replace(" ", "_")
