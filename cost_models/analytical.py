@@ -133,7 +133,9 @@ class Analytical(CostModel):
         homes = {family: self.constants.home(family, own, "launch") for family, own in labels.items()}
         for family, home in homes.items():
             if family != home:
-                notes.append(f"no {family} kernel of {machine.architecture} was measured: its {home} kernels stand in")
+                whose = "its" if self.constants.has_met(home, "architecture", machine.architecture) else "other"
+                measured = f"no {family} kernel of {machine.architecture} was measured"
+                notes.append(f"{measured}: {whose} {home} kernels stand in")
         for effect, level in {"architecture": machine.architecture, "runtime": machine.runtime}.items():
             families = [family for family, own in labels.items() if effect in self.constants.unseen(homes[family], own)]
             if level and families:

@@ -23,7 +23,7 @@ def place(block: Block, values: Sequence[Value], location: Location, check: Call
     for op in detached_ops(values):
         if folded and any(operand in folded for operand in op.operands):
             op.operands = tuple(folded.get(operand, operand) for operand in op.operands)
-        op.location = location
+        op.location = op.location or location  # a branch taken in place of its node has those of its own nodes
         results = fold_op(op) if op.operands else None
         if results is None:
             check(op)

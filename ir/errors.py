@@ -100,10 +100,10 @@ def did_you_mean(name: str, known: Iterable[str], listing: str = "") -> str:
     'did you mean h200_sxm, h100_sxm?'
     """
     known = sorted(known)
-    plain = {_plain(k): k for k in known}
-    starts = [k for k in known if name and _plain(k).startswith(_plain(name))]
-    near_ones = difflib.get_close_matches(_plain(name), plain, n=3, cutoff=0.5)
-    close = [plain[k] for k in near_ones if plain[k] not in starts]
+    written = {k: _as_spelt(k) for k in known}
+    starts = [k for k in known if name and written[k].startswith(_as_spelt(name))]
+    nearest = difflib.get_close_matches(_as_spelt(name), dict.fromkeys(written.values()), n=3, cutoff=0.5)
+    close = [k for spelt in nearest for k in known if written[k] == spelt and k not in starts]
     near = (starts + close)[:3]
     guess = f"did you mean {', '.join(near)}?" if near else ""
     if not guess and not listing:
@@ -111,6 +111,6 @@ def did_you_mean(name: str, known: Iterable[str], listing: str = "") -> str:
     return f"{guess} ({listing})".strip() if guess and listing else guess or listing
 
 
-def _plain(name: str) -> str:
-    """Neither capitals nor the kind of dash tell names apart."""
-    return name.lower().replace("-", "_")
+def _as_spelt(name: str) -> str:
+    """A name without what people write differently: capitals, dashes, spaces."""
+    return name.casefold().replace("-", "_").replace(" ", "_")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import click
 
+from ircost.bound_text import bound_text
 from ircost.comparing import Change, Comparison, Side, alike, by_limit, total_delta_s
 from ircost.quantity_text import bytes_text, si_text, small_text
-from ircost.report_text import bound_text
 from ircost.table import cut, print_table
 
 CHANGES_SHOWN = 12

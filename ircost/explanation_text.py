@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import click
 
+from ircost.bound_text import bound_text
 from ircost.cost_models.explanation import Node
 from ircost.quantity_text import si_text, small_text, three_digits
-from ircost.report_text import bound_text
 from ircost.table import cut
 
 

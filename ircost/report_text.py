@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from ircost.bound_text import bound_text
 from ircost.quantity_text import bytes_text, si_text, small_text
 from ircost.report import KernelReport, Report
 from ircost.table import cut, print_table
@@ -15,17 +16,6 @@ from ircost.transformer_text import named_latency, print_parts, transformer_line
 
 KERNELS_SHOWN = 12
 INPUTS_SHOWN = 4
-
-NAMES_OF_BOUNDS = {
-    "matrix": "matrix units",
-    "vector": "vector units",
-    "special": "special functions",
-    "shared": "shared memory",
-    "steps": "steps",
-    "launch": "launch",
-    "link": "links",
-    "unknown": "unknown",
-}
 
 # What each cost model's figures are worth.
 MODEL_NOTES = {
@@ -94,8 +84,8 @@ def figures(report: Report) -> list[tuple[str, str, str]]:
 
 
 def interval_text(report: Report) -> str:
-    """Of cost models that give an interval, its ends."""
-    if report.low_s is None or report.high_s is None:
+    """Of cost models that give an interval, its ends, where anything runs."""
+    if report.low_s is None or not report.high_s:
         return ""
     return f"; 90 % of runs take {small_text(report.low_s, 's')} to {small_text(report.high_s, 's')}"
 
@@ -109,10 +99,6 @@ def memory_text(report: Report) -> str:
 def bounds_text(shares: dict[str, float]) -> str:
     shown = {bound: share for bound, share in shares.items() if share >= 0.005}
     return "   ".join(f"{bound_text(bound)} {share:.0%}" for bound, share in shown.items()) or "nothing runs"
-
-
-def bound_text(bound: str) -> str:
-    return NAMES_OF_BOUNDS.get(bound, bound.upper())
 
 
 def misfit(report: Report) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ircost.backends import Target
+from ircost.bound_text import bound_text
 from ircost.collective_kernels import collective_kernels_of
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, table_of_modules
@@ -37,7 +38,6 @@ MOST_POINTS = 20_000
 FEWEST_POINTS = 100  # that are worth a process of their own
 # What limits a point changes over to something else where this part of its latency does.
 LEVEL = 0.5  # elasticity below which throughput has levelled off
-KNEE_WORDS = {"matrix": "arithmetic", "vector": "arithmetic", "launch": "launches", "link": "links", "steps": "steps"}
 
 
 class SweepError(IrcError):
@@ -289,8 +289,7 @@ def _elasticity(axis: str, before: SweepPoint, point: SweepPoint) -> float:
 
 def _knees(axis: str, before: SweepPoint, point: SweepPoint, levels_off: bool) -> Iterator[str]:
     if before.bound != point.bound:
-        words = [KNEE_WORDS.get(bound, bound) for bound in (before.bound, point.bound)]
-        yield f"from {words[0]} to {words[1]}"
+        yield f"from {bound_text(before.bound)} to {bound_text(point.bound)}"
     if levels_off:
         times = point.dims[axis] / before.dims[axis]
         yield f"levels off: {point.items_per_s / before.items_per_s:.2f} times as fast for {times:.3g} times the {axis}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from ircost.bound_text import bound_text
 from ircost.quantity_text import bytes_text, small_text, three_digits
-from ircost.report_text import bound_text
 from ircost.sweep import Sweep, SweepPoint
 from ircost.table import print_table
 

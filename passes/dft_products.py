@@ -170,4 +170,4 @@ def _doubled(length: int, x: Value, axis: int) -> Value:
     if length % 2 == 0 and length // 2 < count:
         values[length // 2] = 1.0
     shape = tuple(count if i == axis else 1 for i in range(x.type.rank))
-    return ops.constant_of(values.reshape(shape).astype(numpy_dtype(x.type.dtype)))
+    return ops.constant_of(values.reshape(shape), x.type.dtype)

@@ -19,7 +19,7 @@ from ircost.ir.errors import IrcError
 BUNDLED = Path(__file__).parent / "constants.json"
 VERSION = 2
 SAME = 5e-3  # on the link scale, half a percent: what other CPUs' rounding may make of the same fit
-# Whose constants stand in for a family's on an architecture that only they were measured on.
+# Whose constants stand in for a family's on architectures that it was never measured on.
 STANDS_IN = {"conv": "gemm"}
 # Whose constants a family has that no table measures, the first that has one of the name. Attention is the chain of
 # products through tiles on chip that was measured.
@@ -80,14 +80,14 @@ class ConstantsFile:
         return {name: self._value(self.home(family, labels, name), labels, name) for name in names}
 
     def home(self, family: str, labels: Mapping[str, str], name: str) -> str:
-        """The family whose fit a constant is from: another one where that alone was measured on the architecture.
+        """The family whose fit a constant is from: another one on architectures that the family was never measured on.
 
-        Convolutions are products in the libraries of today; measured ones are older than many machines.
+        Convolutions are products in the libraries of today; measured ones are older than many machines, and so is their
+        mean. A machine that neither was measured on is taken by the mean of products.
         """
         family = next(lender for lender in lenders(family) if name in FAMILIES[lender].parameters)
         other = STANDS_IN.get(family, family)
-        level = ("architecture", labels.get("architecture", ""))
-        is_known = level in self._effects(family) or level not in self._effects(other)
+        is_known = ("architecture", labels.get("architecture", "")) in self._effects(family) or other not in self.fits
         if is_known or labels.get("runtime") != GRAPH_REPLAY or name not in FAMILIES[other].parameters:
             return family
         return other

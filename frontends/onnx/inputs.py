@@ -34,7 +34,8 @@ class BoundInputs:
 def bind_inputs(inputs: Iterable[onnx.ValueInfoProto], options: ImportOptions, file: str) -> BoundInputs:
     """Binds every dim of every input.
 
-    A leading dim that nobody binds becomes 1, with a note. Others that are left are listed in one error.
+    A named dim in a shape that the user gives has that extent in other inputs too. A leading dim that nobody binds
+    becomes 1, with a note. Others that are left are listed in one error.
 
     Raises:
         OnnxError: a dim is left unbound, an option names nothing of the model, or contradicts it.
@@ -42,12 +43,14 @@ def bind_inputs(inputs: Iterable[onnx.ValueInfoProto], options: ImportOptions, f
     bound, unbound = BoundInputs(), []
     inputs = [tensor for info in inputs for tensor in tensors_in(info, options, bound, file)]
     check_names(inputs, options, file, [name for name, parts in bound.inputs.items() if parts == []])
-    defaults: dict[str, int] = {}
+    of_shapes = extents_of_shapes(inputs, options)
+    defaults = dict(of_shapes)
     for info in inputs:
         extents, left = bind_one(info, options, defaults, bound.notes)
         unbound += left
         if len(extents) > 1 and info.name not in (*options.shapes, *options.values):
-            bound.batch_dims.update({name: extents[0] for axis, name in symbolic_dims(info) if axis == 0 and name})
+            leading = [name for axis, name in symbolic_dims(info) if axis == 0 and name and name not in of_shapes]
+            bound.batch_dims.update(dict.fromkeys(leading, extents[0]))
         bound.types[info.name] = TensorType(tuple(extents), dtype_of(info, file))
     if unbound:
         raise unbound_error(unbound, inputs, file)
@@ -139,6 +142,17 @@ def check_names(
             raise OnnxError(f"dim '{name}' is bound to {extent}, 1 or more expected", at=file)
 
 
+def extents_of_shapes(inputs: list[onnx.ValueInfoProto], options: ImportOptions) -> dict[str, int]:
+    """Named dims in the shapes that the user gives, as far as all shapes agree: files may use one name for two dims."""
+    found: dict[str, set[int]] = {}
+    for info in inputs:
+        shape = options.shapes.get(info.name, ())
+        for axis, name in symbolic_dims(info):
+            if name and axis < len(shape):
+                found.setdefault(name, set()).add(shape[axis])
+    return {name: extents.pop() for name, extents in found.items() if len(extents) == 1}
+
+
 def bind_one(
     info: onnx.ValueInfoProto, options: ImportOptions, defaults: dict[str, int], notes: list[str]
 ) -> tuple[list[int], list[tuple[str, int, str]]]:
@@ -198,7 +212,8 @@ def unbound_error(unbound: list[tuple[str, int, str]], inputs: list[onnx.ValueIn
         shape_option(infos[input_name]) if input_name in whole else f"--dim {name}=..."
         for input_name, _, name in unbound
     ]
-    return OnnxError(f"inputs have unbound dims: {', '.join(shown)}", at=file, help=" ".join(dict.fromkeys(options)))
+    told = ", ".join(dict.fromkeys(shown))
+    return OnnxError(f"inputs have unbound dims: {told}", at=file, help=" ".join(dict.fromkeys(options)))
 
 
 def shape_option(info: onnx.ValueInfoProto) -> str:

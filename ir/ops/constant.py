@@ -12,7 +12,7 @@ from ircost.ir.constant import ConstantData, Literal, Splat, is_value_of, litera
 from ircost.ir.definition import Arrays, OpDefinition, register_op
 from ircost.ir.errors import InterpreterError, VerifyError
 from ircost.ir.graph import Op, Region, Value
-from ircost.ir.numpy_dtypes import dtype_of, numpy_dtype
+from ircost.ir.numpy_dtypes import dtype_of, numpy_dtype, to_format
 from ircost.ir.types import DType, TensorType
 
 
@@ -57,6 +57,8 @@ def constant_array(op: Op) -> np.ndarray:
 
 def constant_of(array: np.ndarray, dtype: DType | None = None) -> Value:
     """A new, detached constant that holds ``array``, converted to ``dtype`` where that is given."""
+    if dtype is not None:
+        array = to_format(array, dtype)
     type = TensorType(array.shape, dtype or dtype_of(array))
     return constant.create((), {"value": literal(array)}, result_types=(type,)).result
 

@@ -10,7 +10,6 @@ from ircost.ir.attributes import Ints
 from ircost.ir.composite import composite
 from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Value
-from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.ops.constant import constant_of
 from ircost.ir.ops.elementwise import add, div, exp, log, mul, sqrt, sub
 from ircost.ir.ops.reduction import reduce_max, reduce_sum
@@ -19,7 +18,7 @@ from ircost.ir.ops.shape import reshape
 
 def scalar_like(value: float, like: Value) -> Value:
     """A constant scalar in the number format of ``like``."""
-    return constant_of(np.asarray(value).astype(numpy_dtype(like.type.dtype)))
+    return constant_of(np.asarray(value), like.type.dtype)
 
 
 def mean(x: Value, axes: Ints) -> Value:

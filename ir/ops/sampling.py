@@ -10,7 +10,6 @@ import numpy as np
 from ircost.ir.composite import composite
 from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Value
-from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.ops.constant import constant_of, iota
 from ircost.ir.ops.elementwise import (
     add,
@@ -225,4 +224,4 @@ def every_row(count: int) -> Value:
 
 def spread(numbers: np.ndarray, like: Value) -> Value:
     """Numbers in the format of ``like``."""
-    return constant_of(np.asarray(numbers).astype(numpy_dtype(like.type.dtype)))
+    return constant_of(np.asarray(numbers), like.type.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -114,6 +115,8 @@ def command(
     is_model = output is not None and output.endswith(".onnx")
     if for_runtime and not is_model:
         raise OptionError("--for is of ONNX files", help="name one: -o optimised.onnx")
+    if output:
+        check_output(output)
     if plot:
         from ircost.plots.drawing import check_drawing
 
@@ -143,6 +146,18 @@ def command(
         draw(report, answer, target, options["target_folders"], plot)
     print_as(report, answer, "json" if as_json else "csv" if as_csv else "text", show_all)
     return 0 if report.fits else EXIT_DOES_NOT_FIT
+
+
+def check_output(output: str) -> None:
+    """Raises:
+    OptionError: the file is named like a report, which is what the screen gets.
+    """
+    kind = Path(output).suffix.lower()
+    if kind in {".json", ".csv"}:
+        raise OptionError(
+            f"-o {output} would hold IR: it writes FILE.irc, or the model as FILE.onnx",
+            help=f"a report: --{kind[1:]} > {output}",
+        )
 
 
 def check_what_if(cost_model: str) -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ircost.backends import Target
+from ircost.bound_text import bound_text
 from ircost.plots.drawing import check_drawing, save_drawing
 from ircost.quantity_text import si_text, small_text
-from ircost.report_text import bound_text, equal_kernels, total_s
+from ircost.report_text import equal_kernels, total_s
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

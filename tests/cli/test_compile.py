@@ -78,6 +78,12 @@ def test_csv_has_a_line_for_each_kernel(irc) -> None:
     assert sum(float(row["latency_s"]) for row in rows) == pytest.approx(report["latency_s"])
 
 
+def test_a_knee_is_told_in_the_words_of_the_table(irc) -> None:
+    text = irc("compile", RESNET, "--sweep", "N=1,8", "--model", "analytical").out
+    assert "  launch 5" in text and "  vector units 9" in text
+    assert "N 8: from launch to vector units" in text
+
+
 def test_ir_that_is_written_can_be_compiled_again(irc, tmp_path: Path) -> None:
     out = tmp_path / "out.irc"
     first = json.loads(irc("compile", RESNET, "--json", "-o", out).out)

@@ -60,6 +60,10 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "missing unit": (("targets", "@bad_unit"), ("missing unit in '3.35'", "bad_unit.yaml:", "TB/s")),
     "negative peak": (("targets", "@bad_peak"), ("'-9 TFLOP/s' is negative", "bad_peak.yaml:")),
     "folder to write to": (("compile", "@mlp", "-o", "@nowhere"), ("cannot write", "folder")),
+    "report to be written as IR": (
+        ("compile", "@mlp", "-o", "report.json"),
+        ("-o report.json would hold IR", "--json > report.json"),
+    ),
     "json and csv": (("compile", "@mlp", "--json", "--csv"), ("--json and --csv",)),
     "pass that does not run": (
         ("compile", "@mlp", "--print-ir-after", "dce"),

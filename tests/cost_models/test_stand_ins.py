@@ -29,10 +29,13 @@ def labels(architecture: str, runtime: str = GRAPH_REPLAY) -> dict[str, str]:
         ("hopper", GRAPH_REPLAY, "winograd", "conv"),  # products have no such constant
         ("hopper", "pytorch", "launch", "conv"),
         ("volta", GRAPH_REPLAY, "launch", "conv"),  # measured there
-        ("rdna3", GRAPH_REPLAY, "launch", "conv"),  # neither was
+        ("blackwell", GRAPH_REPLAY, "launch", "gemm"),  # neither was: measured convolutions are the older ones
+        ("blackwell", "pytorch", "launch", "conv"),
     ],
 )
-def test_products_stand_in_where_only_they_were_measured(architecture: str, runtime: str, name: str, home: str) -> None:
+def test_products_stand_in_where_convolutions_were_not_measured(
+    architecture: str, runtime: str, name: str, home: str
+) -> None:
     assert FITS.home("conv", labels(architecture, runtime), name) == home
 
 
@@ -55,3 +58,15 @@ def test_a_runtime_that_replays_graphs_costs_convolutions_as_nobodys() -> None:
 def test_what_stands_in_is_said() -> None:
     notes = ircost.compile("datasets/models/resnet50.onnx", target="h100").notes
     assert any("no conv kernel of hopper was measured" in note for note in notes)
+
+
+def test_a_new_machine_is_not_taken_for_those_of_the_measured_convolutions() -> None:
+    """They are of GPUs up to Turing, whose launches took 10 us: a B200 came out three times slower than an H100."""
+    newer, older = (
+        ircost.compile("datasets/models/resnet50.onnx", target=name, dtype="f16") for name in ("b200", "h100")
+    )
+    assert newer.latency_s < 1.5 * older.latency_s
+    conv = next(kernel for kernel in newer.kernels if kernel.op.startswith("conv"))
+    assert conv.grade == "C"
+    assert "no conv kernel of blackwell was measured: other gemm kernels stand in" in newer.notes
+    assert any("architecture blackwell is in no fit of" in note for note in newer.notes)

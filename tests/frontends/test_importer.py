@@ -65,6 +65,22 @@ def test_dims_bind_by_name_and_shapes_as_a_whole() -> None:
     assert shapes(model([RELU], [("x", FLOAT, [-1, 0])]), shapes={"x": (4, 7)}) == [(4, 7)]
 
 
+def test_a_named_dim_in_a_shape_binds_it_in_other_inputs() -> None:
+    """Else the mask of four sentences would be that of one, and broadcast."""
+    add = helper.make_node("Add", ["x", "mask"], ["y"])
+    proto = model([add], [("x", FLOAT, ["N", "T"]), ("mask", FLOAT, ["N", "T"])])
+    assert shapes(proto, shapes={"x": (4, 9)}) == [(4, 9), (4, 9)]
+    assert shapes(proto, shapes={"x": (4, 9)}, dims={"N": 1}) == [(4, 9), (1, 9)]
+    assert not import_model(proto, ImportOptions(shapes={"x": (4, 9)})).notes
+    two = model([add], [("x", FLOAT, ["N", "T"]), ("mask", FLOAT, ["N", "T"]), ("z", FLOAT, ["T"])])
+    assert "dims: T of 'z'" in refusal(two, shapes={"x": (4, 9), "mask": (4, 1)})  # of two extents none is guessed
+
+
+def test_a_dim_that_an_input_has_twice_is_listed_once() -> None:
+    text = refusal(model([RELU], [("x", FLOAT, [1, "T", "T"])]))
+    assert text.count("T of 'x'") == 1
+
+
 def test_all_unbound_dims_are_listed_with_what_binds_them() -> None:
     text = refusal(model([RELU], [("x", FLOAT, ["N", "length"]), ("z", FLOAT, [2, None])]))
     assert "length of 'x'" in text
@@ -136,6 +152,8 @@ def test_a_branch_that_fits_no_input_is_not_taken() -> None:
     imported = import_model(two_rates(), ImportOptions(shapes={"x": (3,)}))
     assert [op.name for op in imported.module.walk()].count("if") == 0
     assert any("--value rate=..." in note for note in imported.notes)
+    add = next(op for op in imported.module.walk() if op.name == "add")
+    assert add.location is not None and add.location.nodes == ("which/then/add",)  # not 'which', as all others too
     assert shapes(two_rates(), shapes={"x": (3,)}, values={"rate": np.array(1)}) == [(3,)]
     assert "which/else/add" in refusal(two_rates(), shapes={"x": (3,)}, values={"rate": np.array(0)})
 
@@ -277,3 +295,22 @@ def test_causal_attention_computes_no_score_that_it_hides(has_mask: bool) -> Non
     arrays = [np.random.default_rng(i).standard_normal(info[2]).astype(np.float32) for i, info in enumerate(inputs)]
     (expected,) = list(ReferenceEvaluator(proto).run(None, dict(zip(names, arrays, strict=True))))
     np.testing.assert_allclose(interpret(module, arrays)[0], expected, rtol=1e-4, atol=1e-6)
+
+
+def dequantised(*names: str) -> list[onnx.NodeProto]:
+    return [helper.make_node("DequantizeLinear", [f"{name}_q", "scale"], [name], name=name) for name in names]
+
+
+def test_products_of_dequantised_tensors_are_said_to_be_costed_wide() -> None:
+    """A QDQ model is costed as the file says; runtimes make integer kernels of it."""
+    weights = [
+        onnx.numpy_helper.from_array(np.ones((8, 4), np.int8), "w_q"),
+        onnx.numpy_helper.from_array(np.array(0.5, np.float32), "scale"),
+    ]
+    turned = helper.make_node("Transpose", ["w"], ["wt"], perm=[1, 0])
+    product = helper.make_node("MatMul", ["x", "wt"], ["y"])
+    both = model([*dequantised("x", "w"), turned, product], [("x_q", TensorProto.INT8, [2, 4])], weights=weights)
+    only_weights = model([*dequantised("w"), turned, product], [("x", FLOAT, [2, 4])], weights=weights)
+    assert ["1 product of dequantised tensors" in note for note in import_model(both).notes] == [True]
+    assert not import_model(only_weights).notes
+    assert import_model(both).module.main.results[0].type.shape == (2, 8)
