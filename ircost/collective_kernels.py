@@ -41,8 +41,8 @@ def notes_on_networks(built: BuiltModel, target: Target) -> list[str]:
     if most <= node:
         return []
     return [
-        f"{most} ranks stand in nodes of {node}: the share of the network's bandwidth that is reached was fitted to one "
-        "cluster, a slow one; a good network may take a fraction of that time"
+        f"{most} ranks stand in nodes of {node}: the share of the network's bandwidth that is reached was fitted to "
+        "one cluster, a slow one; a good network may take a fraction of that time"
     ]
 
 

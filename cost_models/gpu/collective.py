@@ -61,8 +61,8 @@ def collective_demand(work: CollectiveWork, machine: GpuMachine) -> Demand:
 
     A ring of n takes n - 1 steps (twice that for an all-reduce) and moves (n - 1) / n of the buffer each way; a tree
     takes log2 n steps and moves all of it; one shot takes one step and sends the buffer to each; a switch that adds up
-    takes each device's buffer once. Between nodes the slower of links and network sets the pace: as many rings as a node
-    has devices enter and leave it by a card each, so that a card carries its ring's part of the buffer; what each device
+    takes each device's buffer once. Between nodes the slower of links and network sets the pace. As many rings as a
+    node has devices leave it, by a card each, so that a card carries its ring's part of the buffer; what each device
     sends to each of the others leaves by its own card whole.
 
     Source: Thakur et al., "Optimization of Collective Communication Operations in MPICH", IJHPCA 2005; NVIDIA,
