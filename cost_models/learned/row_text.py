@@ -69,7 +69,7 @@ def texts_of(table: Readable, rows: Sequence[int] | np.ndarray) -> list[str]:
         try:
             texts.append(row_text(writer, own, setting, attributes[place]))
         except IrcError as error:
-            told = f"row {table.place[row]} of {table.family.name}: {error.message}"
+            told = f"row {table.place[row] + 1} of {table.family.name}: {error.message}"
             raise RowTextError(told, help=error.help or "leave it out of the table") from error
     return texts
 

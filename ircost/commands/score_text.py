@@ -70,14 +70,14 @@ def worst_text(scores: Sequence[Score]) -> str | None:
 
 
 def failure_lines(predictions: Sequence[tuple[str, Prediction]]) -> list[str]:
-    """Why rows failed, and which: numbered from 0, in the order of their file.
+    """Why rows failed, and which: numbered from 1, in the order of their file.
 
     Args:
         predictions: with the path of each table.
     """
     lines = [f"{Path(path).name}: it has no rows" for path, prediction in predictions if not len(prediction)]
     lines += [
-        f"{Path(path).name}: {len(rows):,} failed: {reason} (rows {ranges_text(rows, 60)})"
+        f"{Path(path).name}: {len(rows):,} failed: {reason} (rows {ranges_text(rows + 1, 60)})"
         for path, prediction in predictions
         for reason, rows in prediction.failures.items()
     ]

@@ -118,10 +118,10 @@ def test_rows_that_fail_are_listed(irc, places: Path) -> None:
     outcome = irc("evaluate", places / "gemm.csv")
     assert outcome.code == 0
     assert outcome.out.splitlines()[2:] == [
-        "gemm.csv: 1 failed: m is no number (rows 5)",
-        "gemm.csv: 1 failed: no positive latency was measured (rows 6)",
-        "gemm.csv: 1 failed: no target 'abacus' (rows 3)",
-        "gemm.csv: 1 failed: number format 'float7' is not known (rows 4)",
+        "gemm.csv: 1 failed: m is no number (rows 6)",
+        "gemm.csv: 1 failed: no positive latency was measured (rows 7)",
+        "gemm.csv: 1 failed: no target 'abacus' (rows 4)",
+        "gemm.csv: 1 failed: number format 'float7' is not known (rows 5)",
     ]
     assert irc("evaluate", places / "gemm.csv", "--json").err.splitlines() == outcome.out.splitlines()[2:]
 

@@ -18,7 +18,7 @@ MISTAKES = {
     "no folder": (("@few.csv",), "missing option '-o'"),
     "too few": (("@few.csv", "-o", "@out"), "too little to learn from: 2 rows"),
     "unknown machine": (("@abacus.csv", "-o", "@out"), "no row can be used: abacus.csv: 1 failed: no target 'abacus'"),
-    "unknown machine as text": (("@abacus.csv", "--text", "-o", "@out"), "1 failed: no target 'abacus' (rows 0)"),
+    "unknown machine as text": (("@abacus.csv", "--text", "-o", "@out"), "1 failed: no target 'abacus' (rows 1)"),
     "no rows": (("@head.csv", "-o", "@out"), "no row can be used: head.csv: it has no rows"),
     "one family twice": (("@rows.csv", "@again.csv", "-o", "@out"), "two tables are of one family"),
     "folder is a file": (("@rows.csv", "-o", "@few.csv"), "-o "),
@@ -73,8 +73,8 @@ def test_rows_that_are_left_out_are_told(irc, places: Path, tmp_path: Path) -> N
     outcome = irc("train", table, "--only", "latency", "-o", tmp_path)
     assert outcome.code == 0
     assert outcome.err.splitlines()[:2] == [
-        "note: some.csv: 1 failed: cols is no whole number (rows 288)",
-        "note: some.csv: 1 failed: no positive latency was measured (rows 289)",
+        "note: some.csv: 1 failed: cols is no whole number (rows 289)",
+        "note: some.csv: 1 failed: no positive latency was measured (rows 290)",
     ]
 
 

@@ -370,3 +370,8 @@ def test_experts_with_a_scale_for_each_block_are_measured_ones_of_their_own(bloc
     mixed = ops.mixture_of_experts(*function.arguments, activation="silu", has_scales=True, is_narrow=True)
     groups = [group for group, _ in parts_of(function, mixed) if group.family == "moe"]
     assert [measured_name(group, bundled_constants()) for group in groups] == [name]
+    table = kernel_table(Module([function]))
+    work = dict(zip(table.work_columns, table.work.sum(axis=0).tolist(), strict=True))
+    products = 2 * 8 * 2 * (2 * inner + inner) * hidden
+    assert work["matrix", f8e4m3] == products, "what weights are multiplied with is narrow, too"
+    assert work["matrix", f16] == 2 * 8 * 2 * hidden, "their sum is not"

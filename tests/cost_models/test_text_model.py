@@ -282,14 +282,14 @@ def test_every_family_with_a_writer_is_tried() -> None:
 
 def test_rows_without_an_op_are_refused() -> None:
     columns = own_columns("vector", [{"op": "dropout", "dtype": "float16"}])
-    with pytest.raises(RowTextError, match=r"row 0 of vector: .*dropout"):
+    with pytest.raises(RowTextError, match=r"row 1 of vector: .*dropout"):
         texts_of(readable(columns, "vector", load_target), [0])
 
 
 def test_a_row_that_no_op_can_be_is_named() -> None:
     columns = own_columns("attention", [{}, {"heads": 3, "kv_heads": 2}])
     columns["phase"] = np.array(["prefill"] * 2, dtype=object)
-    with pytest.raises(RowTextError, match="row 1 of attention"):
+    with pytest.raises(RowTextError, match="row 2 of attention"):
         texts_of(readable(columns, "attention", load_target), [0, 1])
 
 
