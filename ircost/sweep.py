@@ -16,7 +16,7 @@ import numpy as np
 
 from ircost.backends import Target
 from ircost.bound_text import bound_text
-from ircost.collective_kernels import collective_kernels_of
+from ircost.collective_kernels import collective_kernels_of, notes_on_networks
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, table_of_modules
 from ircost.cost_models.lower_bound import LowerBounds
@@ -85,11 +85,13 @@ class Sweep:
     """Args:
     axes: dims that were swept, and their values. points: in the order of the axes, the last running fastest.
     items: what is counted: ``tokens`` of a language model, ``items`` of all others.
+    notes: what the reader should know of every point.
     """
 
     axes: dict[str, tuple[int, ...]]
     points: tuple[SweepPoint, ...]
     items: str = "items"
+    notes: tuple[str, ...] = ()
 
     def to_csv(self) -> str:
         """The points, a line each, with a header."""
@@ -167,17 +169,22 @@ def sweep(
     if isinstance(model, Path) and model.suffix == ".json":
         model = read_architecture(model)
 
-    def points_at(some: Sequence[dict[str, int]]) -> list[SweepPoint]:
+    def points_at(some: Sequence[dict[str, int]]) -> list[tuple[SweepPoint, tuple[str, ...]]]:
         with collector_paused():
             built = _rewritten(_points(model, options, some), passes, context)
             table, runs = table_of_modules(imported.module for imported in built)
             priced = _Priced(table, cost_model.estimate(table, target), LowerBounds(table, target), target)
             stages = [costed_stages(imported.built, target, cost_model, pipeline) for imported in built]
-            return list(map(priced.point, some, built, runs, _sent(built, target), stages))
+            points = map(priced.point, some, built, runs, _sent(built, target), stages)
+            return list(zip(points, (priced.notes(imported) for imported in built), strict=True))
 
-    points = side_by_side(points_at, sizes, processes, FEWEST_POINTS)
-    items = "tokens" if isinstance(model, Architecture) else "items"
-    return Sweep({name: tuple(values) for name, values in axes.items()}, tuple(_with_knees(points, axes)), items)
+    points, notes = zip(*side_by_side(points_at, sizes, processes, FEWEST_POINTS), strict=True)
+    return Sweep(
+        {name: tuple(values) for name, values in axes.items()},
+        tuple(_with_knees(points, axes)),
+        "tokens" if isinstance(model, Architecture) else "items",
+        tuple(note for note in notes[0] if all(note in others for others in notes)),
+    )
 
 
 def _points(model: Path | Architecture, options: ImportOptions, sizes: Iterable[dict[str, int]]) -> Iterator[Imported]:
@@ -220,6 +227,11 @@ class _Priced:
     estimates: Estimates
     bounds: LowerBounds
     target: Target
+
+    def notes(self, imported: Imported) -> tuple[str, ...]:
+        """Of one point, before it is known which all points have."""
+        networks = [] if imported.built is None else notes_on_networks(imported.built, self.target)
+        return (*self.estimates.notes, *imported.notes, *networks)
 
     def point(
         self,

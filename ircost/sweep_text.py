@@ -6,6 +6,7 @@ import click
 
 from ircost.bound_text import bound_text
 from ircost.quantity_text import bytes_text, small_text, three_digits
+from ircost.report_text import print_notes
 from ircost.sweep import Sweep, SweepPoint
 from ircost.table import print_table
 
@@ -26,6 +27,7 @@ def print_sweep(sweep: Sweep, title: str) -> None:
     for point, knee in knees:
         place = ", ".join(f"{name} {value:,}" for name, value in point.dims.items())
         click.echo(f"  - {place}: {knee}")
+    print_notes(sweep.notes)
 
 
 def _interval(point: SweepPoint) -> tuple[str, ...]:

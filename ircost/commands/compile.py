@@ -246,7 +246,8 @@ def print_sweep_of(model: str, target: str, axes: tuple[str, ...], form: str, pl
         click.echo(found.to_csv(), nl=False)
     elif form == "json":
         points = [point.to_dict() for point in found.points]
-        click.echo(json.dumps({"model": model, "target": machine.name, "points": points}, indent=2, allow_nan=False))
+        whole = {"model": model, "target": machine.name, "notes": found.notes, "points": points}
+        click.echo(json.dumps(whole, indent=2, allow_nan=False))
     else:
         from ircost.sweep_text import print_sweep
 

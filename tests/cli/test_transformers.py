@@ -160,6 +160,16 @@ def test_points_of_a_sweep_are_compilations(irc: Irc, config: str) -> None:
         assert float(row["items_per_j"]) == pytest.approx(alone["transformer"]["tokens_per_j"], rel=1e-12)
 
 
+def test_a_sweep_tells_what_all_its_points_are_told(irc: Irc, config: str) -> None:
+    words = ("compile", config, "--target", "b200", "--phase", "decode")
+    swept = json.loads(irc(*words, "--sweep", "context=64,128", "--json").out)["notes"]
+    reports = [json.loads(irc(*words, "--context", n, "--json").out)["notes"] for n in ("64", "128")]
+    assert any("is in no fit" in note for note in swept)
+    assert {"batch 1 (--batch)", *swept} <= set.intersection(*map(set, reports))
+    assert not any("--context" in note for note in swept)
+    assert all(note in " ".join(irc(*words, "--sweep", "context=64,128").out.split()) for note in swept)
+
+
 def test_a_sweep_names_its_knees(irc: Irc) -> None:
     outcome = irc("compile", "llama-3-8b", "--phase", "decode", "--context", "4096", "--sweep", "batch=64..128")
     assert "batch 128: does not fit any more" in outcome.out
