@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any, NoReturn
+from typing import Any
 
-import numpy as np
 from lark import Lark, Token, Transformer
-from lark.exceptions import UnexpectedInput, UnexpectedToken
+from lark.exceptions import UnexpectedInput
 
 from ircost.ir.attributes import Attribute
-from ircost.ir.constant import ConstantData, FileSlice, Literal, Missing, Splat, is_value_of
+from ircost.ir.constant_text import WORDS, WrittenData
 from ircost.ir.definition import OPS, OpDefinition
 from ircost.ir.errors import IrcError, ParseError, did_you_mean
 from ircost.ir.graph import Block, Function, Module, Op, Region, Value
 from ircost.ir.location import Location
-from ircost.ir.numpy_dtypes import numpy_dtype
-from ircost.ir.types import DTYPES, DType, TensorType, parse_dtype, parse_type
+from ircost.ir.parse_source import Source
+from ircost.ir.types import DTYPES, DType, TensorType, parse_type
 
 MAX_DEPTH = 64  # brackets within brackets; deeper text is an attack or a mistake
 MAX_ELEMENTS = 1 << 40  # of a tensor, as in the frontends: no real one has more
@@ -38,7 +37,7 @@ def parse_module(text: str, file: str = "<text>", *, locate: bool = False) -> Mo
         ParseError: not the text format, or an op that does not fit its operands; gives line, column and a caret.
     """
     text = text.removeprefix("\ufeff")  # a mark that editors of other systems write first
-    source = _Source(text, file)
+    source = Source(text, file)
     builder = _ModuleBuilder(source, locate)
     grammar = files("ircost.ir").joinpath("ir.lark").read_text()
     try:
@@ -46,78 +45,6 @@ def parse_module(text: str, file: str = "<text>", *, locate: bool = False) -> Mo
     except UnexpectedInput as error:
         raise source.syntax_error(error) from None
     return builder.module
-
-
-class _Source:
-    """The text, and how to point into it."""
-
-    def __init__(self, text: str, file: str) -> None:
-        self.lines = text.split("\n")
-        self.file = file
-
-    def fail(self, at: Token, message: str, help: str | None = None) -> NoReturn:
-        raise self.error(at.line or 1, at.column or 1, message, help)
-
-    def error(self, line: int, column: int, message: str, help: str | None = None) -> ParseError:
-        shown = self.lines[min(line, len(self.lines)) - 1]
-        start = max(column - 81, 0)  # of a line of megabytes, the part around the caret
-        shown = shown[start : start + 160]
-        caret = " " * (column - 1 - start) + "^"
-        return ParseError(
-            f"{self.file}:{line}:{column}: {message}", at=_Excerpt([f"  {shown}", f"  {caret}"]), help=help
-        )
-
-    def syntax_error(self, error: UnexpectedInput) -> ParseError:
-        line, column = max(error.line, 1), max(error.column, 1)
-        if isinstance(error, UnexpectedToken) and error.token.type == "$END":
-            line, column = len(self.lines), len(self.lines[-1]) + 1
-            return self.error(line, column, "the text ends here, in the middle of something", "is a '}' missing?")
-        if "TYPE" in wanted_terminals(error):
-            word = re.match(r"[\w<=.-]*", self.lines[line - 1][column - 1 :])
-            if word and word[0]:
-                return self.error(line, column, f"'{word[0]}' is no type", type_help(word[0]))
-        found = repr(str(error.token)) if isinstance(error, UnexpectedToken) else "this character"
-        return self.error(line, column, f"{found} does not belong here", _expectation(error))
-
-
-class _Excerpt:
-    def __init__(self, lines: list[str]) -> None:
-        self.lines = lines
-
-    def describe(self) -> list[str]:
-        return self.lines
-
-
-def wanted_terminals(error: UnexpectedInput) -> list[str]:
-    wanted = getattr(error, "accepts", None) or getattr(error, "expected", None) or getattr(error, "allowed", None)
-    return sorted(wanted or ())
-
-
-def type_help(word: str) -> str:
-    """How a type is written, or which number format was meant."""
-    *extents, name = word.split("x")
-    if name and name not in DTYPES and all(extent.removeprefix("<=").isdigit() for extent in extents):
-        return did_you_mean(name, DTYPES)
-    return "write it like 2x3xf32, or f32 for a scalar"
-
-
-def _expectation(error: UnexpectedInput) -> str | None:
-    words = [TERMINALS.get(name, name.lower()) for name in wanted_terminals(error)]
-    return f"expected {', '.join(dict.fromkeys(words[:8]))}" if words else None
-
-
-TERMINALS = {
-    **{"LBRACE": "{", "RBRACE": "}", "LPAR": "(", "RPAR": ")", "LSQB": "[", "RSQB": "]", "COLON": ":", "EQUAL": "="},
-    **{"COMMA": ",", "__ANON_0": "->", "VALUES": "%value", "SYMBOL": "@name", "NAME": "a name", "TYPE": "a type"},
-    **{
-        "STRING": "a string",
-        "NUMBER": "a number",
-        "LABEL": "a body",
-        "LOC": "loc(...)",
-        "FUNC": "func",
-        "$END": "the end",
-    },
-}
 
 
 class _Scope:
@@ -150,14 +77,14 @@ class _Pending:
         self.results = results
         self.operands = operands
         self.attrs: dict[str, Attribute] = {}
-        self.data: _Data | None = None
+        self.data: WrittenData | None = None
         self.regions: list[Region] = []
 
 
 class _ModuleBuilder(Transformer[Token, Any]):
     """A method for each rule of the grammar, called as soon as the rule is complete."""
 
-    def __init__(self, source: _Source, locate: bool) -> None:
+    def __init__(self, source: Source, locate: bool) -> None:
         super().__init__()
         self.source = source
         self.locate = locate
@@ -240,7 +167,7 @@ class _ModuleBuilder(Transformer[Token, Any]):
         for part in rest:
             if isinstance(part, dict):
                 pending.attrs.update(part)
-            elif isinstance(part, _Data):
+            elif isinstance(part, WrittenData):
                 pending.data = part
         self.pending.append(pending)
 
@@ -385,82 +312,13 @@ class _ModuleBuilder(Transformer[Token, Any]):
 
     # ---- constants: read once their type is known
 
-    def data(self, children: list[Token]) -> _Data:
-        return _Data(self.source, children[0])
+    def data(self, children: list[Token]) -> WrittenData:
+        return WrittenData(self.source, children[0])
 
 
 def nesting(values: Sequence[Attribute]) -> int:
     """How deep lists stand within lists."""
     return 1 + max((nesting(value) for value in values if isinstance(value, tuple)), default=0)
-
-
-WORDS: dict[str, Attribute] = {"true": True, "false": False, "inf": float("inf"), "nan": float("nan")}
-
-
-class _Data:
-    """The data of a constant as written."""
-
-    def __init__(self, source: _Source, token: Token) -> None:
-        self.source = source
-        self.token = token
-
-    def of_type(self, type: TensorType) -> ConstantData:
-        kind, content = str(self.token)[:-1].split("<", 1)
-        try:
-            return READERS[kind](content, type)
-        except (ValueError, OverflowError) as error:
-            self.source.fail(self.token, f"not the data of a {type}: {error}")
-
-
-def read_dense(content: str, type: TensorType) -> Literal:
-    numbers, _, stored = content[1:].partition("]")
-    dtype = parse_dtype(stored.strip(", ")) if stored else type.dtype
-    words = [word.strip() for word in numbers.split(",")] if numbers.strip() else []
-    if len(words) != type.elements:
-        raise ValueError(f"{len(words)} elements, {type.elements} expected")
-    values = [WORDS[word] if word in WORDS else (float(word) if dtype.is_float else int(word)) for word in words]
-    for value in values if not dtype.is_float else ():
-        check_value(value, dtype)  # type: ignore[arg-type]  # numbers and words that stand for numbers
-    return Literal(
-        np.array(values, dtype=None if dtype.is_float else object).astype(numpy_dtype(dtype)).tobytes(), dtype
-    )
-
-
-def read_hex(content: str, type: TensorType) -> Literal:
-    digits, _, stored = content[1:].partition('"')
-    dtype = parse_dtype(stored.strip(", ")) if stored else type.dtype
-    data = bytes.fromhex(digits)
-    if len(data) != type.elements * numpy_dtype(dtype).itemsize:
-        raise ValueError(f"{len(data)} bytes, {type.elements * numpy_dtype(dtype).itemsize} expected")
-    return Literal(data, dtype)
-
-
-def read_splat(content: str, type: TensorType) -> Splat:
-    word = content.strip()
-    value: Any = WORDS[word] if word in WORDS else int(word) if re.fullmatch(r"-?\d{1,400}", word) else float(word)
-    check_value(value, type.dtype)
-    return Splat(value)
-
-
-def check_value(value: float | int | bool, dtype: DType) -> None:
-    """Raises ValueError where an integer format does not hold a number."""
-    if not is_value_of(value, dtype):
-        raise ValueError(f"{value} is no {dtype}")
-
-
-def read_file(content: str, type: TensorType) -> FileSlice:
-    path, rest = json.JSONDecoder(strict=False).raw_decode(content)
-    offset, length, dtype = (word.strip() for word in content[rest:].lstrip(", ").split(","))
-    return FileSlice(path, int(offset), int(length), parse_dtype(dtype))
-
-
-def read_missing(content: str, type: TensorType) -> Missing:
-    return Missing(json.loads(content, strict=False))
-
-
-READERS: dict[str, Callable[[str, TensorType], ConstantData]] = {
-    **{"dense": read_dense, "hex": read_hex, "splat": read_splat, "file": read_file, "missing": read_missing},
-}
 
 
 def symbol_name(token: Token) -> str:
