@@ -7,8 +7,9 @@ from typing import Literal
 
 Engine = Literal["matrix", "vector"]
 
-# A matrix unit for wider integers multiplies narrower ones exactly.
+# A matrix unit for wider integers multiplies narrower ones exactly; what may be rounded to tf32 need not be.
 _WIDER_IN_MATRIX: dict[str, tuple[str, ...]] = {
+    "tf32": ("f32",),
     "u8": ("i8",),
     "i4": ("i8",),
     "u4": ("i4", "i8"),
@@ -37,7 +38,7 @@ def unit_for(dtype: str, engine: Engine, matrix: Collection[str], vector: Collec
         matrix, vector: formats that these units have.
 
     Returns:
-        ``engine`` and ``dtype`` if there is such a unit; else a matrix unit for wider integers; else vector
+        ``engine`` and ``dtype`` if there is such a unit; else a matrix unit for wider numbers; else vector
         lanes of that format or, converting, of a wider one. None if the machine cannot; so for contractions
         of floats of 8 bits and less without a matrix unit for them.
 

@@ -29,6 +29,8 @@ energy: {matrix: {f16: 0.6 pJ/flop}}
         ("h100", "f16", "vector", ("vector", "f16")),
         ("h100", "f32", "matrix", ("vector", "f32")),
         ("mi300x", "f32", "matrix", ("matrix", "f32")),
+        ("mi355x", "tf32", "matrix", ("matrix", "f32")),
+        ("v100", "tf32", "matrix", ("vector", "f32")),
         ("h100", "u8", "matrix", ("matrix", "i8")),
         ("h100", "i4", "matrix", ("matrix", "i8")),
         ("a100", "u4", "matrix", ("matrix", "i4")),
