@@ -24,7 +24,7 @@ def place(block: Block, values: Sequence[Value], location: Location, check: Call
         if folded and any(operand in folded for operand in op.operands):
             op.operands = tuple(folded.get(operand, operand) for operand in op.operands)
         op.location = op.location or location  # a branch taken in place of its node has those of its own nodes
-        results = fold_op(op) if op.operands else None
+        results = fold_op(op) if op.operands and not widens_a_matrix(op) else None
         if results is None:
             check(op)
             _append_constants(block, op.operands, location)
@@ -35,6 +35,15 @@ def place(block: Block, values: Sequence[Value], location: Location, check: Call
     placed = [folded.get(value, value) for value in values]
     _append_constants(block, placed, location)
     return placed
+
+
+def widens_a_matrix(op: Op) -> bool:
+    """Whether an op is the first of those that dequantise a matrix: a pass may rather multiply it as it is."""
+    if op.name != "cast":
+        return False
+    narrow, wide = op.operands[0].type, op.result.type
+    is_matrix = sum(extent > 1 for extent in narrow.shape) > 1
+    return is_matrix and narrow.dtype.name in ("i8", "u8", "i4", "u4") and wide.dtype.bits > narrow.dtype.bits
 
 
 def _append_constants(block: Block, values: Sequence[Value], location: Location) -> None:
