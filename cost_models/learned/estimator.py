@@ -22,16 +22,24 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         trees: how many. leaves: of each, at most.
         learning_rate: share of each tree's correction that is kept.
         least_rows: in a leaf.
+        bins: numbers that a column is told apart by, at most: the fewer, the fewer questions and bytes.
         seed: of the rows and columns that each tree sees.
     """
 
     def __init__(
-        self, trees: int = 300, leaves: int = 31, learning_rate: float = 0.1, least_rows: int = 20, seed: int = 0
+        self,
+        trees: int = 300,
+        leaves: int = 31,
+        learning_rate: float = 0.1,
+        least_rows: int = 20,
+        bins: int = 255,
+        seed: int = 0,
     ) -> None:
         self.trees = trees
         self.leaves = leaves
         self.learning_rate = learning_rate
         self.least_rows = least_rows
+        self.bins = bins
         self.seed = seed
 
     def fit(self, X: Any, y: Any) -> BoostedResidual:  # noqa: N803
@@ -52,7 +60,7 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         parameters = {
             **{"objective": "l1", "num_leaves": self.leaves, "learning_rate": self.learning_rate},
             **{"min_data_in_leaf": self.least_rows, "feature_fraction": 0.7, "bagging_fraction": 0.8},
-            **{"bagging_freq": 1, "lambda_l2": 1.0, "max_bin": 255, "seed": self.seed, "num_threads": 1},
+            **{"bagging_freq": 1, "lambda_l2": 1.0, "max_bin": self.bins, "seed": self.seed, "num_threads": 1},
             **{"deterministic": True, "force_row_wise": True, "verbose": -1},
         }
         data = lightgbm.Dataset(X, y)

@@ -36,7 +36,7 @@ class LinearTrees(BoostedResidual):
         ridge: float = 0.1,
         seed: int = 0,
     ) -> None:
-        super().__init__(trees, leaves, learning_rate, least_rows, seed)
+        super().__init__(trees, leaves, learning_rate, least_rows, seed=seed)
         self.ridge = ridge
 
     def fit(self, X: Any, y: Any) -> LinearTrees:  # noqa: N803

@@ -29,6 +29,7 @@ class Recipe:
 
     Args:
         trees, leaves, learning_rate: of the corrections where the machine is known.
+        bins: of each column.
         most_rows: to learn from; small groups whole, as many of each large one.
     """
 
@@ -39,11 +40,12 @@ class Recipe:
     unseen_leaves: int = 31
     unseen_rows: int = 20_000
     learning_rate: float = 0.1
+    bins: int = 255
 
 
 # Sized such that all bundled models together stay below 3 MB: the more rows, the more leaves.
 RECIPES: Mapping[str, Recipe] = {
-    "gemm": Recipe(200, 511, ALL_ROWS, 100, 15, learning_rate=0.12),
+    "gemm": Recipe(200, 511, ALL_ROWS, 100, 15, learning_rate=0.12, bins=63),
     "attention": Recipe(170, 319, ALL_ROWS, unseen_leaves=63, learning_rate=0.12),
     "moe": Recipe(300, 159, ALL_ROWS, unseen_leaves=63),
     "mla": Recipe(170, 191),
@@ -129,7 +131,7 @@ def train(
 
 
 def residual_model(recipe: Recipe) -> BoostedResidual:
-    return BoostedResidual(trees=recipe.trees, leaves=recipe.leaves, learning_rate=recipe.learning_rate)
+    return BoostedResidual(recipe.trees, recipe.leaves, recipe.learning_rate, bins=recipe.bins)
 
 
 def unseen_model(recipe: Recipe) -> BoostedResidual:
