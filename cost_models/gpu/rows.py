@@ -166,15 +166,13 @@ def by_group(
     most: int = CHUNK,
 ) -> np.ndarray:
     """What functions of groups say of their rows, at most so many at a time; NaN where the machine is not known."""
+
+    def found_of(of_rows: Callable[[Columns], np.ndarray], rows: np.ndarray) -> np.ndarray:
+        return of_rows(at_rows(columns, rows))
+
     known = [(of_group(group, group.setting), group.rows) for group in groups if group.setting is not None]
-    return on_all_processors(
-        len(columns["device"]),
-        [
-            (rows, partial(lambda of_rows, rows: of_rows(at_rows(columns, rows)), of_rows, rows))
-            for of_rows, own in known
-            for rows in parts_of(own, most)
-        ],
-    )
+    tasks = [(rows, partial(found_of, of_rows, rows)) for of_rows, own in known for rows in parts_of(own, most)]
+    return on_all_processors(len(columns["device"]), tasks)
 
 
 def on_all_processors(count: int, tasks: Sequence[tuple[np.ndarray, Callable[[], np.ndarray]]]) -> np.ndarray:
