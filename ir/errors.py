@@ -28,13 +28,13 @@ class IrcError(Exception):
         super().__init__(message)
         self.message = message
         self.help = help
-        self._at = at
+        self.at = at
 
     def place(self) -> list[str]:
         """The lines that say where."""
-        if self._at is None:
+        if self.at is None:
             return []
-        return [f"at {self._at}"] if isinstance(self._at, str) else self._at.describe()
+        return [f"at {self.at}"] if isinstance(self.at, str) else self.at.describe()
 
     def render(self) -> str:
         """The whole message, as the command line prints it."""

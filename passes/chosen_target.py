@@ -20,4 +20,4 @@ def chosen_target(pass_name: str, option: str, context: PassContext) -> Target |
     try:
         return load_target(option)
     except TargetError as error:
-        raise PassError(f"pass '{pass_name}': {error.message}", at=error._at, help=error.help) from error
+        raise PassError(f"pass '{pass_name}': {error.message}", at=error.at, help=error.help) from error

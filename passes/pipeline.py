@@ -53,7 +53,7 @@ class InternalPassError(PassError):
     def __init__(self, message: str, reproducer: Path | None, cause: Exception, instance: Pass, target: str) -> None:
         machine = f" --target {target}" if target else ""
         replay = f"irc opt {reproducer} --reproduce{machine}" if reproducer else "the reproducer could not be written"
-        place, cure = (cause._at, cause.help) if isinstance(cause, IrcError) else (None, None)
+        place, cure = (cause.at, cause.help) if isinstance(cause, IrcError) else (None, None)
         super().__init__(message, at=place, help=f"{cure + '; ' if cure else ''}reproducer: {replay}")
         self.reproducer = reproducer
         self.instance = instance

@@ -69,7 +69,7 @@ def branch_body(node: Node, branch: onnx.GraphProto) -> Region | ShapeError:
     except ShapeError as error:
         return error
     except IrcError as error:
-        raise type(error)(error.message, at=error._at, help=f"{node.how_to_bind(0)}  (decides '{node.name}')") from None
+        raise type(error)(error.message, at=error.at, help=f"{node.how_to_bind(0)}  (decides '{node.name}')") from None
 
 
 def only_branch(node: Node, fitting: list[Region], misfits: list[ShapeError]) -> Sequence[Value]:
@@ -80,7 +80,7 @@ def only_branch(node: Node, fitting: list[Region], misfits: list[ShapeError]) ->
     """
     if not fitting:
         error = misfits[0]
-        raise ShapeError(error.message, at=error._at, help=f"{node.how_to_bind(0)}  (decides '{node.name}')")
+        raise ShapeError(error.message, at=error.at, help=f"{node.how_to_bind(0)}  (decides '{node.name}')")
     node.importer.context.notes.append(
         f"If '{node.name}': one branch fits no input of these shapes, the other is taken ({node.how_to_bind(0)})"
     )

@@ -167,9 +167,9 @@ class GraphImporter:
                 bring_to_opset_7(node)
             results = lowering(node)
         except IrcError as error:
-            if isinstance(error, OnnxError) or isinstance(error._at, Location):
+            if isinstance(error, OnnxError) or isinstance(error.at, Location):
                 raise  # a node of a nested graph; it is named already
-            raise type(error)(f"{proto.op_type}: {error.message}", at=error._at or location, help=error.help) from None
+            raise type(error)(f"{proto.op_type}: {error.message}", at=error.at or location, help=error.help) from None
         except STUMBLES as stumble:
             reason = complaint(node)
             if reason is None:

@@ -121,7 +121,7 @@ class GraphImporter:
         try:
             results = lowering(call, *args, **kwargs)
         except IrcError as error:
-            if error._at is not None:
+            if error.at is not None:
                 raise
             message = f"{node.target}: {error.message}"
             raise type(error)(message, at=location, help=error.help) from None
