@@ -10,7 +10,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ircost.cost_models.learned.forest import Forest
-from ircost.cost_models.learned.tree_writing import compact_text, in_preorder, number_formats
+from ircost.cost_models.learned.tree_text import TreeArrays, tree_text
+from ircost.cost_models.learned.tree_writing import compact_text, number_formats
 
 
 class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -65,7 +66,7 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         }
         data = lightgbm.Dataset(X, y)
         text = lightgbm.train(parameters, data, self.trees).model_to_string()
-        self._take(in_preorder(compact_text(text, number_formats(y))))
+        self._take(compact_text(text, number_formats(y)))
         return self
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
@@ -100,7 +101,12 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     @cached_property
     def forest_(self) -> Forest:
         """The same trees, as files of them are asked."""
-        return Forest.of_text(self.text_, self.n_features_in_)
+        return Forest.of(self.arrays_)
+
+    @property
+    def arrays_(self) -> TreeArrays:
+        """The trees, as files of them hold them."""
+        return tree_text(self.text_, self.n_features_in_)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name not in ("booster_", "forest_")}

@@ -14,12 +14,12 @@ import numpy as np
 
 from ircost.cost_models.learned.boxes import boxes
 from ircost.cost_models.learned.questions import WORD, Questions, whole_words
-from ircost.cost_models.learned.tree_text import tree_text
+from ircost.cost_models.learned.short_text import leaf_scale
+from ircost.cost_models.learned.tree_text import TreeArrays
 
 ROWS = 1500  # of a box at most: of more, more splits are open; of fewer, closing the others costs more
 NEIGHBOURS = 4  # boxes, for which splits are closed together first
 MANY_ROWS = 64  # from which on boxes hold several rows
-DECIMALS = range(4, 13)  # that leaves may have, more are rounded: sums of whole numbers are the same in any order
 WHOLE_F32 = 2**24  # up to which float32 holds all whole numbers
 ALL = ~np.uint64(0)
 NAN_IS_MISSING, LEFT = 8, 2  # bits of LightGBM's decision_type: where NaN has a side of its own, and which
@@ -36,7 +36,7 @@ class Forest:
         left, right: [nodes] the children.
         parent: [nodes]. turn: [nodes + 1] its parent's place where it is the left child, as many places on where it
             is the right one, and twice as many where it has none.
-        value: [leaves] whole numbers. scale: what they are divided by.
+        value: [leaves] whole numbers, whose sums are the same in any order. scale: what they are divided by.
         roots: the trees' first nodes, or leaves.
         levels: places of nodes, ascending: no node between two of them is above another.
     """
@@ -53,20 +53,15 @@ class Forest:
     levels: tuple[int, ...]
 
     @staticmethod
-    def of_text(text: str, features: int) -> Forest:
-        """From LightGBM's text.
-
-        Raises:
-            ValueError, KeyError: as of ``tree_text``.
-        """
-        trees = tree_text(text, features)
+    def of(trees: TreeArrays) -> Forest:
+        """Of trees in whatever order."""
         is_missing = (trees.kind & NAN_IS_MISSING) > 0
         takes_nan = is_missing & ((trees.kind & LEFT) > 0)
         threshold = rounded_down(trees.threshold)
         # One number for each distinct split: the feature, where NaN goes, and the bits of the threshold.
         split = (2 * trees.feature + takes_nan) << 32 | threshold.view(np.uint32)
         _, first, question = np.unique(split, return_index=True, return_inverse=True)
-        reads_nan = np.zeros(features, dtype=bool)
+        reads_nan = np.zeros(trees.features, dtype=bool)
         reads_nan[trees.feature[is_missing]] = True
         questions = Questions(trees.feature[first], threshold[first], takes_nan[first], reads_nan)
         depth = _depths(_parents(trees.left, trees.right)[0])
@@ -75,7 +70,7 @@ class Forest:
         place[order] = np.arange(len(order))
         levels = tuple(np.searchsorted(depth[order], np.arange(depth.max(initial=0) + 2)).tolist())
         left, right = place[trees.left[order]], place[trees.right[order]]
-        scale = _scale(trees.value)
+        scale, _ = leaf_scale(trees.value)
         return Forest(
             questions,
             question[order],
@@ -239,13 +234,6 @@ def _depths(parent: np.ndarray) -> np.ndarray:
         depth += depth[leap]
         leap = leap[leap]
     return depth[:count]
-
-
-def _scale(values: np.ndarray) -> float:
-    """The least power of ten that makes whole numbers of them, as far as decimals are kept."""
-    scales = [10.0**decimals for decimals in DECIMALS]
-    near = (scale for scale in scales if np.allclose(values * scale, np.rint(values * scale), rtol=0, atol=1e-6))
-    return next(near, scales[-1])
 
 
 def _among(places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

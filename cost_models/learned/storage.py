@@ -1,4 +1,4 @@
-"""Learned models as folders: LightGBM's text (packed by xz), JSON, and a card for people. Nothing of it is executed."""
+"""Learned models as folders: text of trees (packed by xz), JSON, and a card for people. Nothing of it is executed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from ircost.cost_models.learned.family_model import FamilyModel, Head
 from ircost.cost_models.learned.features import LOG_POWER, feature_names
 from ircost.cost_models.learned.novelty import LEVELS, WIDTHS, Novelty
 from ircost.cost_models.learned.packing import checked_size, packed
-from ircost.cost_models.learned.stored_trees import LearnedModelError, StoredTrees
+from ircost.cost_models.learned.short_text import short_text
+from ircost.cost_models.learned.stored_trees import LearnedModelError, StoredTrees, Trees
 
 BUNDLED = Path(__file__).parent / "models"
 POWER = "power"  # the folder of models of power, beside those of latency
-VERSION = 3
+VERSION = 4
 MODEL, CARD = "model.json", "card.md"
 HEADS = ("seen", "unseen")
 EXTRAS = ((), (LOG_POWER,))
@@ -36,10 +37,14 @@ def write_model(model: FamilyModel, folder: str | Path) -> None:
         head: Head | None = getattr(model, name)
         if head is not None:
             if head.residual is not None:
-                (own / trees_file(name)).write_bytes(packed(head.residual.text_))
-            (own / trees_file(f"{name}_spread")).write_bytes(packed(head.calibration.spread.text_))
+                _write_trees(head.residual, own / trees_file(name))
+            _write_trees(head.calibration.spread, own / trees_file(f"{name}_spread"))
     (own / MODEL).write_text(_to_json(model))
     (own / CARD).write_text(card_text(model))
+
+
+def _write_trees(trees: Trees, path: Path) -> None:
+    path.write_bytes(packed(short_text(trees.arrays_)))
 
 
 def trees_file(name: str) -> str:

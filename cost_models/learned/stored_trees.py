@@ -10,6 +10,8 @@ import numpy as np
 
 from ircost.cost_models.learned.forest import Forest
 from ircost.cost_models.learned.packing import unpacked
+from ircost.cost_models.learned.short_text import lightgbm_text, trees_of_short_text
+from ircost.cost_models.learned.tree_text import TreeArrays
 from ircost.ir.errors import IrcError
 
 
@@ -24,13 +26,17 @@ class Trees(Protocol):
     def text_(self) -> str:
         """LightGBM's text of them."""
 
+    @property
+    def arrays_(self) -> TreeArrays:
+        """Their nodes and leaves."""
+
     def predict(self, X: np.ndarray) -> np.ndarray:  # noqa: N803
         """[rows] of [rows, features]; NaN where something is not known."""
 
 
 class StoredTrees:
     """Args:
-    path: of LightGBM's text, packed.
+    path: of their short text, packed.
     features: that the trees are asked with.
     """
 
@@ -40,29 +46,35 @@ class StoredTrees:
 
     @property
     def text_(self) -> str:
+        """LightGBM's text of the trees, for LightGBM and for people.
+
+        Raises:
+            LearnedModelError: as of ``arrays_``.
+        """
+        return lightgbm_text(self.arrays_)
+
+    @property
+    def arrays_(self) -> TreeArrays:
         """Raises:
-        LearnedModelError: the file is missing, or no text.
+        LearnedModelError: the file is missing, or holds no trees over so many features.
         """
         try:
-            return unpacked(self.path)
-        except (OSError, EOFError, ValueError) as error:
+            return trees_of_short_text(unpacked(self.path), self.features)
+        except (OSError, EOFError, ValueError, KeyError) as error:
             raise self._damaged(error) from error
 
     @cached_property
     def forest_(self) -> Forest:
         """Raises:
-        LearnedModelError: the file holds no trees over so many features.
+        LearnedModelError: as of ``arrays_``.
         """
-        try:
-            return Forest.of_text(self.text_, self.features)
-        except (ValueError, KeyError) as error:
-            raise self._damaged(error) from error
+        return Forest.of(self.arrays_)
 
     def predict(self, X: np.ndarray) -> np.ndarray:  # noqa: N803
         """[rows] sums of all trees, as of float32 features.
 
         Raises:
-            LearnedModelError: as of ``forest_``.
+            LearnedModelError: as of ``arrays_``.
         """
         return self.forest_.predict(np.asarray(X, dtype=np.float32))
 

@@ -14,16 +14,18 @@ END = 7  # behind the last number: what reads up to here has read all
 
 
 @dataclass(frozen=True, slots=True)
-class TreeText:
+class TreeArrays:
     """Trees one behind the other.
 
     Args:
+        features: that they may ask.
         nodes: [trees] how many of each; leaves are one more.
         feature, threshold, kind: [all nodes]; ``kind`` is LightGBM's decision_type.
         left, right: [all nodes] the place of a child among all nodes, or of a leaf behind these and one more place.
         value: [all leaves].
     """
 
+    features: int
     nodes: np.ndarray
     feature: np.ndarray
     threshold: np.ndarray
@@ -38,7 +40,7 @@ class TreeText:
         return np.where(self.nodes > 0, *_starts(self.nodes))
 
 
-def tree_text(text: str, features: int, is_linear: bool = False) -> TreeText:
+def tree_text(text: str, features: int, is_linear: bool = False) -> TreeArrays:
     """Trees over so many features.
 
     Args:
@@ -48,8 +50,8 @@ def tree_text(text: str, features: int, is_linear: bool = False) -> TreeText:
         ValueError, KeyError: something is missing, no finite number or out of range, or a tree ends in a loop.
     """
     head, *blocks = text.partition("\nend of trees")[0].split("\nTree=")
-    _check_head(_fields(head), features)
-    trees = [_fields(block) for block in blocks]
+    _check_head(fields(head), features)
+    trees = [fields(block) for block in blocks]
     nodes = np.array([int(tree["num_leaves"]) - 1 for tree in trees], dtype=np.int64)
     if not len(nodes) or nodes.min() < 0:
         raise ValueError("trees with leaves expected")
@@ -61,28 +63,36 @@ def tree_text(text: str, features: int, is_linear: bool = False) -> TreeText:
     grown = [tree for tree, count in zip(trees, nodes, strict=True) if count]
 
     def column(name: str, kind: type) -> np.ndarray:
-        return _numbers(name, [tree[name] for tree in grown], nodes[nodes > 0], kind)
+        return _of_lines(name, [tree[name] for tree in grown], nodes[nodes > 0], kind)
 
-    found = TreeText(
+    found = TreeArrays(
+        features,
         nodes,
         column("split_feature", int),
         column("threshold", float),
         column("decision_type", int),
         _places(column("left_child", int), nodes),
         _places(column("right_child", int), nodes),
-        _numbers("leaf_value", [tree["leaf_value"] for tree in trees], nodes + 1, float),
+        _of_lines("leaf_value", [tree["leaf_value"] for tree in trees], nodes + 1, float),
     )
+    _check_shape(checked_trees(found))
+    return found
+
+
+def checked_trees(found: TreeArrays) -> TreeArrays:
+    """Raises:
+    ValueError: a number is not finite or out of range.
+    """
     if not np.isfinite(found.value).all():
         raise ValueError("a leaf has no finite value")
     if not np.isin(found.kind, DECISIONS).all():
         raise ValueError("a tree is of a kind that irc train does not write")
-    if len(found.feature) and not 0 <= found.feature.min() <= found.feature.max() < features:
-        raise ValueError(f"splits of features beyond the {features} that there are")
-    _check_shape(found)
+    if len(found.feature) and not 0 <= found.feature.min() <= found.feature.max() < found.features:
+        raise ValueError(f"splits of features beyond the {found.features} that there are")
     return found
 
 
-def _fields(block: str) -> dict[str, str]:
+def fields(block: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in block.split("\n") if "=" in line)
 
 
@@ -98,7 +108,7 @@ def _check_head(head: Mapping[str, str], features: int) -> None:
         raise ValueError(f"objective {head['objective']} is of a kind that irc train does not write")
 
 
-def _numbers(name: str, lines: Sequence[str], counts: np.ndarray, kind: type) -> np.ndarray:
+def _of_lines(name: str, lines: Sequence[str], counts: np.ndarray, kind: type) -> np.ndarray:
     """The numbers of all trees' lines: of each line so many.
 
     Raises:
@@ -107,6 +117,15 @@ def _numbers(name: str, lines: Sequence[str], counts: np.ndarray, kind: type) ->
     for line, count in zip(lines, counts.tolist(), strict=True):
         if line.count(" ") != count - 1:
             raise ValueError(f"{name}: {count} numbers expected, {line.count(' ') + 1} found")
+    return numbers(name, lines, int(counts.sum()), kind)
+
+
+def numbers(name: str, lines: Sequence[str], count: int, kind: type) -> np.ndarray:
+    """All numbers of some lines: so many.
+
+    Raises:
+        ValueError: there are not, or a word is no number.
+    """
     text = " ".join((*lines, str(END)))
     if text.encode().translate(None, LETTERS[kind]):
         raise ValueError(f"{name}: not all words are numbers")
@@ -114,8 +133,10 @@ def _numbers(name: str, lines: Sequence[str], counts: np.ndarray, kind: type) ->
         found: np.ndarray = np.fromstring(text, dtype=np.dtype(kind), sep=" ")
     except DeprecationWarning as error:  # where warnings are errors
         raise ValueError(f"{name}: {error}") from error
-    if len(found) != counts.sum() + 1 or found[-1] != END or np.isnan(found).any():
+    if not len(found) or found[-1] != END or np.isnan(found).any():
         raise ValueError(f"{name}: not all words are numbers")
+    if len(found) != count + 1:
+        raise ValueError(f"{name}: {count} numbers expected, {len(found) - 1} found")
     return found[:-1]
 
 
@@ -136,7 +157,7 @@ def _places(child: np.ndarray, nodes: np.ndarray) -> np.ndarray:
     return found
 
 
-def _check_shape(trees: TreeText) -> None:
+def _check_shape(trees: TreeArrays) -> None:
     """Raises:
     ValueError: a node or leaf has no parent or two, or a node comes before its parent.
     """

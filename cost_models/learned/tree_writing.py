@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -16,8 +16,6 @@ NEEDED = frozenset(
 )
 THRESHOLD = ".6g"  # values that lie as near to each other are alike
 LEAF_DECIMALS = 4  # at least; more where what is learned spreads by less than a tenth
-CHILDREN = ("left_child", "right_child")
-OF_NODES = ("split_feature", "threshold", "decision_type")
 
 
 def number_formats(y: np.ndarray) -> dict[str, str]:
@@ -45,53 +43,6 @@ def compact_text(text: str, formats: Mapping[str, str], needed: Collection[str] 
         elif key in needed:
             kept.append(f"{key}={_rounded(value, formats[key]) if key in formats else value}")
     return "\n".join((*kept, "end of trees", ""))
-
-
-def in_preorder(text: str) -> str:
-    """The same trees, nodes and leaves as a walk from the left comes upon them: what repeats itself packs better.
-
-    Args:
-        text: LightGBM's, of trees whose leaves are numbers.
-    """
-    head, *blocks = text.split("\nTree=")
-    return "\nTree=".join([head, *map(_tree_in_preorder, blocks)])
-
-
-def _tree_in_preorder(block: str) -> str:
-    lines = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-    if not lines.get("left_child"):  # one leaf
-        return block
-    children = {name: [int(child) for child in lines[name].split()] for name in CHILDREN}
-    nodes, leaves = _preorder(*children.values())
-    node_place = {node: place for place, node in enumerate(nodes)}
-    leaf_place = {leaf: place for place, leaf in enumerate(leaves)}
-
-    def ordered(name: str, value: str) -> str:
-        if name in CHILDREN:
-            own = [children[name][node] for node in nodes]
-            return " ".join(str(node_place[child] if child >= 0 else ~leaf_place[~child]) for child in own)
-        words = value.split()
-        return " ".join(words[place] for place in (leaves if name == "leaf_value" else nodes))
-
-    changed = {name: ordered(name, lines[name]) for name in (*CHILDREN, *OF_NODES, "leaf_value")}
-    return "\n".join(
-        f"{name}={changed[name]}" if name in changed else line
-        for line in block.split("\n")
-        for name in (line.partition("=")[0],)
-    )
-
-
-def _preorder(left: Sequence[int], right: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Nodes and leaves, each by LightGBM's number."""
-    nodes, leaves, ahead = [], [], [0]
-    while ahead:
-        place = ahead.pop()
-        if place < 0:
-            leaves.append(~place)
-        else:
-            nodes.append(place)
-            ahead += (right[place], left[place])
-    return nodes, leaves
 
 
 def _rounded(numbers: str, form: str) -> str:
