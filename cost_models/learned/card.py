@@ -21,7 +21,7 @@ def _lines(model: FamilyModel) -> Iterator[str]:
     what = f"the power of {model.family} kernels" if model.extra else f"{model.family} kernels"
     yield f"# Learned corrections of {what}"
     yield ""
-    yield "Boosted trees (of LightGBM, as text packed by xz) predict ln(measured / analytical); `model.json` says how far"
+    yield "Boosted trees (LightGBM's, packed by xz) predict ln(measured / analytical); `model.json` says how far"
     yield "to believe them."
     yield ""
     yield f"- rows: {about.get('rows', 0):,}"
