@@ -12,18 +12,20 @@ import numpy as np
 from ircost.cost_models.evaluation import ROW_MODELS, RowModel, predict_table
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
 from ircost.cost_models.gpu.families import Family
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.cost_models.gpu.rows import TargetOf, groups_of
-from ircost.cost_models.gpu.table_schema import completed, family_of
+from ircost.cost_models.gpu.table_schema import completed, family_of, word_column
 from ircost.cost_models.gpu.table_work import Columns
 from ircost.cost_models.learned.grades import GRADES, UNCORRECTED
 from ircost.cost_models.learned.hybrid import UNKNOWN_HALF_WIDTH
-from ircost.cost_models.learned.row_models import batches, corrected_rows, machine_of_batch, piece_of
+from ircost.cost_models.learned.row_models import asked_of_batch, batches, corrected_rows, piece_of
 
 if TYPE_CHECKING:
     from ircost.cost_models.learned.family_model import FamilyModel
 
 AT_ONCE = 16_384  # rows, whose features are held at one time
 MEASURED = "latency_us"  # which rows may have, and nobody looks at here
+RUNTIME = "framework"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ def estimate_rows(
     """
     constants = bundled_constants()
     rows_of: RowModel = ROW_MODELS[model] if learned is None else partial(corrected_rows, learned)
-    timed = {**columns, MEASURED: np.ones(len(columns["device"]))}
+    count = len(columns["device"])
+    timed = {**columns, MEASURED: np.ones(count), RUNTIME: _runtimes(columns.get(RUNTIME), count)}
     found = predict_table(timed, at, target_of, rows_of, lambda target: constants)
     family = family_of(timed, at)
     readable = np.flatnonzero(np.isfinite(found.predicted_s))
@@ -93,6 +96,12 @@ def estimate_rows(
     )
 
 
+def _runtimes(named: np.ndarray | None, count: int) -> np.ndarray:
+    """[rows] whose kernels they are: where nobody says, those that networks have."""
+    words = np.full(count, "", dtype=object) if named is None else word_column(named)
+    return np.where(words == "", GRAPH_REPLAY, words)
+
+
 def _certainty(
     family: Family,
     columns: Columns,
@@ -107,14 +116,14 @@ def _certainty(
     model = learned.get(family.name)
     if model is None:
         return half_width, grade
-    for batch in batches(list(groups_of(family, columns, target_of)), AT_ONCE, model):
-        device, is_gpu = machine_of_batch(batch)
-        if not is_gpu:
+    for batch in batches(list(groups_of(family, columns, target_of)), AT_ONCE, model, constants):
+        asked = asked_of_batch(batch, constants, family.name)
+        if asked is None:
             continue
         with np.errstate(all="ignore"):  # what comes of extents of nought is told by who asks
             pieces = [piece_of(family, columns, group, rows, constants, model) for group, rows in batch]
         features, sizes = (np.concatenate([getattr(x, name) for x in pieces]) for name in ("features", "octaves"))
-        own_width, own_grade = model.certainty(features, sizes, device)
+        own_width, own_grade = model.certainty(features, sizes, *asked)
         rows = np.concatenate([rows for _, rows in batch])
         half_width[rows] = np.where(np.isnan(own_width), UNKNOWN_HALF_WIDTH, own_width)
         grade[rows] = np.array(GRADES, dtype=object)[own_grade]

@@ -18,7 +18,6 @@ from ircost.cost_models.learned.text_training import MOST_ROWS, held_out, texts_
 from ircost.cost_models.learned.training import (
     FEWEST_ROWS,
     RECIPES,
-    REPLAYS,
     Judged,
     OnProgress,
     held_out_devices,
@@ -74,7 +73,7 @@ def _text_prediction(table: Readable, outcome: Outcome, columns: Columns) -> Pre
 def _without_folds(table: Readable, split: str, on_progress: OnProgress | None) -> Judged:
     recipe = RECIPES[table.family.name]
     constants = bundled_constants()
-    rows = rows_of(thinned(table, recipe.most_rows), lambda target: constants, table.vocabulary(), REPLAYS)
+    rows = rows_of(thinned(table, recipe.most_rows), lambda target: constants, table.vocabulary())
     _check(len(folds_of(rows, split)), split)
     return held_out_folds(rows, recipe, split, on_progress)
 

@@ -31,7 +31,8 @@ def _lines(model: FamilyModel) -> Iterator[str]:
     yield ""
     yield "| machine | lies | share of a correction that is believed | interval, times the spread |"
     yield "|---|---|--:|--:|"
-    for name, head in (("measured", model.seen), ("never measured", model.unseen)):
+    heads = (("measured", model.seen), ("measured, no runtime named", model.unnamed), ("never measured", model.unseen))
+    for name, head in heads:
         if head is not None:
             yield from _trust_lines(name, head)
     yield ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.cost_models.learned.calibration import Calibration
 from ircost.cost_models.learned.columns import WORDS
 from ircost.cost_models.learned.features import without_machine
@@ -39,6 +40,7 @@ class FamilyModel:
     vocabulary: the words that were met, by kind.
     devices: targets that were measured.
     seen: for those. unseen: for all others; None where there was one device only.
+    unnamed: for those, where nobody said whose kernels they are; None where no runtime that replays graphs was met.
     about: rows, sources and errors, for the card.
     extra: columns of features in front of the family's own: a model of power sees the analytical power.
     """
@@ -51,6 +53,7 @@ class FamilyModel:
     unseen: Head | None
     about: Mapping[str, object] = field(default_factory=dict)
     extra: tuple[str, ...] = ()
+    unnamed: Head | None = None
 
     def knows(self, device: str) -> bool:
         return device in self.devices
@@ -61,37 +64,46 @@ class FamilyModel:
         words = features[:, -len(WORDS) - 1 : -1]
         return np.where(np.isnan(words).any(axis=1), LEVELS - 1, level)
 
-    def believed(self, features: np.ndarray, octaves: np.ndarray, device: str) -> np.ndarray:
+    def believed(self, features: np.ndarray, octaves: np.ndarray, device: str, runtime: str) -> np.ndarray:
         """[rows] how much ``correct`` takes of corrections; without its intervals that costs less."""
-        head = self.head(device)
+        head = self.head(device, runtime)
         if head is None:
             return np.zeros(len(features))
         return head.calibration.believed(head.correction(self._seen_by(head, features)), self.level(features, octaves))
 
-    def head(self, device: str) -> Head | None:
-        """Which one is asked about a target."""
-        return self.seen if self.knows(device) else self.unseen
+    def head(self, device: str, runtime: str) -> Head | None:
+        """Which one is asked about kernels on a target.
+
+        Args:
+            runtime: of their labels; only whether anybody's is named counts.
+        """
+        if not self.knows(device):
+            return self.unseen
+        return self.unnamed if runtime == GRAPH_REPLAY and self.unnamed is not None else self.seen
 
     def _seen_by(self, head: Head, features: np.ndarray) -> np.ndarray:
-        return features if head is self.seen else without_machine(self.family, features)
+        return without_machine(self.family, features) if head is self.unseen else features
 
-    def correct(self, features: np.ndarray, octaves: np.ndarray, device: str) -> Corrected:
+    def correct(self, features: np.ndarray, octaves: np.ndarray, device: str, runtime: str) -> Corrected:
         """Corrections of kernels on one target.
 
         Args:
             features: [rows, features] with the machine, behind the extra ones. octaves: [rows, sizes].
+            runtime: of the labels of all of them; see ``head``.
         """
-        head = self.head(device)
+        head = self.head(device, runtime)
         if head is None:
             return Corrected.none(len(features))
         correction = head.correction(self._seen_by(head, features))
         believed = head.calibration.believed(correction, self.level(features, octaves))
-        half_width, grade = self.certainty(features, octaves, device)
+        half_width, grade = self.certainty(features, octaves, device, runtime)
         return Corrected(correction, believed, half_width, grade, head.calibration.shared)
 
-    def certainty(self, features: np.ndarray, octaves: np.ndarray, device: str) -> tuple[np.ndarray, np.ndarray]:
+    def certainty(
+        self, features: np.ndarray, octaves: np.ndarray, device: str, runtime: str
+    ) -> tuple[np.ndarray, np.ndarray]:
         """[rows] half the width of the interval around ln of the latency, and the grade, as of ``correct``."""
-        head = self.head(device)
+        head = self.head(device, runtime)
         if head is None:
             nothing = Corrected.none(len(features))
             return nothing.half_width, nothing.grade

@@ -119,7 +119,7 @@ class Hybrid(CostModel):
             return Corrected.none(len(part.rows))
         x = Expressed(family, part.work, part.terms, machine_of(target), part.labels)
         machine = target.name.partition("+")[0]  # its name without that of a runtime
-        return model.correct(feature_matrix(x, model.vocabulary), octaves(x), machine)
+        return model.correct(feature_matrix(x, model.vocabulary), octaves(x), machine, part.labels["runtime"])
 
 
 @dataclass(slots=True)

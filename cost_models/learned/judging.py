@@ -43,6 +43,8 @@ class Outcome:
 def outcome_of(judged: Judged, by_group: bool) -> Outcome:
     """Trust and intervals of each group are those that the other groups ask for, so that nothing is judged by itself.
 
+    Rows that stand for nobody's runtime count where there are no others.
+
     Args:
         by_group: groups are devices, or what else a new one of comes as a whole.
     """
@@ -62,7 +64,7 @@ def outcome_of(judged: Judged, by_group: bool) -> Outcome:
         np.maximum(hybrid_s * np.exp(half_width), rows.limit_s),
         held.group,
     )
-    return found.at(~rows.is_replay)
+    return found if rows.is_replay.all() else found.at(~rows.is_replay)
 
 
 def errors_of(outcome: Outcome, held_out: str) -> dict[str, object]:

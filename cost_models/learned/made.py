@@ -21,6 +21,7 @@ from ircost.cost_models.learned.training import OnProgress, Trained, train
 # Rows of a group that constants without each device are fitted to: a seventh of those of the bundled constants, since
 # they are fitted once for each device.
 SAMPLE_ROWS = 120
+UNNAMED = "shapes, no runtime named"  # what is held out there, in words
 
 
 def made(
@@ -74,6 +75,8 @@ def constants_without(columns: Columns, at: str, target_of: TargetOf) -> Mapping
 def about(found: Trained, tables: Mapping[str, str]) -> dict[str, object]:
     """What the card says: the errors of all shapes held out, and of each device, the worst first."""
     errors = [errors_of(outcome_of(found.by_shape, by_group=False), "shapes")]
+    if found.unnamed is not None:
+        errors.append(errors_of(outcome_of(found.unnamed, by_group=False), UNNAMED))
     if found.by_device is not None:
         devices = list(errors_by_group(outcome_of(found.by_device, by_group=True), "{}"))
         errors += sorted(devices, key=lambda line: -float(str(line["hybrid_median"])))

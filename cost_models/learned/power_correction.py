@@ -53,4 +53,4 @@ def _believed(part: Evaluated, power_w: np.ndarray, model: FamilyModel, target: 
     """[parts] of the correction of ln of power."""
     x = Expressed(part.group.family, part.work, part.terms, machine_of(target), part.labels)
     features = power_features(x.family, feature_matrix(x, model.vocabulary), power_w)
-    return model.correct(features, octaves(x), machine).believed
+    return model.correct(features, octaves(x), machine, part.labels["runtime"]).believed

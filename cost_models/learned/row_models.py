@@ -45,11 +45,10 @@ def corrected_rows(
         """Pieces of one batch are asked about by one head."""
         pieces = [piece_of(family, columns, group, rows, constants, model) for group, rows in batch]
         latency_s = np.concatenate([piece.analytical_s for piece in pieces])
-        device, is_gpu = machine_of_batch(batch)
-        if model is not None and is_gpu:
+        if model is not None and (asked := asked_of_batch(batch, constants, family.name)) is not None:
             features = np.concatenate([piece.features for piece in pieces])
             sizes = np.concatenate([piece.octaves for piece in pieces])
-            latency_s = latency_s * np.exp(model.believed(features, sizes, device))
+            latency_s = latency_s * np.exp(model.believed(features, sizes, *asked))
         at_least: np.ndarray = np.maximum(latency_s, np.concatenate([piece.limit_s for piece in pieces]))
         return at_least
 
@@ -57,7 +56,7 @@ def corrected_rows(
         len(columns["device"]),
         [
             (np.concatenate([rows for _, rows in batch]), partial(found_of, batch))
-            for batch in batches(groups, AT_ONCE, model)
+            for batch in batches(groups, AT_ONCE, model, constants)
         ],
     )
 
@@ -96,21 +95,28 @@ def piece_of(
     )
 
 
-def machine_of_batch(batch: Batch) -> tuple[str, bool]:
-    """The name of one of its targets, and whether they are GPUs."""
-    (first, _), *_ = batch
-    assert first.setting is not None, "its machine is known"
-    return first.setting.target.name, first.setting.target.kind == "gpu"
+def asked_of_batch(batch: Batch, constants: ConstantsFile, family: str) -> tuple[str, str] | None:
+    """The target and the runtime that a model is asked with; None where its corrections are of other figures.
+
+    They are where another family's constants stand in, and on what is no GPU.
+    """
+    (group, _), *_ = batch
+    assert group.setting is not None, "its machine is known"
+    target = group.setting.target
+    is_own = target.kind == "gpu" and constants.home(family, group.labels, "launch") == family
+    return (target.name, group.labels["runtime"]) if is_own else None
 
 
-def batches(groups: Sequence[RowGroup], most: int, model: FamilyModel | None) -> Iterator[Batch]:
-    """Rows of groups whose machines are known, at most so many together: of GPUs that a model knows, or of others."""
-    pending: dict[tuple[bool, bool], Batch] = {}
+def batches(
+    groups: Sequence[RowGroup], most: int, model: FamilyModel | None, constants: ConstantsFile
+) -> Iterator[Batch]:
+    """Rows of groups whose machines are known, at most so many together, that one head is asked about, or none."""
+    pending: dict[int, Batch] = {}
     for group in groups:
         if group.setting is None:
             continue
-        target = group.setting.target
-        key = (target.kind == "gpu", model is not None and model.knows(target.name))
+        asked = asked_of_batch([(group, group.rows)], constants, model.family) if model is not None else None
+        key = id(model.head(*asked)) if model is not None and asked is not None else 0
         for rows in parts_of(group.rows, most):
             own = pending.setdefault(key, [])
             if own and sum(len(some) for _, some in own) + len(rows) > most:

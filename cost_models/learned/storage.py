@@ -25,7 +25,7 @@ BUNDLED = Path(__file__).parent / "models"
 POWER = "power"  # the folder of models of power, beside those of latency
 VERSION = 4
 MODEL, CARD = "model.json", "card.md"
-HEADS = ("seen", "unseen")
+HEADS = ("seen", "unnamed", "unseen")
 EXTRAS = ((), (LOG_POWER,))
 
 
@@ -84,7 +84,7 @@ def read_models(folder: str | Path) -> dict[str, FamilyModel]:
     """
     found = _models(folder)
     for model in found.values():
-        for head in filter(None, (model.seen, model.unseen)):
+        for head in filter(None, (getattr(model, name) for name in HEADS)):
             for trees in (head.residual, head.calibration.spread):
                 if isinstance(trees, StoredTrees):
                     trees.forest_  # noqa: B018  # what is damaged is told before anything is asked
@@ -132,6 +132,7 @@ def _read_model(folder: Path) -> FamilyModel:
             heads.get("unseen"),
             dict(plain["about"]),
             extra,
+            heads.get("unnamed"),
         )
     except LearnedModelError:
         raise
@@ -140,7 +141,7 @@ def _read_model(folder: Path) -> FamilyModel:
 
 
 def _head(folder: Path, family: str, name: str, plain: Mapping[str, Any], extra: int) -> Head:
-    features = extra + len(feature_names(family, sees_machine=name == "seen"))
+    features = extra + len(feature_names(family, sees_machine=name != "unseen"))
     calibration = Calibration(
         _shares(plain["trust"]),
         StoredTrees(folder / trees_file(f"{name}_spread"), features),

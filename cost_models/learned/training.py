@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from ircost.cost_models.learned.rows import Readable, Rows, rows_of, thinned
 from ircost.cost_models.learned.splits import folds_of
 
 OnProgress = Callable[[int, int], object]  # how many models are trained, of how many
-REPLAYS = 0.3  # share of rows that also stand for a network's kernels, whose runtime nobody named
+REPLAYS = 0.3  # share of rows that also stand for kernels whose runtime nobody named, on a machine left out
 FEWEST_ROWS = 200  # of a table; fewer are no ground to learn on
 ALL_ROWS = 1_000_000  # of any table that there is; of a larger one as many of each large group
 
@@ -28,14 +28,17 @@ class Recipe:
     """How large the models of a family are.
 
     Args:
-        trees, leaves, learning_rate: of the corrections where the machine is known.
+        trees, leaves, learning_rate: of the corrections where the machine is known. unnamed_leaves: where no runtime
+            is named.
         bins: of each column.
-        most_rows: to learn from; small groups whole, as many of each large one.
+        most_rows: to learn from; small groups whole, as many of each large one. unnamed_rows: likewise.
     """
 
     trees: int
     leaves: int
+    unnamed_leaves: int
     most_rows: int = 60_000
+    unnamed_rows: int = 300_000
     unseen_trees: int = 150
     unseen_leaves: int = 31
     unseen_rows: int = 20_000
@@ -45,15 +48,15 @@ class Recipe:
 
 # Sized such that all bundled models together stay below 3 MB: the more rows, the more leaves.
 RECIPES: Mapping[str, Recipe] = {
-    "gemm": Recipe(200, 511, ALL_ROWS, 100, 15, learning_rate=0.12, bins=127),
-    "attention": Recipe(170, 319, ALL_ROWS, unseen_leaves=63, learning_rate=0.12),
-    "moe": Recipe(300, 159, ALL_ROWS, unseen_leaves=63),
-    "mla": Recipe(170, 191),
-    "recurrent": Recipe(200, 79, unseen_leaves=63),
-    "vector": Recipe(200, 159, ALL_ROWS, learning_rate=0.05),
-    "conv": Recipe(400, 31, unseen_leaves=63),
-    "quantize": Recipe(200, 31),
-    "collective": Recipe(300, 47, learning_rate=0.05),
+    "gemm": Recipe(200, 511, 255, ALL_ROWS, unseen_trees=100, unseen_leaves=15, learning_rate=0.12, bins=127),
+    "attention": Recipe(170, 319, 319, ALL_ROWS, unseen_leaves=63, learning_rate=0.12),
+    "moe": Recipe(300, 319, 159, ALL_ROWS, unseen_leaves=63),
+    "mla": Recipe(170, 255, 255),
+    "recurrent": Recipe(200, 79, 79, unseen_leaves=63),
+    "vector": Recipe(200, 159, 79, ALL_ROWS, learning_rate=0.05),
+    "conv": Recipe(400, 31, 31, unseen_leaves=63),
+    "quantize": Recipe(200, 31, 31),
+    "collective": Recipe(300, 47, 31, learning_rate=0.05),
 }
 
 
@@ -76,12 +79,14 @@ class Trained:
     model: without what it says about itself.
     rows: that it was trained on.
     by_shape, by_device: what held-out rows say; of devices None where there was one only.
+    unnamed: the same of shapes, where no runtime is named; None where none that replays graphs was met.
     """
 
     model: FamilyModel
     rows: int
     by_shape: Judged
     by_device: Judged | None
+    unnamed: Judged | None
 
 
 def train(
@@ -104,20 +109,24 @@ def train(
     """
     recipe = recipe or RECIPES[table.family.name]
     vocabulary = table.vocabulary()
-    rows = rows_of(thinned(table, recipe.most_rows), lambda target: constants, vocabulary, REPLAYS)
-    count = int((~rows.is_replay).sum())
-    if count < FEWEST_ROWS or not folds_of(rows, "shape"):
-        raise ValueError(f"{count} rows of {len(np.unique(rows.shape))} shapes, {FEWEST_ROWS} of several needed")
+    rows = rows_of(thinned(table, recipe.most_rows), lambda target: constants, vocabulary)
+    if len(rows) < FEWEST_ROWS or not folds_of(rows, "shape"):
+        raise ValueError(f"{len(rows)} rows of {len(np.unique(rows.shape))} shapes, {FEWEST_ROWS} of several needed")
+    replays = unnamed_rows(table, constants, vocabulary, recipe)
     by_device = list(rows_without(table, without, vocabulary, recipe))
-    folds = len(folds_of(rows, "shape"))
-    total = folds + len(by_device) + 1  # of models; the last one sees all
+    has_unnamed = len(replays) >= FEWEST_ROWS and len(folds_of(replays, "shape")) > 0
+    models = [len(folds_of(own, "shape")) + 1 for own in ([rows, replays] if has_unnamed else [rows])]
+    total = sum(models) + len(by_device) + 1
 
-    def after(count: int) -> OnProgress:
-        return lambda done, of: on_progress(count + done, total) if on_progress is not None else None
+    def after(ended: int) -> OnProgress:
+        return lambda done, of: on_progress(ended + done, total) if on_progress is not None else None
 
-    seen = held_out_folds(rows, recipe, "shape", after(0))
-    head = Head(residual_model(recipe).fit(rows.features, rows.residual), calibrated(seen.held, by_group=False))
-    unseen = held_out_devices(by_device, recipe, after(folds)) if by_device else None
+    seen, head = _seen_head(rows, recipe, after(0))
+    unnamed, unnamed_head = None, None
+    if has_unnamed:
+        own = replace(recipe, leaves=recipe.unnamed_leaves)
+        unnamed, unnamed_head = _seen_head(replays, own, after(models[0]))
+    unseen = held_out_devices(by_device, recipe, after(sum(models))) if by_device else None
     model = FamilyModel(
         table.family.name,
         vocabulary,
@@ -125,9 +134,27 @@ def train(
         Novelty.of(rows.octaves),
         head,
         None if unseen is None else _unseen_head(unseen, by_device, recipe),
+        unnamed=unnamed_head,
     )
-    after(total)(0, 1)
-    return Trained(model, count, seen, unseen)
+    after(0)(total, total)
+    return Trained(model, len(rows), seen, unseen, unnamed)
+
+
+def _seen_head(rows: Rows, recipe: Recipe, on_progress: OnProgress) -> tuple[Judged, Head]:
+    """What knows the machine: judged on shapes that it did not see, and trained on all."""
+    judged = held_out_folds(rows, recipe, "shape", on_progress)
+    model = residual_model(recipe).fit(rows.features, rows.residual)
+    folds = len(folds_of(rows, "shape"))
+    on_progress(folds + 1, folds + 1)
+    return judged, Head(model, calibrated(judged.held, by_group=False))
+
+
+def unnamed_rows(
+    table: Readable, constants: ConstantsFile, vocabulary: Mapping[str, list[str]], recipe: Recipe
+) -> Rows:
+    """Rows of runtimes that replay graphs, as kernels of a runtime that nobody named."""
+    rows = rows_of(thinned(table, recipe.unnamed_rows), lambda target: constants, vocabulary, with_replays=1.0)
+    return rows.at(rows.is_replay)
 
 
 def residual_model(recipe: Recipe) -> BoostedResidual:

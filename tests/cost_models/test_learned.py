@@ -40,7 +40,7 @@ from ircost.cost_models.learned.tree_writing import compact_text, number_formats
 from ircost.ir.parser import parse_module
 
 DEVICES = ("h100_sxm", "a100_sxm_80gb", "l40s", "t4")
-SMALL = Recipe(trees=60, leaves=7, unseen_trees=40, unseen_leaves=7)
+SMALL = Recipe(trees=60, leaves=7, unnamed_leaves=7, unseen_trees=40, unseen_leaves=7)
 PRODUCTS = """
 func @main(%x: 512x1024xbf16, %w: 1024x2048xbf16, %v: 2048x1024xbf16) -> (512x1024xbf16) {
   %y = matmul %x, %w
@@ -282,7 +282,7 @@ def test_a_model_reads_back_as_it_was(folder: Path, trained: Trained, tmp_path: 
     again = read_models(folder)["gemm"]
     rows = trained.by_shape.rows
     for device in ("h100_sxm", "b200"):
-        ours, theirs = (model.correct(rows.features, rows.octaves, device) for model in (trained.model, again))
+        ours, theirs = (model.correct(rows.features, rows.octaves, device, "") for model in (trained.model, again))
         np.testing.assert_array_equal(ours.correction, theirs.correction)
         np.testing.assert_allclose(ours.half_width, theirs.half_width, rtol=1e-3)
     write_model(again, tmp_path / "copy")

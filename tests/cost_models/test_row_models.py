@@ -56,7 +56,9 @@ def test_rows_get_what_networks_get(table: Readable, monkeypatch: pytest.MonkeyP
         assert setting is not None
         own = {name: column[group.rows] for name, column in table.columns.items()}
         x = expressed(table.family, own, setting, group.labels, bundled_constants().of("gemm", group.labels))
-        corrected = model.correct(feature_matrix(x, model.vocabulary), octaves(x), setting.target.name)
+        corrected = model.correct(
+            feature_matrix(x, model.vocabulary), octaves(x), setting.target.name, group.labels["runtime"]
+        )
         latency_s = x.terms.latency_s * np.exp(corrected.believed)
         at_least = np.maximum(latency_s, physical_limit_s(table.family, own, setting))
         np.testing.assert_allclose(rows_s[group.rows], at_least, rtol=1e-12)
@@ -72,7 +74,7 @@ def test_one_batch_is_of_machines_that_one_head_is_asked_about(most: int) -> Non
     }
     table = readable(columns, "rows", load_target)
     known = [group for group in table.groups if group.setting is not None]
-    found = list(batches(table.groups, most, model))
+    found = list(batches(table.groups, most, model, bundled_constants()))
     taken = np.concatenate([rows for batch in found for _, rows in batch])
     assert np.array_equal(np.sort(taken), np.sort(np.concatenate([group.rows for group in known])))
     for batch in found:
@@ -87,7 +89,7 @@ def test_certainty_is_that_of_corrections(table: Readable) -> None:
     model = bundled_models()["gemm"]
     rows = rows_of(table, lambda target: bundled_constants(), model.vocabulary)
     for device in ("h100_sxm", "b200"):
-        corrected = model.correct(rows.features, rows.octaves, device)
-        half_width, grade = model.certainty(rows.features, rows.octaves, device)
+        corrected = model.correct(rows.features, rows.octaves, device, "vllm")
+        half_width, grade = model.certainty(rows.features, rows.octaves, device, "vllm")
         np.testing.assert_array_equal(corrected.half_width, half_width)
         np.testing.assert_array_equal(corrected.grade, grade)
