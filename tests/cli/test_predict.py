@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY
+
 GEMM = "device=h200_sxm framework=vllm dtype=bfloat16 m=512 n=4096 k=8192"
 MISTAKES = {
     "nothing": ((), "predict what?"),
@@ -51,6 +53,23 @@ def test_the_analytical_model_is_the_one_of_compile(irc, tmp_path: Path) -> None
     compiled = json.loads(irc("compile", str(tmp_path / "gemm.irc"), "--target", "h100", "--json").out)
     assert told["low_s"] is None and told["grade"] is None
     assert told["latency_s"] == pytest.approx(compiled["latency_s"], rel=0.25)  # its operands are cold there
+
+
+@pytest.mark.parametrize("model", ["analytical", "hybrid"])
+def test_where_no_runtime_is_named_a_kernel_is_that_of_a_network(irc, tmp_path: Path, model: str) -> None:
+    lines = [f"h100,4096,4096,4096,bfloat16,{name}\n" for name in ("", GRAPH_REPLAY, "trtllm")]
+    (tmp_path / "named.csv").write_text("device,m,n,k,dtype,framework\n" + "".join(lines))
+    unnamed, replayed, named = rows(irc, str(tmp_path / "named.csv"), "--model", model)
+    assert unnamed["latency_s"] == replayed["latency_s"] != named["latency_s"]
+    assert unnamed["grade"] == named["grade"] == ("A" if model == "hybrid" else None)
+
+
+def test_a_stand_in_gets_no_corrections(irc) -> None:
+    """Of convolutions on machines whose own were never measured: products' constants, as in a network."""
+    layer = "dtype=float16 op=conv2d batch=8 in_channels=64 in_h=56 in_w=56 out_channels=64 kernel_h=3 kernel_w=3"
+    layer = f"device=h100 {layer}"
+    hybrid, analytical = (rows(irc, "-k", layer, "--model", model)[0] for model in ("hybrid", "analytical"))
+    assert hybrid["latency_s"] == analytical["latency_s"] and hybrid["grade"] == "C"
 
 
 def test_rows_that_fail_stay_empty(irc, folder: Path) -> None:

@@ -18,6 +18,7 @@ from ircost.backends import load_target
 from ircost.cost_models.analytical import Analytical
 from ircost.cost_models.evaluation import ROW_MODELS, predict_table
 from ircost.cost_models.gpu.constants import bundled_constants
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.cost_models.kernel_table import kernel_table
 from ircost.cost_models.learned import packing
 from ircost.cost_models.learned.calibration import Held, calibrated
@@ -253,6 +254,39 @@ def test_what_was_left_out_is_learned(trained: Trained) -> None:
         errors = errors_of(outcome_of(judged, by_group), "all")
         assert float(str(errors["analytical_median"])) > 19
         assert float(str(errors["hybrid_median"])) < 8
+
+
+def test_who_asks_decides_which_head_answers(trained: Trained) -> None:
+    model = trained.model
+    assert model.unnamed is not None and model.unseen is not None
+    heads = {
+        ("h100_sxm", "vllm"): model.seen,
+        ("h100_sxm", "nobody's"): model.seen,
+        ("h100_sxm", GRAPH_REPLAY): model.unnamed,
+        ("b200", "vllm"): model.unseen,
+        ("b200", GRAPH_REPLAY): model.unseen,
+    }
+    assert all(model.head(*asked) is head for asked, head in heads.items())
+    assert replace(model, unnamed=None).head("h100_sxm", GRAPH_REPLAY) is model.seen
+
+
+def test_kernels_of_no_named_runtime_lie_between_those_of_named_ones(table: dict[str, np.ndarray]) -> None:
+    """Two runtimes of which one takes twice as long: its own head tells which, the other foretells neither."""
+    other = {**table, "framework": np.full(len(table["m"]), "trtllm", dtype=object)}
+    both = {name: np.concatenate([table[name], other[name]]) for name in table}
+    both["latency_us"] = both["latency_us"] * np.where(both["framework"] == "vllm", 1.0, 2.0)
+    constants = bundled_constants()
+    found = train(readable(both, "products", target_of), constants, dict.fromkeys(DEVICES, constants), SMALL)
+    assert found.unnamed is not None
+    named, unnamed = (outcome_of(judged, by_group=False) for judged in (found.by_shape, found.unnamed))
+    assert not named.rows.is_replay.any() and unnamed.rows.is_replay.all()
+    assert len(unnamed.rows) == len(named.rows)
+    ratio = [np.log(outcome.learned_s / outcome.rows.measured_s) for outcome in (named, unnamed)]
+    assert np.median(np.abs(ratio[0])) < 0.1 < np.median(np.abs(ratio[1])) < np.log(2)
+    is_fast = unnamed.rows.framework == "vllm"
+    assert -0.1 < np.median(ratio[1][~is_fast]) + np.log(2) < np.log(2) + 0.1
+    width = [np.median(np.log(outcome.high_s / outcome.low_s)) for outcome in (named, unnamed)]
+    assert width[0] < width[1]
 
 
 def test_training_is_repeatable(table: dict[str, np.ndarray], trained: Trained) -> None:
