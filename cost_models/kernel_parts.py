@@ -254,7 +254,7 @@ class Reader:
             self.is_cold(op.operands[3]),
         )
         scales = kind_of_scales(op.operands[-4].type) if unpacked else ""
-        return Part("moe", "", up.dtype if is_narrow else self.dtype_of(op), sizes, scales=scales)
+        return Part("moe", "", up.dtype if is_narrow else x.dtype, sizes, scales=scales)  # scales may be wider
 
     def _scaled_product(self, op: Op) -> Part:
         """One product of a narrow format; scales are a little more of each operand."""

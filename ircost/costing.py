@@ -21,6 +21,8 @@ from ircost.intervals import interval_of_runs, uncorrected
 from ircost.ir.graph import Module, Op
 from ircost.ir.ops.experts import experts_met
 from ircost.ir.schedule import parse_schedule
+from ircost.ir.types import DType
+from ircost.passes.weight_only import is_weight_only
 from ircost.rank_memory import memory_of
 from ircost.report import KernelReport, Report
 from ircost.stages import costed_stages, fullest_stage, slowest_stage_s
@@ -110,6 +112,7 @@ def report_on(
             *_notes(table, runs),
             *_unbounded_loops(module),
             *_idle_matrix_units(table, target),
+            *weight_only_notes(table, target),
             *_spread_experts(table),
             *([] if built is None else notes_on_networks(built, target)),
             *([] if figures is None else batches_on_the_way(figures, capacity_bytes)),
@@ -254,6 +257,24 @@ def _idle_matrix_units(table: KernelTable, target: Target) -> list[str]:
         for name in formats
         if target.matrix and target.unit_for(name)[0] == "vector"
     ]
+
+
+def weight_only_notes(table: KernelTable, target: Target) -> list[str]:
+    """Narrow floats that stand in memory alone, since the machine's matrix units lack them."""
+    found: dict[tuple[DType, DType], None] = {}
+    for op in [op for kernel in table.ops for op in (kernel, *_inside(kernel)) if op.name in WITH_WEIGHTS]:
+        weights, arithmetic = op.operands[WITH_WEIGHTS[op.name]].type.dtype, op.operands[0].type.dtype
+        if not op.attrs.get("is_narrow", False) and is_weight_only(weights, target):
+            found[weights, arithmetic] = None
+    return [
+        f"{weights} weights are multiplied in {arithmetic}, widened on the way, activations left as they are: the "
+        f"matrix units of {target.name} have no {weights} (as vLLM's Marlin kernels do)"
+        for weights, arithmetic in found
+    ]
+
+
+# Products of weights with scales -> their operand that is the weights.
+WITH_WEIGHTS = {"block_quantised_matmul": 1, "mixture_of_experts": 3}
 
 
 def _spread_experts(table: KernelTable) -> list[str]:

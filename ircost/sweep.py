@@ -21,7 +21,7 @@ from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, table_of_modules
 from ircost.cost_models.lower_bound import LowerBounds
 from ircost.cost_models.memory import memory_use
-from ircost.costing import branches_taken
+from ircost.costing import branches_taken, weight_only_notes
 from ircost.frontends import Imported, ImportOptions, load
 from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.frontend import build_pass, read_architecture
@@ -231,7 +231,7 @@ class _Priced:
     def notes(self, imported: Imported) -> tuple[str, ...]:
         """Of one point, before it is known which all points have."""
         networks = [] if imported.built is None else notes_on_networks(imported.built, self.target)
-        return (*self.estimates.notes, *imported.notes, *networks)
+        return (*self.estimates.notes, *imported.notes, *weight_only_notes(self.table, self.target), *networks)
 
     def point(
         self,

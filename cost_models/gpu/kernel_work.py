@@ -44,6 +44,9 @@ WITH_SCALES = {
     ("moe", "int4_wo", "mx"): "w4a16_mxfp4",
 }
 WEIGHT_ONLY = {4: "int4_wo", 8: "int8_wo"}  # by bits of a weight that is unpacked on the way
+# Where a family was not measured in a format: the one whose kernels are the same but for how wide a weight lies in
+# memory. Source: vLLM 0.30 and SGLang 0.5, which run both widths by Marlin's kernels.
+SAME_KERNELS = {"int8_wo": "int4_wo"}
 
 Columns = Mapping[str, Column]
 
@@ -117,8 +120,8 @@ def library(runtime: str, architecture: str, group: PartGroup) -> str:
 def measured_name(group: PartGroup, constants: ConstantsFile) -> str:
     """The table's name of the group's format, with its scales where the family was measured so."""
     plain = table_name(group)
-    scaled = WITH_SCALES.get((group.family, plain, group.scales), plain)
-    return scaled if constants.has_met(group.family, "dtype", scaled) else plain
+    names = (WITH_SCALES.get((group.family, plain, group.scales), plain), plain, SAME_KERNELS.get(plain, plain))
+    return next((name for name in names if constants.has_met(group.family, "dtype", name)), plain)
 
 
 def table_name(group: PartGroup) -> str:
