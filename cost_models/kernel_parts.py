@@ -16,6 +16,7 @@ from ircost.ir.counts import Counts
 from ircost.ir.graph import Block, Op, Value
 from ircost.ir.index import IterationSpace
 from ircost.ir.ops.attention import visibility
+from ircost.ir.ops.experts import spread
 from ircost.ir.structured import StructuredOp
 from ircost.ir.types import DType, TensorType, f8e8m0
 
@@ -240,18 +241,20 @@ class Reader:
 
     def _experts(self, op: Op) -> Part:
         x, shares, _, up, down = (operand.type for operand in op.operands[:5])
+        ranks, senders = spread(op)
         is_narrow = bool(op.attrs["is_narrow"])
         unpacked = op.attrs["has_scales"]
         weights = (
             sum(operand.type.size_bytes for operand in op.operands[3:]) if unpacked else up.size_bytes + down.size_bytes
         )
         sizes = (
-            *(x.shape[0], x.shape[1], down.shape[2], shares.shape[1], up.shape[0]),
+            *(x.shape[0] * senders, x.shape[1], down.shape[2], shares.shape[1], up.shape[0] * ranks),
             2.0 if op.attrs["gate"] == "none" else 3.0,
             x.dtype.bits / 8,
             weights / max(up.elements + down.elements, 1),
             3.0 if unpacked and not is_narrow else 0.0,  # mask, convert, scale
             self.is_cold(op.operands[3]),
+            ranks,
         )
         scales = kind_of_scales(op.operands[-4].type) if unpacked else ""
         return Part("moe", "", up.dtype if is_narrow else x.dtype, sizes, scales=scales)  # scales may be wider

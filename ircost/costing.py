@@ -19,7 +19,7 @@ from ircost.frontends import Imported
 from ircost.frontends.config.build import BuiltModel
 from ircost.intervals import interval_of_runs, uncorrected
 from ircost.ir.graph import Module, Op
-from ircost.ir.ops.experts import experts_met
+from ircost.ir.ops.experts import experts_met, spread
 from ircost.ir.schedule import parse_schedule
 from ircost.ir.types import DType
 from ircost.passes.weight_only import is_weight_only
@@ -280,13 +280,21 @@ WITH_WEIGHTS = {"block_quantised_matmul": 1, "mixture_of_experts": 3}
 def _spread_experts(table: KernelTable) -> list[str]:
     """How many experts are read is up to the router, which nobody can foresee."""
     mixtures = [op for kernel in table.ops for op in (kernel, *_inside(kernel)) if op.name == "mixture_of_experts"]
-    sizes = dict.fromkeys((*op.operands[2].type.shape, op.operands[3].type.shape[0]) for op in mixtures)
+    sizes = dict.fromkeys((*op.operands[2].type.shape, op.operands[3].type.shape[0], *spread(op)) for op in mixtures)
     return [
-        f"routing is taken as random: {tokens:,} tokens of {chosen} experts each "
-        f"read {experts_met(tokens, chosen, experts):.0f} of {experts} a layer, and fewer where they agree"
-        for tokens, chosen, experts in sizes
-        if tokens > 1
+        _routing_note(tokens * senders, chosen, held * ranks, ranks)
+        for tokens, chosen, held, ranks, senders in sizes
+        if tokens * senders > 1 or ranks > 1
     ]
+
+
+def _routing_note(tokens: int, chosen: int, experts: int, ranks: int) -> str:
+    met = experts_met(tokens, chosen, experts)
+    busiest = f"; all wait for the busiest of {ranks} ranks, which real prompts load more than chance does"
+    return (
+        f"routing is taken as random: {tokens:,} tokens of {chosen} experts each "
+        f"read {met:.0f} of {experts} a layer, and fewer where they agree{busiest if ranks > 1 else ''}"
+    )
 
 
 def _inside(kernel: Op) -> Iterable[Op]:

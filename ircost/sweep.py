@@ -255,7 +255,7 @@ class _Priced:
             shares["link"] = sum(kernel.latency_s or 0.0 for kernel in sent)
             energy_j += sum(kernel.energy_j or 0.0 for kernel in sent)
             work = imported.built.workload
-            ranks, items = imported.built.mesh.tp, work.batch * work.rows
+            ranks, items = imported.built.mesh.stage_ranks, work.batch * work.rows
         memory = fullest_stage(stages).memory if stages else memory_use(imported.module)
         lower_bound_s = self.bounds.of(imported.module, runs)
         latency_s = max(sum(shares.values()), lower_bound_s)

@@ -150,13 +150,19 @@ def rank_load(
 
     Balanced routing deals rows out one by one. Skewed routing draws each expert's share from a power law between one
     row and four fifths of the tokens; here its quantiles stand for the draw, dealt to the ranks in a fixed shuffle.
-    Of a random draw it is what is to be expected of any rank.
+    Of a random draw it is what is to be expected: of rows and of experts that get any, each on the rank that has most.
     """
     if is_drawn:
         local = max(experts / ranks, 1)
         share = min(chosen / experts, 1.0)
         met = experts_met(tokens, chosen, experts) * local / experts
-        return tokens * share * local, met, *(local * n for n in tiles_expected(tokens, share))
+        rows, tiles = tokens * share * local, local * tiles_expected(tokens, share)
+        if ranks <= 1:
+            return rows, met, *tiles
+        most_rows = expected_most(tokens * chosen, 1 / ranks, ranks)
+        most_met = min(expected_most(local, met / local, ranks), most_rows)
+        # Each expert that is met has a tile that is not full; the others grow with the rows.
+        return most_rows, most_met, *(most_met + (tiles - met) * (most_rows / rows if rows else 1.0))
     total = tokens * chosen
     count = int(experts)
     if skew <= 0:
@@ -181,21 +187,43 @@ def rank_load(
     )
 
 
+def expected_most(draws: float, chance: float, ranks: float) -> float:
+    """Mean of the largest of ``ranks`` sums of draws, each of which counts with a chance; ranks apart from one another.
+
+    >>> round(expected_most(8, 1 / 8, 8), 2)
+    2.44
+    """
+    if chance >= 1.0 or draws <= 0 or ranks <= 1:
+        return draws * chance
+    low, logs = binomial(draws, chance)
+    below = np.minimum(np.cumsum(np.exp(logs)), 1.0)
+    # The mean of a whole number is the sum over j of the chance that it is above j.
+    return float(low + (1.0 - below**ranks).sum())
+
+
+def binomial(draws: float, chance: float) -> tuple[int, np.ndarray]:
+    """The first of the sums looked at, and logarithms of the chances of it and of those behind it, one by one.
+
+    Sums further than twelve standard deviations from the mean are not looked at.
+    """
+    mean = draws * chance
+    reach = 12 * math.sqrt(mean * (1 - chance)) + 12
+    low, high = max(math.floor(mean - reach), 0), min(math.ceil(mean + reach), int(draws))
+    sums = np.arange(low, high + 1)
+    start = math.lgamma(draws + 1) - math.lgamma(low + 1) - math.lgamma(draws - low + 1)
+    odds = math.log(chance) - math.log1p(-chance)
+    ratios = np.log(draws - sums[:-1]) - np.log(sums[1:]) + odds
+    first = start + low * odds + draws * math.log1p(-chance)
+    return low, first + np.concatenate([[0.0], np.cumsum(ratios)])
+
+
 def tiles_expected(tokens: float, share: float) -> np.ndarray:
     """[row tiles] of an expert that each token draws with a chance of ``share``: the mean of ceil(rows / tile).
 
-    It is the sum over j of the chance of more than j tiles' rows, which follow a binomial distribution; rows further
-    than twelve standard deviations from the mean are not looked at.
+    It is the sum over j of the chance of more than j tiles' rows, which follow a binomial distribution.
     """
-    mean = tokens * share
     if share >= 1.0 or tokens < 1:
-        return np.ceil(mean / np.array(ROW_TILES))
-    reach = 12 * math.sqrt(mean * (1 - share)) + 12
-    low, high = max(math.floor(mean - reach), 0), min(math.ceil(mean + reach), int(tokens))
-    rows = np.arange(low, high + 1)
-    start = math.lgamma(tokens + 1) - math.lgamma(low + 1) - math.lgamma(tokens - low + 1)
-    odds = math.log(share) - math.log1p(-share)
-    ratios = np.log(tokens - rows[:-1]) - np.log(rows[1:]) + odds
-    log_chance = start + low * odds + tokens * math.log1p(-share) + np.concatenate([[0.0], np.cumsum(ratios)])
-    chance = np.exp(log_chance)
+        return np.ceil(tokens * share / np.array(ROW_TILES))
+    low, logs = binomial(tokens, share)
+    rows, chance = low + np.arange(len(logs)), np.exp(logs)
     return np.array([float(chance @ np.ceil(rows / tile)) for tile in ROW_TILES])

@@ -206,11 +206,10 @@ def _attention(of: Columns, machine: GpuMachine, rates: Rates) -> AttentionWork:
 def _experts(of: Columns, machine: GpuMachine, rates: Rates) -> ExpertsWork:
     names = (
         *("tokens", "hidden", "inner", "chosen", "experts", "matrices", "activation_bytes", "weight_bytes"),
-        "unpack_flops",
+        *("unpack_flops", "ranks"),
     )
     return ExpertsWork(
         **{name: of[name] for name in names},
-        ranks=_all(1.0, of),
         skew=_all(0.0, of),
         is_drawn=_all(1.0, of),
         flops_per_s=_all(rates.flops_per_s, of),

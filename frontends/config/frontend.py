@@ -149,7 +149,7 @@ def _notes(built: BuiltModel) -> Iterator[str]:
     if built.state_bytes_per_sequence:
         yield f"layers with a state keep {built.state_bytes_per_sequence / 1e6:,.1f} MB a sequence, however long it is"
     if built.mesh.pp > 1:
-        of_stage = "one rank of each stage" if built.mesh.tp > 1 else "all stages"
+        of_stage = "one rank of each stage" if built.mesh.stage_ranks > 1 else "all stages"
         yield f"kernels and energy are those of {of_stage}, one after the other; memory is that of the fullest device"
     elif built.mesh.ranks > 1:
         yield f"kernels, memory and energy are those of one of {built.mesh.ranks} ranks"

@@ -14,7 +14,21 @@ from ircost.ir.definition import Arrays, OpDefinition, register_op
 from ircost.ir.errors import AttributeTypeError, DTypeError, ShapeError, did_you_mean
 from ircost.ir.graph import Op, Region, Value
 from ircost.ir.ops.contraction import contract
-from ircost.ir.ops.elementwise import add, cast, gelu, gelu_tanh, maximum, minimum, mul, relu, sigmoid, silu, sub
+from ircost.ir.ops.elementwise import (
+    add,
+    cast,
+    gelu,
+    gelu_tanh,
+    less,
+    maximum,
+    minimum,
+    mul,
+    relu,
+    sigmoid,
+    silu,
+    sub,
+    where,
+)
 from ircost.ir.ops.indexing import gather, wrap_indices
 from ircost.ir.ops.movement import broadcast, slice
 from ircost.ir.ops.normalization import scalar_like
@@ -92,20 +106,36 @@ ACTIVATIONS: dict[str, Callable[[Value], Value]] = {
 GATES = ("none", "halves", "pairs")
 
 
-def bytes_met(weights: TensorType, rows: int, chosen: int) -> int:
-    """Of weights [e, ..], those of the experts that rows meet."""
-    experts = weights.shape[0]
+def bytes_met(weights: TensorType, rows: int, chosen: int, ranks: int = 1) -> int:
+    """Of weights [e, ..], those of the experts that rows meet.
+
+    Args:
+        ranks: that hold as many experts each, all of which rows choose from.
+    """
+    experts = weights.shape[0] * ranks
     return round(weights.size_bytes * experts_met(rows, min(chosen, experts), experts) / max(experts, 1))
+
+
+def spread(op: Op) -> tuple[int, int]:
+    """Ranks that the experts of a mixture are spread over, and groups of ranks that send rows to them."""
+    ranks, senders = op.attrs["ranks"], op.attrs["senders"]
+    assert isinstance(ranks, int) and isinstance(senders, int), "as declared"
+    return ranks, senders
 
 
 class Experts(CompositeOp):
     """A mixture whose rows meet experts at random, as its traffic says, or all the same few at the fewest."""
 
     def operand_bytes(self, op: Op) -> Sequence[int]:
-        return self._bytes(op, op.operands[2].type.shape[0])
+        return self._bytes(op, op.operands[2].type.shape[0] * spread(op)[1])
 
     def fewest_operand_bytes(self, op: Op) -> Sequence[int]:
         return self._bytes(op, min(op.operands[2].type.shape[0], 1))
+
+    def counts_within(self, op: Op, inner: Op, counts: Counts) -> Counts:
+        """Of the rows that choose experts of this rank, on the mean, whoever sent them."""
+        ranks, senders = spread(op)
+        return counts.share(senders, ranks) if ranks > 1 else counts
 
     def arithmetic_within(self, op: Op, inner: Op) -> DType | None:
         """Narrow products with weights; the sum of the experts' results, which the body yields, is none of them."""
@@ -118,8 +148,10 @@ class Experts(CompositeOp):
     def _bytes(self, op: Op, rows: int) -> Sequence[int]:
         """With the experts that so many rows meet; zero points that all experts share are read as they are."""
         types, chosen = [operand.type for operand in op.operands], op.operands[2].type.shape[1]
-        whole = [type.size_bytes for type in types[:3]]
-        parts = [bytes_met(type, rows, chosen) if type.rank > 1 else type.size_bytes for type in types[3:]]
+        ranks, senders = spread(op)
+        rows_here = min(chosen, ranks) * senders  # a row goes to so many ranks at most
+        whole = [-(-types[0].size_bytes * rows_here // ranks), types[1].size_bytes, types[2].size_bytes]
+        parts = [bytes_met(type, rows, chosen, ranks) if type.rank > 1 else type.size_bytes for type in types[3:]]
         return *whole, *parts
 
 
@@ -139,6 +171,8 @@ def mixture_of_experts(
     has_biases: bool = False,
     has_scales: bool = False,
     is_narrow: bool = False,
+    ranks: int = 1,
+    senders: int = 1,
 ) -> Value:
     """The feed-forward layers of the experts of each row, added up by the shares that the router gave them.
 
@@ -146,6 +180,10 @@ def mixture_of_experts(
     pairs every even one does so with the odd one behind it, with none there is no gate. ``slope`` multiplies the
     sigmoid's input of a silu, ``offset`` is added to the gated half, ``limit`` is a clip of both (0: none). With
     ``is_narrow`` products are in the format of the weights: rows are quantised on the way.
+
+    With ``ranks`` the weights are those of one rank of so many, the first: rows choose among ranks * e experts, and
+    what other ranks hold adds nothing here. ``senders`` groups of ranks have as many rows each that they send to the
+    ranks of their experts: they are counted, and their results go back to them.
 
     Shapes: x [t, h], shares and experts [t, k], up [e, m, h], down [e, h, i] with m = i, or 2 i where there is a gate;
     then, where there are such, biases [e, m] and [e, h]; then scales and zero points of up [e, p, blocks] and those of
@@ -158,6 +196,10 @@ def mixture_of_experts(
             help=did_you_mean(activation, ACTIVATIONS) or f"gates are {', '.join(GATES)}",
         )
     t, k = experts.type.shape
+    if ranks < 1 or senders < 1:
+        raise AttributeTypeError(f"mixture_of_experts: {ranks} ranks, {senders} senders", help="1 at least of each")
+    if ranks > 1:
+        shares, experts = of_first_rank(shares, experts, up.type.shape[0])
     biases, scales = (more[:2], more[2:]) if has_biases else ((), more)
     expert = reshape(experts, shape=(t * k,))
     rows = broadcast(reshape(x, shape=(t, 1, x.type.shape[1])), shape=(t, k, x.type.shape[1]))
@@ -166,6 +208,12 @@ def mixture_of_experts(
     inner = rounded(gated(hidden, ACTIVATIONS[activation], gate, slope, offset, limit), down, is_narrow)
     out = reshape(layer(inner, expert, down, biases[1:], scales[2:]), shape=(t, k, down.type.shape[1]))
     return contract(shares, out, notation="t k, t k h -> t h")
+
+
+def of_first_rank(shares: Value, experts: Value, held: int) -> tuple[Value, Value]:
+    """Shares that are 0 of experts that are not among the first ``held``, and numbers that are."""
+    is_here = less(experts, scalar_like(held, experts))
+    return where(is_here, shares, scalar_like(0, shares)), where(is_here, experts, scalar_like(0, experts))
 
 
 def layer(x: Value, expert: Value, weights: Value, bias: Sequence[Value], scales: Sequence[Value]) -> Value:

@@ -47,3 +47,29 @@ def test_expectations_are_those_of_a_draw(rows: int, chosen: int, experts: int) 
 
 def test_where_each_row_takes_all_nothing_is_drawn() -> None:
     assert rank_load(300, 4, 4, 1, 0.0, 1.0) == (1200.0, 4.0, *(4 * np.ceil(300 / np.array(ROW_TILES))))
+
+
+@pytest.mark.parametrize("ranks", [4, 16])
+@pytest.mark.parametrize(("rows", "chosen", "experts"), [(1, 8, 256), (16, 8, 256), (300, 4, 64), (4096, 8, 128)])
+def test_all_ranks_wait_for_the_busiest(rows: int, chosen: int, experts: int, ranks: int) -> None:
+    rng = np.random.default_rng(1)
+    most_rows, most_met = [], []
+    for _ in range(200):
+        picked = rng.random((rows, experts)).argpartition(chosen - 1, axis=1)[:, :chosen]
+        loads = np.bincount(picked.ravel(), minlength=experts).reshape(ranks, -1)
+        most_rows.append(loads.sum(axis=1).max())
+        most_met.append((loads > 0).sum(axis=1).max())
+    got_rows, met, *tiles = rank_load(rows, chosen, experts, ranks, 0.0, 1.0)
+    assert got_rows == pytest.approx(np.mean(most_rows), rel=0.08)
+    assert met == pytest.approx(np.mean(most_met), rel=0.08)
+    assert all(tile >= met - 1e-9 for tile in tiles)
+
+
+@given(st.integers(1, 5000), st.sampled_from([(8, 256), (2, 8), (4, 128)]), st.sampled_from([2, 4, 8]))
+def test_the_busiest_rank_has_no_less_than_its_share_and_no_more_than_all(
+    rows: int, routing: tuple[int, int], ranks: int
+) -> None:
+    all_rows, all_met, *all_tiles = rank_load(rows, *routing, 1, 0.0, 1.0)
+    own_rows, own_met, *own_tiles = rank_load(rows, *routing, ranks, 0.0, 1.0)
+    for own, whole in zip((own_rows, own_met, *own_tiles), (all_rows, all_met, *all_tiles), strict=True):
+        assert whole / ranks * (1 - 1e-6) <= own <= whole * (1 + 1e-6)
