@@ -91,30 +91,43 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
     known = RUNTIMES.get(runtime)
     if known is not None and known.launch == "graph" and not constants.has_met(group.family, "runtime", runtime):
         runtime = GRAPH_REPLAY
+    dtype = measured_name(group, constants)
     return labels_of(
         architecture=machine.architecture,
         device=machine.name.partition("+")[0],
         runtime=runtime,
-        dtype=measured_name(group, constants),
+        dtype=dtype,
         cache=TABLE_NAMES.get(group.cache.name, group.cache.name) if group.cache is not None else "",
         kind=group.kind,
-        kernel=library(runtime, machine.architecture, group),
+        kernel=library(runtime, machine.architecture, group, dtype),
     )
 
 
-# Whose kernels a runtime takes on an architecture, by kind or else by family, where tables have more than one.
+_VLLM_EXPERTS = {"moe bfloat16": "triton", "moe w4a16_mxfp4": "triton", "moe int4_wo": "marlin"}  # FP8: several
+_SGLANG_EXPERTS = {"moe": "triton", "moe int4_wo": "marlin"}
+# Whose kernels a runtime takes on an architecture, by kind, by family and format, or else by family, where tables have
+# more than one.
 # Source: the kernels that ai-dynamo/aiconfigurator's tables name at 095f58a, most rows of each kind.
 LIBRARIES: Mapping[tuple[str, str], Mapping[str, str]] = {
-    ("vllm", "hopper"): {"attention": "fa3", "scan context": "flashinfer"},
-    ("vllm", "ada"): {"attention": "fa2", "scan context": "triton"},
-    ("sglang", "hopper"): {"attention": "fa3", "encoder": ""},
-    ("sglang", "ada"): {"attention": "flashinfer", "encoder": "triton"},
+    ("vllm", "hopper"): {"attention": "fa3", "scan context": "flashinfer", **_VLLM_EXPERTS},
+    ("vllm", "ada"): {"attention": "fa2", "scan context": "triton", **_VLLM_EXPERTS},
+    ("trtllm", "hopper"): {"moe": "cutlass"},
+    ("trtllm", "ada"): {"moe": "cutlass"},
+    ("sglang", "hopper"): {"attention": "fa3", "encoder": "", **_SGLANG_EXPERTS},
+    ("sglang", "ada"): {"attention": "flashinfer", "encoder": "triton", **_SGLANG_EXPERTS},
+    ("sglang", "ampere"): _SGLANG_EXPERTS,
 }
 
 
-def library(runtime: str, architecture: str, group: PartGroup) -> str:
+def library(runtime: str, architecture: str, group: PartGroup, dtype: str) -> str:
+    """Whose kernel a group's are; "" where nothing is known of it.
+
+    Args:
+        dtype: the format, as tables name it.
+    """
     taken = LIBRARIES.get((runtime, architecture), {})
-    return taken.get(group.kind, taken.get(group.family, ""))
+    names = (group.kind, f"{group.family} {dtype}", group.family)
+    return next((taken[name] for name in names if name in taken), "")
 
 
 def measured_name(group: PartGroup, constants: ConstantsFile) -> str:
@@ -206,10 +219,11 @@ def _attention(of: Columns, machine: GpuMachine, rates: Rates) -> AttentionWork:
 def _experts(of: Columns, machine: GpuMachine, rates: Rates) -> ExpertsWork:
     names = (
         *("tokens", "hidden", "inner", "chosen", "experts", "matrices", "activation_bytes", "weight_bytes"),
-        *("unpack_flops", "ranks"),
+        "unpack_flops",
     )
     return ExpertsWork(
         **{name: of[name] for name in names},
+        ranks=_all(1.0, of),
         skew=_all(0.0, of),
         is_drawn=_all(1.0, of),
         flops_per_s=_all(rates.flops_per_s, of),
