@@ -28,7 +28,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("attention", "mla"), ATTENTION),
     "moe": (
         *("tokens", "hidden", "inner", "chosen", "experts", "matrices", "activation_bytes", "weight_bytes"),
-        *("unpack_flops", "is_rhs_cold", "ranks"),
+        *("unpack_flops", "is_rhs_cold"),
     ),
     "recurrent": (*("batch", "steps", "heads", "key_width", "value_width", "touched_bytes", "is_chunked", "is_cold"),),
     "chain": (

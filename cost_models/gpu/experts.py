@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,7 +10,7 @@ import numpy as np
 from ircost.cost_models.gpu.demand import COMMON, Amount, Demand, Parameter, beside
 from ircost.cost_models.gpu.labels import OF_KERNEL
 from ircost.cost_models.gpu.machine import GpuMachine
-from ircost.ir.ops.experts import experts_met
+from ircost.ir.ops.experts import binomial, experts_met
 
 ROW_TILES = (16, 32, 64, 128, 256)
 COLUMN_TILES = (64, 128, 256)
@@ -150,19 +149,13 @@ def rank_load(
 
     Balanced routing deals rows out one by one. Skewed routing draws each expert's share from a power law between one
     row and four fifths of the tokens; here its quantiles stand for the draw, dealt to the ranks in a fixed shuffle.
-    Of a random draw it is what is to be expected: of rows and of experts that get any, each on the rank that has most.
+    Of a random draw it is what is to be expected of any rank.
     """
     if is_drawn:
         local = max(experts / ranks, 1)
         share = min(chosen / experts, 1.0)
         met = experts_met(tokens, chosen, experts) * local / experts
-        rows, tiles = tokens * share * local, local * tiles_expected(tokens, share)
-        if ranks <= 1:
-            return rows, met, *tiles
-        most_rows = expected_most(tokens * chosen, 1 / ranks, ranks)
-        most_met = min(expected_most(local, met / local, ranks), most_rows)
-        # Each expert that is met has a tile that is not full; the others grow with the rows.
-        return most_rows, most_met, *(most_met + (tiles - met) * (most_rows / rows if rows else 1.0))
+        return tokens * share * local, met, *(local * n for n in tiles_expected(tokens, share))
     total = tokens * chosen
     count = int(experts)
     if skew <= 0:
@@ -185,36 +178,6 @@ def rank_load(
         float(met.sum()),
         *(float((np.where(busiest < 1, met, np.ceil(busiest / tile))).sum()) for tile in ROW_TILES),
     )
-
-
-def expected_most(draws: float, chance: float, ranks: float) -> float:
-    """Mean of the largest of ``ranks`` sums of draws, each of which counts with a chance; ranks apart from one another.
-
-    >>> round(expected_most(8, 1 / 8, 8), 2)
-    2.44
-    """
-    if chance >= 1.0 or draws <= 0 or ranks <= 1:
-        return draws * chance
-    low, logs = binomial(draws, chance)
-    below = np.minimum(np.cumsum(np.exp(logs)), 1.0)
-    # The mean of a whole number is the sum over j of the chance that it is above j.
-    return float(low + (1.0 - below**ranks).sum())
-
-
-def binomial(draws: float, chance: float) -> tuple[int, np.ndarray]:
-    """The first of the sums looked at, and logarithms of the chances of it and of those behind it, one by one.
-
-    Sums further than twelve standard deviations from the mean are not looked at.
-    """
-    mean = draws * chance
-    reach = 12 * math.sqrt(mean * (1 - chance)) + 12
-    low, high = max(math.floor(mean - reach), 0), min(math.ceil(mean + reach), int(draws))
-    sums = np.arange(low, high + 1)
-    start = math.lgamma(draws + 1) - math.lgamma(low + 1) - math.lgamma(draws - low + 1)
-    odds = math.log(chance) - math.log1p(-chance)
-    ratios = np.log(draws - sums[:-1]) - np.log(sums[1:]) + odds
-    first = start + low * odds + draws * math.log1p(-chance)
-    return low, first + np.concatenate([[0.0], np.cumsum(ratios)])
 
 
 def tiles_expected(tokens: float, share: float) -> np.ndarray:

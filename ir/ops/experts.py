@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -47,6 +48,39 @@ def experts_met(rows: float, chosen: float, experts: float) -> float:
     (163.3, 8.0, 256.0)
     """
     return experts * (1.0 - (1.0 - chosen / experts) ** rows) if experts else 0.0
+
+
+def rows_of_busiest(rows: float, chosen: float, ranks: int) -> float:
+    """Of all that rows choose, what falls to the rank that most falls to, on the mean; by chance, ranks all alike.
+
+    Ranks are taken to draw apart from one another, which is a little too few where rows are few.
+
+    >>> rows_of_busiest(1, 8, 1), round(rows_of_busiest(1, 8, 4), 1), round(rows_of_busiest(4096, 8, 8))
+    (8, 3.3, 4181)
+    """
+    draws, chance = rows * chosen, 1 / ranks
+    if ranks <= 1 or draws <= 0:
+        return draws
+    low, logs = binomial(draws, chance)
+    below = np.minimum(np.cumsum(np.exp(logs)), 1.0)
+    # The mean of a whole number is the sum over j of the chance that it is above j.
+    return float(low + (1.0 - below**ranks).sum())
+
+
+def binomial(draws: float, chance: float) -> tuple[int, np.ndarray]:
+    """The first of the sums looked at, and logarithms of the chances of it and of those behind it, one by one.
+
+    Sums further than twelve standard deviations from the mean are not looked at.
+    """
+    mean = draws * chance
+    reach = 12 * math.sqrt(mean * (1 - chance)) + 12
+    low, high = max(math.floor(mean - reach), 0), min(math.ceil(mean + reach), int(draws))
+    sums = np.arange(low, high + 1)
+    start = math.lgamma(draws + 1) - math.lgamma(low + 1) - math.lgamma(draws - low + 1)
+    odds = math.log(chance) - math.log1p(-chance)
+    ratios = np.log(draws - sums[:-1]) - np.log(sums[1:]) + odds
+    first = start + low * odds + draws * math.log1p(-chance)
+    return low, first + np.concatenate([[0.0], np.cumsum(ratios)])
 
 
 class ExpertMatmul(OpDefinition):
