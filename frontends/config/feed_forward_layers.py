@@ -84,14 +84,17 @@ def _note_sent(plan: Plan, part: Experts, form: Quantisation | None, tokens: int
     """Each rank of a group sends its part of the tokens to the ranks of their experts, once to each, and has them back.
 
     Tokens go out as they are multiplied, in 8 bits with a scale for each 128 elements where those are narrow, and come
-    back as wide as activations. Source: deepseek-ai/DeepEP.
+    back as wide as activations. Source: deepseek-ai/DeepEP, as vLLM and SGLang run it.
     """
     own = -(-tokens // plan.mesh.tp) * experts_met(part.chosen, 1, plan.mesh.ep)
     element_bytes = out.dtype.bits / 8
     is_narrow = form is not None and form.activations is not None and form.activations.bits <= 8
     sent_bytes = 1 + 4 / 128 if is_narrow else element_bytes
-    plan.send(math.ceil(own * out.shape[-1] * sent_bytes), "tokens to their experts")
-    plan.send(math.ceil(own * out.shape[-1] * element_bytes), "tokens back from their experts")
+    for bytes_each, purpose in (
+        (sent_bytes, "tokens to their experts"),
+        (element_bytes, "tokens back from their experts"),
+    ):
+        plan.send(math.ceil(own * out.shape[-1] * bytes_each), part.chosen, purpose)
 
 
 def _shared(scope: Scope, plan: Plan, part: Experts, x: Value) -> Value:

@@ -94,6 +94,8 @@ class Collective:
         kind: ``all_reduce``, ``all_gather``, ``all_to_all`` or ``send_recv``.
         size_bytes: of the whole buffer. ranks: that take part. count: how often in one pass.
         purpose: in the user's words.
+        chosen: of tokens that go to their experts: of how many each, where a token goes over the network once to each
+            node and is handed on within it; 0: it goes to each rank by itself.
     """
 
     kind: str
@@ -101,6 +103,7 @@ class Collective:
     ranks: int
     count: int
     purpose: str
+    chosen: int = 0
 
 
 @dataclass(slots=True)
@@ -151,17 +154,19 @@ class Plan:
         """Notes a collective of the ranks that share a layer; none where there is one rank."""
         self._exchange(kind, size_bytes, self.mesh.tp, purpose)
 
-    def send(self, size_bytes: int, purpose: str) -> None:
+    def send(self, size_bytes: int, chosen: int, purpose: str) -> None:
         """Notes what each rank sends to the others that experts are spread over.
 
         Args:
-            size_bytes: of all that a rank has for others and for itself.
+            size_bytes: of all that a rank has for others and for itself. chosen: experts of a token.
         """
-        self._exchange("all_to_all", size_bytes, self.mesh.ep, purpose)
+        # Steps of few tokens are sent by kernels of low latency, prompts by those that save the network.
+        is_handed_on = self.workload.phase in ("prefill", "chunk")
+        self._exchange("all_to_all", size_bytes, self.mesh.ep, purpose, chosen if is_handed_on else 0)
 
-    def _exchange(self, kind: str, size_bytes: int, ranks: int, purpose: str) -> None:
+    def _exchange(self, kind: str, size_bytes: int, ranks: int, purpose: str, chosen: int = 0) -> None:
         if ranks > 1:
-            self.collectives.append(Collective(kind, size_bytes, ranks, self.repeats, purpose))
+            self.collectives.append(Collective(kind, size_bytes, ranks, self.repeats, purpose, chosen))
 
 
 def _part(size: int, what: str, ranks: int, axis: str) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from ircost.api import compile_model
+from ircost.backends import Target, load_target
+from ircost.collective_kernels import collective_kernels_of
+from ircost.cost_models.collectives import collective_times
 from ircost.cost_models.memory import memory_use
 from ircost.frontends import ImportOptions
 from ircost.frontends.config import ConfigError, architecture_of, build_model
@@ -140,6 +144,28 @@ def test_between_copies_tokens_go_out_and_come_back() -> None:
     assert out.ranks == back.ranks == 4 and out.count == back.count == LAYERS - 1
     assert out.size_bytes == back.size_bytes == math.ceil(2 * ranks * HIDDEN * 2)
     assert not sent(built("dp=4,ep=4"), "all_reduce")
+
+
+def test_tokens_of_prompts_cross_the_network_once_for_each_node() -> None:
+    """A token of 4 experts on 16 ranks goes to 3.6 of them, and to 1 of 1 other node."""
+    target, size = load_target("h100"), 1_000_000
+    each = Collective("all_to_all", size, 16, 1, "tokens")
+    once = replace(each, chosen=CHOSEN)
+    work = workload_of("prefill", batch=16, seq=64)
+    model = build_model(architecture_of(Config(MIXTURE, "config.json")), work, parse_mesh("dp=16,ep=16"))
+    (sent_once, sent_each), near = collective_times_of([once, each], target), replace(once, ranks=8)
+    assert {item.chosen for item in sent(model, "all_to_all")} == {CHOSEN}
+    assert {item.chosen for item in sent(built("dp=16,ep=16", batch=16), "all_to_all")} == {0}
+    assert sent_once < sent_each
+    away = size / experts_met(CHOSEN, 1, 16) * (1 - 0.5**CHOSEN)
+    (direct,) = collective_times("all_to_all", [away * 16 / 15], 16, target).latency_s
+    assert sent_once == pytest.approx(direct)
+    assert collective_times_of([near], target) == collective_times_of([replace(near, chosen=0)], target)
+
+
+def collective_times_of(items: list[Collective], target: Target) -> list[float]:
+    models = [replace(built(""), collectives=(item,)) for item in items]
+    return [kernel.latency_s or 0.0 for (kernel,) in collective_kernels_of(models, target)]
 
 
 def test_narrow_tokens_go_out_in_8_bits_and_come_back_wide() -> None:
