@@ -97,7 +97,7 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
         device=machine.name.partition("+")[0],
         runtime=runtime,
         dtype=dtype,
-        cache=TABLE_NAMES.get(group.cache.name, group.cache.name) if group.cache is not None else "",
+        cache=cache_name(group),
         kind=group.kind,
         kernel=library(runtime, machine.architecture, group, dtype),
     )
@@ -105,16 +105,20 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
 
 _VLLM_EXPERTS = {"moe bfloat16": "triton", "moe w4a16_mxfp4": "triton", "moe int4_wo": "marlin"}  # FP8: several
 _SGLANG_EXPERTS = {"moe": "triton", "moe int4_wo": "marlin"}
-# Whose kernels a runtime takes on an architecture, by kind, by family and format, or else by family, where tables have
-# more than one.
+# Whose kernels a runtime takes on an architecture, by kind, by family and format, of operands or of a cache, or else by
+# family, where tables have more than one.
 # Source: the kernels that ai-dynamo/aiconfigurator's tables name at 095f58a, most rows of each kind.
 LIBRARIES: Mapping[tuple[str, str], Mapping[str, str]] = {
-    ("vllm", "hopper"): {"attention": "fa3", "scan context": "flashinfer", **_VLLM_EXPERTS},
-    ("vllm", "ada"): {"attention": "fa2", "scan context": "triton", **_VLLM_EXPERTS},
+    ("vllm", "hopper"): {
+        **{"attention": "fa3", "scan context": "flashinfer", "mla, fp8 cache": "flashmla"},
+        **_VLLM_EXPERTS,
+    },
+    ("vllm", "ada"): {"attention": "fa2", "scan context": "triton", "mla": "triton", **_VLLM_EXPERTS},
+    ("vllm", "ampere"): {"mla": "triton"},
     ("trtllm", "hopper"): {"moe": "cutlass"},
     ("trtllm", "ada"): {"moe": "cutlass"},
     ("sglang", "hopper"): {"attention": "fa3", "encoder": "", **_SGLANG_EXPERTS},
-    ("sglang", "ada"): {"attention": "flashinfer", "encoder": "triton", **_SGLANG_EXPERTS},
+    ("sglang", "ada"): {"attention": "flashinfer", "encoder": "triton", "mla": "triton", **_SGLANG_EXPERTS},
     ("sglang", "ampere"): _SGLANG_EXPERTS,
 }
 
@@ -126,8 +130,13 @@ def library(runtime: str, architecture: str, group: PartGroup, dtype: str) -> st
         dtype: the format, as tables name it.
     """
     taken = LIBRARIES.get((runtime, architecture), {})
-    names = (group.kind, f"{group.family} {dtype}", group.family)
+    names = (group.kind, f"{group.family} {dtype}", f"{group.family}, {cache_name(group)} cache", group.family)
     return next((taken[name] for name in names if name in taken), "")
+
+
+def cache_name(group: PartGroup) -> str:
+    """The table's name of the cache's format; "" where it is that of the operands."""
+    return TABLE_NAMES.get(group.cache.name, group.cache.name) if group.cache is not None else ""
 
 
 def measured_name(group: PartGroup, constants: ConstantsFile) -> str:

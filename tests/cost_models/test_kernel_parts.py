@@ -386,6 +386,22 @@ def test_labels_of_attention_on_a_runtime() -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "cache", "kernel"),
+    [
+        *[("a100_sxm_80gb+vllm", bf16, "vllm triton"), ("l40s+sglang", bf16, "sglang triton")],
+        *[("h100_sxm+vllm", bf16, ""), ("h100_sxm+vllm", f8e4m3, "vllm flashmla"), ("h100_sxm+trtllm", bf16, "")],
+    ],
+)
+def test_labels_of_latent_attention_on_a_runtime(target: str, cache: DType, kernel: str) -> None:
+    q, latent = TensorType((2, 16, 1, 576), bf16), TensorType((2, 1, 100, 576), cache)
+    function = Function("main", [q, latent])
+    query, both = function.arguments
+    ((group, _),) = parts_of(function, ops.attention(query, both, both, scale=1.0, value_width=512))
+    assert group.family == "mla"
+    assert labels_of_group(group, machine_of(load_target(target)), bundled_constants())["kernel"] == kernel
+
+
+@pytest.mark.parametrize(
     "make",
     [
         lambda x: ops.slice(x, starts=(0, 1), size=(512, 100), steps=(1, 3)),
