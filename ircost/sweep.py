@@ -173,7 +173,13 @@ def sweep(
         with collector_paused():
             built = _rewritten(_points(model, options, some), passes, context)
             table, runs = table_of_modules(imported.module for imported in built)
-            priced = _Priced(table, cost_model.estimate(table, target), LowerBounds(table, target), target)
+            priced = _Priced(
+                table,
+                cost_model.estimate(table, target),
+                LowerBounds(table, target),
+                target,
+                tuple(weight_only_notes(table, target)),
+            )
             stages = [costed_stages(imported.built, target, cost_model, pipeline) for imported in built]
             points = map(priced.point, some, built, runs, _sent(built, target), stages)
             return list(zip(points, (priced.notes(imported) for imported in built), strict=True))
@@ -221,17 +227,22 @@ def _sent(points: Sequence[Imported], target: Target) -> list[list[KernelReport]
 
 @dataclass(frozen=True, slots=True)
 class _Priced:
-    """The kernels of all points, and what the machine makes of them."""
+    """The kernels of all points, and what the machine makes of them.
+
+    Args:
+        formats: notes on formats that it makes something else of, which all points of a model share.
+    """
 
     table: KernelTable
     estimates: Estimates
     bounds: LowerBounds
     target: Target
+    formats: tuple[str, ...] = ()
 
     def notes(self, imported: Imported) -> tuple[str, ...]:
         """Of one point, before it is known which all points have."""
         networks = [] if imported.built is None else notes_on_networks(imported.built, self.target)
-        return (*self.estimates.notes, *imported.notes, *weight_only_notes(self.table, self.target), *networks)
+        return (*self.estimates.notes, *imported.notes, *self.formats, *networks)
 
     def point(
         self,

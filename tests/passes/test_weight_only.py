@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 
 from ircost.api import compile_model
-from ircost.backends import TargetError
+from ircost.backends import TargetError, load_target
+from ircost.cost_models.automatic import chosen_model
 from ircost.frontends import ImportOptions
 from ircost.frontends.config import architecture_of
 from ircost.frontends.config.config_file import Config
 from ircost.frontends.config.frontend import build_pass
+from ircost.passes import pipeline_of_level
 from ircost.report import Report
+from ircost.sweep import sweep
 
 DENSE: dict[str, Any] = {
     "model_type": "llama",
@@ -85,3 +88,17 @@ def test_fp4_is_bytes_alone_on_hopper_and_arithmetic_on_blackwell() -> None:
     hopper, blackwell = report("h100", section), report("b200", section)
     assert (hopper.dtype, blackwell.dtype) == ("bf16", "f4e2m1")
     assert any("no f4e2m1" in note for note in hopper.notes)
+
+
+def test_sweeps_tell_it_as_reports_do() -> None:
+    config = {**DENSE, "quantization_config": CHECKPOINTS["blocks"]}
+    target = load_target("a100")
+    found = sweep(
+        architecture_of(Config(config, "config.json")),
+        ImportOptions(phase="decode", dims={"context": 128}),
+        {"batch": (1, 4)},
+        target,
+        chosen_model("analytical", target),
+        pipeline_of_level(2, "gpu"),
+    )
+    assert any("no f8e4m3" in note for note in found.notes)
