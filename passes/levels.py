@@ -56,7 +56,7 @@ def pipeline_of_level(level: int, kind: str) -> str:
         PassError: there is no such level.
 
     >>> pipeline_of_level(1, "gpu")
-    'canonicalize'
+    'weight-only,canonicalize'
     """
     if not 0 <= level < len(LEVELS):
         raise PassError(f"no level {level}", help=f"--opt takes 0 to {len(LEVELS) - 1}; irc passes --levels lists them")
