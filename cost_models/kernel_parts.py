@@ -16,6 +16,7 @@ from ircost.ir.counts import Counts
 from ircost.ir.graph import Block, Op, Value
 from ircost.ir.index import IterationSpace
 from ircost.ir.ops.attention import visibility
+from ircost.ir.ops.experts import rows_of_busiest, spread
 from ircost.ir.structured import StructuredOp
 from ircost.ir.types import DType, TensorType, f8e8m0
 
@@ -240,21 +241,25 @@ class Reader:
 
     def _experts(self, op: Op) -> Part:
         x, shares, _, up, down = (operand.type for operand in op.operands[:5])
+        ranks, senders = spread(op)
+        tokens, chosen = float(x.shape[0] * senders), shares.shape[1]
+        if ranks > 1:  # rows that come to the busiest rank have one expert each there, whatever else they chose
+            tokens, chosen = rows_of_busiest(tokens, chosen, ranks), 1
         is_narrow = bool(op.attrs["is_narrow"])
         unpacked = op.attrs["has_scales"]
         weights = (
             sum(operand.type.size_bytes for operand in op.operands[3:]) if unpacked else up.size_bytes + down.size_bytes
         )
         sizes = (
-            *(x.shape[0], x.shape[1], down.shape[2], shares.shape[1], up.shape[0]),
+            *(tokens, x.shape[1], down.shape[2], chosen, up.shape[0]),
             2.0 if op.attrs["gate"] == "none" else 3.0,
-            x.dtype.bits / 8,
+            narrow_bytes(up, op.operands[-4].type) if is_narrow else x.dtype.bits / 8,
             weights / max(up.elements + down.elements, 1),
             3.0 if unpacked and not is_narrow else 0.0,  # mask, convert, scale
             self.is_cold(op.operands[3]),
         )
         scales = kind_of_scales(op.operands[-4].type) if unpacked else ""
-        return Part("moe", "", up.dtype if is_narrow else self.dtype_of(op), sizes, scales=scales)
+        return Part("moe", "", up.dtype if is_narrow else x.dtype, sizes, scales=scales)  # scales may be wider
 
     def _scaled_product(self, op: Op) -> Part:
         """One product of a narrow format; scales are a little more of each operand."""
@@ -324,6 +329,15 @@ WHOLE: dict[str, Callable[[Reader, Op], Part]] = {
     "mixture_of_experts": Reader._experts,
     "scaled_matmul": Reader._scaled_product,
 }
+
+
+def narrow_bytes(weights: TensorType, scales: TensorType) -> float:
+    """Of an element of what is quantised as weights [.., n, k] are, their scales [.., rows, blocks of a row] included.
+
+    Source: as tables of measured kernels count it, `gpu.formats`.
+    """
+    blocks = scales.shape[-1] if scales.rank else 1
+    return (weights.dtype.bits + (scales.dtype.bits * blocks / weights.shape[-1] if blocks > 1 else 0)) / 8
 
 
 def kind_of_scales(scales: TensorType) -> str:

@@ -45,6 +45,10 @@ class Counts:
         """The counts of ``factor`` executions."""
         return Counts(*(getattr(self, f.name) * factor for f in fields(self)))
 
+    def share(self, part: int, whole: int) -> Counts:
+        """``part`` of ``whole`` equal shares, rounded up."""
+        return Counts(*(-(-getattr(self, f.name) * part // whole) for f in fields(self)))
+
 
 NO_COUNTS = Counts()
 

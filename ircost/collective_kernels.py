@@ -9,6 +9,7 @@ from ircost.cost_models.collectives import collective_times, devices_in_a_node
 from ircost.cost_models.energy import static_w
 from ircost.frontends.config.build import BuiltModel
 from ircost.frontends.config.plan import Collective
+from ircost.ir.ops.experts import experts_met
 from ircost.report import KernelReport
 
 
@@ -28,10 +29,7 @@ def collective_kernels_of(models: Sequence[BuiltModel], target: Target) -> list[
         TargetError: the target has no links.
     """
     times = _times([item for built in models for item in built.collectives], target)
-    return [
-        [_kernel(item, *times[item.kind, item.ranks, item.size_bytes], target) for item in built.collectives]
-        for built in models
-    ]
+    return [[_kernel(item, *_time_of(item, times, target), target) for item in built.collectives] for built in models]
 
 
 def notes_on_networks(built: BuiltModel, target: Target) -> list[str]:
@@ -46,11 +44,15 @@ def notes_on_networks(built: BuiltModel, target: Target) -> list[str]:
     ]
 
 
-def _times(items: Iterable[Collective], target: Target) -> dict[tuple[str, int, float], tuple[float, float, str]]:
+Times = dict[tuple[str, int, float], tuple[float, float, str]]
+
+
+def _times(items: Iterable[Collective], target: Target) -> Times:
     """Seconds, seconds at best, and the algorithm, by kind, ranks and bytes."""
     sizes: dict[tuple[str, int], dict[float, None]] = {}
     for item in items:
-        sizes.setdefault((item.kind, item.ranks), {})[item.size_bytes] = None
+        for kind, ranks, size in _legs(item, target):
+            sizes.setdefault((kind, ranks), {})[size] = None
     found = {}
     for (kind, ranks), distinct in sizes.items():
         own = collective_times(kind, list(distinct), ranks, target)
@@ -59,6 +61,27 @@ def _times(items: Iterable[Collective], target: Target) -> dict[tuple[str, int, 
         ):
             found[kind, ranks, size] = (max(float(latency_s), float(at_best_s)), float(at_best_s), algorithm)
     return found
+
+
+def _time_of(item: Collective, times: Times, target: Target) -> tuple[float, float, str]:
+    """Of the slower leg: what is handed on within nodes streams behind what comes in."""
+    return max(times[leg] for leg in _legs(item, target))
+
+
+def _legs(item: Collective, target: Target) -> list[tuple[str, int, float]]:
+    """Kind, ranks and bytes of what is sent: as it is, or over the network and within each node.
+
+    A token that is handed on leaves once for each other node that has some of its experts, and goes over a node's links
+    to each rank that has. Source: deepseek-ai/DeepEP, "normal kernels with NVLink and RDMA forwarding".
+    """
+    node = devices_in_a_node(target) if target.links else 0
+    if not item.chosen or item.ranks <= node or item.ranks % node:
+        return [(item.kind, item.ranks, item.size_bytes)]
+    nodes = item.ranks // node
+    once_bytes = item.size_bytes / experts_met(item.chosen, 1, item.ranks)
+    away_bytes = once_bytes * experts_met(item.chosen, 1, nodes) * (nodes - 1) / nodes
+    # An all-to-all of so many keeps one part of `ranks` for itself.
+    return [(item.kind, item.ranks, away_bytes * item.ranks / (item.ranks - 1)), (item.kind, node, item.size_bytes)]
 
 
 def _kernel(item: Collective, once_s: float, at_best_s: float, algorithm: str, target: Target) -> KernelReport:

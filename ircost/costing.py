@@ -19,8 +19,10 @@ from ircost.frontends import Imported
 from ircost.frontends.config.build import BuiltModel
 from ircost.intervals import interval_of_runs, uncorrected
 from ircost.ir.graph import Module, Op
-from ircost.ir.ops.experts import experts_met
+from ircost.ir.ops.experts import experts_met, spread
 from ircost.ir.schedule import parse_schedule
+from ircost.ir.types import DType
+from ircost.passes.weight_only import is_weight_only
 from ircost.rank_memory import memory_of
 from ircost.report import KernelReport, Report
 from ircost.stages import costed_stages, fullest_stage, slowest_stage_s
@@ -110,6 +112,7 @@ def report_on(
             *_notes(table, runs),
             *_unbounded_loops(module),
             *_idle_matrix_units(table, target),
+            *weight_only_notes(table, target),
             *_spread_experts(table),
             *([] if built is None else notes_on_networks(built, target)),
             *([] if figures is None else batches_on_the_way(figures, capacity_bytes)),
@@ -256,16 +259,42 @@ def _idle_matrix_units(table: KernelTable, target: Target) -> list[str]:
     ]
 
 
+def weight_only_notes(table: KernelTable, target: Target) -> list[str]:
+    """Narrow floats that stand in memory alone, since the machine's matrix units lack them."""
+    found: dict[tuple[DType, DType], None] = {}
+    for op in [op for kernel in table.ops for op in (kernel, *_inside(kernel)) if op.name in WITH_WEIGHTS]:
+        weights, arithmetic = op.operands[WITH_WEIGHTS[op.name]].type.dtype, op.operands[0].type.dtype
+        if not op.attrs.get("is_narrow", False) and is_weight_only(weights, target):
+            found[weights, arithmetic] = None
+    return [
+        f"{weights} weights are multiplied in {arithmetic}, widened on the way, activations left as they are: the "
+        f"matrix units of {target.name} have no {weights} (as vLLM's Marlin kernels do)"
+        for weights, arithmetic in found
+    ]
+
+
+# Products of weights with scales -> their operand that is the weights.
+WITH_WEIGHTS = {"block_quantised_matmul": 1, "mixture_of_experts": 3}
+
+
 def _spread_experts(table: KernelTable) -> list[str]:
     """How many experts are read is up to the router, which nobody can foresee."""
     mixtures = [op for kernel in table.ops for op in (kernel, *_inside(kernel)) if op.name == "mixture_of_experts"]
-    sizes = dict.fromkeys((*op.operands[2].type.shape, op.operands[3].type.shape[0]) for op in mixtures)
+    sizes = dict.fromkeys((*op.operands[2].type.shape, op.operands[3].type.shape[0], *spread(op)) for op in mixtures)
     return [
-        f"routing is taken as random: {tokens:,} tokens of {chosen} experts each "
-        f"read {experts_met(tokens, chosen, experts):.0f} of {experts} a layer, and fewer where they agree"
-        for tokens, chosen, experts in sizes
-        if tokens > 1
+        _routing_note(tokens * senders, chosen, held * ranks, ranks)
+        for tokens, chosen, held, ranks, senders in sizes
+        if tokens * senders > 1 or ranks > 1
     ]
+
+
+def _routing_note(tokens: int, chosen: int, experts: int, ranks: int) -> str:
+    met = experts_met(tokens, chosen, experts)
+    busiest = f"; all wait for the busiest of {ranks} ranks, which real prompts load more than chance does"
+    return (
+        f"routing is taken as random: {tokens:,} tokens of {chosen} experts each "
+        f"read {met:.0f} of {experts} a layer, and fewer where they agree{busiest if ranks > 1 else ''}"
+    )
 
 
 def _inside(kernel: Op) -> Iterable[Op]:

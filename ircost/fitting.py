@@ -212,7 +212,7 @@ def _more_ranks(report: Report, retry: Retry) -> Iterator[str]:
     mesh = parse_mesh(retry.options.mesh)
     tp = 2 * mesh.tp
     while tp <= devices_in_a_node(target):
-        text = f"tp={tp}" + (f",pp={mesh.pp}" if mesh.pp > 1 else "")
+        text = str(replace(mesh, tp=tp))
         try:
             taken = retry.allocated_bytes(mesh=text)
         except IrcError:  # heads do not divide by it

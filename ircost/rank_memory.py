@@ -50,14 +50,14 @@ def _names(main: Function, which: str) -> list[str]:
 
 
 def largest_batch(built: BuiltModel, capacity_bytes: float) -> int:
-    """The most sequences whose pass fits a rank's memory, which grows with them; 0 where none does.
+    """The most sequences whose pass fits a rank's memory, which grows with them, of all copies; 0 where none does.
 
     What one sequence more takes is nearly always the same, so a straight line through two sizes says where to look;
     the interval that is left is halved as often as it needs.
     """
 
     def held(batch: int) -> int:
-        work = replace(built.workload, batch=batch)
+        work = replace(built.workload, batch=batch * built.mesh.dp)
         return rank_memory(build_model(built.architecture, work, built.mesh)).total_bytes
 
     one = held(1)
@@ -74,4 +74,4 @@ def largest_batch(built: BuiltModel, capacity_bytes: float) -> int:
         # Where the line was right, the next size up does not fit: two sizes, and the search is over.
         guess = guess + 1 if guess == low else guess
         probe = guess if low < guess < high else (low + high) // 2
-    return low
+    return low * built.mesh.dp

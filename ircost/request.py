@@ -105,7 +105,7 @@ def with_figures(
             raise RequestError("a request needs the model's file", help="give its path, or the name of a known model")
         model = cost_model_named(report.model)
         steps = decode_steps(source, options, figures, asked.output_tokens, target, model, pipeline)
-        energy_j = report.energy_j * figures.tp
+        energy_j = report.energy_j * figures.stage_devices
         request = request_figures(figures, report.latency_s, energy_j, steps, asked.output_tokens)
         figures = replace(figures, request=with_interval(request, report, steps))
     if asked.price_per_hour is not None:
@@ -130,7 +130,7 @@ def request_figures(
     """
     contexts = _contexts(prompt.context, output_tokens)
     seconds = _between(contexts, steps, [step.latency_s for step in steps])
-    energies = _between(contexts, steps, [step.energy_j * prompt.tp for step in steps])
+    energies = _between(contexts, steps, [step.energy_j * prompt.stage_devices for step in steps])
     total_s = prompt_s + float(seconds.sum())
     count = len(contexts)
     return RequestFigures(

@@ -21,7 +21,7 @@ from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, table_of_modules
 from ircost.cost_models.lower_bound import LowerBounds
 from ircost.cost_models.memory import memory_use
-from ircost.costing import branches_taken
+from ircost.costing import branches_taken, weight_only_notes
 from ircost.frontends import Imported, ImportOptions, load
 from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.frontend import build_pass, read_architecture
@@ -173,7 +173,13 @@ def sweep(
         with collector_paused():
             built = _rewritten(_points(model, options, some), passes, context)
             table, runs = table_of_modules(imported.module for imported in built)
-            priced = _Priced(table, cost_model.estimate(table, target), LowerBounds(table, target), target)
+            priced = _Priced(
+                table,
+                cost_model.estimate(table, target),
+                LowerBounds(table, target),
+                target,
+                tuple(weight_only_notes(table, target)),
+            )
             stages = [costed_stages(imported.built, target, cost_model, pipeline) for imported in built]
             points = map(priced.point, some, built, runs, _sent(built, target), stages)
             return list(zip(points, (priced.notes(imported) for imported in built), strict=True))
@@ -221,17 +227,22 @@ def _sent(points: Sequence[Imported], target: Target) -> list[list[KernelReport]
 
 @dataclass(frozen=True, slots=True)
 class _Priced:
-    """The kernels of all points, and what the machine makes of them."""
+    """The kernels of all points, and what the machine makes of them.
+
+    Args:
+        formats: notes on formats that it makes something else of, which all points of a model share.
+    """
 
     table: KernelTable
     estimates: Estimates
     bounds: LowerBounds
     target: Target
+    formats: tuple[str, ...] = ()
 
     def notes(self, imported: Imported) -> tuple[str, ...]:
         """Of one point, before it is known which all points have."""
         networks = [] if imported.built is None else notes_on_networks(imported.built, self.target)
-        return (*self.estimates.notes, *imported.notes, *networks)
+        return (*self.estimates.notes, *imported.notes, *self.formats, *networks)
 
     def point(
         self,
@@ -255,7 +266,7 @@ class _Priced:
             shares["link"] = sum(kernel.latency_s or 0.0 for kernel in sent)
             energy_j += sum(kernel.energy_j or 0.0 for kernel in sent)
             work = imported.built.workload
-            ranks, items = imported.built.mesh.tp, work.batch * work.rows
+            ranks, items = imported.built.mesh.stage_ranks, work.batch * work.rows
         memory = fullest_stage(stages).memory if stages else memory_use(imported.module)
         lower_bound_s = self.bounds.of(imported.module, runs)
         latency_s = max(sum(shares.values()), lower_bound_s)

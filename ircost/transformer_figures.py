@@ -31,6 +31,8 @@ class TransformerFigures:
         context: tokens that the last of them attends to, itself included.
         tp: ranks that share a layer.
         pp: stages of layers.
+        dp: groups of such ranks, each with sequences of its own.
+        ep: ranks that experts are spread over; 1 where they are split like all else.
         parameters: of the whole model.
         kv_bytes_per_token: that one token adds to the cache, on all ranks together.
         weights_bytes, cache_bytes, activations_bytes: of the rank that holds most, the new tokens in the cache.
@@ -62,6 +64,8 @@ class TransformerFigures:
     context: int
     tp: int
     pp: int
+    dp: int
+    ep: int
     parameters: int
     kv_bytes_per_token: float
     weights_bytes: int
@@ -84,6 +88,14 @@ class TransformerFigures:
     cost_per_million_tokens: float | None
     parts: tuple[PartReport, ...]
     request: RequestFigures | None
+
+    @property
+    def devices(self) -> int:
+        return self.stage_devices * self.pp
+
+    @property
+    def stage_devices(self) -> int:
+        return self.tp * self.dp
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -119,6 +131,7 @@ def figures_of(
     ridge = ridge_flops_per_byte(target, dtype)
     fed = [layer.feed_forward for layer in built.architecture.stack.layers]
     most = max((part for part in fed if isinstance(part, Experts)), key=lambda part: part.count, default=None)
+    sharing = tokens if mesh.sends_tokens else tokens // mesh.dp  # copies that share nothing have experts each
     return TransformerFigures(
         phase=work.phase,
         batch=work.batch,
@@ -126,6 +139,8 @@ def figures_of(
         context=work.context,
         tp=mesh.tp,
         pp=mesh.pp,
+        dp=mesh.dp,
+        ep=mesh.ep,
         parameters=whole_parameters(built),
         kv_bytes_per_token=built.kv_bytes_per_token if work.phase != "encode" else 0.0,
         weights_bytes=memory.weights_bytes,
@@ -137,14 +152,14 @@ def figures_of(
         time_per_output_token_s=latency_s if work.phase == "decode" else None,
         tokens_per_s_per_sequence=work.rows / latency_s if latency_s else 0.0,
         tokens_per_s=tokens / stage_s if stage_s else 0.0,
-        tokens_per_j=tokens / (energy_j * mesh.tp) if energy_j else 0.0,
+        tokens_per_j=tokens / (energy_j * mesh.stage_ranks) if energy_j else 0.0,
         flops_per_byte=flops / moved if moved else 0.0,
         ridge_flops_per_byte=ridge,
         eflops=flops + ridge * moved,
         largest_batch=largest_batch(built, float(target.main_memory.capacity_bytes)),
         state_bytes_per_sequence=built.state_bytes_per_sequence,
         experts=most.count if most else 0,
-        experts_touched=experts_met(tokens, most.chosen, most.count) if most else 0.0,
+        experts_touched=experts_met(sharing, most.chosen, most.count) if most else 0.0,
         cost_per_million_tokens=None,
         parts=parts_of(kernels),
         request=None,
@@ -178,7 +193,7 @@ def priced(figures: TransformerFigures, price_per_hour: float) -> TransformerFig
     Args:
         price_per_hour: of one device, in any currency.
     """
-    each_second = price_per_hour * figures.tp * figures.pp / 3600.0
+    each_second = price_per_hour * figures.devices / 3600.0
     request = figures.request
     if request is not None:
         request = replace(request, cost_per_million_tokens=1e6 * each_second / request.tokens_per_s)

@@ -35,7 +35,7 @@ def transformer_lines(figures: TransformerFigures, show_all: bool = False) -> li
     lines += [_price(figures)] if figures.cost_per_million_tokens is not None else []
     lines += [("spent in", _shares(figures), "")]
     lines += [_parameters(figures), _largest(figures)]
-    lines += [_mesh(figures)] if figures.tp * figures.pp > 1 else []
+    lines += [_mesh(figures)] if figures.devices > 1 else []
     if figures.experts and (show_all or round(figures.experts_touched) < figures.experts):
         lines.append(("experts", f"{figures.experts_touched:.0f} of {figures.experts}", "read in a layer, on the mean"))
     if show_all:
@@ -44,7 +44,7 @@ def transformer_lines(figures: TransformerFigures, show_all: bool = False) -> li
 
 
 def _speed(figures: TransformerFigures) -> Line:
-    ranks = figures.tp * figures.pp
+    ranks = figures.devices
     of_ranks = f" on {ranks} devices" if ranks > 1 else ""
     each = f", {three_digits(figures.tokens_per_s_per_sequence)}/s for each sequence" if figures.batch > 1 else ""
     return (
@@ -104,7 +104,8 @@ def _largest(figures: TransformerFigures) -> Line:
 def _mesh(figures: TransformerFigures) -> Line:
     stages = f", slowest stage {small_text(figures.stage_s, 's')}" if figures.pp > 1 else ""
     shared = small_text(figures.communication_s, "s")
-    return ("mesh", f"tp={figures.tp} pp={figures.pp}", f"{shared} of communication{stages}")
+    spread = "".join(f" {name}={size}" for name, size in (("dp", figures.dp), ("ep", figures.ep)) if size > 1)
+    return ("mesh", f"tp={figures.tp} pp={figures.pp}{spread}", f"{shared} of communication{stages}")
 
 
 def _intensity(figures: TransformerFigures) -> Line:

@@ -24,4 +24,5 @@ import ircost.passes.outline
 import ircost.passes.patch
 import ircost.passes.recognise
 import ircost.passes.rematerialise
-import ircost.passes.tile  # noqa: F401
+import ircost.passes.tile
+import ircost.passes.weight_only  # noqa: F401

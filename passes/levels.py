@@ -24,15 +24,18 @@ KINDS = ("gpu", "cpu", "accelerator", "microcontroller")
 DEFAULT_LEVEL = 2
 
 _STANDARD = "canonicalize,recognise,fold-batch-norm,fuse"
-_BY_COST = "canonicalize,recognise,fold-batch-norm,fuse{by_cost=true}"
+_BY_COST = "weight-only,canonicalize,recognise,fold-batch-norm,fuse{by_cost=true}"
 # Kernels of compilers grow as long as values fit registers; 64 ops is more than any measured fusion has.
 _FOLDED = "canonicalize,recognise,fold-batch-norm,canonicalize,layout"
 _LONG_KERNELS = f"{_FOLDED},fuse{{by_cost=true,max_ops=64}},merge-products,outline"
-_CHAINS = f"{_FOLDED},fuse{{by_cost=true,chains=true,max_ops=64}},merge-products,outline"
+_CHAINS = f"weight-only,{_FOLDED},fuse{{by_cost=true,chains=true,max_ops=64}},merge-products,outline"
 
 LEVELS: tuple[Level, ...] = (
     Level("the model as it is written", dict.fromkeys(KINDS, "")),
-    Level("nothing twice, nothing dead, constants folded", dict.fromkeys(KINDS, "canonicalize")),
+    Level(
+        "nothing twice, nothing dead, constants folded; on GPUs formats that they multiply",
+        {**dict.fromkeys(KINDS, "canonicalize"), "gpu": "weight-only,canonicalize"},
+    ),
     Level(
         "composites named, batch norm folded, ops fused; on GPUs by predicted time",
         # Kernels of GPUs were measured and their model fitted; elsewhere the plain rule is as good as a roofline.
@@ -53,7 +56,7 @@ def pipeline_of_level(level: int, kind: str) -> str:
         PassError: there is no such level.
 
     >>> pipeline_of_level(1, "gpu")
-    'canonicalize'
+    'weight-only,canonicalize'
     """
     if not 0 <= level < len(LEVELS):
         raise PassError(f"no level {level}", help=f"--opt takes 0 to {len(LEVELS) - 1}; irc passes --levels lists them")

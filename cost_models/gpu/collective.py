@@ -63,7 +63,7 @@ def collective_demand(work: CollectiveWork, machine: GpuMachine) -> Demand:
     takes log2 n steps and moves all of it; one shot takes one step and sends the buffer to each; a switch that adds up
     takes each device's buffer once. Between nodes the slower of links and network sets the pace. As many rings as a
     node has devices leave it, by a card each, so that a card carries its ring's part of the buffer; what each device
-    sends to each of the others leaves by its own card whole.
+    sends to each of the others (all to all) leaves by its own card whole, and at once: nothing is handed on.
 
     Source: Thakur et al., "Optimization of Collective Communication Operations in MPICH", IJHPCA 2005; NVIDIA,
     nccl-tests PERFORMANCE.md (bus bandwidth); Hu et al., "Demystifying NCCL", 2025 (channels, one ring each).
@@ -83,7 +83,7 @@ def collective_demand(work: CollectiveWork, machine: GpuMachine) -> Demand:
     ways = (
         (twice * share * size, np.where(is_pair, 1.0, twice * (n - 1)), barred),
         (2.0 * size, depth, np.where(is_reduce, 0.0, NEVER)),
-        (np.where(is_reduce, n - 1, share) * size, barred + 1, np.where(is_far, NEVER, 0.0)),
+        (np.where(is_reduce, n - 1, share) * size, barred + 1, np.where(is_far & (op != 3), NEVER, 0.0)),
         (size, barred + 2, np.where(is_reduce & (switched > 0) & ~is_far, 0.0, NEVER)),
     )
     moved = np.concatenate([np.repeat(m, 2, axis=1) * (2.0, 1.0) for m, _, _ in ways], axis=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,7 +10,7 @@ import numpy as np
 from ircost.cost_models.gpu.demand import COMMON, Amount, Demand, Parameter, beside
 from ircost.cost_models.gpu.labels import OF_KERNEL
 from ircost.cost_models.gpu.machine import GpuMachine
-from ircost.ir.ops.experts import experts_met
+from ircost.ir.ops.experts import binomial, experts_met
 
 ROW_TILES = (16, 32, 64, 128, 256)
 COLUMN_TILES = (64, 128, 256)
@@ -184,18 +183,10 @@ def rank_load(
 def tiles_expected(tokens: float, share: float) -> np.ndarray:
     """[row tiles] of an expert that each token draws with a chance of ``share``: the mean of ceil(rows / tile).
 
-    It is the sum over j of the chance of more than j tiles' rows, which follow a binomial distribution; rows further
-    than twelve standard deviations from the mean are not looked at.
+    It is the sum over j of the chance of more than j tiles' rows, which follow a binomial distribution.
     """
-    mean = tokens * share
     if share >= 1.0 or tokens < 1:
-        return np.ceil(mean / np.array(ROW_TILES))
-    reach = 12 * math.sqrt(mean * (1 - share)) + 12
-    low, high = max(math.floor(mean - reach), 0), min(math.ceil(mean + reach), int(tokens))
-    rows = np.arange(low, high + 1)
-    start = math.lgamma(tokens + 1) - math.lgamma(low + 1) - math.lgamma(tokens - low + 1)
-    odds = math.log(share) - math.log1p(-share)
-    ratios = np.log(tokens - rows[:-1]) - np.log(rows[1:]) + odds
-    log_chance = start + low * odds + tokens * math.log1p(-share) + np.concatenate([[0.0], np.cumsum(ratios)])
-    chance = np.exp(log_chance)
+        return np.ceil(tokens * share / np.array(ROW_TILES))
+    low, logs = binomial(tokens, share)
+    rows, chance = low + np.arange(len(logs)), np.exp(logs)
     return np.array([float(chance @ np.ceil(rows / tile)) for tile in ROW_TILES])

@@ -44,6 +44,9 @@ WITH_SCALES = {
     ("moe", "int4_wo", "mx"): "w4a16_mxfp4",
 }
 WEIGHT_ONLY = {4: "int4_wo", 8: "int8_wo"}  # by bits of a weight that is unpacked on the way
+# Where a family was not measured in a format: the one whose kernels are the same but for how wide a weight lies in
+# memory. Source: vLLM 0.30 and SGLang 0.5, which run both widths by Marlin's kernels.
+SAME_KERNELS = {"int8_wo": "int4_wo"}
 
 Columns = Mapping[str, Column]
 
@@ -88,37 +91,59 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
     known = RUNTIMES.get(runtime)
     if known is not None and known.launch == "graph" and not constants.has_met(group.family, "runtime", runtime):
         runtime = GRAPH_REPLAY
+    dtype = measured_name(group, constants)
     return labels_of(
         architecture=machine.architecture,
         device=machine.name.partition("+")[0],
         runtime=runtime,
-        dtype=measured_name(group, constants),
-        cache=TABLE_NAMES.get(group.cache.name, group.cache.name) if group.cache is not None else "",
+        dtype=dtype,
+        cache=cache_name(group),
         kind=group.kind,
-        kernel=library(runtime, machine.architecture, group),
+        kernel=library(runtime, machine.architecture, group, dtype),
     )
 
 
-# Whose kernels a runtime takes on an architecture, by kind or else by family, where tables have more than one.
+_VLLM_EXPERTS = {"moe bfloat16": "triton", "moe w4a16_mxfp4": "triton", "moe int4_wo": "marlin"}  # FP8: several
+_SGLANG_EXPERTS = {"moe": "triton", "moe int4_wo": "marlin"}
+# Whose kernels a runtime takes on an architecture, by kind, by family and format, of operands or of a cache, or else by
+# family, where tables have more than one.
 # Source: the kernels that ai-dynamo/aiconfigurator's tables name at 095f58a, most rows of each kind.
 LIBRARIES: Mapping[tuple[str, str], Mapping[str, str]] = {
-    ("vllm", "hopper"): {"attention": "fa3", "scan context": "flashinfer"},
-    ("vllm", "ada"): {"attention": "fa2", "scan context": "triton"},
-    ("sglang", "hopper"): {"attention": "fa3", "encoder": ""},
-    ("sglang", "ada"): {"attention": "flashinfer", "encoder": "triton"},
+    ("vllm", "hopper"): {
+        **{"attention": "fa3", "scan context": "flashinfer", "mla, fp8 cache": "flashmla"},
+        **_VLLM_EXPERTS,
+    },
+    ("vllm", "ada"): {"attention": "fa2", "scan context": "triton", "mla": "triton", **_VLLM_EXPERTS},
+    ("vllm", "ampere"): {"mla": "triton"},
+    ("trtllm", "hopper"): {"moe": "cutlass"},
+    ("trtllm", "ada"): {"moe": "cutlass"},
+    ("sglang", "hopper"): {"attention": "fa3", "encoder": "", **_SGLANG_EXPERTS},
+    ("sglang", "ada"): {"attention": "flashinfer", "encoder": "triton", "mla": "triton", **_SGLANG_EXPERTS},
+    ("sglang", "ampere"): _SGLANG_EXPERTS,
 }
 
 
-def library(runtime: str, architecture: str, group: PartGroup) -> str:
+def library(runtime: str, architecture: str, group: PartGroup, dtype: str) -> str:
+    """Whose kernel a group's are; "" where nothing is known of it.
+
+    Args:
+        dtype: the format, as tables name it.
+    """
     taken = LIBRARIES.get((runtime, architecture), {})
-    return taken.get(group.kind, taken.get(group.family, ""))
+    names = (group.kind, f"{group.family} {dtype}", f"{group.family}, {cache_name(group)} cache", group.family)
+    return next((taken[name] for name in names if name in taken), "")
+
+
+def cache_name(group: PartGroup) -> str:
+    """The table's name of the cache's format; "" where it is that of the operands."""
+    return TABLE_NAMES.get(group.cache.name, group.cache.name) if group.cache is not None else ""
 
 
 def measured_name(group: PartGroup, constants: ConstantsFile) -> str:
     """The table's name of the group's format, with its scales where the family was measured so."""
     plain = table_name(group)
-    scaled = WITH_SCALES.get((group.family, plain, group.scales), plain)
-    return scaled if constants.has_met(group.family, "dtype", scaled) else plain
+    names = (WITH_SCALES.get((group.family, plain, group.scales), plain), plain, SAME_KERNELS.get(plain, plain))
+    return next((name for name in names if constants.has_met(group.family, "dtype", name)), plain)
 
 
 def table_name(group: PartGroup) -> str:

@@ -26,7 +26,7 @@ class Quantisation:
         weights: their format. block: elements of a row that share a scale; 0: all of them. rows: that share it, too.
         scales: the scales' format. has_zeros: whether each scale has a zero point.
         activations: format that the input of a product is quantised to; None: weights are widened on the way.
-        skipped: parts of layers that are left out, by name; experts_only: all but the experts are.
+        skipped: modules that stay wide, as the checkpoint names them; layers know which of their parts those are.
         cache: format of cached keys and values; None: nothing is said of them.
     """
 
@@ -37,7 +37,6 @@ class Quantisation:
     has_zeros: bool = False
     activations: DType | None = None
     skipped: tuple[str, ...] = ()
-    experts_only: bool = False
     cache: DType | None = None
 
 

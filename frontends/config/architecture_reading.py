@@ -10,7 +10,7 @@ from ircost.frontends.config.diffusion import denoiser
 from ircost.frontends.config.encoder_decoder import encoder_decoder
 from ircost.frontends.config.families import ALIASES, FAMILIES, TEXT_ALONE, TEXT_OF
 from ircost.frontends.config.family import Family
-from ircost.frontends.config.quantisation import read_quantisation
+from ircost.frontends.config.quantisation import quantised
 from ircost.frontends.config.reading import Reader
 from ircost.frontends.config.vision import VISION, image_encoder, seen_by, text_and_images
 from ircost.ir.errors import IrcError, did_you_mean
@@ -35,9 +35,9 @@ def architecture_of(config: Config, name: str = "") -> Architecture:
     name = name or str(config.values.get("_name_or_path") or config.values.get("model_type"))
     found = _whole(config, name)
     sections = [config, *filter(None, (config.section("text_config"),))]
-    quantisation = next((form for section in sections if (form := read_quantisation(section)) is not None), None)
+    found = next((new for section in sections if (new := quantised(found, section)) is not None), found)
     config.check_all_read()
-    return found if quantisation is None else replace(found, quantisation=quantisation)
+    return found
 
 
 def _whole(config: Config, name: str) -> Architecture:

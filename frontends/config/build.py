@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from ircost.frontends.config.config_file import ConfigError
 from ircost.frontends.config.denoiser_parts import Latents
 from ircost.frontends.config.diffusion_layers import denoised
 from ircost.frontends.config.entrances import entered, vocabulary_share
-from ircost.frontends.config.layer_parts import Attention, Embedding, Head, LatentAttention, Recurrent
+from ircost.frontends.config.layer_parts import Attention, Embedding, Experts, Head, LatentAttention, Recurrent
 from ircost.frontends.config.layers import hold_idle, run_stack
 from ircost.frontends.config.outlets import put_out
 from ircost.frontends.config.parts import linear, normed, part_of, scaled, softcapped, unit_vectors
@@ -93,13 +93,26 @@ def build_model(
         dtype=architecture.dtype,
         quantisation=architecture.quantisation,
     )
-    plan = Plan(workload, mesh)
+    plan = Plan(of_one_copy(workload, mesh), mesh)
     _Model(architecture, plan, scope).run(stage)
     function.attrs = {"inputs": tuple(scope.inputs), "outputs": tuple(scope.outputs)}
     scope.build.op(ops.return_.create(list(scope.outputs.values())))
     module = Module([function], architecture.name)
     uses = tuple(scope.ledger.uses)
     return BuiltModel(architecture, workload, mesh, module, scope.ledger.parameters, uses, tuple(plan.collectives))
+
+
+def of_one_copy(workload: Workload, mesh: Mesh) -> Workload:
+    """What one of the groups runs that have sequences of their own.
+
+    Raises:
+        ConfigError: sequences do not divide.
+    """
+    if workload.batch % mesh.dp:
+        raise ConfigError(
+            f"{workload.batch} sequences do not divide by dp={mesh.dp}", help="--batch counts those of all copies"
+        )
+    return replace(workload, batch=workload.batch // mesh.dp)
 
 
 def check_phase(architecture: Architecture, workload: Workload, mesh: Mesh) -> None:
@@ -115,6 +128,9 @@ def check_phase(architecture: Architecture, workload: Workload, mesh: Mesh) -> N
     is_tower = phase == "encode" and architecture.is_decoder
     if mesh.pp > 1 and (is_tower or phase == "denoise" or architecture.contrast is not None):
         raise ConfigError(f"phase {phase} of {name} is not split into stages", help="--mesh tp=N splits it")
+    mixtures = [layer.feed_forward for layer in architecture.stack.layers if isinstance(layer.feed_forward, Experts)]
+    if mesh.ep > 1 and (not mixtures or is_tower):
+        raise ConfigError(f"phase {phase} of {name} has no experts to spread", help="leave ep out of --mesh")
     if architecture.has_source and not is_tower and not workload.source:
         raise ConfigError(f"{phase} of {name} needs the length of what its encoder read", help="--dim source=N")
     if isinstance(architecture.embedding, Latents):

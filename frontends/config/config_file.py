@@ -145,8 +145,22 @@ def read_config(path: str | Path) -> Config:
     Raises:
         ConfigError: it cannot be read, is too large, no JSON, or no section at the top.
     """
+    file = config_file(path)
+    return Config(read_section(file), str(file))
+
+
+def config_file(path: str | Path) -> Path:
+    """The file, or the one in a folder."""
     path = Path(path)
-    file = path / "config.json" if path.is_dir() else path
+    return path / "config.json" if path.is_dir() else path
+
+
+def read_section(file: Path) -> dict[str, Any]:
+    """The section that a file of JSON is.
+
+    Raises:
+        ConfigError: it cannot be read, is too large, no JSON, or no section at the top.
+    """
     try:
         with file.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
@@ -154,7 +168,7 @@ def read_config(path: str | Path) -> Config:
         raise ConfigError(f"cannot read '{file}': {error.strerror}") from None
     if len(data) > MAX_BYTES:
         raise ConfigError(f"'{file}' is over {MAX_BYTES // 1_000_000} MB: no config.json")
-    return parse_config(data, str(file))
+    return _parsed(data, str(file))
 
 
 def parse_config(data: bytes | str, file: str) -> Config:
@@ -163,6 +177,10 @@ def parse_config(data: bytes | str, file: str) -> Config:
     Raises:
         ConfigError: it is no JSON, or has no section at the top.
     """
+    return Config(_parsed(data, file), file)
+
+
+def _parsed(data: bytes | str, file: str) -> dict[str, Any]:
     try:
         values = json.loads(data)
     except UnicodeDecodeError as error:
@@ -173,4 +191,4 @@ def parse_config(data: bytes | str, file: str) -> Config:
         raise ConfigError("sections within sections too deep", at=file) from None
     if not isinstance(values, dict):
         raise ConfigError(f"a section expected, not {_short(values)}", at=file)
-    return Config(values, file)
+    return values

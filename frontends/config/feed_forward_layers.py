@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+from ircost.frontends.config.architecture import Quantisation
 from ircost.frontends.config.layer_parts import Experts, FeedForward
 from ircost.frontends.config.parts import ACTIVATIONS, linear, part_of
 from ircost.frontends.config.plan import Plan
@@ -9,6 +12,8 @@ from ircost.frontends.config.quantised_parts import expert_scales, is_quantised
 from ircost.frontends.config.scope import Scope
 from ircost.ir import ops
 from ircost.ir.graph import Value
+from ircost.ir.ops.experts import experts_met
+from ircost.ir.types import TensorType
 
 
 def feed_forward(scope: Scope, plan: Plan, part: FeedForward, x: Value, name: str = "mlp") -> Value:
@@ -28,23 +33,23 @@ def feed_forward(scope: Scope, plan: Plan, part: FeedForward, x: Value, name: st
 
 
 def experts(scope: Scope, plan: Plan, part: Experts, x: Value) -> Value:
-    """Routed experts, and the shared layer where there is one; each rank has a part of every expert."""
+    """Routed experts, and the shared layer where there is one; each rank has a part of each expert, or some experts."""
     batch, rows, hidden = x.type.shape
-    inner = plan.share(part.inner, "columns of an expert")
+    count, inner, mesh = plan.local_experts(part.count), plan.expert_share(part.inner), plan.mesh
     with scope.at("experts"):
         flat = scope(ops.reshape(x, shape=(batch * rows, hidden)))
         shares, chosen = _routed(scope, part, x)
         form = scope.quantisation if is_quantised(scope) else None
         dtype = form.weights if form is not None else None
         weights = [
-            scope.weight("gate_up", part.count, 2 * inner, hidden, dtype=dtype),
-            scope.weight("down", part.count, hidden, inner, dtype=dtype),
+            scope.weight("gate_up", count, 2 * inner, hidden, dtype=dtype),
+            scope.weight("down", count, hidden, inner, dtype=dtype),
         ]
         biases = []
         if part.has_bias:
             biases = [
-                scope.weight("gate_up_bias", part.count, 2 * inner),
-                scope.weight("down_bias", part.count, hidden),
+                scope.weight("gate_up_bias", count, 2 * inner),
+                scope.weight("down_bias", count, hidden),
             ]
         scales = []
         if form is not None:
@@ -60,12 +65,36 @@ def experts(scope: Scope, plan: Plan, part: Experts, x: Value) -> Value:
             has_biases=part.has_bias,
             has_scales=form is not None,
             is_narrow=form is not None and form.activations is not None,
+            ranks=mesh.ep,
+            senders=mesh.dp if mesh.sends_tokens else 1,
         )
         out = scope(ops.reshape(scope(mixed), shape=x.type.shape))
         if part.shared is not None:
             out = scope(ops.add(out, _shared(scope, plan, part, x)))
-        plan.exchange("all_reduce", out.type.size_bytes, "sum of the experts' parts")
+        if mesh.sends_tokens:
+            _note_sent(plan, part, form, batch * rows, out.type)
+        if not mesh.sends_tokens or part.shared is not None:
+            plan.exchange("all_reduce", out.type.size_bytes, "sum of the experts' parts")
+        else:
+            plan.exchange("all_gather", out.type.size_bytes, "results of the ranks' tokens")
         return out
+
+
+def _note_sent(plan: Plan, part: Experts, form: Quantisation | None, tokens: int, out: TensorType) -> None:
+    """Each rank of a group sends its part of the tokens to the ranks of their experts, once to each, and has them back.
+
+    Tokens go out as they are multiplied, in 8 bits with a scale for each 128 elements where those are narrow, and come
+    back as wide as activations. Source: deepseek-ai/DeepEP, as vLLM and SGLang run it.
+    """
+    own = -(-tokens // plan.mesh.tp) * experts_met(part.chosen, 1, plan.mesh.ep)
+    element_bytes = out.dtype.bits / 8
+    is_narrow = form is not None and form.activations is not None and form.activations.bits <= 8
+    sent_bytes = 1 + 4 / 128 if is_narrow else element_bytes
+    for bytes_each, purpose in (
+        (sent_bytes, "tokens to their experts"),
+        (element_bytes, "tokens back from their experts"),
+    ):
+        plan.send(math.ceil(own * out.shape[-1] * bytes_each), part.chosen, purpose)
 
 
 def _shared(scope: Scope, plan: Plan, part: Experts, x: Value) -> Value:

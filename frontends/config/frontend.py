@@ -9,7 +9,8 @@ from pathlib import Path
 from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.architecture_reading import architecture_of
 from ircost.frontends.config.build import BuiltModel, build_model
-from ircost.frontends.config.config_file import Config, ConfigError, read_config
+from ircost.frontends.config.config_file import Config, ConfigError, config_file, read_config
+from ircost.frontends.config.modelopt import beside
 from ircost.frontends.config.plan import parse_mesh
 from ircost.frontends.config.workload import Workload, workload_of
 from ircost.frontends.imported import Imported, ImportOptions
@@ -36,8 +37,8 @@ def read_architecture(path: str | Path) -> Architecture:
     Raises:
         ConfigError: the config is wrong.
     """
-    stem = Path(path).stem
-    return architecture_of(bare_config(read_config(path)), stem if stem != "config" else Path(path).parent.name)
+    stem, config = Path(path).stem, beside(read_config(path), config_file(path))
+    return architecture_of(bare_config(config), stem if stem != "config" else Path(path).parent.name)
 
 
 def build_pass(architecture: Architecture, options: ImportOptions) -> Imported:
@@ -118,7 +119,7 @@ def _workload(architecture: Architecture, options: ImportOptions) -> tuple[Workl
     said = architecture.quantisation.cache if architecture.quantisation is not None else None
     if said is not None and cache_dtype is None and phase != "encode":
         cache_dtype = said
-        notes.append(f"cached keys and values are {said}, as the config's kv_cache_scheme says (--cache-dtype)")
+        notes.append(f"cached keys and values are {said}, as the checkpoint's scheme of them says (--cache-dtype)")
     return workload_of(phase, cache_dtype=cache_dtype, **sizes), notes
 
 
@@ -148,7 +149,7 @@ def _notes(built: BuiltModel) -> Iterator[str]:
     if built.state_bytes_per_sequence:
         yield f"layers with a state keep {built.state_bytes_per_sequence / 1e6:,.1f} MB a sequence, however long it is"
     if built.mesh.pp > 1:
-        of_stage = "one rank of each stage" if built.mesh.tp > 1 else "all stages"
+        of_stage = "one rank of each stage" if built.mesh.stage_ranks > 1 else "all stages"
         yield f"kernels and energy are those of {of_stage}, one after the other; memory is that of the fullest device"
     elif built.mesh.ranks > 1:
         yield f"kernels, memory and energy are those of one of {built.mesh.ranks} ranks"

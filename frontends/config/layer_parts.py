@@ -222,6 +222,7 @@ class Layer:
         cross: attention to an encoder's output, between the two.
         has_mixer_norm: before the mixer, where norms are there.
         mixer_sum, feed_forward_sum: factors of what comes in and of what the part makes, where they are added.
+        wide: parts whose weights a quantised checkpoint leaves as wide as activations, such as ``attention.out``.
     """
 
     mixer: Mixer | None
@@ -232,6 +233,7 @@ class Layer:
     has_mixer_norm: bool = True
     mixer_sum: tuple[float, float] = (1.0, 1.0)
     feed_forward_sum: tuple[float, float] = (1.0, 1.0)
+    wide: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,7 @@ from ircost.frontends.config.config_file import ConfigError
 from ircost.frontends.config.workload import Workload
 from ircost.ir.graph import Value
 
-# What is said of axes that others have.
-AXES = {
-    "ep": "tp splits experts like all else; ",
-    "dp": "copies share nothing: multiply tokens a second and devices; ",
-    "": "axes are tp and pp, such as --mesh tp=4,pp=2",
-}
+AXES = "axes are tp, dp, ep and pp, such as --mesh tp=4,pp=2 or --mesh dp=8,ep=8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,37 +17,73 @@ class Mesh:
 
     Args:
         tp: ranks that share each layer (tensor parallel). pp: stages of layers (pipeline parallel).
+        dp: groups of such ranks, each with sequences of its own (data parallel).
+        ep: ranks that experts are spread over, whole ones (expert parallel): some of a group, with what is left of it
+            splitting each expert, or all of all groups, which then send each other tokens. 1: experts are split like
+            all else.
+
+    Source: of names and of ep over all groups, vLLM, "Expert Parallel Deployment"; DeepSeek-AI, "DeepSeek-V3",
+    arXiv:2412.19437, 3.4.
     """
 
     tp: int = 1
     pp: int = 1
+    dp: int = 1
+    ep: int = 1
 
     @property
     def ranks(self) -> int:
-        return self.tp * self.pp
+        return self.stage_ranks * self.pp
+
+    @property
+    def stage_ranks(self) -> int:
+        """Devices of one stage."""
+        return self.tp * self.dp
+
+    @property
+    def sends_tokens(self) -> bool:
+        """Whether experts are spread over groups that have tokens of their own."""
+        return self.dp > 1 and self.ep == self.stage_ranks
+
+    @property
+    def ranks_of_expert(self) -> int:
+        """That share each expert."""
+        return 1 if self.sends_tokens else self.tp // self.ep
+
+    def __str__(self) -> str:
+        """As users write it.
+
+        >>> str(Mesh(tp=8, ep=8))
+        'tp=8,ep=8'
+        """
+        return ",".join(f"{name}={size}" for name in ("tp", "dp", "ep", "pp") if (size := getattr(self, name)) > 1)
 
 
 def parse_mesh(text: str) -> Mesh:
-    """``tp=8`` or ``tp=4,pp=2``.
+    """``tp=8``, ``tp=4,pp=2`` or ``dp=8,ep=8``.
 
     Raises:
-        ConfigError: no such axis, or no whole number of 1 and more.
+        ConfigError: no such axis, no whole number of 1 and more, or experts over ranks that are no such part.
 
     >>> parse_mesh("tp=4,pp=2")
-    Mesh(tp=4, pp=2)
+    Mesh(tp=4, pp=2, dp=1, ep=1)
     """
     sizes: dict[str, int] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, _, size = item.partition("=")
         if name not in Mesh.__slots__:
-            raise ConfigError(
-                f"--mesh has no axis '{name}'", help=f"{AXES[name]}{AXES['']}" if name in AXES else AXES[""]
-            )
+            raise ConfigError(f"--mesh has no axis '{name}'", help=AXES)
         if not size.isdecimal() or not int(size):
             raise ConfigError(f"--mesh {item}: a whole number of 1 and more expected")
         if sizes.setdefault(name, int(size)) != int(size):
             raise ConfigError(f"--mesh {name} is given twice: {sizes[name]} and {size}", help="leave out one")
-    return Mesh(**sizes)
+    mesh = Mesh(**sizes)
+    if mesh.tp % mesh.ep and not mesh.sends_tokens:
+        raise ConfigError(
+            f"--mesh {text}: experts cannot be spread over ep={mesh.ep} of tp={mesh.tp} times dp={mesh.dp} ranks",
+            help=f"a divisor of tp keeps them within each copy, ep={mesh.stage_ranks} spreads them over all",
+        )
+    return mesh
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +91,11 @@ class Collective:
     """What ranks send each other.
 
     Args:
-        kind: ``all_reduce``, ``all_gather`` or ``send_recv``.
+        kind: ``all_reduce``, ``all_gather``, ``all_to_all`` or ``send_recv``.
         size_bytes: of the whole buffer. ranks: that take part. count: how often in one pass.
         purpose: in the user's words.
+        chosen: of tokens that go to their experts: of how many each, where a token goes over the network once to each
+            node and is handed on within it; 0: it goes to each rank by itself.
     """
 
     kind: str
@@ -70,12 +103,13 @@ class Collective:
     ranks: int
     count: int
     purpose: str
+    chosen: int = 0
 
 
 @dataclass(slots=True)
 class Plan:
     """Args:
-    workload, mesh: what is run, and on how many ranks.
+    workload, mesh: what one group of ranks runs, and how many ranks there are.
     repeats: how often what is being built runs: the steps of the scan that it stands in.
     source: the encoder's output [batch, source, width], where it comes in. position_bias: of the stack being built.
     """
@@ -98,11 +132,44 @@ class Plan:
         Raises:
             ConfigError: it does not divide.
         """
-        if size % self.mesh.tp:
-            raise ConfigError(f"{size} {what} do not divide by tp={self.mesh.tp}", help="choose another --mesh tp=N")
-        return size // self.mesh.tp
+        return _part(size, what, self.mesh.tp, "tp")
+
+    def local_experts(self, count: int) -> int:
+        """That one rank holds, or a part of each.
+
+        Raises:
+            ConfigError: they do not divide.
+        """
+        return _part(count, "experts", self.mesh.ep, "ep")
+
+    def expert_share(self, inner: int) -> int:
+        """One rank's part of the width of an expert that it holds.
+
+        Raises:
+            ConfigError: it does not divide.
+        """
+        return _part(inner, "columns of an expert", self.mesh.ranks_of_expert, "tp")
 
     def exchange(self, kind: str, size_bytes: int, purpose: str) -> None:
         """Notes a collective of the ranks that share a layer; none where there is one rank."""
-        if self.mesh.tp > 1:
-            self.collectives.append(Collective(kind, size_bytes, self.mesh.tp, self.repeats, purpose))
+        self._exchange(kind, size_bytes, self.mesh.tp, purpose)
+
+    def send(self, size_bytes: int, chosen: int, purpose: str) -> None:
+        """Notes what each rank sends to the others that experts are spread over.
+
+        Args:
+            size_bytes: of all that a rank has for others and for itself. chosen: experts of a token.
+        """
+        # Steps of few tokens are sent by kernels of low latency, prompts by those that save the network.
+        is_handed_on = self.workload.phase in ("prefill", "chunk")
+        self._exchange("all_to_all", size_bytes, self.mesh.ep, purpose, chosen if is_handed_on else 0)
+
+    def _exchange(self, kind: str, size_bytes: int, ranks: int, purpose: str, chosen: int = 0) -> None:
+        if ranks > 1:
+            self.collectives.append(Collective(kind, size_bytes, ranks, self.repeats, purpose, chosen))
+
+
+def _part(size: int, what: str, ranks: int, axis: str) -> int:
+    if size % ranks:
+        raise ConfigError(f"{size} {what} do not divide by {axis}={ranks}", help=f"choose another --mesh {axis}=N")
+    return size // ranks

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from ircost.frontends.config.architecture import Quantisation
+from ircost.frontends.config.architecture import Architecture, Quantisation
 from ircost.frontends.config.config_file import Config
+from ircost.frontends.config.modelopt import read_modelopt
+from ircost.frontends.config.wide_modules import PartlyWideError, UnknownModuleError, with_wide_parts
 from ircost.ir.errors import did_you_mean
 from ircost.ir.types import DType, bf16, f4e2m1, f8e4m3, f8e5m2, f8e8m0, f16, f32, i8, u4, u8
 
-# Of modules that stay wide, by words in their names: part of our layers.
-PARTS = {"self_attn": "attention", "attn": "attention", "mlp": "mlp", "shared_expert": "shared"}
-ALWAYS_WIDE = ("lm_head", "embed", "router", "gate", "norm", "output", "visual", "vision", "multi_modal", "proj_out")
 BITS: dict[int, DType] = {4: u4, 8: u8}
 # Type and bits of compressed-tensors.
 COMPRESSED: dict[tuple[Any, Any], DType] = {
@@ -26,8 +27,8 @@ COMPRESSED: dict[tuple[Any, Any], DType] = {
 BLOCK_SCALES: dict[int, DType] = {16: f8e4m3, 32: f8e8m0}
 
 
-def read_quantisation(config: Config) -> Quantisation | None:
-    """None where weights are as wide as activations.
+def quantised(model: Architecture, config: Config) -> Architecture | None:
+    """A model with the weights that a config says of it; None where it says nothing.
 
     Raises:
         ConfigError: the method, or something that it says, is not known here.
@@ -35,6 +36,16 @@ def read_quantisation(config: Config) -> Quantisation | None:
     section = config.section("quantization_config")
     if section is None:
         return None
+    form = _read(section)
+    try:
+        return replace(model, quantisation=form, stack=with_wide_parts(model.stack, form.skipped))
+    except UnknownModuleError as error:
+        raise section.error(f"modules that stay wide: '{error}' is no part known here") from None
+    except (PartlyWideError, re.error) as error:
+        raise section.error(f"modules that stay wide: {error}") from None
+
+
+def _read(section: Config) -> Quantisation:
     method = section.text("quant_method")
     if method not in METHODS:
         raise section.error(f"'quant_method' is '{method}'", help=did_you_mean(method, METHODS, _known()))
@@ -81,8 +92,7 @@ def _fbgemm(section: Config) -> Quantisation:
 
 def _mxfp4(section: Config) -> Quantisation:
     """Blocks of 32 share a power of two. Source: OCP Microscaling Formats 1.0, 2023."""
-    skipped = _skipped(section, "modules_to_not_convert")
-    return Quantisation(f4e2m1, f8e8m0, 32, skipped=skipped, experts_only="attention" in skipped)
+    return Quantisation(f4e2m1, f8e8m0, 32, skipped=_skipped(section, "modules_to_not_convert"))
 
 
 def _integers(section: Config) -> Quantisation:
@@ -125,14 +135,15 @@ def _compressed(section: Config) -> Quantisation:
     kind = (weights.get("type"), weights.get("num_bits"))
     if kind not in COMPRESSED:
         raise section.error(f"weights of {kind[1]} bits, {kind[0]}, are not known")
-    block = int(weights.get("group_size") or 0)
-    is_narrow = inputs is not None and inputs.get("num_bits") == kind[1] and kind[0] == "float"
+    rows, block = weights.get("block_structure") or (1, int(weights.get("group_size") or 0))
+    is_narrow = inputs is not None and (inputs.get("type"), inputs.get("num_bits")) == kind and kind != ("int", 4)
     if inputs is not None and not is_narrow:
         raise section.error(f"inputs of {inputs.get('num_bits')} bits, {inputs.get('type')}, are not known")
     return Quantisation(
         COMPRESSED[kind],
         BLOCK_SCALES.get(block, bf16) if kind == ("float", 4) else bf16,
         max(block, 0),
+        rows,
         activations=COMPRESSED[kind] if is_narrow else None,
         skipped=_skipped(section, "ignore"),
         cache=_cache_format(section),
@@ -149,17 +160,8 @@ def _cache_format(section: Config) -> DType | None:
 
 
 def _skipped(section: Config, *keys: str) -> tuple[str, ...]:
-    """Parts of our layers among the modules that stay wide; single layers that do are not known here."""
-    found = []
-    for name in section.listed(*keys, default=[]):
-        words = str(name).replace("re:", "").strip(".*^$").split(".")
-        part = next((PARTS[word] for word in reversed(words) if word in PARTS), None)
-        if any(wide in words[-1] for wide in ALWAYS_WIDE):
-            continue
-        if part is None:
-            raise section.error(f"'{keys[0]}' names '{name}', which is no part known here")
-        found.append(part)
-    return tuple(dict.fromkeys(found))
+    """Modules that stay wide, as they are called in a list."""
+    return tuple(str(name) for name in section.listed(*keys, default=[]))
 
 
 METHODS: dict[str, Callable[[Config], Quantisation]] = {
@@ -170,4 +172,5 @@ METHODS: dict[str, Callable[[Config], Quantisation]] = {
     "awq": _integers,
     "bitsandbytes": _bits_and_bytes,
     "compressed-tensors": _compressed,
+    **dict.fromkeys(("modelopt", "modelopt_fp4", "modelopt_mxfp8"), read_modelopt),
 }

@@ -16,11 +16,9 @@ from ircost.ir.types import DType, TensorType
 
 def is_quantised(scope: Scope) -> bool:
     """Whether weights of the part at hand are."""
-    found = scope.quantisation
-    if found is None or not scope.path[0].startswith("layers") or WIDE & set(scope.path):
+    if scope.quantisation is None or not scope.path[0].startswith("layers") or WIDE & set(scope.path):
         return False
-    is_left_out = any(part in scope.path for part in found.skipped)
-    return not is_left_out and (not found.experts_only or "experts" in scope.path)
+    return ".".join(scope.path[1:]) not in scope.wide
 
 
 WIDE = {"router", "shared_gate"}  # small, and decisive

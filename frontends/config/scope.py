@@ -25,7 +25,8 @@ class Scope:
     """Makes ops, weights, inputs and outputs in the main function.
 
     Args:
-        dtype: of weights and activations. quantisation: of the weights of layers.
+        dtype: of weights and activations. quantisation: of the weights of layers; wide: parts of the layer at hand
+            that it leaves out.
         outputs: what the model returns, by name.
     """
 
@@ -34,6 +35,7 @@ class Scope:
     ledger: Ledger
     dtype: DType
     quantisation: Quantisation | None = None
+    wide: tuple[str, ...] = ()
     inputs: list[str] = field(default_factory=list)
     outputs: dict[str, Value] = field(default_factory=dict)
     known: dict[str, Value] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -14,7 +15,21 @@ from ircost.ir.definition import Arrays, OpDefinition, register_op
 from ircost.ir.errors import AttributeTypeError, DTypeError, ShapeError, did_you_mean
 from ircost.ir.graph import Op, Region, Value
 from ircost.ir.ops.contraction import contract
-from ircost.ir.ops.elementwise import add, cast, gelu, gelu_tanh, maximum, minimum, mul, relu, sigmoid, silu, sub
+from ircost.ir.ops.elementwise import (
+    add,
+    cast,
+    gelu,
+    gelu_tanh,
+    less,
+    maximum,
+    minimum,
+    mul,
+    relu,
+    sigmoid,
+    silu,
+    sub,
+    where,
+)
 from ircost.ir.ops.indexing import gather, wrap_indices
 from ircost.ir.ops.movement import broadcast, slice
 from ircost.ir.ops.normalization import scalar_like
@@ -33,6 +48,39 @@ def experts_met(rows: float, chosen: float, experts: float) -> float:
     (163.3, 8.0, 256.0)
     """
     return experts * (1.0 - (1.0 - chosen / experts) ** rows) if experts else 0.0
+
+
+def rows_of_busiest(rows: float, chosen: float, ranks: int) -> float:
+    """Of all that rows choose, what falls to the rank that most falls to, on the mean; by chance, ranks all alike.
+
+    Ranks are taken to draw apart from one another, which is a little too few where rows are few.
+
+    >>> rows_of_busiest(1, 8, 1), round(rows_of_busiest(1, 8, 4), 1), round(rows_of_busiest(4096, 8, 8))
+    (8, 3.3, 4181)
+    """
+    draws, chance = rows * chosen, 1 / ranks
+    if ranks <= 1 or draws <= 0:
+        return draws
+    low, logs = binomial(draws, chance)
+    below = np.minimum(np.cumsum(np.exp(logs)), 1.0)
+    # The mean of a whole number is the sum over j of the chance that it is above j.
+    return float(low + (1.0 - below**ranks).sum())
+
+
+def binomial(draws: float, chance: float) -> tuple[int, np.ndarray]:
+    """The first of the sums looked at, and logarithms of the chances of it and of those behind it, one by one.
+
+    Sums further than twelve standard deviations from the mean are not looked at.
+    """
+    mean = draws * chance
+    reach = 12 * math.sqrt(mean * (1 - chance)) + 12
+    low, high = max(math.floor(mean - reach), 0), min(math.ceil(mean + reach), int(draws))
+    sums = np.arange(low, high + 1)
+    start = math.lgamma(draws + 1) - math.lgamma(low + 1) - math.lgamma(draws - low + 1)
+    odds = math.log(chance) - math.log1p(-chance)
+    ratios = np.log(draws - sums[:-1]) - np.log(sums[1:]) + odds
+    first = start + low * odds + draws * math.log1p(-chance)
+    return low, first + np.concatenate([[0.0], np.cumsum(ratios)])
 
 
 class ExpertMatmul(OpDefinition):
@@ -92,20 +140,36 @@ ACTIVATIONS: dict[str, Callable[[Value], Value]] = {
 GATES = ("none", "halves", "pairs")
 
 
-def bytes_met(weights: TensorType, rows: int, chosen: int) -> int:
-    """Of weights [e, ..], those of the experts that rows meet."""
-    experts = weights.shape[0]
+def bytes_met(weights: TensorType, rows: int, chosen: int, ranks: int = 1) -> int:
+    """Of weights [e, ..], those of the experts that rows meet.
+
+    Args:
+        ranks: that hold as many experts each, all of which rows choose from.
+    """
+    experts = weights.shape[0] * ranks
     return round(weights.size_bytes * experts_met(rows, min(chosen, experts), experts) / max(experts, 1))
+
+
+def spread(op: Op) -> tuple[int, int]:
+    """Ranks that the experts of a mixture are spread over, and groups of ranks that send rows to them."""
+    ranks, senders = op.attrs["ranks"], op.attrs["senders"]
+    assert isinstance(ranks, int) and isinstance(senders, int), "as declared"
+    return ranks, senders
 
 
 class Experts(CompositeOp):
     """A mixture whose rows meet experts at random, as its traffic says, or all the same few at the fewest."""
 
     def operand_bytes(self, op: Op) -> Sequence[int]:
-        return self._bytes(op, op.operands[2].type.shape[0])
+        return self._bytes(op, op.operands[2].type.shape[0] * spread(op)[1])
 
     def fewest_operand_bytes(self, op: Op) -> Sequence[int]:
         return self._bytes(op, min(op.operands[2].type.shape[0], 1))
+
+    def counts_within(self, op: Op, inner: Op, counts: Counts) -> Counts:
+        """Of the rows that choose experts of this rank, on the mean, whoever sent them."""
+        ranks, senders = spread(op)
+        return counts.share(senders, ranks) if ranks > 1 else counts
 
     def arithmetic_within(self, op: Op, inner: Op) -> DType | None:
         """Narrow products with weights; the sum of the experts' results, which the body yields, is none of them."""
@@ -118,8 +182,10 @@ class Experts(CompositeOp):
     def _bytes(self, op: Op, rows: int) -> Sequence[int]:
         """With the experts that so many rows meet; zero points that all experts share are read as they are."""
         types, chosen = [operand.type for operand in op.operands], op.operands[2].type.shape[1]
-        whole = [type.size_bytes for type in types[:3]]
-        parts = [bytes_met(type, rows, chosen) if type.rank > 1 else type.size_bytes for type in types[3:]]
+        ranks, senders = spread(op)
+        rows_here = min(chosen, ranks) * senders  # a row goes to so many ranks at most
+        whole = [-(-types[0].size_bytes * rows_here // ranks), types[1].size_bytes, types[2].size_bytes]
+        parts = [bytes_met(type, rows, chosen, ranks) if type.rank > 1 else type.size_bytes for type in types[3:]]
         return *whole, *parts
 
 
@@ -139,6 +205,8 @@ def mixture_of_experts(
     has_biases: bool = False,
     has_scales: bool = False,
     is_narrow: bool = False,
+    ranks: int = 1,
+    senders: int = 1,
 ) -> Value:
     """The feed-forward layers of the experts of each row, added up by the shares that the router gave them.
 
@@ -146,6 +214,10 @@ def mixture_of_experts(
     pairs every even one does so with the odd one behind it, with none there is no gate. ``slope`` multiplies the
     sigmoid's input of a silu, ``offset`` is added to the gated half, ``limit`` is a clip of both (0: none). With
     ``is_narrow`` products are in the format of the weights: rows are quantised on the way.
+
+    With ``ranks`` the weights are those of one rank of so many, the first: rows choose among ranks * e experts, and
+    what other ranks hold adds nothing here. ``senders`` groups of ranks have as many rows each that they send to the
+    ranks of their experts: they are counted, and their results go back to them.
 
     Shapes: x [t, h], shares and experts [t, k], up [e, m, h], down [e, h, i] with m = i, or 2 i where there is a gate;
     then, where there are such, biases [e, m] and [e, h]; then scales and zero points of up [e, p, blocks] and those of
@@ -158,6 +230,10 @@ def mixture_of_experts(
             help=did_you_mean(activation, ACTIVATIONS) or f"gates are {', '.join(GATES)}",
         )
     t, k = experts.type.shape
+    if ranks < 1 or senders < 1:
+        raise AttributeTypeError(f"mixture_of_experts: {ranks} ranks, {senders} senders", help="1 at least of each")
+    if ranks > 1:
+        shares, experts = of_first_rank(shares, experts, up.type.shape[0])
     biases, scales = (more[:2], more[2:]) if has_biases else ((), more)
     expert = reshape(experts, shape=(t * k,))
     rows = broadcast(reshape(x, shape=(t, 1, x.type.shape[1])), shape=(t, k, x.type.shape[1]))
@@ -166,6 +242,12 @@ def mixture_of_experts(
     inner = rounded(gated(hidden, ACTIVATIONS[activation], gate, slope, offset, limit), down, is_narrow)
     out = reshape(layer(inner, expert, down, biases[1:], scales[2:]), shape=(t, k, down.type.shape[1]))
     return contract(shares, out, notation="t k, t k h -> t h")
+
+
+def of_first_rank(shares: Value, experts: Value, held: int) -> tuple[Value, Value]:
+    """Shares that are 0 of experts that are not among the first ``held``, and numbers that are."""
+    is_here = less(experts, scalar_like(held, experts))
+    return where(is_here, shares, scalar_like(0, shares)), where(is_here, experts, scalar_like(0, experts))
 
 
 def layer(x: Value, expert: Value, weights: Value, bias: Sequence[Value], scales: Sequence[Value]) -> Value:

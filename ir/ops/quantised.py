@@ -10,7 +10,7 @@ from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.ops.constant import constant_of
 from ircost.ir.ops.contraction import contract, conv_integer, matmul_integer
 from ircost.ir.ops.elementwise import add, cast, div, maximum, minimum, mul, neg, round, sub
-from ircost.ir.ops.movement import slice
+from ircost.ir.ops.movement import broadcast, slice
 from ircost.ir.ops.normalization import scalar_like
 from ircost.ir.ops.recurrent import ACTIVATION_WORDS, lstm_step, run_steps
 from ircost.ir.ops.reduction import reduce_max, reduce_min, reduce_sum
@@ -83,16 +83,20 @@ def block_quantised_matmul(a: Value, weights: Value, scales: Value, zeros: Value
 
     One kernel: the weights are read at their own width and brought to the format of a on the way.
 
-    Shapes: a [.., k], weights [n, blocks, block], scales and zeros [n, blocks, 1], zeros of that shape or of one
-    element; ``inner`` is k, the last block may be longer; out [.., n]. Source: com.microsoft::MatMulNBits-1.
+    Shapes: a [.., k], weights [n, blocks, block], scales [p, blocks, 1] with p a divisor of n, each for n / p rows,
+    zeros [n, blocks, 1] or of one element; ``inner`` is k, the last block may be longer; out [.., n].
+    Source: com.microsoft::MatMulNBits-1.
     """
     n, blocks, block = weights.type.shape
-    dtype = a.type.dtype
+    dtype, rows = a.type.dtype, scales.type.shape[0]
+    if rows != n:
+        each = broadcast(reshape(scales, shape=(rows, 1, blocks)), shape=(rows, n // rows, blocks))
+        scales = reshape(each, shape=(n, blocks, 1))
     centred = sub(widened(weights, dtype), widened(zeros, dtype))
     whole = reshape(mul(centred, widened(scales, dtype)), shape=(n, blocks * block))
     whole = slice(whole, starts=(0, 0), size=(n, inner)) if blocks * block != inner else whole
-    rows = " ".join(f"d{i}" for i in range(a.type.rank - 1))
-    return contract(a, whole, notation=f"{rows} k, n k -> {rows} n")
+    lead = " ".join(f"d{i}" for i in range(a.type.rank - 1))
+    return contract(a, whole, notation=f"{lead} k, n k -> {lead} n")
 
 
 @composite

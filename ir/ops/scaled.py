@@ -1,4 +1,4 @@
-"""Products in narrow floating-point formats: a scale for each row, or for each block of one."""
+"""Products in narrow formats: a scale for each row, or for each block of one."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from ircost.ir.counts import NO_COUNTS, Counts
 from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Op, Value
 from ircost.ir.ops.contraction import contract
-from ircost.ir.ops.elementwise import abs, cast, div, maximum, mul
+from ircost.ir.ops.elementwise import abs, cast, div, maximum, mul, round
 from ircost.ir.ops.movement import broadcast, transpose
 from ircost.ir.ops.normalization import scalar_like
 from ircost.ir.ops.reduction import reduce_max, reduce_sum
 from ircost.ir.ops.shape import reshape
-from ircost.ir.types import DType, f32
+from ircost.ir.types import DType, f32, i32
 
 LARGEST = {
     "f8e4m3": 448.0,
     "f8e5m2": 57344.0,
     "f4e2m1": 6.0,
+    "i8": 127.0,
 }  # OCP 8-bit Floating Point Specification 1.0, 2023; MX 1.0
 SMALLEST_SCALE = 1e-12
 LARGEST_SCALED_BLOCK = 32  # elements whose scale a matrix unit takes in. Source: PTX ISA 8.7, mma with .block_scale
@@ -41,7 +42,8 @@ def quantise_rows(x: Value, *, to: DType, block: int) -> tuple[Value, Value]:
     """x in a narrow format, each block of a row over its own largest magnitude; and the scales.
 
     Shapes: x [.., k], block divides k. Results: [.., k] in ``to``, scales [.., k / block] in f32.
-    Source: NVIDIA Transformer Engine, dynamic scaling; DeepSeek-AI, "DeepSeek-V3", arXiv:2412.19437, 3.3.2 (blocks).
+    Source: NVIDIA Transformer Engine, dynamic scaling; DeepSeek-AI, "DeepSeek-V3", arXiv:2412.19437, 3.3.2 (blocks);
+    Xiao et al., "SmoothQuant", ICML 2023 (integers).
     """
     *lead, k = x.type.shape
     if block < 1 or k % block:
@@ -51,13 +53,14 @@ def quantise_rows(x: Value, *, to: DType, block: int) -> tuple[Value, Value]:
     apart = cast(reshape(x, shape=(*lead, k // block, block)), to=f32)
     peak = reduce_max(abs(apart), axes=(len(lead) + 1,), keepdims=True)
     scale = maximum(mul(peak, scalar_like(1 / LARGEST[to.name], peak)), scalar_like(SMALLEST_SCALE, peak))
-    narrow = cast(div(apart, scale), to=to)
+    narrow = div(apart, scale)
+    narrow = cast(round(narrow) if to.is_integer else narrow, to=to)
     return reshape(narrow, shape=x.type.shape), reshape(scale, shape=(*lead, k // block))
 
 
 @partial(composite, kind=ScaledProduct)
 def scaled_matmul(x: Value, x_scale: Value, w: Value, w_scale: Value, *, out: DType) -> Value:
-    """x times the transpose of w, both narrow, sums of blocks scaled and added up in f32.
+    """x times the transpose of w, both narrow, sums of blocks scaled and added up in f32; those of integers are i32.
 
     Shapes: x [.., k] with scales [.., q], w [n, k] with scales [p, q], p a divisor of n and q one of k; out [.., n].
     Flops: blocks of up to 32 elements are scaled by the matrix units, and not counted.
@@ -72,7 +75,8 @@ def scaled_matmul(x: Value, x_scale: Value, w: Value, w_scale: Value, *, out: DT
         )
     rows = x.type.elements // max(k, 1)
     apart, weights = reshape(x, shape=(rows, q, k // q)), reshape(w, shape=(n, q, k // q))
-    sums = contract(apart, weights, notation="m q k, n q k -> q m n", out=f32)
+    sums = contract(apart, weights, notation="m q k, n q k -> q m n", out=i32 if x.type.dtype.is_integer else f32)
+    sums = cast(sums, to=f32) if x.type.dtype.is_integer else sums
     left = reshape(transpose(reshape(cast(x_scale, to=f32), shape=(rows, q)), perm=(1, 0)), shape=(q, rows, 1))
     each = broadcast(reshape(cast(w_scale, to=f32), shape=(p, 1, q)), shape=(p, n // p, q))
     right = reshape(transpose(reshape(each, shape=(n, q)), perm=(1, 0)), shape=(q, 1, n))

@@ -37,7 +37,7 @@ EXIT_DOES_NOT_FIT = 1
     "--passes",
     "pipeline",
     metavar="PIPELINE",
-    help="Passes to run.  [default, on GPUs: canonicalize,recognise,fold-batch-norm,fuse{by_cost=true}]",
+    help="Passes to run.  [default, on GPUs: weight-only,canonicalize,recognise,fold-batch-norm,fuse{by_cost=true}]",
 )
 @opt_option
 @click.option(

@@ -50,7 +50,12 @@ IMPORT_OPTIONS = (
         metavar="N",
         help="Tokens attended to, the new ones included: short for --dim context=N.",
     ),
-    click.option("--mesh", metavar="tp=8,pp=2", default="", help="Devices that share a model by its configuration."),
+    click.option(
+        "--mesh",
+        metavar="tp=8,dp=2,ep=16,pp=2",
+        default="",
+        help="Devices that share a model by its configuration: layers, sequences, experts, stages.",
+    ),
     click.option("--cache-dtype", metavar="FORMAT", help="Number format of cached keys and values."),
 )
 

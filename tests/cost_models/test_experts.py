@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ircost.cost_models.gpu.experts import ROW_TILES, rank_load, tiles_expected
-from ircost.ir.ops.experts import experts_met
+from ircost.ir.ops.experts import experts_met, rows_of_busiest
 
 ROUTINGS = st.integers(1, 64).flatmap(lambda k: st.tuples(st.just(k), st.integers(k, 512)))
 
@@ -47,3 +47,25 @@ def test_expectations_are_those_of_a_draw(rows: int, chosen: int, experts: int) 
 
 def test_where_each_row_takes_all_nothing_is_drawn() -> None:
     assert rank_load(300, 4, 4, 1, 0.0, 1.0) == (1200.0, 4.0, *(4 * np.ceil(300 / np.array(ROW_TILES))))
+
+
+@pytest.mark.parametrize("ranks", [4, 16])
+@pytest.mark.parametrize(("rows", "chosen", "experts"), [(1, 8, 256), (16, 8, 256), (300, 4, 64), (4096, 8, 128)])
+def test_all_ranks_wait_for_the_busiest(rows: int, chosen: int, experts: int, ranks: int) -> None:
+    """Rows that have one expert each there, whatever else they chose: as many, and as many experts."""
+    rng = np.random.default_rng(1)
+    most_rows, most_met = [], []
+    for _ in range(200):
+        picked = rng.random((rows, experts)).argpartition(chosen - 1, axis=1)[:, :chosen]
+        loads = np.bincount(picked.ravel(), minlength=experts).reshape(ranks, -1)
+        most_rows.append(loads.sum(axis=1).max())
+        most_met.append((loads > 0).sum(axis=1).max())
+    own = rows_of_busiest(rows, chosen, ranks)
+    assert own == pytest.approx(np.mean(most_rows), rel=0.08)
+    assert experts_met(own, 1, experts // ranks) == pytest.approx(np.mean(most_met), rel=0.12)
+
+
+@given(st.integers(0, 5000), st.sampled_from([1, 2, 8]), st.sampled_from([1, 2, 8, 64]))
+def test_the_busiest_rank_has_no_less_than_its_share_and_no_more_than_all(rows: int, chosen: int, ranks: int) -> None:
+    own = rows_of_busiest(rows, chosen, ranks)
+    assert rows * chosen / ranks * (1 - 1e-6) <= own <= rows * chosen * (1 + 1e-6)

@@ -6,6 +6,7 @@ import pytest
 
 from ircost.backends import load_target
 from ircost.cost_models.gpu.constants import bundled_constants
+from ircost.cost_models.gpu.formats import FORMATS
 from ircost.cost_models.gpu.kernel_work import LIBRARIES, labels_of_group, measured_name, table_name
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.kernel_table import kernel_table
@@ -13,8 +14,9 @@ from ircost.cost_models.part_groups import FIELDS, PartGroup
 from ircost.ir import Builder, Function, Module, Value, ops
 from ircost.ir.builder import build_body
 from ircost.ir.constant import Missing
+from ircost.ir.ops.experts import rows_of_busiest
 from ircost.ir.terminators import return_, yield_
-from ircost.ir.types import TensorType, bf16, f8e4m3, f16, f32, i32, i64, u8
+from ircost.ir.types import DType, TensorType, bf16, f8e4m3, f16, f32, i32, i64, u4, u8
 from ircost.passes.kernel_making import make_kernel
 
 
@@ -320,6 +322,58 @@ def test_libraries_that_runtimes_take_are_those_that_were_measured() -> None:
             assert any(constants.has_met(name, "architecture, kernel", pair) for name in families)
 
 
+@pytest.mark.parametrize(
+    ("runtime", "dtype", "kernel"),
+    [
+        *[("sglang", bf16, "sglang triton"), ("sglang", f8e4m3, "sglang triton"), ("sglang", u4, "sglang marlin")],
+        *[
+            ("vllm", bf16, "vllm triton"),
+            ("vllm", u4, "vllm marlin"),
+            ("trtllm", bf16, "trtllm cutlass"),
+            ("", bf16, ""),
+        ],
+    ],
+)
+def test_labels_of_experts_on_a_runtime(runtime: str, dtype: DType, kernel: str) -> None:
+    ((group, _),) = parts_of(*mixture(dtype, is_narrow=dtype == f8e4m3))
+    machine = machine_of(load_target("h100_sxm" + (f"+{runtime}" if runtime else "")))
+    labels = labels_of_group(group, machine, bundled_constants())
+    assert labels["kernel"] == kernel and bundled_constants().unseen("moe", labels) == ()
+
+
+@pytest.mark.parametrize(("dtype", "name"), [(bf16, "bfloat16"), (f8e4m3, "fp8_block"), (u4, "int4_wo")], ids=str)
+def test_experts_of_a_network_are_as_wide_as_those_of_tables(dtype: DType, name: str) -> None:
+    """Constants and corrections were learned from rows: what streams in a network must be what streams there."""
+    ((_, sizes),) = parts_of(*mixture(dtype, is_narrow=dtype == f8e4m3))
+    form = FORMATS[name]
+    assert sizes["activation_bytes"] == form.activation_bytes
+    assert sizes["weight_bytes"] == pytest.approx(form.weight_bytes, rel=0.01)
+    assert (sizes["unpack_flops"] > 0) == (form.unpack_flops > 0)
+
+
+def test_a_rank_has_the_rows_that_come_to_it() -> None:
+    """Eight tokens of two experts each over four ranks: four rows each on the mean, rather more on the busiest."""
+    function, mixed = mixture(bf16, is_narrow=False, ranks=4, senders=3)
+    ((_, sizes),) = parts_of(function, mixed)
+    assert picked(sizes, "chosen experts") == [1, 4]
+    assert sizes["tokens"] == rows_of_busiest(3 * 8, 2, 4) > 3 * 8 * 2 / 4
+
+
+def mixture(dtype: DType, is_narrow: bool, **spread: int) -> tuple[Function, Value]:
+    """Eight tokens, two of four experts each, [512, 256], weights in blocks of 128 where they are no bf16."""
+    count, hidden, inner, blocks = 4, 512, 256, 128
+    up, down = (count, 2 * inner, hidden), (count, hidden, inner)
+    rows = blocks if is_narrow else 1
+    types = [TensorType((8, hidden), bf16), TensorType((8, 2), bf16), TensorType((8, 2), i64)]
+    types += [TensorType(shape, dtype) for shape in (up, down)]
+    if dtype != bf16:
+        scales = [TensorType((e, n // rows, k // blocks), f32 if is_narrow else f16) for e, n, k in (up, down)]
+        types += [scales[0], TensorType((), bf16), scales[1], TensorType((), bf16)]
+    function = Function("main", types)
+    mixed = ops.mixture_of_experts(*function.arguments, has_scales=dtype != bf16, is_narrow=is_narrow, **spread)
+    return function, mixed
+
+
 def test_labels_of_attention_on_a_runtime() -> None:
     q, kv = TensorType((2, 8, 1, 64), bf16), TensorType((2, 2, 100, 64), f8e4m3)
     function = Function("main", [q, kv, kv])
@@ -329,6 +383,22 @@ def test_labels_of_attention_on_a_runtime() -> None:
     assert labels["dtype"] == "16 bit, fp8 cache"
     assert (labels["kernel"], labels["kind"]) == ("vllm fa3", "decode, shared heads")
     assert bundled_constants().unseen("attention", labels) == ()
+
+
+@pytest.mark.parametrize(
+    ("target", "cache", "kernel"),
+    [
+        *[("a100_sxm_80gb+vllm", bf16, "vllm triton"), ("l40s+sglang", bf16, "sglang triton")],
+        *[("h100_sxm+vllm", bf16, ""), ("h100_sxm+vllm", f8e4m3, "vllm flashmla"), ("h100_sxm+trtllm", bf16, "")],
+    ],
+)
+def test_labels_of_latent_attention_on_a_runtime(target: str, cache: DType, kernel: str) -> None:
+    q, latent = TensorType((2, 16, 1, 576), bf16), TensorType((2, 1, 100, 576), cache)
+    function = Function("main", [q, latent])
+    query, both = function.arguments
+    ((group, _),) = parts_of(function, ops.attention(query, both, both, scale=1.0, value_width=512))
+    assert group.family == "mla"
+    assert labels_of_group(group, machine_of(load_target(target)), bundled_constants())["kernel"] == kernel
 
 
 @pytest.mark.parametrize(

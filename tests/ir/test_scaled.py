@@ -10,7 +10,7 @@ import pytest
 from ircost.ir import Builder, Function, Module, Value, interpret, ops
 from ircost.ir.counts import work_of
 from ircost.ir.errors import ShapeError
-from ircost.ir.types import TensorType, bf16, f4e2m1, f8e4m3, f32
+from ircost.ir.types import DType, TensorType, bf16, f4e2m1, f8e4m3, f32, i8
 from ircost.ir.verify import verify
 
 
@@ -36,13 +36,21 @@ def test_each_block_is_within_half_a_step_of_its_largest(block: int) -> None:
     assert (np.abs(back - x) <= largest * 2**-4).all()  # three bits of mantissa
 
 
-def test_scales_of_rows_and_blocks_multiply_their_sums() -> None:
+def test_integers_are_within_half_a_step() -> None:
+    x = np.random.default_rng(2).standard_normal((5, 32)).astype(np.float32)
+    narrow, scale = run(lambda v: ops.quantise_rows.results(v, to=i8, block=32), x)
+    assert narrow.dtype == np.int8 and np.abs(narrow).max() == 127
+    assert (np.abs(narrow * scale - x) <= scale * 0.5001).all()
+
+
+@pytest.mark.parametrize("dtype", [f8e4m3, i8], ids=str)
+def test_scales_of_rows_and_blocks_multiply_their_sums(dtype: DType) -> None:
     random = np.random.default_rng(1)
     x, w = random.integers(-4, 5, (3, 8)).astype(np.float32), random.integers(-4, 5, (6, 8)).astype(np.float32)
     xs, ws = random.random((3, 2), np.float32), random.random((2, 2), np.float32)
 
     def product(x: Value, xs: Value, w: Value, ws: Value) -> tuple[Value, ...]:
-        narrow = [ops.cast(value, to=f8e4m3) for value in (x, w)]
+        narrow = [ops.cast(value, to=dtype) for value in (x, w)]
         return (ops.scaled_matmul(narrow[0], xs, narrow[1], ws, out=f32),)
 
     (got,) = run(product, x, xs, w, ws)

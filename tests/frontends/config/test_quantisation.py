@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +12,10 @@ from ircost.cost_models.memory import memory_use
 from ircost.frontends.config import ConfigError, architecture_of, build_model
 from ircost.frontends.config.build import BuiltModel
 from ircost.frontends.config.config_file import Config
-from ircost.frontends.config.frontend import build_pass
+from ircost.frontends.config.frontend import build_pass, read_architecture
 from ircost.frontends.config.workload import workload_of
 from ircost.frontends.imported import Imported, ImportOptions
-from ircost.ir.types import bf16
+from ircost.ir.types import bf16, f4e2m1, f8e4m3
 from ircost.ir.verify import verify
 
 DENSE: dict[str, Any] = {
@@ -53,6 +55,33 @@ METHODS: dict[str, tuple[dict[str, Any], float]] = {
         },
         4 + 8 / 16,
     ),
+    "integers on both sides": (
+        {
+            "quant_method": "compressed-tensors",
+            "config_groups": {
+                "group_0": {
+                    "weights": {"type": "int", "num_bits": 8, "strategy": "channel"},
+                    "input_activations": {"type": "int", "num_bits": 8, "strategy": "token", "dynamic": True},
+                }
+            },
+        },
+        8 + 0.05,
+    ),
+    "compressed blocks": (
+        {
+            "quant_method": "compressed-tensors",
+            "config_groups": {
+                "group_0": {
+                    "weights": {"type": "float", "num_bits": 8, "strategy": "block", "block_structure": [128, 128]},
+                    "input_activations": {"type": "float", "num_bits": 8, "strategy": "group", "group_size": 128},
+                }
+            },
+        },
+        8 + 16 / 128**2,
+    ),
+    "modelopt fp8": ({"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head"]}, 8 + 0.05),
+    "modelopt nvfp4": ({"quant_method": "modelopt_fp4", "quantization": {"quant_algo": "NVFP4"}}, 4 + 8 / 16),
+    "modelopt w4a16": ({"quant_method": "modelopt", "quant_algo": "W4A16_AWQ", "group_size": 64}, 4 + 16 / 64),
 }
 
 
@@ -84,6 +113,12 @@ def test_parameters_stay_and_bytes_shrink(method: str, base: dict[str, Any], pha
         ({"quant_method": "fp8", "fmt": "e3m4"}, "e3m4"),
         ({"quant_method": "fp8", "modules_to_not_convert": ["model.layers.0.strange"]}, "strange"),
         ({"quant_method": "awq", "bits": 4, "surprise": 1}, "surprise"),
+        ({"quant_method": "modelopt", "quant_algo": "W4A8_AWQ"}, "W4A8_AWQ"),
+        ({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": {}}, "MIXED_PRECISION"),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4", "kv_cache_quant_algo": "NVFP4"}, "a cache of NVFP4"),
+        ({"quant_method": "modelopt", "quant_algo": "FP8", "exclude_modules": ["model.layers.1.q_proj2"]}, "q_proj2"),
+        ({"quant_method": "fp8", "ignored_layers": ["model.layers.1.self_attn.q_proj"]}, "one product"),
+        ({"quant_method": "fp8", "ignored_layers": ["re:.*(q_proj"]}, "modules that stay wide"),
         (
             {
                 "quant_method": "compressed-tensors",
@@ -114,11 +149,109 @@ def test_a_scheme_of_the_cache_is_its_format() -> None:
     wide, narrow, asked = decoded(compressed()), decoded(said), decoded(said, cache_dtype=bf16)
     assert wide.built and narrow.built and asked.built
     assert wide.built.kv_bytes_per_token == 2 * narrow.built.kv_bytes_per_token == asked.built.kv_bytes_per_token
-    assert any("kv_cache_scheme" in note for note in narrow.notes)
-    assert not any("kv_cache_scheme" in note for note in (*wide.notes, *asked.notes))
+    assert any("scheme of them" in note for note in narrow.notes)
+    assert not any("scheme of them" in note for note in (*wide.notes, *asked.notes))
 
 
 def test_sparse_weights_are_refused_and_dense_ones_are_not() -> None:
     assert decoded(compressed(sparsity_config={"format": "dense"})).built
     with pytest.raises(ConfigError, match="sparse-24-bitmask"):
         decoded(compressed(sparsity_config={"format": "sparse-24-bitmask"}))
+
+
+FP8 = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+LATENT = {
+    **DENSE,
+    **{"model_type": "deepseek_v3", "num_hidden_layers": 3, "first_k_dense_replace": 1, "n_routed_experts": 8},
+    **{"num_experts_per_tok": 2, "n_shared_experts": 1, "moe_intermediate_size": 256, "num_key_value_heads": 4},
+    **{"kv_lora_rank": 128, "q_lora_rank": 128, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128},
+}
+ALL_OF_ONE = {"attention.qkv", "attention.out", "mlp.gate_up", "mlp.down"}
+
+
+def wide_parts(names: list[str], base: dict[str, Any] = DENSE) -> list[set[str]]:
+    """Of each layer."""
+    config = {**base, "quantization_config": {**FP8, "modules_to_not_convert": names}}
+    return [set(layer.wide) for layer in architecture_of(Config(config, "config.json")).stack.layers]
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        (["lm_head", "model.embed_tokens", "model.norm", "vision_tower.layers.0.self_attn.q_proj"], [set(), set()]),
+        (["model.layers.0.mlp"], [{"mlp.gate_up", "mlp.down"}, set()]),
+        (["model.layers.1.mlp.down_proj"], [set(), {"mlp.down"}]),
+        (["mlp.down_proj"], [{"mlp.down"}, {"mlp.down"}]),
+        (["language_model.model.layers.1"], [set(), ALL_OF_ONE]),
+        (["*self_attn*"], [{"attention.qkv", "attention.out"}] * 2),
+        (["model.layers.0.self_attn*"], [{"attention.qkv", "attention.out"}, set()]),
+        (["re:.*o_proj$"], [{"attention.out"}] * 2),
+        (["re:model.layers.[1-9].*"], [set(), ALL_OF_ONE]),
+        ([f"model.layers.0.self_attn.{x}_proj" for x in "qkv"], [{"attention.qkv"}, set()]),
+        (
+            ["model.layers.0.self_attn.q_norm", "model.layers.1.mlp.gate", "model.layers.0.input_layernorm"],
+            [set(), set()],
+        ),
+        (["model.layers.2.mlp*", "model.layers.61.self_attn"], [set(), set()]),  # what drafts tokens
+    ],
+    ids=lambda value: ", ".join(value) if isinstance(value[0], str) else "",
+)
+def test_single_modules_of_single_layers_stay_wide(names: list[str], parts: list[set[str]]) -> None:
+    assert wide_parts(names) == parts
+
+
+def test_a_module_that_another_layer_has_is_no_mistake() -> None:
+    assert wide_parts([f"model.layers.{n}.mlp.experts.{n}.down_proj" for n in range(3)], LATENT) == [set()] * 3
+    first, *others = wide_parts([f"model.layers.{n}.mlp.down_proj" for n in range(3)], LATENT)
+    assert (first, others) == ({"mlp.down"}, [set()] * 2)
+
+
+def test_parts_of_experts_and_of_latent_attention_are_told_apart() -> None:
+    dense, first, second = wide_parts(
+        [
+            *("model.layers.1.mlp.gate", "model.layers.1.mlp.shared_experts*", "model.layers.2.mlp.experts*"),
+            *("model.layers.0.self_attn.kv_a_proj_with_mqa", "model.layers.0.self_attn.q_a_proj"),
+            "model.layers.0.self_attn.kv_b_proj",
+        ],
+        LATENT,
+    )
+    assert dense == {"attention.down", "attention.up"}
+    assert first == {"experts.shared.gate_up", "experts.shared.down"}
+    assert second == {"experts"}
+
+
+def test_a_wide_part_has_its_own_bytes_and_no_other() -> None:
+    """One down projection of two: 16 bits for 8."""
+    narrow = built({**DENSE, "quantization_config": FP8})
+    mixed = built({**DENSE, "quantization_config": {**FP8, "ignored_layers": ["model.layers.1.mlp.down_proj"]}})
+    more = memory_use(mixed.module).weights_bytes - memory_use(narrow.module).weights_bytes
+    assert more == 512 * 1024 - 4 * (512 // 128) * (1024 // 128)
+    assert mixed.parameters == narrow.parameters
+
+
+def test_modelopt_says_it_beside_the_config(tmp_path: Path) -> None:
+    said = {"quant_algo": "NVFP4", "kv_cache_quant_algo": "FP8", "group_size": 16, "exclude_modules": ["lm_head"]}
+    (tmp_path / "config.json").write_text(json.dumps(DENSE))
+    plain = read_architecture(tmp_path)
+    (tmp_path / "hf_quant_config.json").write_text(
+        json.dumps({"producer": {"name": "modelopt", "version": "0.29.0"}, "quantization": said})
+    )
+    for path in (tmp_path, tmp_path / "config.json"):
+        form = read_architecture(path).quantisation
+        assert form is not None and (form.weights, form.activations, form.block, form.cache) == (
+            f4e2m1,
+            f4e2m1,
+            16,
+            f8e4m3,
+        )
+    assert plain.quantisation is None
+    (tmp_path / "config.json").write_text(json.dumps({**DENSE, "quantization_config": FP8}))
+    own = read_architecture(tmp_path).quantisation
+    assert own is not None and own.weights == f8e4m3
+
+
+def test_a_broken_file_beside_the_config_is_told(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(DENSE))
+    (tmp_path / "hf_quant_config.json").write_text("{")
+    with pytest.raises(ConfigError, match="no JSON"):
+        read_architecture(tmp_path)
