@@ -28,7 +28,8 @@ MAIN = "main"  # main memory, which each target calls by a name of its own
 # What a fitted time is paid for; the rest of them is the latency of steps that wait for each other.
 PAID_FOR = {
     **{"launch": "launch", "host": "launch", "issue": "launch"},
-    **{"convert": MAIN, "transforms": MAIN, "layout": MAIN, "rows": MAIN, "winograd": "matrix"},
+    **{"convert": MAIN, "transforms": MAIN, "layout": MAIN, "rows": MAIN, "others": MAIN},
+    "winograd": "matrix",
 }
 # Columns of busy resources that are another's: loads in flight are main memory's latency.
 WORKS_FOR = {"flight": MAIN, "chain": "steps"}

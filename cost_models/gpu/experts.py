@@ -31,6 +31,7 @@ PARAMETERS = {
     "rows": Parameter(
         "factor", 4.0, "how often a row of activations streams: gather, gate, convert, combine", OF_KERNEL
     ),
+    "others": Parameter("factor", 1.0, "the same of rows that other ranks' experts take", OF_KERNEL),
     "expert": Parameter("time", 5e-8, "one more expert: its part of sorting and of the blocks' schedule"),
     **COMMON,
 }
@@ -106,6 +107,8 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
         step = step + steps * np.ceil(blocks / processors / 2)
     weights = met * matrices * hidden * inner * weight
     moved = rows * (hidden + inner) * activation
+    tokens, chosen = beside(work.tokens, work.chosen)
+    others = np.maximum(tokens * chosen - rows, 0.0) * (hidden + inner) * activation * (ranks > 1)
     rate = machine.main_bytes_per_s
     ones = np.ones_like(down)
     return Demand(
@@ -121,6 +124,7 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
             "wave": wave * slower,
             "step": step * slower,
             "rows": moved / rate * ones,
+            "others": others / rate * ones,
             "expert": total / ranks * slower * ones,
         },
         reused=(((weights + moved) / rate, machine.share_of_cache(sets * weights + moved)),),

@@ -103,7 +103,7 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
     )
 
 
-_VLLM_EXPERTS = {"moe bfloat16": "triton", "moe w4a16_mxfp4": "triton", "moe int4_wo": "marlin"}  # FP8: several
+_VLLM_EXPERTS = {"moe bfloat16": "triton", "moe w4a16_mxfp4": "oaitriton", "moe int4_wo": "marlin"}  # FP8: several
 _SGLANG_EXPERTS = {"moe": "triton", "moe int4_wo": "marlin"}
 # Whose kernels a runtime takes on an architecture, by kind, by family and format, of operands or of a cache, or else by
 # family, where tables have more than one.

@@ -6,7 +6,7 @@ from __future__ import annotations
 SAME_SPEED = dict.fromkeys(("bfloat16", "float16", "half", "bf16", "f16", "fp16"), "16 bit")
 # Libraries that a kernel's name tells of; the first that fits.
 IMPLEMENTATIONS = (
-    *("deepgemm", "flashmla", "flashinfer", "marlin", "triton", "cutlass", "fa2", "fa3", "fa4"),
+    *("deepgemm", "flashmla", "flashinfer", "marlin", "oaitriton", "triton", "cutlass", "fa2", "fa3", "fa4"),
     *("nongated", "winograd", "fft", "implicit"),
 )
 

@@ -109,7 +109,7 @@ FIXED: Mapping[str, tuple[str, ...]] = {
     "gemm": ("launch", "convert", "wave", "split"),
     "conv": ("launch", "convert", "wave", "split", "winograd", "transforms", "layout"),
     **dict.fromkeys(("attention", "mla"), ("launch", "wave", "split")),
-    "moe": ("launch", "wave", "step", "rows", "expert"),
+    "moe": ("launch", "wave", "step", "rows", "others", "expert"),
     "recurrent": ("launch", "chunk"),
     **dict.fromkeys(("vector", "quantize"), ("launch", "row")),
     "collective": ("launch", "hop", "bulk_hop", "far_hop"),
