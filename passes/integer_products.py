@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ircost.ir import ops
-from ircost.ir.graph import Op, Value
+from ircost.ir.graph import Module, Op, Value
 from ircost.ir.ops.normalization import per_channel
 from ircost.ir.ops.quantised import integer_convolution, integer_product
 from ircost.ir.rewrite import RewritePattern
@@ -146,6 +146,17 @@ def _column_axis(op: Op) -> int | None:
     if len(rhs) != 2 or lhs[-1] not in rhs or len(out) != len(lhs) or out[:-1] != lhs[:-1] or out[-1] == lhs[-1]:
         return None
     return rhs.index(out[-1]) if out[-1] in rhs else None
+
+
+PRODUCTS = frozenset({"conv", "conv_transpose", "matmul", "contract"})
+
+
+def dequantised_products(module: Module) -> tuple[int, int, str]:
+    """How many products of two dequantised tensors there are, how many the pass takes, and their format as they are."""
+    patterns = {pattern.root: pattern for pattern in IntegerProducts().patterns()}
+    found = [op for op in module.walk() if op.name in PRODUCTS and all(map(Dequantised.of, op.operands))]
+    taken = [op for op in found if op.name in patterns and patterns[op.name].rewrite(op) is not None]
+    return len(found), len(taken), str(found[0].result.type.dtype) if found else ""
 
 
 @register_pass("integer-products")
