@@ -19,7 +19,7 @@ INTEGERS = "integer-products,canonicalize,recognise,fold-batch-norm,fuse{by_cost
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``both.onnx``, whose convolution and product have two dequantised operands; those of ``weights.onnx`` have one."""
+    """``both.onnx``, whose convolution and product have two dequantised operands; ``weights.onnx``: one."""
     folder = tmp_path_factory.mktemp("qdq")
     known: dict[str, np.ndarray] = {
         "w_q": RNG.integers(-127, 128, (16, 8, 3, 3)).astype(np.int8),
