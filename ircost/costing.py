@@ -18,14 +18,18 @@ from ircost.cost_models.roofline import data_sheet_s
 from ircost.frontends import Imported
 from ircost.frontends.config.build import BuiltModel
 from ircost.intervals import interval_of_runs, uncorrected
+from ircost.ir.constant import Splat
 from ircost.ir.graph import Module, Op
 from ircost.ir.ops.experts import experts_met
 from ircost.ir.schedule import parse_schedule
+from ircost.quantity_text import bytes_text
 from ircost.rank_memory import memory_of
 from ircost.report import KernelReport, Report
 from ircost.stages import costed_stages, fullest_stage, slowest_stage_s
 from ircost.transformer_figures import batches_on_the_way, figures_of
 
+# Weights that grow by this, and by so many bytes, when they are loaded are told of.
+MUCH_WIDER, LARGE_BYTES = 1.5, 2**20
 # Against measured servers: docs/energy.md.
 ENERGY_NOTES = {
     True: "energy: of the pass alone, by factors fitted to the power of an H200's kernels; measured servers of H100s "
@@ -108,6 +112,7 @@ def report_on(
             *estimates.notes,
             *imported.notes,
             *_notes(table, runs),
+            *_widened_weights(module, memory),
             *_unbounded_loops(module),
             *_idle_matrix_units(table, target),
             *_spread_experts(table),
@@ -244,6 +249,18 @@ def _notes(table: KernelTable, runs: Sequence[KernelRun]) -> list[str]:
     if unknown:
         notes.append(f"{unknown} opaque operators: their cost is unknown and in no figure, so every total is too low")
     return notes
+
+
+def _widened_weights(module: Module, memory: MemoryUse) -> list[str]:
+    """Weights that are stored in fewer bits than they have in memory: quantised ones that are dequantised at load."""
+    constants = (op for op in module.walk() if op.name == "constant" and not isinstance(op.attrs["value"], Splat))
+    stored_bytes = sum(op.result.type.size_bytes for op in constants)
+    if memory.weights_bytes < MUCH_WIDER * stored_bytes or memory.weights_bytes - stored_bytes < LARGE_BYTES:
+        return []
+    return [
+        f"weights are widened at load: {bytes_text(stored_bytes)} as they are stored, "
+        f"{bytes_text(memory.weights_bytes)} in memory and when they are read"
+    ]
 
 
 def _idle_matrix_units(table: KernelTable, target: Target) -> list[str]:

@@ -99,3 +99,19 @@ def test_sweeps_say_it_and_what_if_tries_it(folder: Path, capsys: pytest.Capture
     assert tried.kind == "format" and tried.change < 0
     bare = ircost.what_if(folder / "weights.onnx", target="t4")
     assert not any(item.name == "integer-products" for item in bare.alternatives)
+
+
+def test_weights_that_grow_at_load_are_told_of(tmp_path: Path) -> None:
+    """Quantised for storage alone: a report of 4 MiB of a file of 1 MiB needs a word."""
+    weight = helper.make_tensor("w_q", TensorProto.INT8, [1024, 1024], bytes(2**20), raw=True)
+    graph = helper.make_graph(
+        [helper.make_node("DequantizeLinear", ["w_q", "scale"], ["w"]), helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [8, 1024])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [weight, numpy_helper.from_array(np.array(0.05, np.float32), "scale")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), tmp_path / "stored.onnx")
+    report = ircost.compile(tmp_path / "stored.onnx", target="t4")
+    (note,) = [note for note in report.notes if "widened" in note]
+    assert note.startswith("weights are widened at load: 1.00 MiB as they are stored, 4 MiB in memory")
