@@ -264,13 +264,17 @@ def _widened_weights(module: Module, memory: MemoryUse) -> list[str]:
 
 
 def _idle_matrix_units(table: KernelTable, target: Target) -> list[str]:
-    """Formats of contractions that the machine's matrix units lack, so that slower lanes do the work."""
+    """Formats of contractions that the machine has no units for, so that slower ones do the work."""
     formats = dict.fromkeys(dtype.name for engine, dtype in table.work_columns if engine == "matrix")
-    return [
-        f"{name} contractions run on vector units: the matrix units of {target.name} have {', '.join(target.matrix)}"
-        for name in formats
-        if target.matrix and target.unit_for(name)[0] == "vector"
-    ]
+    notes = []
+    for name in formats:
+        unit, unit_format = target.unit_for(name)
+        if target.matrix and unit == "vector":
+            have = f"the matrix units of {target.name} have {', '.join(target.matrix)}"
+            notes.append(f"{name} contractions run on vector units: {have}")
+        elif unit_format != name and target.peak_flops_per_s(name) < target.peak_flops_per_s("f32"):
+            notes.append(f"{name} contractions run in {unit_format} on {target.name}, more slowly than those in f32")
+    return notes
 
 
 def _spread_experts(table: KernelTable) -> list[str]:

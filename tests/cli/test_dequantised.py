@@ -86,6 +86,17 @@ def test_a_machine_without_faster_integers_promises_none(folder: Path) -> None:
     assert "fast" not in note and "--passes 'integer-products,canonicalize,recognise,fold-batch-norm,fuse'" in note
 
 
+def test_integers_that_are_slower_than_floats_are_told_of(folder: Path) -> None:
+    """A Jetson Nano has no dot product of bytes."""
+    notes = {
+        name: ircost.compile(folder / "both.onnx", target=name, pipeline=INTEGERS).notes
+        for name in ("jetson_nano", "gtx_1080_ti")
+    }
+    slower = "i8 contractions run in i32 on jetson_nano, more slowly than those in f32"
+    assert slower in notes["jetson_nano"]
+    assert not any("contractions run" in note for note in notes["gtx_1080_ti"])
+
+
 def test_weights_alone_are_no_product_of_integers(folder: Path) -> None:
     assert not about_dequantised(ircost.compile(folder / "weights.onnx", target="t4").notes)
 
