@@ -92,8 +92,9 @@ def zero_taken_out(correction: Value, product: Op, scope: Scope, w_zero: Value |
     dtype = product.operands[0].type.dtype
     outside = int(product.attrs.get("outside", 0))  # type: ignore[arg-type]
     if outside:
+        point = np.array(outside).astype(numpy_dtype(dtype))
         is_known = scope.is_known(correction) and are_sums(correction, product, scope, w_zero, outside)
-        return Array(np.array(outside, numpy_dtype(dtype))) if is_known else None
+        return Array(point) if is_known and point == outside else None
     factor = only_use(correction, "mul")
     for wide, sums in (factor.operands, factor.operands[::-1]) if factor is not None else ():
         zero = wide.producer
