@@ -7,7 +7,7 @@ from typing import Literal
 
 Engine = Literal["matrix", "vector"]
 
-# A matrix unit for wider integers multiplies narrower ones exactly; what may be rounded to tf32 need not be.
+# A unit for wider integers multiplies narrower ones exactly; what may be rounded to tf32 need not be.
 _WIDER_IN_MATRIX: dict[str, tuple[str, ...]] = {
     "tf32": ("f32",),
     "u8": ("i8",),
@@ -25,8 +25,10 @@ _WIDER_IN_VECTOR: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("tf32", "f16", "bf16"), ("f32",)),
     **dict.fromkeys(_NARROW_FLOATS, ("f16", "f32")),
     # An i64 add is two i32 adds: the i32 rate is an upper bound for it, as a peak should be.
-    **dict.fromkeys(("i64", "i32", "i16", "i8", "i4", "i2", "bool"), ("i32", "f32")),
-    **dict.fromkeys(("u64", "u32", "u16", "u8", "u4", "u2"), ("i32", "f32")),
+    **dict.fromkeys(("i64", "i32", "i16", "i8", "bool"), ("i32", "f32")),
+    **dict.fromkeys(("u64", "u32", "u16"), ("i32", "f32")),
+    # Dot products of bytes have forms for both signs: dp4a, SDOT and UDOT, VPDPBUSD.
+    **dict.fromkeys(("u8", "i4", "u4", "i2", "u2"), ("i8", "i32", "f32")),
 }
 
 

@@ -17,6 +17,7 @@ from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
 from ircost.cost_models.gpu.demand import HOST, Terms, times
 from ircost.cost_models.gpu.kernel_work import Rates, demand_of, labels_of_group, rates_of, work_of
 from ircost.cost_models.gpu.machine import GpuMachine, machine_of
+from ircost.cost_models.gpu.power import product_flops_per_s
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelTable
 from ircost.cost_models.main_memory import main_memory_floor_s
@@ -144,7 +145,18 @@ class Analytical(CostModel):
                 notes.append(f"{effect} {level} is in no fit of {met} kernels: the mean of the others stands in")
         if any(group.family == "vector" and _column(group, "contraction_flops").any() for group in kernels.parts):
             notes.append("products of no known family count as streams that compute at peak")
-        return tuple(notes)
+        return (*notes, *_wide_sums(kernels, target))
+
+
+def _wide_sums(kernels: KernelTable, target: Target) -> list[str]:
+    """Products that run below the data sheet's rate for their format, since their sums are kept in f32."""
+    products = [group.dtype.name for group in kernels.parts if group.family not in ("vector", "collective")]
+    return [
+        f"{name} products add up in f32, at its rate: the lanes of {target.name} multiply and add in one format "
+        "(+tensorrt: in 16 bits)"
+        for name in dict.fromkeys(products)
+        if product_flops_per_s(target, name) < target.peak_flops_per_s(name)
+    ]
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from ircost.cost_models.free_launches import without_launches
 from ircost.cost_models.interface import CostModel
 from ircost.cost_models.kernel_table import KernelTable, kernel_table
 from ircost.costing import Totals, totals_of
+from ircost.dequantised import integers_first
 from ircost.frontends import Imported, ImportOptions, load
 from ircost.ir.clone import clone_module
 from ircost.ir.collector import collector_paused
@@ -32,6 +33,7 @@ from ircost.passes import (
     pipeline_text,
     run_pipeline,
 )
+from ircost.passes.integer_products import dequantised_products
 from ircost.report import Report
 
 Kind = Literal["resource", "pass", "format", "batch", "launch"]
@@ -43,8 +45,9 @@ class Alternative:
     """One thing changed.
 
     Args:
-        kind: ``resource``: the machine has twice of it; ``pass``: left out; ``format``: the model converted to it;
-            ``batch``: twice as large; ``launch``: how kernels are launched.
+        kind: ``resource``: the machine has twice of it; ``pass``: left out; ``format``: the model converted to it, or
+            the integers of dequantised tensors multiplied; ``batch``: twice as large; ``launch``: how kernels are
+            launched.
         name: what is changed. what: the change, in words.
         latency_s, energy_j: of one run then.
         items: how many times the work of today one run then does.
@@ -173,7 +176,14 @@ class _Experiment:
     def run(self) -> WhatIf:
         found: list[Alternative] = []
         failed: list[NotTried] = []
-        tries = (*self._resources(), *self._launches(), *self._left_out(), *self._formats(), *self._batch())
+        tries = (
+            *self._resources(),
+            *self._launches(),
+            *self._left_out(),
+            *self._formats(),
+            *self._integers(),
+            *self._batch(),
+        )
         for kind, name, what, items, cost in tries:
             try:
                 found.append(self._alternative(kind, name, what, items, cost()))
@@ -217,6 +227,12 @@ class _Experiment:
         for name in FORMATS:
             if name in own and name != self.report.dtype:
                 yield "format", name, name, 1, self._compiled_as(name)
+
+    def _integers(self) -> Iterator[Try]:
+        passes = integers_first(self.passes)
+        if passes and dequantised_products(self.imported.module)[1]:
+            what = "integer-products of QDQ"
+            yield "format", "integer-products", what, 1, self._compiled(full_pipeline(passes, self.dtype))
 
     def _compiled_as(self, dtype: str) -> Callable[[], Totals]:
         def cost() -> Totals:

@@ -11,6 +11,7 @@ import numpy as np
 from ircost.backends import Target, load_target
 from ircost.cost_models.automatic import chosen_model
 from ircost.costing import report_on
+from ircost.dequantised import noted
 from ircost.fitting import Retry, fit, remedies
 from ircost.frontends import Imported, ImportOptions, load
 from ircost.ir.collector import collector_paused
@@ -116,7 +117,7 @@ def compile_model(
     passes = parse_pipeline(text)  # a mistake in it is told before a large model is read
     with collector_paused():
         memory = VerifierMemory()
-        imported = _imported(source, options, memory)
+        imported = noted(_imported(source, options, memory), machine, text)
         if chosen != pipeline_of_level(DEFAULT_LEVEL, machine.kind):
             imported = replace(imported, notes=(*imported.notes, f"passes that ran: {text or 'none'}"))
         reports = run_pipeline(imported.module, passes, context=context, after_pass=after_pass, memory=memory)

@@ -18,16 +18,20 @@ from ircost.cost_models.roofline import data_sheet_s
 from ircost.frontends import Imported
 from ircost.frontends.config.build import BuiltModel
 from ircost.intervals import interval_of_runs, uncorrected
+from ircost.ir.constant import Splat
 from ircost.ir.graph import Module, Op
 from ircost.ir.ops.experts import experts_met, spread
 from ircost.ir.schedule import parse_schedule
 from ircost.ir.types import DType
 from ircost.passes.weight_only import is_weight_only
+from ircost.quantity_text import bytes_text
 from ircost.rank_memory import memory_of
 from ircost.report import KernelReport, Report
 from ircost.stages import costed_stages, fullest_stage, slowest_stage_s
 from ircost.transformer_figures import batches_on_the_way, figures_of
 
+# Weights that grow by this, and by so many bytes, when they are loaded are told of.
+MUCH_WIDER, LARGE_BYTES = 1.5, 2**20
 # Against measured servers: docs/energy.md.
 ENERGY_NOTES = {
     True: "energy: of the pass alone, by factors fitted to the power of an H200's kernels; measured servers of H100s "
@@ -110,6 +114,7 @@ def report_on(
             *estimates.notes,
             *imported.notes,
             *_notes(table, runs),
+            *_widened_weights(module, memory),
             *_unbounded_loops(module),
             *_idle_matrix_units(table, target),
             *weight_only_notes(table, target),
@@ -249,13 +254,15 @@ def _notes(table: KernelTable, runs: Sequence[KernelRun]) -> list[str]:
     return notes
 
 
-def _idle_matrix_units(table: KernelTable, target: Target) -> list[str]:
-    """Formats of contractions that the machine's matrix units lack, so that slower lanes do the work."""
-    formats = dict.fromkeys(dtype.name for engine, dtype in table.work_columns if engine == "matrix")
+def _widened_weights(module: Module, memory: MemoryUse) -> list[str]:
+    """Weights that are stored in fewer bits than they have in memory: quantised ones that are dequantised at load."""
+    constants = (op for op in module.walk() if op.name == "constant" and not isinstance(op.attrs["value"], Splat))
+    stored_bytes = sum(op.result.type.size_bytes for op in constants)
+    if memory.weights_bytes < MUCH_WIDER * stored_bytes or memory.weights_bytes - stored_bytes < LARGE_BYTES:
+        return []
     return [
-        f"{name} contractions run on vector units: the matrix units of {target.name} have {', '.join(target.matrix)}"
-        for name in formats
-        if target.matrix and target.unit_for(name)[0] == "vector"
+        f"weights are widened at load: {bytes_text(stored_bytes)} as they are stored, "
+        f"{bytes_text(memory.weights_bytes)} in memory and when they are read"
     ]
 
 
@@ -275,6 +282,20 @@ def weight_only_notes(table: KernelTable, target: Target) -> list[str]:
 
 # Products of weights with scales -> their operand that is the weights.
 WITH_WEIGHTS = {"block_quantised_matmul": 1, "mixture_of_experts": 3}
+
+
+def _idle_matrix_units(table: KernelTable, target: Target) -> list[str]:
+    """Formats of contractions that the machine has no units for, so that slower ones do the work."""
+    formats = dict.fromkeys(dtype.name for engine, dtype in table.work_columns if engine == "matrix")
+    notes = []
+    for name in formats:
+        unit, unit_format = target.unit_for(name)
+        if target.matrix and unit == "vector":
+            have = f"the matrix units of {target.name} have {', '.join(target.matrix)}"
+            notes.append(f"{name} contractions run on vector units: {have}")
+        elif unit_format != name and target.peak_flops_per_s(name) < target.peak_flops_per_s("f32"):
+            notes.append(f"{name} contractions run in {unit_format} on {target.name}, more slowly than those in f32")
+    return notes
 
 
 def _spread_experts(table: KernelTable) -> list[str]:

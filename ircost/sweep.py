@@ -22,6 +22,7 @@ from ircost.cost_models.kernel_table import KernelRun, KernelTable, table_of_mod
 from ircost.cost_models.lower_bound import LowerBounds
 from ircost.cost_models.memory import memory_use
 from ircost.costing import branches_taken, weight_only_notes
+from ircost.dequantised import noted
 from ircost.frontends import Imported, ImportOptions, load
 from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.frontend import build_pass, read_architecture
@@ -171,7 +172,8 @@ def sweep(
 
     def points_at(some: Sequence[dict[str, int]]) -> list[tuple[SweepPoint, tuple[str, ...]]]:
         with collector_paused():
-            built = _rewritten(_points(model, options, some), passes, context)
+            imported = (noted(point, target, pipeline) for point in _points(model, options, some))
+            built = _rewritten(imported, passes, context)
             table, runs = table_of_modules(imported.module for imported in built)
             priced = _Priced(
                 table,

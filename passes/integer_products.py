@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ircost.ir import ops
-from ircost.ir.graph import Op, Value
+from ircost.ir.graph import Module, Op, Value
 from ircost.ir.ops.normalization import per_channel
-from ircost.ir.ops.quantised import integer_product, widened
+from ircost.ir.ops.quantised import integer_convolution, integer_product
 from ircost.ir.rewrite import RewritePattern
 from ircost.passes.algebra import uniform
 from ircost.passes.base import Pass, register_pass
@@ -81,8 +82,7 @@ class IntegerConvolution(RewritePattern):
         channels, *rest = weight.narrow.type.shape
         if weight.scale.type.elements != 1 and weight.scale.type.shape != (channels, *(1 for _ in rest)):
             return None
-        total = _integer_convolution(op, x, weight.narrow)
-        return None if total is None else _scaled(total, x, weight, channels, op)
+        return _scaled(_integer_convolution(op, x, weight.narrow), x, weight, channels, op)
 
 
 class IntegerMatmul(RewritePattern):
@@ -104,20 +104,14 @@ class IntegerContraction(RewritePattern):
         return None if column is None else _integer_product(op, column)
 
 
-def _integer_convolution(op: Op, x: Dequantised, weight: Value) -> Value | None:
-    """The sum of the integers, zero points taken out; None where padding would count as one that is not known."""
-    strides, dilations, pads = (op.attrs[name] for name in ("strides", "dilations", "pads"))
-    assert isinstance(pads, tuple) and all(isinstance(pair, tuple) for pair in pads), "a pair for each axis"
+def _integer_convolution(op: Op, x: Dequantised, weight: Value) -> Value:
+    """The sum of the integers, zero points taken out."""
+    window: dict[str, Any] = {name: op.attrs[name] for name in ("strides", "dilations", "pads")}
     if x.zero is None:
-        return ops.conv_integer(x.narrow, weight, strides=strides, dilations=dilations, pads=pads)
-    narrow, zero = x.narrow, uniform(x.zero)
-    if any(pair != (0, 0) for pair in pads):
-        if zero is None:
-            return None
-        narrow = ops.pad(narrow, pads=((0, 0), (0, 0), *pads), value=zero)
-    total = ops.conv_integer(narrow, weight, strides=strides, dilations=dilations, pads=((0, 0),) * len(pads))
-    summed = ops.reduce_sum(widened(weight), axes=tuple(range(1, weight.type.rank)), keepdims=False)
-    return ops.sub(total, per_channel(ops.mul(ops.reshape(x.zero, shape=()), summed), op.result.type.rank))
+        return integer_convolution(x.narrow, weight, **window)
+    known = uniform(x.zero)
+    window["outside"] = None if known is None else int(known)
+    return integer_convolution(x.narrow, weight, ops.reshape(x.zero, shape=()), **window)
 
 
 def _integer_product(op: Op, column: int) -> Value | None:
@@ -152,6 +146,17 @@ def _column_axis(op: Op) -> int | None:
     if len(rhs) != 2 or lhs[-1] not in rhs or len(out) != len(lhs) or out[:-1] != lhs[:-1] or out[-1] == lhs[-1]:
         return None
     return rhs.index(out[-1]) if out[-1] in rhs else None
+
+
+PRODUCTS = frozenset({"conv", "conv_transpose", "matmul", "contract"})
+
+
+def dequantised_products(module: Module) -> tuple[int, int, str]:
+    """How many products of two dequantised tensors there are, how many the pass takes, and their format as they are."""
+    patterns = {pattern.root: pattern for pattern in IntegerProducts().patterns()}
+    found = [op for op in module.walk() if op.name in PRODUCTS and all(map(Dequantised.of, op.operands))]
+    taken = [op for op in found if op.name in patterns and patterns[op.name].rewrite(op) is not None]
+    return len(found), len(taken), str(found[0].result.type.dtype) if found else ""
 
 
 @register_pass("integer-products")

@@ -6,8 +6,9 @@ import numpy as np
 
 from ircost.backends.onnx.contraction import convolution
 from ircost.backends.onnx.emitter import Scope, emits, only_use
-from ircost.backends.onnx.node import Input, Known, Node, Output, node
+from ircost.backends.onnx.node import Array, Input, Known, Node, Output, node, number_like, whole_numbers
 from ircost.ir import ops
+from ircost.ir.attributes import int_of, pairs_of
 from ircost.ir.builder import build_body
 from ircost.ir.graph import Block, Op, Value
 from ircost.ir.numpy_dtypes import numpy_dtype
@@ -75,23 +76,79 @@ def emit_dynamic_quantisation(op: Op, scope: Scope) -> Input:
 
 @emits("sub", is_special=True)
 def emit_product_with_zero_point(op: Op, scope: Scope) -> Input:
-    """matmul(a, w) - zero * sum(w)  ->  MatMulInteger(a, w, zero); and so for a convolution"""
+    """matmul(a, w) - zero * sum(w)  ->  MatMulInteger(a, w, zero); so for a convolution, that of w taken out before"""
     total, correction = op.operands
-    product = only_use(total, "matmul_integer") or only_use(total, "conv_integer")
+    product, w_zero = summed_product(total, scope)
+    zero = None if product is None else zero_taken_out(correction, product, scope, w_zero)
+    if product is None or zero is None or total.type != op.result.type:
+        product, w_zero = summed_product(op.result, scope)
+        if product is None or product.attrs["outside"]:
+            return None
+    return integer_product(product, zero, scope, w_zero)
+
+
+def zero_taken_out(correction: Value, product: Op, scope: Scope, w_zero: Value | None) -> Input:
+    """The zero point of the left side, of what is subtracted for it; None where it is something else."""
+    dtype = product.operands[0].type.dtype
+    outside = int(product.attrs.get("outside", 0))  # type: ignore[arg-type]
+    if outside:
+        point = np.array(outside).astype(numpy_dtype(dtype))
+        is_known = scope.is_known(correction) and are_sums(correction, product, scope, w_zero, outside)
+        return Array(point) if is_known and point == outside else None
     factor = only_use(correction, "mul")
-    if product is None or factor is None or total.type != op.result.type:
-        return None
-    for wide, sums in (factor.operands, factor.operands[::-1]):
+    for wide, sums in (factor.operands, factor.operands[::-1]) if factor is not None else ():
         zero = wide.producer
         if zero is None or zero.name != "cast" or wide.type.rank or not scope.is_known(sums):
             continue
-        if zero.operands[0].type.dtype == product.operands[0].type.dtype and are_sums(sums, product, scope):
-            return integer_product(product, zero.operands[0], scope)
+        if zero.operands[0].type.dtype == dtype and are_sums(sums, product, scope, w_zero):
+            return zero.operands[0]
     return None
 
 
-def are_sums(sums: Value, product: Op, scope: Scope) -> bool:
-    """Whether known numbers are what the product gives for a left side of ones."""
+def summed_product(total: Value, scope: Scope) -> tuple[Op | None, Value | None]:
+    """A product of integers, and the zero points of its weights where those are taken out of the sums.
+
+    conv(x, w) - z * conv(x, 1)  ->  the first convolution, and z
+    """
+    product = only_use(total, "matmul_integer") or only_use(total, "conv_integer")
+    difference = total.producer
+    if product is not None or difference is None or difference.name != "sub":
+        return product, None
+    product, factor = only_use(difference.operands[0], "conv_integer"), only_use(difference.operands[1], "mul")
+    for sums, zero in (factor.operands, factor.operands[::-1]) if factor is not None and product is not None else ():
+        assert product is not None, "else there are no factors"
+        if (
+            scope.is_known(zero)
+            and zero.type.elements in (1, product.result.type.shape[1])
+            and is_box(sums, product, scope)
+        ):
+            return product, zero
+    return None, None
+
+
+def is_box(sums: Value, product: Op, scope: Scope) -> bool:
+    """Whether they are the sums of a convolution's operand under its windows, for each of its groups."""
+    op = sums.producer
+    while op is not None and op.name in ("reshape", "broadcast"):
+        op = op.operands[0].producer
+    if (
+        op is None
+        or op.name != "conv_integer"
+        or op.attrs != product.attrs
+        or op.operands[0] is not product.operands[0]
+    ):
+        return False
+    ones, weight = op.operands[1], product.operands[1]
+    groups = product.operands[0].type.shape[1] // weight.type.shape[1]
+    return (
+        ones.type.shape == (groups, *weight.type.shape[1:])
+        and scope.is_known(ones)
+        and bool((scope.array(ones) == 1).all())
+    )
+
+
+def are_sums(sums: Value, product: Op, scope: Scope, w_zero: Value | None = None, times: int = 1) -> bool:
+    """Whether known numbers are what the product gives for a left side of ones, so many times."""
     x, weight = product.operands
     if not scope.is_known(weight):
         return False
@@ -99,30 +156,45 @@ def are_sums(sums: Value, product: Op, scope: Scope) -> bool:
         expected = scope.array(weight).astype(np.int64).sum(axis=-2, keepdims=True)
     else:
         ones = ops.constant_of(np.ones((1, *x.type.shape[1:]), np.uint8))
+        centred = scope.array(weight).astype(np.int32)
+        if w_zero is not None:
+            centred = centred - scope.array(w_zero).reshape(-1, *(1,) * (weight.type.rank - 1))
         attrs = {name: product.attrs[name] for name in ("strides", "dilations", "pads")}
-        expected = scope.array(ops.conv_integer(ones, weight, **attrs))
+        outside = 1 if product.attrs["outside"] else 0
+        expected = scope.array(ops.conv_integer(ones, ops.constant_of(centred), **attrs, outside=outside))
     have = scope.array(sums)
-    return have.shape[-2:] == expected.shape[-2:] and bool(
-        np.array_equal(np.broadcast_to(have, expected.shape), expected)
+    return have.shape[-2:] in (expected.shape[-2:], (1, 1)) and bool(
+        np.array_equal(np.broadcast_to(have, expected.shape), times * expected)
     )
 
 
-def integer_product(product: Op, zero: Value | None, scope: Scope) -> Input:
+def integer_product(product: Op, zero: Input, scope: Scope, w_zero: Value | None = None) -> Input:
     if product.name == "matmul_integer":
         return node("MatMulInteger", *product.operands, zero)
-    return integer_convolution(product, zero, scope)
+    return integer_convolution(product, zero, scope, w_zero)
 
 
 @emits("conv_integer")
 def emit_conv_integer(op: Op, scope: Scope) -> Input:
-    return integer_convolution(op, None, scope)
+    """Padding of another number than nought is that of a Pad: what the operator subtracts it takes from all of x."""
+    made = integer_convolution(op, None, scope)
+    pads, outside = pairs_of(op.attrs, "pads"), int_of(op.attrs, "outside")
+    if not isinstance(made, Node) or not outside:
+        return made
+    around = [*(0, 0), *(begin for begin, _ in pads), *(0, 0), *(end for _, end in pads)]
+    padded = node("Pad", op.operands[0], whole_numbers(*around), number_like(outside, op.operands[0]))
+    return Node(made.operator, (padded, *made.inputs[1:]), {**made.attributes, "pads": (0,) * 2 * len(pads)})
 
 
-def integer_convolution(op: Op, zero: Value | None, scope: Scope) -> Input:
+def integer_convolution(op: Op, zero: Input, scope: Scope, w_zero: Value | None = None) -> Input:
     """Weights less their zero point may be wider than a byte: they get one again."""
     weight = op.operands[1]
     made = convolution(op, (zero,))
     assert isinstance(made, Node), "a convolution is one node"
+    if w_zero is not None:
+        kind = numpy_dtype(weight.type.dtype)
+        point = Known(w_zero, f"zero point {kind}", lambda a: a.reshape(-1 if a.size > 1 else ()).astype(kind))
+        return Node(made.operator, (op.operands[0], weight, zero, point), made.attributes)
     if weight.type.dtype.bits == 8:
         return made
     if not scope.is_known(weight):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ircost.backends import Target
+from ircost.backends.runtime import RUNTIMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +72,18 @@ def sustained_flops_per_s(target: Target, arithmetic: str) -> float:
 # Lanes without an instruction that multiplies 16 bits and adds in 32: libraries convert and multiply in f32.
 # Source: cuBLAS' manual, cublasGemmEx with CUBLAS_COMPUTE_32F, which frameworks call; LLVM's AMDGPU guide, in which
 # dot instructions begin with gfx906.
-LACKS_MIXED = frozenset(("maxwell", "pascal", "gcn5"))
+LACKS_MIXED = frozenset(("maxwell", "pascal", "turing", "gcn5"))
 
 
 def product_flops_per_s(target: Target, arithmetic: str) -> float:
-    """Peak of products in a format, whose sums are kept in f32 where it is narrower.
+    """Peak of products in a format, whose sums are kept in f32 where it is narrower, unless the runtime says otherwise.
 
     Raises:
         TargetError: the target cannot compute in the format.
     """
     peak = float(target.peak_flops_per_s(arithmetic))
     unit, _ = target.unit_for(arithmetic)
+    runtime = RUNTIMES.get(target.runtime)
+    sums_wide = runtime is None or not runtime.sums_narrow
     is_mixed = unit == "vector" and arithmetic in ("f16", "bf16") and target.architecture in LACKS_MIXED
-    return min(peak, float(target.peak_flops_per_s("f32"))) if is_mixed else peak
+    return min(peak, float(target.peak_flops_per_s("f32"))) if is_mixed and sums_wide else peak

@@ -8,7 +8,6 @@ from ircost.ir import ops
 from ircost.ir.graph import Value
 from ircost.ir.ops.normalization import per_channel
 from ircost.ir.ops.quantised import integer_convolution, integer_product
-from ircost.ir.types import i32
 
 
 @lowering("MatMul")
@@ -126,23 +125,24 @@ def conv_integer(node: Node) -> Value:
 
 
 def convolution_of_integers(node: Node, x_zero: int, weight: int, weight_zero: int) -> Value:
-    """Inputs by position; a zero point of the weights is subtracted from them, which happens at load."""
-    x, filters = node[0], centred(node, weight, weight_zero, 0)
+    """Inputs by position; zero points are taken out of the sums, so that what is multiplied stays narrow."""
+    x, filters = node[0], node[weight]
     window = window_of(node, filters.type.shape[2:], x.type.shape[2:])
     zero = zero_point(node, x_zero, -1)
     if zero is not None and zero.type.rank:
         raise node.error("a zero point for each channel of x is not supported")
-    return integer_convolution(x, filters, zero, strides=window.strides, dilations=window.dilations, pads=window.pads)
+    return integer_convolution(
+        x,
+        filters,
+        zero,
+        zero_point(node, weight_zero, -1),
+        outside=known_number(node, x_zero) if zero is not None else None,
+        strides=window.strides,
+        dilations=window.dilations,
+        pads=window.pads,
+    )
 
 
-def centred(node: Node, index: int, zero_index: int, axis: int) -> Value:
-    """An integer operand less its zero point, which may differ along ``axis``; as it is where the zero point is 0."""
-    x, zero = node[index], node.get(zero_index)
-    known = node.constant(zero_index)
-    if zero is None or (known is not None and not known.any()):
-        return x
-    if zero.type.elements > 1:
-        shape = [1] * x.type.rank
-        shape[axis] = zero.type.elements
-        zero = ops.reshape(zero, shape=tuple(shape))
-    return ops.sub(ops.cast(x, to=i32), ops.cast(zero, to=i32))
+def known_number(node: Node, index: int) -> int | None:
+    known = node.constant(index)
+    return None if known is None else int(known.reshape(()))

@@ -12,7 +12,6 @@ import ircost.frontends.onnx.lowerings  # noqa: F401  # registers every operator
 from ircost.frontends.imported import Imported, ImportOptions
 from ircost.frontends.onnx.bounds import Bounds
 from ircost.frontends.onnx.context import ModelContext
-from ircost.frontends.onnx.dequantised import note_on_dequantised
 from ircost.frontends.onnx.errors import OnnxError
 from ircost.frontends.onnx.external_data import ExternalData
 from ircost.frontends.onnx.graph_importer import GraphImporter
@@ -85,7 +84,7 @@ def import_loaded(loaded: LoadedModel, options: ImportOptions) -> Imported:
     context.bounds.check_all_used(file)
     function.attrs = {**function.attrs, "outputs": return_outputs(importer, graph)}
     module = Module([function], name=Path(loaded.path).stem, attrs=model_attributes(proto, opsets))
-    notes += [*bound.notes, *context.notes, *context.bounds.notes, *note_on_dequantised(graph.node)]
+    notes += [*bound.notes, *context.notes, *context.bounds.notes]
     return Imported(module, tuple(dict.fromkeys(notes)), count_nodes(graph), bound.batch_dims)
 
 

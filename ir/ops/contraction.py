@@ -60,9 +60,14 @@ def conv(
     return x * weight
 
 
-@structured_op(f"n (g c) {WINDOWS}, (g f) c k.. -> n (g f) o..", reduce="sum", types="I, I1 -> i32")
-def conv_integer(x: Scalar, weight: Scalar, *, strides: Ints = (), dilations: Ints = (), pads: Pairs = ()) -> Scalar:
-    """Convolution of 8-bit integers, summed in 32 bits. Source: ONNX ConvInteger-10 without zero points."""
+@structured_op(f"n (g c) {WINDOWS}, (g f) c k.. -> n (g f) o..", reduce="sum", types="I, I1 -> i32", padding="outside")
+def conv_integer(
+    x: Scalar, weight: Scalar, *, strides: Ints = (), dilations: Ints = (), pads: Pairs = (), outside: int = 0
+) -> Scalar:
+    """Convolution of 8-bit integers, summed in 32 bits; ``outside`` is what padding counts as.
+
+    Source: ONNX ConvInteger-10, which counts padding as the zero point of x, without zero points.
+    """
     return x * weight
 
 

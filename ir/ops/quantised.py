@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ircost.ir.attributes import Ints, Pairs
 from ircost.ir.composite import composite
 from ircost.ir.graph import Value
 from ircost.ir.numpy_dtypes import numpy_dtype
@@ -11,7 +12,7 @@ from ircost.ir.ops.constant import constant_of
 from ircost.ir.ops.contraction import contract, conv_integer, matmul_integer
 from ircost.ir.ops.elementwise import add, cast, div, maximum, minimum, mul, neg, round, sub
 from ircost.ir.ops.movement import broadcast, slice
-from ircost.ir.ops.normalization import scalar_like
+from ircost.ir.ops.normalization import per_channel, scalar_like
 from ircost.ir.ops.recurrent import ACTIVATION_WORDS, lstm_step, run_steps
 from ircost.ir.ops.reduction import reduce_max, reduce_min, reduce_sum
 from ircost.ir.ops.shape import reshape
@@ -37,16 +38,50 @@ def integer_product(a: Value, w: Value, a_zero: Value | None = None, w_zero: Val
     return total
 
 
-def integer_convolution(x: Value, weight: Value, x_zero: Value | None, **window: object) -> Value:
-    """The same of a convolution: padding counts as the zero point, so less of the weight is summed at the borders.
+def integer_convolution(
+    x: Value,
+    weight: Value,
+    x_zero: Value | None = None,
+    w_zero: Value | None = None,
+    *,
+    outside: int | None = None,
+    pads: Pairs = (),
+    **window: Ints,
+) -> Value:
+    """The same of a convolution, where padding counts as the zero point of x.
 
-    Shapes: x [n, c, ...], weight [f, c, ...], x_zero one element.
+    Shapes: x [n, g*c, ...], weight [g*f, c, ...], x_zero of one element, w_zero of one or [g*f]; out [n, g*f, ...] i32.
+
+    Args:
+        outside: x_zero as a number, where it is known. Of one that is not, less of the weight is summed at the borders.
+        w_zero: what is taken of it, the sums of x under each window, is a convolution with one filter of ones a group.
     """
-    total = conv_integer(x, weight, **window)  # type: ignore[arg-type]
+    rank, padding = x.type.rank, outside or 0
+    total, centred = conv_integer(x, weight, pads=pads, outside=padding, **window), weight
+    if w_zero is not None:
+        groups = x.type.shape[1] // weight.type.shape[1]
+        ones = constant_of(np.ones((groups, *weight.type.shape[1:]), np.int8))
+        sums = conv_integer(x, ones, pads=pads, outside=padding, **window)
+        each = reshape(widened(w_zero), shape=(w_zero.type.elements,))
+        centred = sub(widened(weight), reshape(each, shape=(w_zero.type.elements, *(1,) * (rank - 1))))
+        total = sub(total, mul(_for_filters(sums, weight.type.shape[0]), per_channel(each, rank)))
     if x_zero is None:
         return total
-    ones = constant_of(np.ones((1, *x.type.shape[1:]), numpy_dtype(weight.type.dtype)))
-    return sub(total, mul(widened(x_zero), conv_integer(ones, weight, **window)))  # type: ignore[arg-type]
+    if outside is None and any(n for pair in pads for n in pair):
+        ones = constant_of(np.ones((1, *x.type.shape[1:]), numpy_dtype(x.type.dtype)))
+        summed = conv_integer(ones, centred, pads=pads, **window)
+    else:
+        summed = per_channel(reduce_sum(widened(centred), axes=tuple(range(1, rank)), keepdims=False), rank)
+    return sub(total, mul(widened(x_zero), summed))
+
+
+def _for_filters(sums: Value, filters: int) -> Value:
+    """[n, g, ...] for each filter of its group: [n, filters, ...]; of one group as it is."""
+    n, groups, *rest = sums.type.shape
+    if groups == 1:
+        return sums
+    each = broadcast(reshape(sums, shape=(n, groups, 1, *rest)), shape=(n, groups, filters // groups, *rest))
+    return reshape(each, shape=(n, filters, *rest))
 
 
 def widened(value: Value, dtype: DType = i32) -> Value:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ircost.backends import Target, TargetError, load_target, target_names
+from ircost.backends import RUNTIMES, Target, TargetError, load_target, target_names
 from ircost.backends.figure import Figure
 from ircost.quantity_text import si_text, small_text, three_digits
 from ircost.table import print_table
@@ -51,6 +51,7 @@ def facts(target: Target) -> dict[str, Any]:
         "aliases": list(target.aliases),
         "vendor": target.vendor,
         "kind": target.kind,
+        "runtime": target.runtime,
         "description": target.description,
         "digest": target.digest(),
         "figures": {path: figure.entry() for path, figure in target.sources().items()},
@@ -86,7 +87,9 @@ def tera_flops(target: Target, dtype: str) -> str:
 
 def show_one(target: Target) -> None:
     aliases = f" (also {', '.join(target.aliases)})" if target.aliases else ""
-    click.echo(click.style(target.name, bold=True) + f"{aliases}  {target.vendor} {target.description}\n")
+    runtime = RUNTIMES.get(target.runtime)
+    kernels = "" if runtime is None else f"; runtime {runtime.key} ({runtime.description})"
+    click.echo(click.style(target.name, bold=True) + f"{aliases}  {target.vendor} {target.description}{kernels}\n")
     rows = [
         (path, figure_text(path, figure), "guess" if figure.guess else "", figure.source)
         for path, figure in target.sources().items()

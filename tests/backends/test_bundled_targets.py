@@ -17,7 +17,10 @@ REQUIRED = {
     *("a10", "a40", "rtx_a6000", "rtx_a5000", "rtx_3090", "l4", "l40", "l40s", "rtx_4090"),
     *("v100_sxm2", "v100_sxm2_32gb", "v100_pcie", "t4", "rtx_2080", "titan_rtx"),
     *("p100_pcie", "p100_sxm2", "p4", "p40", "gtx_1080_ti", "titan_x_pascal", "titan_x_maxwell", "m40"),
-    *("jetson_nano", "jetson_tx2"),
+    *("rtx_3060", "rtx_3070", "rtx_3080", "rtx_4060", "rtx_4070", "rtx_4080", "gtx_1660_ti", "apple_m1"),
+    *("jetson_nano", "jetson_tx2", "jetson_xavier_nx", "jetson_agx_xavier", "jetson_agx_orin", "jetson_agx_orin_32gb"),
+    *("jetson_orin_nano", "jetson_orin_nano_super", "jetson_orin_nx", "jetson_orin_nx_8gb"),
+    *("raspberry_pi_4", "raspberry_pi_5"),
     *("mi50", "mi100", "mi210", "mi250", "mi250x", "mi300x", "mi325x", "mi355x", "rx_7900_xtx", "vega_fe"),
     *("tpu_v3", "tpu_v4", "tpu_v5e", "tpu_v5p", "tpu_v6e", "gaudi2", "gaudi3", "trainium2"),
     *("arc_pro_b60", "ascend_910b", "cpu", "xeon_8480", "epyc_9654", "knl_7250", "raspberry_pi_3", "iphone_6"),
@@ -31,12 +34,13 @@ MEASURED = (
 # As people type them.
 TYPED = (
     *("gb200_nvl72", "gb200_sxm", "b300", "b60", "a6000", "a5000", "rtx_pro_6000_workstation", "mi250x_gcd"),
+    *("agx_orin", "orin_nx", "orin_nano", "xavier_nx", "rpi_5", "m1", "geforce_rtx_3060"),
     *("h20", "h800", "a800", "a100_pcie", "p100", "v100", "trn2", "gaudi_3", "910b", "xeon", "epyc"),
 )
 # Their makers publish no vector peak, or less: of TPUs no peak power, of the Ascend hardly anything.
 UNPUBLISHED = {
     *("tpu_v3", "tpu_v4", "tpu_v5e", "tpu_v5p", "tpu_v6e", "trainium2", "ascend_910b"),
-    *("raspberry_pi_3", "iphone_6"),
+    *("raspberry_pi_3", "iphone_6", "apple_m1"),
 }
 # Maxwell and the small Pascal chips have twice the special units, Blackwell Ultra runs them at twice the rate.
 TWICE_THE_SPECIAL_RATE = {
@@ -211,6 +215,10 @@ def test_figures_follow_from_multiprocessors_and_clock(name: str) -> None:
     ("one", "other"),
     [
         *(("l40s", "rtx_4090"), ("l4", "rtx_4090"), ("a30", "a100"), ("a40", "a10"), ("rtx_a6000", "rtx_3090")),
+        *(("rtx_3060", "rtx_3090"), ("rtx_3070", "rtx_3090"), ("rtx_3080", "rtx_3090")),
+        *(("rtx_4060", "rtx_4090"), ("rtx_4070", "rtx_4090"), ("rtx_4080", "rtx_4090")),
+        *(("jetson_xavier_nx", "jetson_agx_xavier"), ("jetson_agx_orin", "a100"), ("jetson_agx_orin_32gb", "a100")),
+        *(("jetson_orin_nano", "a100"), ("jetson_orin_nano_super", "a100"), ("jetson_orin_nx", "a100")),
         *(("rtx_pro_6000", "rtx_5090"), ("rtx_pro_6000_server", "rtx_5090"), ("titan_rtx", "rtx_2080")),
     ],
 )
@@ -252,6 +260,12 @@ def test_mi100_tells_matrix_from_vector() -> None:
         ("mi250x", 191.5, 64, 1638, 280),
         ("mi355x", 2516.6, 288, 8000, 1400),
         ("mi100", 184.6, 32, 1228.8, 300),
+        ("rtx_3080", 59.5, 10, 760, 320),
+        ("rtx_4080", 97.5, 16, 716.8, 320),
+        ("rtx_4060", 30.2, 8, 272, 115),
+        ("jetson_agx_orin", 42.6, 64, 204.8, 60),
+        ("jetson_orin_nano", 10.2, 8, 68, 15),
+        ("jetson_xavier_nx", 6.76, 8, 59.7, 20),
     ],
 )
 def test_headline_figures(name: str, f16_tflops: float, gb: float, gb_per_s: float, watt: float) -> None:

@@ -36,12 +36,14 @@ def test_name_with_a_runtime(asked: str, name: str, runtime: str) -> None:
     assert (target.name, target.runtime) == (name, runtime)
 
 
-@pytest.mark.parametrize("name", ["vllm", "sglang", "trtllm", "pytorch", "vendor library", "sarathi", "nccl"])
+@pytest.mark.parametrize(
+    "name", ["vllm", "sglang", "trtllm", "tensorrt", "pytorch", "vendor library", "sarathi", "nccl"]
+)
 def test_known_runtimes(name: str) -> None:
     runtime = RUNTIMES[name]
     assert runtime.name == name
     assert runtime.description
-    assert runtime.launch == ("graph" if name in ("vllm", "sglang", "trtllm") else "eager")
+    assert runtime.launch == ("graph" if name in ("vllm", "sglang", "trtllm", "tensorrt") else "eager")
     assert load_target(f"t4+{runtime.key}").runtime == name
 
 
@@ -58,7 +60,7 @@ def test_a_runtime_changes_nothing_else() -> None:
     ("asked", "message", "help"),
     [
         ("h100+vlm", "no runtime 'vlm'", "did you mean vllm?"),
-        ("h100+", "no runtime ''", "known: vllm, sglang, trtllm, pytorch, vendor_library, sarathi, nccl"),
+        ("h100+", "no runtime ''", "known: vllm, sglang, trtllm, tensorrt, pytorch, vendor_library, sarathi, nccl"),
         ("h100+vendor", "no runtime 'vendor'", "vendor_library"),
         ("h10+vllm", "no target 'h10'", "did you mean h100"),
         ("h10+vlm", "no target 'h10'", "did you mean h100"),

@@ -29,6 +29,16 @@ def test_one_target_shows_every_figure_with_its_source(irc) -> None:
         line = next(line for line in text.splitlines() if line.startswith(f"{path} "))
         assert line.endswith(figure.source)
         assert ("  guess  " in line) is figure.guess
+    assert "runtime" not in text.splitlines()[0]
+
+
+def test_a_target_says_whose_kernels_run_on_it(irc) -> None:
+    assert (
+        irc("targets", "jetson_nano")
+        .out.splitlines()[0]
+        .endswith("; runtime tensorrt (NVIDIA TensorRT, engines of whole networks)")
+    )
+    assert json.loads(irc("targets", "jetson_nano", "--json").out)[0]["runtime"] == "tensorrt"
 
 
 def test_units_of_figures(irc) -> None:

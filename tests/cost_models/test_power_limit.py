@@ -61,13 +61,34 @@ def test_boards_whose_energy_nobody_knows_have_no_limit() -> None:
     assert sustained_flops_per_s(load_target("v100_pcie"), "f16") > load_target("v100_pcie").peak_flops_per_s("f16")
 
 
-@pytest.mark.parametrize(("name", "dtype", "in_f32"), [("p100_pcie", "f16", True), ("v100_pcie", "f16", False)])
+@pytest.mark.parametrize(
+    ("name", "dtype", "in_f32"),
+    [
+        ("p100_pcie", "f16", True),
+        ("v100_pcie", "f16", False),
+        ("gtx_1660_ti", "f16", True),
+        ("jetson_nano", "f16", False),
+        ("jetson_nano+pytorch", "f16", True),
+        ("p100_pcie+tensorrt", "f16", False),
+    ],
+)
 def test_lanes_without_mixed_instructions_multiply_in_f32(name: str, dtype: str, in_f32: bool) -> None:
     """Measured, DeepBench: a P100 reaches 9.0 TFLOP/s in f16 and in f32, of peaks of 18.7 and 9.3."""
     target = load_target(name)
     found, f32 = product_flops_per_s(target, dtype), float(target.peak_flops_per_s("f32"))
     assert (found == f32) is in_f32
     assert found <= target.peak_flops_per_s(dtype)
+
+
+def test_a_runtime_that_adds_up_in_16_bits_is_faster_than_f32() -> None:
+    """Measured, NVIDIA-AI-IOT/torch2trt: a Jetson Nano takes 29.2 ms for a ResNet-50 in f16 by TensorRT."""
+    seconds = {
+        name: ircost.compile("datasets/models/resnet50.onnx", target=name, dtype="f16")
+        for name in ("jetson_nano", "jetson_nano+pytorch")
+    }
+    assert seconds["jetson_nano"].latency_s == pytest.approx(29.2e-3, rel=0.15)
+    assert not any("add up in f32" in note for note in seconds["jetson_nano"].notes)
+    assert any("f16 products add up in f32" in note for note in seconds["jetson_nano+pytorch"].notes)
 
 
 def test_slopes_are_those_of_the_errors_on_both_sides_of_the_limit() -> None:

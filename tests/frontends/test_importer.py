@@ -295,22 +295,3 @@ def test_causal_attention_computes_no_score_that_it_hides(has_mask: bool) -> Non
     arrays = [np.random.default_rng(i).standard_normal(info[2]).astype(np.float32) for i, info in enumerate(inputs)]
     (expected,) = list(ReferenceEvaluator(proto).run(None, dict(zip(names, arrays, strict=True))))
     np.testing.assert_allclose(interpret(module, arrays)[0], expected, rtol=1e-4, atol=1e-6)
-
-
-def dequantised(*names: str) -> list[onnx.NodeProto]:
-    return [helper.make_node("DequantizeLinear", [f"{name}_q", "scale"], [name], name=name) for name in names]
-
-
-def test_products_of_dequantised_tensors_are_said_to_be_costed_wide() -> None:
-    """A QDQ model is costed as the file says; runtimes make integer kernels of it."""
-    weights = [
-        onnx.numpy_helper.from_array(np.ones((8, 4), np.int8), "w_q"),
-        onnx.numpy_helper.from_array(np.array(0.5, np.float32), "scale"),
-    ]
-    turned = helper.make_node("Transpose", ["w"], ["wt"], perm=[1, 0])
-    product = helper.make_node("MatMul", ["x", "wt"], ["y"])
-    both = model([*dequantised("x", "w"), turned, product], [("x_q", TensorProto.INT8, [2, 4])], weights=weights)
-    only_weights = model([*dequantised("w"), turned, product], [("x", FLOAT, [2, 4])], weights=weights)
-    assert ["1 product of dequantised tensors" in note for note in import_model(both).notes] == [True]
-    assert not import_model(only_weights).notes
-    assert import_model(both).module.main.results[0].type.shape == (2, 8)
