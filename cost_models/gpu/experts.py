@@ -77,7 +77,8 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
     """Routing, two grouped products and the rows' way between them, for each tile.
 
     An expert with r rows fills ceil(r / tile) tiles down; experts without rows are not read. Under skewed routing the
-    busiest rank counts.
+    busiest rank counts. Rows whose experts are on other ranks are not multiplied, but libraries that give every rank
+    all tokens (vLLM's and SGLang's Triton and Marlin kernels) sort, write and add up those, too.
 
     Source: Gale et al., "MegaBlocks", MLSys 2023 (grouped products over experts).
     """

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ircost.cost_models.gpu.experts import ROW_TILES, rank_load, tiles_expected
+from ircost.backends import load_target
+from ircost.cost_models.gpu.experts import ROW_TILES, ExpertsWork, experts_demand, rank_load, tiles_expected
+from ircost.cost_models.gpu.machine import machine_of
 from ircost.ir.ops.experts import experts_met, rows_of_busiest
 
 ROUTINGS = st.integers(1, 64).flatmap(lambda k: st.tuples(st.just(k), st.integers(k, 512)))
@@ -47,6 +49,21 @@ def test_expectations_are_those_of_a_draw(rows: int, chosen: int, experts: int) 
 
 def test_where_each_row_takes_all_nothing_is_drawn() -> None:
     assert rank_load(300, 4, 4, 1, 0.0, 1.0) == (1200.0, 4.0, *(4 * np.ceil(300 / np.array(ROW_TILES))))
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 8, 64])
+def test_every_row_streams_on_some_terms_wherever_its_expert_is(ranks: int) -> None:
+    """Balanced: a rank computes its part of the rows, and may stream the rest of them."""
+    machine = machine_of(load_target("h100_sxm"))
+    tokens, chosen, hidden, inner = 4096.0, 8.0, 2048.0, 768.0
+    work = ExpertsWork(
+        *(np.array([x]) for x in (tokens, hidden, inner, chosen, 128.0, float(ranks))),
+        *(np.array([x]) for x in (3.0, 0.0, 2.0, 2.0, 0.0, 9e14, 1.0)),
+    )
+    fixed = experts_demand(work, machine).fixed
+    whole_s = tokens * chosen * (hidden + inner) * 2 / machine.main_bytes_per_s
+    own_s, others_s = (float(fixed[name][0, 0]) for name in ("rows", "others"))
+    assert own_s == pytest.approx(whole_s / ranks) and own_s + others_s == pytest.approx(whole_s)
 
 
 @pytest.mark.parametrize("ranks", [4, 16])
