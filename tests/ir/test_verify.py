@@ -281,3 +281,34 @@ def test_a_scan_that_never_yields_its_state() -> None:
     body.arguments[1].type = TensorType((4,), f32)
     with pytest.raises(VerifyError, match="scan: the body takes"):
         verify(Module([function]))
+
+
+def calling(callees: int, calls: int) -> Module:
+    """Functions that each call the one before ``calls`` times, one after another."""
+    texts = ["func @f0(%x: 2xf32) -> 2xf32 { %y = reshape %x {shape = [2]} return %y }"]
+    for i in range(1, callees):
+        lines = [f'%v{k + 1} = call %v{k} {{callee = "f{i - 1}"}} : 2xf32' for k in range(calls)]
+        texts.append(f"func @f{i}(%v0: 2xf32) -> 2xf32 {{ {' '.join(lines)} return %v{calls} }}")
+    return parse_module("\n".join(texts))
+
+
+@pytest.mark.parametrize(
+    ("callees", "calls", "message"),
+    [(40, 2, "come to 1,048,574 calls, more than 1,000,000"), (2_000, 1, "calls nest deeper than 64")],
+)
+def test_calls_that_nobody_could_follow(callees: int, calls: int, message: str) -> None:
+    with pytest.raises(VerifyError, match=message):
+        verify(calling(callees, calls))
+    verify(calling(12, calls))
+
+
+def test_a_long_chain_of_views_in_a_callee() -> None:
+    module = calling(2, 1)
+    callee = module.functions["f0"].block
+    reshape, value = callee.first, callee.arguments[0]
+    assert reshape is not None
+    for _ in range(3_000):
+        value = ops.reshape(value, shape=(2,))
+        callee.insert_before(value.producer, reshape)  # type: ignore[arg-type]  # made by an op
+    reshape.set_operand(0, value)
+    verify(module)
