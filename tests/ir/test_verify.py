@@ -109,7 +109,7 @@ def unknown_attribute(module: Module) -> None:
 
 def too_many_operands(module: Module) -> None:
     exp = op_named(module, "exp")
-    exp.operands = exp.operands * 2
+    exp._operands *= 2
     exp.operands[1].uses[exp, 1] = None
 
 
