@@ -18,10 +18,9 @@ from ircost.ir.errors import IrcError, ParseError, did_you_mean
 from ircost.ir.graph import Block, Function, Module, Op, Region, Value
 from ircost.ir.location import Location
 from ircost.ir.parse_source import Source
-from ircost.ir.types import DTYPES, DType, TensorType, parse_type
+from ircost.ir.types import DTYPES, MAX_ELEMENTS, DType, TensorType, parse_type
 
 MAX_DEPTH = 64  # brackets within brackets; deeper text is an attack or a mistake
-MAX_ELEMENTS = 1 << 40  # of a tensor, as in the frontends: no real one has more
 
 
 def parse_module(text: str, file: str = "<text>", *, locate: bool = False) -> Module:

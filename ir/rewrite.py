@@ -209,12 +209,7 @@ def absorbed_locations(op: Op, new: Op) -> list[Location | None]:
     read = set(new.operands)
     for operand in dict.fromkeys(op.operands):
         producer = operand.producer
-        if (
-            producer is not None
-            and producer.name != "constant"
-            and len(operand.uses) == 1
-            and operand not in read
-        ):
+        if producer is not None and producer.name != "constant" and len(operand.uses) == 1 and operand not in read:
             absorbed.append(producer.location)
     return absorbed
 

@@ -112,6 +112,10 @@ def parse_dtype(name: str) -> DType:
     return DTYPES[name]
 
 
+# Of a tensor: its bytes, and sums of several, fit 64-bit integers in any format. Scores of a million tokens have 2^46.
+MAX_ELEMENTS = 1 << 56
+
+
 @dataclass(frozen=True, slots=True)
 class TensorType:
     """Shape and number format of a value.

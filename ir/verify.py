@@ -159,6 +159,7 @@ class _Verifier:
             definition.check_operand_count(len(op.operands))
             if len(op.regions) != len(definition.region_names):
                 self._fail(op, f"{len(op.regions)} regions, {len(definition.region_names)} expected")
+            definition.check_results([result.type for result in op.results])
             expected = self._expected_types(op)
         except VerifyError:
             raise

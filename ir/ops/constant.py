@@ -22,6 +22,7 @@ class Constant(OpDefinition):
     name = "constant"
     attributes = {"value": AttributeSpec("ConstantData", REQUIRED)}
     needs_result_types = True
+    result_count = 1
 
     def infer(
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
@@ -92,6 +93,7 @@ class Iota(OpDefinition):
     name = "iota"
     attributes = {"axis": AttributeSpec("int", 0)}
     needs_result_types = True
+    result_count = 1
 
     def infer(
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]

@@ -143,6 +143,7 @@ class Unpack(OpDefinition):
     attributes = {"to": AttributeSpec("DType", REQUIRED)}
     is_view = True
     needs_result_types = True
+    result_count = 1
 
     def infer(
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
