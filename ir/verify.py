@@ -46,6 +46,12 @@ def verify(module: Module, memory: VerifierMemory | None = None) -> None:
     _Verifier(module, memory or VerifierMemory()).run()
 
 
+def faulty_op(error: VerifyError) -> Op | None:
+    """The op that an error is pinned on; None where it is of a whole module or function."""
+    place = error.at.op if isinstance(error.at, _Around) else error.at
+    return place if isinstance(place, Op) else None
+
+
 class _Verifier:
     def __init__(self, module: Module, memory: VerifierMemory) -> None:
         self.module = module
@@ -73,11 +79,10 @@ class _Verifier:
 
     def _block(self, block: Block, terminator: str, function: Function) -> None:
         last = block.last
-        if last is None or last.name != terminator:
-            where = f"in function @{function.name}"
-            raise VerifyError(
-                f"a block ends with {last.name if last else 'nothing'}, '{terminator}' expected", at=where
-            )
+        if last is None:
+            raise VerifyError(f"a block is empty, '{terminator}' expected", at=f"function @{function.name}")
+        if last.name != terminator:
+            self._fail(last, f"a block ends with {last.name}, '{terminator}' expected")
         self.open_blocks.append(block)
         for op in block.ops:
             if op.definition.is_terminator and op is not last:

@@ -122,7 +122,7 @@ class GatherNd(_Indexed):
         self.check_indices(operands)
         data, indices = operands
         batch = int_of(attrs, "batch_dims")
-        if not 0 <= batch < indices.rank or batch + indices.shape[-1] > data.rank:
+        if not 0 <= batch < indices.rank or not 1 <= indices.shape[-1] <= data.rank - batch:
             raise ShapeError(f"gather_nd: index tuples of {indices} do not fit data {data}")
         if data.shape[:batch] != indices.shape[:batch]:
             raise ShapeError(f"gather_nd: the first {batch} axes of data {data} and indices {indices} differ")
@@ -237,7 +237,8 @@ class ScatterNd(_Scattered):
     ) -> tuple[TensorType, ...]:
         self.check_operands(operands, attrs)
         data, indices, updates = operands
-        if indices.rank == 0 or indices.shape[-1] > data.rank or indices.rank - 1 in indices.bounded:
+        is_tuple = indices.rank > 0 and 1 <= indices.shape[-1] <= data.rank
+        if not is_tuple or indices.rank - 1 in indices.bounded:
             raise ShapeError(f"scatter_nd: index tuples of {indices} do not fit data {data}")
         used = indices.shape[-1]
         bounded = (*indices.bounded, *(indices.rank - 1 + i - used for i in data.bounded if i >= used))

@@ -152,6 +152,11 @@ def test_bodies_nest_to_a_limit() -> None:
         ("func @main() -> 2xf32 { %y = constant dense<[1.0]> : 2xf32 return %y }", "1 elements, 2 expected"),
         ("func @main() -> 2xf32 { %y = constant dense<[1.0, 2.0]> return %y }", "constant needs its result types"),
         ('func @main() -> 2xf32 { %y = constant hex<"00"> : 2xf32 return %y }', "1 bytes, 8 expected"),
+        ('func @main() -> f32 { %y = constant hex<"0g"> : f32 return %y }', "write pairs of digits 0 to f"),
+        (
+            "func @main() -> 2x1xf32 { %y = constant dense<[[1.0], [2.0]]> : 2x1xf32 return %y }",
+            "all elements in one list",
+        ),
         ("func @main() -> 2xu8 { %y = constant dense<[1, 300]> : 2xu8 return %y }", "not the data of a 2xu8"),
         ("func @f() -> () { return } func @f() -> () { return }", "function @f is there already"),
         ("func @main(%x: 2xf32) -> 2xf32 { return %x", "the text ends here"),
@@ -168,6 +173,10 @@ def test_bodies_nest_to_a_limit() -> None:
         ("func @main(%x: 2xf32) -> 2xf32 { %y = transpose %x return %y }", "'perm' is missing, a list of whole"),
         ("func @main(%x: 2xf32) -> 2xf32 { %y = transpose %x {perm = [0], perm = [0]} return %y }", "is given twice"),
         ("func @main(%x: 2xf32) -> 2xf32 { %y = transpose %x {perm = [1]} return %y }", ": transpose: perm [1] is no"),
+        (
+            "func @main(%c: bool, %x: 2xf32) -> 2xf32 { %y = if %c else() { yield %x } then() { yield %x } return %y }",
+            "1:55: body 'else' where 'then' of if is due",
+        ),
     ],
 )
 def test_messages_say_what_is_wrong(text: str, message: str) -> None:

@@ -11,6 +11,7 @@ from ircost.ir import Block, Function, Module, Op, Region, TensorType, ops
 from ircost.ir.constant import Splat, literal
 from ircost.ir.errors import IrcError, VerifyError
 from ircost.ir.parser import parse_module
+from ircost.ir.reading import read_module
 from ircost.ir.types import f16, f32, u8
 from ircost.ir.verify import VerifierMemory, verify
 
@@ -312,3 +313,28 @@ def test_a_long_chain_of_views_in_a_callee() -> None:
         callee.insert_before(value.producer, reshape)  # type: ignore[arg-type]  # made by an op
     reshape.set_operand(0, value)
     verify(module)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('  %y = call %x {callee = "layr"} : 2xf32\n  return %y\n', "net.irc:2:8: call: there is no function @layr"),
+        ("  return %x\n  return %x\n", "net.irc:2:3: return: 'return' stands before the end"),
+        ("  %y = relu %x\n  yield %y\n", "net.irc:3:3: yield: a block ends with yield, 'return' expected"),
+        ("  %y = iota {axis = 2} : 2xi64\n  return %x\n", "net.irc:2:8: iota: there is no axis 2 in 2xi64"),
+        (
+            "  %y = kernel %x body(%a: 2xf32) {\n    %b = iota {axis = 1} : 2xf32\n    yield %b\n  }\n  return %y\n",
+            "net.irc:3:10: iota: there is no axis 1",
+        ),
+    ],
+)
+def test_faults_of_text_have_line_and_column(text: str, message: str) -> None:
+    with pytest.raises(VerifyError) as raised:
+        read_module(f"func @main(%x: 2xf32) -> 2xf32 {{\n{text}}}\n", "net.irc")
+    assert message in raised.value.render()
+    assert "^" in raised.value.render()
+
+
+def test_faults_of_no_op_name_the_file() -> None:
+    with pytest.raises(VerifyError, match=r"net\.irc: the module holds no function"):
+        read_module("", "net.irc")
