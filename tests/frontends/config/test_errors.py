@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ from ircost.frontends.config import ConfigError, build_model
 from ircost.frontends.config.config_file import parse_config
 from ircost.frontends.config.plan import Mesh
 from ircost.frontends.config.workload import workload_of
+
+LLAMA_4 = Path(__file__).resolve().parents[3] / "datasets" / "models" / "llama-4-scout.json"
 
 
 @pytest.mark.parametrize(
@@ -105,3 +109,16 @@ def test_yarn_stretches_the_limit(section: str, kind: str, limit: int) -> None:
     build_model(found, workload_of("decode", context=limit))
     with pytest.raises(ConfigError, match=f"was made for {limit}"):
         build_model(found, workload_of("decode", context=limit + 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"pixel_shuffle_ratio": 0.0}, "cannot be joined at a ratio of 0"),
+        ({"model_type": "siglip_vision_model"}, "told apart by rotary positions, and these have none"),
+    ],
+)
+def test_a_tower_that_is_not_of_its_model(change: dict[str, Any], said: str) -> None:
+    config = json.loads((LLAMA_4).read_text())["config"]
+    with pytest.raises(ConfigError, match=said):
+        read({**config, "vision_config": {**config["vision_config"], **change}})
