@@ -346,3 +346,9 @@ def replace_value(old: Value, new: Value) -> None:
     """Every user of ``old`` reads ``new`` instead."""
     for op, index in list(old.uses):
         op.set_operand(index, new)
+
+
+def sole_producer(value: Value, name: str) -> Op | None:
+    """The op called ``name`` that makes a value which one op alone reads; None for all others."""
+    op = value.producer
+    return op if op is not None and op.name == name and len(value.uses) == 1 else None

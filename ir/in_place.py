@@ -16,6 +16,13 @@ def result_over(op: Op, index: int) -> int | None:
     return None
 
 
+def viewed(value: Value) -> Value:
+    """What a value is a view of, be it through several; itself where it is none."""
+    while value.producer is not None and value.producer.definition.is_view:
+        value = value.producer.operands[0]
+    return value
+
+
 def shown_before(value: Value) -> Value | None:
     """What lay in the memory of a value before it: what it is a view of, or what was written over in part."""
     op = value.producer

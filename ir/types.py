@@ -54,6 +54,16 @@ class DType:
     def is_signed(self) -> bool:
         return self.kind in (NumberKind.SIGNED, NumberKind.FLOAT)
 
+    @property
+    def integer_range(self) -> tuple[int, int]:
+        """Least and greatest number of an integer format.
+
+        >>> i4.integer_range, u8.integer_range
+        ((-8, 7), (0, 255))
+        """
+        least = -(1 << (self.bits - 1)) if self.is_signed else 0
+        return least, least + (1 << self.bits) - 1
+
     def __str__(self) -> str:
         return self.name
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from ircost.ir import ops
 from ircost.ir.graph import Op, Value
 from ircost.ir.ops.normalization import per_channel
-from ircost.ir.ops.quantised import integer_product, widened
+from ircost.ir.ops.quantised import integer_product
 from ircost.ir.rewrite import RewritePattern
+from ircost.ir.types import i32
 from ircost.passes.algebra import uniform
 from ircost.passes.base import Pass, register_pass
 
@@ -116,7 +117,7 @@ def _integer_convolution(op: Op, x: Dequantised, weight: Value) -> Value | None:
             return None
         narrow = ops.pad(narrow, pads=((0, 0), (0, 0), *pads), value=zero)
     total = ops.conv_integer(narrow, weight, strides=strides, dilations=dilations, pads=((0, 0),) * len(pads))
-    summed = ops.reduce_sum(widened(weight), axes=tuple(range(1, weight.type.rank)), keepdims=False)
+    summed = ops.reduce_sum(ops.as_format(weight, i32), axes=tuple(range(1, weight.type.rank)), keepdims=False)
     return ops.sub(total, per_channel(ops.mul(ops.reshape(x.zero, shape=()), summed), op.result.type.rank))
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ircost.backends.onnx.contraction import convolution
-from ircost.backends.onnx.emitter import Scope, emits, only_use
+from ircost.backends.onnx.emitter import Scope, emits
 from ircost.backends.onnx.node import Input, Known, Node, Output, node
 from ircost.ir import ops
 from ircost.ir.builder import build_body
-from ircost.ir.graph import Block, Op, Value
+from ircost.ir.graph import Block, Op, Value, sole_producer
 from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.ops.quantised import quantised_dynamically
 from ircost.ir.terminators import yield_
@@ -77,8 +77,8 @@ def emit_dynamic_quantisation(op: Op, scope: Scope) -> Input:
 def emit_product_with_zero_point(op: Op, scope: Scope) -> Input:
     """matmul(a, w) - zero * sum(w)  ->  MatMulInteger(a, w, zero); and so for a convolution"""
     total, correction = op.operands
-    product = only_use(total, "matmul_integer") or only_use(total, "conv_integer")
-    factor = only_use(correction, "mul")
+    product = sole_producer(total, "matmul_integer") or sole_producer(total, "conv_integer")
+    factor = sole_producer(correction, "mul")
     if product is None or factor is None or total.type != op.result.type:
         return None
     for wide, sums in (factor.operands, factor.operands[::-1]):
@@ -140,9 +140,10 @@ def integer_convolution(op: Op, zero: Value | None, scope: Scope) -> Input:
 @emits("add", is_special=True)
 def emit_product_with_both_zero_points(op: Op, scope: Scope) -> Input:
     """(matmul(a, w) - z sum(w)) - sum(a) u + z u k  ->  MatMulInteger(a, w, z, u), for a known u"""
-    inner = only_use(op.operands[0], "sub")
-    first = only_use(inner.operands[0], "sub") if inner is not None else None
-    less, more = (only_use(x, "mul") for x in (inner.operands[1] if inner is not None else op.result, op.operands[1]))
+    inner = sole_producer(op.operands[0], "sub")
+    first = sole_producer(inner.operands[0], "sub") if inner is not None else None
+    second = inner.operands[1] if inner is not None else op.result
+    less, more = (sole_producer(x, "mul") for x in (second, op.operands[1]))
     made = emit_product_with_zero_point(first, scope) if first is not None else None
     if not isinstance(made, Node) or made.operator != "MatMulInteger" or less is None or more is None:
         return None

@@ -9,13 +9,13 @@ from ircost.ir.graph import Value
 from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.ops.constant import constant_of
 from ircost.ir.ops.contraction import contract, conv_integer, matmul_integer
-from ircost.ir.ops.elementwise import add, cast, div, maximum, minimum, mul, neg, round, sub
+from ircost.ir.ops.elementwise import add, as_format, cast, div, maximum, minimum, mul, neg, round, sub
 from ircost.ir.ops.movement import slice
 from ircost.ir.ops.normalization import scalar_like
 from ircost.ir.ops.recurrent import ACTIVATION_WORDS, lstm_step, run_steps
 from ircost.ir.ops.reduction import reduce_max, reduce_min, reduce_sum
 from ircost.ir.ops.shape import reshape
-from ircost.ir.types import DType, i32, u8
+from ircost.ir.types import i32, u8
 
 
 def integer_product(a: Value, w: Value, a_zero: Value | None = None, w_zero: Value | None = None) -> Value:
@@ -27,11 +27,11 @@ def integer_product(a: Value, w: Value, a_zero: Value | None = None, w_zero: Val
     """
     total = matmul_integer(a, w)
     if a_zero is not None:
-        a_zero = widened(a_zero)
-        total = sub(total, mul(a_zero, reduce_sum(widened(w), axes=(w.type.rank - 2,), keepdims=True)))
+        a_zero = as_format(a_zero, i32)
+        total = sub(total, mul(a_zero, reduce_sum(as_format(w, i32), axes=(w.type.rank - 2,), keepdims=True)))
     if w_zero is not None:
-        w_zero = widened(w_zero)
-        total = sub(total, mul(reduce_sum(widened(a), axes=(a.type.rank - 1,), keepdims=True), w_zero))
+        w_zero = as_format(w_zero, i32)
+        total = sub(total, mul(reduce_sum(as_format(a, i32), axes=(a.type.rank - 1,), keepdims=True), w_zero))
     if a_zero is not None and w_zero is not None:
         total = add(total, mul(mul(a_zero, w_zero), constant_of(np.array(a.type.shape[-1], np.int32))))
     return total
@@ -46,11 +46,7 @@ def integer_convolution(x: Value, weight: Value, x_zero: Value | None, **window:
     if x_zero is None:
         return total
     ones = constant_of(np.ones((1, *x.type.shape[1:]), numpy_dtype(weight.type.dtype)))
-    return sub(total, mul(widened(x_zero), conv_integer(ones, weight, **window)))  # type: ignore[arg-type]
-
-
-def widened(value: Value, dtype: DType = i32) -> Value:
-    return value if value.type.dtype == dtype else cast(value, to=dtype)
+    return sub(total, mul(as_format(x_zero, i32), conv_integer(ones, weight, **window)))  # type: ignore[arg-type]
 
 
 def quantised_dynamically(x: Value) -> tuple[Value, Value, Value]:
@@ -88,8 +84,8 @@ def block_quantised_matmul(a: Value, weights: Value, scales: Value, zeros: Value
     """
     n, blocks, block = weights.type.shape
     dtype = a.type.dtype
-    centred = sub(widened(weights, dtype), widened(zeros, dtype))
-    whole = reshape(mul(centred, widened(scales, dtype)), shape=(n, blocks * block))
+    centred = sub(as_format(weights, dtype), as_format(zeros, dtype))
+    whole = reshape(mul(centred, as_format(scales, dtype)), shape=(n, blocks * block))
     whole = slice(whole, starts=(0, 0), size=(n, inner)) if blocks * block != inner else whole
     rows = " ".join(f"d{i}" for i in range(a.type.rank - 1))
     return contract(a, whole, notation=f"{rows} k, n k -> {rows} n")
