@@ -140,6 +140,27 @@ def fan_out(nodes: int) -> Module:
     return repeated(Graph(TOKENS, DIM), nodes, block)
 
 
+def gathered(nodes: int) -> Module:
+    """One concatenation of all there is, each part of which is rewritten."""
+    g = Graph(TOKENS, DIM)
+    parts = []
+    while g.count < nodes:
+        parts.append(g("neg", g("neg", g("tanh", g("mul", g.x, g.number(1.0 + len(parts) % 50))))))
+    return g.module(g("concat", *parts, axis=0))
+
+
+def backward(nodes: int) -> Module:
+    """Values that are read again in reverse order, as by a backward pass: half of them are in use at once."""
+    g = Graph(TOKENS, DIM)
+    values = [g.x]
+    while g.count < nodes // 2:
+        values.append(g("tanh", values[-1]))
+    gradient = values[-1]
+    for value in reversed(values):
+        gradient = g("mul", gradient, value)
+    return g.module(gradient)
+
+
 def products(nodes: int) -> Module:
     """One value that READERS products with weights of their own read, summed up."""
 
@@ -192,5 +213,8 @@ def nested(nodes: int) -> Module:
 
 KINDS: dict[str, Callable[[int], Module]] = {
     kind.__name__: kind
-    for kind in (transformer, convolutional, chain, fan_out, products, elementwise, distinct, nested)
+    for kind in (
+        *(transformer, convolutional, chain, fan_out, gathered, backward),
+        *(products, elementwise, distinct, nested),
+    )
 }

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import bisect
+import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from ircost.cost_models.liveness import Lifetimes
 from ircost.ir.errors import IrcError
 
 # Placements that all orders together may try beyond the first two: what bounds the search on large models.
 PLACEMENTS = 200_000
+# Pairs of buffers in use at the same time that they may look at: of thousands that are, the sweep's places stand.
+PAIRS = 20_000_000
 REPAIRS = 256
 # What a search may leave of the bound: nobody is served by a smaller gap.
 NEGLIGIBLE = 1e-4
@@ -101,6 +106,18 @@ def peak(intervals: Sequence[Interval]) -> int:
     return most
 
 
+def pairs_in_use(intervals: Sequence[Interval]) -> int:
+    """How many pairs of buffers are in use at the same time: what placing all of them in some order looks at.
+
+    >>> pairs_in_use([Interval(1, 0, 2), Interval(1, 1, 3), Interval(1, 3, 4)])
+    2
+    """
+    firsts = np.array([interval.first for interval in intervals], dtype=np.int64)
+    lasts = np.sort(np.array([interval.last for interval in intervals], dtype=np.int64))
+    apart = int(np.searchsorted(lasts, firsts).sum())  # of each, those that ended before it began
+    return len(intervals) * (len(intervals) - 1) // 2 - apart
+
+
 def _height(intervals: Sequence[Interval], offsets: Sequence[int]) -> int:
     return max((offset + interval.size for offset, interval in zip(offsets, intervals, strict=True)), default=0)
 
@@ -117,15 +134,15 @@ class _Search:
     def run(self) -> list[int]:
         if self._keep(sweep(self.intervals)):
             return self.best
-        spent = 0
+        spent, tries = 0, PAIRS // max(pairs_in_use(self.intervals), 1)
         for order in self._orders():
-            if spent and spent + len(order) > PLACEMENTS:
+            if tries == 0 or (spent and spent + len(order) > PLACEMENTS):
                 break
-            spent += len(order)
+            spent, tries = spent + len(order), tries - 1
             if self._keep(best_fit(self.intervals, order)):
                 break
         else:
-            self._repair(PLACEMENTS - spent)
+            self._repair(min((PLACEMENTS - spent) // len(order), tries, REPAIRS))
         return self.best
 
     def _keep(self, offsets: list[int]) -> bool:
@@ -156,11 +173,11 @@ class _Search:
             found[i] = live
         return found
 
-    def _repair(self, budget: int) -> None:
+    def _repair(self, tries: int) -> None:
         """What ends at the top of the arena is placed before all else, again and again, until an order comes back."""
         order = next(self._orders())
         tried: set[tuple[int, ...]] = set()
-        for _ in range(min(budget // max(len(order), 1), REPAIRS)):
+        for _ in range(tries):
             if tuple(order) in tried or self.best_height <= self.bound * (1 + NEGLIGIBLE):
                 return
             tried.add(tuple(order))
@@ -176,15 +193,59 @@ class _Search:
 
 
 def sweep(intervals: Sequence[Interval]) -> list[int]:
-    """In order of time, each in the tightest hole that is free at that moment."""
+    """In order of time, each in the tightest hole that is free at that moment. Takes n log n for n buffers."""
     offsets = [0] * len(intervals)
-    live: list[tuple[int, int, int]] = []  # (offset, end, last) by offset
+    arena = _Arena()
+    ends: list[tuple[int, int]] = []  # heap of (last, index) of those in use
     for i in sorted(range(len(intervals)), key=lambda i: (intervals[i].first, -intervals[i].size)):
-        item = intervals[i]
-        live = [entry for entry in live if entry[2] >= item.first]
-        offsets[i] = _tightest(live, item.size)
-        bisect.insort(live, (offsets[i], offsets[i] + item.size, item.last))
+        while ends and ends[0][0] < intervals[i].first:
+            _, gone = heapq.heappop(ends)
+            arena.free(offsets[gone], intervals[gone].size)
+        offsets[i] = arena.take(intervals[i].size)
+        heapq.heappush(ends, (intervals[i].last, i))
     return offsets
+
+
+class _Arena:
+    """What is free at one moment: holes between buffers in use, and all above ``top``."""
+
+    def __init__(self) -> None:
+        self.top = 0
+        self.by_size: list[tuple[int, int]] = []  # (size, offset) of each hole, sorted
+        self.end_of: dict[int, int] = {}  # of each hole, by where it begins
+        self.start_of: dict[int, int] = {}  # and by where it ends
+
+    def take(self, size: int) -> int:
+        """Offset of the smallest hole that is large enough, the lowest of equal ones; else above all."""
+        found = bisect.bisect_left(self.by_size, (size, 0))
+        if found == len(self.by_size):
+            self.top += size
+            return self.top - size
+        _, offset = self.by_size[found]
+        end = self.end_of[offset]
+        self._close(offset, end)
+        self._open(offset + size, end)
+        return offset
+
+    def free(self, offset: int, size: int) -> None:
+        """Joins the bytes with the holes on either side."""
+        start, end = self.start_of.get(offset, offset), self.end_of.get(offset + size, offset + size)
+        for hole in ((start, offset), (offset + size, end)):
+            self._close(*hole)
+        if end == self.top:
+            self.top = start
+        else:
+            self._open(start, end)
+
+    def _open(self, start: int, end: int) -> None:
+        if end > start:
+            bisect.insort(self.by_size, (end - start, start))
+            self.end_of[start], self.start_of[end] = end, start
+
+    def _close(self, start: int, end: int) -> None:
+        if end > start:
+            del self.by_size[bisect.bisect_left(self.by_size, (end - start, start))]
+            del self.end_of[start], self.start_of[end]
 
 
 def best_fit(intervals: Sequence[Interval], order: Sequence[int]) -> list[int]:

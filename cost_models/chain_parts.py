@@ -18,6 +18,7 @@ from ircost.ir.cascade import cascade_over
 from ircost.ir.chain import Chain, chain_of
 from ircost.ir.dependency import box_bytes, dims_of_box
 from ircost.ir.graph import Op, Value
+from ircost.ir.in_place import viewed
 from ircost.ir.types import TensorType
 
 
@@ -273,17 +274,10 @@ def element_bytes(type: TensorType) -> float:
     return type.dtype.bits / 8
 
 
-def origin(value: Value) -> Value:
-    """What a value is a view of, within its block."""
-    while value.producer is not None and value.producer.definition.is_view:
-        value = value.producer.operands[0]
-    return value
-
-
 def origin_bytes(value: Value) -> float:
     """Bytes of an operand that comes from outside of the kernel; 0 of what is made in it."""
-    return float(value.type.size_bytes) if origin(value).producer is None else 0.0
+    return float(value.type.size_bytes) if viewed(value).producer is None else 0.0
 
 
 def is_outside_cold(reader: Reader, value: Value) -> bool:
-    return origin(value).producer is None and reader.is_cold(origin(value))
+    return viewed(value).producer is None and reader.is_cold(viewed(value))

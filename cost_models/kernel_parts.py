@@ -58,7 +58,7 @@ class Reader:
             whole = next((op for op in [self.op, *self.op.regions[0].block.ops] if op.name in WHOLE), None)
             if whole is not None:
                 return [WHOLE[whole.name](self, whole)]
-        products = [(inner, times) for inner, times, _ in self.work if inner.definition.is_contraction]
+        products = [(inner, times) for inner, times, _ in self.work if inner.definition.is_contraction and times]
         spaces = [inner.definition.iteration_space(inner) for inner, _ in products]
         if not products or any(space is None or not is_product(space) for space in spaces):
             return [self._stream()]
@@ -80,12 +80,20 @@ class Reader:
 
     def is_cold(self, value: Value) -> bool:
         """Whether an operand of the kernel, seen from within, or anything that it is made of there, is cold."""
-        while value in self.outer:
-            value = self.outer[value]
-        if value.producer is not None and self._is_inside(value.producer):
-            return any(self.is_cold(operand) for operand in value.producer.operands)
-        places = [i for i, operand in enumerate(self.op.operands) if operand is value]
-        return any(self.cold[i] for i in places)
+        cold = {operand for operand, is_cold in zip(self.op.operands, self.cold, strict=False) if is_cold}
+        met = {value: None}
+        pending = [value]
+        while pending:
+            value = pending.pop()
+            while value in self.outer:
+                value = self.outer[value]
+            if value.producer is not None and self._is_inside(value.producer):
+                new = [operand for operand in dict.fromkeys(value.producer.operands) if operand not in met]
+                met |= dict.fromkeys(new)
+                pending += new
+            elif value in cold:
+                return True
+        return False
 
     def _fused(self, products: Sequence[tuple[Op, int]]) -> list[tuple[float, float]]:
         """Flops and special functions beside each product: of the ops that run as often, those of its loop."""
@@ -101,19 +109,22 @@ class Reader:
         return [(flops, special) for flops, special in fused]
 
     def _operand(self, value: Value) -> tuple[float, float, bool]:
-        """Bytes in memory behind a product's operand, flops on the way from there, whether they are cold."""
-        producer = value.producer
-        if producer is None or not self._is_inside(producer):
-            return float(value.type.size_bytes), 0.0, self.is_cold(value)
-        if not is_prologue(producer):
-            return float(value.type.size_bytes), 0.0, False
-        behind = [self._operand(operand) for operand in dict.fromkeys(producer.operands)]
-        flops = float(producer.definition.counts(producer).flops)
-        return (
-            sum(n for n, _, _ in behind),
-            flops + sum(n for _, n, _ in behind),
-            any(is_cold for _, _, is_cold in behind),
-        )
+        """Bytes in memory behind a product's operand, flops on the way from there, whether they are cold; each once."""
+        read_bytes, flops, is_cold = 0.0, 0.0, False
+        behind = {value: None}
+        pending = [value]
+        while pending:
+            value = pending.pop()
+            producer = value.producer
+            if producer is not None and self._is_inside(producer) and is_prologue(producer):
+                flops += producer.definition.counts(producer).flops
+                new = [operand for operand in dict.fromkeys(producer.operands) if operand not in behind]
+                behind |= dict.fromkeys(new)
+                pending += new
+                continue
+            read_bytes += value.type.size_bytes
+            is_cold = is_cold or ((producer is None or not self._is_inside(producer)) and self.is_cold(value))
+        return read_bytes, flops, is_cold
 
     def _is_inside(self, op: Op) -> bool:
         block: Block | None = op.block

@@ -13,6 +13,7 @@ from functools import cached_property
 
 from ircost.cost_models.liveness import may_overwrite
 from ircost.ir.graph import Function, Op, Value
+from ircost.ir.in_place import viewed
 from ircost.ir.index import Affine, IterationSpace
 from ircost.ir.load_time import load_time_ops
 
@@ -182,10 +183,10 @@ class LayerChain:
         for i, op in enumerate(ops):
             if op.definition.is_view:
                 continue
-            dying = {v: None for v in map(_owner, op.operands) if last.get(v) == i and v in sizes}
+            dying = {v: None for v in map(viewed, op.operands) if last.get(v) == i and v in sizes}
             made = sum(sizes[result] for result in op.results)
             spared = max(
-                (self._spared(op, j, sizes) for j, v in enumerate(op.operands) if _owner(v) in dying), default=0
+                (self._spared(op, j, sizes) for j, v in enumerate(op.operands) if viewed(v) in dying), default=0
             )
             peak = max(peak, live + made - spared)
             unread = sum(sizes[result] for result in op.results if result not in last)
@@ -199,19 +200,13 @@ class LayerChain:
         if (op, index) not in self._in_place:
             self._in_place[op, index] = WHOLE if may_overwrite(op, index) else channels_in_place(op, index)
         channels = self._in_place[op, index]
-        shared = min(sizes[op.result], sizes[_owner(op.operands[index])])
+        shared = min(sizes[op.result], sizes[viewed(op.operands[index])])
         on_its_way = 0 if channels == WHOLE else -(-sizes[op.result] // channels) if channels else shared
         return max(shared - on_its_way, 0)
 
     def _last_uses(self, ops: Sequence[Op], leaving: frozenset[Value] | set[Value]) -> dict[Value, int]:
-        last = {_owner(value): i for i, op in enumerate(ops) for value in op.operands}
-        return {**last, **dict.fromkeys(map(_owner, leaving), len(ops))}
-
-
-def _owner(value: Value) -> Value:
-    while value.producer is not None and value.producer.definition.is_view:
-        value = value.producer.operands[0]
-    return value
+        last = {viewed(value): i for i, op in enumerate(ops) for value in op.operands}
+        return {**last, **dict.fromkeys(map(viewed, leaving), len(ops))}
 
 
 def patches(value: Value, grid: int) -> Iterator[Region]:

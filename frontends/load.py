@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from ircost.frontends.imported import Imported, ImportOptions
 from ircost.ir.errors import UnsupportedError
-from ircost.ir.parser import parse_module
+from ircost.ir.reading import read_module
 from ircost.ir.registry import Registry
 
 Frontend: TypeAlias = Callable[[str, ImportOptions], Imported]
@@ -79,7 +79,7 @@ def load_text(path: str, options: ImportOptions) -> Imported:
         raise UnsupportedError(f"cannot read {path}: {error.strerror}", help="check the path") from None
     except UnicodeDecodeError:
         raise UnsupportedError(f"{path} is not text in UTF-8", help="IR text is what 'irc opt' prints") from None
-    module = parse_module(text, path, locate=True)
+    module = read_module(text, path, locate=True)
     return Imported(module, (), sum(1 for _ in module.walk()))
 
 

@@ -22,7 +22,7 @@ def place(block: Block, values: Sequence[Value], location: Location, check: Call
     folded: dict[Value, Value] = {}
     for op in detached_ops(values):
         if folded and any(operand in folded for operand in op.operands):
-            op.operands = tuple(folded.get(operand, operand) for operand in op.operands)
+            op.set_operands([folded.get(operand, operand) for operand in op.operands])
         op.location = op.location or location  # a branch taken in place of its node has those of its own nodes
         results = fold_op(op) if op.operands and not widens_a_matrix(op) else None
         if results is None:

@@ -75,7 +75,8 @@ class AttributeSpec:
 
 
 def is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Whether it is a whole number that a 64-bit format holds, signed or not."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 64
 
 
 def is_ints(value: object) -> bool:

@@ -58,6 +58,7 @@ class _Binder:
 
     def space(self) -> IterationSpace:
         self._solve_packs()
+        self._check_lists()
         operands = [
             self._flatten(axes, len(shape)) for axes, shape in zip(self.notation.operands, self.shapes, strict=True)
         ]
@@ -111,6 +112,17 @@ class _Binder:
             self.broadcast["..."] = max(self.broadcast.get("...", 0), length)
         return True
 
+    def _check_lists(self) -> None:
+        """An attribute that is a list has an entry for each axis of its pack, or none at all."""
+        packs = {name: name for name in self.packs}
+        for axis in (axis for axes in (*self.notation.operands, *self.notation.results) for axis in axes):
+            if isinstance(axis, Window) and (pack := _pack_of(axis)) is not None:
+                packs |= dict.fromkeys(_attributes_of(axis), pack)
+        for name, pack in packs.items():
+            value = self.attributes.get(name)
+            if isinstance(value, tuple) and value and len(value) != self.packs[pack]:
+                raise ShapeError(f"attribute '{name}' has {len(value)} entries for {self.packs[pack]} axes")
+
     def _flatten(self, axes: tuple[Axis, ...], rank: int | None) -> list[tuple[Axis, int]]:
         """Axes with packs spelled out: (axis, which one of the pack)."""
         flat: list[tuple[Axis, int]] = []
@@ -137,9 +149,14 @@ class _Binder:
             if name in self.packs and isinstance(value, tuple):
                 for i, extent in enumerate(value):
                     assert isinstance(extent, int)
-                    self.extents[f"{name}{i}"] = extent
+                    self._give(f"{name}{i}", extent)
             elif isinstance(value, int) and name not in self.notation.attributes:
-                self.extents[name] = int(value)
+                self._give(name, int(value))
+
+    def _give(self, name: str, extent: int) -> None:
+        if extent < 0:
+            raise ShapeError(f"dim {name} is {extent}", help="extents are 0 or more")
+        self.extents[name] = extent
 
     def _solve_extents(self, operands: list[list[tuple[Axis, int]]]) -> None:
         equations = [
@@ -253,13 +270,7 @@ class _Binder:
         value = self.attributes.get(name, default)
         if not isinstance(value, tuple):
             return value
-        if not value:
-            return default
-        if i >= len(value):
-            raise ShapeError(
-                f"attribute '{name}' has {len(value)} entries, one for each of {i + 1} and more axes is due"
-            )
-        return value[i]
+        return value[i] if value else default
 
     # ---- the space
 
@@ -352,6 +363,12 @@ def _pack_of(axis: Axis) -> str | None:
     if isinstance(axis, AnyDims):
         return "..."
     return next(iter(_packs_in(axis)), None)
+
+
+def _attributes_of(window: Window) -> list[str]:
+    """Names of the attributes in a window: its factors and what is added."""
+    given = (*(term.coefficient for term in window.terms), *(offset.amount for offset in window.offsets))
+    return [amount.text for amount in given if isinstance(amount, Name)]
 
 
 def _pack_names(notation: Notation) -> list[str]:

@@ -92,11 +92,13 @@ class Chain:
 
 def readers(value: Value) -> Iterator[Op]:
     """Ops that read a value, or a view of it."""
-    for user in value.users:
-        if user.definition.is_view:
-            yield from readers(user.result)
-        else:
-            yield user
+    views = [value]
+    for shown in views:
+        for user in shown.users:
+            if user.definition.is_view:
+                views.append(user.result)
+            else:
+                yield user
 
 
 def acts_on_elements(op: Op) -> bool:

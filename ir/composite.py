@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from ircost.ir.attributes import Attribute, Attributes, declared_attributes
 from ircost.ir.builder import build_body
 from ircost.ir.clone import clone_region
 from ircost.ir.definition import OpDefinition, register_op
+from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Region
 from ircost.ir.terminators import yield_, yielded
 from ircost.ir.types import TensorType
@@ -43,11 +45,25 @@ class CompositeOp(OpDefinition):
         key = tuple(operands), tuple(attrs.values())
         built = self._built.get(key)
         if built is None:
-            built = build_body(operands, lambda *arguments: self._decompose(*arguments, **attrs), yield_)
+            built = self._build(operands, attrs)
             if len(self._built) >= MOST_BODIES:
                 self._built.clear()
             self._built[key] = built
         return (clone_region(built, {}),)
+
+    def _build(self, operands: Sequence[TensorType], attrs: Attributes) -> Region:
+        """The declared body. It takes shapes apart as if they fitted, and stumbles where they do not.
+
+        Raises:
+            ShapeError, DTypeError, AttributeTypeError: operands or attributes do not fit.
+        """
+        try:
+            return build_body(operands, lambda *arguments: self._decompose(*arguments, **attrs), yield_)
+        except (ValueError, LookupError, ArithmeticError) as error:
+            given = ", ".join(map(str, operands))
+            shapes = re.search(r"Shapes: (.*?)(?:\n\n|Source:|Results:|\Z)", self.doc, re.DOTALL)
+            help = " ".join(shapes[0].split()) if shapes else None
+            raise ShapeError(f"{self.name}: operands ({given}) or attributes do not fit: {error}", help=help) from error
 
     def infer(
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]

@@ -107,8 +107,8 @@ def is_value_of(value: float | int | bool, dtype: DType) -> bool:
         return True
     if dtype.name == "bool":
         return value in (0, 1)
-    low = -(1 << (dtype.bits - 1)) if dtype.is_signed else 0
-    return math.isfinite(value) and value == int(value) and low <= value < low + (1 << dtype.bits)
+    least, greatest = dtype.integer_range
+    return math.isfinite(value) and value == int(value) and least <= value <= greatest
 
 
 def materialise(data: ConstantData, type: TensorType) -> np.ndarray:

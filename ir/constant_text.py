@@ -34,9 +34,21 @@ class WrittenData:
             self.source.fail(self.token, f"not the data of a {type}: {error}")
 
 
+# What is stored, and the format it is stored in where that is not the type's.
+DENSE = re.compile(r"\s*\[([^\[\]]*)\]\s*(?:,\s*(\w+)\s*)?")
+HEX = re.compile(r'\s*"([0-9a-fA-F]*)"\s*(?:,\s*(\w+)\s*)?')
+
+
+def in_format(written: re.Pattern[str], content: str, type: TensorType, cure: str) -> tuple[str, DType]:
+    """What is stored, and in which format; raises ValueError where it is not written so."""
+    found = written.fullmatch(content)
+    if found is None:
+        raise ValueError(cure)
+    return found[1], parse_dtype(found[2]) if found[2] else type.dtype
+
+
 def read_dense(content: str, type: TensorType) -> Literal:
-    numbers, _, stored = content[1:].partition("]")
-    dtype = parse_dtype(stored.strip(", ")) if stored else type.dtype
+    numbers, dtype = in_format(DENSE, content, type, "write all elements in one list, [1.0, 2.0]")
     words = [word.strip() for word in numbers.split(",")] if numbers.strip() else []
     if len(words) != type.elements:
         raise ValueError(f"{len(words)} elements, {type.elements} expected")
@@ -49,8 +61,7 @@ def read_dense(content: str, type: TensorType) -> Literal:
 
 
 def read_hex(content: str, type: TensorType) -> Literal:
-    digits, _, stored = content[1:].partition('"')
-    dtype = parse_dtype(stored.strip(", ")) if stored else type.dtype
+    digits, dtype = in_format(HEX, content, type, 'write pairs of digits 0 to f in quotes, "0000803f"')
     data = bytes.fromhex(digits)
     if len(data) != type.elements * numpy_dtype(dtype).itemsize:
         raise ValueError(f"{len(data)} bytes, {type.elements * numpy_dtype(dtype).itemsize} expected")

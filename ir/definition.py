@@ -17,7 +17,7 @@ from ircost.ir.counts import NO_COUNTS, Counts, Traffic, total, work_of
 from ircost.ir.errors import AttributeTypeError, OperandError, ShapeError, did_you_mean
 from ircost.ir.graph import Block, Op, Region, Value
 from ircost.ir.registry import Registry
-from ircost.ir.types import DType, TensorType
+from ircost.ir.types import MAX_ELEMENTS, DType, TensorType
 
 if TYPE_CHECKING:
     from ircost.ir.index import IterationSpace
@@ -58,6 +58,8 @@ class OpDefinition(ABC):
     follows_bounds: bool = False
     # Result types cannot be derived from operands and attributes: the text format must give them.
     needs_result_types: bool = False
+    # How many those are; None: any number.
+    result_count: int | None = None
 
     @abstractmethod
     def infer(
@@ -198,6 +200,7 @@ class OpDefinition(ABC):
             raise ShapeError(f"{self.name}: {len(regions)} bodies given, expected {len(self.region_names)}")
         if result_types is None:
             result_types = self.infer(types, complete, regions)
+        self.check_results(result_types)
         return Op(self, operands, complete, result_types, regions, location)
 
     def _refuse_operand(self, operands: Sequence[object]) -> NoReturn:
@@ -215,6 +218,14 @@ class OpDefinition(ABC):
         names = ", ".join(self.operand_names) or "none"
         more = " and more" if self.is_variadic else ""
         raise ShapeError(f"{self.name}: {count} operands given, expected {expected} ({names}){more}")
+
+    def check_results(self, types: Sequence[TensorType]) -> None:
+        """Raises ShapeError where one is larger than any memory, or there are too many or too few."""
+        if self.result_count is not None and len(types) != self.result_count:
+            raise ShapeError(f"{self.name}: {len(types)} results, expected {self.result_count}")
+        for type in types:
+            if type.elements > MAX_ELEMENTS:
+                raise ShapeError(f"{self.name}: a result of {type} is larger than any memory")
 
     def check_bounded(self, operands: Sequence[TensorType]) -> None:
         if self.follows_bounds or self.is_terminator:

@@ -62,7 +62,7 @@ class Op:
 
     __slots__ = (
         *("attrs", "block", "definition", "location", "name", "next"),
-        *("operands", "previous", "regions", "results"),
+        *("_operands", "_replaced", "previous", "regions", "results"),
     )
 
     def __init__(
@@ -76,7 +76,9 @@ class Op:
     ) -> None:
         self.definition = definition
         self.name = definition.name
-        self.operands = tuple(operands)
+        self._operands = tuple(operands)
+        # Since they were last asked for: to set one of thousands after another takes linear time.
+        self._replaced: dict[int, Value] | None = None
         self.attrs = attrs
         self.regions = tuple(regions)
         self.location = location
@@ -103,26 +105,32 @@ class Op:
         results = self.results
         return bool(results[0].uses) if len(results) == 1 else any(result.uses for result in results)
 
+    @property
+    def operands(self) -> tuple[Value, ...]:
+        """Values that it reads."""
+        if self._replaced is not None:
+            operands = list(self._operands)
+            for index, value in self._replaced.items():
+                operands[index] = value
+            self._operands, self._replaced = tuple(operands), None
+        return self._operands
+
     def set_operand(self, index: int, value: Value) -> None:
         """Reads ``value`` instead; keeps the use lists."""
+        if self._replaced is None:
+            self._replaced = {}
         if self.block is not None:
-            del self.operands[index].uses[self, index]
+            old = self._replaced.get(index) or self._operands[index]
+            del old.uses[self, index]
             value.uses[self, index] = None
             self.block.edits += 1
-        operands = list(self.operands)
-        operands[index] = value
-        self.operands = tuple(operands)
+        self._replaced[index] = value
 
     def set_operands(self, operands: Sequence[Value]) -> None:
-        """Reads these instead, as many; keeps the use lists. Takes as long however many of them are others."""
-        assert len(operands) == len(self.operands), f"{self.name} has {len(self.operands)} operands"
-        if self.block is not None:
-            for index, (old, new) in enumerate(zip(self.operands, operands, strict=True)):
-                if old is not new:
-                    del old.uses[self, index]
-                    new.uses[self, index] = None
-            self.block.edits += 1
-        self.operands = tuple(operands)
+        """Reads these instead, as many; keeps the use lists."""
+        for index, (old, new) in enumerate(zip(self.operands, operands, strict=True)):
+            if old is not new:
+                self.set_operand(index, new)
 
     def walk(self) -> Iterator[Op]:
         """This op, then all ops in its regions, top to bottom."""
@@ -338,3 +346,9 @@ def replace_value(old: Value, new: Value) -> None:
     """Every user of ``old`` reads ``new`` instead."""
     for op, index in list(old.uses):
         op.set_operand(index, new)
+
+
+def sole_producer(value: Value, name: str) -> Op | None:
+    """The op called ``name`` that makes a value which one op alone reads; None for all others."""
+    op = value.producer
+    return op if op is not None and op.name == name and len(value.uses) == 1 else None

@@ -16,6 +16,13 @@ def result_over(op: Op, index: int) -> int | None:
     return None
 
 
+def viewed(value: Value) -> Value:
+    """What a value is a view of, be it through several; itself where it is none."""
+    while value.producer is not None and value.producer.definition.is_view:
+        value = value.producer.operands[0]
+    return value
+
+
 def shown_before(value: Value) -> Value | None:
     """What lay in the memory of a value before it: what it is a view of, or what was written over in part."""
     op = value.producer
@@ -37,14 +44,19 @@ def is_read_once(value: Value) -> bool:
 
 
 def is_kept(value: Value, module: Module) -> bool:
-    """Whether a reader writes over a part of a value, be it in a function that is called."""
-    for op, index in value.uses:
-        if op.definition.is_view:
-            found = is_kept(op.result, module)
-        elif op.name == "call":
-            found = is_kept(module.functions[str(op.attrs["callee"])].arguments[index], module)
-        else:
-            found = result_over(op, index) is not None
-        if found:
-            return True
+    """Whether a reader writes over a part of a value, be it through a view or in a function that is called."""
+    seen, pending = {value}, [value]
+    while pending:
+        for op, index in pending.pop().uses:
+            if result_over(op, index) is not None:
+                return True
+            shown = op.result if op.definition.is_view else _argument(op, index, module)
+            if shown is not None and shown not in seen:
+                seen.add(shown)
+                pending.append(shown)
     return False
+
+
+def _argument(op: Op, index: int, module: Module) -> Value | None:
+    """What an operand is called in the function that an op calls."""
+    return module.functions[str(op.attrs["callee"])].arguments[index] if op.name == "call" else None

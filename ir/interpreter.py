@@ -97,7 +97,10 @@ class _Interpreter:
             return handler(op, operands, values)
         if op.regions:  # a composite or a kernel: its body is its meaning
             return self._block(op.regions[0].block, operands, {})
-        return op.definition.evaluate(op, operands)
+        try:
+            return op.definition.evaluate(op, operands)
+        except (ValueError, LookupError, ArithmeticError, MemoryError) as error:  # what NumPy says of values
+            raise InterpreterError(f"{op.name}: {error}", at=op) from error
 
     def _call(self, op: Op, operands: list[np.ndarray], values: Environment) -> list[np.ndarray]:
         return self.run(self.module.functions[str(op.attrs["callee"])], operands)

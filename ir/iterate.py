@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import ml_dtypes
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
@@ -95,7 +96,7 @@ def _pad(array: np.ndarray, access: Access, space: IterationSpace, padding: floa
 
 
 def _integer_limit(dtype: np.dtype, padding: float) -> int:
-    limits = np.iinfo(dtype)
+    limits = ml_dtypes.iinfo(dtype)  # type: ignore[no-untyped-call]  # knows integers of 2 and 4 bits, too
     return int(limits.max if padding > 0 else limits.min)
 
 

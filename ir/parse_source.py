@@ -73,7 +73,17 @@ def _expectation(error: UnexpectedInput) -> str | None:
 
 
 TERMINALS = {
-    **{"LBRACE": "{", "RBRACE": "}", "LPAR": "(", "RPAR": ")", "LSQB": "[", "RSQB": "]", "COLON": ":", "EQUAL": "="},
+    **{
+        "LBRACE": "{",
+        "RBRACE": "}",
+        "LPAR": "(",
+        "RPAR": ")",
+        "LSQB": "[",
+        "RSQB": "]",
+        "COLON": ":",
+        "EQUAL": "=",
+        "MINUS": "-",
+    },
     **{"COMMA": ",", "__ANON_0": "->", "VALUES": "%value", "SYMBOL": "@name", "NAME": "a name", "TYPE": "a type"},
     **{
         "STRING": "a string",

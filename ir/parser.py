@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -18,10 +19,9 @@ from ircost.ir.errors import IrcError, ParseError, did_you_mean
 from ircost.ir.graph import Block, Function, Module, Op, Region, Value
 from ircost.ir.location import Location
 from ircost.ir.parse_source import Source
-from ircost.ir.types import DTYPES, DType, TensorType, parse_type
+from ircost.ir.types import DTYPES, MAX_ELEMENTS, DType, TensorType, parse_type
 
 MAX_DEPTH = 64  # brackets within brackets; deeper text is an attack or a mistake
-MAX_ELEMENTS = 1 << 40  # of a tensor, as in the frontends: no real one has more
 
 
 def parse_module(text: str, file: str = "<text>", *, locate: bool = False) -> Module:
@@ -36,6 +36,20 @@ def parse_module(text: str, file: str = "<text>", *, locate: bool = False) -> Mo
     Raises:
         ParseError: not the text format, or an op that does not fit its operands; gives line, column and a caret.
     """
+    return parse_text(text, file, locate=locate).module
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedText:
+    """A module and where its ops stand in the text that it was read from."""
+
+    module: Module
+    source: Source
+    places: Mapping[Op, Token]
+
+
+def parse_text(text: str, file: str = "<text>", *, locate: bool = False) -> ParsedText:
+    """As `parse_module`, with the places of ops."""
     text = text.removeprefix("\ufeff")  # a mark that editors of other systems write first
     source = Source(text, file)
     builder = _ModuleBuilder(source, locate)
@@ -44,7 +58,7 @@ def parse_module(text: str, file: str = "<text>", *, locate: bool = False) -> Mo
         Lark(grammar, parser="lalr", transformer=builder, maybe_placeholders=False).parse(text)
     except UnexpectedInput as error:
         raise source.syntax_error(error) from None
-    return builder.module
+    return ParsedText(builder.module, source, builder.places)
 
 
 class _Scope:
@@ -95,6 +109,7 @@ class _ModuleBuilder(Transformer[Token, Any]):
         self.types_read: dict[str, TensorType] = {}
         self.results: list[TensorType] = []
         self.function_token: Token | None = None
+        self.places: dict[Op, Token] = {}
 
     # ---- module and functions
 
@@ -184,10 +199,18 @@ class _ModuleBuilder(Transformer[Token, Any]):
 
     def region_head(self, children: list[Any]) -> None:
         pending = self.pending[-1]
+        self._check_label(children[0], pending)
         arguments = children[1] if len(children) > 1 else ()
         block = Block([type for _, type in arguments])
         pending.regions.append(Region(block))
         self._enter(block, arguments, None if pending.definition.is_isolated else self.scope)
+
+    def _check_label(self, token: Token, pending: _Pending) -> None:
+        """Bodies stand in the order in which their op declares them: the `else` of an `if` is never its `then`."""
+        label, labels = str(token)[:-1], pending.definition.region_names
+        place = len(pending.regions)
+        if place < len(labels) and label != labels[place]:
+            self.source.fail(token, f"body '{label}' where '{labels[place]}' of {pending.definition.name} is due")
 
     def region(self, children: list[Any]) -> None:
         self._leave()
@@ -201,6 +224,7 @@ class _ModuleBuilder(Transformer[Token, Any]):
         if len(op.results) != len(pending.results):
             self.source.fail(pending.token, f"{op.name} has {len(op.results)} results, {len(pending.results)} named")
         self.scope.block.append(op)
+        self.places[op] = pending.token
         for name, value in zip(pending.results, op.results, strict=True):
             self._define(pending.token, name, value)
 

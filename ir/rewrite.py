@@ -139,9 +139,9 @@ class _Driver:
 
     def _erase(self, op: Op) -> None:
         """Takes an op out, and with it at once what only it used: no pattern is to take the dead for users."""
-        gone = [op]
+        gone = {op: None}
         while gone:
-            op = gone.pop()
+            op, _ = gone.popitem()
             producers = [operand.producer for operand in dict.fromkeys(op.operands)]
             captured = [inner.operands for region in op.regions for inner in region.block.walk()]
             assert op.block is not None
@@ -151,7 +151,7 @@ class _Driver:
                 if producer is None or producer.block is None or producer in gone:
                     continue
                 if is_dead(producer):
-                    gone.append(producer)
+                    gone[producer] = None
                 else:
                     self._push_remaining(producer)
 
@@ -206,14 +206,10 @@ def discard_body(region: Region) -> None:
 def absorbed_locations(op: Op, new: Op) -> list[Location | None]:
     """Locations of the producers that ``new`` passes over: only ``op`` used them, and ``new`` does not read them."""
     absorbed = []
+    read = set(new.operands)
     for operand in dict.fromkeys(op.operands):
         producer = operand.producer
-        if (
-            producer is not None
-            and producer.name != "constant"
-            and len(operand.uses) == 1
-            and operand not in new.operands
-        ):
+        if producer is not None and producer.name != "constant" and len(operand.uses) == 1 and operand not in read:
             absorbed.append(producer.location)
     return absorbed
 

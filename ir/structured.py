@@ -185,11 +185,12 @@ class StructuredOp(OpDefinition):
         space = self.bind(operands, attrs)
         if not is_bounded:
             return (TensorType(space.results[0].shape, dtype),)
-        self.check_follows(operands, attrs)
-        return (TensorType(space.results[0].shape, dtype, _bounded_axes(space, operands)),)
+        result = TensorType(space.results[0].shape, dtype, _bounded_axes(space, operands))
+        self.check_follows(operands, attrs, result)
+        return (result,)
 
-    def check_follows(self, operands: Sequence[TensorType], attrs: Attributes) -> None:
-        """An extent that depends on data may be as short as 0: no attribute may fix it.
+    def check_follows(self, operands: Sequence[TensorType], attrs: Attributes, result: TensorType) -> None:
+        """An extent that depends on data may be as short as 0: no attribute may fix it, and no other extent grow.
 
         Raises:
             ShapeError: one does.
@@ -199,9 +200,13 @@ class StructuredOp(OpDefinition):
             for type in operands
         ]
         try:
-            self.bind(shorter, attrs)
+            shape = self.bind(shorter, attrs).results[0].shape
         except ShapeError as error:
             raise ShapeError(f"{error.message}: an extent of {operands[0]} depends on data") from None
+        for axis, (least, most) in enumerate(zip(shape, result.shape, strict=True)):
+            if least > most or (least < most and axis not in result.bounded):
+                given = ", ".join(map(str, operands))
+                raise ShapeError(f"{self.name}: axis {axis} of the result is no bound where data decide: {given}")
 
     def iteration_space(self, op: Op) -> IterationSpace:
         return self.bind([value.type for value in op.operands], op.attrs)

@@ -54,6 +54,16 @@ class DType:
     def is_signed(self) -> bool:
         return self.kind in (NumberKind.SIGNED, NumberKind.FLOAT)
 
+    @property
+    def integer_range(self) -> tuple[int, int]:
+        """Least and greatest number of an integer format.
+
+        >>> i4.integer_range, u8.integer_range
+        ((-8, 7), (0, 255))
+        """
+        least = -(1 << (self.bits - 1)) if self.is_signed else 0
+        return least, least + (1 << self.bits) - 1
+
     def __str__(self) -> str:
         return self.name
 
@@ -110,6 +120,10 @@ def parse_dtype(name: str) -> DType:
         own = NAMES_ELSEWHERE.get(name.lower().replace("_", ""))
         raise DTypeError(f"no number format '{name}'", help=f"it is {own} here" if own else did_you_mean(name, DTYPES))
     return DTYPES[name]
+
+
+# Of a tensor: its bytes, and sums of several, fit 64-bit integers in any format. Scores of a million tokens have 2^46.
+MAX_ELEMENTS = 1 << 56
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from ircost.ir.attributes import Attribute
+from ircost.ir.call_graph import check_calls
 from ircost.ir.errors import IrcError, VerifyError
 from ircost.ir.graph import Block, Function, Module, Op, Value
 from ircost.ir.in_place import is_kept, is_read_once
@@ -45,6 +46,12 @@ def verify(module: Module, memory: VerifierMemory | None = None) -> None:
     _Verifier(module, memory or VerifierMemory()).run()
 
 
+def faulty_op(error: VerifyError) -> Op | None:
+    """The op that an error is pinned on; None where it is of a whole module or function."""
+    place = error.at.op if isinstance(error.at, _Around) else error.at
+    return place if isinstance(place, Op) else None
+
+
 class _Verifier:
     def __init__(self, module: Module, memory: VerifierMemory) -> None:
         self.module = module
@@ -64,7 +71,7 @@ class _Verifier:
             self.uses += sum(len(argument.uses) for argument in function.arguments)
             self._block(function.block, "return", function)
         self._check_users()
-        self._check_recursion()
+        self._check_calls()
         self._check_taken_over()
         self.memory.checked = self.seen
 
@@ -72,11 +79,10 @@ class _Verifier:
 
     def _block(self, block: Block, terminator: str, function: Function) -> None:
         last = block.last
-        if last is None or last.name != terminator:
-            where = f"in function @{function.name}"
-            raise VerifyError(
-                f"a block ends with {last.name if last else 'nothing'}, '{terminator}' expected", at=where
-            )
+        if last is None:
+            raise VerifyError(f"a block is empty, '{terminator}' expected", at=f"function @{function.name}")
+        if last.name != terminator:
+            self._fail(last, f"a block ends with {last.name}, '{terminator}' expected")
         self.open_blocks.append(block)
         for op in block.ops:
             if op.definition.is_terminator and op is not last:
@@ -158,6 +164,7 @@ class _Verifier:
             definition.check_operand_count(len(op.operands))
             if len(op.regions) != len(definition.region_names):
                 self._fail(op, f"{len(op.regions)} regions, {len(definition.region_names)} expected")
+            definition.check_results([result.type for result in op.results])
             expected = self._expected_types(op)
         except VerifyError:
             raise
@@ -201,33 +208,20 @@ class _Verifier:
 
     # ---- calls
 
-    def _check_recursion(self) -> None:
-        """Functions call downwards: a cycle would never be costed to its end."""
+    def _check_calls(self) -> None:
         callees: dict[str, list[str]] = {name: [] for name in self.module.functions}
         for caller, op in self.calls:
             callees[caller].append(str(op.attrs["callee"]))
-        done: set[str] = set()
-        for root in callees:
-            path: list[tuple[str, int]] = [(root, 0)]
-            while path:
-                name, position = path.pop()
-                if name in done:
-                    continue
-                if position == len(callees[name]):
-                    done.add(name)
-                    continue
-                path.append((name, position + 1))
-                following = callees[name][position]
-                if any(following == above for above, _ in path):
-                    raise VerifyError(f"function @{following} calls itself, by way of @{name}")
-                path.append((following, 0))
+        check_calls(callees)
 
     def _check_taken_over(self) -> None:
         """A callee that writes over a part of its argument is the only reader of what the caller passes."""
-        for _, op in self.calls:
-            callee = self.module.functions[str(op.attrs["callee"])]
+        callees = {op: self.module.functions[str(op.attrs["callee"])] for _, op in self.calls}
+        arguments = dict.fromkeys(argument for callee in callees.values() for argument in callee.arguments)
+        kept = {argument for argument in arguments if is_kept(argument, self.module)}
+        for op, callee in callees.items():
             for argument, operand in zip(callee.arguments, op.operands, strict=True):
-                if is_kept(argument, self.module) and not is_read_once(operand):
+                if argument in kept and not is_read_once(operand):
                     self._fail(
                         op,
                         f"operand {argument.index} is read by others too, and @{callee.name} writes over it",

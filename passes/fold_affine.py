@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ircost.ir import ops
-from ircost.ir.graph import Op, Value
+from ircost.ir.graph import Op, Value, sole_producer
 from ircost.ir.ops.normalization import per_channel
 from ircost.ir.rewrite import RewritePattern
 from ircost.passes.base import Pass, register_pass
@@ -109,11 +109,6 @@ def scaled_conv(x: Value, scale: Value) -> Value | None:
     channels = scale.type.elements
     spread = ops.reshape(scale, shape=(channels, *(1,) * (weight.type.rank - 1)))
     return ops.conv(data, ops.mul(weight, spread), **conv.attrs)
-
-
-def sole_producer(value: Value, name: str) -> Op | None:
-    op = value.producer
-    return op if op is not None and op.name == name and len(value.uses) == 1 else None
 
 
 def is_per_channel_constant(value: Value, x: Value) -> bool:

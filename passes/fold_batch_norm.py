@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ircost.ir import ops
-from ircost.ir.graph import Op, Value
+from ircost.ir.graph import Op, Value, sole_producer
 from ircost.ir.ops.normalization import per_channel
 from ircost.ir.rewrite import RewritePattern
 from ircost.passes.base import Pass, register_pass
-from ircost.passes.fold_affine import is_per_channel_constant, sole_producer
+from ircost.passes.fold_affine import is_per_channel_constant
 
 
 class BatchNormOfConv(RewritePattern):

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ircost.ir.attributes import float_of, ints_of
-from ircost.ir.graph import Op, Value
+from ircost.ir.graph import Op, Value, sole_producer
 from ircost.ir.rewrite import RewritePattern
 from ircost.passes.base import Pass, register_pass
-from ircost.passes.fold_affine import sole_producer
 
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 # What each op takes its own padding for.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ircost.ir import ops
 from ircost.ir.attributes import int_of, ints_of
-from ircost.ir.graph import Op, Value
+from ircost.ir.graph import Op, Value, sole_producer
 from ircost.ir.rewrite import RewritePattern
 from ircost.passes.match import Match, Operand, behind_reshapes, call, flattened, product, total, uniform
 from ircost.passes.recognise_activations import FormPattern
@@ -89,7 +89,7 @@ class WrittenAttention(RewritePattern):
         if op.result.type.rank not in (3, 4) or v.type.rank != shares.type.rank:
             return None
         guarded = behind_guard(shares)
-        softmax = only_producer(shares, "softmax") if guarded is None else guarded
+        softmax = sole_producer(shares, "softmax") if guarded is None else guarded
         if softmax is None or softmax_axis(softmax) != op.result.type.rank - 1:
             return None
         scores = scores_of(softmax.operands[0])
@@ -117,18 +117,12 @@ def is_mask(value: Value) -> bool:
     return value.type.rank <= 4
 
 
-def only_producer(value: Value, name: str) -> Op | None:
-    """The op behind a value that nobody else reads, if it has that name."""
-    op = value.producer
-    return op if op is not None and op.name == name and len(value.uses) == 1 else None
-
-
 def behind_guard(value: Value) -> Op | None:
     """The softmax p of where(isnan(p), 0, p), or where(max(b) = -inf, 0, p) for a b that is added to its scores.
 
     None where there is no guard.
     """
-    op = only_producer(value, "where")
+    op = sole_producer(value, "where")
     if op is None or uniform(op.operands[1]) != 0.0:
         return None
     test, inner = op.operands[0].producer, op.operands[2]
@@ -141,7 +135,7 @@ def behind_guard(value: Value) -> Op | None:
 
 def finds_hidden_rows(test: Op, softmax: Op) -> bool:
     """Whether it is max(b) = -inf along the last axis, for a b that is added to the scores of the softmax."""
-    most = only_producer(test.operands[0], "reduce_max") if test.name == "equal" else None
+    most = sole_producer(test.operands[0], "reduce_max") if test.name == "equal" else None
     scores = softmax.operands[0].producer
     if most is None or scores is None or scores.name != "add" or uniform(test.operands[1]) != float("-inf"):
         return False
@@ -168,7 +162,7 @@ def scaled_product(value: Value) -> tuple[Value, Value, float] | None:
     parts = flattened(value, is_product=True, limit=1)
     if parts is None or len(parts.terms) != 1 or parts.inverse:
         return None
-    op = only_producer(parts.terms[0], "matmul") or only_producer(parts.terms[0], "contract")
+    op = sole_producer(parts.terms[0], "matmul") or sole_producer(parts.terms[0], "contract")
     if op is None or op.result.type.rank not in (3, 4) or op.operands[0].type.rank != op.operands[1].type.rank:
         return None
     if op.name == "contract" and op.attrs["notation"] != ROW_BY_ROW:

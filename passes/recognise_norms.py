@@ -6,7 +6,6 @@ import math
 
 from ircost.ir import ops
 from ircost.ir.attributes import int_of, ints_of
-from ircost.ir.constant import Splat
 from ircost.ir.graph import Op, Value
 from ircost.ir.rewrite import RewritePattern
 from ircost.ir.types import TensorType
@@ -136,8 +135,7 @@ class ScaledRmsNorm(FormPattern):
 
 
 def ones_of(x: Value) -> Value:
-    type = TensorType((x.type.shape[-1],), x.type.dtype)
-    return ops.constant.create((), {"value": Splat(1.0)}, result_types=(type,)).result
+    return ops.splat(1.0, TensorType((x.type.shape[-1],), x.type.dtype))
 
 
 def is_centred(x: Value) -> bool:

@@ -160,7 +160,9 @@ class Moment:
         saved_bytes: int,
         start: int,
     ) -> Candidate:
-        standing = {value: copy for value, copy in self.copies.items() if self._is_at_hand(copy, start)}
+        read = (value for step in steps for value in (*step.op.operands, *step.op.results))
+        copies = {value: self.copies[value] for value in read if value in self.copies}
+        standing = {value: copy for value, copy in copies.items() if self._is_at_hand(copy, start)}
         latency_s = sum(self.latency_s.get(step.op, 0.0) for step in steps)
         return Candidate(steps, values, users, standing, saved_bytes, latency_s, self._leans(steps))
 
@@ -265,10 +267,14 @@ class Moment:
 
     def _is_read_late(self, value: Value) -> bool:
         """Whether it, or a view of it, is read behind the fullest moment."""
-        return any(
-            self.position.get(user, -1) > self.peak or (user.definition.is_view and self._is_read_late(user.results[0]))
-            for user in value.users
-        )
+        values = [value]
+        for value in values:
+            for user, _ in value.uses:
+                if self.position.get(user, -1) > self.peak:
+                    return True
+                if user.definition.is_view:
+                    values.append(user.results[0])
+        return False
 
     def _is_at_hand(self, copy: Value, start: int) -> bool:
         """Whether it was made between the fullest moment and ``start``, in the block where it is wanted."""

@@ -40,6 +40,7 @@ class Rematerialise(Pass):
     """
 
     is_exact = True
+    is_idempotent = False  # a search that begins with copies in place may find one more that pays
 
     limit: str
     rebuild: bool = False

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ircost.backends.onnx.element_types import element_type
-from ircost.backends.onnx.emitter import Scope, emits, only_use
+from ircost.backends.onnx.emitter import Scope, emits
 from ircost.backends.onnx.node import Attributes, Input, Known, node, whole_numbers
 from ircost.ir.attributes import int_of, ints_of
-from ircost.ir.graph import Op, Value
+from ircost.ir.graph import Op, Value, sole_producer
 from ircost.ir.types import DType, f16, f32, f64
 
 WINDOW = ("strides", "dilations")
@@ -179,7 +179,7 @@ def emit_bias(op: Op, scope: Scope) -> Input:
     """conv(x, w) + b  ->  Conv(x, w, b), for a b that differs along the channels alone"""
     for x, bias in (op.operands, op.operands[::-1]):
         for name, make in BIASED.items():
-            conv = only_use(x, name)
+            conv = sole_producer(x, name)
             if conv is None or x.type != op.result.type or not x.type.dtype.is_float:
                 continue
             vector = scope.vector(bias, x.type.shape[1]) if is_per_channel(bias, x) else None
@@ -200,7 +200,7 @@ def emit_gemm(op: Op, scope: Scope) -> Input:
     if op.result.type.rank != 2 or op.result.type.dtype not in (f32, f64, f16):
         return None
     for x, bias in (op.operands, op.operands[::-1]):
-        product = only_use(x, "matmul")
+        product = sole_producer(x, "matmul")
         if product is None or product.attrs["out"] is not None or x.type != op.result.type:
             continue
         if bias.type.rank <= 2 and scope.is_known(bias):

@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from ircost.backends.onnx.element_types import LEAST_OPSET, element_type
-from ircost.backends.onnx.emitter import Scope, emits, only_use
+from ircost.backends.onnx.emitter import Scope, emits
 from ircost.backends.onnx.node import Input, Known, microsoft, node, number_like
 from ircost.ir.attributes import float_of
-from ircost.ir.graph import Op, Value
+from ircost.ir.graph import Op, Value, sole_producer
 from ircost.ir.types import DType, f32
 
 # Ops whose operands and meaning are those of one operator.
@@ -154,9 +154,9 @@ def emit_clip(op: Op, scope: Scope) -> Input:
 def emit_softsign(op: Op, scope: Scope) -> Input:
     """x / (1 + abs(x))  ->  Softsign(x)"""
     x, below = op.operands
-    total = only_use(below, "add")
+    total = sole_producer(below, "add")
     for part, one in (total.operands, total.operands[::-1]) if total is not None and x.type.dtype == f32 else ():
-        magnitude = only_use(part, "abs")
+        magnitude = sole_producer(part, "abs")
         if magnitude is not None and magnitude.operands[0] is x and is_number(scope, one, 1.0) and x.type == below.type:
             return node("Softsign", x)
     return None
@@ -166,7 +166,7 @@ def emit_softsign(op: Op, scope: Scope) -> Input:
 def emit_thresholded_relu(op: Op, scope: Scope) -> Input:
     """where(x > alpha, x, 0)  ->  ThresholdedRelu(x)"""
     condition, x, zero = op.operands
-    above = only_use(condition, "greater")
+    above = sole_producer(condition, "greater")
     if above is None or above.operands[0] is not x or x.type != op.result.type or x.type.dtype != f32:
         return None
     alpha = above.operands[1]

@@ -69,9 +69,3 @@ def emitted(op: Op, scope: Scope) -> list[Input] | None:
         if found is not None:
             return list(found) if isinstance(found, (list, tuple)) else [found]  # type: ignore[list-item]
     return None
-
-
-def only_use(value: Value, name: str) -> Op | None:
-    """The op called ``name`` that makes a value which one op alone reads."""
-    op = value.producer
-    return op if op is not None and op.name == name and len(value.uses) == 1 else None

@@ -18,7 +18,7 @@ def emit_quantize_linear(op: Op, scope: Scope) -> Input:
     if not to.is_integer or to.bits not in (8, 16) or op.operands[0].type.dtype != f32:
         return None
     inner: Value | None = op.operands[0]
-    for name, bound in zip(("minimum", "maximum"), limits(to)[::-1], strict=True):
+    for name, bound in zip(("minimum", "maximum"), to.integer_range[::-1], strict=True):
         inner = without_number(inner, name, bound, scope) if inner is not None else None
     if inner is None:
         return None
@@ -30,16 +30,10 @@ def emit_quantize_linear(op: Op, scope: Scope) -> Input:
     x, scale = quotient.operands
     if scale.type.elements != 1 or scale.type.dtype != f32:
         return None
-    low, high = limits(to)
+    low, high = to.integer_range
     if point is not None and not low <= float(scope.array(point).reshape(())) <= high:
         return None
     return node("QuantizeLinear", x, scalar(scale, scope), zero_of(point, to, scope), opset=opset_of(to))
-
-
-def limits(dtype: DType) -> tuple[int, int]:
-    if dtype.is_signed:
-        return -(2 ** (dtype.bits - 1)), 2 ** (dtype.bits - 1) - 1
-    return 0, 2**dtype.bits - 1
 
 
 def opset_of(dtype: DType) -> int:
@@ -114,7 +108,7 @@ def centred_integer(x: Value, scope: Scope) -> tuple[Value, Value | None] | None
     if not q.type.dtype.is_integer or q.type.dtype.bits != 8 or scope.is_known(q):
         return None
     if point is not None:
-        low, high = limits(q.type.dtype)
+        low, high = q.type.dtype.integer_range
         if not low <= int(scope.array(point).reshape(())) <= high:
             return None
     return q, point

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ircost.backends.onnx.contraction import convolution
-from ircost.backends.onnx.emitter import Scope, emits, only_use
+from ircost.backends.onnx.emitter import Scope, emits
 from ircost.backends.onnx.node import Array, Input, Known, Node, Output, node, number_like, whole_numbers
 from ircost.ir import ops
 from ircost.ir.attributes import int_of, pairs_of
 from ircost.ir.builder import build_body
-from ircost.ir.graph import Block, Op, Value
+from ircost.ir.graph import Block, Op, Value, sole_producer
 from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.ops.quantised import quantised_dynamically
 from ircost.ir.terminators import yield_
@@ -95,7 +95,7 @@ def zero_taken_out(correction: Value, product: Op, scope: Scope, w_zero: Value |
         point = np.array(outside).astype(numpy_dtype(dtype))
         is_known = scope.is_known(correction) and are_sums(correction, product, scope, w_zero, outside)
         return Array(point) if is_known and point == outside else None
-    factor = only_use(correction, "mul")
+    factor = sole_producer(correction, "mul")
     for wide, sums in (factor.operands, factor.operands[::-1]) if factor is not None else ():
         zero = wide.producer
         if zero is None or zero.name != "cast" or wide.type.rank or not scope.is_known(sums):
@@ -110,11 +110,14 @@ def summed_product(total: Value, scope: Scope) -> tuple[Op | None, Value | None]
 
     conv(x, w) - z * conv(x, 1)  ->  the first convolution, and z
     """
-    product = only_use(total, "matmul_integer") or only_use(total, "conv_integer")
+    product = sole_producer(total, "matmul_integer") or sole_producer(total, "conv_integer")
     difference = total.producer
     if product is not None or difference is None or difference.name != "sub":
         return product, None
-    product, factor = only_use(difference.operands[0], "conv_integer"), only_use(difference.operands[1], "mul")
+    product, factor = (
+        sole_producer(difference.operands[0], "conv_integer"),
+        sole_producer(difference.operands[1], "mul"),
+    )
     for sums, zero in (factor.operands, factor.operands[::-1]) if factor is not None and product is not None else ():
         assert product is not None, "else there are no factors"
         if (
@@ -212,9 +215,10 @@ def integer_convolution(op: Op, zero: Input, scope: Scope, w_zero: Value | None 
 @emits("add", is_special=True)
 def emit_product_with_both_zero_points(op: Op, scope: Scope) -> Input:
     """(matmul(a, w) - z sum(w)) - sum(a) u + z u k  ->  MatMulInteger(a, w, z, u), for a known u"""
-    inner = only_use(op.operands[0], "sub")
-    first = only_use(inner.operands[0], "sub") if inner is not None else None
-    less, more = (only_use(x, "mul") for x in (inner.operands[1] if inner is not None else op.result, op.operands[1]))
+    inner = sole_producer(op.operands[0], "sub")
+    first = sole_producer(inner.operands[0], "sub") if inner is not None else None
+    second = inner.operands[1] if inner is not None else op.result
+    less, more = (sole_producer(x, "mul") for x in (second, op.operands[1]))
     made = emit_product_with_zero_point(first, scope) if first is not None else None
     if not isinstance(made, Node) or made.operator != "MatMulInteger" or less is None or more is None:
         return None

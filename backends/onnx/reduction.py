@@ -9,10 +9,10 @@ import numpy as np
 from ircost.backends.onnx.contraction import window
 from ircost.backends.onnx.element_types import LEAST_OPSET
 from ircost.backends.onnx.elementwise import is_number
-from ircost.backends.onnx.emitter import Scope, emits, only_use
+from ircost.backends.onnx.emitter import Scope, emits
 from ircost.backends.onnx.node import Attributes, Input, node, number_like, whole_numbers
 from ircost.ir.attributes import int_of, ints_of
-from ircost.ir.graph import Op, Value
+from ircost.ir.graph import Op, Value, sole_producer
 from ircost.ir.types import f32
 
 REDUCTIONS = {
@@ -35,7 +35,7 @@ def emit_reduction(op: Op, scope: Scope) -> Input:
 def emit_sum_of_function(op: Op, scope: Scope) -> Input:
     """reduce_sum(x x)  ->  ReduceSumSquare(x), and reduce_sum(abs(x))  ->  ReduceL1(x)"""
     (x,) = op.operands
-    magnitude, square = only_use(x, "abs"), squared(x)
+    magnitude, square = sole_producer(x, "abs"), squared(x)
     inner = square if magnitude is None else magnitude.operands[0]
     return reduced("ReduceSumSquare" if magnitude is None else "ReduceL1", inner, op)
 
@@ -43,18 +43,18 @@ def emit_sum_of_function(op: Op, scope: Scope) -> Input:
 @emits("sqrt", "log", is_special=True)
 def emit_function_of_sum(op: Op, scope: Scope) -> Input:
     """sqrt(reduce_sum(x x))  ->  ReduceL2(x), and log(reduce_sum(exp(x)))  ->  ReduceLogSumExp(x)"""
-    total = only_use(op.operands[0], "reduce_sum")
+    total = sole_producer(op.operands[0], "reduce_sum")
     if total is None:
         return None
     if op.name == "sqrt":
         return reduced("ReduceL2", squared(total.operands[0]), total)
-    power = only_use(total.operands[0], "exp")
+    power = sole_producer(total.operands[0], "exp")
     return reduced("ReduceLogSumExp", power.operands[0] if power is not None else None, total)
 
 
 def squared(value: Value) -> Value | None:
     """x of x times x, where nobody else reads that."""
-    product = only_use(value, "mul")
+    product = sole_producer(value, "mul")
     return product.operands[0] if product is not None and product.operands[0] is product.operands[1] else None
 
 
@@ -114,7 +114,7 @@ def emit_average_pool(op: Op, scope: Scope) -> Input:
     """sum_pool(x) / n  ->  AveragePool(x), for a known n: the size of the window, or what of it lies in x"""
     orders = (op.operands, op.operands[::-1]) if op.name == "mul" else (op.operands,)
     for total, factor in orders if op.result.type.dtype.is_float else ():
-        summed = only_use(total, "sum_pool")
+        summed = sole_producer(total, "sum_pool")
         if (
             summed is None
             or total.type != op.result.type
@@ -172,7 +172,7 @@ def is_inside_window(op: Op) -> bool:
 def emit_mean(op: Op, scope: Scope) -> Input:
     """reduce_sum(x) / count  ->  ReduceMean(x)"""
     total, count = op.operands
-    summed = only_use(total, "reduce_sum")
+    summed = sole_producer(total, "reduce_sum")
     if summed is None or not total.type.dtype.is_float or count.type.elements != 1 or total.type != op.result.type:
         return None
     x = summed.operands[0].type

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ircost.backends.onnx.emitter import Scope, emits, only_use
+from ircost.backends.onnx.emitter import Scope, emits
 from ircost.backends.onnx.node import Input, node, whole_numbers
 from ircost.ir.attributes import ints_of
-from ircost.ir.graph import Op
+from ircost.ir.graph import Op, sole_producer
 from ircost.ir.types import TensorType, f32
 
 # Orders of axes between [n, c, h, b, w, b], or [n, .., h, w] with both factors of the channels, and the result.
@@ -16,8 +16,8 @@ FROM_DEPTH: dict[tuple[int, ...], str] = {(0, 3, 4, 1, 5, 2): "DCR", (0, 1, 4, 2
 @emits("reshape", is_special=True)
 def emit_space_and_depth(op: Op, scope: Scope) -> Input:
     """reshape(transpose(reshape(x)))  ->  SpaceToDepth(x) or DepthToSpace(x), by squares of elements"""
-    moved = only_use(op.operands[0], "transpose")
-    split = only_use(moved.operands[0], "reshape") if moved is not None else None
+    moved = sole_producer(op.operands[0], "transpose")
+    split = sole_producer(moved.operands[0], "reshape") if moved is not None else None
     if moved is None or split is None or op.result.type.rank != 4 or op.result.type.dtype != f32:
         return None
     x, apart, perm = split.operands[0], split.result.type.shape, ints_of(moved.attrs, "perm")
@@ -40,8 +40,8 @@ def emit_space_and_depth(op: Op, scope: Scope) -> Input:
 @emits("reshape", is_special=True)
 def emit_tile(op: Op, scope: Scope) -> Input:
     """reshape(broadcast(reshape(x)))  ->  Tile(x), where each axis has one of its own for how often it repeats"""
-    repeated = only_use(op.operands[0], "broadcast")
-    split = only_use(repeated.operands[0], "reshape") if repeated is not None else None
+    repeated = sole_producer(op.operands[0], "broadcast")
+    split = sole_producer(repeated.operands[0], "reshape") if repeated is not None else None
     if repeated is None or split is None or split.operands[0].type.bounded:
         return None
     x = split.operands[0]

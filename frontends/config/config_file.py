@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ NO_DEFAULT: Any = object()
 
 class ConfigError(IrcError):
     """A ``config.json`` is wrong, contradicts itself, or asks for what nobody here can build."""
+
+
+WORDS_OF_TYPE: dict[type, str] = {int: "whole numbers", float: "numbers", str: "text", bool: "true and false"}
 
 
 class Config:
@@ -63,7 +67,7 @@ class Config:
         value = self.raw(*names, default=default)
         if value is default and default is not NO_DEFAULT:
             return value  # type: ignore[no-any-return]
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise self.error(f"'{self._given(names)}' is {value!r}, a number expected")
         return float(value)
 
@@ -79,11 +83,25 @@ class Config:
             raise self.error(f"'{self._given(names)}' is {value!r}, text expected")
         return value  # type: ignore[no-any-return]
 
-    def listed(self, *names: str, default: Any = NO_DEFAULT) -> list[Any]:
+    def listed(
+        self, *names: str, of: tuple[type, ...] = (int, str, bool), length: int = 0, default: Any = NO_DEFAULT
+    ) -> list[Any]:
+        """A list; ``default`` as it is where none of the keys is there.
+
+        Args:
+            of: types of its elements. length: how many those are; 0: any number.
+        """
         value = self.raw(*names, default=default)
-        if value is not default and not isinstance(value, list):
-            raise self.error(f"'{self._given(names)}' is {value!r}, a list expected")
-        return value  # type: ignore[no-any-return]
+        if value is default and default is not NO_DEFAULT:
+            return value  # type: ignore[no-any-return]
+        if not isinstance(value, list) or (length and len(value) != length):
+            expected = f"a list of {length}" if length else "a list"
+            raise self.error(f"'{self._given(names)}' is {_short(value)}, {expected} expected")
+        for element in value:
+            if type(element) not in of:
+                words = " or ".join(WORDS_OF_TYPE[kind] for kind in of)
+                raise self.error(f"'{self._given(names)}' holds {_short(element)}, {words} expected")
+        return value
 
     def section(self, name: str) -> Config | None:
         """A section below; None where there is none, or a null."""

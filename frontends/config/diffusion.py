@@ -117,7 +117,7 @@ def _flux(config: Config) -> Denoiser:
     """Source: black-forest-labs/flux, ``model.py``; diffusers, ``transformer_flux.py``."""
     attention = _attention(config, Norm("rms", 1e-6))
     hidden = attention.heads * attention.width
-    axes = tuple(config.listed("axes_dims_rope", default=[16, 56, 56]))
+    axes = tuple(config.listed("axes_dims_rope", of=(int,), default=[16, 56, 56]))
     if sum(axes) != attention.width or any(axis % 2 for axis in axes):
         raise config.error(f"'axes_dims_rope' is {list(axes)}: even numbers that add up to {attention.width} expected")
     feed_forward = FeedForward(4 * hidden, "gelu_tanh", False, True)

@@ -1,4 +1,4 @@
-"""What a family of models may be made of: the columns of the table in ``families.py``."""
+"""What a family of models may be made of: the columns of the tables in ``families.py``."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def _fp8(section: Config) -> Quantisation:
     scheme = section.text("activation_scheme", default="dynamic")
     if scheme not in ("dynamic", "static"):
         raise section.error(f"'activation_scheme' is '{scheme}'", help="known: dynamic, static")
-    sizes = section.listed("weight_block_size", default=[])
+    sizes = section.listed("weight_block_size", of=(int,), default=[])
     rows, block = (int(sizes[0]), int(sizes[1])) if len(sizes) == 2 else (1, 0)
     skipped = _skipped(section, "modules_to_not_convert", "ignored_layers")
     return Quantisation(formats[name], f32, block, rows, activations=formats[name], skipped=skipped)

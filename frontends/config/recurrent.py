@@ -76,7 +76,7 @@ def mamba2(config: Config, hidden: int, norm: Norm) -> Mamba2:
 
 
 def _step_limits(config: Config) -> tuple[float, float]:
-    least, most = config.listed("time_step_limit", default=[0.0, math.inf])
+    least, most = config.listed("time_step_limit", of=(int, float), length=2, default=[0.0, math.inf])
     return float(least), 0.0 if math.isinf(most) else float(most)
 
 

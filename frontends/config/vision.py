@@ -185,16 +185,17 @@ def _llama4(config: Config, width: int) -> Tower:
     )
     tower = vision_tower(reader, outlet)
     patches = patches_of(reader, _images(reader))
-    if patches.side % round(1 / outlet.ratio):
-        raise section.error(f"{patches.side} patches an edge cannot be joined by {round(1 / outlet.ratio)}")
-    return replace(tower, stack=replace(tower.stack, layers=tuple(_on_a_grid(tower.stack, patches.side))))
+    if not 0 < outlet.ratio <= 1 or patches.side % round(1 / outlet.ratio):
+        raise section.error(f"{patches.side} patches an edge cannot be joined at a ratio of {outlet.ratio:g}")
+    return replace(tower, stack=replace(tower.stack, layers=tuple(_on_a_grid(section, tower.stack, patches.side))))
 
 
-def _on_a_grid(stack: Stack, side: int) -> list[Layer]:
+def _on_a_grid(section: Config, stack: Stack, side: int) -> list[Layer]:
     """Patches turn by row and column."""
     found = []
     for layer in stack.layers:
-        assert isinstance(layer.mixer, Attention) and layer.mixer.rotary is not None, "as its family says"
+        if not isinstance(layer.mixer, Attention) or layer.mixer.rotary is None:
+            raise section.error("the patches of llama4 are told apart by rotary positions, and these have none")
         mixer = replace(layer.mixer, rotary=replace(layer.mixer.rotary, side=side))
         found.append(replace(layer, mixer=mixer))
     return found

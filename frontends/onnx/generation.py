@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from ircost.frontends.onnx.node import Node, lowering
-from ircost.frontends.onnx.normalization import splat
 from ircost.frontends.onnx.running_window import running_range
 from ircost.ir import ops
 from ircost.ir.errors import ShapeError
@@ -36,11 +35,11 @@ def size(node: Node) -> Value:
 def constant_of_shape(node: Node) -> Value:
     extents = node.known_ints(0, "the shape")
     if "value" not in node.attributes:
-        return splat(0.0, TensorType(extents, f32))
+        return ops.splat(0.0, TensorType(extents, f32))
     array = node.array("value")
     value = ops.constant_of(array)
     number = array.reshape(-1)[0].item()
-    return splat(number, TensorType(extents, value.type.dtype))
+    return ops.splat(number, TensorType(extents, value.type.dtype))
 
 
 @lowering("Range")

@@ -12,7 +12,7 @@ from ircost.frontends.onnx.node import Node, lowering
 from ircost.ir import ops
 from ircost.ir.graph import Value
 from ircost.ir.ops.quantised import integer_product
-from ircost.ir.types import TensorType, i64
+from ircost.ir.types import i64
 
 
 @lowering("RotaryEmbedding", domain=MICROSOFT)
@@ -26,7 +26,7 @@ def rotary_embedding(node: Node) -> Value:
         heads = by_head(x, node.int("num_heads", 0) or x.type.shape[-1] // width)
     batch, _, steps, _ = heads.type.shape
     if ids.type.elements == 1:
-        ids = ops.add(ops.reshape(ids, shape=(1,)), ramp(steps))
+        ids = ops.add(ops.reshape(ids, shape=(1,)), ops.ramp((steps,), 0))
     turned = rotated(heads, *caches(node, 2, ids, batch), bool(node.int("interleaved", 0)))
     return turned if x.type.rank == 4 else side_by_side(turned)
 
@@ -159,7 +159,7 @@ def group_query_attention(node: Node) -> list[Value]:
     past = node.get(3)
     begin = past.type.shape[2] if past is not None else 0
     if node.int("do_rotary", 0):
-        ids = ops.add(ramp(q.type.shape[2]), ops.constant_of(np.array(begin)))
+        ids = ops.add(ops.ramp((q.type.shape[2],), 0), ops.constant_of(np.array(begin)))
         cos, sin = caches(node, 7, ids, q.type.shape[0])
         q, k = (rotated(x, cos, sin, bool(node.int("rotary_interleaved", 0))) for x in (q, k))
     k, v = cached(past, k), cached(node.get(4), v)
@@ -226,8 +226,8 @@ def pieces(x: Value, widths: tuple[int, ...]) -> list[Value]:
 def position_mask(q: Value, k: Value, hidden: float) -> Value:
     """[1, 1, m, n]: 0 up to each query's own position, counted from the end of the keys, and ``hidden`` behind it."""
     m, n = q.type.shape[2], k.type.shape[2]
-    row = ops.add(ops.reshape(ramp(m), shape=(1, 1, m, 1)), ops.constant_of(np.array(n - m)))
-    column = ops.reshape(ramp(n), shape=(1, 1, 1, n))
+    row = ops.add(ops.reshape(ops.ramp((m,), 0), shape=(1, 1, m, 1)), ops.constant_of(np.array(n - m)))
+    column = ops.reshape(ops.ramp((n,), 0), shape=(1, 1, 1, n))
     seen = ops.less_equal(column, row)
     return ops.where(seen, ops.scalar_like(0, q), ops.scalar_like(hidden, q))
 
@@ -241,14 +241,10 @@ def padding_mask(node: Node, mask: Value, q: Value, k: Value) -> Value:
     n = k.type.shape[2]
     if mask.type.shape == (b,):
         ends = ops.cast(ops.reshape(mask, shape=(b, 1, 1, 1)), to=i64)
-        seen = ops.less(ops.reshape(ramp(n), shape=(1, 1, 1, n)), ends)
+        seen = ops.less(ops.reshape(ops.ramp((n,), 0), shape=(1, 1, 1, n)), ends)
     elif mask.type.shape in ((b, n), (b, m, n)):
         wide = ops.reshape(mask, shape=(b, 1, m if mask.type.rank == 3 else 1, n))
         seen = ops.greater(wide, node.like(0, wide))
     else:
         raise node.error(f"a mask {mask.type} is not supported", help=f"[{b}], [{b}, {n}] or [{b}, {m}, {n}]")
     return ops.where(seen, ops.scalar_like(0, q), ops.scalar_like(node.float("mask_filter_value", -10000.0), q))
-
-
-def ramp(count: int) -> Value:
-    return ops.iota.create((), {"axis": 0}, result_types=(TensorType((count,), i64),)).result

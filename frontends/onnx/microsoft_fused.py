@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from ircost.frontends.onnx.contraction import matmul_of, plain_conv, scaled
 from ircost.frontends.onnx.node import Node, lowering
-from ircost.frontends.onnx.normalization import splat
 from ircost.ir import ops
 from ircost.ir.graph import Value
 from ircost.ir.types import f32
@@ -73,7 +72,7 @@ def skip_layer_norm(node: Node) -> list[Value]:
     """layer_norm(input + skip + bias), and the sum itself as the fourth output."""
     total = skipped(node, 4)
     scale, shift = node[2], node.get(3)
-    shift = shift if shift is not None else splat(0.0, scale.type)
+    shift = shift if shift is not None else ops.splat(0.0, scale.type)
     normed = ops.layer_norm(total, scale, shift, axis=total.type.rank - 1, epsilon=node.float("epsilon", 1e-12))
     return with_sum(node, normed, total)
 
@@ -108,6 +107,6 @@ def rms_norm(node: Node) -> list[Value]:
     epsilon = node.float("epsilon", 1e-5)
     if x.type.dtype.bits >= f32.bits:
         return [ops.rms_norm(x, scale, axis=axis, epsilon=epsilon)]
-    ones = splat(1.0, scale.type.with_dtype(f32))
+    ones = ops.splat(1.0, scale.type.with_dtype(f32))
     normed = ops.rms_norm(ops.cast(x, to=f32), ones, axis=axis, epsilon=epsilon)
     return [ops.mul(ops.cast(normed, to=scale.type.dtype), scale)]

@@ -9,7 +9,6 @@ import numpy as np
 
 from ircost.frontends.onnx.node import Node, lowering
 from ircost.ir import ops
-from ircost.ir.constant import Splat
 from ircost.ir.graph import Value
 from ircost.ir.types import TensorType, i64
 
@@ -76,7 +75,7 @@ def layer_norm(node: Node) -> list[Value]:
     """The norm; and where training asks for them, mean and inverse deviation."""
     x, scale = node[0], node[1]
     axis, epsilon = node.int("axis", -1), node.float("epsilon", 1e-5)
-    bias = node.get(2) or splat(0.0, scale.type)
+    bias = node.get(2) or ops.splat(0.0, scale.type)
     result = ops.layer_norm(x, scale, bias, axis=axis, epsilon=epsilon)
     if node.output_count == 1:
         return [result]
@@ -133,11 +132,6 @@ def spread(vector: Value, times: int) -> Value:
     (length,) = vector.type.shape
     wide = ops.broadcast(ops.reshape(vector, shape=(length, 1)), shape=(length, times))
     return ops.reshape(wide, shape=(length * times,))
-
-
-def splat(number: float, type: TensorType) -> Value:
-    """One number for every element."""
-    return ops.constant.create((), {"value": Splat(number)}, result_types=(type,)).result
 
 
 @lowering("LRN")

@@ -20,7 +20,7 @@ def quantize_linear(node: Node) -> Value:
     scale = along_axis(node, node[1], x)
     precision = node.int("precision", 0)
     inner = node.element_type(precision) if precision else f32 if x.type.dtype == i32 else x.type.dtype
-    ratio = ops.div(in_format(x, inner), in_format(scale, inner))
+    ratio = ops.div(ops.as_format(x, inner), ops.as_format(scale, inner))
     if to.bits > 16 or (to.is_float and to.bits > 8):
         raise node.error(f"quantisation to {to} is not supported", help="integers of 16 bits, floats of 8 bits at most")
     if not to.is_integer:
@@ -28,15 +28,11 @@ def quantize_linear(node: Node) -> Value:
     return saturated(node, ops.round(ratio), None if zero is None else along_axis(node, zero, x), to)
 
 
-def in_format(x: Value, dtype: DType) -> Value:
-    return x if x.type.dtype == dtype else ops.cast(x, to=dtype)
-
-
 def saturated(node: Node, rounded: Value, zero: Value | None, to: DType) -> Value:
     """Whole numbers plus a zero point, as far as an integer format goes."""
     if zero is not None:
         rounded = ops.add(rounded, ops.cast(zero, to=rounded.type.dtype))
-    low, high = integer_range(to)
+    low, high = to.integer_range
     return ops.cast(ops.minimum(ops.maximum(rounded, node.like(low, rounded)), node.like(high, rounded)), to=to)
 
 
@@ -46,7 +42,7 @@ def dequantize_linear(node: Node) -> Value:
     x, zero = node[0], node.get(2)
     scale = along_axis(node, node[1], x)
     if node.int("output_dtype", 0):
-        scale = in_format(scale, node.element_type(node.int("output_dtype", 0)))
+        scale = ops.as_format(scale, node.element_type(node.int("output_dtype", 0)))
     if x.type.dtype.is_float:
         return ops.mul(ops.cast(x, to=scale.type.dtype), scale)
     whole = ops.cast(x, to=i32) if x.type.dtype != i32 else x
@@ -80,12 +76,6 @@ def by_block(node: Node, value: Value, x: Value, axis: int, block: int) -> Value
     spread = ops.broadcast(apart, shape=(*shape[: axis + 1], block, *shape[axis + 1 :]))
     whole = ops.reshape(spread, shape=(*shape[:axis], shape[axis] * block, *shape[axis + 1 :]))
     return ops.slice(whole, starts=(0,) * len(shape), size=x.type.shape)
-
-
-def integer_range(dtype: DType) -> tuple[int, int]:
-    if dtype.is_signed:
-        return -(2 ** (dtype.bits - 1)), 2 ** (dtype.bits - 1) - 1
-    return 0, 2**dtype.bits - 1
 
 
 @lowering("DynamicQuantizeLinear")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ircost.frontends.onnx.node import Node, lowering
-from ircost.frontends.onnx.normalization import splat
 from ircost.ir import ops
 from ircost.ir.attributes import Attribute
 from ircost.ir.graph import Value
@@ -125,7 +124,7 @@ def two_biases(node: Node, index: int, gates: int, hidden: int = 0) -> tuple[Val
     hidden = hidden or node[2].type.shape[-1]
     type = TensorType((gates * hidden,), node[0].type.dtype)
     if node.get(3) is None:
-        return splat(0.0, type), splat(0.0, type)
+        return ops.splat(0.0, type), ops.splat(0.0, type)
     both = part(node[3], index)
     first, second = (ops.slice(both, starts=(i * gates * hidden,), size=(gates * hidden,)) for i in (0, 1))
     return first, second
@@ -134,7 +133,7 @@ def two_biases(node: Node, index: int, gates: int, hidden: int = 0) -> tuple[Val
 def initial_state(node: Node, direction: int, index: int, x: Value, r: Value, hidden: int = 0) -> Value:
     state = node.get(index)
     if state is None:
-        return splat(0.0, TensorType((x.type.shape[1], hidden or r.type.shape[-1]), x.type.dtype))
+        return ops.splat(0.0, TensorType((x.type.shape[1], hidden or r.type.shape[-1]), x.type.dtype))
     if node.int("layout", 0):
         state = ops.transpose(state, perm=(1, 0, 2))
     return part(state, direction)

@@ -7,17 +7,17 @@ import numpy as np
 from ircost.frontends.onnx.node import Node, lowering
 from ircost.ir import ops
 from ircost.ir.graph import Value
-from ircost.ir.types import TensorType, i64
+from ircost.ir.types import i64
 
 
 @lowering("ReverseSequence")
 def reverse_sequence(node: Node) -> Value:
     """out[i, b] = x[len[b] - 1 - i, b] as far as the sequence goes, x[i, b] beyond."""
-    x, lengths = node[0], as_i64(node[1])
+    x, lengths = node[0], ops.as_format(node[1], i64)
     order = leading_axes(x.type.rank, node.int("batch_axis", 1), node.int("time_axis", 0))
     rows = ops.transpose(x, perm=order)
     batch, time = rows.type.shape[:2]
-    step = ramp((1, time), 1)
+    step = ops.ramp((1, time), 1)
     limits = ops.reshape(lengths, shape=(batch, 1))
     back = ops.sub(ops.sub(limits, ops.constant_of(np.array(1))), step)
     places = ops.where(ops.less(step, limits), back, step)
@@ -34,8 +34,8 @@ def tensor_scatter(node: Node) -> Value:
     rows, new = ops.transpose(cache, perm=order), ops.transpose(update, perm=order)
     batch, extent = rows.type.shape[:2]
     length = new.type.shape[1]
-    starts = as_i64(node[2]) if node.get(2) is not None else ops.constant_of(np.zeros(batch, np.int64))
-    places = ops.add(ops.reshape(starts, shape=(batch, 1)), ramp((1, length), 1))
+    starts = ops.as_format(node[2], i64) if node.get(2) is not None else ops.constant_of(np.zeros(batch, np.int64))
+    places = ops.add(ops.reshape(starts, shape=(batch, 1)), ops.ramp((1, length), 1))
     mode = node.string("mode", "linear")
     if mode == "circular":
         places = ops.mod(places, ops.constant_of(np.array(extent)))
@@ -57,13 +57,5 @@ def inverse(order: tuple[int, ...]) -> tuple[int, ...]:
 def with_row(places: Value) -> Value:
     """[b, t] places on the time axis as index tuples [b, t, 2] of batch and time."""
     batch, time = places.type.shape
-    row = ops.broadcast(ramp((batch, 1), 0), shape=(batch, time))
+    row = ops.broadcast(ops.ramp((batch, 1), 0), shape=(batch, time))
     return ops.concat(*(ops.reshape(v, shape=(batch, time, 1)) for v in (row, places)), axis=2)
-
-
-def ramp(shape: tuple[int, ...], axis: int) -> Value:
-    return ops.iota.create((), {"axis": axis}, result_types=(TensorType(shape, i64),)).result
-
-
-def as_i64(value: Value) -> Value:
-    return value if value.type.dtype == i64 else ops.cast(value, to=i64)

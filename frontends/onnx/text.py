@@ -8,7 +8,6 @@ from itertools import pairwise
 import numpy as np
 
 from ircost.frontends.onnx.node import Node, lowering
-from ircost.frontends.onnx.normalization import splat
 from ircost.frontends.onnx.refused import STRINGS
 from ircost.ir import ops
 from ircost.ir.graph import Value
@@ -39,7 +38,7 @@ def tf_idf(node: Node) -> Value:
     where = np.broadcast_to(indexes.astype(np.int64), (rows.type.shape[0], len(indexes)))
     columns = int(indexes.max(initial=-1)) + 1
     node.importer.check_elements(rows.type.shape[0] * columns, node)
-    empty = splat(0.0, TensorType((rows.type.shape[0], columns), f32))
+    empty = ops.splat(0.0, TensorType((rows.type.shape[0], columns), f32))
     result = ops.scatter_elements(empty, ops.constant_of(where.copy()), counts, axis=1, reduction="add")
     return result if x.type.rank == 2 else ops.reshape(result, shape=(result.type.shape[1],))
 

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from ircost.frontends.onnx.node import Node, lowering
-from ircost.frontends.onnx.normalization import splat
 from ircost.ir import ops
 from ircost.ir.graph import Value
 from ircost.ir.types import TensorType
@@ -32,7 +31,7 @@ def col2im(node: Node) -> Value:
         place = np.indices(counts)[i].reshape(1, -1) * strides[i]
         index = index * extent + tap + place
     columns = ops.transpose(ops.reshape(x, shape=(batch * channels, taps * places)), perm=(1, 0))
-    empty = splat(0, TensorType((math.prod(padded), batch * channels), x.type.dtype))
+    empty = ops.splat(0, TensorType((math.prod(padded), batch * channels), x.type.dtype))
     added = ops.scatter_nd(empty, ops.constant_of(index.reshape(-1, 1)), columns, reduction="add")
     whole = ops.reshape(ops.transpose(added, perm=(1, 0)), shape=(batch, channels, *padded))
     return ops.slice(whole, starts=(0, 0, *pads[:rank]), size=(batch, channels, *image))
@@ -51,7 +50,7 @@ def max_unpool(node: Node) -> Value:
     shape = (*x.type.shape[:2], *spatial)
     count = x.type.elements
     node.importer.check_elements(math.prod(shape), node)
-    empty = splat(0, TensorType((math.prod(shape),), x.type.dtype))
+    empty = ops.splat(0, TensorType((math.prod(shape),), x.type.dtype))
     flat = ops.scatter_nd(empty, ops.reshape(places, shape=(count, 1)), ops.reshape(x, shape=(count,)))
     result = ops.reshape(flat, shape=shape)
     wanted = node.known_ints(2, "the output's shape") if node.get(2) is not None else shape

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from ircost.frontends.torch.call import Call, lowering
-from ircost.frontends.torch.creation import ramp
 from ircost.ir import ops
 from ircost.ir.graph import Value
 from ircost.ir.types import boolean
@@ -51,7 +50,7 @@ def four_axes(x: Value) -> Value:
 def causal_mask(q: Value, k: Value) -> Value:
     """[m, n]: 0 up to each query's own position, counted from the first key, and minus infinity behind it."""
     m, n = q.type.shape[-2], k.type.shape[-2]
-    is_seen = ops.greater_equal(ramp((m, 1), 0), ramp((1, n), 1))
+    is_seen = ops.greater_equal(ops.ramp((m, 1), 0), ops.ramp((1, n), 1))
     return ops.where(is_seen, ops.scalar_like(0.0, q), ops.scalar_like(-math.inf, q))
 
 

@@ -7,37 +7,30 @@ from typing import Any
 import numpy as np
 
 from ircost.frontends.torch.call import Call, lowering
-from ircost.frontends.torch.normalization import full as splat
 from ircost.ir import ops
 from ircost.ir.graph import Value
 from ircost.ir.numpy_dtypes import numpy_dtype
-from ircost.ir.types import TensorType, i64
-
-
-def ramp(shape: tuple[int, ...], axis: int) -> Value:
-    """0, 1, 2 ... along an axis."""
-    return ops.iota.create((), {"axis": axis}, result_types=(TensorType(shape, i64),)).result
 
 
 @lowering("full")
 def full(call: Call, size: object, fill_value: float, **options: Any) -> Value:
-    return splat(in_format(call, fill_value), call.type)
+    return ops.splat(in_format(call, fill_value), call.type)
 
 
 @lowering("full_like", "new_full")
 def full_like(call: Call, x: Value, *arguments: Any, **options: Any) -> Value:
-    return splat(in_format(call, arguments[-1]), call.type)
+    return ops.splat(in_format(call, arguments[-1]), call.type)
 
 
 @lowering("zeros", "zeros_like", "new_zeros", "empty.memory_format", "empty_like", "new_empty")
 def zeros(call: Call, *arguments: Any, **options: Any) -> Value:
     """What is empty has any values; it is about to be overwritten."""
-    return splat(in_format(call, 0), call.type)
+    return ops.splat(in_format(call, 0), call.type)
 
 
 @lowering("ones", "ones_like", "new_ones")
 def ones(call: Call, *arguments: Any, **options: Any) -> Value:
-    return splat(in_format(call, 1), call.type)
+    return ops.splat(in_format(call, 1), call.type)
 
 
 @lowering("scalar_tensor")
@@ -55,7 +48,7 @@ def in_format(call: Call, number: float) -> float | int | bool:
 def arange(call: Call, *bounds: float, **options: Any) -> Value:
     start = bounds[0] if len(bounds) > 1 else 0
     step = bounds[2] if len(bounds) > 2 else 1
-    counted = call.operand(ramp(call.type.shape, 0))
+    counted = call.operand(ops.ramp(call.type.shape, 0))
     stretched = counted if step == 1 else ops.mul(counted, call.operand(step))
     return stretched if start == 0 else ops.add(stretched, call.operand(start))
 
@@ -64,7 +57,7 @@ def arange(call: Call, *bounds: float, **options: Any) -> Value:
 def triangle(call: Call, x: Value, diagonal: int = 0) -> Value:
     """Zero above (below) a diagonal of the last two axes."""
     m, n = x.type.shape[-2:]
-    rows, columns = ops.add(ramp((m, 1), 0), ops.constant_of(np.array(diagonal))), ramp((1, n), 1)
+    rows, columns = ops.add(ops.ramp((m, 1), 0), ops.constant_of(np.array(diagonal))), ops.ramp((1, n), 1)
     compare = ops.less_equal if "tril" in call.operator else ops.greater_equal
     return ops.where(compare(columns, rows), x, call.operand(0))
 
@@ -72,7 +65,7 @@ def triangle(call: Call, x: Value, diagonal: int = 0) -> Value:
 @lowering("eye", "eye.m")
 def eye(call: Call, *sizes: int, **options: Any) -> Value:
     m, n = call.type.shape
-    return call.operand(ops.equal(ramp((m, 1), 0), ramp((1, n), 1)))
+    return call.operand(ops.equal(ops.ramp((m, 1), 0), ops.ramp((1, n), 1)))
 
 
 @lowering("_assert_tensor_metadata", "_assert_async.msg", "_assert_scalar")

@@ -7,7 +7,6 @@ from typing import Any
 
 from ircost.frontends.torch.call import Call, lowering
 from ircost.ir import ops
-from ircost.ir.constant import Splat
 from ircost.ir.graph import Value
 from ircost.ir.types import TensorType
 
@@ -22,13 +21,8 @@ def log_softmax(call: Call, x: Value, dim: int, *rest: Any, **options: Any) -> V
     return ops.log_softmax(call.operand(x), axis=dim)
 
 
-def full(number: float, type: TensorType) -> Value:
-    """One number for every element."""
-    return ops.constant.create((), {"value": Splat(number)}, result_types=(type,)).result
-
-
 def or_full(value: Value | None, number: float, shape: Sequence[int], like: Value) -> Value:
-    return full(number, TensorType(tuple(shape), like.type.dtype)) if value is None else value
+    return ops.splat(number, TensorType(tuple(shape), like.type.dtype)) if value is None else value
 
 
 @lowering("layer_norm")
@@ -138,7 +132,7 @@ def batch_norm_no_training(
 ) -> list[Value]:
     normal = batch_norm(call, x, weight, bias, mean, variance, False, momentum, eps)
     assert isinstance(normal, Value), "one result"
-    none = full(0.0, TensorType((0,), x.type.dtype))
+    none = ops.splat(0.0, TensorType((0,), x.type.dtype))
     return [normal, none, none]
 
 

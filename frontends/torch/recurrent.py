@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ircost.frontends.torch.call import Call, lowering
-from ircost.frontends.torch.normalization import full
 from ircost.frontends.torch.shape import part
 from ircost.ir import ops
 from ircost.ir.graph import Value
@@ -28,7 +27,7 @@ def biases(weights: Sequence[Value], x: Value) -> list[Value]:
     """Of the input's and of the state's product; zeros where there are none."""
     if len(weights) >= 4:
         return list(weights[2:4])
-    none = full(0.0, TensorType(weights[0].type.shape[:1], x.type.dtype))
+    none = ops.splat(0.0, TensorType(weights[0].type.shape[:1], x.type.dtype))
     return [none, none]
 
 

@@ -12,7 +12,7 @@ from ircost.frontends.yaml.layer import Layer, layer, need_rank
 from ircost.ir import ops
 from ircost.ir.errors import DTypeError, ShapeError
 from ircost.ir.graph import Value
-from ircost.ir.types import TensorType, f32, i64
+from ircost.ir.types import f32
 
 if TYPE_CHECKING:
     from ircost.frontends.yaml.body import Body
@@ -170,5 +170,4 @@ def causal_mask(q: Value, k: Value) -> Value:
 
 def ramp(shape: tuple[int, ...], axis: int) -> Value:
     """0, 1, 2 ... along an axis."""
-    counted: Value = ops.iota.create((), {"axis": axis}, result_types=(TensorType(shape, i64),)).result
-    return ops.cast(counted, to=f32)
+    return ops.cast(ops.ramp(shape, axis), to=f32)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 from ircost.frontends.yaml.fields import Extent, Flag, described
 from ircost.frontends.yaml.layer import Layer, layer
 from ircost.ir import ops
-from ircost.ir.constant import Splat
 from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Value
 from ircost.ir.types import TensorType
@@ -53,8 +52,7 @@ class Recurrent(Layer):
         raise NotImplementedError
 
     def zeros(self, x: Value, *shape: int) -> Value:
-        type = TensorType(shape, x.type.dtype)
-        return ops.constant.create((), {"value": Splat(0.0)}, result_types=(type,)).result
+        return ops.splat(0.0, TensorType(shape, x.type.dtype))
 
 
 @layer("lstm")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar
 from ircost.frontends.yaml.fields import Real, Whole, Wholes, described
 from ircost.frontends.yaml.layer import Layer, layer, need_rank
 from ircost.ir import ops
-from ircost.ir.constant import Splat
 from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Value
 from ircost.ir.ops.reduction import normalised_axes
@@ -179,4 +178,4 @@ class Fill(Layer):
         if not body.dtype.is_float and self.value != int(self.value):
             raise ShapeError(f"{self.value} is no {body.dtype}")
         type = TensorType(self.shape, body.dtype)
-        return ops.constant.create((), {"value": Splat(self.value)}, result_types=(type,)).result
+        return ops.splat(self.value, type)

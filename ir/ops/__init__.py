@@ -4,7 +4,7 @@ from ircost.ir.ops.attention import attention, rotary_embedding
 from ircost.ir.ops.bitwise import bitwise_and, bitwise_not, bitwise_or, bitwise_xor, shift_left, shift_right
 from ircost.ir.ops.cache import update_cache
 from ircost.ir.ops.cached_attention import cached_attention, latent_attention
-from ircost.ir.ops.constant import constant, constant_array, constant_of, constant_value, iota, opaque
+from ircost.ir.ops.constant import constant, constant_array, constant_of, constant_value, iota, opaque, ramp, splat
 from ircost.ir.ops.contraction import contract, conv, conv_integer, conv_transpose, matmul, matmul_integer
 from ircost.ir.ops.control import call, if_, kernel, scan, while_
 from ircost.ir.ops.elementwise import (
@@ -12,6 +12,7 @@ from ircost.ir.ops.elementwise import (
     acos,
     acosh,
     add,
+    as_format,
     asin,
     asinh,
     atan,
@@ -126,6 +127,7 @@ __all__ = [
     "add",
     "argmax",
     "argmin",
+    "as_format",
     "asin",
     "asinh",
     "atan",
@@ -222,6 +224,7 @@ __all__ = [
     "prelu",
     "quantise_rows",
     "quick_gelu",
+    "ramp",
     "random",
     "reciprocal",
     "reduce_all",
@@ -260,6 +263,7 @@ __all__ = [
     "slice_between",
     "softmax",
     "softplus",
+    "splat",
     "sqrt",
     "ssd_scan",
     "sub",

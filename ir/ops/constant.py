@@ -13,7 +13,7 @@ from ircost.ir.definition import Arrays, OpDefinition, register_op
 from ircost.ir.errors import InterpreterError, VerifyError
 from ircost.ir.graph import Op, Region, Value
 from ircost.ir.numpy_dtypes import dtype_of, numpy_dtype, to_format
-from ircost.ir.types import DType, TensorType
+from ircost.ir.types import DType, TensorType, i64
 
 
 class Constant(OpDefinition):
@@ -22,6 +22,7 @@ class Constant(OpDefinition):
     name = "constant"
     attributes = {"value": AttributeSpec("ConstantData", REQUIRED)}
     needs_result_types = True
+    result_count = 1
 
     def infer(
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
@@ -63,6 +64,11 @@ def constant_of(array: np.ndarray, dtype: DType | None = None) -> Value:
     return constant.create((), {"value": literal(array)}, result_types=(type,)).result
 
 
+def splat(number: float, type: TensorType) -> Value:
+    """A new, detached constant with one number for every element."""
+    return constant.create((), {"value": Splat(number)}, result_types=(type,)).result
+
+
 # More elements than this are not looked at, wherever they are held: a splat may claim any size.
 MAX_KNOWN_ELEMENTS = 1 << 22
 
@@ -92,6 +98,7 @@ class Iota(OpDefinition):
     name = "iota"
     attributes = {"axis": AttributeSpec("int", 0)}
     needs_result_types = True
+    result_count = 1
 
     def infer(
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
@@ -113,6 +120,11 @@ class Iota(OpDefinition):
 
 
 iota = register_op(Iota())
+
+
+def ramp(shape: tuple[int, ...], axis: int, dtype: DType = i64) -> Value:
+    """A new, detached iota: 0, 1, 2, ... along an axis."""
+    return iota.create((), {"axis": axis}, result_types=(TensorType(shape, dtype),)).result
 
 
 class Opaque(OpDefinition):

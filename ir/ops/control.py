@@ -85,6 +85,8 @@ class While(OpDefinition):
         bound = int_of(attrs, "trip_bound")
         if states != tuple(operands):
             raise ShapeError(f"while: the body yields {list(states)}, its state is {list(operands)}")
+        if bound < 0:
+            raise ShapeError(f"while: trip_bound is {bound}", help="0 where nobody knows")
         if rows and bound < 1:
             raise ShapeError("while: stacked outputs need a trip_bound", help="how often the loop runs at most")
         stacked = (TensorType((bound, *t.shape), t.dtype, (0, *(i + 1 for i in t.bounded))) for t in rows)
@@ -119,6 +121,8 @@ class Scan(OpDefinition):
     ) -> tuple[TensorType, ...]:
         states = int_of(attrs, "states")
         length = int_of(attrs, "length")
+        if not 0 <= states <= len(operands) or length < 0:
+            raise ShapeError(f"scan: {states} states of {len(operands)} operands, {length} steps")
         for sequence in operands[states:]:
             if not sequence.shape or sequence.shape[0] != length:
                 raise ShapeError(f"scan: {length} steps over a sequence of {sequence}")

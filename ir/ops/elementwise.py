@@ -423,3 +423,8 @@ def where(condition: Scalar, x: Scalar, y: Scalar) -> Scalar:
 def cast(x: Scalar, *, to: DType) -> Scalar:
     """x in another number format: floats round to nearest even, floats to integers truncate. Source: ONNX Cast-25."""
     return x
+
+
+def as_format(x: Value, dtype: DType) -> Value:
+    """A value in a number format: itself where it is in that already, else a new, detached `cast`."""
+    return x if x.type.dtype == dtype else cast(x, to=dtype)

@@ -17,6 +17,7 @@ from ircost.ir.graph import Op, Region, Value
 from ircost.ir.ops.contraction import contract
 from ircost.ir.ops.elementwise import (
     add,
+    as_format,
     cast,
     gelu,
     gelu_tanh,
@@ -274,17 +275,13 @@ def dequantised(weights: Value, scales: Sequence[Value], dtype: DType) -> Value:
     """[.., n, k] in ``dtype``, with a scale and a zero point for each block; as they are where there are no scales."""
     if not scales:
         return weights
-    scale, zero = (widened(part, dtype) for part in scales)
+    scale, zero = (as_format(part, dtype) for part in scales)
     *lead, n, k = weights.type.shape
     rows, blocks = scale.type.shape[-2:]
-    apart = widened(reshape(weights, shape=(*lead, rows, n // rows, blocks, k // blocks)), dtype)
+    apart = as_format(reshape(weights, shape=(*lead, rows, n // rows, blocks, k // blocks)), dtype)
     each = (*lead, rows, 1, blocks, 1)
     zero = reshape(zero, shape=each) if zero.type.elements == scale.type.elements else zero
     return reshape(mul(sub(apart, zero), reshape(scale, shape=each)), shape=(*lead, n, k))
-
-
-def widened(x: Value, dtype: DType) -> Value:
-    return x if x.type.dtype == dtype else cast(x, to=dtype)
 
 
 def gated(

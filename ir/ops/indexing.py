@@ -9,7 +9,7 @@ import numpy as np
 from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec, int_of, ints_of
 from ircost.ir.counts import Counts
 from ircost.ir.definition import Arrays, OpDefinition, register_op
-from ircost.ir.errors import DTypeError, InterpreterError, ShapeError
+from ircost.ir.errors import AttributeTypeError, DTypeError, InterpreterError, ShapeError, did_you_mean
 from ircost.ir.graph import Op, Region
 from ircost.ir.ops.reduction import normalised_axes
 from ircost.ir.types import TensorType, i64
@@ -122,8 +122,10 @@ class GatherNd(_Indexed):
         self.check_indices(operands)
         data, indices = operands
         batch = int_of(attrs, "batch_dims")
-        if indices.rank == 0 or batch + indices.shape[-1] > data.rank:
+        if not 0 <= batch < indices.rank or not 1 <= indices.shape[-1] <= data.rank - batch:
             raise ShapeError(f"gather_nd: index tuples of {indices} do not fit data {data}")
+        if data.shape[:batch] != indices.shape[:batch]:
+            raise ShapeError(f"gather_nd: the first {batch} axes of data {data} and indices {indices} differ")
         used = batch + indices.shape[-1]
         if indices.rank - 1 in indices.bounded:
             raise ShapeError(f"gather_nd: the length of the index tuples of {indices} depends on data")
@@ -174,7 +176,23 @@ class DynamicSlice(_Indexed):
 dynamic_slice = register_op(DynamicSlice())
 
 
-class ScatterElements(OpDefinition):
+class _Scattered(OpDefinition):
+    """A copy of ``data`` with some of it written over."""
+
+    operand_names = ("data", "indices", "updates")
+    follows_bounds = True
+
+    def check_operands(self, operands: Sequence[TensorType], attrs: Attributes) -> None:
+        data, indices, updates = operands
+        if not indices.dtype.is_integer or updates.dtype != data.dtype:
+            raise DTypeError(f"{self.name}: formats {data.dtype}, {indices.dtype}, {updates.dtype} do not fit")
+        reduction = str(attrs["reduction"])
+        if reduction != "none" and reduction not in COMBINE:
+            help = did_you_mean(reduction, ["none", *COMBINE])
+            raise AttributeTypeError(f"{self.name}: no reduction '{reduction}'", help=help)
+
+
+class ScatterElements(_Scattered):
     """A copy of ``data`` with ``updates`` put, added, ... at ``indices`` along ``axis``.
 
     Shapes: indices and updates alike; data and out alike. ``reduction`` is none, add, mul, max or min.
@@ -182,14 +200,14 @@ class ScatterElements(OpDefinition):
     """
 
     name = "scatter_elements"
-    operand_names = ("data", "indices", "updates")
-    follows_bounds = True
     attributes = {**AXIS, "reduction": AttributeSpec("str", "none")}
 
     def infer(
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
     ) -> tuple[TensorType, ...]:
+        self.check_operands(operands, attrs)
         data, indices, updates = operands
+        normalised_axes((int_of(attrs, "axis"),), data.rank)
         if indices != updates.with_dtype(indices.dtype) or data.rank != indices.rank:
             raise ShapeError(f"scatter_elements: indices {indices} and updates {updates} do not fit data {data}")
         return (data,)
@@ -205,21 +223,23 @@ class ScatterElements(OpDefinition):
 scatter_elements = register_op(ScatterElements())
 
 
-class ScatterNd(OpDefinition):
+class ScatterNd(_Scattered):
     """A copy of ``data`` with slices ``updates`` put at the index tuples in the last axis of ``indices``.
 
     Source: ONNX ScatterND-18.
     """
 
     name = "scatter_nd"
-    operand_names = ("data", "indices", "updates")
-    follows_bounds = True
     attributes = {"reduction": AttributeSpec("str", "none")}
 
     def infer(
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
     ) -> tuple[TensorType, ...]:
+        self.check_operands(operands, attrs)
         data, indices, updates = operands
+        is_tuple = indices.rank > 0 and 1 <= indices.shape[-1] <= data.rank
+        if not is_tuple or indices.rank - 1 in indices.bounded:
+            raise ShapeError(f"scatter_nd: index tuples of {indices} do not fit data {data}")
         used = indices.shape[-1]
         bounded = (*indices.bounded, *(indices.rank - 1 + i - used for i in data.bounded if i >= used))
         expected = indices.shape[:-1] + data.shape[used:]

@@ -9,10 +9,10 @@ from ircost.ir.composite import composite
 from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Value
 from ircost.ir.ops.contraction import contract
-from ircost.ir.ops.elementwise import add, exp, mul, rsqrt, sub
+from ircost.ir.ops.elementwise import add, as_format, exp, mul, rsqrt, sub
 from ircost.ir.ops.movement import broadcast
 from ircost.ir.ops.normalization import scalar_like
-from ircost.ir.ops.recurrence import ChunkedRecurrence, as_format, optional, over_time, state_or_zeros
+from ircost.ir.ops.recurrence import ChunkedRecurrence, optional, over_time, state_or_zeros
 from ircost.ir.ops.reduction import reduce_sum
 from ircost.ir.ops.shape import reshape
 from ircost.ir.types import f32

@@ -10,13 +10,13 @@ from ircost.ir.graph import Value
 from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.ops.constant import constant_of
 from ircost.ir.ops.contraction import contract, conv_integer, matmul_integer
-from ircost.ir.ops.elementwise import add, cast, div, maximum, minimum, mul, neg, round, sub
+from ircost.ir.ops.elementwise import add, as_format, cast, div, maximum, minimum, mul, neg, round, sub
 from ircost.ir.ops.movement import broadcast, slice
 from ircost.ir.ops.normalization import per_channel, scalar_like
 from ircost.ir.ops.recurrent import ACTIVATION_WORDS, lstm_step, run_steps
 from ircost.ir.ops.reduction import reduce_max, reduce_min, reduce_sum
 from ircost.ir.ops.shape import reshape
-from ircost.ir.types import DType, i32, u8
+from ircost.ir.types import i32, u8
 
 
 def integer_product(a: Value, w: Value, a_zero: Value | None = None, w_zero: Value | None = None) -> Value:
@@ -28,11 +28,11 @@ def integer_product(a: Value, w: Value, a_zero: Value | None = None, w_zero: Val
     """
     total = matmul_integer(a, w)
     if a_zero is not None:
-        a_zero = widened(a_zero)
-        total = sub(total, mul(a_zero, reduce_sum(widened(w), axes=(w.type.rank - 2,), keepdims=True)))
+        a_zero = as_format(a_zero, i32)
+        total = sub(total, mul(a_zero, reduce_sum(as_format(w, i32), axes=(w.type.rank - 2,), keepdims=True)))
     if w_zero is not None:
-        w_zero = widened(w_zero)
-        total = sub(total, mul(reduce_sum(widened(a), axes=(a.type.rank - 1,), keepdims=True), w_zero))
+        w_zero = as_format(w_zero, i32)
+        total = sub(total, mul(reduce_sum(as_format(a, i32), axes=(a.type.rank - 1,), keepdims=True), w_zero))
     if a_zero is not None and w_zero is not None:
         total = add(total, mul(mul(a_zero, w_zero), constant_of(np.array(a.type.shape[-1], np.int32))))
     return total
@@ -62,8 +62,8 @@ def integer_convolution(
         groups = x.type.shape[1] // weight.type.shape[1]
         ones = constant_of(np.ones((groups, *weight.type.shape[1:]), np.int8))
         sums = conv_integer(x, ones, pads=pads, outside=padding, **window)
-        each = reshape(widened(w_zero), shape=(w_zero.type.elements,))
-        centred = sub(widened(weight), reshape(each, shape=(w_zero.type.elements, *(1,) * (rank - 1))))
+        each = reshape(as_format(w_zero, i32), shape=(w_zero.type.elements,))
+        centred = sub(as_format(weight, i32), reshape(each, shape=(w_zero.type.elements, *(1,) * (rank - 1))))
         total = sub(total, mul(_for_filters(sums, weight.type.shape[0]), per_channel(each, rank)))
     if x_zero is None:
         return total
@@ -71,8 +71,8 @@ def integer_convolution(
         ones = constant_of(np.ones((1, *x.type.shape[1:]), numpy_dtype(x.type.dtype)))
         summed = conv_integer(ones, centred, pads=pads, **window)
     else:
-        summed = per_channel(reduce_sum(widened(centred), axes=tuple(range(1, rank)), keepdims=False), rank)
-    return sub(total, mul(widened(x_zero), summed))
+        summed = per_channel(reduce_sum(as_format(centred, i32), axes=tuple(range(1, rank)), keepdims=False), rank)
+    return sub(total, mul(as_format(x_zero, i32), summed))
 
 
 def _for_filters(sums: Value, filters: int) -> Value:
@@ -82,10 +82,6 @@ def _for_filters(sums: Value, filters: int) -> Value:
         return sums
     each = broadcast(reshape(sums, shape=(n, groups, 1, *rest)), shape=(n, groups, filters // groups, *rest))
     return reshape(each, shape=(n, filters, *rest))
-
-
-def widened(value: Value, dtype: DType = i32) -> Value:
-    return value if value.type.dtype == dtype else cast(value, to=dtype)
 
 
 def quantised_dynamically(x: Value) -> tuple[Value, Value, Value]:
@@ -127,8 +123,8 @@ def block_quantised_matmul(a: Value, weights: Value, scales: Value, zeros: Value
     if rows != n:
         each = broadcast(reshape(scales, shape=(rows, 1, blocks)), shape=(rows, n // rows, blocks))
         scales = reshape(each, shape=(n, blocks, 1))
-    centred = sub(widened(weights, dtype), widened(zeros, dtype))
-    whole = reshape(mul(centred, widened(scales, dtype)), shape=(n, blocks * block))
+    centred = sub(as_format(weights, dtype), as_format(zeros, dtype))
+    whole = reshape(mul(centred, as_format(scales, dtype)), shape=(n, blocks * block))
     whole = slice(whole, starts=(0, 0), size=(n, inner)) if blocks * block != inner else whole
     lead = " ".join(f"d{i}" for i in range(a.type.rank - 1))
     return contract(a, whole, notation=f"{lead} k, n k -> {lead} n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,6 +38,7 @@ class Random(OpDefinition):
         "seed": AttributeSpec("int", REQUIRED),
     }
     needs_result_types = True
+    result_count = 1
 
     def infer(
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
@@ -46,6 +48,8 @@ class Random(OpDefinition):
     def verify(self, op: Op) -> None:
         if op.attrs["distribution"] not in DISTRIBUTIONS:
             raise VerifyError(f"random: no distribution '{op.attrs['distribution']}'", at=op)
+        if not all(math.isfinite(float_of(op.attrs, name)) for name in ("low", "high")):
+            raise VerifyError(f"random: low is {op.attrs['low']}, high {op.attrs['high']}", at=op)
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         state = np.random.RandomState(int_of(op.attrs, "seed") % 2**32)

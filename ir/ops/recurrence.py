@@ -7,13 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from ircost.ir.attributes import Ints
 from ircost.ir.builder import build_body
 from ircost.ir.composite import CompositeOp
-from ircost.ir.constant import Splat
 from ircost.ir.counts import NO_COUNTS, Counts
 from ircost.ir.errors import AttributeTypeError
 from ircost.ir.graph import Op, Value
-from ircost.ir.ops.constant import constant
+from ircost.ir.ops.constant import splat
 from ircost.ir.ops.control import scan
-from ircost.ir.ops.elementwise import cast
 from ircost.ir.ops.movement import transpose
 from ircost.ir.terminators import yield_
 from ircost.ir.types import DType, TensorType, f32
@@ -72,11 +70,7 @@ def state_or_zeros(state: Sequence[Value], shape: Ints, dtype: DType = f32) -> V
     """The state that is given, else zeros."""
     if state:
         return state[0]
-    return constant.create((), {"value": Splat(0.0)}, result_types=(TensorType(shape, dtype),)).result
-
-
-def as_format(x: Value, dtype: DType) -> Value:
-    return x if x.type.dtype == dtype else cast(x, to=dtype)
+    return splat(0.0, TensorType(shape, dtype))
 
 
 def optional(more: Sequence[Value], present: Sequence[bool]) -> list[Sequence[Value]]:

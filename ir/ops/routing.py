@@ -6,11 +6,11 @@ from ircost.ir.composite import composite
 from ircost.ir.errors import AttributeTypeError, ShapeError
 from ircost.ir.graph import Value
 from ircost.ir.ops.constant import iota
-from ircost.ir.ops.elementwise import add, div, equal, mul, sigmoid, where
+from ircost.ir.ops.elementwise import add, as_format, div, equal, mul, sigmoid, where
 from ircost.ir.ops.indexing import gather_elements, top_k
 from ircost.ir.ops.movement import broadcast
 from ircost.ir.ops.normalization import scalar_like, softmax
-from ircost.ir.ops.recurrence import as_format, optional
+from ircost.ir.ops.recurrence import optional
 from ircost.ir.ops.reduction import reduce_any, reduce_sum
 from ircost.ir.ops.shape import reshape
 from ircost.ir.types import TensorType, f32, i64

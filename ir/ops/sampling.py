@@ -13,6 +13,7 @@ from ircost.ir.graph import Value
 from ircost.ir.ops.constant import constant_of, iota
 from ircost.ir.ops.elementwise import (
     add,
+    as_format,
     cast,
     floor,
     greater,
@@ -92,12 +93,8 @@ def one_tap(
     found = transpose(gather_nd(flat, where_from), perm=(0, 2, 1))
     for weight in weights:
         if weight is not None:
-            found = mul(found, reshape(cast_like(weight, found), shape=(m, 1, p)))
+            found = mul(found, reshape(as_format(weight, found.type.dtype), shape=(m, 1, p)))
     return found
-
-
-def cast_like(value: Value, like: Value) -> Value:
-    return value if value.type.dtype == like.type.dtype else cast(value, to=like.type.dtype)
 
 
 def axis_taps(place: Value, extent: int, mode: str, outside: str, is_aligned: bool) -> list[tuple[Value, Value | None]]:

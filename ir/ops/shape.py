@@ -143,6 +143,7 @@ class Unpack(OpDefinition):
     attributes = {"to": AttributeSpec("DType", REQUIRED)}
     is_view = True
     needs_result_types = True
+    result_count = 1
 
     def infer(
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
@@ -185,7 +186,7 @@ class Concat(OpDefinition):
         for other in operands[1:]:
             if other.dtype != first.dtype:
                 raise DTypeError(f"concat: operands are {first.dtype} and {other.dtype}")
-            if without(other.shape, axis) != without(first.shape, axis):
+            if other.rank != first.rank or without(other.shape, axis) != without(first.shape, axis):
                 raise ShapeError(f"concat: {first} and {other} differ in more than axis {axis}")
         extent = sum(operand.shape[axis] for operand in operands)
         bounded = tuple(sorted({i for operand in operands for i in operand.bounded}))

@@ -9,11 +9,11 @@ from ircost.ir.composite import composite
 from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Value
 from ircost.ir.ops.contraction import contract, conv
-from ircost.ir.ops.elementwise import add, exp, maximum, minimum, mul, silu, softplus
+from ircost.ir.ops.elementwise import add, as_format, exp, maximum, minimum, mul, silu, softplus
 from ircost.ir.ops.linear_attention import mixed
 from ircost.ir.ops.movement import slice, transpose
 from ircost.ir.ops.normalization import scalar_like
-from ircost.ir.ops.recurrence import ChunkedRecurrence, Recurrence, as_format, optional, over_time, state_or_zeros
+from ircost.ir.ops.recurrence import ChunkedRecurrence, Recurrence, optional, over_time, state_or_zeros
 from ircost.ir.ops.shape import concat, reshape
 from ircost.ir.types import f32
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from ircost.ir.composite import composite
 from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Value
-from ircost.ir.ops.elementwise import cast, less, less_equal, logical_and, minimum, mul, sub, where
+from ircost.ir.ops.elementwise import as_format, cast, less, less_equal, logical_and, minimum, mul, sub, where
 from ircost.ir.ops.indexing import gather_elements, top_k
 from ircost.ir.ops.normalization import scalar_like, softmax
-from ircost.ir.ops.recurrence import as_format
 from ircost.ir.ops.reduction import reduce_sum
 from ircost.ir.ops.running import cumsum
 from ircost.ir.ops.shape import reshape

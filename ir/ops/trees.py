@@ -9,9 +9,9 @@ import numpy as np
 from ircost.ir.attributes import REQUIRED, Attributes, AttributeSpec, int_of
 from ircost.ir.counts import Counts
 from ircost.ir.definition import Arrays, OpDefinition, register_op
-from ircost.ir.errors import ShapeError, VerifyError
+from ircost.ir.errors import DTypeError, ShapeError, VerifyError
 from ircost.ir.graph import Op, Region
-from ircost.ir.types import TensorType
+from ircost.ir.types import TensorType, boolean
 
 # How a node compares a feature with its threshold; the position is the code.
 MODES = ("leq", "lt", "gte", "gt", "eq", "neq")
@@ -39,14 +39,27 @@ class TreeEnsemble(OpDefinition):
     def infer(
         self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
     ) -> tuple[TensorType, ...]:
-        x, *nodes, weights, _ = operands
-        if x.rank != 2 or weights.rank != 2 or any(table.shape != weights.shape[:1] for table in nodes):
+        x, *nodes, weights, roots = operands
+        if (
+            x.rank != 2
+            or weights.rank != 2
+            or any(table.shape != weights.shape[:1] for table in nodes)
+            or roots.rank != 1
+        ):
             raise ShapeError(f"tree_ensemble: x is {x}, weights are {weights}; tables of nodes differ in length")
+        features, modes, true_children, false_children, missing_true, thresholds = (table.dtype for table in nodes)
+        places = (features, modes, true_children, false_children, roots.dtype)
+        if not all(dtype.is_integer for dtype in places) or missing_true != boolean or not thresholds.is_float:
+            given = ", ".join(str(type.dtype) for type in operands)
+            raise DTypeError(f"tree_ensemble: formats {given} do not fit", help="tables of places are of integers")
         return (TensorType((x.shape[0], weights.shape[1]), x.dtype),)
 
     def verify(self, op: Op) -> None:
         if op.attrs["combine"] not in COMBINE:
             raise VerifyError(f"tree_ensemble: no way '{op.attrs['combine']}' to combine trees", at=op)
+        nodes = op.operands[1].type.shape[0]
+        if not 0 <= int_of(op.attrs, "depth") <= nodes:
+            raise VerifyError(f"tree_ensemble: depth is {op.attrs['depth']}, there are {nodes} nodes", at=op)
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         x, features, modes, true_children, false_children, missing_true, thresholds, weights, roots = operands

@@ -103,15 +103,12 @@ def read(file: str, **bindings: Any) -> Module:
     """A verified module out of a file or of standard input."""
     if file != "-":
         return read_model(file, **bindings).module
-    from ircost.ir.parser import parse_module
-    from ircost.ir.verify import verify
+    from ircost.ir.reading import read_module
 
     text = sys.stdin.read()
     if not text.strip():
         raise OptionError("standard input is empty", help="give IR text, as 'irc opt' prints it")
-    module = parse_module(text, "<stdin>")
-    verify(module)
-    return module
+    return read_module(text, "<stdin>")
 
 
 def read_reproducer(file: str) -> tuple[Module, tuple[Pass, ...]]:

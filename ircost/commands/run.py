@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,8 +15,9 @@ from ircost.ir.errors import did_you_mean
 from ircost.terminal import working
 
 if TYPE_CHECKING:
-    from ircost.ir.graph import Function, Value
+    from ircost.ir.graph import Function, Module, Value
     from ircost.ir.types import TensorType
+    from ircost.passes import Pass
 
 
 @click.command()
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of random inputs.")
 @click.option("--passes", "pipeline", default="", metavar="PIPELINE", help="Passes to run first.")
 @click.option("--compare", is_flag=True, help="Run before and after --passes, and print the largest differences.")
+@click.option("--compare-each", is_flag=True, help="Run after every pass, and print from which one on outputs differ.")
 @import_options
 @click.option("-o", "--output", metavar="FILE.npz", help="Write the outputs.")
 def command(
@@ -34,6 +37,7 @@ def command(
     seed: int,
     pipeline: str,
     compare: bool,
+    compare_each: bool,
     output: str | None,
     **bindings: Any,
 ) -> None:
@@ -45,16 +49,24 @@ def command(
     from ircost.passes import parse_pipeline, run_pipeline
 
     passes = parse_pipeline(pipeline)
-    if compare and not passes:
-        raise OptionError("--compare has nothing to compare", help="name passes to run with --passes")
+    if (compare or compare_each) and not passes:
+        option = "--compare" if compare else "--compare-each"
+        raise OptionError(f"{option} has nothing to compare", help="name passes to run with --passes")
     with working(f"running {model}"):
         module = read_model(model, **bindings).module
         arrays = input_arrays(module.main, inputs, seed)
-        before = interpret(module, arrays) if compare else []
-        run_pipeline(module, passes)
+        names = output_names(module.main)
+        before = interpret(module, arrays) if compare or compare_each else []
+        lines: list[str] = []
+
+        def compared(instance: Pass, module: Module) -> None:
+            lines.append(f"after {instance.name}: {difference_text(names, before, interpret(module, arrays))}")
+
+        run_pipeline(module, passes, after_pass=compared if compare_each else None)
         results = interpret(module, arrays)
-    names = output_names(module.main)
     print_outputs(names, results)
+    for line in lines:
+        click.echo(line)
     if compare:
         print_differences(names, before, results)
     if output:
@@ -137,6 +149,15 @@ def print_differences(names: list[str], before: list[np.ndarray], after: list[np
     """The largest difference of each output; nan where one has a NaN that the other lacks."""
     for name, old, new in zip(names, before, after, strict=True):
         click.echo(f"{name}: largest difference {largest_difference(old, new):.3g}")
+
+
+def difference_text(names: list[str], before: list[np.ndarray], after: list[np.ndarray]) -> str:
+    """The largest difference of all outputs, and of which one it is."""
+    found = {name: largest_difference(old, new) for name, old, new in zip(names, before, after, strict=True)}
+    worst = max(found, key=lambda name: math.inf if math.isnan(found[name]) else found[name], default=None)
+    if worst is None or found[worst] == 0.0:
+        return "equal"
+    return f"largest difference {found[worst]:.3g}, of {worst}"
 
 
 def largest_difference(before: np.ndarray, after: np.ndarray) -> float:

@@ -53,6 +53,14 @@ def test_compare_before_and_after_passes(irc, mlp: Path) -> None:
     assert outcome.out.endswith("output_0: largest difference 0\n")
 
 
+def test_compare_each_names_the_pass(irc, mlp: Path) -> None:
+    lines = irc("run", mlp, "--passes", "canonicalize,convert-dtype{to=bf16},fuse", "--compare-each").out.splitlines()
+    found = [line for line in lines if line.startswith("after ")]
+    assert found[0] == "after canonicalize: equal"
+    assert found[1].startswith("after convert-dtype: largest difference ") and found[1].endswith(", of output_0")
+    assert "--compare-each has nothing to compare" in irc("run", mlp, "--compare-each").err
+
+
 def test_compare_sees_a_difference(irc, mlp: Path) -> None:
     text = irc("run", mlp, "--passes", "convert-dtype{to=bf16}", "--compare").out
     assert float(text.split()[-1]) > 1e-6

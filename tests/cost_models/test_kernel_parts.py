@@ -46,6 +46,21 @@ def picked(sizes: dict[str, float], names: str) -> list[float]:
     return [sizes[name] for name in names.split()]
 
 
+def test_what_lies_behind_an_operand_is_counted_once() -> None:
+    """Forty sums of a value and itself, each read twice: 2^40 ways to the one operand that is read."""
+    function = Function("main", [TensorType((64, 32), f16), TensorType((32, 16), f16)])
+
+    def body(x: Value, w: Value) -> Value:
+        for _ in range(40):
+            x = ops.add(ops.tanh(x), ops.relu(x))
+        return ops.matmul(x, w)
+
+    regions = [build_body([argument.type for argument in function.arguments], body, yield_)]
+    family, sizes = only(function, ops.kernel.create(function.arguments, regions=regions).result)
+    assert (family, sizes["lhs_bytes"]) == ("gemm", 2)  # an element
+    assert sizes["is_lhs_cold"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("notation", "lhs", "rhs", "expected"),
     [

@@ -14,6 +14,7 @@ from op_support import RANDOM, check, floats, run
 from ircost.ir import Value, ops
 from ircost.ir.builder import build_body
 from ircost.ir.definition import OPS
+from ircost.ir.errors import ShapeError
 from ircost.ir.terminators import yield_
 from ircost.ir.types import DTYPES, TensorType, f16, i32
 
@@ -305,6 +306,11 @@ def test_control_flow() -> None:
     xs, start = floats(3, 4), floats(4)
     before = start + np.concatenate([np.zeros((1, 4)), xs.cumsum(0)[:-1]])
     check(scanned, [start + xs.sum(0), before * xs], start, xs)
+
+
+def test_parts_of_other_ranks_are_not_joined() -> None:
+    with pytest.raises(ShapeError, match="differ in more than axis 1"):
+        run(lambda x, y: ops.concat(x, y, axis=1), floats(2, 3), floats(2))
 
 
 def test_iota() -> None:

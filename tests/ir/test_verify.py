@@ -11,6 +11,7 @@ from ircost.ir import Block, Function, Module, Op, Region, TensorType, ops
 from ircost.ir.constant import Splat, literal
 from ircost.ir.errors import IrcError, VerifyError
 from ircost.ir.parser import parse_module
+from ircost.ir.reading import read_module
 from ircost.ir.types import f16, f32, u8
 from ircost.ir.verify import VerifierMemory, verify
 
@@ -109,7 +110,7 @@ def unknown_attribute(module: Module) -> None:
 
 def too_many_operands(module: Module) -> None:
     exp = op_named(module, "exp")
-    exp.operands = exp.operands * 2
+    exp._operands *= 2
     exp.operands[1].uses[exp, 1] = None
 
 
@@ -281,3 +282,59 @@ def test_a_scan_that_never_yields_its_state() -> None:
     body.arguments[1].type = TensorType((4,), f32)
     with pytest.raises(VerifyError, match="scan: the body takes"):
         verify(Module([function]))
+
+
+def calling(callees: int, calls: int) -> Module:
+    """Functions that each call the one before ``calls`` times, one after another."""
+    texts = ["func @f0(%x: 2xf32) -> 2xf32 { %y = reshape %x {shape = [2]} return %y }"]
+    for i in range(1, callees):
+        lines = [f'%v{k + 1} = call %v{k} {{callee = "f{i - 1}"}} : 2xf32' for k in range(calls)]
+        texts.append(f"func @f{i}(%v0: 2xf32) -> 2xf32 {{ {' '.join(lines)} return %v{calls} }}")
+    return parse_module("\n".join(texts))
+
+
+@pytest.mark.parametrize(
+    ("callees", "calls", "message"),
+    [(40, 2, "come to 1,048,574 calls, more than 1,000,000"), (2_000, 1, "calls nest deeper than 64")],
+)
+def test_calls_that_nobody_could_follow(callees: int, calls: int, message: str) -> None:
+    with pytest.raises(VerifyError, match=message):
+        verify(calling(callees, calls))
+    verify(calling(12, calls))
+
+
+def test_a_long_chain_of_views_in_a_callee() -> None:
+    module = calling(2, 1)
+    callee = module.functions["f0"].block
+    reshape, value = callee.first, callee.arguments[0]
+    assert reshape is not None
+    for _ in range(3_000):
+        value = ops.reshape(value, shape=(2,))
+        callee.insert_before(value.producer, reshape)  # type: ignore[arg-type]  # made by an op
+    reshape.set_operand(0, value)
+    verify(module)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('  %y = call %x {callee = "layr"} : 2xf32\n  return %y\n', "net.irc:2:8: call: there is no function @layr"),
+        ("  return %x\n  return %x\n", "net.irc:2:3: return: 'return' stands before the end"),
+        ("  %y = relu %x\n  yield %y\n", "net.irc:3:3: yield: a block ends with yield, 'return' expected"),
+        ("  %y = iota {axis = 2} : 2xi64\n  return %x\n", "net.irc:2:8: iota: there is no axis 2 in 2xi64"),
+        (
+            "  %y = kernel %x body(%a: 2xf32) {\n    %b = iota {axis = 1} : 2xf32\n    yield %b\n  }\n  return %y\n",
+            "net.irc:3:10: iota: there is no axis 1",
+        ),
+    ],
+)
+def test_faults_of_text_have_line_and_column(text: str, message: str) -> None:
+    with pytest.raises(VerifyError) as raised:
+        read_module(f"func @main(%x: 2xf32) -> 2xf32 {{\n{text}}}\n", "net.irc")
+    assert message in raised.value.render()
+    assert "^" in raised.value.render()
+
+
+def test_faults_of_no_op_name_the_file() -> None:
+    with pytest.raises(VerifyError, match=r"net\.irc: the module holds no function"):
+        read_module("", "net.irc")

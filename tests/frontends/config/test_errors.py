@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ from ircost.frontends.config import ConfigError, build_model
 from ircost.frontends.config.config_file import parse_config
 from ircost.frontends.config.plan import Mesh
 from ircost.frontends.config.workload import workload_of
+
+LLAMA_4 = Path(__file__).resolve().parents[3] / "datasets" / "models" / "llama-4-scout.json"
 
 
 @pytest.mark.parametrize(
@@ -27,6 +31,7 @@ from ircost.frontends.config.workload import workload_of
         ({"num_key_value_heads": 3}, "cannot share 3 heads of keys and values evenly"),
         ({"hidden_act": "swoosh"}, "activation 'swoosh' is not known"),
         ({"attention_bias": "yes"}, "true or false expected"),
+        ({"rms_norm_eps": float("inf")}, "'rms_norm_eps' is inf, a number expected"),
         ({"new_trick": 3}, "'new_trick' is 3, and what it changes is not known"),
         ({"sliding_window": 16}, "which layers of a llama have it is not known"),
         ({"layer_types": ["full_attention"]}, "lists 1 layers, and there are 2"),
@@ -56,6 +61,7 @@ def test_a_wrong_configuration(change: dict[str, Any], said: str) -> None:
           "num_heads": 3, "head_dim": 8}, "3 heads of 8, and the inner width is 128"),
         ({**T5, "feed_forward_proj": "gated-swoosh"}, "'feed_forward_proj' is 'gated-swoosh'"),
         ({**VIT, "patch_size": 64}, "patches of 64 pixels in images of 32"),
+        ({**FLUX, "axes_dims_rope": [4, {"a": 4}]}, "whole numbers expected"),
         ({**FLUX, "axes_dims_rope": [4, 4]}, "even numbers that add up to 16 expected"),
         ({**FLUX, "_class_name": "UNet2DConditionModel"}, "'_class_name' is 'UNet2DConditionModel'"),
     ],
@@ -103,3 +109,16 @@ def test_yarn_stretches_the_limit(section: str, kind: str, limit: int) -> None:
     build_model(found, workload_of("decode", context=limit))
     with pytest.raises(ConfigError, match=f"was made for {limit}"):
         build_model(found, workload_of("decode", context=limit + 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"pixel_shuffle_ratio": 0.0}, "cannot be joined at a ratio of 0"),
+        ({"model_type": "siglip_vision_model"}, "told apart by rotary positions, and these have none"),
+    ],
+)
+def test_a_tower_that_is_not_of_its_model(change: dict[str, Any], said: str) -> None:
+    config = json.loads((LLAMA_4).read_text())["config"]
+    with pytest.raises(ConfigError, match=said):
+        read({**config, "vision_config": {**config["vision_config"], **change}})

@@ -1,0 +1,135 @@
+"""Decoders with mixtures of experts: a row each.
+
+Values are the defaults of the classes in Hugging Face transformers; see ``families.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ircost.frontends.config.family import Family, Routing
+
+QWEN = Routing(
+    count="num_experts",
+    is_normalised="norm_topk_prob",
+    step="decoder_sparse_step",
+    dense_layers="mlp_only_layers",
+)
+_DEEPSEEK = Routing(
+    count="n_routed_experts",
+    is_normalised="norm_topk_prob",
+    router="scoring_func",
+    shared_count="n_shared_experts",
+    first="first_k_dense_replace",
+    step="moe_layer_freq",
+    groups=("n_group", "topk_group"),
+)
+
+
+EXPERTS: dict[str, Family] = {
+    "mixtral": Family(
+        epsilon=1e-5,
+        rotary_base=1e6,
+        window="all",
+        experts=Routing(count="num_local_experts", inner="intermediate_size"),
+        needed=("num_key_value_heads",),
+    ),
+    "phimoe": Family(
+        norm="layer",
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        head_bias="lm_head_bias",
+        window="all",
+        experts=Routing(count="num_local_experts", inner="intermediate_size", is_normalised=False),
+        needed=("num_key_value_heads",),
+        epsilon=1e-05,
+        rotary_base=1000000.0,
+    ),
+    "olmoe": Family(
+        whole_norm=True,
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        experts=Routing(count="num_experts", inner="intermediate_size", is_normalised="norm_topk_prob"),
+        epsilon=1e-05,
+    ),
+    "qwen2_moe": Family(
+        qkv_bias="qkv_bias",
+        window="flag",
+        experts=replace(QWEN, shared_inner="shared_expert_intermediate_size", is_shared_gated=True),
+        needed=("num_key_value_heads",),
+    ),
+    "qwen3_moe": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        head_norm=True,
+        window="flag",
+        experts=QWEN,
+        needed=("num_key_value_heads",),
+    ),
+    "deepseek": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        experts=replace(_DEEPSEEK, router="softmax", groups=None),
+    ),
+    "deepseek_v2": Family(has_latent=True, qkv_bias="attention_bias", rotary="interleaved", experts=_DEEPSEEK),
+    "deepseek_v3": Family(
+        has_latent=True,
+        qkv_bias="attention_bias",
+        rotary="interleaved",
+        experts=replace(_DEEPSEEK, scoring="sigmoid"),
+    ),
+    "gpt_oss": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        head_width=64,
+        window="alternate",
+        has_sinks=True,
+        experts=Routing(
+            count="num_local_experts",
+            inner="intermediate_size",
+            router="softmax of chosen",
+            has_router_bias=True,
+            has_bias=True,
+            is_interleaved=True,
+        ),
+        needed=("num_key_value_heads",),
+        window_width=128,
+        epsilon=1e-05,
+        rotary_base=150000.0,
+    ),
+    "llama4_text": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        rotary="interleaved",
+        head_width=128,
+        head_norm="use_qk_norm",
+        has_plain_norm=True,
+        dense_inner="intermediate_size_mlp",
+        experts=Routing(
+            count="num_local_experts",
+            inner="intermediate_size",
+            router="sigmoid of chosen",
+            is_normalised=False,
+            shared_inner="intermediate_size",
+            step="interleave_moe_layer_step",
+        ),
+        needed=("num_key_value_heads",),
+        no_rope_interval=4,
+        epsilon=1e-05,
+        rotary_base=500000.0,
+    ),
+    "granitemoe": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        experts=Routing(count="num_local_experts", inner="intermediate_size", router="softmax of chosen"),
+        needed=("attention_multiplier",),
+    ),
+    "glm4_moe": Family(
+        qkv_bias="attention_bias",
+        head_norm="use_qk_norm",
+        rotary_share=0.5,
+        experts=replace(_DEEPSEEK, router="sigmoid"),
+        needed=("num_key_value_heads",),
+        epsilon=1e-05,
+    ),
+}

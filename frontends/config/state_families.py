@@ -1,0 +1,88 @@
+"""Decoders some or all of whose layers keep a state in place of a cache: a row each.
+
+Values are the defaults of the classes in Hugging Face transformers; see ``families.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ircost.frontends.config.expert_families import QWEN
+from ircost.frontends.config.family import Family, Routing, States
+
+STATES: dict[str, Family] = {
+    "qwen3_next": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        head_norm=True,
+        head_width=256,
+        rotary_share=0.25,
+        is_gated_output=True,
+        states=States("delta net", "interval"),
+        experts=replace(QWEN, shared_inner="shared_expert_intermediate_size", is_shared_gated=True),
+        needed=("num_key_value_heads",),
+    ),
+    "minimax_text_01": Family(
+        placement="normed",
+        states=States("lightning", "listed"),
+        experts=Routing(count="num_local_experts", inner="intermediate_size"),
+        needed=("num_key_value_heads",),
+        epsilon=1e-05,
+    ),
+    "jamba": Family(
+        rotary="",
+        states=States("jamba mamba", "period"),
+        experts=Routing(
+            count="num_experts",
+            inner="intermediate_size",
+            is_normalised=False,
+            step="expert_layer_period",
+            offset="expert_layer_offset",
+        ),
+        needed=(
+            "num_key_value_heads",
+            "attn_layer_period",
+            "attn_layer_offset",
+            "expert_layer_period",
+            "expert_layer_offset",
+        ),
+    ),
+    "bamba": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        mlp_bias="mlp_bias",
+        epsilon=1e-5,
+        rotary_share=0.5,
+        states=States("hybrid mamba2", "indices"),
+        needed=("num_key_value_heads", "mamba_n_heads"),
+    ),
+    "granitemoehybrid": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        rotary_key="position_embedding_type",
+        states=States("hybrid mamba2", "listed"),
+        experts=Routing(
+            count="num_local_experts",
+            inner="intermediate_size",
+            router="softmax of chosen",
+            shared_inner="shared_intermediate_size",
+        ),
+        dense_inner="shared_intermediate_size",
+        needed=("attention_multiplier", "shared_intermediate_size", "mamba_n_heads"),
+    ),
+    "nemotron_h": Family(
+        activation="relu2",
+        is_gated=False,
+        mlp_bias="mlp_bias",
+        epsilon=1e-5,
+        rotary="",
+        head_width=128,
+        states=States("nemotron mamba2", "pattern"),
+        needed=("num_key_value_heads", "mamba_num_heads", "intermediate_size"),
+    ),
+    "mamba": Family(rotary="", states=States("mamba"), has_feed_forward=False, is_tied=True, epsilon=1e-05),
+    "falcon_mamba": Family(
+        rotary="", states=States("falcon mamba"), has_feed_forward=False, is_tied=True, epsilon=1e-05
+    ),
+    "mamba2": Family(rotary="", states=States("mamba2"), has_feed_forward=False, epsilon=1e-05),
+}
