@@ -145,12 +145,13 @@ class _Binder:
     # ---- extents
 
     def _take_extents_from_attributes(self) -> None:
+        dims = self.notation.dims((*self.notation.operands, *self.notation.results))
         for name, value in self.attributes.items():
             if name in self.packs and isinstance(value, tuple):
                 for i, extent in enumerate(value):
                     assert isinstance(extent, int)
                     self._give(f"{name}{i}", extent)
-            elif isinstance(value, int) and name not in self.notation.attributes:
+            elif isinstance(value, int) and name in dims:
                 self._give(name, int(value))
 
     def _give(self, name: str, extent: int) -> None:

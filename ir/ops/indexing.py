@@ -161,7 +161,8 @@ class DynamicSlice(_Indexed):
         self.check_indices(operands)
         x, starts = operands
         size = ints_of(attrs, "size")
-        if starts.shape != (x.rank,) or len(size) != x.rank or any(n > m for n, m in zip(size, x.shape, strict=True)):
+        fits = starts.shape == (x.rank,) and len(size) == x.rank
+        if not fits or not all(0 <= n <= m for n, m in zip(size, x.shape, strict=True)):
             raise ShapeError(f"dynamic_slice: {list(size)} from starts {starts} does not fit {x}")
         return (TensorType(size, x.dtype),)
 
