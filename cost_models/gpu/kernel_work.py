@@ -103,7 +103,7 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
     )
 
 
-_VLLM_EXPERTS = {"moe bfloat16": "triton", "moe w4a16_mxfp4": "oaitriton", "moe int4_wo": "marlin"}  # FP8: several
+_VLLM_EXPERTS = {"moe bfloat16": "triton", "moe int4_wo": "marlin"}  # FP8: several
 _SGLANG_EXPERTS = {"moe": "triton", "moe int4_wo": "marlin"}
 # Whose kernels a runtime takes on an architecture, by kind, by family and format, of operands or of a cache, or else by
 # family, where tables have more than one.
@@ -111,9 +111,12 @@ _SGLANG_EXPERTS = {"moe": "triton", "moe int4_wo": "marlin"}
 LIBRARIES: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("vllm", "hopper"): {
         **{"attention": "fa3", "scan context": "flashinfer", "mla, fp8 cache": "flashmla"},
+        **{"moe w4a16_mxfp4": "oaitriton", **_VLLM_EXPERTS},
+    },
+    ("vllm", "ada"): {
+        **{"attention": "fa2", "scan context": "triton", "mla": "triton", "moe w4a16_mxfp4": "marlin"},
         **_VLLM_EXPERTS,
     },
-    ("vllm", "ada"): {"attention": "fa2", "scan context": "triton", "mla": "triton", **_VLLM_EXPERTS},
     ("vllm", "ampere"): {"mla": "triton"},
     ("trtllm", "hopper"): {"moe": "cutlass"},
     ("trtllm", "ada"): {"moe": "cutlass"},

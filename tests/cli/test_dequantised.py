@@ -14,7 +14,7 @@ import ircost
 from ircost.cli import run
 
 RNG = np.random.default_rng(0)
-INTEGERS = "integer-products,canonicalize,recognise,fold-batch-norm,fuse{by_cost=true}"
+INTEGERS = "integer-products,weight-only,canonicalize,recognise,fold-batch-norm,fuse{by_cost=true}"
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_the_note_is_the_option_that_costs_the_integers(folder: Path) -> None:
 def test_of_another_format_and_level_it_speaks_of_those(folder: Path) -> None:
     (note,) = about_dequantised(ircost.compile(folder / "both.onnx", target="t4", dtype="f16", opt=1).notes)
     assert "count in f16" in note and "(2 times as fast on t4" in note
-    assert note.endswith("--passes 'integer-products,canonicalize'")
+    assert note.endswith("--passes 'integer-products,weight-only,canonicalize'")
 
 
 def test_a_machine_without_faster_integers_promises_none(folder: Path) -> None:
