@@ -48,7 +48,7 @@ class Recipe:
 
 # Sized such that all bundled models together stay below 3 MB: the more rows, the more leaves.
 RECIPES: Mapping[str, Recipe] = {
-    "gemm": Recipe(200, 511, 255, ALL_ROWS, unseen_trees=100, unseen_leaves=15, learning_rate=0.12, bins=127),
+    "gemm": Recipe(200, 511, 255, ALL_ROWS, unseen_trees=100, unseen_leaves=15, learning_rate=0.12, bins=63),
     "attention": Recipe(170, 319, 319, ALL_ROWS, unseen_leaves=63, learning_rate=0.12),
     "moe": Recipe(300, 319, 159, ALL_ROWS, unseen_leaves=63),
     "mla": Recipe(170, 255, 255),
