@@ -28,8 +28,8 @@ CHUNK = 1000  # parts at a time: what a few dozen columns of candidates take sta
 MAIN = "main"  # main memory, which each target calls by a name of its own
 # What a fitted time is paid for; the rest of them is the latency of steps that wait for each other.
 PAID_FOR = {
-    **{"launch": "launch", "host": "launch", "issue": "launch"},
-    **{"convert": MAIN, "transforms": MAIN, "layout": MAIN, "rows": MAIN, "others": MAIN},
+    **dict.fromkeys(("launch", "host", "issue"), "launch"),
+    **dict.fromkeys(("convert", "transforms", "layout", "rows", "others"), MAIN),
     "winograd": "matrix",
 }
 # Columns of busy resources that are another's: loads in flight are main memory's latency.

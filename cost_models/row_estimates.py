@@ -18,7 +18,7 @@ from ircost.cost_models.gpu.table_schema import completed, family_of, word_colum
 from ircost.cost_models.gpu.table_work import Columns
 from ircost.cost_models.learned.grades import GRADES, UNCORRECTED
 from ircost.cost_models.learned.hybrid import UNKNOWN_HALF_WIDTH
-from ircost.cost_models.learned.row_models import asked_of_batch, batches, corrected_rows, piece_of
+from ircost.cost_models.learned.row_models import asked_of, batches, corrected_rows, piece_of
 
 if TYPE_CHECKING:
     from ircost.cost_models.learned.family_model import FamilyModel
@@ -117,7 +117,7 @@ def _certainty(
     if model is None:
         return half_width, grade
     for batch in batches(list(groups_of(family, columns, target_of)), AT_ONCE, model, constants):
-        asked = asked_of_batch(batch, constants, family.name)
+        asked = asked_of(batch[0][0], constants, family.name)
         if asked is None:
             continue
         with np.errstate(all="ignore"):  # what comes of extents of nought is told by who asks

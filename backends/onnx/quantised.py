@@ -90,7 +90,7 @@ def emit_product_with_zero_point(op: Op, scope: Scope) -> Input:
 def zero_taken_out(correction: Value, product: Op, scope: Scope, w_zero: Value | None) -> Input:
     """The zero point of the left side, of what is subtracted for it; None where it is something else."""
     dtype = product.operands[0].type.dtype
-    outside = int(product.attrs.get("outside", 0))  # type: ignore[arg-type]
+    outside = int_of(product.attrs, "outside") if product.name == "conv_integer" else 0
     if outside:
         point = np.array(outside).astype(numpy_dtype(dtype))
         is_known = scope.is_known(correction) and are_sums(correction, product, scope, w_zero, outside)

@@ -92,6 +92,10 @@ class ConstantsFile:
             return family
         return other
 
+    def has_own(self, family: str, labels: Mapping[str, str]) -> bool:
+        """Whether no other family's constants stand in: corrections that were learned are of its own."""
+        return self.home(family, labels, "launch") == family
+
     def shares(self, family: str, labels: Mapping[str, str], name: str) -> list[Share]:
         """How a constant comes about, the family's own value first."""
         family = self.home(family, labels, name)

@@ -84,8 +84,9 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
     """
     loads = rank_loads(work)
     rows, met, tiles_down = loads[:, :1], loads[:, 1:2], loads[:, 2:]
-    hidden, inner, matrices, total, ranks, activation, weight, unpack, peak, sets, sustained = beside(
-        *(work.hidden, work.inner, work.matrices, work.experts, work.ranks, work.activation_bytes),
+    tokens, chosen, hidden, inner, matrices, total, ranks, activation, weight, unpack, peak, sets, sustained = beside(
+        *(work.tokens, work.chosen, work.hidden, work.inner, work.matrices, work.experts, work.ranks),
+        work.activation_bytes,
         *(work.weight_bytes, work.unpack_flops, work.flops_per_s, work.sets, work.sustained_flops_per_s),
     )
     down = np.repeat(tiles_down, len(COLUMN_TILES), axis=1)
@@ -108,7 +109,6 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
         step = step + steps * np.ceil(blocks / processors / 2)
     weights = met * matrices * hidden * inner * weight
     moved = rows * (hidden + inner) * activation
-    tokens, chosen = beside(work.tokens, work.chosen)
     others = np.maximum(tokens * chosen - rows, 0.0) * (hidden + inner) * activation * (ranks > 1)
     rate = machine.main_bytes_per_s
     ones = np.ones_like(down)

@@ -113,9 +113,7 @@ class Hybrid(CostModel):
         """What was learned of some parts."""
         family = part.group.family
         model = self.models.get(family)
-        # Where another family's constants stand in, the corrections are of other figures than these.
-        is_own = self.analytical.constants.home(family, part.labels, "launch") == family
-        if model is None or target.kind != "gpu" or not is_own:
+        if model is None or target.kind != "gpu" or not self.analytical.constants.has_own(family, part.labels):
             return Corrected.none(len(part.rows))
         x = Expressed(family, part.work, part.terms, machine_of(target), part.labels)
         machine = target.name.partition("+")[0]  # its name without that of a runtime

@@ -43,10 +43,9 @@ class Outcome:
 def outcome_of(judged: Judged, by_group: bool) -> Outcome:
     """Trust and intervals of each group are those that the other groups ask for, so that nothing is judged by itself.
 
-    Rows that stand for nobody's runtime count where there are no others.
-
     Args:
-        by_group: groups are devices, or what else a new one of comes as a whole.
+        by_group: groups are devices, or what else a new one of comes as a whole; rows that stand for nobody's runtime
+            there are no outcome, since the rows themselves are.
     """
     held, rows = judged.held, judged.rows
     believed, half_width = np.zeros(len(rows)), np.zeros(len(rows))
@@ -64,7 +63,7 @@ def outcome_of(judged: Judged, by_group: bool) -> Outcome:
         np.maximum(hybrid_s * np.exp(half_width), rows.limit_s),
         held.group,
     )
-    return found if rows.is_replay.all() else found.at(~rows.is_replay)
+    return found.at(~rows.is_replay) if by_group else found
 
 
 def errors_of(outcome: Outcome, held_out: str) -> dict[str, object]:

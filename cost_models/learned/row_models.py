@@ -45,7 +45,7 @@ def corrected_rows(
         """Pieces of one batch are asked about by one head."""
         pieces = [piece_of(family, columns, group, rows, constants, model) for group, rows in batch]
         latency_s = np.concatenate([piece.analytical_s for piece in pieces])
-        if model is not None and (asked := asked_of_batch(batch, constants, family.name)) is not None:
+        if model is not None and (asked := asked_of(batch[0][0], constants, family.name)) is not None:
             features = np.concatenate([piece.features for piece in pieces])
             sizes = np.concatenate([piece.octaves for piece in pieces])
             latency_s = latency_s * np.exp(model.believed(features, sizes, *asked))
@@ -95,16 +95,15 @@ def piece_of(
     )
 
 
-def asked_of_batch(batch: Batch, constants: ConstantsFile, family: str) -> tuple[str, str] | None:
+def asked_of(group: RowGroup, constants: ConstantsFile, family: str) -> tuple[str, str] | None:
     """The target and the runtime that a model is asked with; None where its corrections are of other figures.
 
     They are where another family's constants stand in, and on what is no GPU.
     """
-    (group, _), *_ = batch
     assert group.setting is not None, "its machine is known"
     target = group.setting.target
-    is_own = target.kind == "gpu" and constants.home(family, group.labels, "launch") == family
-    return (target.name, group.labels["runtime"]) if is_own else None
+    is_corrected = target.kind == "gpu" and constants.has_own(family, group.labels)
+    return (target.name, group.labels["runtime"]) if is_corrected else None
 
 
 def batches(
@@ -115,7 +114,7 @@ def batches(
     for group in groups:
         if group.setting is None:
             continue
-        asked = asked_of_batch([(group, group.rows)], constants, model.family) if model is not None else None
+        asked = asked_of(group, constants, model.family) if model is not None else None
         key = id(model.head(*asked)) if model is not None and asked is not None else 0
         for rows in parts_of(group.rows, most):
             own = pending.setdefault(key, [])

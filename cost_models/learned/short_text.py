@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ircost.cost_models.learned.tree_text import TreeArrays, checked_trees, fields, numbers
+from ircost.cost_models.learned.tree_text import TreeArrays, checked_trees, fields, numbers, starts_of
 
 DECIMALS = range(4, 13)  # that leaves may have; more are rounded
 HEAD = """tree
@@ -141,29 +141,25 @@ def _children(is_node: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def lightgbm_text(trees: TreeArrays) -> str:
     """The same trees as LightGBM reads them."""
-    ends = np.cumsum(trees.nodes)
-    count = len(trees.feature)
     head = HEAD.format(
         last=trees.features - 1,
         names=" ".join(f"Column_{number}" for number in range(trees.features)),
         infos=" ".join(["none"] * trees.features),
     )
+    count = len(trees.feature)
+    start, leaf_start = (np.repeat(starts, trees.nodes) for starts in starts_of(trees.nodes))
+    left, right = (
+        np.where(child < count, child - start, leaf_start - 1 - child) for child in (trees.left, trees.right)
+    )
+    columns = {
+        **{"split_feature": trees.feature, "threshold": trees.threshold, "decision_type": trees.kind},
+        **{"left_child": left, "right_child": right},
+    }
+    ends = np.cumsum(trees.nodes)
+    own = {name: np.split(column, ends[:-1]) for name, column in columns.items()}
+    own["leaf_value"] = np.split(trees.value, (ends + np.arange(1, len(ends) + 1))[:-1])
     blocks = []
-    for number, (size, end) in enumerate(zip(trees.nodes.tolist(), ends.tolist(), strict=True)):
-        own = slice(end - size, end)
-        leaves = slice(own.start + number, end + number + 1)
-
-        def child(places: np.ndarray, start: int = own.start, leaf: int = count + 1 + leaves.start) -> np.ndarray:
-            return np.where(places < count, places - start, leaf - 1 - places)
-
-        columns = {
-            "split_feature": trees.feature[own],
-            "threshold": trees.threshold[own],
-            "decision_type": trees.kind[own],
-            "left_child": child(trees.left[own]),
-            "right_child": child(trees.right[own]),
-            "leaf_value": trees.value[leaves],
-        }
-        told = "\n".join(f"{name}={' '.join(map(repr, column.tolist()))}" for name, column in columns.items())
+    for number, size in enumerate(trees.nodes.tolist()):
+        told = "\n".join(f"{name}={' '.join(map(repr, parts[number].tolist()))}" for name, parts in own.items())
         blocks.append(f"Tree={number}\nnum_leaves={size + 1}\nnum_cat=0\n{told}\nis_linear=0\nshrinkage=1\n\n")
     return "\n".join([head, *blocks]) + "\nend of trees\n"

@@ -121,11 +121,11 @@ def train(
     def after(ended: int) -> OnProgress:
         return lambda done, of: on_progress(ended + done, total) if on_progress is not None else None
 
-    seen, head = _seen_head(rows, recipe, after(0))
+    seen, head = _machine_head(rows, recipe, after(0))
     unnamed, unnamed_head = None, None
     if has_unnamed:
         own = replace(recipe, leaves=recipe.unnamed_leaves)
-        unnamed, unnamed_head = _seen_head(replays, own, after(models[0]))
+        unnamed, unnamed_head = _machine_head(replays, own, after(models[0]))
     unseen = held_out_devices(by_device, recipe, after(sum(models))) if by_device else None
     model = FamilyModel(
         table.family.name,
@@ -140,7 +140,7 @@ def train(
     return Trained(model, len(rows), seen, unseen, unnamed)
 
 
-def _seen_head(rows: Rows, recipe: Recipe, on_progress: OnProgress) -> tuple[Judged, Head]:
+def _machine_head(rows: Rows, recipe: Recipe, on_progress: OnProgress) -> tuple[Judged, Head]:
     """What knows the machine: judged on shapes that it did not see, and trained on all."""
     judged = held_out_folds(rows, recipe, "shape", on_progress)
     model = residual_model(recipe).fit(rows.features, rows.residual)

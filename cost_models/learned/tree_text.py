@@ -37,7 +37,7 @@ class TreeArrays:
     @property
     def roots(self) -> np.ndarray:
         """[trees] places of first nodes, or of leaves that stand alone."""
-        return np.where(self.nodes > 0, *_starts(self.nodes))
+        return np.where(self.nodes > 0, *starts_of(self.nodes))
 
 
 def tree_text(text: str, features: int, is_linear: bool = False) -> TreeArrays:
@@ -140,7 +140,7 @@ def numbers(name: str, lines: Sequence[str], count: int, kind: type) -> np.ndarr
     return found[:-1]
 
 
-def _starts(nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def starts_of(nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """[trees] places of the first node and of the first leaf."""
     starts = np.cumsum(nodes) - nodes
     return starts, nodes.sum() + 1 + starts + np.arange(len(nodes))
@@ -152,7 +152,7 @@ def _places(child: np.ndarray, nodes: np.ndarray) -> np.ndarray:
     """
     if (child >= np.repeat(nodes, nodes)).any() or (~child >= np.repeat(nodes + 1, nodes)).any():
         raise ValueError("a tree has children that do not fit its leaves")
-    starts, leaf_starts = (np.repeat(column, nodes) for column in _starts(nodes))
+    starts, leaf_starts = (np.repeat(column, nodes) for column in starts_of(nodes))
     found: np.ndarray = np.where(child >= 0, child + starts, ~child + leaf_starts)
     return found
 

@@ -310,7 +310,8 @@ def test_a_long_chain_of_views_in_a_callee() -> None:
     assert reshape is not None
     for _ in range(3_000):
         value = ops.reshape(value, shape=(2,))
-        callee.insert_before(value.producer, reshape)  # type: ignore[arg-type]  # made by an op
+        assert value.producer is not None
+        callee.insert_before(value.producer, reshape)
     reshape.set_operand(0, value)
     verify(module)
 
