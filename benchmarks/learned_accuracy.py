@@ -19,10 +19,11 @@ import numpy as np
 
 from ircost.backends import load_target
 from ircost.cost_models.evaluation import ROW_MODELS
-from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
+from ircost.cost_models.gpu.calibrate import calibrate, measured
+from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.learned.calibration import calibrated
 from ircost.cost_models.learned.columns import DEVICE, SIZES, WORDS, columns_of
-from ircost.cost_models.learned.made import UNNAMED, constants_without
+from ircost.cost_models.learned.made import SAMPLE_ROWS, UNNAMED
 from ircost.cost_models.learned.novelty import Novelty
 from ircost.cost_models.learned.rows import Readable, Rows, readable, rows_of, thinned
 from ircost.cost_models.learned.storage import bundled_models
@@ -108,11 +109,10 @@ def other_lines(folder: Path) -> Iterator[str]:
     path = next(path for ending in ("parquet", "csv") if (path := folder / f"gemm.{ending}").exists())
     found = read_table(path)
     table = readable(found.columns, str(path), load_target)
-    without = constants_without(found.columns, str(path), load_target)
     yield "| test | rows | analytical | learned | aim (MAPE) |"
     yield "|---|--:|--:|--:|--:|"
     for device in FEW_DEVICES:
-        yield _line(f"{FEW:,} products of {device}, its other shapes", *few_rows(table, device, without[device]), 6)
+        yield _line(f"{FEW:,} products of {device}, its other shapes", *few_rows(table, str(path), device), 6)
     yield _line(f"products with m up to {LARGEST_M:,}, those above", *larger_products(table), 8)
     yield ""
     yield speed_line(table)
@@ -124,20 +124,28 @@ def _line(name: str, rows: Rows, correction: np.ndarray, aim: int) -> str:
     return f"| {name} | {len(rows):,} | {pairs} | {aim} |"
 
 
-def few_rows(table: Readable, device: str, constants: ConstantsFile) -> tuple[Rows, np.ndarray]:
-    """A machine that was never seen, but for a thousand rows of some of its shapes; judged on its other shapes.
+def few_rows(table: Readable, at: str, device: str) -> tuple[Rows, np.ndarray]:
+    """A machine of which a thousand rows of some shapes are known, judged on its other shapes.
 
-    All other machines' rows are learned from too. The analytical model's constants are those without the machine.
+    As whoever has measured them would go about it: the analytical model's constants are fitted to these and to all
+    other machines' rows (`irc calibrate`), and corrections are learned of both (`irc train`).
     """
-    rows = rows_of(thinned(table, RECIPE.most_rows), lambda target: constants, table.vocabulary())
+    table, vocabulary = thinned(table, RECIPE.most_rows), table.vocabulary()
+    own = np.concatenate([g.rows for g in table.groups if g.setting is not None and g.labels["device"] == device])
     draw = np.random.default_rng(0)
-    shapes = draw.permutation(np.unique(rows.shape[rows.device == device]))
-    is_known = np.isin(rows.shape, shapes[: len(shapes) // 2])
+    shape = table.shapes()
+    shapes = draw.permutation(np.unique(shape[own]))
+    others = shapes[len(shapes) // 2 :]
+    few = draw.permutation(np.sort(own[~np.isin(shape[own], others)]))[:FEW]
+    met = np.concatenate([np.setdiff1d(np.arange(len(shape)), own), few])
+    known = {name: column[met] for name, column in table.columns.items()}
+    constants = calibrate([measured(known, at, load_target, SAMPLE_ROWS)])
+    rows = rows_of(table, lambda target: constants, vocabulary)
     of_device = rows.device == device
-    few = draw.permutation(np.flatnonzero(of_device & is_known))[:FEW]
-    inside = np.concatenate([np.flatnonzero(~of_device), np.repeat(few, 10)])  # else a drop in the others' ocean
+    chosen = np.flatnonzero(np.isin(rows.place, table.place[few]))
+    inside = np.concatenate([np.flatnonzero(~of_device), np.repeat(chosen, 10)])  # else a drop in the others' ocean
     model = residual_model(RECIPE).fit(rows.features[inside], rows.residual[inside])
-    test = rows.at(of_device & ~is_known)
+    test = rows.at(of_device & np.isin(rows.shape, others))
     return test, model.predict(test.features)
 
 

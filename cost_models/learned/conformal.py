@@ -9,7 +9,7 @@ from ircost.cost_models.learned.estimator import BoostedResidual
 
 COVERAGE = 0.9
 FLOOR = 0.01  # errors below a percent are noise of the measurement
-SPREAD = {"trees": 50, "leaves": 15, "least_rows": 50}
+SPREAD = {"trees": 50, "leaves": 15, "least_rows": 50, "refinements": 0}
 SPREAD_ROWS = 100_000  # to learn the size of errors from; more teach it nothing
 BUNDLES = 4  # of groups, each scored by what the others say
 SURE = 0.75  # that intervals on a new machine are wide enough

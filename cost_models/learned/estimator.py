@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ircost.cost_models.learned.forest import Forest
+from ircost.cost_models.learned.leaf_refinement import refine_leaves
 from ircost.cost_models.learned.tree_text import TreeArrays, tree_text
 from ircost.cost_models.learned.tree_writing import compact_text, number_formats
 
@@ -24,6 +25,7 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         learning_rate: share of each tree's correction that is kept.
         least_rows: in a leaf.
         bins: numbers that a column is told apart by, at most: the fewer, the fewer questions and bytes.
+        refinements: passes over all leaves once the trees stand (see ``refine_leaves``).
         seed: of the rows and columns that each tree sees.
     """
 
@@ -34,6 +36,7 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         learning_rate: float = 0.1,
         least_rows: int = 20,
         bins: int = 255,
+        refinements: int = 6,
         seed: int = 0,
     ) -> None:
         self.trees = trees
@@ -41,6 +44,7 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.learning_rate = learning_rate
         self.least_rows = least_rows
         self.bins = bins
+        self.refinements = refinements
         self.seed = seed
 
     def fit(self, X: Any, y: Any) -> BoostedResidual:  # noqa: N803
@@ -65,8 +69,9 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             **{"deterministic": True, "force_row_wise": True, "verbose": -1},
         }
         data = lightgbm.Dataset(X, y)
-        text = lightgbm.train(parameters, data, self.trees).model_to_string()
-        self._take(compact_text(text, number_formats(y)))
+        booster = lightgbm.train(parameters, data, self.trees)
+        refine_leaves(booster, X, y, self.refinements)
+        self._take(compact_text(booster.model_to_string(), number_formats(y)))
         return self
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803

@@ -48,13 +48,13 @@ class Recipe:
 
 # Sized such that all bundled models together stay below 3 MB: the more rows, the more leaves.
 RECIPES: Mapping[str, Recipe] = {
-    "gemm": Recipe(200, 511, 255, ALL_ROWS, unseen_trees=100, unseen_leaves=15, learning_rate=0.12, bins=63),
-    "attention": Recipe(170, 319, 319, ALL_ROWS, unseen_leaves=63, learning_rate=0.12),
-    "moe": Recipe(300, 319, 159, ALL_ROWS, unseen_leaves=63),
-    "mla": Recipe(170, 255, 255),
-    "recurrent": Recipe(200, 79, 79, unseen_leaves=63),
+    "gemm": Recipe(180, 511, 255, ALL_ROWS, unseen_trees=100, unseen_leaves=15, learning_rate=0.08, bins=63),
+    "attention": Recipe(170, 319, 319, ALL_ROWS, unseen_leaves=63),
+    "moe": Recipe(300, 319, 159, ALL_ROWS, unseen_leaves=63, learning_rate=0.07),
+    "mla": Recipe(170, 255, 255, learning_rate=0.06),
+    "recurrent": Recipe(200, 79, 79, unseen_leaves=63, learning_rate=0.06),
     "vector": Recipe(200, 159, 79, ALL_ROWS, learning_rate=0.05),
-    "conv": Recipe(400, 31, 31, unseen_leaves=63),
+    "conv": Recipe(400, 63, 31, unseen_leaves=63, learning_rate=0.05),
     "quantize": Recipe(200, 31, 31),
     "collective": Recipe(300, 47, 31, learning_rate=0.05),
 }
@@ -162,7 +162,8 @@ def residual_model(recipe: Recipe) -> BoostedResidual:
 
 
 def unseen_model(recipe: Recipe) -> BoostedResidual:
-    return BoostedResidual(trees=recipe.unseen_trees, leaves=recipe.unseen_leaves)
+    """Leaves refined know the machines that were met better, and others no better."""
+    return BoostedResidual(trees=recipe.unseen_trees, leaves=recipe.unseen_leaves, refinements=0)
 
 
 def held_out_folds(rows: Rows, recipe: Recipe, split: str, on_progress: OnProgress | None = None) -> Judged:
