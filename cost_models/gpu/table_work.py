@@ -129,7 +129,7 @@ def gemm_totals(columns: Columns, setting: Setting) -> Totals:
 MOST_SHARED = {"trtllm": 32.0}
 # SGLang's Triton kernel for prefill masks what lies outside of a window, and walks over it all the same: measured, a
 # window of 128 in 4,096 keys and more takes 0.7 to 0.9 of the time without one, where other kernels take 0.1 to 0.3.
-MASKS_WINDOW = ("sglang", "triton")
+MASKING = ("sglang", "triton")
 LATENT, ROPE, NOPE, VALUE = 512, 64, 128, 128  # DeepSeek-V2 and V3: arXiv:2405.04434, table of hyper-parameters
 
 
@@ -138,10 +138,10 @@ def attention_work(columns: Columns, setting: Setting) -> AttentionWork:
         columns, "batch", "q_len", "kv_len", "heads", "kv_heads", "head_dim", "window"
     )
     causal = each(columns["phase"], lambda phase: float(phase != "encoder"))
-    if setting.runtime == MASKS_WINDOW[0] and "kernel" in columns:
-        is_masked = each(columns["kernel"], lambda kernel: float(MASKS_WINDOW[1] in kernel)) > 0
+    if "kernel" in columns:
+        masks = each(columns["kernel"], lambda kernel: float(masks_window(setting.runtime, kernel))) > 0
         is_prefill = each(columns["phase"], lambda phase: float(phase == "prefill")) > 0
-        window = np.where(is_masked & is_prefill, 0, window)
+        window = np.where(masks & is_prefill, 0, window)
     kv_bytes = 2 * width * element_bytes(columns["kv_dtype"], setting)
     q_bytes = max(setting.format.activation_bytes, 2.0)
     return AttentionWork(
@@ -151,6 +151,11 @@ def attention_work(columns: Columns, setting: Setting) -> AttentionWork:
         each(columns["phase"], lambda phase: 1.0 if phase == "decode" else PREFILL_QUERIES),
         sustained_flops_per_s=setting.sustained_flops_per_s,
     )
+
+
+def masks_window(runtime: str, kernel: str) -> bool:
+    """Whether a kernel for prompts, or a library of such, walks over keys that are out of view."""
+    return runtime == MASKING[0] and MASKING[1] in kernel
 
 
 def mla_work(columns: Columns, setting: Setting) -> AttentionWork:
@@ -330,16 +335,15 @@ def scan_totals(work: ScanWork) -> Totals:
 
 
 def convolution_work(columns: Columns, setting: Setting) -> ConvolutionWork:
-    batch, cin, high, wide, cout, kh, kw, sh, sw, ph, pw = floats(
+    batch, groups, cin, high, wide, cout, kh, kw, sh, sw, ph, pw = floats(
         columns,
-        *("batch", "in_channels", "in_h", "in_w", "out_channels", "kernel_h", "kernel_w"),
+        *("batch", "groups", "in_channels", "in_h", "in_w", "out_channels", "kernel_h", "kernel_w"),
         *("stride_h", "stride_w", "pad_h", "pad_w"),
     )
     out_high, out_wide = np.floor((high + 2 * ph - kh) / sh) + 1, np.floor((wide + 2 * pw - kw) / sw) + 1
     direction = each(columns["op"], lambda op: {"conv2d_dgrad": 1.0, "conv2d_wgrad": 2.0}.get(op, 0.0))
     is_plain = np.isin(kh, tuple(TILES)) & (kw == kh) & (sh == 1) & (sw == 1)
     may = may_take(setting.unit, setting.target.kind) and setting.format.arithmetic.startswith("f")
-    groups = floats(columns, "groups")[0] if "groups" in columns else np.ones_like(batch)
     return ConvolutionWork(
         *(batch, groups, cin, high, wide, cout, np.maximum(out_high, 1), np.maximum(out_wide, 1), kh, kw),
         *(direction, (is_plain & (groups == 1) & may).astype(float)),
