@@ -149,7 +149,7 @@ class Reader:
         rhs_cold = is_first and rhs_cold
         dtype = self.dtype_of(op)
         dims = Dims(space)
-        if dims.windows and dims.extent("n") == 1 and dims.extent("k", inside=False) == 1:
+        if dims.is_depthwise:
             return self._stream(on_lanes=True)  # each channel by itself: nothing for matrix units to share
         if dims.windows:
             sizes = dims.convolution(is_float=dtype.is_float)
