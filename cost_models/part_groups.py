@@ -85,7 +85,7 @@ class Part:
 
     @property
     def heads(self) -> str:
-        """Of attention, what libraries choose kernels by: `` of 128``, and `` of 128, window`` where keys leave view."""
+        """Of attention, what libraries choose kernels by: `` of 128``; `` of 128, window`` where keys leave view."""
         if self.family != "attention":
             return ""
         of = dict(zip(FIELDS[self.family], self.sizes, strict=True))

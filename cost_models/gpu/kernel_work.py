@@ -105,8 +105,8 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
 
 _VLLM_EXPERTS = {"moe bfloat16": "triton", "moe int4_wo": "marlin"}  # FP8 with block scales on Hopper: several
 _SGLANG_EXPERTS = {"moe": "triton", "moe int4_wo": "marlin"}
-# Whose kernels a runtime takes on an architecture, by kind, by family and format, of operands or of a cache, by heads of
-# attention (``PartGroup.heads``), or else by family, where tables have more than one.
+# Whose kernels a runtime takes on an architecture, by kind, by family and format, of operands or of a cache, by heads
+# of attention (``PartGroup.heads``), or else by family, where tables have more than one.
 # Source: the kernels that ai-dynamo/aiconfigurator's tables name at 095f58a, most rows of each kind.
 LIBRARIES: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("vllm", "hopper"): {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ircost.backends import Target
+from ircost.backends import Link, Target
 from ircost.cost_models.gpu.attention import PREFILL_QUERIES, AttentionWork, pairs_per_head
 from ircost.cost_models.gpu.collective import OPS, CollectiveWork
 from ircost.cost_models.gpu.convolution_work import ConvolutionWork, alignment
@@ -371,28 +371,39 @@ BUS_BYTES_PER_S = 16e9  # PCIe 3 x16, where a target names no bus: PCI Express B
 NETWORK_BYTES_PER_S = 12.5e9  # one 100 Gb/s card a machine, where a target names no network
 
 
+LARGEST_NODE = 8  # devices, where a target does not say how many stand in one
+
+
 def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
-    """Between nodes the network counts; within one the links, or the bus where links join no more than pairs."""
+    """Between nodes the network counts; within one the fastest link that joins so many, or the bus where none does."""
     target = setting.target
     world, size = floats(columns, "world_size", "bytes")
     here = each(columns["topology"], lambda name: devices_per_node(name) or np.inf)
     nodes = np.where(np.isfinite(here), np.ceil(world / here), 1.0)
     pairs = each(columns["topology"], lambda name: float("pairs" in name)) > 0
-    link, network = target.link, target.network
+    network, links = target.network, [link for link in target.links if link.topology not in ("bus", "network")]
     bus = next((x for x in target.links if x.name.startswith("pcie")), target.bus)
     bus_rate = float(bus.bandwidth_bytes_per_s) if bus is not None else BUS_BYTES_PER_S
-    joined = 2 if link is not None and link.topology == "pair" else np.inf
-    is_bus = (np.minimum(joined, np.where(pairs, 2, np.inf)) < world / nodes) | (link is None or link.topology == "bus")
-    own = bus_rate if link is None else float(link.bandwidth_bytes_per_s)
+    rate, is_bus = np.full_like(world, bus_rate), np.ones_like(world)
+    for link in reversed(links):
+        joined = world / nodes <= np.minimum(bridged(link), np.where(pairs, 2, np.inf))
+        rate, is_bus = np.where(joined, float(link.bandwidth_bytes_per_s), rate), np.where(joined, 0.0, is_bus)
+    has_bridges = any(np.isfinite(bridged(link)) for link in links)
     return CollectiveWork(
         each(columns["op"], lambda op: float(OPS.index(op))),
-        *(world, nodes, size, np.where(is_bus, bus_rate, own)),
+        *(world, nodes, size, rate),
         float(network.bandwidth_bytes_per_s) if network is not None else NETWORK_BYTES_PER_S,
-        is_bus.astype(float),
-        # Where links join pairs, a ring crosses the bus once each way; without links all devices do.
-        np.where(np.isfinite(joined) | pairs, 1.0, np.maximum(world / nodes / 2, 1.0)),
-        np.full_like(world, float(link is not None and link.reduces)),
+        is_bus,
+        # Where bridges join a few, a ring crosses the bus once each way; without links all devices do.
+        np.where(pairs | has_bridges, 1.0, np.maximum(world / nodes / 2, 1.0)),
+        np.full_like(world, float(target.link is not None and target.link.reduces)),
     )
+
+
+def bridged(link: Link) -> float:
+    """How many devices a bridge joins, where others stand in the same node; without bound of what joins all of it."""
+    most = link.devices or (2 if link.topology == "pair" else None)
+    return float(most) if most is not None and most < LARGEST_NODE else np.inf
 
 
 def devices_per_node(topology: str) -> int:

@@ -191,8 +191,9 @@ class _Model:
         self._take_source()
         x = run_stack(scope, plan, model.stack, x, begin, end)
         if stages > 1 and not (is_first and is_last and stage is not None):
-            hops = stages - 1 if stage is None else int(not is_last)
-            plan.collectives.append(Collective("send_recv", x.type.size_bytes, 2, hops, "to the next stage"))
+            handing = tuple(range(stages - 1)) if stage is None else (stage,) * (not is_last)
+            size_bytes, told = x.type.size_bytes, "to the next stage"
+            plan.collectives.append(Collective("send_recv", size_bytes, 2, len(handing), told, stages=handing))
         if not is_last:
             scope.output("hidden", x)
             return

@@ -40,6 +40,22 @@ class Mesh:
         """Devices of one stage."""
         return self.tp * self.dp
 
+    def leaves_node(self, stage: int, node: int) -> bool:
+        """Whether some device of a stage hands on to one in another node.
+
+        Devices of a stage stand side by side, then stages, then copies that share nothing. Source: vLLM 0.30,
+        ``initialize_model_parallel``.
+
+        Args:
+            node: devices of one.
+
+        >>> [Mesh(tp=4, pp=4).leaves_node(stage, 8) for stage in range(3)]
+        [False, True, False]
+        """
+        width = self.stage_ranks if self.sends_tokens else self.tp
+        copies = range(stage * width, self.ranks, self.pp * width)
+        return any(d // node != (d + width) // node for first in copies for d in range(first, first + width))
+
     @property
     def sends_tokens(self) -> bool:
         """Whether experts are spread over groups that have tokens of their own."""
@@ -96,6 +112,7 @@ class Collective:
         purpose: in the user's words.
         chosen: of tokens that go to their experts: of how many each, where a token goes over the network once to each
             node and is handed on within it; 0: it goes to each rank by itself.
+        stages: that hand on to the next.
     """
 
     kind: str
@@ -104,6 +121,7 @@ class Collective:
     count: int
     purpose: str
     chosen: int = 0
+    stages: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ import pytest
 
 from ircost.api import compile_model
 from ircost.backends import Target, load_target
-from ircost.collective_kernels import collective_kernels_of
+from ircost.collective_kernels import collective_kernels, collective_kernels_of
 from ircost.cost_models.collectives import collective_times
 from ircost.cost_models.memory import memory_use
 from ircost.frontends import ImportOptions
@@ -220,3 +220,32 @@ def test_experts_and_sequences_must_divide() -> None:
         built("dp=32,ep=32", batch=32)
     with pytest.raises(ConfigError, match="sequences do not divide by dp=4"):
         built("dp=4", batch=6)
+
+
+def test_stages_in_other_nodes_are_sent_parts_over_the_network() -> None:
+    """Two stages of eight ranks in nodes of eight: a card carries an eighth; two of four stand in one node."""
+    target, size = load_target("h100"), 80_000_000
+    handed = Collective("send_recv", size, 2, 1, "to the next stage", stages=(0,))
+
+    def kernels(mesh: str) -> list[tuple[str, float]]:
+        model = replace(built(""), mesh=parse_mesh(mesh), collectives=(handed,))
+        return [(kernel.op, kernel.latency_s or 0.0) for kernel in collective_kernels(model, target)]
+
+    (whole,) = kernels("tp=4,pp=2")
+    part, gathered = kernels("tp=8,pp=2")
+    (card_s,) = collective_times("send_recv", [size / 8], 2, target, node=1).latency_s
+    (within_s,) = collective_times("all_gather", [size], 8, target).latency_s
+    (whole_s,) = collective_times("send_recv", [size], 2, target).latency_s
+    assert [whole[0], part[0], gathered[0]] == ["send_recv", "send_recv", "all_gather"]
+    assert [whole[1], part[1], gathered[1]] == pytest.approx([whole_s, card_s, within_s])
+    assert card_s > size / 8 / 50e9, "no card of 400 Gb/s is faster"
+
+
+@pytest.mark.parametrize(
+    ("mesh", "far"),
+    [("pp=9", [7]), ("tp=4,pp=4", [1]), ("tp=3,pp=3", [1]), ("tp=2,dp=4,pp=2", []), ("dp=8,ep=8,pp=2", [0])],
+)
+def test_which_stages_hand_on_to_another_node(mesh: str, far: list[int]) -> None:
+    """Of copies that share nothing all stages stand side by side; where copies share experts, each stage of all."""
+    ranks = parse_mesh(mesh)
+    assert [stage for stage in range(ranks.pp - 1) if ranks.leaves_node(stage, 8)] == far
