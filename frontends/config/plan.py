@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ircost.frontends.config.config_file import ConfigError
@@ -84,6 +85,21 @@ def parse_mesh(text: str) -> Mesh:
     >>> parse_mesh("tp=4,pp=2")
     Mesh(tp=4, pp=2, dp=1, ep=1)
     """
+    mesh = Mesh(**mesh_sizes(text))
+    if mesh.tp % mesh.ep and not mesh.sends_tokens:
+        raise ConfigError(
+            f"--mesh {text}: experts cannot be spread over ep={mesh.ep} of tp={mesh.tp} times dp={mesh.dp} ranks",
+            help=f"a divisor of tp keeps them within each copy, ep={mesh.stage_ranks} spreads them over all",
+        )
+    return mesh
+
+
+def mesh_sizes(text: str) -> dict[str, int]:
+    """The axes that a text names; what ``parse_mesh`` reads.
+
+    Raises:
+        ConfigError: no such axis, or no whole number of 1 and more.
+    """
     sizes: dict[str, int] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, _, size = item.partition("=")
@@ -93,13 +109,16 @@ def parse_mesh(text: str) -> Mesh:
             raise ConfigError(f"--mesh {item}: a whole number of 1 and more expected")
         if sizes.setdefault(name, int(size)) != int(size):
             raise ConfigError(f"--mesh {name} is given twice: {sizes[name]} and {size}", help="leave out one")
-    mesh = Mesh(**sizes)
-    if mesh.tp % mesh.ep and not mesh.sends_tokens:
-        raise ConfigError(
-            f"--mesh {text}: experts cannot be spread over ep={mesh.ep} of tp={mesh.tp} times dp={mesh.dp} ranks",
-            help=f"a divisor of tp keeps them within each copy, ep={mesh.stage_ranks} spreads them over all",
-        )
-    return mesh
+    return sizes
+
+
+def with_axes(text: str, sizes: Mapping[str, int]) -> str:
+    """A mesh as users write it, with other sizes of some axes.
+
+    >>> with_axes("tp=8,pp=2", {"tp": 4, "dp": 2})
+    'tp=4,pp=2,dp=2'
+    """
+    return ",".join(f"{name}={size}" for name, size in {**mesh_sizes(text), **sizes}.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,33 @@ def test_points_of_a_sweep_are_compilations(irc: Irc, config: str) -> None:
         assert float(row["items_per_j"]) == pytest.approx(alone["transformer"]["tokens_per_j"], rel=1e-12)
 
 
+def test_meshes_of_a_sweep_are_compilations(irc: Irc, config: str) -> None:
+    words = (config, "--phase", "decode", "--context", "512", "--batch", "8")
+    points = facts(irc, *words, "--mesh", "tp=2", "--sweep", "tp=1,2", "--sweep", "pp=1,2")["points"]
+    assert [(point["tp"], point["pp"], point["devices"]) for point in points] == [
+        (1, 1, 1),
+        (1, 2, 2),
+        (2, 1, 2),
+        (2, 2, 4),
+    ]
+    for point in points:
+        alone = facts(irc, *words, "--mesh", f"tp={point['tp']},pp={point['pp']}")
+        assert point["latency_s"] == pytest.approx(alone["latency_s"], rel=1e-12)
+        assert point["items_per_s"] == pytest.approx(alone["transformer"]["tokens_per_s"], rel=1e-12)
+        assert point["memory_bytes"] == alone["weights_bytes"] + alone["arena_bytes"]
+
+
+def test_a_sweep_of_meshes_leaves_out_what_none_is(irc: Irc) -> None:
+    """Of eight ways to share sequences and experts four are meshes; the table has throughput of a device as well."""
+    words = ("qwen3-30b-a3b", "--phase", "decode", "--context", "512", "--batch", "8")
+    axes = ("--sweep", "dp=1,2", "--sweep", "ep=1..8")
+    swept = facts(irc, *words, *axes)
+    assert [(point["dp"], point["ep"]) for point in swept["points"]] == [(1, 1), (2, 1), (2, 2)]
+    assert any(note.startswith("5 of 8 points are left out") and "at dp=1, ep=2" in note for note in swept["notes"])
+    assert "tokens/s/device" in irc("compile", *words, *axes).out
+    assert "tokens/s/device" not in irc("compile", *words, "--mesh", "dp=2,ep=2", "--sweep", "batch=2,4").out
+
+
 def test_a_sweep_tells_what_all_its_points_are_told(irc: Irc, config: str) -> None:
     words = ("compile", config, "--target", "b200", "--phase", "decode")
     swept = json.loads(irc(*words, "--sweep", "context=64,128", "--json").out)["notes"]
@@ -199,6 +226,8 @@ def test_a_sweep_names_its_knees(irc: Irc) -> None:
         (("--dim", "sequence=4"), "no dim 'sequence'"),
         (("--sweep", "batch=4..1"), "backwards"),
         (("--sweep", "batch=x"), "no value"),
+        (("--phase", "decode", "--context", "64", "--sweep", "tp=3,6"), "at tp=3: "),
+        (("--phase", "decode", "--context", "64", "--sweep", "cp=2"), "no dim 'cp'"),
         (("--phase", "decode", "--sweep", "context=4096..8192"), "at context=8192"),
     ],
 )
