@@ -26,7 +26,7 @@ from ircost.dequantised import noted
 from ircost.frontends import Imported, ImportOptions, load
 from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.frontend import build_pass, read_architecture
-from ircost.frontends.config.plan import Mesh, with_axes
+from ircost.frontends.config.plan import AXES, with_axes
 from ircost.intervals import interval_of_runs, uncorrected
 from ircost.ir.collector import collector_paused
 from ircost.ir.errors import IrcError
@@ -214,7 +214,7 @@ def sweep(
 
 def _mesh_axes(model: Path | Architecture) -> frozenset[str]:
     """What can be swept beside dims: files may have dims of these names."""
-    return frozenset(Mesh.__slots__ if isinstance(model, Architecture) else ())
+    return frozenset((*AXES, "redundant") if isinstance(model, Architecture) else ())
 
 
 def _point(model: Path | Architecture, options: ImportOptions, sizes: dict[str, int]) -> Imported | SweepError:
