@@ -267,7 +267,7 @@ def test_copies_of_experts_take_memory_and_no_one_waits_less_than_chance_asks() 
     with pytest.raises(ConfigError, match="16 experts and 5 redundant ones do not divide by ep=8"):
         built("dp=8,ep=8,redundant=5")
     even, odd, chance = (report(f"dp=8,ep=8,balance={share}", 4096) for share in (1, 0.5, 0.999))
-    assert odd.latency_s > 1.1 * even.latency_s
+    assert odd.latency_s > 1.05 * even.latency_s
     assert chance.latency_s == pytest.approx(even.latency_s, rel=1e-3), "chance deals out more than that"
     assert odd.flops == even.flops, "on the mean a rank has as much to do"
     assert odd.transformer is not None and odd.transformer.balance == 0.5
