@@ -138,6 +138,7 @@ def grid_angles(rotary: Rotary, tokens: int) -> np.ndarray:
 def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: Value) -> Value:
     """[batch, tokens, heads * width] over what the cache holds and the new tokens, which join it."""
     batch, rows, heads, _ = q.type.shape
+    k, v = (as_cached(scope, plan, x) for x in (k, v))
     operands = [q, k, v, *_cached(scope, plan, k, v, part)]
     has_cache = len(operands) > 3
     keys = sum(x.type.shape[1] for x in operands[1::2])  # new ones, and those of the past
@@ -173,6 +174,13 @@ def _chunked(scope: Scope, plan: Plan, x: Value, chunk: int) -> Value:
     return scope(ops.reshape(x, shape=(batch * rows // chunk, chunk, heads, width)))
 
 
+def as_cached(scope: Scope, plan: Plan, x: Value) -> Value:
+    """In the cache's number format, in which attention of any phase but ``encode`` finds it."""
+    work = plan.workload
+    dtype = work.cache_dtype if work.phase != "encode" else None
+    return x if dtype in (None, x.type.dtype) else scope(ops.cast(x, to=dtype))
+
+
 def _cached(scope: Scope, plan: Plan, k: Value, v: Value, part: Attention) -> list[Value]:
     """Keys and values of the past as inputs; the new ones become outputs, which the caller's cache takes in."""
     work = plan.workload
@@ -185,10 +193,9 @@ def _cached(scope: Scope, plan: Plan, k: Value, v: Value, part: Attention) -> li
         past = _past_of_chunk(work, part.chunk)
     if not past:
         return []
-    dtype = work.cache_dtype or scope.dtype
     batch, _, heads, _ = k.type.shape
     return [
-        scope.input(f"past_{name}", TensorType((batch, past, heads, new.type.shape[3]), dtype))
+        scope.input(f"past_{name}", TensorType((batch, past, heads, new.type.shape[3]), new.type.dtype))
         for name, new in (("key", k), ("value", v))
     ]
 
@@ -236,8 +243,8 @@ def latent_attention(scope: Scope, plan: Plan, part: LatentAttention, x: Value) 
     hidden = x.type.shape[-1]
     with scope.at("attention"):
         q, latent, rope = _latent_inputs(scope, plan, part, x)
-        scope.output("latent", latent)
-        scope.output("rotated_key", rope)
+        scope.output("latent", as_cached(scope, plan, latent))
+        scope.output("rotated_key", as_cached(scope, plan, rope))
         if plan.workload.past:
             mixed = _in_latent_space(scope, plan, part, q, latent, rope)
         else:

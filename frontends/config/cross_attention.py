@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ircost.frontends.config.attention_layers import project_out
+from ircost.frontends.config.attention_layers import as_cached, project_out
 from ircost.frontends.config.layer_parts import Attention
 from ircost.frontends.config.parts import linear, part_of
 from ircost.frontends.config.plan import Plan
@@ -39,6 +39,7 @@ def _made(scope: Scope, plan: Plan, part: Attention) -> list[Value]:
     k, v = (part_of(scope, both, start, heads, axis=2) for start in (0, heads))
     if part.has_qkv_bias and not part.has_k_bias:
         v = scope(ops.add(v, scope.weight("value_bias", heads, part.width)))
+    k, v = (as_cached(scope, plan, x) for x in (k, v))
     for name, value in (("key", k), ("value", v)):
         scope.output(name, value)
     return [k, v]

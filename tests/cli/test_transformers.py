@@ -149,6 +149,16 @@ def test_the_largest_batch_fits_and_one_more_does_not(irc: Irc) -> None:
     assert held[0] <= capacity < held[1]
 
 
+@pytest.mark.parametrize("model", ["llama-3-8b", "deepseek-v2-lite"])
+@pytest.mark.parametrize("phase", [("prefill", "--seq", "256"), ("chunk", "--seq", "64", "--context", "256")])
+def test_new_rows_of_a_cache_are_in_its_format(irc: Irc, model: str, phase: tuple[str, ...]) -> None:
+    """What a prompt leaves behind takes as much as what later passes find."""
+    words = (model, "--phase", *phase, "--batch", "4", "--cache-dtype")
+    wide, narrow = (facts(irc, *words, format)["transformer"] for format in ("bf16", "f8e4m3"))
+    assert narrow["cache_bytes"] == 4 * 256 * narrow["kv_bytes_per_token"] == wide["cache_bytes"] / 2
+    assert narrow["largest_batch"] > wide["largest_batch"]
+
+
 def test_points_of_a_sweep_are_compilations(irc: Irc, config: str) -> None:
     words = (config, "--phase", "decode", "--context", "512")
     outcome = irc("compile", *words, "--sweep", "batch=1,4..16", "--csv")
