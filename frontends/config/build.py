@@ -10,6 +10,7 @@ import numpy as np
 
 from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.attention_layers import kv_bytes_per_token
+from ircost.frontends.config.cached_rows import cached_bits
 from ircost.frontends.config.config_file import ConfigError
 from ircost.frontends.config.denoiser_parts import Latents
 from ircost.frontends.config.diffusion_layers import denoised
@@ -54,7 +55,7 @@ class BuiltModel:
     @property
     def kv_bytes_per_token(self) -> float:
         """That one token adds to the cache, on all ranks together."""
-        bits = (self.workload.cache_dtype or self.architecture.dtype).bits
+        bits = cached_bits(self.workload.cache_dtype or self.architecture.dtype)
         if not self.architecture.is_decoder:
             return 0.0
         mixers = [layer.mixer for layer in self.architecture.stack.layers]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ircost.frontends.config.attention_layers import as_cached, project_out
+from ircost.frontends.config.attention_layers import project_out
+from ircost.frontends.config.cached_rows import as_cached, format_without_scales
 from ircost.frontends.config.layer_parts import Attention
 from ircost.frontends.config.parts import linear, part_of
 from ircost.frontends.config.plan import Plan
@@ -48,5 +49,5 @@ def _made(scope: Scope, plan: Plan, part: Attention) -> list[Value]:
 def _kept(scope: Scope, plan: Plan, part: Attention) -> list[Value]:
     work = plan.workload
     heads = plan.share(part.kv_heads, "heads of keys and values")
-    type = TensorType((work.batch, work.source, heads, part.width), work.cache_dtype or scope.dtype)
+    type = TensorType((work.batch, work.source, heads, part.width), format_without_scales(scope, plan))
     return [scope.input(f"past_{name}", type) for name in ("key", "value")]

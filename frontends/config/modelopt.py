@@ -42,7 +42,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "W4A16_AWQ": Algorithm(u4, f16, None, 128),
     "W8A16": Algorithm(i8, f16),
 }
-CACHES: dict[str, DType] = {"FP8": f8e4m3, "INT8": i8}
+CACHES: dict[str, DType] = {"FP8": f8e4m3, "INT8": i8, "NVFP4": f4e2m1}
 # What follows from the algorithm, or is of the tool.
 TOLD_ELSEWHERE = ("config_groups", "producer", "weights", "input_activations", "has_zero_point", "pre_quant_scale")
 

@@ -159,6 +159,23 @@ def test_new_rows_of_a_cache_are_in_its_format(irc: Irc, model: str, phase: tupl
     assert narrow["largest_batch"] > wide["largest_batch"]
 
 
+@pytest.mark.parametrize("phase", [("decode", "--context", "256"), ("chunk", "--seq", "64", "--context", "256")])
+def test_a_cache_in_four_bits_has_scales(irc: Irc, phase: tuple[str, ...]) -> None:
+    """NVFP4: 8 bits for each 16 elements; what attention reads of them is in the bytes moved."""
+    words = ("llama-3-8b", "--target", "b200", "--phase", *phase, "--batch", "64", "--cache-dtype")
+    wide, narrow = (facts(irc, *words, format) for format in ("bf16", "f4e2m1"))
+    held = narrow["transformer"]["cache_bytes"]
+    assert held == 64 * 256 * narrow["transformer"]["kv_bytes_per_token"]
+    assert held == wide["transformer"]["cache_bytes"] * 4.5 / 16
+
+    def read(report: dict[str, Any]) -> float:
+        return sum(kernel["bytes"] for kernel in report["kernels"] if kernel["op"] == "cached_attention")
+
+    past = 255 if phase[0] == "decode" else 192
+    saved = 64 * past * 2 * 8 * 128 * 32 * (16 - 4.5) / 8
+    assert read(wide) - read(narrow) == pytest.approx(saved, rel=0.35 if phase[0] == "chunk" else 0.02)
+
+
 def test_points_of_a_sweep_are_compilations(irc: Irc, config: str) -> None:
     words = (config, "--phase", "decode", "--context", "512")
     outcome = irc("compile", *words, "--sweep", "batch=1,4..16", "--csv")
@@ -228,6 +245,7 @@ def test_a_sweep_names_its_knees(irc: Irc) -> None:
         ),
         (("--phase", "decode", "--context", "64", "--mesh", "tp=2,tp=4"), "tp is given twice: 2 and 4"),
         (("--phase", "decode", "--context", "64", "--cache-dtype", "fp8"), "it is f8e4m3 here"),
+        (("--phase", "decode", "--context", "64", "--cache-dtype", "u4"), "needs scales of blocks"),
         (("--phase", "decode", "--context", "64", "--dtype", "NVFP4"), "it is f4e2m1 here"),
         (("--phase", "decode", "--context", "64", "--mesh", "pp=5"), "5 stages for 4 layers"),
         (("--phase", "decode", "--context", "64", "--seq", "3"), "--phase verify"),

@@ -115,7 +115,10 @@ def test_parameters_stay_and_bytes_shrink(method: str, base: dict[str, Any], pha
         ({"quant_method": "awq", "bits": 4, "surprise": 1}, "surprise"),
         ({"quant_method": "modelopt", "quant_algo": "W4A8_AWQ"}, "W4A8_AWQ"),
         ({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": {}}, "MIXED_PRECISION"),
-        ({"quant_method": "modelopt", "quant_algo": "NVFP4", "kv_cache_quant_algo": "NVFP4"}, "a cache of NVFP4"),
+        (
+            {"quant_method": "modelopt", "quant_algo": "NVFP4", "kv_cache_quant_algo": "NVFP4_AFFINE"},
+            "a cache of NVFP4_AFFINE",
+        ),
         ({"quant_method": "modelopt", "quant_algo": "FP8", "exclude_modules": ["model.layers.1.q_proj2"]}, "q_proj2"),
         ({"quant_method": "fp8", "ignored_layers": ["model.layers.1.self_attn.q_proj"]}, "one product"),
         ({"quant_method": "fp8", "ignored_layers": ["re:.*(q_proj"]}, "modules that stay wide"),
