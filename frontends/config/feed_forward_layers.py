@@ -8,7 +8,7 @@ from ircost.frontends.config.architecture import Quantisation
 from ircost.frontends.config.layer_parts import Experts, FeedForward
 from ircost.frontends.config.parts import ACTIVATIONS, linear, part_of
 from ircost.frontends.config.plan import Plan
-from ircost.frontends.config.quantised_parts import expert_scales, is_quantised
+from ircost.frontends.config.quantised_parts import expert_scales, form_of
 from ircost.frontends.config.scope import Scope
 from ircost.ir import ops
 from ircost.ir.graph import Value
@@ -39,7 +39,7 @@ def experts(scope: Scope, plan: Plan, part: Experts, x: Value) -> Value:
     with scope.at("experts"):
         flat = scope(ops.reshape(x, shape=(batch * rows, hidden)))
         shares, chosen = _routed(scope, part, x)
-        form = scope.quantisation if is_quantised(scope) else None
+        form = form_of(scope)
         dtype = form.weights if form is not None else None
         weights = [
             scope.weight("gate_up", count, 2 * inner, hidden, dtype=dtype),
