@@ -14,10 +14,9 @@ from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.formats import format_of
 from ircost.cost_models.gpu.labels import labels_of
 from ircost.cost_models.gpu.machine import machine_of
-from ircost.cost_models.gpu.table_work import Setting
+from ircost.cost_models.gpu.table_work import LARGEST_NODE, Setting
 
 DTYPE = "float16"  # that collectives were measured in; their bytes are what counts
-LARGEST_NODE = 8  # devices, where a target does not say how many its links join
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +31,18 @@ class CollectiveTimes:
 
 
 def collective_times(
-    kind: str, sizes_bytes: Sequence[float], ranks: int, target: Target, constants: ConstantsFile | None = None
+    kind: str,
+    sizes_bytes: Sequence[float],
+    ranks: int,
+    target: Target,
+    constants: ConstantsFile | None = None,
+    node: int | None = None,
 ) -> CollectiveTimes:
     """Collectives of one kind among ``ranks`` devices: within a node as far as its links reach, else over the network.
 
     Args:
         kind: a name in ``gpu.collective.OPS``. sizes_bytes: as nccl-tests counts them.
+        node: of these devices so many stand in one; as many as its links join where None.
 
     Raises:
         TargetError: the target has neither links nor a bus nor a network to send over.
@@ -48,7 +53,7 @@ def collective_times(
         )
     family = FAMILIES["collective"]
     count = len(sizes_bytes)
-    node = devices_in_a_node(target)
+    node = node or devices_in_a_node(target)
     topology = f"{target.name}; {node} per node" if ranks > node else target.name
     columns = {
         "op": np.full(count, kind, dtype=object),
@@ -76,8 +81,14 @@ def collective_times(
 
 
 def devices_in_a_node(target: Target) -> int:
-    link = target.link
-    return link.devices if link is not None and link.devices is not None else LARGEST_NODE
+    """As many as its links join; of graphics cards at least as many as a server takes, whatever bridges join of them.
+
+    >>> from ircost.backends import load_target
+    >>> [devices_in_a_node(load_target(name)) for name in ("h100_sxm", "gb200", "h100_nvl", "xeon_8480")]
+    [8, 72, 8, 2]
+    """
+    joined = max((link.devices or 0 for link in target.links if link.topology != "network"), default=0)
+    return max(joined, LARGEST_NODE) if target.kind == "gpu" else joined or LARGEST_NODE
 
 
 def _at_best_s(kind: str, sizes: np.ndarray, ranks: int, node: int, target: Target) -> np.ndarray:

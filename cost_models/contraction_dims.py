@@ -68,6 +68,16 @@ class Dims:
         ]
         return float(math.prod(extents))
 
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether windows see one channel each, of several or the only one, whatever they make of it.
+
+        Of an only channel many may be made, by an ordinary product. Source: PyTorch 2.9, ``ConvParams::is_depthwise``,
+        of which channels have kernels of their own.
+        """
+        is_alone = bool(self.windows) and self.extent("k", inside=False) == 1
+        return is_alone and (self.extent("n") == 1 or self.extent("b") > 1)
+
     def convolution(self, *, is_float: bool) -> tuple[float, ...]:
         """Sizes of a convolution up to ``is_winograd``; axes beyond two are folded into the first."""
         axes = [

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ircost.cost_models.access_pattern import moved_bytes
 from ircost.cost_models.contraction_dims import Dims, is_product
 from ircost.cost_models.part_groups import Part
+from ircost.ir.attributes import float_of
 from ircost.ir.counts import Counts
 from ircost.ir.graph import Block, Op, Value
 from ircost.ir.index import IterationSpace
@@ -149,7 +150,7 @@ class Reader:
         rhs_cold = is_first and rhs_cold
         dtype = self.dtype_of(op)
         dims = Dims(space)
-        if dims.windows and dims.extent("n") == 1 and dims.extent("k", inside=False) == 1:
+        if dims.is_depthwise:
             return self._stream(on_lanes=True)  # each channel by itself: nothing for matrix units to share
         if dims.windows:
             sizes = dims.convolution(is_float=dtype.is_float)
@@ -255,7 +256,7 @@ class Reader:
         ranks, senders = spread(op)
         tokens, chosen = float(x.shape[0] * senders), shares.shape[1]
         if ranks > 1:  # rows that come to the busiest rank have one expert each there, whatever else they chose
-            tokens, chosen = rows_of_busiest(tokens, chosen, ranks), 1
+            tokens, chosen = rows_of_busiest(tokens, chosen, ranks, float_of(op.attrs, "balance")), 1
         is_narrow = bool(op.attrs["is_narrow"])
         unpacked = op.attrs["has_scales"]
         weights = (

@@ -83,13 +83,21 @@ class Part:
         element_bytes = self.sizes[names.index("rhs_bytes" if "rhs_bytes" in names else "weight_bytes")]
         return 4 if element_bytes < 0.75 else 8
 
+    @property
+    def heads(self) -> str:
+        """Of attention, what libraries choose kernels by: `` of 128``; `` of 128, window`` where keys leave view."""
+        if self.family != "attention":
+            return ""
+        of = dict(zip(FIELDS[self.family], self.sizes, strict=True))
+        return f" of {of['key_width']:.0f}{', window' if of['window'] else ''}"
+
 
 @dataclass(frozen=True, slots=True)
 class PartGroup:
     """Parts of one family, kind and number formats, of many kernels, as columns.
 
     Args:
-        family, kind, dtype, cache, unpacked_bits, scales: as of each part.
+        family, kind, dtype, cache, unpacked_bits, scales, heads: as of each part.
         rows: [parts] of the table of kernels; a kernel of several launches stands here several times.
         times: [parts] launches of each.
         sizes: [parts, fields].
@@ -104,6 +112,7 @@ class PartGroup:
     cache: DType | None = None
     unpacked_bits: int = 0
     scales: str = ""
+    heads: str = ""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -111,10 +120,10 @@ class PartGroup:
 
 def grouped(parts: Sequence[Sequence[Part]]) -> tuple[PartGroup, ...]:
     """The parts of each kernel of a table, those alike together, in order of appearance."""
-    found: dict[tuple[str, str, DType, DType | None, int, str], list[tuple[int, Part]]] = {}
+    found: dict[tuple[str, str, DType, DType | None, int, str, str], list[tuple[int, Part]]] = {}
     for row, own in enumerate(parts):
         for part in own:
-            key = (part.family, part.kind, part.dtype, part.cache, part.unpacked_bits, part.scales)
+            key = (part.family, part.kind, part.dtype, part.cache, part.unpacked_bits, part.scales, part.heads)
             found.setdefault(key, []).append((row, part))
     return tuple(
         PartGroup(
@@ -122,9 +131,10 @@ def grouped(parts: Sequence[Sequence[Part]]) -> tuple[PartGroup, ...]:
             cache=cache,
             unpacked_bits=unpacked_bits,
             scales=scales,
+            heads=heads,
             rows=np.array([row for row, _ in members]),
             times=np.array([part.times for _, part in members], dtype=float),
             sizes=np.array([part.sizes for _, part in members], dtype=float),
         )
-        for (family, kind, dtype, cache, unpacked_bits, scales), members in found.items()
+        for (family, kind, dtype, cache, unpacked_bits, scales, heads), members in found.items()
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from ircost.backends import Target
 from ircost.cost_models.collectives import collective_times, devices_in_a_node
@@ -28,8 +29,9 @@ def collective_kernels_of(models: Sequence[BuiltModel], target: Target) -> list[
     Raises:
         TargetError: the target has no links.
     """
-    times = _times([item for built in models for item in built.collectives], target)
-    return [[_kernel(item, *_time_of(item, times, target), target) for item in built.collectives] for built in models]
+    placed = [list(_placed(built, target)) for built in models]
+    times = _times([sent for own in placed for sent in own], target)
+    return [[_kernel(item, *_time_of((item, node), times, target), target) for item, node in own] for own in placed]
 
 
 def notes_on_networks(built: BuiltModel, target: Target) -> list[str]:
@@ -44,44 +46,66 @@ def notes_on_networks(built: BuiltModel, target: Target) -> list[str]:
     ]
 
 
-Times = dict[tuple[str, int, float], tuple[float, float, str]]
+Sent = tuple[Collective, int]  # and how many devices of those that take part stand in one node
+Leg = tuple[str, int, int, float]  # kind, ranks, devices of a node, bytes
+Times = dict[Leg, tuple[float, float, str]]
 
 
-def _times(items: Iterable[Collective], target: Target) -> Times:
-    """Seconds, seconds at best, and the algorithm, by kind, ranks and bytes."""
-    sizes: dict[tuple[str, int], dict[float, None]] = {}
+def _placed(built: BuiltModel, target: Target) -> Iterator[Sent]:
+    """What is sent, by where devices stand.
+
+    A stage in another node is sent a part by each rank, which put them together over their own links. Source: Narayanan
+    et al., "Efficient Large-Scale Language Model Training on GPU Clusters Using Megatron-LM", SC 2021, 4.1; vLLM's
+    ``send_tensor_dict`` does the same.
+    """
+    node, tp = devices_in_a_node(target), built.mesh.tp
+    for item in built.collectives:
+        far = sum(built.mesh.leaves_node(stage, node) for stage in item.stages)
+        if item.count > far or not item.stages:
+            yield replace(item, count=item.count - far), node
+        if far:
+            part_bytes = -(-item.size_bytes // tp)
+            yield replace(item, size_bytes=part_bytes, count=far, purpose=f"{item.purpose}, in another node"), 1
+        if far and tp > 1:
+            yield Collective("all_gather", item.size_bytes, tp, far, "parts from the stage in another node"), node
+
+
+def _times(items: Iterable[Sent], target: Target) -> Times:
+    """Seconds, seconds at best, and the algorithm, of each leg."""
+    sizes: dict[tuple[str, int, int], dict[float, None]] = {}
     for item in items:
-        for kind, ranks, size in _legs(item, target):
-            sizes.setdefault((kind, ranks), {})[size] = None
+        for kind, ranks, node, size in _legs(item, target):
+            sizes.setdefault((kind, ranks, node), {})[size] = None
     found = {}
-    for (kind, ranks), distinct in sizes.items():
-        own = collective_times(kind, list(distinct), ranks, target)
+    for (kind, ranks, node), distinct in sizes.items():
+        own = collective_times(kind, list(distinct), ranks, target, node=node)
         for size, latency_s, at_best_s, algorithm in zip(
             distinct, own.latency_s, own.at_best_s, own.algorithm, strict=True
         ):
-            found[kind, ranks, size] = (max(float(latency_s), float(at_best_s)), float(at_best_s), algorithm)
+            found[kind, ranks, node, size] = (max(float(latency_s), float(at_best_s)), float(at_best_s), algorithm)
     return found
 
 
-def _time_of(item: Collective, times: Times, target: Target) -> tuple[float, float, str]:
+def _time_of(item: Sent, times: Times, target: Target) -> tuple[float, float, str]:
     """Of the slower leg: what is handed on within nodes streams behind what comes in."""
     return max(times[leg] for leg in _legs(item, target))
 
 
-def _legs(item: Collective, target: Target) -> list[tuple[str, int, float]]:
-    """Kind, ranks and bytes of what is sent: as it is, or over the network and within each node.
+def _legs(sent: Sent, target: Target) -> list[Leg]:
+    """What is sent: as it is, or over the network and within each node.
 
     A token that is handed on leaves once for each other node that has some of its experts, and goes over a node's links
     to each rank that has. Source: deepseek-ai/DeepEP, "normal kernels with NVLink and RDMA forwarding".
     """
-    node = devices_in_a_node(target) if target.links else 0
+    item, node = sent
     if not item.chosen or item.ranks <= node or item.ranks % node:
-        return [(item.kind, item.ranks, item.size_bytes)]
+        return [(item.kind, item.ranks, node, item.size_bytes)]
     nodes = item.ranks // node
     once_bytes = item.size_bytes / experts_met(item.chosen, 1, item.ranks)
     away_bytes = once_bytes * experts_met(item.chosen, 1, nodes) * (nodes - 1) / nodes
     # An all-to-all of so many keeps one part of `ranks` for itself.
-    return [(item.kind, item.ranks, away_bytes * item.ranks / (item.ranks - 1)), (item.kind, node, item.size_bytes)]
+    away_bytes *= item.ranks / (item.ranks - 1)
+    return [(item.kind, item.ranks, node, away_bytes), (item.kind, node, node, item.size_bytes)]
 
 
 def _kernel(item: Collective, once_s: float, at_best_s: float, algorithm: str, target: Target) -> KernelReport:

@@ -18,6 +18,7 @@ from ircost.cost_models.roofline import data_sheet_s
 from ircost.frontends import Imported
 from ircost.frontends.config.build import BuiltModel
 from ircost.intervals import interval_of_runs, uncorrected
+from ircost.ir.attributes import float_of
 from ircost.ir.constant import Splat
 from ircost.ir.graph import Module, Op
 from ircost.ir.ops.experts import experts_met, spread
@@ -301,17 +302,23 @@ def _idle_matrix_units(table: KernelTable, target: Target) -> list[str]:
 def _spread_experts(table: KernelTable) -> list[str]:
     """How many experts are read is up to the router, which nobody can foresee."""
     mixtures = [op for kernel in table.ops for op in (kernel, *_inside(kernel)) if op.name == "mixture_of_experts"]
-    sizes = dict.fromkeys((*op.operands[2].type.shape, op.operands[3].type.shape[0], *spread(op)) for op in mixtures)
+    sizes = dict.fromkeys(
+        (op.operands[2].type.shape, op.operands[3].type.shape[0], spread(op), float_of(op.attrs, "balance"))
+        for op in mixtures
+    )
     return [
-        _routing_note(tokens * senders, chosen, held * ranks, ranks)
-        for tokens, chosen, held, ranks, senders in sizes
+        _routing_note(tokens * senders, chosen, held * ranks, ranks, balance)
+        for (tokens, chosen), held, (ranks, senders), balance in sizes
         if tokens * senders > 1 or ranks > 1
     ]
 
 
-def _routing_note(tokens: int, chosen: int, experts: int, ranks: int) -> str:
+def _routing_note(tokens: int, chosen: int, experts: int, ranks: int, balance: float) -> str:
     met = experts_met(tokens, chosen, experts)
-    busiest = f"; all wait for the busiest of {ranks} ranks, which real prompts load more than chance does"
+    load = "which real prompts load more than chance does (--mesh balance=)"
+    if balance < 1:
+        load = f"which gets {1 / balance:.2f} times the mean, or what chance deals out where that is more"
+    busiest = f"; all wait for the busiest of {ranks} ranks, {load}"
     return (
         f"routing is taken as random: {tokens:,} tokens of {chosen} experts each "
         f"read {met:.0f} of {experts} a layer, and fewer where they agree{busiest if ranks > 1 else ''}"

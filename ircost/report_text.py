@@ -76,7 +76,7 @@ def figures(report: Report) -> list[tuple[str, str, str]]:
     return [
         ("latency", small_text(report.latency_s, "s"), report.model + named + interval_text(report) + partial),
         ("at best", small_text(report.lower_bound_s, "s"), "if nothing but data-sheet limits held"),
-        ("energy", small_text(report.energy_j, "J"), f"{report.power_w:.0f} W mean"),
+        ("energy", small_text(report.energy_j, "J"), f"{small_text(report.power_w, 'W')} mean"),
         ("memory", bytes_text(report.allocated_bytes), memory_text(report)),
         ("work", f"{si_text(report.macs, '')} MACs", moved),
         ("bound by", bounds_text(report.bound_shares), ""),

@@ -26,6 +26,7 @@ from ircost.dequantised import noted
 from ircost.frontends import Imported, ImportOptions, load
 from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.frontend import build_pass, read_architecture
+from ircost.frontends.config.plan import AXES, with_axes
 from ircost.intervals import interval_of_runs, uncorrected
 from ircost.ir.collector import collector_paused
 from ircost.ir.errors import IrcError
@@ -50,10 +51,11 @@ class SweepPoint:
     """One size.
 
     Args:
-        dims: by name.
+        dims: by name, axes of the mesh as well.
         latency_s, lower_bound_s, energy_j: of one run; energy of one device.
         low_s, high_s: ends of the interval of 90 % around the latency; None of cost models that give none.
         items: what one run does: new tokens of all sequences, or examples of a batch.
+        devices: that it takes.
         items_per_s, items_per_j: of all devices together; with stages, as many batches are on their way.
         memory_bytes: of the device that holds most; fits: whether that is enough.
         bound: what limits most of the latency; bound_share: how much of it.
@@ -68,6 +70,7 @@ class SweepPoint:
     lower_bound_s: float
     energy_j: float
     items: int
+    devices: int
     items_per_s: float
     items_per_j: float
     memory_bytes: int
@@ -84,7 +87,8 @@ class SweepPoint:
 @dataclass(frozen=True, slots=True)
 class Sweep:
     """Args:
-    axes: dims that were swept, and their values. points: in the order of the axes, the last running fastest.
+    axes: what was swept, and its values. points: in the order of the axes, the last running fastest; where axes of the
+        mesh are among them, without those that no such mesh can run.
     items: what is counted: ``tokens`` of a language model, ``items`` of all others.
     notes: what the reader should know of every point.
     """
@@ -93,6 +97,11 @@ class Sweep:
     points: tuple[SweepPoint, ...]
     items: str = "items"
     notes: tuple[str, ...] = ()
+
+    @property
+    def spans_meshes(self) -> bool:
+        """Whether points differ in how many devices they take."""
+        return len({point.devices for point in self.points}) > 1
 
     def to_csv(self) -> str:
         """The points, a line each, with a header."""
@@ -157,12 +166,13 @@ def sweep(
 
     Args:
         model: a file, or a configuration that was read.
+        axes: dims of the model; of a configuration also the axes of its mesh, such as ``tp``.
         options: of all points; the axes' dims come on top.
         pipeline: passes that run on each.
         processes: that many points are split over; copies of this one, which is no good while threads run in it.
 
     Raises:
-        IrcError: a point cannot be built; says which.
+        IrcError: a point cannot be built; says which. Where axes of the mesh are swept, no point can.
     """
     context = PassContext(target=target, cost_model=cost_model.for_search)
     sizes = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
@@ -170,9 +180,10 @@ def sweep(
     if isinstance(model, Path) and model.suffix == ".json":
         model = read_architecture(model)
 
-    def points_at(some: Sequence[dict[str, int]]) -> list[tuple[SweepPoint, tuple[str, ...]]]:
+    def points_at(some: Sequence[dict[str, int]]) -> list[tuple[SweepPoint, tuple[str, ...]] | SweepError]:
         with collector_paused():
-            imported = (noted(point, target, pipeline) for point in _points(model, options, some))
+            read = [_point(model, options, dims) for dims in some]
+            imported = [noted(point, target, pipeline) for point in read if isinstance(point, Imported)]
             built = _rewritten(imported, passes, context)
             table, runs = table_of_modules(imported.module for imported in built)
             priced = _Priced(
@@ -183,27 +194,47 @@ def sweep(
                 tuple(weight_only_notes(table, target)),
             )
             stages = [costed_stages(imported.built, target, cost_model, pipeline) for imported in built]
-            points = map(priced.point, some, built, runs, _sent(built, target), stages)
-            return list(zip(points, (priced.notes(imported) for imported in built), strict=True))
+            own = [dims for dims, point in zip(some, read, strict=True) if isinstance(point, Imported)]
+            points = map(priced.point, own, built, runs, _sent(built, target), stages)
+            priced_points = zip(points, (priced.notes(imported) for imported in built), strict=True)
+            return [point if isinstance(point, SweepError) else next(priced_points) for point in read]
 
-    points, notes = zip(*side_by_side(points_at, sizes, processes, FEWEST_POINTS), strict=True)
+    found = side_by_side(points_at, sizes, processes, FEWEST_POINTS)
+    left_out = [point for point in found if isinstance(point, SweepError)]
+    if left_out and (len(left_out) == len(found) or not axes.keys() & _mesh_axes(model)):
+        raise left_out[0]
+    points, notes = zip(*(point for point in found if not isinstance(point, SweepError)), strict=True)
     return Sweep(
         {name: tuple(values) for name, values in axes.items()},
         tuple(_with_knees(points, axes)),
         "tokens" if isinstance(model, Architecture) else "items",
-        tuple(note for note in notes[0] if all(note in others for others in notes)),
+        (*(note for note in notes[0] if all(note in others for others in notes)), *_told(left_out, len(found))),
     )
 
 
-def _points(model: Path | Architecture, options: ImportOptions, sizes: Iterable[dict[str, int]]) -> Iterator[Imported]:
-    """The model at each size."""
+def _mesh_axes(model: Path | Architecture) -> frozenset[str]:
+    """What can be swept beside dims: files may have dims of these names."""
+    return frozenset((*AXES, "redundant") if isinstance(model, Architecture) else ())
+
+
+def _point(model: Path | Architecture, options: ImportOptions, sizes: dict[str, int]) -> Imported | SweepError:
+    """The model at one size; why there is none."""
+    axes = {name: size for name, size in sizes.items() if name in _mesh_axes(model)}
+    dims = {name: size for name, size in sizes.items() if name not in axes}
     read = partial(build_pass, model) if isinstance(model, Architecture) else partial(load, model)
-    for dims in sizes:
-        try:
-            yield read(replace(options, dims={**options.dims, **dims}))
-        except IrcError as error:
-            place = ", ".join(f"{name}={value}" for name, value in dims.items())
-            raise SweepError(f"at {place}: {error.message}", help=error.help) from None
+    try:
+        mesh = with_axes(options.mesh, axes) if axes else options.mesh
+        return read(replace(options, dims={**options.dims, **dims}, mesh=mesh))
+    except IrcError as error:
+        place = ", ".join(f"{name}={value}" for name, value in sizes.items())
+        return SweepError(f"at {place}: {error.message}", help=error.help)
+
+
+def _told(left_out: Sequence[SweepError], count: int) -> list[str]:
+    """That some points are missing, and why the first is."""
+    if not left_out:
+        return []
+    return [f"{len(left_out):,} of {count:,} points are left out, which no such mesh can run; {left_out[0].message}"]
 
 
 def _rewritten(points: Iterable[Imported], passes: tuple[Pass, ...], context: PassContext) -> list[Imported]:
@@ -263,12 +294,13 @@ class _Priced:
             bound = estimates.bound_names[int(estimates.bound[row])]
             shares[bound] = shares.get(bound, 0.0) + float(seconds)
         energy_j = float((estimates.energy_j[rows] * counts).sum())
-        ranks, items = 1, max(imported.batch_dims.values(), default=1)
+        ranks, devices, items = 1, 1, max(imported.batch_dims.values(), default=1)
         if imported.built is not None:
             shares["link"] = sum(kernel.latency_s or 0.0 for kernel in sent)
             energy_j += sum(kernel.energy_j or 0.0 for kernel in sent)
             work = imported.built.workload
-            ranks, items = imported.built.mesh.stage_ranks, work.batch * work.rows
+            mesh = imported.built.mesh
+            ranks, devices, items = mesh.stage_ranks, mesh.ranks, work.batch * work.rows
         memory = fullest_stage(stages).memory if stages else memory_use(imported.module)
         lower_bound_s = self.bounds.of(imported.module, runs)
         latency_s = max(sum(shares.values()), lower_bound_s)
@@ -283,6 +315,7 @@ class _Priced:
             lower_bound_s=lower_bound_s,
             energy_j=energy_j,
             items=items,
+            devices=devices,
             items_per_s=items / pace_s if pace_s else 0.0,
             items_per_j=items / (energy_j * ranks) if energy_j else 0.0,
             memory_bytes=memory.allocated_bytes,
@@ -294,9 +327,9 @@ class _Priced:
 
 def _with_knees(points: Sequence[SweepPoint], axes: Mapping[str, Sequence[int]]) -> Iterator[SweepPoint]:
     """Points along the last axis where something else begins to limit, throughput levels off, or memory ends."""
-    axis, values = list(axes.items())[-1] if axes else ("", (1,))
-    for begin in range(0, len(points), len(values)):
-        line = points[begin : begin + len(values)]
+    *others, axis = axes or ("",)
+    for _, along in itertools.groupby(points, key=lambda point: [point.dims[name] for name in others]):
+        line = list(along)
         gains = [_elasticity(axis, *pair) for pair in itertools.pairwise(line)]
         yield line[0]
         for number, (before, point) in enumerate(itertools.pairwise(line)):

@@ -17,9 +17,9 @@ def print_sweep(sweep: Sweep, title: str) -> None:
     click.echo()
     names = list(sweep.axes)
     within = ["90 % within"] if any(point.low_s is not None for point in sweep.points) else []
-    units = [f"{sweep.items}/{unit}" for unit in ("s", "J")]
+    units = [f"{sweep.items}/{unit}" for unit in ("s", *(["s/device"] if sweep.spans_meshes else []), "J")]
     head = (*names, "latency", *within, "at best", *units, "memory", "bound by", "")
-    rows = [_row(point, names) for point in sweep.points]
+    rows = [_row(point, names, sweep.spans_meshes) for point in sweep.points]
     print_table(head, rows, right=tuple(range(len(head) - 2)), indent="  ")
     knees = [(point, point.knee) for point in sweep.points if point.knee]
     if knees:
@@ -43,13 +43,14 @@ def _rate(value: float) -> str:
     return f"{value:.3g}" if value < 1 else three_digits(value)
 
 
-def _row(point: SweepPoint, names: list[str]) -> tuple[str, ...]:
+def _row(point: SweepPoint, names: list[str], is_of_meshes: bool) -> tuple[str, ...]:
     return (
         *(f"{point.dims[name]:,}" for name in names),
         small_text(point.latency_s, "s"),
         *_interval(point),
         small_text(point.lower_bound_s, "s"),
         _rate(point.items_per_s),
+        *([_rate(point.items_per_s / point.devices)] if is_of_meshes else []),
         _rate(point.items_per_j),
         bytes_text(point.memory_bytes),
         f"{bound_text(point.bound)} {point.bound_share:.0%}",

@@ -33,6 +33,8 @@ class TransformerFigures:
         pp: stages of layers.
         dp: groups of such ranks, each with sequences of its own.
         ep: ranks that experts are spread over; 1 where they are split like all else.
+        redundant: copies of experts that these hold beside.
+        balance: tokens that ranks get for their experts, on the mean, over those of the busiest; 1: chance alone.
         parameters: of the whole model.
         kv_bytes_per_token: that one token adds to the cache, on all ranks together.
         weights_bytes, cache_bytes, activations_bytes: of the rank that holds most, the new tokens in the cache.
@@ -66,6 +68,8 @@ class TransformerFigures:
     pp: int
     dp: int
     ep: int
+    redundant: int
+    balance: float
     parameters: int
     kv_bytes_per_token: float
     weights_bytes: int
@@ -141,6 +145,8 @@ def figures_of(
         pp=mesh.pp,
         dp=mesh.dp,
         ep=mesh.ep,
+        redundant=mesh.redundant,
+        balance=mesh.balance,
         parameters=whole_parameters(built),
         kv_bytes_per_token=built.kv_bytes_per_token if work.phase != "encode" else 0.0,
         weights_bytes=memory.weights_bytes,

@@ -104,7 +104,9 @@ def _largest(figures: TransformerFigures) -> Line:
 def _mesh(figures: TransformerFigures) -> Line:
     stages = f", slowest stage {small_text(figures.stage_s, 's')}" if figures.pp > 1 else ""
     shared = small_text(figures.communication_s, "s")
-    spread = "".join(f" {name}={size}" for name, size in (("dp", figures.dp), ("ep", figures.ep)) if size > 1)
+    usual = {"dp": 1, "ep": 1, "redundant": 0, "balance": 1.0}
+    told = ((name, getattr(figures, name)) for name in usual)
+    spread = "".join(f" {name}={size:g}" for name, size in told if size != usual[name])
     return ("mesh", f"tp={figures.tp} pp={figures.pp}{spread}", f"{shared} of communication{stages}")
 
 

@@ -184,7 +184,8 @@ FAMILIES: dict[str, Family] = {
         Family(
             "conv",
             columns_named(
-                "batch in_channels in_h in_w out_channels kernel_h kernel_w stride_h stride_w pad_h pad_w op dtype"
+                "batch groups in_channels in_h in_w out_channels kernel_h kernel_w stride_h stride_w pad_h pad_w"
+                " op dtype"
             ),
             convolution.PARAMETERS,
             lambda columns: words(columns["op"], conv_kind),

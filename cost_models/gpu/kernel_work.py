@@ -25,7 +25,7 @@ from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.power import product_flops_per_s, sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork, scan_demand
 from ircost.cost_models.gpu.stream import StreamWork, stream_demand
-from ircost.cost_models.gpu.table_work import MOST_SHARED
+from ircost.cost_models.gpu.table_work import MOST_SHARED, masks_window
 from ircost.cost_models.gpu.winograd import may_take
 from ircost.cost_models.part_groups import FIELDS, PartGroup
 from ircost.ir.types import DType
@@ -103,25 +103,33 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
     )
 
 
-_VLLM_EXPERTS = {"moe bfloat16": "triton", "moe int4_wo": "marlin"}  # FP8: several
+_VLLM_EXPERTS = {"moe bfloat16": "triton", "moe int4_wo": "marlin"}  # FP8 with block scales on Hopper: several
 _SGLANG_EXPERTS = {"moe": "triton", "moe int4_wo": "marlin"}
-# Whose kernels a runtime takes on an architecture, by kind, by family and format, of operands or of a cache, or else by
-# family, where tables have more than one.
+# Whose kernels a runtime takes on an architecture, by kind, by family and format, of operands or of a cache, by heads
+# of attention (``PartGroup.heads``), or else by family, where tables have more than one.
 # Source: the kernels that ai-dynamo/aiconfigurator's tables name at 095f58a, most rows of each kind.
 LIBRARIES: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("vllm", "hopper"): {
-        **{"attention": "fa3", "scan context": "flashinfer", "mla, fp8 cache": "flashmla"},
-        **{"moe w4a16_mxfp4": "oaitriton", **_VLLM_EXPERTS},
+        **{"attention": "fa3", "attention of 512": "fa4", "scan context": "flashinfer", "mla, fp8 cache": "flashmla"},
+        **{"moe fp8": "flashinfer", "moe w4a16_mxfp4": "oaitriton", **_VLLM_EXPERTS},
     },
     ("vllm", "ada"): {
-        **{"attention": "fa2", "scan context": "triton", "mla": "triton", "moe w4a16_mxfp4": "marlin"},
-        **_VLLM_EXPERTS,
+        **{"attention": "fa2", "attention, fp8 cache": "flashinfer", "attention of 192, fp8 cache": "triton"},
+        **{"attention of 192, window, fp8 cache": "triton", "scan context": "triton", "mla": "triton"},
+        **{"moe fp8": "triton", "moe fp8_block": "triton", "moe w4a16_mxfp4": "marlin", **_VLLM_EXPERTS},
     },
     ("vllm", "ampere"): {"mla": "triton"},
     ("trtllm", "hopper"): {"moe": "cutlass"},
     ("trtllm", "ada"): {"moe": "cutlass"},
-    ("sglang", "hopper"): {"attention": "fa3", "encoder": "", **_SGLANG_EXPERTS},
-    ("sglang", "ada"): {"attention": "flashinfer", "encoder": "triton", "mla": "triton", **_SGLANG_EXPERTS},
+    ("sglang", "hopper"): {
+        **{"attention": "fa3", "attention of 256, window": "triton", "attention of 512": "triton", "encoder": ""},
+        **_SGLANG_EXPERTS,
+    },
+    ("sglang", "ada"): {
+        **{"attention": "flashinfer", "attention of 64": "triton", "attention of 64, window": "triton"},
+        **{"attention of 192": "triton", "attention of 192, window": "triton", "encoder": "triton", "mla": "triton"},
+        **_SGLANG_EXPERTS,
+    },
     ("sglang", "ampere"): _SGLANG_EXPERTS,
 }
 
@@ -133,7 +141,8 @@ def library(runtime: str, architecture: str, group: PartGroup, dtype: str) -> st
         dtype: the format, as tables name it.
     """
     taken = LIBRARIES.get((runtime, architecture), {})
-    names = (group.kind, f"{group.family} {dtype}", f"{group.family}, {cache_name(group)} cache", group.family)
+    own, cache = f"{group.family}{group.heads}", f", {cache_name(group)} cache"
+    names = (group.kind, f"{group.family} {dtype}", own + cache, group.family + cache, own, group.family)
     return next((taken[name] for name in names if name in taken), "")
 
 
@@ -161,7 +170,12 @@ def columns_of(group: PartGroup, at: slice | np.ndarray) -> dict[str, Column]:
 
 def work_of(group: PartGroup, at: slice | np.ndarray, machine: GpuMachine, rates: Rates) -> Any:
     """Some of a group's parts as work for the model of their family."""
-    return KERNELS[group.family].work(columns_of(group, at), machine, rates)
+    columns = columns_of(group, at)
+    if group.kind == "prefill" and masks_window(
+        machine.runtime, library(machine.runtime, machine.architecture, group, table_name(group))
+    ):
+        columns["window"] = _all(0.0, columns)
+    return KERNELS[group.family].work(columns, machine, rates)
 
 
 def demand_of(family: str, work: Any, machine: GpuMachine) -> Asked:

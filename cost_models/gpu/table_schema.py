@@ -16,7 +16,7 @@ WORDS = frozenset(("device", "framework", "kernel", "op", "dtype", "kv_dtype", "
 # Columns that a table may lack, and what that means. Without `kv_dtype` it is that of the arithmetic.
 DEFAULTS: Mapping[str, str | float] = {
     **{"framework": "", "kernel": "", "dtype": "bfloat16", "distribution": "balanced", "topology": ""},
-    **{"batch": 1, "window": 0, "tp": 1, "ep": 1, "stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0},
+    **{"batch": 1, "groups": 1, "window": 0, "tp": 1, "ep": 1, "stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0},
     "power_w": float("nan"),
 }
 MAY_BE_NOUGHT = frozenset(("window", "pad_h", "pad_w"))
@@ -123,4 +123,17 @@ def unreadable(family: Family, columns: Columns) -> dict[str, np.ndarray]:
         for number, word in enumerate(names):
             if not is_known(word):
                 found[f"{name} '{word}' is not known" if word else f"{name} is missing"] = codes == number
+    if family.name == "conv":
+        found |= _odd_groups(columns)
     return {reason: np.flatnonzero(mask) for reason, mask in found.items() if mask.any()}
+
+
+def _odd_groups(columns: Columns) -> dict[str, np.ndarray]:
+    """Groups that channels do not divide into, and channels by themselves, which no kernel of the family takes."""
+    groups = np.maximum(columns["groups"], 1)
+    rest = columns["in_channels"] % groups + columns["out_channels"] % groups
+    return {
+        "channels do not divide by groups": rest > 0,
+        "a depthwise convolution is no product, but a stream: irc compile costs it": (groups > 1)
+        & (groups == columns["in_channels"]),
+    }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ircost.backends import Target
+from ircost.backends import Link, Target
 from ircost.cost_models.gpu.attention import PREFILL_QUERIES, AttentionWork, pairs_per_head
 from ircost.cost_models.gpu.collective import OPS, CollectiveWork
 from ircost.cost_models.gpu.convolution_work import ConvolutionWork, alignment
@@ -129,7 +129,7 @@ def gemm_totals(columns: Columns, setting: Setting) -> Totals:
 MOST_SHARED = {"trtllm": 32.0}
 # SGLang's Triton kernel for prefill masks what lies outside of a window, and walks over it all the same: measured, a
 # window of 128 in 4,096 keys and more takes 0.7 to 0.9 of the time without one, where other kernels take 0.1 to 0.3.
-MASKS_WINDOW = ("sglang", "triton")
+MASKING = ("sglang", "triton")
 LATENT, ROPE, NOPE, VALUE = 512, 64, 128, 128  # DeepSeek-V2 and V3: arXiv:2405.04434, table of hyper-parameters
 
 
@@ -138,10 +138,10 @@ def attention_work(columns: Columns, setting: Setting) -> AttentionWork:
         columns, "batch", "q_len", "kv_len", "heads", "kv_heads", "head_dim", "window"
     )
     causal = each(columns["phase"], lambda phase: float(phase != "encoder"))
-    if setting.runtime == MASKS_WINDOW[0] and "kernel" in columns:
-        is_masked = each(columns["kernel"], lambda kernel: float(MASKS_WINDOW[1] in kernel)) > 0
+    if "kernel" in columns:
+        masks = each(columns["kernel"], lambda kernel: float(masks_window(setting.runtime, kernel))) > 0
         is_prefill = each(columns["phase"], lambda phase: float(phase == "prefill")) > 0
-        window = np.where(is_masked & is_prefill, 0, window)
+        window = np.where(masks & is_prefill, 0, window)
     kv_bytes = 2 * width * element_bytes(columns["kv_dtype"], setting)
     q_bytes = max(setting.format.activation_bytes, 2.0)
     return AttentionWork(
@@ -151,6 +151,11 @@ def attention_work(columns: Columns, setting: Setting) -> AttentionWork:
         each(columns["phase"], lambda phase: 1.0 if phase == "decode" else PREFILL_QUERIES),
         sustained_flops_per_s=setting.sustained_flops_per_s,
     )
+
+
+def masks_window(runtime: str, kernel: str) -> bool:
+    """Whether a kernel for prompts, or a library of such, walks over keys that are out of view."""
+    return runtime == MASKING[0] and MASKING[1] in kernel
 
 
 def mla_work(columns: Columns, setting: Setting) -> AttentionWork:
@@ -330,16 +335,15 @@ def scan_totals(work: ScanWork) -> Totals:
 
 
 def convolution_work(columns: Columns, setting: Setting) -> ConvolutionWork:
-    batch, cin, high, wide, cout, kh, kw, sh, sw, ph, pw = floats(
+    batch, groups, cin, high, wide, cout, kh, kw, sh, sw, ph, pw = floats(
         columns,
-        *("batch", "in_channels", "in_h", "in_w", "out_channels", "kernel_h", "kernel_w"),
+        *("batch", "groups", "in_channels", "in_h", "in_w", "out_channels", "kernel_h", "kernel_w"),
         *("stride_h", "stride_w", "pad_h", "pad_w"),
     )
     out_high, out_wide = np.floor((high + 2 * ph - kh) / sh) + 1, np.floor((wide + 2 * pw - kw) / sw) + 1
     direction = each(columns["op"], lambda op: {"conv2d_dgrad": 1.0, "conv2d_wgrad": 2.0}.get(op, 0.0))
     is_plain = np.isin(kh, tuple(TILES)) & (kw == kh) & (sh == 1) & (sw == 1)
     may = may_take(setting.unit, setting.target.kind) and setting.format.arithmetic.startswith("f")
-    groups = floats(columns, "groups")[0] if "groups" in columns else np.ones_like(batch)
     return ConvolutionWork(
         *(batch, groups, cin, high, wide, cout, np.maximum(out_high, 1), np.maximum(out_wide, 1), kh, kw),
         *(direction, (is_plain & (groups == 1) & may).astype(float)),
@@ -367,28 +371,39 @@ BUS_BYTES_PER_S = 16e9  # PCIe 3 x16, where a target names no bus: PCI Express B
 NETWORK_BYTES_PER_S = 12.5e9  # one 100 Gb/s card a machine, where a target names no network
 
 
+LARGEST_NODE = 8  # devices, where a target does not say how many stand in one
+
+
 def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
-    """Between nodes the network counts; within one the links, or the bus where links join no more than pairs."""
+    """Between nodes the network counts; within one the fastest link that joins so many, or the bus where none does."""
     target = setting.target
     world, size = floats(columns, "world_size", "bytes")
     here = each(columns["topology"], lambda name: devices_per_node(name) or np.inf)
     nodes = np.where(np.isfinite(here), np.ceil(world / here), 1.0)
     pairs = each(columns["topology"], lambda name: float("pairs" in name)) > 0
-    link, network = target.link, target.network
+    network, links = target.network, [link for link in target.links if link.topology not in ("bus", "network")]
     bus = next((x for x in target.links if x.name.startswith("pcie")), target.bus)
     bus_rate = float(bus.bandwidth_bytes_per_s) if bus is not None else BUS_BYTES_PER_S
-    joined = 2 if link is not None and link.topology == "pair" else np.inf
-    is_bus = (np.minimum(joined, np.where(pairs, 2, np.inf)) < world / nodes) | (link is None or link.topology == "bus")
-    own = bus_rate if link is None else float(link.bandwidth_bytes_per_s)
+    rate, is_bus = np.full_like(world, bus_rate), np.ones_like(world)
+    for link in reversed(links):
+        joined = world / nodes <= np.minimum(bridged(link), np.where(pairs, 2, np.inf))
+        rate, is_bus = np.where(joined, float(link.bandwidth_bytes_per_s), rate), np.where(joined, 0.0, is_bus)
+    has_bridges = any(np.isfinite(bridged(link)) for link in links)
     return CollectiveWork(
         each(columns["op"], lambda op: float(OPS.index(op))),
-        *(world, nodes, size, np.where(is_bus, bus_rate, own)),
+        *(world, nodes, size, rate),
         float(network.bandwidth_bytes_per_s) if network is not None else NETWORK_BYTES_PER_S,
-        is_bus.astype(float),
-        # Where links join pairs, a ring crosses the bus once each way; without links all devices do.
-        np.where(np.isfinite(joined) | pairs, 1.0, np.maximum(world / nodes / 2, 1.0)),
-        np.full_like(world, float(link is not None and link.reduces)),
+        is_bus,
+        # Where bridges join a few, a ring crosses the bus once each way; without links all devices do.
+        np.where(pairs | has_bridges, 1.0, np.maximum(world / nodes / 2, 1.0)),
+        np.full_like(world, float(target.link is not None and target.link.reduces)),
     )
+
+
+def bridged(link: Link) -> float:
+    """How many devices a bridge joins, where others stand in the same node; without bound of what joins all of it."""
+    most = link.devices or (2 if link.topology == "pair" else None)
+    return float(most) if most is not None and most < LARGEST_NODE else np.inf
 
 
 def devices_per_node(topology: str) -> int:

@@ -28,6 +28,7 @@ class Quantisation:
         activations: format that the input of a product is quantised to; None: weights are widened on the way.
         skipped: modules that stay wide, as the checkpoint names them; layers know which of their parts those are.
         cache: format of cached keys and values; None: nothing is said of them.
+        mixed: forms that modules have each its own of, and those modules; all others are wide. None: all have this one.
     """
 
     weights: DType
@@ -38,6 +39,7 @@ class Quantisation:
     activations: DType | None = None
     skipped: tuple[str, ...] = ()
     cache: DType | None = None
+    mixed: tuple[tuple[Quantisation, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ircost.frontends.config.cached_rows import as_cached, format_without_scales, with_scales
 from ircost.frontends.config.config_file import ConfigError
 from ircost.frontends.config.layer_parts import Attention, LatentAttention, Rotary
 from ircost.frontends.config.parts import linear, normed, part_of, pieces
@@ -138,9 +139,12 @@ def grid_angles(rotary: Rotary, tokens: int) -> np.ndarray:
 def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: Value) -> Value:
     """[batch, tokens, heads * width] over what the cache holds and the new tokens, which join it."""
     batch, rows, heads, _ = q.type.shape
-    operands = [q, k, v, *_cached(scope, plan, k, v, part)]
-    has_cache = len(operands) > 3
-    keys = sum(x.type.shape[1] for x in operands[1::2])  # new ones, and those of the past
+    (k, k_scale), (v, v_scale) = (with_scales(scope, plan, x) for x in (k, v))
+    past = _cached(scope, plan, {"key": k, "value": v}, part)
+    scales = [scale for scale in (k_scale, v_scale) if scale is not None]
+    past_scales = _cached(scope, plan, dict(zip(("key_scales", "value_scales"), scales, strict=False)), part)
+    operands = [q, k, v, *past, *scales, *past_scales]
+    keys = rows + (past[0].type.shape[1] if past else 0)
     if part.chunk and rows > part.chunk:
         operands = [_chunked(scope, plan, x, part.chunk) for x in operands]
     if part.has_alibi:
@@ -153,11 +157,12 @@ def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: 
     mixed = ops.cached_attention(
         *operands,
         scale=part.scale,
-        has_cache=has_cache,
+        has_cache=bool(past),
         is_causal=part.is_causal and rows > 1,
         window=part.window if part.window < keys else 0,
         softcap=part.softcap,
         has_sinks=part.has_sinks,
+        has_scales=bool(scales),
     )
     return scope(ops.reshape(scope(mixed), shape=(batch, rows, heads * part.value_width)))
 
@@ -173,23 +178,22 @@ def _chunked(scope: Scope, plan: Plan, x: Value, chunk: int) -> Value:
     return scope(ops.reshape(x, shape=(batch * rows // chunk, chunk, heads, width)))
 
 
-def _cached(scope: Scope, plan: Plan, k: Value, v: Value, part: Attention) -> list[Value]:
-    """Keys and values of the past as inputs; the new ones become outputs, which the caller's cache takes in."""
+def _cached(scope: Scope, plan: Plan, new: dict[str, Value], part: Attention) -> list[Value]:
+    """What is kept of the past as inputs; of the new tokens it becomes outputs, which the caller's cache takes in."""
     work = plan.workload
     if work.phase == "encode":
         return []
-    scope.output("key", k)
-    scope.output("value", v)
+    for name, value in new.items():
+        scope.output(name, value)
     past = min(work.past, part.window - 1) if part.window else work.past
     if part.chunk and past:
         past = _past_of_chunk(work, part.chunk)
     if not past:
         return []
-    dtype = work.cache_dtype or scope.dtype
-    batch, _, heads, _ = k.type.shape
+    types = {name: (value.type.shape, value.type.dtype) for name, value in new.items()}
     return [
-        scope.input(f"past_{name}", TensorType((batch, past, heads, new.type.shape[3]), dtype))
-        for name, new in (("key", k), ("value", v))
+        scope.input(f"past_{name}", TensorType((shape[0], past, *shape[2:]), dtype))
+        for name, (shape, dtype) in types.items()
     ]
 
 
@@ -236,8 +240,8 @@ def latent_attention(scope: Scope, plan: Plan, part: LatentAttention, x: Value) 
     hidden = x.type.shape[-1]
     with scope.at("attention"):
         q, latent, rope = _latent_inputs(scope, plan, part, x)
-        scope.output("latent", latent)
-        scope.output("rotated_key", rope)
+        scope.output("latent", as_cached(scope, plan, latent))
+        scope.output("rotated_key", as_cached(scope, plan, rope))
         if plan.workload.past:
             mixed = _in_latent_space(scope, plan, part, q, latent, rope)
         else:
@@ -288,14 +292,14 @@ def _in_latent_space(scope: Scope, plan: Plan, part: LatentAttention, q: Value, 
     new = scope(ops.concat(latent, ops.reshape(rope, shape=(batch, rows, part.rotary.width)), axis=2))
     new = scope(ops.reshape(new, shape=(batch, rows, 1, part.latent + part.rotary.width)))
     work = plan.workload
-    type = TensorType((batch, work.past, 1, part.latent + part.rotary.width), work.cache_dtype or scope.dtype)
+    type = TensorType((batch, work.past, 1, part.latent + part.rotary.width), format_without_scales(scope, plan))
     past = scope.input("past_latent", type)
     mixed = scope(ops.latent_attention(q, new, past, latent_width=part.latent, scale=part.scale, is_causal=rows > 1))
     out = scope(ops.contract(mixed, to_values, notation="b t h c, h d c -> b t h d"))
     return scope(ops.reshape(out, shape=(batch, rows, heads * part.value_width)))
 
 
-def kv_bytes_per_token(part: Attention | LatentAttention, bits: int, tp: int = 1) -> float:
+def kv_bytes_per_token(part: Attention | LatentAttention, bits: float, tp: int = 1) -> float:
     """Bytes that one token adds to the cache of one layer, on all ranks together.
 
     >>> from ircost.frontends.config.layer_parts import Norm

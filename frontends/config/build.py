@@ -10,6 +10,7 @@ import numpy as np
 
 from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.attention_layers import kv_bytes_per_token
+from ircost.frontends.config.cached_rows import cached_bits
 from ircost.frontends.config.config_file import ConfigError
 from ircost.frontends.config.denoiser_parts import Latents
 from ircost.frontends.config.diffusion_layers import denoised
@@ -54,7 +55,7 @@ class BuiltModel:
     @property
     def kv_bytes_per_token(self) -> float:
         """That one token adds to the cache, on all ranks together."""
-        bits = (self.workload.cache_dtype or self.architecture.dtype).bits
+        bits = cached_bits(self.workload.cache_dtype or self.architecture.dtype)
         if not self.architecture.is_decoder:
             return 0.0
         mixers = [layer.mixer for layer in self.architecture.stack.layers]
@@ -191,8 +192,9 @@ class _Model:
         self._take_source()
         x = run_stack(scope, plan, model.stack, x, begin, end)
         if stages > 1 and not (is_first and is_last and stage is not None):
-            hops = stages - 1 if stage is None else int(not is_last)
-            plan.collectives.append(Collective("send_recv", x.type.size_bytes, 2, hops, "to the next stage"))
+            handing = tuple(range(stages - 1)) if stage is None else (stage,) * (not is_last)
+            size_bytes, told = x.type.size_bytes, "to the next stage"
+            plan.collectives.append(Collective("send_recv", size_bytes, 2, len(handing), told, stages=handing))
         if not is_last:
             scope.output("hidden", x)
             return

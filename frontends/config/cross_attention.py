@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ircost.frontends.config.attention_layers import project_out
+from ircost.frontends.config.cached_rows import as_cached, format_without_scales
 from ircost.frontends.config.layer_parts import Attention
 from ircost.frontends.config.parts import linear, part_of
 from ircost.frontends.config.plan import Plan
@@ -39,6 +40,7 @@ def _made(scope: Scope, plan: Plan, part: Attention) -> list[Value]:
     k, v = (part_of(scope, both, start, heads, axis=2) for start in (0, heads))
     if part.has_qkv_bias and not part.has_k_bias:
         v = scope(ops.add(v, scope.weight("value_bias", heads, part.width)))
+    k, v = (as_cached(scope, plan, x) for x in (k, v))
     for name, value in (("key", k), ("value", v)):
         scope.output(name, value)
     return [k, v]
@@ -47,5 +49,5 @@ def _made(scope: Scope, plan: Plan, part: Attention) -> list[Value]:
 def _kept(scope: Scope, plan: Plan, part: Attention) -> list[Value]:
     work = plan.workload
     heads = plan.share(part.kv_heads, "heads of keys and values")
-    type = TensorType((work.batch, work.source, heads, part.width), work.cache_dtype or scope.dtype)
+    type = TensorType((work.batch, work.source, heads, part.width), format_without_scales(scope, plan))
     return [scope.input(f"past_{name}", type) for name in ("key", "value")]

@@ -8,7 +8,7 @@ from ircost.frontends.config.architecture import Quantisation
 from ircost.frontends.config.layer_parts import Experts, FeedForward
 from ircost.frontends.config.parts import ACTIVATIONS, linear, part_of
 from ircost.frontends.config.plan import Plan
-from ircost.frontends.config.quantised_parts import expert_scales, is_quantised
+from ircost.frontends.config.quantised_parts import expert_scales, form_of
 from ircost.frontends.config.scope import Scope
 from ircost.ir import ops
 from ircost.ir.graph import Value
@@ -39,7 +39,7 @@ def experts(scope: Scope, plan: Plan, part: Experts, x: Value) -> Value:
     with scope.at("experts"):
         flat = scope(ops.reshape(x, shape=(batch * rows, hidden)))
         shares, chosen = _routed(scope, part, x)
-        form = scope.quantisation if is_quantised(scope) else None
+        form = form_of(scope)
         dtype = form.weights if form is not None else None
         weights = [
             scope.weight("gate_up", count, 2 * inner, hidden, dtype=dtype),
@@ -67,6 +67,7 @@ def experts(scope: Scope, plan: Plan, part: Experts, x: Value) -> Value:
             is_narrow=form is not None and form.activations is not None,
             ranks=mesh.ep,
             senders=mesh.dp if mesh.sends_tokens else 1,
+            balance=mesh.balance,
         )
         out = scope(ops.reshape(scope(mixed), shape=x.type.shape))
         if part.shared is not None:
@@ -84,9 +85,12 @@ def _note_sent(plan: Plan, part: Experts, form: Quantisation | None, tokens: int
     """Each rank of a group sends its part of the tokens to the ranks of their experts, once to each, and has them back.
 
     Tokens go out as they are multiplied, in 8 bits with a scale for each 128 elements where those are narrow, and come
-    back as wide as activations. Source: deepseek-ai/DeepEP, as vLLM and SGLang run it.
+    back as wide as activations; all wait for the rank that most go to. Source: deepseek-ai/DeepEP, as vLLM and SGLang
+    run it.
     """
-    own = -(-tokens // plan.mesh.tp) * experts_met(part.chosen, 1, plan.mesh.ep)
+    mesh = plan.mesh
+    own = -(-tokens // mesh.tp)
+    met = min(own * experts_met(part.chosen, 1, mesh.ep) / mesh.balance, own * mesh.ep)
     element_bytes = out.dtype.bits / 8
     is_narrow = form is not None and form.activations is not None and form.activations.bits <= 8
     sent_bytes = 1 + 4 / 128 if is_narrow else element_bytes
@@ -94,7 +98,7 @@ def _note_sent(plan: Plan, part: Experts, form: Quantisation | None, tokens: int
         (sent_bytes, "tokens to their experts"),
         (element_bytes, "tokens back from their experts"),
     ):
-        plan.send(math.ceil(own * out.shape[-1] * bytes_each), part.chosen, purpose)
+        plan.send(math.ceil(met * out.shape[-1] * bytes_each), part.chosen, purpose)
 
 
 def _shared(scope: Scope, plan: Plan, part: Experts, x: Value) -> Value:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.architecture_reading import architecture_of
 from ircost.frontends.config.build import BuiltModel, build_model
+from ircost.frontends.config.cached_rows import check_cache_format
 from ircost.frontends.config.config_file import Config, ConfigError, config_file, read_config
 from ircost.frontends.config.modelopt import beside
 from ircost.frontends.config.plan import parse_mesh
@@ -120,6 +121,8 @@ def _workload(architecture: Architecture, options: ImportOptions) -> tuple[Workl
     if said is not None and cache_dtype is None and phase != "encode":
         cache_dtype = said
         notes.append(f"cached keys and values are {said}, as the checkpoint's scheme of them says (--cache-dtype)")
+    if cache_dtype is not None:
+        check_cache_format(cache_dtype)
     return workload_of(phase, cache_dtype=cache_dtype, **sizes), notes
 
 

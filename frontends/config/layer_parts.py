@@ -223,6 +223,7 @@ class Layer:
         has_mixer_norm: before the mixer, where norms are there.
         mixer_sum, feed_forward_sum: factors of what comes in and of what the part makes, where they are added.
         wide: parts whose weights a quantised checkpoint leaves as wide as activations, such as ``attention.out``.
+        forms: of a checkpoint with several, parts and which of them each has, by their order; others are wide.
     """
 
     mixer: Mixer | None
@@ -234,6 +235,7 @@ class Layer:
     mixer_sum: tuple[float, float] = (1.0, 1.0)
     feed_forward_sum: tuple[float, float] = (1.0, 1.0)
     wide: tuple[str, ...] = ()
+    forms: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def hold_idle(scope: Scope, plan: Plan, tower: Tower, x: Value) -> None:
 
 def _at_place(plan: Plan, period: tuple[Layer, ...], scope: Scope, x: Value, place: int) -> Value:
     layer = period[place]
-    scope.wide = layer.wide
+    scope.wide, scope.forms = layer.wide, layer.forms
     if layer.placement.startswith("parallel"):
         return _parallel(scope, plan, x, layer)
     if layer.mixer is not None:

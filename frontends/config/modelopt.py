@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from ircost.ir.errors import did_you_mean
 from ircost.ir.types import DType, f4e2m1, f8e4m3, f8e8m0, f16, f32, i8, u4
 
 BESIDE = "hf_quant_config.json"
+MIXED = "MIXED_PRECISION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "W4A16_AWQ": Algorithm(u4, f16, None, 128),
     "W8A16": Algorithm(i8, f16),
 }
-CACHES: dict[str, DType] = {"FP8": f8e4m3, "INT8": i8}
+CACHES: dict[str, DType] = {"FP8": f8e4m3, "INT8": i8, "NVFP4": f4e2m1}
 # What follows from the algorithm, or is of the tool.
 TOLD_ELSEWHERE = ("config_groups", "producer", "weights", "input_activations", "has_zero_point", "pre_quant_scale")
 
@@ -63,9 +64,17 @@ def read_modelopt(section: Config) -> Quantisation:
     section.passed("producer")
     said = section.section("quantization") or section
     said.passed(*TOLD_ELSEWHERE)
+    cache = _cache(said)
+    if said.text("quant_algo").upper() == MIXED:
+        return _mixed(said, cache)
+    skipped = tuple(str(x) for x in said.listed("exclude_modules", "ignore", default=[]))
+    said.passed("quantized_layers")
+    return replace(_form(said), skipped=skipped, cache=cache)
+
+
+def _form(said: Config) -> Quantisation:
+    """Of all layers, or of one module."""
     name = said.text("quant_algo").upper()
-    if name == "MIXED_PRECISION":
-        raise said.error("'quant_algo' is MIXED_PRECISION: one algorithm for all layers is known here")
     if name not in ALGORITHMS:
         raise said.error(
             f"'quant_algo' is '{name}'", help=did_you_mean(name, ALGORITHMS, f"known: {_names(ALGORITHMS)}")
@@ -73,15 +82,24 @@ def read_modelopt(section: Config) -> Quantisation:
     found = ALGORITHMS[name]
     block = said.size("group_size", default=found.block, least=0) if found.block else 0
     said.passed("group_size")
-    return Quantisation(
-        found.weights,
-        found.scales,
-        block,
-        found.rows,
-        activations=found.activations,
-        skipped=tuple(str(x) for x in said.listed("exclude_modules", "ignore", default=[])),
-        cache=_cache(said),
-    )
+    return Quantisation(found.weights, found.scales, block, found.rows, activations=found.activations)
+
+
+def _mixed(said: Config, cache: DType | None) -> Quantisation:
+    """Each module by itself, those alike together; modules that are not listed stay wide."""
+    listed = said.section("quantized_layers")
+    if listed is None or not listed.values:
+        raise said.error(f"'quant_algo' is {MIXED}, and no 'quantized_layers' say of which module what")
+    said.passed("exclude_modules", "ignore", "group_size")
+    found: dict[Quantisation, list[str]] = {}
+    for module in listed.values:
+        own = listed.section(module)
+        if own is None:
+            raise listed.error(f"'{module}' is null, a section expected", module)
+        own.passed(*TOLD_ELSEWHERE, "kv_cache_quant_algo", "quantization")
+        found.setdefault(_form(own), []).append(module)
+    mixed = tuple((form, tuple(modules)) for form, modules in found.items())
+    return replace(mixed[0][0], cache=cache, mixed=mixed)
 
 
 def _cache(said: Config) -> DType | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from ircost.frontends.config.layer_parts import Norm
-from ircost.frontends.config.quantised_parts import is_quantised, quantised_linear
+from ircost.frontends.config.quantised_parts import form_of, quantised_linear
 from ircost.frontends.config.scope import Scope
 from ircost.ir import ops
 from ircost.ir.graph import Value
@@ -31,7 +31,7 @@ def linear(scope: Scope, x: Value, name: str, width: int, has_bias: bool = False
         bias_padding: elements of the bias that are 0, since the part of W that they belong to has none.
     """
     with scope.at(name):
-        if is_quantised(scope):
+        if form_of(scope) is not None:
             out = quantised_linear(scope, x, width)
         else:
             weight = scope.weight("weight", width, x.type.shape[-1])

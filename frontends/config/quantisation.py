@@ -10,7 +10,7 @@ from typing import Any
 from ircost.frontends.config.architecture import Architecture, Quantisation
 from ircost.frontends.config.config_file import Config
 from ircost.frontends.config.modelopt import read_modelopt
-from ircost.frontends.config.wide_modules import PartlyWideError, UnknownModuleError, with_wide_parts
+from ircost.frontends.config.wide_modules import PartlyWideError, UnknownModuleError, with_forms, with_wide_parts
 from ircost.ir.errors import did_you_mean
 from ircost.ir.types import DType, bf16, f4e2m1, f8e4m3, f8e5m2, f8e8m0, f16, f32, i8, u4, u8
 
@@ -37,12 +37,15 @@ def quantised(model: Architecture, config: Config) -> Architecture | None:
     if section is None:
         return None
     form = _read(section)
+    listed = "quantised modules" if form.mixed else "modules that stay wide"
     try:
-        return replace(model, quantisation=form, stack=with_wide_parts(model.stack, form.skipped))
+        stack = with_wide_parts(model.stack, form.skipped)
+        stack = with_forms(stack, [modules for _, modules in form.mixed]) if form.mixed else stack
     except UnknownModuleError as error:
-        raise section.error(f"modules that stay wide: '{error}' is no part known here") from None
+        raise section.error(f"{listed}: '{error}' is no part known here") from None
     except (PartlyWideError, re.error) as error:
-        raise section.error(f"modules that stay wide: {error}") from None
+        raise section.error(f"{listed}: {error}") from None
+    return replace(model, quantisation=form, stack=stack)
 
 
 def _read(section: Config) -> Quantisation:

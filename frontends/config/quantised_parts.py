@@ -14,11 +14,15 @@ from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.types import DType, TensorType
 
 
-def is_quantised(scope: Scope) -> bool:
-    """Whether weights of the part at hand are."""
-    if scope.quantisation is None or not scope.path[0].startswith("layers") or WIDE & set(scope.path):
-        return False
-    return ".".join(scope.path[1:]) not in scope.wide
+def form_of(scope: Scope) -> Quantisation | None:
+    """How weights of the part at hand are quantised; None: they are not."""
+    form, part = scope.quantisation, ".".join(scope.path[1:])
+    if form is None or not scope.path[0].startswith("layers") or WIDE & set(scope.path) or part in scope.wide:
+        return None
+    if not form.mixed:
+        return form
+    number = dict(scope.forms).get(part)
+    return None if number is None else form.mixed[number][0]
 
 
 WIDE = {"router", "shared_gate"}  # small, and decisive
@@ -26,7 +30,7 @@ WIDE = {"router", "shared_gate"}  # small, and decisive
 
 def quantised_linear(scope: Scope, x: Value, width: int) -> Value:
     """x W' with W in its narrow format: widened on the way, or multiplied as it is with x quantised, too."""
-    form, k = scope.quantisation, x.type.shape[-1]
+    form, k = form_of(scope), x.type.shape[-1]
     assert form is not None, "asked for where there is one"
     block = form.block if form.block and k % form.block == 0 else k
     if form.activations is None:
@@ -43,7 +47,7 @@ def quantised_linear(scope: Scope, x: Value, width: int) -> Value:
 
 def expert_scales(scope: Scope, name: str, weights: TensorType) -> list[Value]:
     """Scales and zero points of all experts' weights [e, n, k]."""
-    form = scope.quantisation
+    form = form_of(scope)
     assert form is not None, "asked for where there is one"
     count, n, k = weights.shape
     block = form.block if form.block and k % form.block == 0 else k

@@ -26,7 +26,7 @@ class Scope:
 
     Args:
         dtype: of weights and activations. quantisation: of the weights of layers; wide: parts of the layer at hand
-            that it leaves out.
+            that it leaves out; forms: which of several others have.
         outputs: what the model returns, by name.
     """
 
@@ -36,6 +36,7 @@ class Scope:
     dtype: DType
     quantisation: Quantisation | None = None
     wide: tuple[str, ...] = ()
+    forms: tuple[tuple[str, int], ...] = ()
     inputs: list[str] = field(default_factory=list)
     outputs: dict[str, Value] = field(default_factory=dict)
     known: dict[str, Value] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Which parts of layers stay wide: modules as checkpoints list them, against those that our layers are made of.
+"""Which parts of layers are in a checkpoint's lists, of what stays wide or of what is quantised in which form.
 
 A list names single modules (``model.layers.3.mlp.down_proj``), what they are in (``model.layers.0.self_attn``), ends of
 names (``mlp.gate``), wildcards (``*self_attn*``) or regular expressions (``re:.*down_proj``).
@@ -67,7 +67,7 @@ _RECURRENT: dict[type, Modules] = {
 
 
 class PartlyWideError(ValueError):
-    """Of modules that are one product here some stay wide, and some do not."""
+    """Of modules that are one product here some are in a list, and some are not."""
 
 
 def with_wide_parts(stack: Stack, names: Sequence[str]) -> Stack:
@@ -80,8 +80,28 @@ def with_wide_parts(stack: Stack, names: Sequence[str]) -> Stack:
     if not names:
         return stack
     named = _Named(names)
-    layers = alike_once(replace(layer, wide=_wide(layer, n, named)) for n, layer in enumerate(stack.layers))
+    layers = alike_once(replace(layer, wide=_parts_in(layer, n, named)) for n, layer in enumerate(stack.layers))
     named.check_all_met(len(layers))
+    return replace(stack, layers=layers)
+
+
+def with_forms(stack: Stack, modules: Sequence[Sequence[str]]) -> Stack:
+    """The stack whose layers know which of several forms their parts have.
+
+    Args:
+        modules: of each form, by the order of forms.
+
+    Raises:
+        UnknownModuleError: a name is of no part of any layer, nor of what is wide anyway.
+        PartlyWideError: modules that are one product here differ.
+    """
+    named = [_Named(names) for names in modules]
+    layers = alike_once(
+        replace(layer, forms=tuple((part, i) for i, own in enumerate(named) for part in _parts_in(layer, n, own)))
+        for n, layer in enumerate(stack.layers)
+    )
+    for own in named:
+        own.check_all_met(len(layers))
     return replace(stack, layers=layers)
 
 
@@ -89,14 +109,15 @@ class UnknownModuleError(ValueError):
     """Args: the name."""
 
 
-def _wide(layer: Layer, number: int, named: _Named) -> tuple[str, ...]:
+def _parts_in(layer: Layer, number: int, named: _Named) -> tuple[str, ...]:
+    """Parts all of whose modules are in a list."""
     found = []
     for part, modules in parts_of_layer(layer):
         met = [any(named.has(number, module) for module in alike) for alike in modules]
         if any(met) and not all(met):
             lone = modules[met.index(True)][0], modules[met.index(False)][0]
             raise PartlyWideError(
-                f"layer {number}: {lone[0]} stays wide and {lone[1]} does not: here they are one product"
+                f"layer {number}: {lone[0]} is among them and {lone[1]} is not: here they are one product"
             )
         if all(met):
             found.append(part)

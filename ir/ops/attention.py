@@ -108,8 +108,8 @@ def attention(
 
     Shapes: q [b, h, m, d], k [b, g, n, d], v [b, g, n, e] with h a multiple of g; k and v may be in a narrower number
     format, which is converted on the way. Then masks that broadcast to [b, h, m, n] and are added; where there are
-    such, scales of k and of v that broadcast to these and multiply them; and sinks [h], logits that take part in the
-    softmax's sum and see no value. Out [b, h, m, e].
+    such, scales of k and of v that broadcast to these, or [b, g, n, blocks] of a row's equal parts, and multiply them;
+    and sinks [h], logits that take part in the softmax's sum and see no value. Out [b, h, m, e].
     Source: Vaswani et al. 2017; Ainslie et al., "GQA", 2023; ONNX Attention-23; Xiao et al., "Efficient Streaming
     Language Models with Attention Sinks", 2024, and gpt-oss for learnt ones; for latents DeepSeek-V2, arXiv:2405.04434.
     """
@@ -172,8 +172,19 @@ def filled(x: Value, q: Value, length: int, scale: Sequence[Value]) -> Value:
         rows = factor.type.shape[2]
         if length and rows == n and length != n:
             factor = slice(factor, starts=(0, 0, 0, 0), size=(*factor.type.shape[:2], length, factor.type.shape[3]))
-        x = mul(x, cast(factor, to=q.type.dtype) if factor.type.dtype != q.type.dtype else factor)
+        factor = cast(factor, to=q.type.dtype) if factor.type.dtype != q.type.dtype else factor
+        x = by_blocks(x, factor)
     return x
+
+
+def by_blocks(x: Value, scale: Value) -> Value:
+    """x [.., d] times a scale that broadcasts to it, or that has one for each of several equal parts of a row."""
+    *lead, d = x.type.shape
+    blocks = scale.type.shape[-1]
+    if blocks in (1, d) or d % blocks:
+        return mul(x, scale)
+    apart = reshape(x, shape=(*lead, blocks, d // blocks))
+    return reshape(mul(apart, reshape(scale, shape=(*scale.type.shape, 1))), shape=x.type.shape)
 
 
 def softmax_with(sinks: Sequence[Value], scores: Value) -> Value:

@@ -27,13 +27,15 @@ def cached_attention(
     window: int = 0,
     softcap: float = 0.0,
     has_sinks: bool = False,
+    has_scales: bool = False,
 ) -> Value:
     """`attention` over keys and values of which the first are in a cache; the new ones join it where they are.
 
     Kernels read a cache page by page, wherever pages lie, so that putting both together moves nothing.
 
     Shapes: q [b, m, h, d], new keys k [b, m, g, d] and values v [b, m, g, e]; then with ``has_cache`` those of the past
-    [b, p, g, d] and [b, p, g, e], in a number format of their own, to which the new ones are converted; then masks that
+    [b, p, g, d] and [b, p, g, e], in a number format of their own, to which the new ones are converted; with
+    ``has_scales`` those of the new keys and values [b, m, g, blocks], and behind a cache of the past; then masks that
     broadcast to [b, h, m, p + m], and sinks [h] where there are some. Out [b, m, h, e].
     Without a cache and ``is_causal``, keys and values may be those of another sequence [b, n, g, d] (cross attention).
     Source: Kwon et al., "PagedAttention", SOSP 2023.
@@ -43,14 +45,20 @@ def cached_attention(
         raise ShapeError(f"cached_attention: q is {q.type}, k is {k.type}", help="[batch, tokens, heads, width]")
     past, rest = (more[:2], more[2:]) if has_cache else ((), more)
     k, v = joined(past[:1], k), joined(past[1:], v)
+    count = (4 if has_cache else 2) * has_scales
+    scales, rest = rest[:count], rest[count:]
+    end = len(rest) - has_sinks
     mixed = attention(
         *(heads_first(x) for x in (q, k, v)),
-        *rest,
+        *rest[:end],
+        *(heads_first(joined(scales[i + 2 : i + 3], scales[i])) for i in range(2 * has_scales)),
+        *rest[end:],
         scale=scale,
         is_causal=is_causal,
         window=window,
         softcap=softcap,
         has_sinks=has_sinks,
+        has_scales=has_scales,
     )
     return heads_first(mixed)
 

@@ -51,13 +51,17 @@ def experts_met(rows: float, chosen: float, experts: float) -> float:
     return experts * (1.0 - (1.0 - chosen / experts) ** rows) if experts else 0.0
 
 
-def rows_of_busiest(rows: float, chosen: float, ranks: int) -> float:
-    """Of all that rows choose, what falls to the rank that most falls to, on the mean; by chance, ranks all alike.
+def rows_of_busiest(rows: float, chosen: float, ranks: int, balance: float = 1.0) -> float:
+    """Of all that rows choose, what falls to the rank that most falls to, on the mean.
 
-    Ranks are taken to draw apart from one another, which is a little too few where rows are few.
+    Ranks all alike get what chance deals out: they are taken to draw apart from one another, which is a little too few
+    where rows are few. Where some are asked for more often, the busiest gets 1 / balance of the mean: no fewer than by
+    chance, and no more than there are.
 
     >>> rows_of_busiest(1, 8, 1), round(rows_of_busiest(1, 8, 4), 1), round(rows_of_busiest(4096, 8, 8))
     (8, 3.3, 4181)
+    >>> rows_of_busiest(4096, 8, 8, balance=0.8)
+    5120.0
     """
     draws, chance = rows * chosen, 1 / ranks
     if ranks <= 1 or draws <= 0:
@@ -65,7 +69,8 @@ def rows_of_busiest(rows: float, chosen: float, ranks: int) -> float:
     low, logs = binomial(draws, chance)
     below = np.minimum(np.cumsum(np.exp(logs)), 1.0)
     # The mean of a whole number is the sum over j of the chance that it is above j.
-    return float(low + (1.0 - below**ranks).sum())
+    by_chance = float(low + (1.0 - below**ranks).sum())
+    return max(by_chance, min(draws * chance / balance, draws))
 
 
 def binomial(draws: float, chance: float) -> tuple[int, np.ndarray]:
@@ -208,6 +213,7 @@ def mixture_of_experts(
     is_narrow: bool = False,
     ranks: int = 1,
     senders: int = 1,
+    balance: float = 1.0,
 ) -> Value:
     """The feed-forward layers of the experts of each row, added up by the shares that the router gave them.
 
@@ -218,7 +224,8 @@ def mixture_of_experts(
 
     With ``ranks`` the weights are those of one rank of so many, the first: rows choose among ranks * e experts, and
     what other ranks hold adds nothing here. ``senders`` groups of ranks have as many rows each that they send to the
-    ranks of their experts: they are counted, and their results go back to them.
+    ranks of their experts: they are counted, and their results go back to them. ``balance`` is the mean of the rows
+    that ranks get over those that the busiest gets, 1 where all experts are asked for alike.
 
     Shapes: x [t, h], shares and experts [t, k], up [e, m, h], down [e, h, i] with m = i, or 2 i where there is a gate;
     then, where there are such, biases [e, m] and [e, h]; then scales and zero points of up [e, p, blocks] and those of
@@ -233,6 +240,8 @@ def mixture_of_experts(
     t, k = experts.type.shape
     if ranks < 1 or senders < 1:
         raise AttributeTypeError(f"mixture_of_experts: {ranks} ranks, {senders} senders", help="1 at least of each")
+    if not 0 < balance <= 1:
+        raise AttributeTypeError(f"mixture_of_experts: balance {balance}", help="above 0, 1 at most")
     if ranks > 1:
         shares, experts = of_first_rank(shares, experts, up.type.shape[0])
     biases, scales = (more[:2], more[2:]) if has_biases else ((), more)

@@ -75,7 +75,7 @@ EXIT_DOES_NOT_FIT = 1
     "axes",
     multiple=True,
     metavar="NAME=1,2,4..256",
-    help="Many sizes of a dim, as a table: values, a..b doubling, a..b:step. Several: all combinations.",
+    help="Many sizes of a dim or a mesh axis, a line each: values, a..b doubling, a..b:step. Several: all of them.",
 )
 @click.option(
     "--plot",

@@ -12,6 +12,7 @@ import pytest
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 
 GEMM = "device=h200_sxm framework=vllm dtype=bfloat16 m=512 n=4096 k=8192"
+CONV = "device=t4 op=conv2d batch=1 in_channels=32 in_h=56 in_w=56 out_channels=32 kernel_h=3 kernel_w=3"
 MISTAKES = {
     "nothing": ((), "predict what?"),
     "both": (("@rows.csv", "-k", GEMM), "predict what?"),
@@ -22,6 +23,9 @@ MISTAKES = {
     "no machine": (("-k", "device=t5 m=1 n=1 k=1"), "no target 't5' (row 1)\n  help: irc targets lists all"),
     "no model": (("-k", GEMM, "--model", "hybird"), "did you mean hybrid?"),
     "empty folder": (("-k", GEMM, "--model", "@"), "holds no learned model"),
+    "groups of channels": (("-k", f"{CONV} groups=5"), "channels do not divide by groups (row 1)"),
+    "no groups": (("-k", f"{CONV} groups=0"), "groups is not positive (row 1)"),
+    "each channel by itself": (("-k", f"{CONV} groups=32"), "irc compile costs it (row 1)"),
     "two forms": (("-k", GEMM, "--csv", "--json"), "exclude each other"),
     "no table": (("@none.csv",), "cannot read"),
 }

@@ -149,6 +149,33 @@ def test_the_largest_batch_fits_and_one_more_does_not(irc: Irc) -> None:
     assert held[0] <= capacity < held[1]
 
 
+@pytest.mark.parametrize("model", ["llama-3-8b", "deepseek-v2-lite"])
+@pytest.mark.parametrize("phase", [("prefill", "--seq", "256"), ("chunk", "--seq", "64", "--context", "256")])
+def test_new_rows_of_a_cache_are_in_its_format(irc: Irc, model: str, phase: tuple[str, ...]) -> None:
+    """What a prompt leaves behind takes as much as what later passes find."""
+    words = (model, "--phase", *phase, "--batch", "4", "--cache-dtype")
+    wide, narrow = (facts(irc, *words, format)["transformer"] for format in ("bf16", "f8e4m3"))
+    assert narrow["cache_bytes"] == 4 * 256 * narrow["kv_bytes_per_token"] == wide["cache_bytes"] / 2
+    assert narrow["largest_batch"] > wide["largest_batch"]
+
+
+@pytest.mark.parametrize("phase", [("decode", "--context", "256"), ("chunk", "--seq", "64", "--context", "256")])
+def test_a_cache_in_four_bits_has_scales(irc: Irc, phase: tuple[str, ...]) -> None:
+    """NVFP4: 8 bits for each 16 elements; what attention reads of them is in the bytes moved."""
+    words = ("llama-3-8b", "--target", "b200", "--phase", *phase, "--batch", "64", "--cache-dtype")
+    wide, narrow = (facts(irc, *words, format) for format in ("bf16", "f4e2m1"))
+    held = narrow["transformer"]["cache_bytes"]
+    assert held == 64 * 256 * narrow["transformer"]["kv_bytes_per_token"]
+    assert held == wide["transformer"]["cache_bytes"] * 4.5 / 16
+
+    def read(report: dict[str, Any]) -> float:
+        return sum(kernel["bytes"] for kernel in report["kernels"] if kernel["op"] == "cached_attention")
+
+    past = 255 if phase[0] == "decode" else 192
+    saved = 64 * past * 2 * 8 * 128 * 32 * (16 - 4.5) / 8
+    assert read(wide) - read(narrow) == pytest.approx(saved, rel=0.35 if phase[0] == "chunk" else 0.02)
+
+
 def test_points_of_a_sweep_are_compilations(irc: Irc, config: str) -> None:
     words = (config, "--phase", "decode", "--context", "512")
     outcome = irc("compile", *words, "--sweep", "batch=1,4..16", "--csv")
@@ -158,6 +185,33 @@ def test_points_of_a_sweep_are_compilations(irc: Irc, config: str) -> None:
         alone = facts(irc, *words, "--batch", row["batch"])
         assert float(row["latency_s"]) == pytest.approx(alone["latency_s"], rel=1e-12)
         assert float(row["items_per_j"]) == pytest.approx(alone["transformer"]["tokens_per_j"], rel=1e-12)
+
+
+def test_meshes_of_a_sweep_are_compilations(irc: Irc, config: str) -> None:
+    words = (config, "--phase", "decode", "--context", "512", "--batch", "8")
+    points = facts(irc, *words, "--mesh", "tp=2", "--sweep", "tp=1,2", "--sweep", "pp=1,2")["points"]
+    assert [(point["tp"], point["pp"], point["devices"]) for point in points] == [
+        (1, 1, 1),
+        (1, 2, 2),
+        (2, 1, 2),
+        (2, 2, 4),
+    ]
+    for point in points:
+        alone = facts(irc, *words, "--mesh", f"tp={point['tp']},pp={point['pp']}")
+        assert point["latency_s"] == pytest.approx(alone["latency_s"], rel=1e-12)
+        assert point["items_per_s"] == pytest.approx(alone["transformer"]["tokens_per_s"], rel=1e-12)
+        assert point["memory_bytes"] == alone["weights_bytes"] + alone["arena_bytes"]
+
+
+def test_a_sweep_of_meshes_leaves_out_what_none_is(irc: Irc) -> None:
+    """Of eight ways to share sequences and experts four are meshes; the table has throughput of a device as well."""
+    words = ("qwen3-30b-a3b", "--phase", "decode", "--context", "512", "--batch", "8")
+    axes = ("--sweep", "dp=1,2", "--sweep", "ep=1..8")
+    swept = facts(irc, *words, *axes)
+    assert [(point["dp"], point["ep"]) for point in swept["points"]] == [(1, 1), (2, 1), (2, 2)]
+    assert any(note.startswith("5 of 8 points are left out") and "at dp=1, ep=2" in note for note in swept["notes"])
+    assert "tokens/s/device" in irc("compile", *words, *axes).out
+    assert "tokens/s/device" not in irc("compile", *words, "--mesh", "dp=2,ep=2", "--sweep", "batch=2,4").out
 
 
 def test_a_sweep_tells_what_all_its_points_are_told(irc: Irc, config: str) -> None:
@@ -191,6 +245,7 @@ def test_a_sweep_names_its_knees(irc: Irc) -> None:
         ),
         (("--phase", "decode", "--context", "64", "--mesh", "tp=2,tp=4"), "tp is given twice: 2 and 4"),
         (("--phase", "decode", "--context", "64", "--cache-dtype", "fp8"), "it is f8e4m3 here"),
+        (("--phase", "decode", "--context", "64", "--cache-dtype", "u4"), "needs scales of blocks"),
         (("--phase", "decode", "--context", "64", "--dtype", "NVFP4"), "it is f4e2m1 here"),
         (("--phase", "decode", "--context", "64", "--mesh", "pp=5"), "5 stages for 4 layers"),
         (("--phase", "decode", "--context", "64", "--seq", "3"), "--phase verify"),
@@ -199,6 +254,8 @@ def test_a_sweep_names_its_knees(irc: Irc) -> None:
         (("--dim", "sequence=4"), "no dim 'sequence'"),
         (("--sweep", "batch=4..1"), "backwards"),
         (("--sweep", "batch=x"), "no value"),
+        (("--phase", "decode", "--context", "64", "--sweep", "tp=3,6"), "at tp=3: "),
+        (("--phase", "decode", "--context", "64", "--sweep", "cp=2"), "no dim 'cp'"),
         (("--phase", "decode", "--sweep", "context=4096..8192"), "at context=8192"),
     ],
 )

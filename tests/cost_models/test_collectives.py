@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ircost.backends import TargetError, load_target
-from ircost.cost_models.collectives import collective_times
+from ircost.cost_models.collectives import collective_times, devices_in_a_node
 from ircost.cost_models.gpu.collective import OPS, collective_demand
 from ircost.cost_models.gpu.demand import Demand
 from ircost.cost_models.gpu.formats import format_of
@@ -43,6 +43,30 @@ def test_what_links_do_not_join_goes_through_the_bus() -> None:
     ring = alone.choices.index("ring, bulk")
     rates = [float(link.bandwidth_bytes_per_s) for name in ("h100_nvl", "l40s") for link in load_target(name).links]
     assert alone.busy["bus"][0, ring] * rates[-1] == pytest.approx(2 * pairs.busy["bus"][0, ring] * rates[-2])
+
+
+@pytest.mark.parametrize(
+    ("name", "ranks", "link"),
+    [
+        *[("mi250x", 2, "in_package"), ("mi250x", 8, "infinity_fabric"), ("mi210", 4, "infinity_fabric")],
+        *[("mi210", 8, "pcie"), ("h100_nvl", 4, "pcie"), ("h100_nvl", 2, "nvlink"), ("h100_sxm", 8, "nvlink")],
+    ],
+)
+def test_as_many_as_stand_in_a_node_take_the_fastest_link_that_joins_them(name: str, ranks: int, link: str) -> None:
+    """Bridges of a few cards, or of two dies, do not end a node: no network is between them."""
+    demand = demand_of(name, ranks)
+    ring = demand.choices.index("ring, bulk")
+    taken = next(own for own in load_target(name).links if own.name == link)
+    busy = demand.busy["bus" if link == "pcie" else "link"][0, ring]
+    assert busy == pytest.approx(2 * (ranks - 1) / ranks * 1e6 / float(taken.bandwidth_bytes_per_s))
+    far_s, near_s = (collective_times("all_reduce", [1e6], n, load_target(name)).latency_s[0] for n in (16, ranks))
+    assert ranks <= devices_in_a_node(load_target(name)) and near_s < far_s
+
+
+def test_four_in_pairs_take_what_was_measured() -> None:
+    """Of two H100 NVL pairs in one machine. Source: microsoft/vidur at 7d47513, data/profiling/network."""
+    (latency_s,) = collective_times("all_reduce", [240e3], 4, load_target("h100_nvl")).latency_s
+    assert latency_s == pytest.approx(30e-6, rel=0.25)
 
 
 # Ranks -> microseconds of a dispatch in FP8 and of a combine in bf16, 128 tokens of 7,168 elements to 8 experts each,

@@ -117,5 +117,10 @@ def test_the_shortcut_is_taken_on_lanes_of_gpus(device: str, dtype: str, expecte
     assert setting is not None
     sizes = {"batch": 8, "in_channels": 64, "in_h": 28, "in_w": 28, "out_channels": 64, "kernel_h": 3, "kernel_w": 3}
     columns = {name: np.array([value]) for name, value in {**sizes, "stride_h": 1, "stride_w": 1}.items()}
-    columns |= {"pad_h": np.array([1]), "pad_w": np.array([1]), "op": np.array(["conv2d"], dtype=object)}
+    columns |= {
+        "groups": np.array([1]),
+        "pad_h": np.array([1]),
+        "pad_w": np.array([1]),
+        "op": np.array(["conv2d"], dtype=object),
+    }
     assert FAMILIES["conv"].work(columns, setting).is_winograd.tolist() == [expected]

@@ -7,7 +7,14 @@ import pytest
 from ircost.backends import load_target
 from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.gpu.formats import FORMATS
-from ircost.cost_models.gpu.kernel_work import LIBRARIES, labels_of_group, measured_name, table_name
+from ircost.cost_models.gpu.kernel_work import (
+    LIBRARIES,
+    labels_of_group,
+    measured_name,
+    rates_of,
+    table_name,
+    work_of,
+)
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.kernel_table import kernel_table
 from ircost.cost_models.part_groups import FIELDS, PartGroup
@@ -135,6 +142,16 @@ def test_a_depthwise_convolution_is_a_stream_with_its_arithmetic() -> None:
     family, sizes = only(function, ops.conv(*function.arguments))
     assert family == "vector"
     assert sizes["flops"] == 2 * 32 * 12 * 12 * 9
+
+
+@pytest.mark.parametrize(("shape", "family"), [((32, 2, 1), "vector"), ((1, 64, 1), "conv"), ((16, 2, 2), "conv")])
+def test_channels_by_themselves_are_no_product_but_an_only_one_may_be(shape, family) -> None:
+    """A depthwise convolution that makes two channels of each moves little more than one that makes one."""
+    groups, made, seen = shape
+    function = Function(
+        "main", [TensorType((1, groups * seen, 14, 14), f16), TensorType((groups * made, seen, 3, 3), f16)]
+    )
+    assert only(function, ops.conv(*function.arguments))[0] == family
 
 
 def test_attention_is_one_launch() -> None:
@@ -401,6 +418,43 @@ def test_labels_of_attention_on_a_runtime() -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "width", "window", "cache", "kernel"),
+    [
+        *[("h100_sxm+sglang", 128, 0, bf16, "fa3"), ("h100_sxm+sglang", 256, 0, bf16, "fa3")],
+        *[("h100_sxm+sglang", 256, 64, bf16, "triton"), ("h100_sxm+sglang", 512, 0, f8e4m3, "triton")],
+        *[("l40s+sglang", 128, 64, bf16, "flashinfer"), ("l40s+sglang", 64, 64, bf16, "triton")],
+        *[("l40s+vllm", 128, 0, bf16, "fa2"), ("l40s+vllm", 128, 64, f8e4m3, "flashinfer")],
+        *[("l40s+vllm", 192, 0, f8e4m3, "triton"), ("h100_sxm+vllm", 512, 0, bf16, "fa4")],
+    ],
+)
+def test_libraries_choose_by_heads_windows_and_caches(
+    target: str, width: int, window: int, cache: DType, kernel: str
+) -> None:
+    q, kv = TensorType((2, 8, 100, width), bf16), TensorType((2, 2, 100, width), cache)
+    function = Function("main", [q, kv, kv])
+    made = ops.attention(*function.arguments, scale=1.0, is_causal=True, window=window)
+    ((group, _),) = parts_of(function, made)
+    machine = machine_of(load_target(target))
+    found = labels_of_group(group, machine, bundled_constants())["kernel"]
+    assert found == f"{target.partition('+')[2]} {kernel}"
+
+
+def test_a_kernel_that_masks_a_window_walks_over_all_keys() -> None:
+    """As rows of tables have it: SGLang's Triton kernel on heads of 256 with a window."""
+    types = [TensorType((1, 8, 4096, 256), bf16), TensorType((1, 2, 4096, 256), bf16)]
+    found = {}
+    for runtime in ("sglang", "vllm"):
+        function = Function("main", [types[0], types[1], types[1]])
+        made = ops.attention(*function.arguments, scale=1.0, is_causal=True, window=512)
+        ((group, sizes),) = parts_of(function, made)
+        target = load_target(f"h100_sxm+{runtime}")
+        machine = machine_of(target)
+        work = work_of(group, slice(None), machine, rates_of(target, machine, bf16))
+        found[runtime] = sizes["window"], float(work.window[0])
+    assert found == {"sglang": (512, 0), "vllm": (512, 512)}
+
+
+@pytest.mark.parametrize(
     ("target", "cache", "kernel"),
     [
         *[("a100_sxm_80gb+vllm", bf16, "vllm triton"), ("l40s+sglang", bf16, "sglang triton")],
@@ -460,3 +514,5 @@ def test_experts_with_a_scale_for_each_block_are_measured_ones_of_their_own(bloc
     products = 2 * 8 * 2 * (2 * inner + inner) * hidden
     assert work["matrix", f8e4m3] == products, "what weights are multiplied with is narrow, too"
     assert work["matrix", f16] == 2 * 8 * 2 * hidden, "their sum is not"
+    labels = labels_of_group(groups[0], machine_of(load_target("h100_sxm+vllm")), bundled_constants())
+    assert labels["kernel"] == ("vllm flashinfer" if name == "fp8" else ""), "with block scales there are two"

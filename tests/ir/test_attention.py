@@ -95,6 +95,14 @@ def test_caches_of_eight_bits(rows: int) -> None:
     check(lambda *args: ops.attention(*args, scale=0.3), plain, q, *narrow)
 
 
+def test_caches_with_a_scale_for_each_block_of_a_row() -> None:
+    q, scales = floats(1, 4, 3, 8), [floats(1, 2, 12, 2, low=0.1, high=1.0) for _ in range(2)]
+    narrow = [(floats(1, 2, 12, 8) * 4).astype(ml_dtypes.float4_e2m1fn) for _ in range(2)]
+    wide = [x.astype(np.float32) * np.repeat(scale, 4, axis=-1) for x, scale in zip(narrow, scales, strict=True)]
+    expected = attended(q, wide[0], wide[1], 0.3)
+    check(lambda *args: ops.attention(*args, scale=0.3, has_scales=True), expected, q, *narrow, *scales)
+
+
 def test_latents_are_keys_and_values() -> None:
     q, latent = floats(2, 4, 3, 12), floats(2, 1, 7, 12)
     expected = attended(q, latent, latent[..., :8], 0.3)

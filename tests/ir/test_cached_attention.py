@@ -79,3 +79,31 @@ def test_with_a_cache_or_a_mask_they_may_not(attrs: dict[str, bool]) -> None:
     q, k, v = draw((2, 3, 4, 8), (2, 5, 2, 8), (2, 5, 2, 6))
     with pytest.raises(ShapeError):
         run(lambda *x: ops.cached_attention(*x, scale=0.3, **attrs), q, k, v, *((k, v) if "has_cache" in attrs else ()))
+
+
+@pytest.mark.parametrize("past", [0, 5])
+def test_scales_of_new_rows_join_those_of_the_cache(past: int) -> None:
+    """Between the cache and the sinks, of keys and of values: as attention over both has them."""
+    rng = np.random.default_rng(0)
+
+    def floats(*shape: int) -> np.ndarray:
+        return rng.standard_normal(shape).astype(np.float32)
+
+    rows, sinks = 3, floats(4)
+    q = floats(1, rows, 4, 8)
+    new, old = [floats(1, rows, 2, 8) for _ in range(2)], [floats(1, past, 2, 8) for _ in range(2)]
+    own, kept = [floats(1, rows, 2, 2) for _ in range(2)], [floats(1, past, 2, 2) for _ in range(2)]
+    whole = [np.concatenate(pair, axis=1) for pair in zip((*old, *kept), (*new, *own), strict=True)]
+    want = run(
+        lambda *x: ops.attention(*x, scale=0.3, is_causal=True, has_scales=True, has_sinks=True),
+        *(x.swapaxes(1, 2) for x in (q, *whole)),
+        sinks,
+    )
+    operands = (q, *new, *old, *own, *kept, sinks) if past else (q, *new, *own, sinks)
+    got = run(
+        lambda *x: ops.cached_attention(
+            *x, scale=0.3, is_causal=True, has_cache=bool(past), has_scales=True, has_sinks=True
+        ),
+        *operands,
+    )
+    np.testing.assert_allclose(got, np.asarray(want).swapaxes(1, 2), rtol=1e-5, atol=1e-6)

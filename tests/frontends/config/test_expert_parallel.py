@@ -11,7 +11,7 @@ import pytest
 
 from ircost.api import compile_model
 from ircost.backends import Target, load_target
-from ircost.collective_kernels import collective_kernels_of
+from ircost.collective_kernels import collective_kernels, collective_kernels_of
 from ircost.cost_models.collectives import collective_times
 from ircost.cost_models.memory import memory_use
 from ircost.frontends import ImportOptions
@@ -73,7 +73,16 @@ def weights_bytes(mesh: str) -> int:
     return memory_use(built(mesh).module).weights_bytes
 
 
-@pytest.mark.parametrize(("text", "ranks"), [("tp=8,ep=4", 8), ("dp=8,ep=8", 8), ("tp=2,dp=4,ep=8,pp=2", 16), ("", 1)])
+@pytest.mark.parametrize(
+    ("text", "ranks"),
+    [
+        ("tp=8,ep=4", 8),
+        ("dp=8,ep=8", 8),
+        ("tp=2,dp=4,ep=8,pp=2", 16),
+        ("", 1),
+        ("dp=8,ep=8,redundant=8,balance=0.75", 8),
+    ],
+)
 def test_a_mesh_reads_as_it_is_written(text: str, ranks: int) -> None:
     mesh = parse_mesh(text)
     assert mesh.ranks == ranks and parse_mesh(str(mesh)) == mesh
@@ -220,3 +229,70 @@ def test_experts_and_sequences_must_divide() -> None:
         built("dp=32,ep=32", batch=32)
     with pytest.raises(ConfigError, match="sequences do not divide by dp=4"):
         built("dp=4", batch=6)
+
+
+def test_stages_in_other_nodes_are_sent_parts_over_the_network() -> None:
+    """Two stages of eight ranks in nodes of eight: a card carries an eighth; two of four stand in one node."""
+    target, size = load_target("h100"), 80_000_000
+    handed = Collective("send_recv", size, 2, 1, "to the next stage", stages=(0,))
+
+    def kernels(mesh: str) -> list[tuple[str, float]]:
+        model = replace(built(""), mesh=parse_mesh(mesh), collectives=(handed,))
+        return [(kernel.op, kernel.latency_s or 0.0) for kernel in collective_kernels(model, target)]
+
+    (whole,) = kernels("tp=4,pp=2")
+    part, gathered = kernels("tp=8,pp=2")
+    (card_s,) = collective_times("send_recv", [size / 8], 2, target, node=1).latency_s
+    (within_s,) = collective_times("all_gather", [size], 8, target).latency_s
+    (whole_s,) = collective_times("send_recv", [size], 2, target).latency_s
+    assert [whole[0], part[0], gathered[0]] == ["send_recv", "send_recv", "all_gather"]
+    assert [whole[1], part[1], gathered[1]] == pytest.approx([whole_s, card_s, within_s])
+    assert card_s > size / 8 / 50e9, "no card of 400 Gb/s is faster"
+
+
+@pytest.mark.parametrize(
+    ("mesh", "far"),
+    [("pp=9", [7]), ("tp=4,pp=4", [1]), ("tp=3,pp=3", [1]), ("tp=2,dp=4,pp=2", []), ("dp=8,ep=8,pp=2", [0])],
+)
+def test_which_stages_hand_on_to_another_node(mesh: str, far: list[int]) -> None:
+    """Of copies that share nothing all stages stand side by side; where copies share experts, each stage of all."""
+    ranks = parse_mesh(mesh)
+    assert [stage for stage in range(ranks.pp - 1) if ranks.leaves_node(stage, 8)] == far
+
+
+def test_copies_of_experts_take_memory_and_no_one_waits_less_than_chance_asks() -> None:
+    """Sixteen experts and eight copies over eight ranks: three each; a busiest rank of twice the mean takes longer."""
+    shapes = {use.name.partition(".experts.")[2]: use.type.shape for use in built("dp=8,ep=8,redundant=8").weights}
+    assert shapes["gate_up"][0] == 3
+    with pytest.raises(ConfigError, match="16 experts and 5 redundant ones do not divide by ep=8"):
+        built("dp=8,ep=8,redundant=5")
+    even, odd, chance = (report(f"dp=8,ep=8,balance={share}", 4096) for share in (1, 0.5, 0.999))
+    assert odd.latency_s > 1.05 * even.latency_s
+    assert chance.latency_s == pytest.approx(even.latency_s, rel=1e-3), "chance deals out more than that"
+    assert odd.flops == even.flops, "on the mean a rank has as much to do"
+    assert odd.transformer is not None and odd.transformer.balance == 0.5
+    assert any("gets 2.00 times the mean" in note for note in odd.notes)
+
+
+def test_what_most_go_to_is_sent_most() -> None:
+    even, odd = (sent(built(f"dp=4,ep=4,balance={share}"), "all_to_all")[0].size_bytes for share in (1, 0.8))
+    assert odd == pytest.approx(even / 0.8, rel=1e-3)
+    (most,) = {item.size_bytes for item in sent(built("dp=4,ep=4,balance=0.01"), "all_to_all")}
+    assert most == 2 * 4 * HIDDEN * 2, "no more than all tokens of all ranks"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        *[
+            ("dp=8,ep=8,balance=1.5", "up to 1"),
+            ("dp=8,ep=8,balance=nan", "up to 1"),
+            ("tp=8,balance=0.5", "are of experts"),
+        ],
+        *[("dp=8,ep=8,redundant=x", "of 0 and more"), ("redundant=4", "are of experts")],
+    ],
+)
+def test_what_is_said_of_experts_is_checked(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_mesh(text)
+    assert message in f"{caught.value.message} {caught.value.help}"

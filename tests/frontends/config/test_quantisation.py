@@ -105,6 +105,12 @@ def test_parameters_stay_and_bytes_shrink(method: str, base: dict[str, Any], pha
     assert saved == pytest.approx(layers * (16 - bits) / 8, abs=2 * norms_and_router)
 
 
+def of_modules(**algorithms: str) -> dict[str, Any]:
+    """Of the attention of the first layer."""
+    layers = {f"model.layers.0.self_attn.{name}": {"quant_algo": form} for name, form in algorithms.items()}
+    return {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": layers}
+
+
 @pytest.mark.parametrize(
     ("section", "words"),
     [
@@ -115,7 +121,13 @@ def test_parameters_stay_and_bytes_shrink(method: str, base: dict[str, Any], pha
         ({"quant_method": "awq", "bits": 4, "surprise": 1}, "surprise"),
         ({"quant_method": "modelopt", "quant_algo": "W4A8_AWQ"}, "W4A8_AWQ"),
         ({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": {}}, "MIXED_PRECISION"),
-        ({"quant_method": "modelopt", "quant_algo": "NVFP4", "kv_cache_quant_algo": "NVFP4"}, "a cache of NVFP4"),
+        (of_modules(q_proj="FP8"), "q_proj is among them and .*k_proj is not"),
+        (of_modules(o_proj="FP3"), "'quant_algo' is 'FP3'"),
+        (of_modules(p_proj="FP8"), "p_proj' is no part known here"),
+        (
+            {"quant_method": "modelopt", "quant_algo": "NVFP4", "kv_cache_quant_algo": "NVFP4_AFFINE"},
+            "a cache of NVFP4_AFFINE",
+        ),
         ({"quant_method": "modelopt", "quant_algo": "FP8", "exclude_modules": ["model.layers.1.q_proj2"]}, "q_proj2"),
         ({"quant_method": "fp8", "ignored_layers": ["model.layers.1.self_attn.q_proj"]}, "one product"),
         ({"quant_method": "fp8", "ignored_layers": ["re:.*(q_proj"]}, "modules that stay wide"),
@@ -255,3 +267,25 @@ def test_a_broken_file_beside_the_config_is_told(tmp_path: Path) -> None:
     (tmp_path / "hf_quant_config.json").write_text("{")
     with pytest.raises(ConfigError, match="no JSON"):
         read_architecture(tmp_path)
+
+
+def test_modules_have_forms_of_their_own() -> None:
+    """ModelOpt's MIXED_PRECISION: attention in FP8, one layer's feed-forward in NVFP4, what is not listed is wide."""
+    attention = {f"model.layers.{n}.self_attn.{name}": "FP8" for n in range(2) for name in ATTENDING}
+    fed = {f"model.layers.1.mlp.{name}": "NVFP4" for name in ("gate_proj", "up_proj", "down_proj")}
+    layers = {name: {"quant_algo": form} for name, form in {**attention, **fed}.items()}
+    config = {"quant_method": "modelopt", "quantization": {"quant_algo": "MIXED_PRECISION", "quantized_layers": layers}}
+    model = built({**DENSE, "num_hidden_layers": 2, "quantization_config": config})
+    formats = {
+        use.name.removeprefix("layers."): use.type.dtype
+        for use in model.weights
+        if use.name.startswith("layers.") and use.name.endswith(".weight")
+    }
+    assert {name: dtype for name, dtype in formats.items() if "norm" not in name} == {
+        **{f"{n}.attention.{name}.weight": f8e4m3 for n in range(2) for name in ("qkv", "out")},
+        **{f"0.mlp.{name}.weight": model.architecture.dtype for name in ("gate_up", "down")},
+        **{f"1.mlp.{name}.weight": f4e2m1 for name in ("gate_up", "down")},
+    }
+
+
+ATTENDING = ("q_proj", "k_proj", "v_proj", "o_proj")
