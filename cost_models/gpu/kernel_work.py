@@ -87,10 +87,7 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
 
     A runtime that replays graphs, but that this family was never measured with, counts as nobody's in particular.
     """
-    runtime = machine.runtime or GRAPH_REPLAY
-    known = RUNTIMES.get(runtime)
-    if known is not None and known.launch == "graph" and not constants.has_met(group.family, "runtime", runtime):
-        runtime = GRAPH_REPLAY
+    runtime = runtime_label(machine.runtime, group.family, constants)
     dtype = measured_name(group, constants)
     return labels_of(
         architecture=machine.architecture,
@@ -99,8 +96,19 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
         dtype=dtype,
         cache=cache_name(group),
         kind=group.kind,
-        kernel=library(runtime, machine.architecture, group, dtype),
+        kernel=library(runtime, machine.architecture, group.family, group.kind, dtype, cache_name(group)),
     )
+
+
+def runtime_label(runtime: str, family: str, constants: ConstantsFile) -> str:
+    """By whose constants kernels of a runtime are estimated.
+
+    Args:
+        runtime: a name in ``RUNTIMES``, or one that a table has; "" where nobody says.
+    """
+    known = RUNTIMES.get(runtime)
+    is_unmeasured = known is not None and known.launch == "graph" and not constants.has_met(family, "runtime", runtime)
+    return GRAPH_REPLAY if not runtime or is_unmeasured else runtime
 
 
 _VLLM_EXPERTS = {"moe bfloat16": "triton", "moe int4_wo": "marlin"}  # FP8: several
@@ -126,14 +134,14 @@ LIBRARIES: Mapping[tuple[str, str], Mapping[str, str]] = {
 }
 
 
-def library(runtime: str, architecture: str, group: PartGroup, dtype: str) -> str:
-    """Whose kernel a group's are; "" where nothing is known of it.
+def library(runtime: str, architecture: str, family: str, kind: str, dtype: str, cache: str) -> str:
+    """Whose kernels those of one kind are; "" where nothing is known of it.
 
     Args:
-        dtype: the format, as tables name it.
+        dtype, cache: formats of operands and of cached keys, as tables name them.
     """
     taken = LIBRARIES.get((runtime, architecture), {})
-    names = (group.kind, f"{group.family} {dtype}", f"{group.family}, {cache_name(group)} cache", group.family)
+    names = (kind, f"{family} {dtype}", f"{family}, {cache} cache", family)
     return next((taken[name] for name in names if name in taken), "")
 
 
