@@ -18,6 +18,7 @@ MISTAKES = {
     "no table": (("-o", "out"), "missing argument 'TABLES...'"),
     "no folder": (("@few.csv",), "missing option '-o'"),
     "too few": (("@few.csv", "-o", "@out"), "too little to learn from: 2 rows"),
+    "fewer are enough": (("@few.csv", "-o", "@out"), "irc calibrate is content with fewer"),
     "unknown machine": (("@abacus.csv", "-o", "@out"), "no row can be used: abacus.csv: 1 failed: no target 'abacus'"),
     "unknown machine as text": (("@abacus.csv", "--text", "-o", "@out"), "1 failed: no target 'abacus' (rows 1)"),
     "no rows": (("@head.csv", "-o", "@out"), "no row can be used: head.csv: it has no rows"),
