@@ -47,8 +47,17 @@ _ROWS = (
 RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in _ROWS}
 
 
+def known_runtime(name: str) -> Runtime | None:
+    """The runtime of that name, whatever its case; ``_`` may stand for a blank. None where there is none.
+
+    >>> known_runtime("vLLM").name, known_runtime("vendor_library").name, known_runtime("mine")
+    ('vllm', 'vendor library', None)
+    """
+    return RUNTIMES.get(name.lower().replace("_", " "))
+
+
 def runtime_named(name: str) -> Runtime:
-    """The runtime of that name; ``_`` may stand for a blank.
+    """The runtime of that name, as ``known_runtime``.
 
     Raises:
         TargetError: there is none; lists the nearest.
@@ -56,7 +65,7 @@ def runtime_named(name: str) -> Runtime:
     >>> runtime_named("vllm").launch, runtime_named("vendor_library").name
     ('graph', 'vendor library')
     """
-    runtime = RUNTIMES.get(name) or RUNTIMES.get(name.replace("_", " "))
+    runtime = known_runtime(name)
     if runtime is None:
         known = [runtime.key for runtime in _ROWS]
         raise TargetError(f"no runtime '{name}'", help=did_you_mean(name, known, f"known: {', '.join(known)}"))

@@ -52,6 +52,9 @@ ALIASES: dict[str, str] = {
     "geforce_rtx_4070": "rtx_4070",
     "geforce_rtx_4080": "rtx_4080",
     "geforce_rtx_4090": "rtx_4090",
+    "geforce_rtx_5070": "rtx_5070",
+    "geforce_rtx_5070_ti": "rtx_5070_ti",
+    "geforce_rtx_5080": "rtx_5080",
     "geforce_rtx_5090": "rtx_5090",
     "genoa": "epyc_9654",
     "gh200_144gb": "gh200",
@@ -113,6 +116,11 @@ def load_target(name_or_path: str | Path, folders: Sequence[str | Path] = ()) ->
     >>> load_target("h100"), load_target("h100+vllm")
     (Target('h100_sxm'), Target('h100_sxm+vllm'))
     """
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        raise TargetError(
+            f"{type(name_or_path).__name__} {name_or_path!r} is no target",
+            help="give a name, a file, or a loaded target",
+        )
     machine, runtime = _split(os.fspath(name_or_path))
     found = _find(machine, folders)
     target = found if isinstance(found, Target) else build_target(_document(read_file(found), found, folders, ()))

@@ -68,11 +68,13 @@ class Analytical(CostModel):
 
     Args:
         constants: the fits; those that come with the package where left out.
+        name: what reports say.
     """
 
     name = "analytical"
 
-    def __init__(self, constants: ConstantsFile | None = None) -> None:
+    def __init__(self, constants: ConstantsFile | None = None, name: str = "analytical") -> None:
+        self.name = name
         self._constants = constants
 
     @property

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ircost.backends import Target
+from ircost.cost_models.gpu.constants import constants_beside_bundled
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelTable
 
@@ -36,15 +37,24 @@ def search_model(target: Target) -> CostModel:
 
 
 def cost_model_named(name: str) -> CostModel:
-    """The model of that name, or the hybrid with models of a folder that ``irc train`` wrote, the bundled ones beside.
+    """The model of that name; the hybrid with models of a folder that ``irc train`` wrote, or the analytical model with
+    constants of a file that ``irc calibrate`` wrote, the bundled ones beside.
 
     Raises:
         UnknownNameError: there is none; lists the nearest.
         LearnedModelError: the folder holds no learned model, or a damaged one.
+        ConstantsError: the file holds no constants.
     """
     if name not in COST_MODELS and Path(name).is_dir():
         return _trained(name)
+    if name not in COST_MODELS and is_constants_file(name):
+        return _fitted(name)
     return COST_MODELS.get(name)
+
+
+def is_constants_file(name: str) -> bool:
+    """Whether a model is named by a file of constants."""
+    return name.endswith(".json")
 
 
 def is_learned(name: str) -> bool:
@@ -64,6 +74,13 @@ def _trained(folder: str) -> CostModel:
         power_models={**bundled_power_models(), **(read_models(power) if power.is_dir() else {})},
         name=folder,
     )
+
+
+@lru_cache(maxsize=8)
+def _fitted(file: str) -> CostModel:
+    from ircost.cost_models.analytical import Analytical
+
+    return Analytical(constants_beside_bundled(file), name=file)
 
 
 COST_MODELS.add(Automatic.name, Automatic())

@@ -19,7 +19,14 @@ from ircost.cost_models.gpu.rows import (
     limit_rows,
     roofline_rows,
 )
-from ircost.cost_models.gpu.table_schema import DEFAULTS, completed, family_of, number_column, unreadable, word_column
+from ircost.cost_models.gpu.table_schema import (
+    DEFAULTS,
+    completed,
+    family_of,
+    number_column,
+    readable_column,
+    unreadable,
+)
 from ircost.cost_models.gpu.table_work import Columns, coded
 from ircost.cost_models.learned.row_models import hybrid_rows
 
@@ -191,7 +198,7 @@ def joined(predictions: Iterable[Prediction]) -> Prediction:
 def label_column(prediction: Prediction, name: str) -> np.ndarray:
     """The words of a grouping's column; where the table has none, what that means."""
     column = prediction.columns.get(name)
-    return np.full(len(prediction), DEFAULTS[name], dtype=object) if column is None else word_column(column)
+    return np.full(len(prediction), DEFAULTS[name], dtype=object) if column is None else readable_column(name, column)
 
 
 def scores_of(prediction: Prediction, by: Sequence[str] = ()) -> list[Score]:

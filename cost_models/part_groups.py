@@ -85,11 +85,20 @@ class Part:
 
     @property
     def heads(self) -> str:
-        """Of attention, what libraries choose kernels by: `` of 128``; `` of 128, window`` where keys leave view."""
+        """Of attention, what libraries choose kernels by."""
         if self.family != "attention":
             return ""
         of = dict(zip(FIELDS[self.family], self.sizes, strict=True))
-        return f" of {of['key_width']:.0f}{', window' if of['window'] else ''}"
+        return heads_name(of["key_width"], of["window"])
+
+
+def heads_name(width: float, window: float) -> str:
+    """Heads of attention as libraries tell them apart.
+
+    >>> heads_name(128, 0), heads_name(64, 1024)
+    (' of 128', ' of 64, window')
+    """
+    return f" of {width:.0f}{', window' if window else ''}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,20 +12,22 @@ import numpy as np
 from ircost.cost_models.evaluation import ROW_MODELS, RowModel, predict_table
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
 from ircost.cost_models.gpu.families import Family
+from ircost.cost_models.gpu.kernel_work import library, runtime_label
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY
-from ircost.cost_models.gpu.rows import TargetOf, groups_of
-from ircost.cost_models.gpu.table_schema import completed, family_of, word_column
+from ircost.cost_models.gpu.rows import TargetOf, at_rows, groups_of
+from ircost.cost_models.gpu.table_schema import completed, family_of, unreadable
 from ircost.cost_models.gpu.table_work import Columns
 from ircost.cost_models.learned.grades import GRADES, UNCORRECTED
 from ircost.cost_models.learned.hybrid import UNKNOWN_HALF_WIDTH
 from ircost.cost_models.learned.row_models import asked_of, batches, corrected_rows, piece_of
+from ircost.cost_models.part_groups import heads_name
 
 if TYPE_CHECKING:
     from ircost.cost_models.learned.family_model import FamilyModel
 
 AT_ONCE = 16_384  # rows, whose features are held at one time
 MEASURED = "latency_us"  # which rows may have, and nobody looks at here
-RUNTIME = "framework"
+RUNTIME, KERNEL = "framework", "kernel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,12 @@ class RowEstimates:
 
 
 def estimate_rows(
-    columns: Columns, at: str, target_of: TargetOf, model: str, learned: Mapping[str, FamilyModel] | None = None
+    columns: Columns,
+    at: str,
+    target_of: TargetOf,
+    model: str,
+    learned: Mapping[str, FamilyModel] | None = None,
+    fitted: ConstantsFile | None = None,
 ) -> RowEstimates:
     """Estimates of the kernels of a table.
 
@@ -68,17 +75,18 @@ def estimate_rows(
         at: the table's name, for errors.
         target_of: finds the machine by the table's device names.
         model: a key of ``ROW_MODELS``; of no account where there are learned models.
-        learned: corrections by family.
+        learned: corrections by family, of the bundled constants.
+        fitted: constants; the bundled ones where left out.
 
     Raises:
         TargetError: the columns tell of no family of kernels.
     """
-    constants = bundled_constants()
+    constants = fitted or bundled_constants()
     rows_of: RowModel = ROW_MODELS[model] if learned is None else partial(corrected_rows, learned)
-    count = len(columns["device"])
-    timed = {**columns, MEASURED: np.ones(count), RUNTIME: _runtimes(columns.get(RUNTIME), count)}
+    family = family_of(columns, at)
+    asked = as_networks(family, columns, target_of, constants)
+    timed = {**columns, MEASURED: np.ones(len(columns["device"])), **asked}
     found = predict_table(timed, at, target_of, rows_of, lambda target: constants)
-    family = family_of(timed, at)
     readable = np.flatnonzero(np.isfinite(found.predicted_s))
     half_width, grade = np.full(len(found), np.nan), np.full(len(found), "", dtype=object)
     if learned is not None:
@@ -96,10 +104,43 @@ def estimate_rows(
     )
 
 
-def _runtimes(named: np.ndarray | None, count: int) -> np.ndarray:
-    """[rows] whose kernels they are: where nobody says, those that networks have."""
-    words = np.full(count, "", dtype=object) if named is None else word_column(named)
-    return np.where(words == "", GRAPH_REPLAY, words)
+def as_networks(
+    family: Family, columns: Columns, target_of: TargetOf, constants: ConstantsFile
+) -> dict[str, np.ndarray]:
+    """[rows] whose kernels they are, runtime and library: where nobody says, those that networks get."""
+    whole = completed(family, columns)
+    runtimes, kernels = whole[RUNTIME].copy(), whole[KERNEL].copy()
+    readable = np.ones(len(runtimes), dtype=bool)
+    for rows in unreadable(family, whole).values():
+        readable[rows] = False
+    kept = np.flatnonzero(readable)
+    own = {name: column[kept] for name, column in whole.items()}
+    for group in groups_of(family, own, target_of):
+        if group.setting is None:
+            continue
+        rows = kept[group.rows]
+        kind, dtype = group.labels["kind"], str(whole["dtype"][rows[0]])
+        cache = str(whole["kv_dtype"][rows[0]]) if "kv_dtype" in family.columns else ""
+        runtimes[rows] = runtime_label(group.setting.runtime, family.name, constants)
+        words = (family.name, kind, dtype, "" if cache == dtype else cache)
+        for heads, some in _by_heads(family, whole, rows):
+            taken = library(str(runtimes[rows[0]]), group.labels["architecture"], *words, heads)
+            named = np.where(kernels[some] == "", taken, kernels[some])
+            # Names of some families tell of more than a library: the kind that was found stands.
+            if (family.kinds({**at_rows(whole, some), KERNEL: named}) == kind).all():
+                kernels[some] = named
+    runtimes[runtimes == ""] = GRAPH_REPLAY
+    return {RUNTIME: runtimes, KERNEL: kernels}
+
+
+def _by_heads(family: Family, columns: Columns, rows: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Rows of attention by what libraries choose kernels by; others together."""
+    if family.name != "attention":
+        yield "", rows
+        return
+    pairs = np.stack([columns["head_dim"][rows], columns["window"][rows] > 0])
+    for width, has_window in np.unique(pairs, axis=1).T:
+        yield heads_name(width, has_window), rows[(pairs.T == (width, has_window)).all(axis=1)]
 
 
 def _certainty(

@@ -93,7 +93,8 @@ def _check(groups: int, split: str) -> None:
     ValueError: too few groups for one to be left out, and another to be judged by.
     """
     if groups < 3:
-        raise ValueError(f"{groups} groups by {split}: one is left out, and intervals need two more")
+        told = f"rows of {max(groups, 1)} {split}{'s' if groups > 1 else ''}"
+        raise ValueError(f"{told}: one is left out, and intervals need two more")
 
 
 def _predictions(outcome: Outcome, columns: Columns) -> dict[str, Prediction]:

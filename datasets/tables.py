@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,10 @@ def read_table(path: str | Path, *, is_measured: bool = True) -> MeasuredTable:
     needed = ("device", "op", "forward_us") if {"dims", "forward_us"} <= columns.keys() else ("device", "latency_us")
     missing = [name for name in needed if name not in columns and (is_measured or name != "latency_us")]
     if missing:
+        found = f"it has {', '.join(map(repr, columns))}" if columns else "it has none"
         raise TableError(
-            f"{path} has no column {', '.join(missing)}", help="tables have device, latency_us and dims of the kernels"
+            f"{path} has no column {', '.join(missing)}",
+            help=f"tables have device, latency_us and dims of the kernels, with commas between; {found}",
         )
     return MeasuredTable(str(path), columns, hashlib.sha256(data).hexdigest())
 
@@ -77,9 +80,24 @@ def _parquet(data: bytes, path: Path) -> dict[str, np.ndarray]:
         raise TableError("reading Parquet needs pyarrow", help="pip install 'ircost[data]', or give CSV") from error
     try:
         table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data)).read()
-        return {name: _column(table.column(place)) for place, name in enumerate(table.column_names)}
+        _check_names(table.column_names, path)
+        is_nested = pyarrow.types.is_nested  # lists and records: no size, and no word
+        return {
+            name: _column(table.column(place))
+            for place, name in enumerate(table.column_names)
+            if not is_nested(table.column(place).type)
+        }
     except (pyarrow.ArrowException, OSError) as error:
         raise TableError(f"{path} is no Parquet file: {error}", help="CSV is told by the ending .csv") from error
+
+
+def _check_names(names: Sequence[str], path: Path) -> None:
+    """Raises:
+    TableError: two columns have one name: which of them is meant?
+    """
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise TableError(f"{path} has {count} columns '{name}'", help="leave one, or rename the others")
 
 
 def _column(column: Any) -> np.ndarray:
@@ -105,6 +123,7 @@ def _csv(data: bytes, path: Path) -> dict[str, np.ndarray]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise TableError(f"{path} is no CSV file: {error}", help="it has to be UTF-8, with commas") from error
     head, rows = (lines[0], lines[1:]) if lines else ([], [])
+    _check_names(head, path)
     for number, row in enumerate(rows, start=1):
         if len(row) != len(head):
             raise TableError(f"{path}: row {number} has {len(row)} fields, the head {len(head)}")

@@ -173,6 +173,16 @@ def read_constants(path: str | Path) -> ConstantsFile:
     return ConstantsFile(tables, {name: fit for name, fit in fits.items() if name in FAMILIES})
 
 
+def constants_beside_bundled(path: str | Path) -> ConstantsFile:
+    """Constants from a file, and the bundled ones of families that it has not.
+
+    Raises:
+        ConstantsError: as of ``read_constants``.
+    """
+    own, bundled = read_constants(path), bundled_constants()
+    return ConstantsFile({**bundled.tables, **own.tables}, {**bundled.fits, **own.fits})
+
+
 def _family_fit(entry: Any) -> FamilyFit:
     about = entry["about"]
     effects = {

@@ -49,9 +49,26 @@ FORMATS = {
     "nvfp4": Format("f4e2m1", 0.5 + 1 / 16, 0.5 + 1 / 16, 2, converted_bytes=2.5),
     "fp4": Format("f4e2m1", 0.5 + 1 / 16, 0.5 + 1 / 16, 2, converted_bytes=2.5),
 }
-ALIASES = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "f16": "float16", "f32": "float32"}
+# What others call them: the IR, PyTorch, and whoever writes `fp`. Both formats of 8 bits run at one speed.
+ALIASES = {
+    **{"fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "fp64": "float64"},
+    **{"f16": "float16", "f32": "float32", "f64": "float64", "i8": "int8", "u8": "int8", "uint8": "int8"},
+    **dict.fromkeys(("f8e4m3", "f8e5m2", "float8_e4m3fn", "float8_e5m2"), "fp8"),
+    "f4e2m1": "nvfp4",
+}
 
 
 def format_of(name: str) -> Format | None:
     """None where nobody knows the name."""
-    return FORMATS.get(ALIASES.get(name, name))
+    return FORMATS.get(format_name(name))
+
+
+def format_name(name: str) -> str:
+    """The name in ``FORMATS``, by which constants are fitted and models trained; unknown ones stay.
+
+    >>> format_name("FP16"), format_name("torch.bfloat16"), format_name("f8e4m3"), format_name("float17")
+    ('float16', 'bfloat16', 'fp8', 'float17')
+    """
+    low = name.lower().removeprefix("torch.")
+    known = ALIASES.get(low, low)
+    return known if known in FORMATS else name

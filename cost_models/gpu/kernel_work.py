@@ -87,10 +87,7 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
 
     A runtime that replays graphs, but that this family was never measured with, counts as nobody's in particular.
     """
-    runtime = machine.runtime or GRAPH_REPLAY
-    known = RUNTIMES.get(runtime)
-    if known is not None and known.launch == "graph" and not constants.has_met(group.family, "runtime", runtime):
-        runtime = GRAPH_REPLAY
+    runtime = runtime_label(machine.runtime, group.family, constants)
     dtype = measured_name(group, constants)
     return labels_of(
         architecture=machine.architecture,
@@ -99,14 +96,25 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
         dtype=dtype,
         cache=cache_name(group),
         kind=group.kind,
-        kernel=library(runtime, machine.architecture, group, dtype),
+        kernel=library_of_group(group, runtime, machine.architecture, dtype),
     )
+
+
+def runtime_label(runtime: str, family: str, constants: ConstantsFile) -> str:
+    """By whose constants kernels of a runtime are estimated.
+
+    Args:
+        runtime: a name in ``RUNTIMES``, or one that a table has; "" where nobody says.
+    """
+    known = RUNTIMES.get(runtime)
+    is_unmeasured = known is not None and known.launch == "graph" and not constants.has_met(family, "runtime", runtime)
+    return GRAPH_REPLAY if not runtime or is_unmeasured else runtime
 
 
 _VLLM_EXPERTS = {"moe bfloat16": "triton", "moe int4_wo": "marlin"}  # FP8 with block scales on Hopper: several
 _SGLANG_EXPERTS = {"moe": "triton", "moe int4_wo": "marlin"}
 # Whose kernels a runtime takes on an architecture, by kind, by family and format, of operands or of a cache, by heads
-# of attention (``PartGroup.heads``), or else by family, where tables have more than one.
+# of attention (``heads_name``), or else by family, where tables have more than one.
 # Source: the kernels that ai-dynamo/aiconfigurator's tables name at 095f58a, most rows of each kind.
 LIBRARIES: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("vllm", "hopper"): {
@@ -134,15 +142,26 @@ LIBRARIES: Mapping[tuple[str, str], Mapping[str, str]] = {
 }
 
 
-def library(runtime: str, architecture: str, group: PartGroup, dtype: str) -> str:
-    """Whose kernel a group's are; "" where nothing is known of it.
+def library_of_group(group: PartGroup, runtime: str, architecture: str, dtype: str) -> str:
+    """As ``library``.
 
     Args:
         dtype: the format, as tables name it.
     """
+    return library(runtime, architecture, group.family, group.kind, dtype, cache_name(group), group.heads)
+
+
+def library(
+    runtime: str, architecture: str, family: str, kind: str, dtype: str, cache: str = "", heads: str = ""
+) -> str:
+    """Whose kernels those of one kind are; "" where nothing is known of it.
+
+    Args:
+        dtype, cache: formats of operands and of cached keys, as tables name them. heads: by ``heads_name``.
+    """
     taken = LIBRARIES.get((runtime, architecture), {})
-    own, cache = f"{group.family}{group.heads}", f", {cache_name(group)} cache"
-    names = (group.kind, f"{group.family} {dtype}", own + cache, group.family + cache, own, group.family)
+    own, cache = f"{family}{heads}", f", {cache} cache"
+    names = (kind, f"{family} {dtype}", own + cache, family + cache, own, family)
     return next((taken[name] for name in names if name in taken), "")
 
 
@@ -172,7 +191,7 @@ def work_of(group: PartGroup, at: slice | np.ndarray, machine: GpuMachine, rates
     """Some of a group's parts as work for the model of their family."""
     columns = columns_of(group, at)
     if group.kind == "prefill" and masks_window(
-        machine.runtime, library(machine.runtime, machine.architecture, group, table_name(group))
+        machine.runtime, library_of_group(group, machine.runtime, machine.architecture, table_name(group))
     ):
         columns["window"] = _all(0.0, columns)
     return KERNELS[group.family].work(columns, machine, rates)

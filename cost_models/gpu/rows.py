@@ -14,7 +14,7 @@ from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.demand import times
 from ircost.cost_models.gpu.families import Family, words
 from ircost.cost_models.gpu.formats import format_of
-from ircost.cost_models.gpu.labels import implementation, labels_of
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY, implementation, labels_of
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.gpu.power import product_flops_per_s
 from ircost.cost_models.gpu.table_work import Columns, Setting, coded
@@ -76,7 +76,7 @@ def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator
         labels = labels_of(
             architecture=machine.architecture if machine else "",
             device=machine.name if machine else "",
-            runtime=runtime,
+            runtime=setting.runtime if setting else runtime,
             dtype=dtype,
             cache=cache,
             kind=kind,
@@ -95,7 +95,11 @@ def by_code(codes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def setting_of(device: str, runtime: str, dtype: str, target_of: TargetOf) -> tuple[Setting | None, str]:
-    """What the models need to know of a device and a format, or why they cannot tell."""
+    """What the models need to know of a device and a format, or why they cannot tell.
+
+    Args:
+        device: may name a runtime, as ``h100+vllm``. runtime: of the row; else the device's.
+    """
     form = format_of(dtype)
     if form is None:
         return None, f"number format '{dtype}' is not known" if dtype else "dtype is missing"
@@ -107,7 +111,10 @@ def setting_of(device: str, runtime: str, dtype: str, target_of: TargetOf) -> tu
         peak = product_flops_per_s(target, arithmetic)
     except TargetError as error:
         return None, error.message
-    return Setting(target, machine_of(target), runtime, form, arithmetic, peak), ""
+    if target.runtime and runtime not in ("", GRAPH_REPLAY, target.runtime):
+        return None, f"framework '{runtime}' is not that of device '{device}', {target.runtime}"
+    machine = target.model_copy(update={"name": target.name.partition("+")[0]})
+    return Setting(machine, machine_of(machine), runtime or target.runtime, form, arithmetic, peak), ""
 
 
 def _arithmetic(target: Target, arithmetic: str) -> str:

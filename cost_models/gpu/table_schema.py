@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from ircost.backends.errors import TargetError
+from ircost.backends.runtime import known_runtime
 from ircost.cost_models.gpu.collective import OPS
 from ircost.cost_models.gpu.families import FAMILIES, Family, words
-from ircost.cost_models.gpu.formats import format_of
+from ircost.cost_models.gpu.formats import format_name, format_of
 from ircost.cost_models.gpu.table_work import VECTOR_OPS, Columns, coded
 
 WORDS = frozenset(("device", "framework", "kernel", "op", "dtype", "kv_dtype", "phase", "distribution", "topology"))
@@ -47,6 +48,29 @@ KNOWN: Mapping[str, Mapping[str, Callable[[str], bool]]] = {
     "quantize": {"op": VECTOR_OPS.__contains__},
 }
 
+# Sizes that no kernel has together.
+IMPOSSIBLE: Mapping[str, Mapping[str, Callable[[Columns], np.ndarray]]] = {
+    "attention": {
+        "heads is no multiple of kv_heads": lambda x: np.asarray(x["heads"] % x["kv_heads"] != 0),
+        "kv_len, which counts the new tokens too, is less than q_len": lambda x: np.asarray(x["kv_len"] < x["q_len"]),
+    },
+    "mla": {
+        "kv_len, which counts the new tokens too, is less than q_len": lambda x: np.asarray(x["kv_len"] < x["q_len"]),
+    },
+    "moe": {"topk is more than experts": lambda x: np.asarray(x["topk"] > x["experts"])},
+    "conv": {
+        "kernel_h is more than in_h and its padding": lambda x: np.asarray(x["kernel_h"] > x["in_h"] + 2 * x["pad_h"]),
+        "kernel_w is more than in_w and its padding": lambda x: np.asarray(x["kernel_w"] > x["in_w"] + 2 * x["pad_w"]),
+        "channels do not divide by groups": lambda x: np.asarray(
+            (x["in_channels"] % x["groups"] > 0) | (x["out_channels"] % x["groups"] > 0)
+        ),
+        "a depthwise convolution is no product, but a stream: irc compile costs it": lambda x: np.asarray(
+            (x["groups"] > 1) & (x["groups"] == x["in_channels"])
+        ),
+    },
+    "collective": {"world_size is 1: nothing is sent": lambda x: np.asarray(x["world_size"] == 1)},
+}
+
 
 def family_of(columns: Columns, at: str) -> Family:
     """The family that a table's columns tell of.
@@ -79,9 +103,23 @@ def completed(family: Family, columns: Columns) -> dict[str, np.ndarray]:
     return {name: readable_column(name, column, name in family.columns) for name, column in whole.items()}
 
 
+def runtime_name(name: str) -> str:
+    """The runtime's own name, by which constants are fitted; others stay as they are written."""
+    known = known_runtime(name)
+    return name if known is None else known.name
+
+
+# Words that have several spellings: figures hang on them.
+SPELLINGS: Mapping[str, Callable[[str], str]] = {
+    "framework": runtime_name,
+    **dict.fromkeys(("dtype", "kv_dtype"), format_name),
+}
+
+
 def readable_column(name: str, column: np.ndarray, is_needed: bool = True) -> np.ndarray:
     if name in WORDS:
-        return word_column(column)
+        found = word_column(column)
+        return words(found, SPELLINGS[name]) if name in SPELLINGS else found
     return number_column(column) if is_needed else column
 
 
@@ -123,17 +161,7 @@ def unreadable(family: Family, columns: Columns) -> dict[str, np.ndarray]:
         for number, word in enumerate(names):
             if not is_known(word):
                 found[f"{name} '{word}' is not known" if word else f"{name} is missing"] = codes == number
-    if family.name == "conv":
-        found |= _odd_groups(columns)
+    for reason, is_broken in IMPOSSIBLE.get(family.name, {}).items():
+        with np.errstate(all="ignore"):  # extents that are no numbers, or nought, are told above
+            found[reason] = is_broken(columns)
     return {reason: np.flatnonzero(mask) for reason, mask in found.items() if mask.any()}
-
-
-def _odd_groups(columns: Columns) -> dict[str, np.ndarray]:
-    """Groups that channels do not divide into, and channels by themselves, which no kernel of the family takes."""
-    groups = np.maximum(columns["groups"], 1)
-    rest = columns["in_channels"] % groups + columns["out_channels"] % groups
-    return {
-        "channels do not divide by groups": rest > 0,
-        "a depthwise convolution is no product, but a stream: irc compile costs it": (groups > 1)
-        & (groups == columns["in_channels"]),
-    }

@@ -46,7 +46,8 @@ EXIT_DOES_NOT_FIT = 1
     metavar="NAME",
     default="auto",
     show_default=True,
-    help="hybrid (with intervals), analytical, roofline, auto (by the target), or a folder by irc train.",
+    help="hybrid (with intervals), analytical, roofline, auto (by the target), a folder by irc train, or the file of "
+    "constants by irc calibrate.",
 )
 @click.option(
     "--memory-limit",

@@ -23,10 +23,11 @@ from ircost.table import print_table
 if TYPE_CHECKING:
     import numpy as np
 
+    from ircost.cost_models.gpu.constants import ConstantsFile
     from ircost.cost_models.learned.family_model import FamilyModel
     from ircost.cost_models.row_estimates import RowEstimates
 
-HYBRID = "hybrid"
+HYBRID, ANALYTICAL = "hybrid", "analytical"
 SHOWN = 40  # rows of a table in text
 Columns = Mapping[str, "np.ndarray"]
 
@@ -41,7 +42,7 @@ Columns = Mapping[str, "np.ndarray"]
     default=HYBRID,
     show_default=True,
     metavar="NAME",
-    help="hybrid, analytical, roofline, or a folder by irc train.",
+    help="hybrid, analytical, roofline, a folder by irc train, or the file by irc calibrate.",
 )
 @click.option("--targets", "folders", multiple=True, metavar="DIR", help="Look for target files here too.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV, with what is predicted behind them.")
@@ -72,8 +73,10 @@ def command(
     if as_csv and as_json:
         raise OptionError("--csv and --json exclude each other", help="take one")
     columns = read_columns(table) if table is not None else kernel_columns(kernels)
-    name, learned = model_of(model)
-    estimates = estimated(columns, table or "--kernel", target_finder(folders), name, learned)
+    if table is None:
+        check_names(columns)
+    name, learned, constants = model_of(model)
+    estimates = estimated(columns, table or "--kernel", target_finder(folders), name, learned, constants)
     told = [*failures_told(estimates)]
     if told and not estimates.is_known.any():
         raise OptionError(f"no kernel can be predicted: {told[0]}", help=cure(estimates.failures))
@@ -118,6 +121,24 @@ def kernel_columns(kernels: Sequence[str]) -> Columns:
     return found
 
 
+def check_names(columns: Columns) -> None:
+    """A table's further columns are the user's own; a word that was typed for this kernel means something.
+
+    Raises:
+        OptionError: kernels of the family have no such size.
+        TargetError: the columns tell of no family of kernels.
+    """
+    from ircost.cost_models.gpu.table_schema import family_of
+    from ircost.datasets.tables import TEXT
+
+    family = family_of(columns, "--kernel")
+    known = sorted(family.columns | {"device", "framework", "kernel"})
+    for name in columns:
+        if name not in family.columns | TEXT | {"latency_us"}:
+            listing = f"kernels of {family.name} have {', '.join(known)}"
+            raise OptionError(f"--kernel: {family.name} has no '{name}'", help=did_you_mean(name, known, listing))
+
+
 def pair_of(word: str) -> tuple[str, str]:
     name, equals, value = word.partition("=")
     if not (name and equals and value):
@@ -132,27 +153,34 @@ def number_of(name: str, value: str) -> float:
         raise OptionError(f"--kernel: {name}={value} is no number") from None
 
 
-def model_of(model: str) -> tuple[str, Mapping[str, FamilyModel] | None]:
-    """The name of a model of rows, and the learned ones of the hybrid or of a folder.
+def model_of(model: str) -> tuple[str, Mapping[str, FamilyModel] | None, ConstantsFile | None]:
+    """The name of a model of rows, the learned ones of the hybrid or of a folder, and the constants of a file.
 
     Raises:
         OptionError: there is no such model.
         LearnedModelError: the folder holds none.
+        ConstantsError: the file holds none.
     """
+    from ircost.cost_models.automatic import is_constants_file
     from ircost.cost_models.evaluation import ROW_MODELS
+    from ircost.cost_models.gpu.constants import constants_beside_bundled
     from ircost.cost_models.learned.storage import bundled_models, read_models
 
     if model == HYBRID:
-        return model, bundled_models()
+        return model, bundled_models(), None
     if model in ROW_MODELS:
-        return model, None
+        return model, None, None
     if Path(model).is_dir():
-        return HYBRID, {**bundled_models(), **read_models(model)}
-    listing = f"models are {', '.join(ROW_MODELS)}, or a folder by irc train"
+        return HYBRID, {**bundled_models(), **read_models(model)}, None
+    if is_constants_file(model):
+        return ANALYTICAL, None, constants_beside_bundled(model)
+    listing = f"models are {', '.join(ROW_MODELS)}, a folder by irc train, or constants.json by irc calibrate"
     raise OptionError(f"no cost model '{model}'", help=did_you_mean(model, ROW_MODELS, listing))
 
 
-def estimated(columns: Columns, at: str, target_of: Any, model: str, learned: Any) -> RowEstimates:
+def estimated(
+    columns: Columns, at: str, target_of: Any, model: str, learned: Any, constants: ConstantsFile | None
+) -> RowEstimates:
     """Raises:
     OptionError: the columns tell of operators inside of models, which are no single kernels.
     """
@@ -161,7 +189,7 @@ def estimated(columns: Columns, at: str, target_of: Any, model: str, learned: An
 
     if is_model_ops(columns):
         raise OptionError(f"{at} is of operators inside of models", help="irc evaluate takes it")
-    return estimate_rows(columns, at, target_of, model, learned)
+    return estimate_rows(columns, at, target_of, model, learned, constants)
 
 
 def predictions(estimates: RowEstimates) -> dict[str, list[float]]:

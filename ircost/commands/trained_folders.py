@@ -31,7 +31,9 @@ def told_if_too_few(path: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise OptionError(f"{path}: too little to learn from: {error}", help="give more rows") from error
+        raise OptionError(
+            f"{path}: too little to learn from: {error}", help="give more rows; irc calibrate is content with fewer"
+        ) from error
 
 
 def check_families(models: Sequence[OfFamily]) -> None:

@@ -140,7 +140,8 @@ def _draw_latency(axes: Axes, predicted_us: np.ndarray, measured_us: np.ndarray)
         [min(predicted_us.min(), measured_us.min()) / 1.5, max(predicted_us.max(), measured_us.max()) * 1.5]
     )
     if len(predicted_us) <= SCATTERED:
-        axes.scatter(measured_us, predicted_us, s=8, alpha=0.4, linewidths=0)
+        area = np.clip(2000 / len(predicted_us), 8, 40)  # in points: few dots are seen, many do not hide each other
+        axes.scatter(measured_us, predicted_us, s=area, alpha=0.6, linewidths=0)
     else:
         extent: Any = (*np.log10(ends), *np.log10(ends))
         hexagons = axes.hexbin(

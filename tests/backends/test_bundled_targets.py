@@ -13,6 +13,7 @@ NAMES = sorted(path.stem for path in BUNDLED.glob("*.yaml"))
 REQUIRED = {
     *("h100_sxm", "h100_pcie", "h100_nvl", "h200_sxm", "h200_nvl", "h800_sxm", "h20_sxm", "gh200", "gh200_96gb"),
     *("b200_sxm", "gb200", "b300_sxm", "gb300", "rtx_5090", "rtx_pro_6000", "rtx_pro_6000_server"),
+    *("rtx_5080", "rtx_5070_ti", "rtx_5070"),
     *("a100_sxm_80gb", "a100_sxm_40gb", "a100_pcie_80gb", "a100_pcie_40gb", "a800_sxm", "a30"),
     *("a10", "a40", "rtx_a6000", "rtx_a5000", "rtx_3090", "l4", "l40", "l40s", "rtx_4090"),
     *("v100_sxm2", "v100_sxm2_32gb", "v100_pcie", "t4", "rtx_2080", "titan_rtx"),
@@ -219,6 +220,7 @@ def test_figures_follow_from_multiprocessors_and_clock(name: str) -> None:
         *(("rtx_4060", "rtx_4090"), ("rtx_4070", "rtx_4090"), ("rtx_4080", "rtx_4090")),
         *(("jetson_xavier_nx", "jetson_agx_xavier"), ("jetson_agx_orin", "a100"), ("jetson_agx_orin_32gb", "a100")),
         *(("jetson_orin_nano", "a100"), ("jetson_orin_nano_super", "a100"), ("jetson_orin_nx", "a100")),
+        *(("rtx_5080", "rtx_5090"), ("rtx_5070_ti", "rtx_5090"), ("rtx_5070", "rtx_5090")),
         *(("rtx_pro_6000", "rtx_5090"), ("rtx_pro_6000_server", "rtx_5090"), ("titan_rtx", "rtx_2080")),
     ],
 )
@@ -255,6 +257,9 @@ def test_mi100_tells_matrix_from_vector() -> None:
         ("gb200", 2500, 186, 8000, 1200),
         ("gb300", 2500, 279, 8000, 1400),
         ("rtx_5090", 209.5, 32, 1792, 575),
+        ("rtx_5080", 112.6, 16, 960, 360),
+        ("rtx_5070_ti", 87.88, 16, 896, 300),
+        ("rtx_5070", 61.73, 12, 672, 250),
         ("a40", 149.7, 48, 696, 300),
         ("a30", 165, 24, 933, 165),
         ("mi250x", 191.5, 64, 1638, 280),

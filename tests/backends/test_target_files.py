@@ -117,6 +117,12 @@ def test_unknown_name_lists_the_nearest() -> None:
     assert re.fullmatch(r"did you mean h100, h100_nvl, h100_pcie\? \(irc targets lists \d+\)", error.help)
 
 
+@pytest.mark.parametrize("name", [3, None, ["h100"]])
+def test_what_is_no_name_is_told(name: object) -> None:
+    error = refusal(lambda: load_target(name))  # type: ignore[arg-type]
+    assert error.message == f"{type(name).__name__} {name!r} is no target"
+
+
 @pytest.mark.parametrize("name", ["", "\0", "../targets/h100_sxm", "no.yaml", "/dev/zero", "h100_sxm.yml"])
 def test_what_is_no_target(name: str) -> None:
     refusal(lambda: load_target(name))

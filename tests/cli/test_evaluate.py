@@ -30,7 +30,9 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "no Parquet": (("@noise.parquet",), ("is no Parquet file", ".csv")),
     "no text": (("@noise.csv",), ("is no CSV file", "UTF-8")),
     "ragged": (("@ragged.csv",), ("row 2 has 3 fields, the head 8",)),
-    "no head": (("@empty.csv",), ("has no column device, latency_us",)),
+    "no head": (("@empty.csv",), ("has no column device, latency_us", "it has none")),
+    "no commas": (("@semicolons.csv",), ("has no column device, latency_us", "with commas between; it has 'device;m")),
+    "two of one name": (("@twice.csv",), ("has 2 columns 'm'", "leave one")),
     "no latency": (("@unmeasured.csv",), ("has no column latency_us",)),
     "no family": (("@flat.csv",), ("its columns tell of no family", "for gemm it lacks k", "model_ops")),
     "no such model": (("@gemm.csv", "--model", "rooflin"), ("no cost model 'rooflin'", "roofline, analytical")),
@@ -63,6 +65,8 @@ def places(tmp_path: Path) -> Path:
         "head.csv": HEAD,
         "empty.csv": "",
         "ragged.csv": HEAD + ROWS.splitlines(keepends=True)[0] + "t4,1,2\n",
+        "semicolons.csv": "device;m;n;k;latency_us\nt4;1;1;1;9\n",
+        "twice.csv": "device,m,m,n,k,latency_us\nt4,1,2,1,1,9\n",
         "unmeasured.csv": "device,m,n,k\nt4,1,1,1\n",
         "flat.csv": "device,m,n,latency_us\nt4,1,1,1\n",
         "noise.parquet": "this is no table",
@@ -170,6 +174,7 @@ def test_parquet_and_csv_are_one(irc, places: Path) -> None:
         else pyarrow.array([None if value is None else int(value) for value in values])
         for name, values in texts.items()
     }
+    columns["notes"] = pyarrow.array([[1, 2]] * len(columns["device"]))  # lists: the user's own, no size
     parquet.write_table(pyarrow.table(columns), places / "gemm.parquet")
     arguments = ("--by", "device,framework,dtype", "--json")
     assert (

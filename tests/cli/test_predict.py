@@ -20,7 +20,15 @@ MISTAKES = {
     "no number": (("-k", "device=t4 m=x n=1 k=1"), "m=x is no number"),
     "no size": (("-k", "device=t4 m"), "'m' is no size"),
     "no family": (("-k", "device=t4 m=1"), "tell of no family"),
-    "no machine": (("-k", "device=t5 m=1 n=1 k=1"), "no target 't5' (row 1)\n  help: irc targets lists all"),
+    "no machine": (("-k", "device=t5 m=1 n=1 k=1"), "no target 't5' (row 1)\n  help: did you mean t4"),
+    "no format": (("-k", "device=t4 m=1 n=1 k=1 dtype=float17"), "help: did you mean float16"),
+    "no such size": (("-k", "device=t4 m=1 n=1 k=1 bach=8"), "gemm has no 'bach'\n  help: did you mean batch?"),
+    "another family's size": (("-k", "device=t4 m=1 n=1 k=1 window=8"), "gemm has no 'window'"),
+    "two runtimes": (
+        ("-k", "device=h100+vllm framework=trtllm m=1 n=1 k=1"),
+        "framework 'trtllm' is not that of device",
+    ),
+    "no constants": (("-k", GEMM, "--model", "@none.json"), "holds no constants"),
     "no model": (("-k", GEMM, "--model", "hybird"), "did you mean hybrid?"),
     "empty folder": (("-k", GEMM, "--model", "@"), "holds no learned model"),
     "groups of channels": (("-k", f"{CONV} groups=5"), "channels do not divide by groups (row 1)"),
@@ -66,6 +74,57 @@ def test_where_no_runtime_is_named_a_kernel_is_that_of_a_network(irc, tmp_path: 
     unnamed, replayed, named = rows(irc, str(tmp_path / "named.csv"), "--model", model)
     assert unnamed["latency_s"] == replayed["latency_s"] != named["latency_s"]
     assert unnamed["grade"] == named["grade"] == ("A" if model == "hybrid" else None)
+
+
+@pytest.mark.parametrize(
+    ("spelt", "plain"),
+    [
+        ("device=h100+vllm dtype=bf16", "device=h100 framework=vllm dtype=bfloat16"),
+        ("device=h100 framework=vLLM dtype=torch.bfloat16", "device=h100 framework=vllm dtype=bfloat16"),
+        ("device=h100 framework=tensorrt dtype=FP16", "device=h100 dtype=float16"),
+        ("device=v100_pcie framework=vendor_library dtype=fp32", "device=v100_pcie+vendor_library dtype=float32"),
+        ("device=h100 dtype=f8e4m3", "device=h100 dtype=fp8"),
+    ],
+)
+def test_a_kernel_is_the_same_however_it_is_spelt(irc, spelt: str, plain: str) -> None:
+    one, other = (rows(irc, "-k", f"{words} m=512 n=4096 k=4096")[0] for words in (spelt, plain))
+    for name in ("latency_s", "low_s", "high_s", "grade"):
+        assert one[name] == other[name]
+    assert one["grade"] == "A"
+
+
+@pytest.mark.parametrize(
+    ("library", "kernel"),
+    [
+        (
+            "fa3",
+            "device=h100 framework=vllm phase=decode batch=32 q_len=1 kv_len=4096 heads=32 kv_heads=8 head_dim=128",
+        ),
+        ("triton", "device=l40s framework=sglang tokens=64 hidden=4096 inter=1536 topk=8 experts=128"),
+        ("triton", "device=l40s framework=vllm phase=decode batch=8 q_len=1 kv_len=4096 heads=16"),
+    ],
+)
+def test_a_runtime_without_a_library_gets_that_of_networks(irc, library: str, kernel: str) -> None:
+    """Else the figure is of no kernel that was measured, under a grade A: up to half of the time and less."""
+    (unnamed,), (named,) = rows(irc, "-k", kernel), rows(irc, "-k", f"{kernel} kernel={library}")
+    assert unnamed["latency_s"] == named["latency_s"] and unnamed["grade"] == "A"
+
+
+def test_constants_of_a_file_are_taken(irc, tmp_path: Path) -> None:
+    table = tmp_path / "slow.csv"
+    sizes = [(m, n) for m in (256, 512, 1024, 2048) for n in (1024, 2048, 4096)]
+    lines = [f"t4,{m},{n},4096,float16,{2 * m * n * 4096 / 10e6}\n" for m, n in sizes]  # 10 TFLOP/s
+    table.write_text("device,m,n,k,dtype,latency_us\n" + "".join(lines))
+    constants = tmp_path / "constants.json"
+    assert irc("calibrate", "--data", str(table), "-o", str(constants)).code == 0
+    kernel = "device=t4 m=1024 n=4096 k=4096 dtype=float16"
+    (before,) = rows(irc, "-k", kernel, "--model", "analytical")
+    (after,) = rows(irc, "-k", kernel, "--model", str(constants))
+    measured_s = 2 * 1024 * 4096 * 4096 / 10e12
+    assert abs(after["latency_s"] - measured_s) < 0.1 * measured_s < abs(before["latency_s"] - measured_s)
+    attention = "device=t4 phase=prefill batch=1 q_len=64 kv_len=64 heads=8 kv_heads=8 head_dim=64 dtype=float16"
+    others = [rows(irc, "-k", attention, "--model", model)[0]["latency_s"] for model in ("analytical", str(constants))]
+    assert others[0] == others[1]  # the file has no attention: the bundled constants stay
 
 
 def test_a_stand_in_gets_no_corrections(irc) -> None:

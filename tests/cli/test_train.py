@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import product
 from pathlib import Path
 
@@ -17,6 +18,7 @@ MISTAKES = {
     "no table": (("-o", "out"), "missing argument 'TABLES...'"),
     "no folder": (("@few.csv",), "missing option '-o'"),
     "too few": (("@few.csv", "-o", "@out"), "too little to learn from: 2 rows"),
+    "fewer are enough": (("@few.csv", "-o", "@out"), "irc calibrate is content with fewer"),
     "unknown machine": (("@abacus.csv", "-o", "@out"), "no row can be used: abacus.csv: 1 failed: no target 'abacus'"),
     "unknown machine as text": (("@abacus.csv", "--text", "-o", "@out"), "1 failed: no target 'abacus' (rows 1)"),
     "no rows": (("@head.csv", "-o", "@out"), "no row can be used: head.csv: it has no rows"),
@@ -78,17 +80,31 @@ def test_rows_that_are_left_out_are_told(irc, places: Path, tmp_path: Path) -> N
     ]
 
 
-def test_latencies_of_another_unit_are_told(irc, places: Path, tmp_path: Path) -> None:
+def in_unit(places: Path, table: Path, microseconds: float) -> Path:
+    """The table whose latencies are in units of so many microseconds."""
     head, *rows = (places / "rows.csv").read_text().splitlines()
-    seconds = [f"{row.rpartition(',')[0]},{float(row.rpartition(',')[2]) * 1e-6}" for row in rows]
-    table = tmp_path / "seconds.csv"
-    table.write_text("\n".join([head, *seconds]))
-    for arguments in (("train", table, "--only", "latency", "-o", tmp_path), ("evaluate", table)):
+    times = (f"{row.rpartition(',')[0]},{float(row.rpartition(',')[2]) / microseconds}" for row in rows)
+    table.write_text("\n".join([head, *times]))
+    return table
+
+
+def test_latencies_that_no_machine_can_have_teach_nothing(irc, places: Path, tmp_path: Path) -> None:
+    table = in_unit(places, tmp_path / "seconds.csv", 1e6)
+    told = "seconds.csv: 288 of 288 latencies are shorter than the machine allows: are they in microseconds?"
+    for arguments in (("train", table, "-o", tmp_path / "out"), ("calibrate", "--data", table, "-o", tmp_path / "c")):
         outcome = irc(*arguments)
-        assert outcome.code == 0
-        told = "seconds.csv: 288 of 288 latencies are shorter than the machine allows: are they in microseconds?"
-        assert told in outcome.out + outcome.err
+        assert (outcome.code, outcome.err.startswith(f"error: {told}")) == (2, True), outcome.err
+    assert {path.name for path in tmp_path.iterdir()} == {"seconds.csv"}
+    judged = irc("evaluate", table)
+    assert judged.code == 0 and told in judged.out
     assert "microseconds" not in irc("evaluate", places / "rows.csv").out
+
+
+def test_latencies_far_too_long_are_told(irc, places: Path, tmp_path: Path) -> None:
+    table = in_unit(places, tmp_path / "nanoseconds.csv", 1e-3)
+    outcome = irc("calibrate", "--data", table, "-o", tmp_path / "constants.json")
+    assert outcome.code == 0
+    assert re.match(r"note: nanoseconds.csv: latencies are [\d,]{3,} times what the analytical model", outcome.err)
 
 
 def test_a_table_becomes_a_text_model(irc, places: Path, tmp_path: Path) -> None:

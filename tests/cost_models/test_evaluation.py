@@ -166,6 +166,22 @@ def test_words_that_nobody_knows_fail(family: str, name: str, word: str) -> None
     assert list(predicted(columns).failures) == [f"{name} '{word}' is not known"]
 
 
+@pytest.mark.parametrize(
+    ("family", "name", "value", "reason"),
+    [
+        ("attention", "kv_heads", 5, "heads is no multiple of kv_heads"),
+        ("attention", "q_len", 1e6, "kv_len, which counts the new tokens too, is less than q_len"),
+        ("moe", "topk", 1e6, "topk is more than experts"),
+        ("conv", "kernel_h", 1e6, "kernel_h is more than in_h and its padding"),
+        ("collective", "world_size", 1, "world_size is 1: nothing is sent"),
+    ],
+)
+def test_sizes_that_no_kernel_has_together_fail(family: str, name: str, value: float, reason: str) -> None:
+    columns = {"device": words("h100_sxm"), "latency_us": np.array([9.0]), **SMALL[family]}
+    assert not predicted(columns).failures
+    assert list(predicted({**columns, name: np.array([value])}).failures) == [reason]
+
+
 def test_an_operator_of_a_model_that_cannot_be_read_fails_alone() -> None:
     columns = {
         "device": words("t4", "t4", "t4"),
