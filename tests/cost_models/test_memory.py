@@ -556,3 +556,13 @@ func @main(%x: 64x4xf32, %y: 64x4xf32) -> 64x4xf32 {
     monkeypatch.setattr("ircost.passes.rematerialise.lifetimes", counted)
     run_pipeline(module, "rematerialise{limit=1}")
     assert len(seen) == 2 * (1 + 1)  # before and behind the one copy that is tried
+
+
+def test_the_given_order_is_not_weighed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each body asked for the lifetimes of its whole function: quadratic in how many bodies there are."""
+    chain = "".join(f"  %v{i + 1} = tanh %v{i}\n" for i in range(5))
+    module = parse_module(f"func @main(%v0: 4xf32) -> 4xf32 {{\n{chain}  return %v5\n}}")
+    seen = []
+    monkeypatch.setattr("ircost.passes.order_for_memory.lifetimes", lambda *_, **__: seen.append(1))
+    run_pipeline(module, "order-for-memory")
+    assert not seen
