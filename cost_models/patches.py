@@ -6,22 +6,34 @@ Source: Lin et al., "MCUNetV2: Memory-Efficient Patch-based Inference for Tiny D
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ircost.cost_models.liveness import may_overwrite
+from ircost.cost_models.patch_regions import (
+    SPATIAL_AXES,
+    Regions,
+    bytes_of,
+    elements_of,
+    needed_regions,
+    patches,
+    varying_terms,
+)
 from ircost.ir.graph import Function, Op, Value
 from ircost.ir.in_place import viewed
-from ircost.ir.index import Affine, IterationSpace
 from ircost.ir.load_time import load_time_ops
 
-Region = tuple[tuple[int, int], ...]  # first and last index along each axis
+Bytes: TypeAlias = int | NDArray[np.int64]  # of a value, or of each of its parts
 
-SPATIAL_AXES = (2, 3)  # batch and channels are before them
 GRIDS = (2, 3, 4, 6, 8)
 WHOLE = -1  # in place of a count of channels: all of the result may lie where the operand was
+NEVER = 2**62  # a peak that is not looked at any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,31 @@ class PatchPlan:
         return True, self.peak_bytes, self.recomputed_macs
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Segment:
+    """What the ops between two splits do for parts of their result.
+
+    Args:
+        own: by grid, which of the parts are patches of the result; those before them are what segments behind need.
+        peak_bytes, macs: [parts], of these ops alone.
+        source: [parts], which part of the result of the segment before each needs; -1 for none.
+    """
+
+    own: Mapping[int, slice]
+    peak_bytes: NDArray[np.int64]
+    macs: NDArray[np.int64]
+    source: NDArray[np.int64]
+
+    def behind(
+        self, peak_bytes: NDArray[np.int64], macs: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """[parts]: peak and multiply-adds from the start, given those of the segment before."""
+        if not peak_bytes.size:
+            return self.peak_bytes, self.macs
+        peak_bytes = np.maximum(self.peak_bytes, np.where(self.source < 0, 0, peak_bytes[self.source]))
+        return peak_bytes, self.macs + np.where(self.source < 0, 0, macs[self.source])
+
+
 class LayerChain:
     """The ops of a function in order, with one image as input.
 
@@ -79,6 +116,10 @@ class LayerChain:
         self.ops = [op for op in function.block.ops if op not in at_load and not op.definition.is_terminator]
         self.results = frozenset(function.results)
         self._in_place: dict[tuple[Op, int], int] = {}
+
+    @cached_property
+    def _macs(self) -> list[int]:
+        return [_macs(op) for op in self.ops]
 
     @cached_property
     def splits(self) -> tuple[int, ...]:
@@ -102,224 +143,221 @@ class LayerChain:
         """
         if stage_ops and stage_ops not in self.splits:
             raise ValueError(f"no split behind op {stage_ops}: splits are {list(self.splits)}")
-        stage, tail = self.ops[:stage_ops], self.ops[stage_ops:]
-        macs = sum(_macs(op) for op in self.ops)
-        if not stage:
-            return PatchPlan(0, 1, 0, self._tail_peak(tail, ()), 0, macs)
-        out = stage[-1].result
-        peaks, done = [], 0
-        for _, needed in needed_of_patches(stage, grid):
-            peaks.append(self._patch_peak(stage, out, needed))
-            done += sum(_macs_in(op, needed) for op in stage)
-        again = max(done - sum(_macs(op) for op in stage), 0)
-        return PatchPlan(stage_ops, grid, max(peaks), self._tail_peak(tail, (out,)), again, macs)
+        if not stage_ops:
+            return PatchPlan(0, 1, 0, int(max(self._layer_by_layer, default=0)), 0, sum(self._macs))
+        (plan,) = self._plans({stage_ops: (grid,)})
+        return plan
 
     def best(
         self, limit_bytes: int | None = None, splits: Sequence[int] | None = None, grids: Sequence[int] = GRIDS
     ) -> PatchPlan:
         """Of all splits and grids, the one that does least again and fits; without a limit, or where none fits, the
-        one with the lowest peak. What cannot win any more is not looked at: recomputation grows with the stage.
+        one with the lowest peak. What cannot win any more is not looked at.
 
         Args:
             splits: numbers of first ops to try; all that there are where left out.
         """
         best = self.plan(0, 1)
-        floors = {
-            stage_ops: self._floor(stage_ops) for stage_ops in self._known(self.splits if splits is None else splits)
-        }
-        # Those that may end lowest come first, so that the others are cut off early; with a limit, short stages do.
-        order = floors if limit_bytes is not None else sorted(floors, key=lambda stage_ops: floors[stage_ops])
-        for stage_ops in order:
-            out = self.ops[stage_ops - 1].result
-            is_fitting = limit_bytes is not None and best.peak_bytes <= limit_bytes
-            goal = limit_bytes if limit_bytes is not None and is_fitting else best.peak_bytes
-            if floors[stage_ops] > goal:
-                continue
-            plans = [self.plan(stage_ops, grid) for grid in grids if grid <= min(out.type.shape[2:])]
-            if plans and is_fitting and plans[0].recomputed_macs >= best.recomputed_macs:
-                break
-            best = min([best, *plans], key=lambda plan: plan.rank(limit_bytes))
-        return best
+        if limit_bytes is not None and best.peak_bytes <= limit_bytes:
+            return best
+        wanted = {}
+        for stage_ops in self._known(self.splits if splits is None else splits):
+            room = min(self.ops[stage_ops - 1].result.type.shape[2:])
+            if self._floor(stage_ops) < best.peak_bytes:
+                wanted[stage_ops] = [grid for grid in grids if grid <= room]
+        # Of equal plans, the one of the split that might have ended lowest.
+        plans = sorted(self._plans(wanted, best.peak_bytes), key=lambda plan: self._floor(plan.stage_ops))
+        return min([best, *plans], key=lambda plan: plan.rank(limit_bytes))
 
     def _known(self, splits: Sequence[int]) -> Iterator[int]:
         """Splits up to the first op that has no access map."""
-        for stage_ops in splits:
-            if any(_space_is_missing(op) for op in self.ops[:stage_ops]):
-                return
-            yield stage_ops
+        most = next((i for i, op in enumerate(self.ops) if _space_is_missing(op)), len(self.ops))
+        return (stage_ops for stage_ops in splits if stage_ops <= most)
 
     def _floor(self, stage_ops: int) -> int:
         """Bytes that no plan with this split gets below: its whole result, and what is behind it."""
-        out = self.ops[stage_ops - 1].result
-        return max(self._tail_peak(self.ops[stage_ops:], (out,)), out.type.size_bytes)
+        return max(self._tail_peak(stage_ops), self.ops[stage_ops - 1].result.type.size_bytes)
 
-    def _patch_peak(self, stage: Sequence[Op], out: Value, needed: Mapping[Value, Region]) -> int:
-        """The stage's result is whole and in use throughout; a patch writes its part of it."""
-        sizes = {value: region_bytes(value, region) for value, region in needed.items()}
-        sizes[out] = 0
-        images = [value for value in needed if value.producer is None]
-        held = out.type.size_bytes
+    # ---- patches
+
+    def _plans(self, wanted: Mapping[int, Sequence[int]], below: int = NEVER) -> list[PatchPlan]:
+        """For these splits, each in these grids, the plans whose stage peaks below so many bytes.
+
+        Nothing but one map is read behind a split. So parts of that map that are alike are one, whichever patches of
+        whichever stages need them, and each op is looked at once, for all parts.
+        """
+        found = []
+        macs_before = [0, *accumulate(self._macs)]
+        peak_bytes = macs = np.zeros(0, np.int64)
+        for end, segment in self._segments(wanted, below):
+            peak_bytes, macs = segment.behind(peak_bytes, macs)
+            for grid, parts in segment.own.items():
+                peak = self._held(end) + int(peak_bytes[parts].max())
+                if peak < below:
+                    again = max(int(macs[parts].sum()) - macs_before[end], 0)
+                    found.append(PatchPlan(end, grid, peak, self._tail_peak(end), again, macs_before[-1]))
+        return found
+
+    def _segments(self, wanted: Mapping[int, Sequence[int]], below: int) -> list[tuple[int, _Segment]]:
+        """What the ops up to each split do, first to last; found from the last one back."""
+        ends = [split for split in self.splits if split <= max(wanted, default=0)]
+        found = []
+        needed: Regions | None = None
+        for first, end in reversed(list(zip([0, *ends], ends, strict=False))):
+            segment, needed = self._segment(first, end, wanted.get(end, ()), needed, below)
+            found.append((end, segment))
+        return found[::-1]
+
+    def _segment(
+        self, first: int, end: int, grids: Sequence[int], needed: Regions | None, below: int
+    ) -> tuple[_Segment, Regions | None]:
+        """A segment, and the parts that it needs of the map in front of it.
+
+        Args:
+            grids: whose patches are looked at.
+            needed: parts of the result that the segments behind need.
+        """
+        ops, out = self.ops[first:end], self.ops[end - 1].result
+        parts, own = _side_by_side(out, grids, needed)
+        regions = needed_regions(ops, out, parts)
+        given = [self.ops[first - 1].result] if first else self._images
+        made = (result for op in ops for result in op.results)
+        sizes: dict[Value, Bytes] = {v: bytes_of(v, regions[v]) for v in (*given, *made) if v in regions}
+        # A patch writes its part of the stage's result, which is there as a whole.
+        is_patch = np.arange(parts.shape[2]) >= (0 if needed is None else needed.shape[2])
+        sizes[out] = np.where(is_patch, 0, sizes[out])
         if not self.is_streamed:
-            held += sum(image.type.size_bytes for image in images)
-            sizes |= dict.fromkeys(images, 0)
-        return held + self._peak(stage, sizes, images, {out})
+            sizes |= dict.fromkeys(self._images, 0)
+        peak = _largest(self._live(ops, sizes, [v for v in given if v in sizes], {out}))
+        is_open = peak + np.where(is_patch, self._held(end), 0) < below
+        macs = np.zeros_like(peak)
+        for i in range(first, end):
+            macs += self._macs_in(i, regions)
+        source = np.full_like(peak, -1)
+        read = regions.get(given[0]) if first else None
+        if read is not None:
+            read, source[is_open] = _distinct(read[..., is_open])
+        return _Segment(own, np.where(is_open, peak, NEVER), macs, source), read
 
-    def _tail_peak(self, tail: Sequence[Op], given: Sequence[Value]) -> int:
-        arguments = [v for v in self.function.arguments if v in {o for op in tail for o in op.operands}]
-        sizes = {v: v.type.size_bytes for op in tail for v in op.results}
-        sizes |= {v: v.type.size_bytes for v in (*given, *arguments)}
-        return self._peak(tail, sizes, (*given, *arguments), self.results)
+    def _macs_in(self, index: int, regions: Mapping[Value, Regions]) -> NDArray[np.int64] | int:
+        """Of the parts of an op's result; what is fused to a product has that product's shape."""
+        result = self.ops[index].results[0]
+        if result not in regions or not result.type.elements:
+            return 0
+        return _shares(self._macs[index], elements_of(regions[result]), result.type.elements)
 
-    def _peak(
+    # ---- what is live
+
+    @cached_property
+    def _images(self) -> list[Value]:
+        """Inputs that are read."""
+        read = {value for op in self.ops for value in op.operands}
+        return [value for value in self.function.arguments if value in read]
+
+    def _held(self, stage_ops: int) -> int:
+        """Bytes in use throughout a stage: its result, and the image that is not streamed."""
+        images = [] if self.is_streamed else self._images
+        return sum(value.type.size_bytes for value in (self.ops[stage_ops - 1].result, *images))
+
+    @cached_property
+    def _layer_by_layer(self) -> list[int]:
+        """Bytes in use at the start, then at each op."""
+        sizes: dict[Value, Bytes] = {v: v.type.size_bytes for op in self.ops for v in op.results}
+        sizes |= {v: v.type.size_bytes for v in self._images}
+        return [int(live) for live in self._live(self.ops, sizes, self._images, self.results)]
+
+    @cached_property
+    def _peaks_from(self) -> list[int]:
+        """For each op, the fullest moment from there on."""
+        return list(accumulate(reversed(self._layer_by_layer[1:]), max))[::-1]
+
+    def _tail_peak(self, stage_ops: int) -> int:
+        """Layer by layer behind a split: what is before it holds nothing but the map that crosses it."""
+        return max(self.ops[stage_ops - 1].result.type.size_bytes, self._peaks_from[stage_ops])
+
+    def _live(
         self,
         ops: Sequence[Op],
-        sizes: Mapping[Value, int],
+        sizes: Mapping[Value, Bytes],
         given: Sequence[Value],
         leaving: frozenset[Value] | set[Value],
-    ) -> int:
+    ) -> Iterator[Bytes]:
+        """Bytes in use at the start, then at each op; those of each part where ``sizes`` are of parts.
+
+        Args:
+            sizes: of values that take room; what nobody needs takes none.
+        """
         last = self._last_uses(ops, leaving)
-        live = sum(sizes[value] for value in given)
-        peak = live
+        live: Bytes = sum(sizes[value] for value in given)
+        yield live
         for i, op in enumerate(ops):
             if op.definition.is_view:
+                yield 0
                 continue
             dying = {v: None for v in map(viewed, op.operands) if last.get(v) == i and v in sizes}
-            made = sum(sizes[result] for result in op.results)
-            spared = max(
-                (self._spared(op, j, sizes) for j, v in enumerate(op.operands) if viewed(v) in dying), default=0
-            )
-            peak = max(peak, live + made - spared)
-            unread = sum(sizes[result] for result in op.results if result not in last)
-            live += made - unread - sum(sizes[value] for value in dying)
-        return peak
+            made = sum(sizes.get(result, 0) for result in op.results)
+            spared = [self._spared(op, j, sizes) for j, v in enumerate(op.operands) if viewed(v) in dying]
+            yield live + made - _largest(spared)
+            unread = sum(sizes.get(result, 0) for result in op.results if result not in last)
+            live = live + made - unread - sum(sizes[value] for value in dying)
 
-    def _spared(self, op: Op, index: int, sizes: Mapping[Value, int]) -> int:
+    def _spared(self, op: Op, index: int, sizes: Mapping[Value, Bytes]) -> Bytes:
         """Bytes of the result that lie where the operand was."""
-        if len(op.results) != 1:
+        if len(op.results) != 1 or op.result not in sizes:
             return 0
         if (op, index) not in self._in_place:
             self._in_place[op, index] = WHOLE if may_overwrite(op, index) else channels_in_place(op, index)
         channels = self._in_place[op, index]
-        shared = min(sizes[op.result], sizes[viewed(op.operands[index])])
-        on_its_way = 0 if channels == WHOLE else -(-sizes[op.result] // channels) if channels else shared
-        return max(shared - on_its_way, 0)
+        if not channels:
+            return 0
+        shared = np.minimum(sizes[op.result], sizes[viewed(op.operands[index])])
+        return shared if channels == WHOLE else np.maximum(shared - -(-sizes[op.result] // channels), 0)
 
     def _last_uses(self, ops: Sequence[Op], leaving: frozenset[Value] | set[Value]) -> dict[Value, int]:
         last = {viewed(value): i for i, op in enumerate(ops) for value in op.operands}
         return {**last, **dict.fromkeys(map(viewed, leaving), len(ops))}
 
 
-def patches(value: Value, grid: int) -> Iterator[Region]:
-    """``grid`` x ``grid`` parts of a map; where that does not divide it, the last ones are smaller."""
-    shape = value.type.shape
-    steps = [-(-shape[axis] // grid) for axis in SPATIAL_AXES]
-    whole = tuple((0, n - 1) for n in shape[: SPATIAL_AXES[0]])
-    for top in range(0, shape[2], steps[0]):
-        for left in range(0, shape[3], steps[1]):
-            rows, columns = min(top + steps[0], shape[2]), min(left + steps[1], shape[3])
-            yield (*whole, (top, rows - 1), (left, columns - 1))
+def _side_by_side(out: Value, grids: Sequence[int], needed: Regions | None) -> tuple[Regions, dict[int, slice]]:
+    """Parts of a map that others need, its patches behind them, grid after grid; where those of each grid are."""
+    others = np.zeros((out.type.rank, 2, 0), np.int64) if needed is None else needed
+    asked = [patches(out, grid) for grid in grids]
+    bounds = accumulate((regions.shape[2] for regions in asked), initial=others.shape[2])
+    own = {grid: slice(*ends) for grid, ends in zip(grids, pairwise(bounds), strict=True)}
+    return np.concatenate([others, *asked], axis=2), own
 
 
-def needed_of_patches(ops: Sequence[Op], grid: int) -> Iterator[tuple[Region, dict[Value, Region]]]:
-    """Each patch of the last op's result, and what it needs of each value.
-
-    Rows are needed for the sake of a patch's rows, columns for its columns: one column of patches and one row of them
-    tell all, unless an op mixes the axes.
-    """
-    regions = list(patches(ops[-1].results[0], grid))
-    by_rows = {region[2]: needed_regions(ops, region) for region in regions if region[3][0] == 0}
-    by_columns = {region[3]: needed_regions(ops, region) for region in regions if region[2][0] == 0}
-    corner = needed_regions(ops, regions[0])
-    for region in regions:
-        down, across = by_rows[region[2]], by_columns[region[3]]
-        mixed = {value: _of_both(corner[value], down[value], across[value]) for value in corner}
-        found = {value: part for value, part in mixed.items() if part is not None}
-        yield region, found if len(found) == len(mixed) else needed_regions(ops, region)
-
-
-def _of_both(corner: Region, down: Region, across: Region) -> Region | None:
-    """Along each axis, that of the two which is not as in the corner; None where both are not."""
-    found = []
-    for first, one, other in zip(corner, down, across, strict=True):
-        if one not in (first, other) and other != first:
-            return None
-        found.append(other if one == first else one)
-    return tuple(found)
+def _distinct(regions: Regions) -> tuple[Regions, NDArray[np.int64]]:
+    """Each box once, and for each part which of them it is."""
+    axes, ends, parts = regions.shape
+    if not parts:
+        return regions, np.zeros(0, np.int64)
+    # One number for each box: sorting those takes a tenth of what sorting columns does.
+    numbers, count = np.zeros(parts, np.int64), 1
+    for index in regions.reshape(axes * ends, parts):
+        steps = int(np.ptp(index)) + 1
+        if count * steps > NEVER:
+            numbers = np.unique(numbers, return_inverse=True)[1]
+            count = parts
+        numbers = numbers * steps + (index - index.min())
+        count *= steps
+    _, first, which = np.unique(numbers, return_index=True, return_inverse=True)
+    return regions[..., first], which
 
 
-def needed_regions(ops: Sequence[Op], region: Region) -> dict[Value, Region]:
-    """What a part of the last op's result needs of each value before it, halos included."""
-    needed: dict[Value, Region] = {ops[-1].results[0]: region}
-    for op in reversed(ops):
-        if op.results[0] not in needed:
-            continue
-        regions = operand_regions(op, needed[op.results[0]])
-        for operand, part in zip(op.operands, regions, strict=True):
-            needed[operand] = _around(needed.get(operand, part), part)
-    at_run = {value for op in ops for value in op.results}
-    inputs = {v for v in needed if v.producer is None}
-    return {value: part for value, part in needed.items() if value in at_run or value in inputs}
+def _largest(sizes: Iterable[Bytes]) -> Bytes:
+    """Of each part."""
+    largest: Bytes = 0
+    for size in sizes:
+        largest = np.maximum(largest, size)
+    return largest
 
 
-def operand_regions(op: Op, region: Region) -> list[Region]:
-    """What a region of an op's result needs of each operand, clipped to it.
-
-    Raises:
-        ValueError: the op has no access map.
-    """
-    if op.name != "kernel":
-        space = op.definition.iteration_space(op)
-        if space is None:
-            raise ValueError(f"{op.name} has no access map")
-        return regions_read(space, region)
-    body = op.regions[0].block
-    needed: dict[Value, Region] = {body.terminator.operands[0]: region}
-    for inner in reversed([inner for inner in body.ops if inner is not body.last]):
-        if inner.results[0] in needed and inner.operands:
-            for operand, part in zip(inner.operands, operand_regions(inner, needed[inner.results[0]]), strict=True):
-                needed[operand] = _around(needed.get(operand, part), part)
-    whole = [tuple((0, n - 1) for n in argument.type.shape) for argument in body.arguments]
-    return [needed.get(argument, all_of_it) for argument, all_of_it in zip(body.arguments, whole, strict=True)]
-
-
-def regions_read(space: IterationSpace, region: Region) -> list[Region]:
-    """Of each operand, the box that a box of the result reads, clipped to the operand; its halo included.
-
-    >>> from ircost.ir.bind import bind
-    >>> from ircost.ir.notation import parse_notation
-    >>> space = bind(parse_notation("(o + k), k -> o"), [(10,), (3,)], {})
-    >>> regions_read(space, ((2, 4),))
-    [((2, 6),), ((0, 2),)]
-    """
-    ranges = [(0, dim.extent - 1) for dim in space.dims]
-    for axis, part in zip(space.results[0].axes, region, strict=True):
-        terms = _varying(axis, space)
-        if len(terms) == 1 and terms[0][1] == 1 and axis.offset == 0:
-            ranges[terms[0][0]] = part
-    return [tuple(_reach(axis, ranges) for axis in access.axes) for access in space.operands]
-
-
-def _reach(axis: Affine, ranges: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    ends = [sorted((c * ranges[dim][0], c * ranges[dim][1])) for dim, c in axis.terms]
-    low = axis.offset + sum(end[0] for end in ends)
-    high = axis.offset + sum(end[1] for end in ends)
-    return min(max(low, 0), axis.extent - 1), min(max(high, 0), axis.extent - 1)
-
-
-def _varying(axis: Affine, space: IterationSpace) -> tuple[tuple[int, int], ...]:
-    return tuple(term for term in axis.terms if space.dims[term[0]].extent > 1)
-
-
-def _around(one: Region, other: Region) -> Region:
-    return tuple((min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(one, other, strict=True))
-
-
-def _elements(region: Region) -> int:
-    return math.prod(high - low + 1 for low, high in region)
-
-
-def region_bytes(value: Value, region: Region) -> int:
-    return (_elements(region) * value.type.dtype.bits + 7) // 8
+def _shares(total: int, parts: NDArray[np.int64], whole: int) -> NDArray[np.int64]:
+    """total * part // whole."""
+    if total % whole == 0:
+        return parts * (total // whole)
+    return np.array([total * part // whole for part in parts.tolist()], np.int64)  # products of more than 64 bits
 
 
 def channels_in_place(op: Op, index: int) -> int:
@@ -350,7 +388,7 @@ def _channels_alone(op: Op, index: int) -> int:
         return 0
     for read, written in zip(space.operands[index].axes, space.results[0].axes, strict=False):
         if written.extent > 1 or read.extent > 1:
-            is_same = _varying(read, space) == _varying(written, space) and read.offset == written.offset
+            is_same = varying_terms(read, space) == varying_terms(written, space) and read.offset == written.offset
             return written.extent if is_same and read.extent == written.extent else 0
     return 0
 
@@ -362,14 +400,6 @@ def _contractions(op: Op) -> list[Op]:
 def _macs(op: Op) -> int:
     spaces = [inner.definition.iteration_space(inner) for inner in _contractions(op)]
     return sum(space.points for space in spaces if space is not None)
-
-
-def _macs_in(op: Op, needed: Mapping[Value, Region]) -> int:
-    """Of the part of the result that is computed; what is fused to a product has that product's shape."""
-    region = needed.get(op.results[0])
-    if region is None or not op.result.type.elements:
-        return 0
-    return _macs(op) * _elements(region) // op.result.type.elements
 
 
 def _space_is_missing(op: Op) -> bool:

@@ -88,7 +88,9 @@ def fit(imported: Imported, context: PassContext, limit_bytes: int | None, exact
         if goal < 1:
             break
         (report,) = run_pipeline(module, f"rematerialise{{limit={goal}}}", context=context)
-        ran += [report.text] if report.fired["copies"] else []
+        if not report.fired["copies"]:
+            break
+        ran.append(report.text)
         copies += report.fired["copies"]
         memory = memory_use(module, exact=exact)
     return Fitted(memory, ",".join(ran), before, latency_s, copies)

@@ -35,12 +35,16 @@ class OrderForMemory(Pass):
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
         fired: Counter[str] = Counter()
+        peaks: dict[str, int] = {}  # of functions as they are now; a callee's order changes its callers' too
         for function, block in ordered_blocks(module):
             before = [op for op in block.ops if op is not block.last]
-            peak = lifetimes(module, function=function).peak_bytes
             for order in _Dependences(block).orders(self.max_states):
+                if function.name not in peaks:
+                    peaks[function.name] = lifetimes(module, function=function).peak_bytes
                 put_in_order(block, order)
-                if lifetimes(module, function=function).peak_bytes < peak:
+                peak = lifetimes(module, function=function).peak_bytes
+                if peak < peaks[function.name]:
+                    peaks = {function.name: peak}
                     fired["blocks"] += 1
                     break
                 put_in_order(block, before)
@@ -112,13 +116,13 @@ class _Dependences:
         return tuple(v for v in values if v.producer in self.number and v not in self.leaving)
 
     def orders(self, max_states: int) -> Iterator[list[Op]]:
-        """Candidates, the best first."""
+        """Candidates, the best first; the given order is none."""
         if len(self.ops) < 3:
             return
         width = max_states // len(self.ops)
         found = self._beam(max_states, width) if width >= 4 else None
         for numbers in (found, self._greedy()):
-            if numbers is not None:
+            if numbers is not None and list(numbers) != list(range(len(self.ops))):
                 yield [*self.fixed, *(self.ops[i] for i in numbers)]
 
     def _freed(self, i: int, done: int) -> tuple[int, int]:

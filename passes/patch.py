@@ -6,9 +6,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ircost.cost_models.patches import GRIDS, LayerChain, PatchPlan, Region, needed_of_patches, operand_regions
+import numpy as np
+
+from ircost.cost_models.patch_regions import (
+    Regions,
+    needed_regions,
+    operand_regions,
+    patches,
+    reach,
+    varying_terms,
+    whole_of,
+)
+from ircost.cost_models.patches import GRIDS, LayerChain, PatchPlan
 from ircost.ir import ops
-from ircost.ir.attributes import Attribute, pairs_of
+from ircost.ir.attributes import pairs_of
 from ircost.ir.builder import detached_ops
 from ircost.ir.graph import Module, Op, Value, replace_value
 from ircost.ir.structured import StructuredOp
@@ -96,12 +107,11 @@ def patch_stage(stage: Sequence[Op], grid: int) -> int:
     """
     last = stage[-1]
     out = last.result
-    rows: dict[tuple[int, int], list[Value]] = {}
-    count = 0
-    for region, needed in needed_of_patches(stage, grid):
-        rows.setdefault(region[2], []).append(computed_part(stage, needed))
-        count += 1
-    whole = joined([joined(parts, axis=3) for parts in rows.values()], axis=2)
+    own = patches(out, grid)
+    parts = Parts(stage, own)
+    computed = [parts.computed(part) for part in range(own.shape[2])]
+    columns = len(np.unique(own[3, 0]))
+    whole = joined([joined(computed[i : i + columns], axis=3) for i in range(0, len(computed), columns)], axis=2)
     block = last.block
     assert block is not None, "the stage is in place"
     for op in detached_ops([whole]):
@@ -111,56 +121,56 @@ def patch_stage(stage: Sequence[Op], grid: int) -> int:
     for op in reversed(stage):
         if not op.has_uses:
             block.remove(op)
-    return count
+    return len(computed)
 
 
 def joined(parts: Sequence[Value], axis: int) -> Value:
     return parts[0] if len(parts) == 1 else ops.concat(*parts, axis=axis)
 
 
-def computed_part(stage: Sequence[Op], needed: Mapping[Value, Region]) -> Value:
-    """A part of the last result, out of ops that make no more than it needs."""
-    parts: dict[Value, tuple[Value, Region]] = {}
-    for op in stage:
-        if op.result not in needed:
-            continue
-        own = needed[op.result]
-        regions = operand_regions(op, own)
-        at_hand = [parts.get(value, (value, whole_of(value))) for value in op.operands]
-        operands = [cut(*part, wanted) for part, wanted in zip(at_hand, regions, strict=True)]
-        made = op.definition.create(operands, dict(op.attrs) | padding_of(op, own), location=op.location)
-        parts[op.result] = made.result, own
-    return parts[stage[-1].result][0]
+class Parts:
+    """Parts of the last result of a stage, each out of ops that make no more than it needs."""
+
+    def __init__(self, stage: Sequence[Op], own: Regions) -> None:
+        self.needed = needed_regions(stage, stage[-1].result, own)
+        self.stage = [op for op in stage if op.result in self.needed]
+        self.read = {op: operand_regions(op, self.needed[op.result]) for op in self.stage}
+        self.pads = {op: padding_of(op, self.needed[op.result]) for op in self.stage if "pads" in op.attrs}
+
+    def computed(self, part: int) -> Value:
+        made: dict[Value, Value] = {}
+        for op in self.stage:
+            operands = [
+                self._cut(made, value, read, part) for value, read in zip(op.operands, self.read[op], strict=True)
+            ]
+            attrs = dict(op.attrs)
+            if op in self.pads:
+                attrs["pads"] = tuple((low, high) for low, high in self.pads[op][..., part].tolist())
+            made[op.result] = op.definition.create(operands, attrs, location=op.location).result
+        return made[self.stage[-1].result]
+
+    def _cut(self, made: Mapping[Value, Value], value: Value, read: Regions, part: int) -> Value:
+        """What an op reads of a value, out of what there is of it."""
+        held = self.needed[value][..., part] if value in made else whole_of(value)[..., 0]
+        first, last = (read[..., part] - held[:, :1]).T.tolist()
+        source = made.get(value, value)
+        size = tuple(high - low + 1 for low, high in zip(first, last, strict=True))
+        return source if size == source.type.shape else ops.slice(source, starts=tuple(first), size=size)
 
 
-def whole_of(value: Value) -> Region:
-    return tuple((0, extent - 1) for extent in value.type.shape)
-
-
-def cut(part: Value, held: Region, wanted: Region) -> Value:
-    """A region of a value of which another, larger one is at hand."""
-    if held == wanted:
-        return part
-    starts = tuple(low - first for (low, _), (first, _) in zip(wanted, held, strict=True))
-    return ops.slice(part, starts=starts, size=tuple(high - low + 1 for low, high in wanted))
-
-
-def padding_of(op: Op, region: Region) -> dict[str, Attribute]:
-    """``pads`` for a region of the result: as much as its windows reach over the border of the operand."""
-    if "pads" not in op.attrs:
-        return {}
+def padding_of(op: Op, regions: Regions) -> Regions:
+    """``pads`` of an op for parts of its result: as much as its windows reach over the border of the operand."""
     assert isinstance(op.definition, StructuredOp), "what has pads is structured"
     space = op.definition.iteration_space(op)
-    ranges = [(0, dim.extent - 1) for dim in space.dims]
-    for axis, part in zip(space.results[0].axes, region, strict=True):
-        varying = [(dim, step) for dim, step in axis.terms if space.dims[dim].extent > 1]
+    ranges = [np.array([[0], [dim.extent - 1]]) for dim in space.dims]
+    for axis, part in zip(space.results[0].axes, regions, strict=True):
+        varying = varying_terms(axis, space)
         if len(varying) == 1:
             ranges[varying[0][0]] = part
     axes = space.operands[0].axes
-    given = pairs_of(op.attrs, "pads")
     found = []
-    for axis in axes[len(axes) - len(given) :]:
-        low = axis.offset + sum(min(c * ranges[dim][0], c * ranges[dim][1]) for dim, c in axis.terms)
-        high = axis.offset + sum(max(c * ranges[dim][0], c * ranges[dim][1]) for dim, c in axis.terms)
-        found.append((max(-low, 0), max(high - axis.extent + 1, 0)))
-    return {"pads": tuple(found)}
+    for axis in axes[len(axes) - len(pairs_of(op.attrs, "pads")) :]:
+        low, high = reach(axis, ranges)
+        beyond = np.maximum([-low, high - axis.extent + 1], 0)
+        found.append(np.broadcast_to(beyond, (2, regions.shape[2])))
+    return np.stack(found)

@@ -47,13 +47,15 @@ class Rematerialise(Pass):
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
         search = _Search(module, limit_bytes(self.limit), latencies(module, context), self.rebuild)
-        reached: dict[bool, int] = {}
-        for free_first in (self.rebuild, not self.rebuild):
-            reached[free_first] = search.run(free_first)
-            if search.fits:
-                return search.fired
+        first_bytes, first_fired = search.run(free_first=self.rebuild), search.fired
+        if search.fits:
+            return first_fired
+        search.undo()
+        second_bytes = search.run(free_first=not self.rebuild)
+        if not search.fits and first_bytes <= second_bytes:
             search.undo()
-        search.run(min(reached, key=lambda free_first: reached[free_first]))
+            if first_fired:
+                search.run(free_first=self.rebuild)
         return search.fired
 
 
@@ -78,11 +80,9 @@ class _Search:
     def run(self, free_first: bool) -> int:
         """Applies what lowers the peak; returns that. ``free_first``: what leans on nothing that is kept goes first."""
         lived = lifetimes(self.module)
-        most, looked_at = COPIES_PER_OP * len(lived.ops), 0
+        most, looked_at = COPIES_PER_OP * len(lived.ops), len(lived.ops)
         useful, lowest = 0, lived.peak_bytes  # copies up to the lowest peak so far; those behind it lowered none
         while True:
-            lived = lifetimes(self.module)
-            looked_at += len(lived.ops)
             if lived.peak_bytes < lowest:
                 lowest, useful = lived.peak_bytes, len(self.done)
             self.fits = lived.weights_bytes + lived.peak_bytes <= self.limit
@@ -91,6 +91,8 @@ class _Search:
             if candidate is None:
                 break
             self._apply(candidate)
+            lived = lifetimes(self.module)
+            looked_at += len(lived.ops)
         self.undo(useful)
         return lowest
 

@@ -69,7 +69,7 @@ class Layout:
 
     def _note_readers(self, op: Op, made: list[Input], form: Form | None) -> None:
         inside = (value for inner in op.walk() if inner is not op for value in inner.operands)
-        for value in dict.fromkeys((*(v for item in made for v in values_of(item)), *inside)):
+        for value in dict.fromkeys((*values_of(made), *inside)):
             self.readers.setdefault(value, []).append((op, form is not None and value in form.reads))
 
     def can_come(self, value: Value) -> bool:

@@ -102,7 +102,7 @@ class GraphWriter:
                     help="irc ops lists what each op means",
                 )
             plan.append((op, made))
-            needed.update(value for item in made for value in values_of(item))
+            needed.update(values_of(made))
             needed.update(value for inner in op.walk() if inner is not op for value in inner.operands)
         return plan[::-1]
 

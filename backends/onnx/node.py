@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -56,11 +56,6 @@ class Node:
     outputs: int = 1
     opset: int = LEAST_OPSET
 
-    def values(self) -> Iterator[Value]:
-        """All that the node reads, through the nodes in its inputs."""
-        for item in self.inputs:
-            yield from values_of(item)
-
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -73,14 +68,20 @@ class Output:
 Input: TypeAlias = Value | Known | Array | Node | Output | None
 
 
-def values_of(item: Input) -> Iterator[Value]:
-    """Values that an input needs; those known at load are looked up when they are written."""
-    if isinstance(item, Value):
-        yield item
-    elif isinstance(item, Node):
-        yield from item.values()
-    elif isinstance(item, Output):
-        yield from item.node.values()
+def values_of(items: Sequence[Input]) -> Iterator[Value]:
+    """Values that inputs need, through the nodes before them, each of which is looked at once; those known at load are
+    looked up when they are written.
+    """
+    seen: set[Node] = set()
+    pending = list(reversed(items))
+    while pending:
+        item = pending.pop()
+        if isinstance(item, Value):
+            yield item
+        node = item.node if isinstance(item, Output) else item
+        if isinstance(node, Node) and node not in seen:
+            seen.add(node)
+            pending += reversed(node.inputs)
 
 
 def node(operator: str, *inputs: Input, outputs: int = 1, opset: int = LEAST_OPSET, **attributes: Attribute) -> Node:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -55,7 +54,7 @@ class Visibility:
         >>> Visibility(3, 5, True, 0).pairs, Visibility(3, 5, True, 2).pairs, Visibility(3, 5, False, 0).pairs
         (12, 6, 15)
         """
-        return _seen(self)[0]
+        return _up_to(self, self.ahead) - _up_to(self, -self.back - 1)
 
     @property
     def seen_keys(self) -> int:
@@ -64,7 +63,10 @@ class Visibility:
         >>> Visibility(1, 4096, True, 128).seen_keys
         128
         """
-        return _seen(self)[1]
+        if not self.pairs:
+            return 0
+        first_own = max(self.keys - self.queries, -self.ahead)  # of the first query that sees a key
+        return self.keys - max(first_own - self.back, 0)
 
     def mask(self) -> Value:
         """[m, n] of bool: whether a query sees a key."""
@@ -76,12 +78,15 @@ class Visibility:
         return logical_and(less_equal(away, high), greater_equal(away, low))
 
 
-@lru_cache(maxsize=1024)
-def _seen(of: Visibility) -> tuple[int, int]:
-    """Pairs, and keys that any query sees."""
-    own = np.arange(of.queries, dtype=np.int64) + (of.keys - of.queries)
-    first, last = np.maximum(own - of.back, 0), np.minimum(own + of.ahead, of.keys - 1)
-    each = np.maximum(last - first + 1, 0)
-    if not each.any():
-        return 0, 0
-    return int(each.sum()), int(last.max() - first[each > 0].min() + 1)
+def _up_to(of: Visibility, distance: int) -> int:
+    """Pairs whose key is at most ``distance`` behind the query's own position: a trapezoid of the scores."""
+    return _clipped_sum(of.keys + distance, of.keys) - _clipped_sum(of.keys - of.queries + distance, of.keys)
+
+
+def _clipped_sum(last: int, limit: int) -> int:
+    """Of all numbers up to ``last``, each not below 0 and not above ``limit``."""
+    return _triangle(last) - _triangle(last - limit)
+
+
+def _triangle(n: int) -> int:
+    return max(n, 0) * (max(n, 0) + 1) // 2

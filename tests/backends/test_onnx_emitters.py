@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ircost.api import EXPORT_PIPELINE
 from ircost.backends.onnx import to_onnx
+from ircost.backends.onnx.node import node, outputs_of, values_of
 from ircost.frontends import load
 from ircost.ir import Builder, Function, Module, TensorType, Value, interpret, ops
 from ircost.ir.parser import parse_module
@@ -295,3 +296,11 @@ def test_a_view_of_a_part_is_a_slice() -> None:
     (out,) = run(exported, {exported.graph.input[0].name: x})
     assert [node.op_type for node in exported.graph.node] == ["Slice"]
     np.testing.assert_array_equal(out, x[1:3, 2:5])
+
+
+def test_nodes_behind_many_outputs_are_looked_at_once() -> None:
+    """A scan of thousands of states is one node, which every one of its results reads all inputs through."""
+    function = Function("main", [TensorType((2,), f32)] * 50)
+    shared = node("Identity", *function.arguments)
+    scan = node("Scan", *outputs_of(shared), shared, outputs=50)
+    assert list(values_of(outputs_of(scan))) == list(function.arguments)

@@ -534,3 +534,35 @@ def test_a_slice_of_a_loops_state_is_no_part_of_it(seen: str) -> None:
     }}""")
     (buffer,) = [b for b in found.buffers if any(value.name == "p" for value in b.values)]
     assert [value.name for value in buffer.values] == ["p"]
+
+
+def test_a_search_that_frees_nothing_is_not_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once each way; where neither lowers the peak there is nothing to do over."""
+    module = parse_module("""
+func @main(%x: 64x4xf32, %y: 64x4xf32) -> 64x4xf32 {
+  %a = exp %x
+  %b = tanh %y
+  %c = reduce_max %b {axes = [0]}
+  %d = sub %a, %c
+  return %d
+}
+""")
+    seen = []
+
+    def counted(module: Module) -> Lifetimes:
+        seen.append(module)
+        return lifetimes(module)
+
+    monkeypatch.setattr("ircost.passes.rematerialise.lifetimes", counted)
+    run_pipeline(module, "rematerialise{limit=1}")
+    assert len(seen) == 2 * (1 + 1)  # before and behind the one copy that is tried
+
+
+def test_the_given_order_is_not_weighed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each body asked for the lifetimes of its whole function: quadratic in how many bodies there are."""
+    chain = "".join(f"  %v{i + 1} = tanh %v{i}\n" for i in range(5))
+    module = parse_module(f"func @main(%v0: 4xf32) -> 4xf32 {{\n{chain}  return %v5\n}}")
+    seen = []
+    monkeypatch.setattr("ircost.passes.order_for_memory.lifetimes", lambda *_, **__: seen.append(1))
+    run_pipeline(module, "order-for-memory")
+    assert not seen

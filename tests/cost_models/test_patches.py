@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ircost.cost_models.patches import LayerChain, needed_regions, patches
+from ircost.cost_models import patch_regions
+from ircost.cost_models.patch_regions import Regions, needed_regions, patches, regions_read
+from ircost.cost_models.patches import GRIDS, LayerChain
 from ircost.datasets.mobilenet import mobilenet_v2
 from ircost.fitting import remedies
 from ircost.ir import Builder, Function, Module, TensorType, interpret, ops
+from ircost.ir.index import IterationSpace
 from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.types import f32
 from ircost.ir.verify import verify
@@ -49,13 +52,12 @@ def test_what_lies_outside_of_what_a_patch_needs_changes_nothing(
     (whole,) = interpret(module, [image])
     out = module.main.results[0]
     seen = np.zeros(whole.shape, int)
-    for region in patches(out, grid):
-        box = np.s_[
-            tuple(slice(low, high + 1) for low, high in needed_regions(chain.ops, region)[module.main.arguments[0]])
-        ]
+    regions = patches(out, grid)
+    read = needed_regions(chain.ops, chain.ops[-1].result, regions)[module.main.arguments[0]]
+    for i in range(regions.shape[2]):
+        part, box = (tuple(slice(low, high + 1) for low, high in of[..., i].tolist()) for of in (regions, read))
         other = np.full_like(image, 100.0)
         other[box] = image[box]
-        part = np.s_[tuple(slice(low, high + 1) for low, high in region)]
         seen[part] += 1
         np.testing.assert_array_equal(interpret(module, [other])[0][part], whole[part])
     assert (seen == 1).all()
@@ -67,6 +69,35 @@ def test_one_patch_is_the_whole_and_more_never_do_less(layers: list[tuple[int, i
     for split in chain.splits:
         assert chain.plan(split, 1).recomputed_macs == 0
         assert chain.plan(split, 2).macs == chain.plan(0, 1).macs
+
+
+@settings(max_examples=40, deadline=None)
+@given(LAYERS, st.booleans(), st.sampled_from([None, 0.8, 0.5, 0.3]))
+def test_the_best_plan_is_the_best_of_all(
+    layers: list[tuple[int, int, bool]], is_streamed: bool, share: float | None
+) -> None:
+    chain = LayerChain(network([*layers, (1, 1, False)]).main, is_streamed)
+    whole = chain.plan(0, 1)
+    limit = None if share is None else int(share * whole.peak_bytes)
+    sides = {split: min(chain.ops[split - 1].result.type.shape[2:]) for split in chain.splits}
+    plans = [chain.plan(split, grid) for split, side in sides.items() for grid in GRIDS if grid <= side]
+    assert chain.best(limit).rank(limit) == min(plan.rank(limit) for plan in [whole, *plans])
+
+
+def test_the_search_looks_at_each_op_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For all splits and grids together: it was quadratic in the ops, and did not end on a quantised MobileNet."""
+    chain = LayerChain(network([(1, 1, False), *[(3, 2, True)] * 2, *[(3, 1, True)] * 60, (1, 1, False)]).main)
+    seen = []
+
+    def counted(space: IterationSpace, regions: Regions) -> list[Regions]:
+        seen.append(regions.shape[2])
+        return regions_read(space, regions)
+
+    monkeypatch.setattr(patch_regions, "regions_read", counted)
+    assert chain.best().stage_ops
+    assert len(seen) <= len(chain.ops)
+    distinct = 91**2  # boxes of a map of 13 x 13
+    assert max(seen) <= distinct + sum(grid**2 for grid in GRIDS)
 
 
 def mobilenet_chain(is_streamed: bool = True) -> LayerChain:

@@ -56,6 +56,13 @@ def test_pairs_and_keys_are_those_of_the_mask(view: tuple[int, int, bool, int]) 
     np.testing.assert_array_equal(mask, seen)
 
 
+def test_pairs_of_any_length_are_a_formula() -> None:
+    n = 10**12
+    assert Visibility(n, n, True, 0).pairs == n * (n + 1) // 2
+    assert Visibility(n, 2 * n, True, 128).pairs == 128 * n
+    assert Visibility(n, 2 * n, True, 128).seen_keys == n + 127
+
+
 @pytest.mark.parametrize("groups", [4, 2, 1])
 @pytest.mark.parametrize(
     ("m", "n", "is_causal", "window"),

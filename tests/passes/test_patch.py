@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ircost.cost_models.memory import memory_use
-from ircost.cost_models.patches import LayerChain, needed_of_patches, needed_regions
+from ircost.cost_models.patches import LayerChain
 from ircost.datasets.mobilenet import mobilenet_v2
 from ircost.ir import Builder, Function, Module, TensorType, interpret, ops
 from ircost.ir.clone import clone_module
@@ -63,17 +63,6 @@ def test_outputs_stay(
     run_pipeline(patched, f"patch{{grid={grid},layers={layer}}}")
     image = np.random.default_rng(1).integers(-3, 4, module.main.arguments[0].type.shape).astype(np.float32)
     np.testing.assert_array_equal(interpret(patched, [image])[0], interpret(module, [image])[0])
-
-
-@settings(max_examples=40, deadline=None)
-@given(layers=LAYERS, height=st.integers(6, 17), width=st.integers(6, 17), grid=st.integers(1, 4))
-def test_rows_and_columns_tell_what_patches_need(
-    layers: list[tuple[str, int, int, int, int]], height: int, width: int, grid: int
-) -> None:
-    chain = LayerChain(network(layers, height, width).main)
-    for split in chain.splits:
-        for region, needed in needed_of_patches(chain.ops[:split], grid):
-            assert needed == needed_regions(chain.ops[:split], region)
 
 
 def test_a_mobile_network_needs_a_fraction() -> None:
