@@ -120,18 +120,20 @@ LIBRARIES: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("vllm", "hopper"): {
         **{"attention": "fa3", "attention of 512": "fa4", "scan context": "flashinfer", "mla, fp8 cache": "flashmla"},
         **{"moe fp8": "flashinfer", "moe w4a16_mxfp4": "oaitriton", **_VLLM_EXPERTS},
+        **{"gemm fp8": "cutlass", "gemm fp8_block": "deepgemm"},
     },
     ("vllm", "ada"): {
         **{"attention": "fa2", "attention, fp8 cache": "flashinfer", "attention of 192, fp8 cache": "triton"},
         **{"attention of 192, window, fp8 cache": "triton", "scan context": "triton", "mla": "triton"},
         **{"moe fp8": "triton", "moe fp8_block": "triton", "moe w4a16_mxfp4": "marlin", **_VLLM_EXPERTS},
+        **{"gemm fp8": "cutlass", "gemm fp8_block": "triton"},
     },
     ("vllm", "ampere"): {"mla": "triton"},
     ("trtllm", "hopper"): {"moe": "cutlass"},
     ("trtllm", "ada"): {"moe": "cutlass"},
     ("sglang", "hopper"): {
         **{"attention": "fa3", "attention of 256, window": "triton", "attention of 512": "triton", "encoder": ""},
-        **_SGLANG_EXPERTS,
+        **{"gemm fp8_block": "deepgemm", **_SGLANG_EXPERTS},
     },
     ("sglang", "ada"): {
         **{"attention": "flashinfer", "attention of 64": "triton", "attention of 64, window": "triton"},
