@@ -287,10 +287,9 @@ def test_rows_without_an_op_are_refused() -> None:
 
 
 def test_a_row_that_no_op_can_be_is_named() -> None:
-    columns = own_columns("attention", [{}, {"heads": 3, "kv_heads": 2}])
-    columns["phase"] = np.array(["prefill"] * 2, dtype=object)
-    with pytest.raises(RowTextError, match="row 2 of attention"):
-        texts_of(readable(columns, "attention", load_target), [0, 1])
+    columns = own_columns("vector", [{"op": "rope", "rows": 8, "cols": cols} for cols in (64, 63)])
+    with pytest.raises(RowTextError, match="row 2 of vector"):
+        texts_of(readable(columns, "vector", load_target), [0, 1])
 
 
 # ---- training and storage
