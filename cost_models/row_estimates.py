@@ -140,7 +140,7 @@ def _by_heads(family: Family, columns: Columns, rows: np.ndarray) -> Iterator[tu
         return
     pairs = np.stack([columns["head_dim"][rows], columns["window"][rows] > 0])
     for width, has_window in np.unique(pairs, axis=1).T:
-        yield heads_name(width, has_window), rows[((width, has_window) == pairs.T).all(axis=1)]
+        yield heads_name(width, has_window), rows[(pairs[0] == width) & (pairs[1] == has_window)]
 
 
 def _certainty(

@@ -10,6 +10,7 @@ import numpy as np
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.cost_models.learned.calibration import Calibration
 from ircost.cost_models.learned.columns import WORDS
+from ircost.cost_models.learned.combinations import is_combined_anew
 from ircost.cost_models.learned.features import without_machine
 from ircost.cost_models.learned.grades import GRADES, UNCORRECTED, Corrected
 from ircost.cost_models.learned.novelty import LEVELS, Novelty
@@ -39,6 +40,8 @@ class FamilyModel:
     """Args:
     vocabulary: the words that were met, by kind.
     devices: targets that were measured.
+    met: [combinations, words] which words were met together on which of them (see ``combinations``); None where that
+        is of no account, as it is of power, which hangs little on whose kernels they are.
     seen: for those. unseen: for all others; None where there was one device only.
     unnamed: for those, where nobody said whose kernels they are; None where no runtime that replays graphs was met.
     about: rows, sources and errors, for the card.
@@ -48,6 +51,7 @@ class FamilyModel:
     family: str
     vocabulary: Mapping[str, Sequence[str]]
     devices: tuple[str, ...]
+    met: np.ndarray | None
     novelty: Novelty
     seen: Head
     unseen: Head | None
@@ -59,10 +63,13 @@ class FamilyModel:
         return device in self.devices
 
     def level(self, features: np.ndarray, octaves: np.ndarray) -> np.ndarray:
-        """[rows] of novelty: of the sizes, or the last where a word was never met."""
+        """[rows] of novelty: of the sizes, or the last where words were never met, or never together."""
         level = self.novelty.level(octaves)
         words = features[:, -len(WORDS) - 1 : -1]
-        return np.where(np.isnan(words).any(axis=1), LEVELS - 1, level)
+        is_new = np.isnan(words).any(axis=1)
+        if self.met is not None:
+            is_new |= is_combined_anew(features, self.met)
+        return np.where(is_new, LEVELS - 1, level)
 
     def believed(self, features: np.ndarray, octaves: np.ndarray, device: str, runtime: str) -> np.ndarray:
         """[rows] how much ``correct`` takes of corrections; without its intervals that costs less."""

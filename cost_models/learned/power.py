@@ -99,7 +99,8 @@ def trained_power(table: PowerTable, on_progress: OnProgress | None = None) -> t
     head = Head(power_model().fit(steady.features, steady.residual), calibrated(held, by_group=False))
     devices = tuple(sorted(set(steady.rows.device)))
     novelty = Novelty.of(steady.rows.octaves)
-    return FamilyModel(steady.rows.family, steady.vocabulary, devices, novelty, head, None, extra=(LOG_POWER,)), held
+    family = steady.rows.family
+    return FamilyModel(family, steady.vocabulary, devices, None, novelty, head, None, extra=(LOG_POWER,)), held
 
 
 def held_out(table: PowerTable, on_progress: OnProgress | None = None) -> Held:

@@ -14,6 +14,7 @@ import numpy as np
 from ircost.cost_models.learned.calibration import Calibration
 from ircost.cost_models.learned.card import card_text
 from ircost.cost_models.learned.columns import DEVICE, SIZES, WORDS
+from ircost.cost_models.learned.combinations import COLUMNS
 from ircost.cost_models.learned.family_model import FamilyModel, Head
 from ircost.cost_models.learned.features import LOG_POWER, feature_names
 from ircost.cost_models.learned.novelty import LEVELS, WIDTHS, Novelty
@@ -23,7 +24,7 @@ from ircost.cost_models.learned.stored_trees import LearnedModelError, StoredTre
 
 BUNDLED = Path(__file__).parent / "models"
 POWER = "power"  # the folder of models of power, beside those of latency
-VERSION = 4
+VERSION = 5
 MODEL, CARD = "model.json", "card.md"
 HEADS = ("seen", "unnamed", "unseen")
 EXTRAS = ((), (LOG_POWER,))
@@ -55,7 +56,7 @@ def _to_json(model: FamilyModel) -> str:
     heads = {name: _head_json(getattr(model, name)) for name in HEADS if getattr(model, name) is not None}
     plain = {
         **{"version": VERSION, "family": model.family, "about": model.about, "vocabulary": model.vocabulary},
-        **{"devices": list(model.devices), "heads": heads},
+        **{"devices": list(model.devices), "met": None if model.met is None else model.met.tolist(), "heads": heads},
         "features": [*model.extra, *feature_names(model.family, True)],
         "cells": {
             f"{width:g} octaves": cells.tolist() for width, cells in zip(WIDTHS, model.novelty.cells, strict=True)
@@ -127,6 +128,7 @@ def _read_model(folder: Path) -> FamilyModel:
             family,
             {kind: [str(word) for word in plain["vocabulary"][kind]] for kind in (*WORDS, DEVICE)},
             tuple(map(str, plain["devices"])),
+            None if plain["met"] is None else _combinations(plain["met"]),
             Novelty(tuple(_cells(plain["cells"][f"{width:g} octaves"]) for width in WIDTHS)),
             heads["seen"],
             heads.get("unseen"),
@@ -163,6 +165,13 @@ def _shares(values: Sequence[Any], count: int = LEVELS) -> tuple[float, ...]:
     found = _numbers(values, count)
     if max(found) > 1:
         raise ValueError(f"shares expected, not {values}")
+    return found
+
+
+def _combinations(values: Sequence[Any]) -> np.ndarray:
+    found = np.array(values, dtype=np.int64)
+    if found.ndim != 2 or found.shape[1] != COLUMNS:
+        raise ValueError(f"combinations of {COLUMNS} words expected")
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.learned.calibration import Held, calibrated
 from ircost.cost_models.learned.columns import DEVICE, WORDS
+from ircost.cost_models.learned.combinations import combinations
 from ircost.cost_models.learned.estimator import BoostedResidual
 from ircost.cost_models.learned.family_model import FamilyModel, Head
 from ircost.cost_models.learned.features import without_machine
@@ -131,6 +132,7 @@ def train(
         table.family.name,
         vocabulary,
         tuple(sorted(set(rows.device))),
+        combinations(np.concatenate([rows.features, replays.features])),
         Novelty.of(rows.octaves),
         head,
         None if unseen is None else _unseen_head(unseen, by_device, recipe),

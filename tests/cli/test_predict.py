@@ -82,7 +82,7 @@ def test_where_no_runtime_is_named_a_kernel_is_that_of_a_network(irc, tmp_path: 
         ("device=h100+vllm dtype=bf16", "device=h100 framework=vllm dtype=bfloat16"),
         ("device=h100 framework=vLLM dtype=torch.bfloat16", "device=h100 framework=vllm dtype=bfloat16"),
         ("device=h100 framework=tensorrt dtype=FP16", "device=h100 dtype=float16"),
-        ("device=v100_pcie framework=vendor_library dtype=fp32", "device=v100_pcie+vendor_library dtype=float32"),
+        ("device=v100_sxm2 framework=vendor_library dtype=fp32", "device=v100_sxm2+vendor_library dtype=float32"),
         ("device=h100 dtype=f8e4m3", "device=h100 dtype=fp8"),
     ],
 )

@@ -1,0 +1,35 @@
+"""Words that were met, but never together, are as far away as words that were never met."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ircost.backends import load_target
+from ircost.cost_models.learned.combinations import COLUMNS, combinations, is_combined_anew
+from ircost.cost_models.learned.storage import bundled_models
+from ircost.cost_models.row_estimates import estimate_rows
+
+WORDS = st.tuples(*[st.one_of(st.integers(0, 3).map(float), st.just(np.nan))] * COLUMNS)
+
+
+@given(known=st.lists(WORDS, min_size=1, max_size=20), asked=st.lists(WORDS, min_size=1, max_size=20))
+def test_what_is_anew_is_what_no_row_had(known: list[tuple[float, ...]], asked: list[tuple[float, ...]]) -> None:
+    rows, others = (np.array([[0.5, *words] for words in own], dtype=np.float32) for own in (known, asked))
+    expected = [not any(np.isnan(words)) and words not in known for words in asked]
+    assert is_combined_anew(others, combinations(rows)).tolist() == expected
+    assert not is_combined_anew(rows, combinations(rows)).any()
+
+
+def test_a_format_that_a_runtime_was_never_measured_in_has_no_grade_a() -> None:
+    """Products in f32 were measured, and vLLM on an H100, but not both."""
+    columns = {
+        **{name: np.full(2, size) for name, size in (("m", 4096.0), ("n", 4096.0), ("k", 8192.0))},
+        "dtype": np.array(["bfloat16", "float32"], dtype=object),
+        **{name: np.full(2, word, dtype=object) for name, word in (("device", "h100"), ("framework", "vllm"))},
+    }
+    found = estimate_rows(columns, "products", load_target, "hybrid", bundled_models())
+    assert found.grade.tolist() == ["A", "B"]
+    wide = np.log(found.high_s / found.low_s)
+    assert wide[1] > 1.5 * wide[0]
