@@ -10,7 +10,7 @@ import numpy as np
 from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.learned.calibration import Held, calibrated
 from ircost.cost_models.learned.columns import DEVICE, WORDS
-from ircost.cost_models.learned.combinations import combinations
+from ircost.cost_models.learned.combinations import COLUMNS, combinations
 from ircost.cost_models.learned.estimator import BoostedResidual
 from ircost.cost_models.learned.family_model import FamilyModel, Head
 from ircost.cost_models.learned.features import without_machine
@@ -132,7 +132,7 @@ def train(
         table.family.name,
         vocabulary,
         tuple(sorted(set(rows.device))),
-        combinations(np.concatenate([rows.features, replays.features])),
+        combinations(np.concatenate([own.features[:, -COLUMNS:] for own in (rows, replays)])),
         Novelty.of(rows.octaves),
         head,
         None if unseen is None else _unseen_head(unseen, by_device, recipe),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -118,8 +119,8 @@ def test_unknown_name_lists_the_nearest() -> None:
 
 
 @pytest.mark.parametrize("name", [3, None, ["h100"]])
-def test_what_is_no_name_is_told(name: object) -> None:
-    error = refusal(lambda: load_target(name))  # type: ignore[arg-type]
+def test_what_is_no_name_is_told(name: Any) -> None:
+    error = refusal(lambda: load_target(name))
     assert error.message == f"{type(name).__name__} {name!r} is no target"
 
 
