@@ -23,11 +23,12 @@ from ircost.cost_models.gpu.calibrate import calibrate, measured
 from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.learned.calibration import calibrated
 from ircost.cost_models.learned.columns import DEVICE, SIZES, WORDS, columns_of
+from ircost.cost_models.learned.held_out import held_out_folds
 from ircost.cost_models.learned.made import SAMPLE_ROWS, UNNAMED
 from ircost.cost_models.learned.novelty import Novelty
+from ircost.cost_models.learned.recipes import RECIPES, residual_model
 from ircost.cost_models.learned.rows import Readable, Rows, readable, rows_of, thinned
 from ircost.cost_models.learned.storage import bundled_models
-from ircost.cost_models.learned.training import RECIPES, held_out_folds, residual_model
 from ircost.datasets.tables import read_table
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/learned-models.md"

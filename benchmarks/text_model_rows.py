@@ -12,13 +12,15 @@ from scipy.stats import kendalltau
 from ircost.backends import load_target
 from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.learned.features import without_machine
-from ircost.cost_models.learned.judging import Outcome, outcome_of
+from ircost.cost_models.learned.held_out import held_out_folds
+from ircost.cost_models.learned.judging import Outcome, outcome_of, outcome_of_machines
 from ircost.cost_models.learned.linear_trees import LinearTrees
+from ircost.cost_models.learned.machines_left_out import left_out, views_without
 from ircost.cost_models.learned.made import constants_without
+from ircost.cost_models.learned.recipes import RECIPES
 from ircost.cost_models.learned.rows import Readable, Rows, readable, rows_of, thinned
 from ircost.cost_models.learned.text_model import IrTextRegressor
 from ircost.cost_models.learned.text_training import held_out, texts_of_rows
-from ircost.cost_models.learned.training import RECIPES, held_out_devices, held_out_folds, rows_without
 from ircost.datasets.tables import read_table
 
 FAMILIES = ("gemm", "attention", "mla", "moe", "vector", "conv", "quantize")
@@ -34,7 +36,8 @@ def results_of(folder: Path, family: str) -> dict[str, Any]:
     table = readable(found.columns, str(path), load_target)
     start = time.perf_counter()
     shapes = shape_errors(thinned(table, SHAPE_ROWS))
-    devices = device_errors(thinned(table, DEVICE_ROWS), constants_without(found.columns, str(path), load_target))
+    without = constants_without(table, found.columns, str(path), load_target)
+    devices = device_errors(thinned(table, DEVICE_ROWS), without)
     return {"shapes": shapes, "devices": devices, "seconds": time.perf_counter() - start}
 
 
@@ -59,9 +62,10 @@ def shape_errors(table: Readable) -> dict[str, Any]:
 
 
 def device_errors(table: Readable, without: Any) -> dict[str, Any]:
-    recipe = RECIPES[table.family.name]
-    by_device = list(rows_without(table, without, table.vocabulary(), recipe))
-    outcome = outcome_of(held_out_devices(by_device, recipe), by_group=True)
+    recipe, vocabulary = RECIPES[table.family.name], table.vocabulary()
+    views = views_without(table, without, vocabulary, recipe)
+    by_device = [(device, rows) for (device, *more), rows in views.items() if not more]
+    outcome = outcome_of_machines(left_out(table, views, vocabulary, recipe))
     regressor, folds = IrTextRegressor(), [outcome.group == device for device, _ in by_device]
     counted = regressor.counted(texts_of_rows(table, outcome.rows))
     text = held_out(counted, np.log(outcome.rows.measured_s), folds, regressor)

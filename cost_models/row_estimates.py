@@ -17,8 +17,7 @@ from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.cost_models.gpu.rows import TargetOf, at_rows, groups_of
 from ircost.cost_models.gpu.table_schema import completed, family_of, unreadable
 from ircost.cost_models.gpu.table_work import Columns
-from ircost.cost_models.learned.grades import GRADES, UNCORRECTED
-from ircost.cost_models.learned.hybrid import UNKNOWN_HALF_WIDTH
+from ircost.cost_models.learned.grades import GRADES, UNCORRECTED, UNKNOWN_HALF_WIDTH
 from ircost.cost_models.learned.row_models import asked_of, batches, corrected_rows, piece_of
 from ircost.cost_models.part_groups import heads_name
 
@@ -158,13 +157,13 @@ def _certainty(
     if model is None:
         return half_width, grade
     for batch in batches(list(groups_of(family, columns, target_of)), AT_ONCE, model, constants):
-        asked = asked_of(batch[0][0], constants, family.name)
+        asked = asked_of(batch[0][0], constants, model)
         if asked is None:
             continue
         with np.errstate(all="ignore"):  # what comes of extents of nought is told by who asks
             pieces = [piece_of(family, columns, group, rows, constants, model) for group, rows in batch]
         features, sizes = (np.concatenate([getattr(x, name) for x in pieces]) for name in ("features", "octaves"))
-        own_width, own_grade = model.certainty(features, sizes, *asked)
+        own_width, own_grade = model.certainty(features, sizes, asked)
         rows = np.concatenate([rows for _, rows in batch])
         half_width[rows] = np.where(np.isnan(own_width), UNKNOWN_HALF_WIDTH, own_width)
         grade[rows] = np.array(GRADES, dtype=object)[own_grade]

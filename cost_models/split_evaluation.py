@@ -8,22 +8,16 @@ from ircost.cost_models.evaluation import Prediction
 from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.gpu.rows import TargetOf
 from ircost.cost_models.gpu.table_work import Columns
-from ircost.cost_models.learned.judging import Outcome, outcome_of
+from ircost.cost_models.learned.held_out import Judged, OnProgress, held_out_folds
+from ircost.cost_models.learned.judging import Outcome, outcome_of, outcome_of_machines
+from ircost.cost_models.learned.machines_left_out import LeftOut, breeds_of, left_out, views_without
 from ircost.cost_models.learned.made import constants_without
+from ircost.cost_models.learned.recipes import FEWEST_ROWS, RECIPES
 from ircost.cost_models.learned.row_text import writer_of
 from ircost.cost_models.learned.rows import Readable, readable, rows_of, thinned
 from ircost.cost_models.learned.splits import folds_of
 from ircost.cost_models.learned.text_model import IrTextRegressor
 from ircost.cost_models.learned.text_training import MOST_ROWS, held_out, texts_of_rows
-from ircost.cost_models.learned.training import (
-    FEWEST_ROWS,
-    RECIPES,
-    Judged,
-    OnProgress,
-    held_out_devices,
-    held_out_folds,
-    rows_without,
-)
 
 
 def predictions_of_split(
@@ -53,7 +47,7 @@ def predictions_of_split(
     if sum(len(group.rows) for group in table.groups) < FEWEST_ROWS:
         raise ValueError(f"{len(table.place)} rows, {FEWEST_ROWS} needed")
     if split == "device":
-        outcome = outcome_of(_without_devices(table, columns, at, target_of, on_progress), by_group=True)
+        outcome = outcome_of_machines(_without_devices(table, columns, at, target_of, on_progress))
     else:
         outcome = outcome_of(_without_folds(table, split, on_progress), by_group=split != "shape")
     found = _predictions(outcome, columns)
@@ -80,12 +74,11 @@ def _without_folds(table: Readable, split: str, on_progress: OnProgress | None) 
 
 def _without_devices(
     table: Readable, columns: Columns, at: str, target_of: TargetOf, on_progress: OnProgress | None
-) -> Judged:
-    recipe = RECIPES[table.family.name]
-    devices = {group.labels["device"] for group in table.groups if group.setting is not None}
-    _check(len(devices), "device")
-    without = constants_without(columns, at, target_of)
-    return held_out_devices(list(rows_without(table, without, table.vocabulary(), recipe)), recipe, on_progress)
+) -> LeftOut:
+    recipe, vocabulary = RECIPES[table.family.name], table.vocabulary()
+    _check(len(breeds_of(table)), "device")
+    views = views_without(table, constants_without(table, columns, at, target_of), vocabulary, recipe)
+    return left_out(table, views, vocabulary, recipe, on_progress)
 
 
 def _check(groups: int, split: str) -> None:

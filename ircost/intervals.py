@@ -9,8 +9,7 @@ import numpy as np
 
 from ircost.cost_models.interface import Estimates
 from ircost.cost_models.kernel_table import KernelRun
-from ircost.cost_models.learned.grades import GRADES, UNCORRECTED
-from ircost.cost_models.learned.hybrid import UNKNOWN_HALF_WIDTH
+from ircost.cost_models.learned.grades import GRADES, UNCORRECTED, UNKNOWN_HALF_WIDTH
 from ircost.cost_models.learned.propagation import Spread, interval_of_sum
 from ircost.report import KernelReport
 

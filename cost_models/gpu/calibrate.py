@@ -100,43 +100,58 @@ def calibrate_without_each(data: Sequence[Measured], on_progress: OnProgress | N
 
     Under the empty name are those that saw all: for targets of which no family has rows enough to be fitted to.
     """
+    names = sorted({device for own in data for device in own.devices})
+    found = calibrate_without(data, [frozenset(), *(frozenset((name,)) for name in names)], on_progress)
+    return {"".join(left_out): constants for left_out, constants in found.items()}
+
+
+def calibrate_without(
+    data: Sequence[Measured], left_out: Sequence[frozenset[str]], on_progress: OnProgress | None = None
+) -> dict[frozenset[str], ConstantsFile]:
+    """Constants that never saw some targets, for each such set: a family that met none of them is fitted once."""
     families = by_family(data)
-    fits: dict[str, dict[str, FamilyFit]] = {}
-    names = sorted({device for own in families for device in own.devices})
-    pairs = [(name, own) for own in families for name in ("", *names) if not name or name in own.devices]
-    for done, (name, own) in enumerate(pairs, start=1):
-        found = _family_fit(own, name)
-        fits.setdefault(name, {})
-        if found is not None:
-            fits[name][own.family] = found
+    fits: dict[tuple[str, frozenset[str]], FamilyFit | None] = {}
+    wanted = [(own, targets & frozenset(own.devices)) for own in families for targets in left_out]
+    for done, (own, absent) in enumerate(wanted, start=1):
+        if (own.family, absent) not in fits:
+            fits[own.family, absent] = _family_fit(_without(own, absent))
         if on_progress is not None:
-            on_progress(done, len(pairs))
-    met = {name: {own.family for own in families if name in own.devices} for name in names}
-    all_seen = fits.get("", {})
+            on_progress(done, len(wanted))
     return {
-        name: ConstantsFile({}, {**{f: fit for f, fit in all_seen.items() if f not in met.get(name, ())}, **own})
-        for name, own in fits.items()
+        targets: ConstantsFile(
+            {},
+            {
+                own.family: found
+                for own in families
+                if (found := fits[own.family, targets & frozenset(own.devices)]) is not None
+            },
+        )
+        for targets in left_out
     }
 
 
-def fitted(data: Measured, without_device: str = "") -> Fit | None:
-    """Effects of all samples but those of one target; None where that leaves nothing."""
-    kept = [s for s, device in zip(data.samples, data.devices, strict=True) if device != without_device]
-    if not kept:
+def _without(data: Measured, absent: frozenset[str]) -> Measured:
+    """The samples of all other targets."""
+    kept = [place for place, device in enumerate(data.devices) if device not in absent]
+    return Measured(
+        data.family, tuple(data.samples[place] for place in kept), tuple(data.devices[place] for place in kept)
+    )
+
+
+def fitted(data: Measured) -> Fit | None:
+    """Effects of all samples; None where there are none."""
+    if not data.samples:
         return None
     family = FAMILIES[data.family]
-    return fit(family.parameters, kept, WIDTHS, family.stiffness)
+    return fit(family.parameters, data.samples, WIDTHS, family.stiffness)
 
 
-def _family_fit(data: Measured, without_device: str = "") -> FamilyFit | None:
-    found = fitted(data, without_device)
+def _family_fit(data: Measured) -> FamilyFit | None:
+    found = fitted(data)
     if found is None:
         return None
-    kept = [(s, device) for s, device in zip(data.samples, data.devices, strict=True) if device != without_device]
-    rows = sum(len(sample.measured_s) for sample, _ in kept)
-    return FamilyFit(
-        with_graph_replay(found.effects), rows, tuple(sorted({device for _, device in kept})), found.median_error
-    )
+    rows = sum(len(sample.measured_s) for sample in data.samples)
+    return FamilyFit(with_graph_replay(found.effects), rows, tuple(sorted(set(data.devices))), found.median_error)
 
 
 # Whose kernels stand for those of nobody's runtime in particular: the first of these groups that a family was measured

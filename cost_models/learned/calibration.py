@@ -16,8 +16,11 @@ BORROWED = 0.5  # how much of the trust of the level before is left, where nothi
 WIDENED = 1.5  # and by how much its intervals are wider
 FEWEST_GROUPS = 2  # machines of a level, below which it borrows likewise
 MOST_WORSE = 0.01  # by how much the error of no held-out device may exceed the analytical model's
-STANDARD_ERRORS = 2.0  # by which the mean gain over held-out devices is lowered: what one more is likely to get
-LEAST_GAIN = 0.005  # of the error; for less a new machine is not put at risk
+# Standard errors by which the mean gain over held-out devices is lowered, to what one more is likely to get. That
+# errors of a chip are those of its kin is likely to begin with; of strangers it must be shown.
+DOUBT, DOUBT_OF_KIN = 2.0, 1.0
+LEAST_GAIN = 0.02  # as a share of the error; for less a new machine is not put at risk
+TINY = 1e-9  # an error of nothing
 MOST_HALF_WIDTH = float(np.log(5.0))  # beyond a factor of five either way an interval says as much as none
 
 
@@ -71,17 +74,18 @@ class Calibration:
         return found
 
 
-def calibrated(held: Held, by_group: bool) -> Calibration:
+def calibrated(held: Held, by_group: bool, doubt: float = DOUBT) -> Calibration:
     """What held-out rows say.
 
     Args:
         by_group: a new group (a device) is to be foreseen: no group may lose by corrections, and intervals are as wide
             as groups need them, each by itself, but no wider than what suits the kernels of the worst one.
+        doubt: in standard errors, how sure the gain of a new group must be.
     """
     from ircost.cost_models.learned import conformal  # slow to import, and for fits only
 
     least = FEWEST_GROUPS if by_group else 1
-    trust = _by_level(held, lambda rows: _trust(held.at(rows), by_group), BORROWED, least, may_rise=False)
+    trust = _by_level(held, lambda rows: _trust(held.at(rows), by_group, doubt), BORROWED, least, may_rise=False)
     error = held.residual - held.correction * np.asarray(trust)[held.level]
     size = np.maximum(np.abs(error), conformal.FLOOR)
     scores = conformal.held_out_scores(held.features, size, held.group)
@@ -126,25 +130,27 @@ def _by_level(
     return tuple(found)
 
 
-def _trust(held: Held, by_group: bool) -> float:
+def _trust(held: Held, by_group: bool, doubt: float) -> float:
     """The share of corrections that errs least; of groups, each counts alike."""
     groups = [held.group == name for name in np.unique(held.group)] if by_group else [np.ones(len(held.group), bool)]
     errors = np.array([[_size_of_error(held.at(own), share) for own in groups] for share in SHARES])
-    gain = _sure_gain(errors[0] - errors)
+    gain = _sure_gain(errors, doubt)
     return float(SHARES[gain.argmax()]) if not by_group or gain.max() >= LEAST_GAIN else 0.0
 
 
-def _sure_gain(gain: np.ndarray) -> np.ndarray:
-    """[shares] what a new group gains for sure: none that was held out may lose, and their mean must stand out.
+def _sure_gain(errors: np.ndarray, doubt: float) -> np.ndarray:
+    """[shares] what a new group gains for sure, of its error: none that was held out may lose, and the mean stands out.
 
     Corrections that help some machines as much as they harm others are worth nothing to a new one.
 
     Args:
-        gain: [shares, groups] what each group's error is smaller by.
+        errors: [shares, groups]; those of share nought first.
     """
+    gain = 1.0 - errors / np.maximum(errors[0], TINY)
     count = gain.shape[1]
-    doubt = STANDARD_ERRORS * gain.std(axis=1, ddof=1) / np.sqrt(count) if count > 1 else 0.0
-    found: np.ndarray = np.where((gain >= -MOST_WORSE).all(axis=1), gain.mean(axis=1) - doubt, -np.inf)
+    standard_error = gain.std(axis=1, ddof=1) / np.sqrt(count) if count > 1 else 0.0
+    no_loss = (errors <= errors[0] + MOST_WORSE).all(axis=1)
+    found: np.ndarray = np.where(no_loss, gain.mean(axis=1) - doubt * standard_error, -np.inf)
     return found
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ircost.cost_models.learned.family_model import FamilyModel, Head
+from ircost.cost_models.learned.calibration import Calibration
+from ircost.cost_models.learned.family_model import FamilyModel
 from ircost.cost_models.learned.grades import GRADE_MEANINGS
 
 LEVEL_NAMES = ("beside training rows", "in their neighbourhood", "beyond")
@@ -25,16 +26,18 @@ def _lines(model: FamilyModel) -> Iterator[str]:
     yield "to believe them."
     yield ""
     yield f"- rows: {about.get('rows', 0):,}"
-    yield f"- devices: {', '.join(model.devices)}"
+    yield f"- devices: {', '.join(model.machines)}"
     for name, digest in about.get("tables", {}).items():
         yield f"- table: {name}, SHA-256 {digest}"
     yield ""
     yield "| machine | lies | share of a correction that is believed | interval, times the spread |"
     yield "|---|---|--:|--:|"
-    heads = (("measured", model.seen), ("measured, no runtime named", model.unnamed), ("never measured", model.unseen))
+    heads = (("measured", model.seen), ("measured, no runtime named", model.unnamed), ("a stranger", model.unseen))
     for name, head in heads:
         if head is not None:
-            yield from _trust_lines(name, head)
+            yield from _trust_lines(name, head.calibration)
+    if model.kin is not None:
+        yield from _trust_lines("kin of one that was measured", model.kin)
     yield ""
     yield "Errors on rows that were held out, analytical and hybrid, MAPE / median in percent; share of rows inside of"
     yield "their 90 % interval, and its mean width as a share of the latency:"
@@ -49,7 +52,6 @@ def _lines(model: FamilyModel) -> Iterator[str]:
     yield "Grades: " + "; ".join(f"{grade}: {meaning}" for grade, meaning in GRADE_MEANINGS.items()) + "."
 
 
-def _trust_lines(name: str, head: Head) -> Iterator[str]:
-    calibration = head.calibration
+def _trust_lines(name: str, calibration: Calibration) -> Iterator[str]:
     for where, trust, quantile in zip(LEVEL_NAMES, calibration.trust, calibration.quantile, strict=True):
         yield f"| {name} | {where} | {trust:.2f} | {quantile:.2f} |"

@@ -250,21 +250,27 @@ def _fullness(waves: Callable[[Expressed], Numbers]) -> Callable[[Expressed], Nu
     return lambda x: waves(x) / np.ceil(waves(x))
 
 
-def _machine_column(name: str, meaning: str, of: Callable[[GpuMachine], float]) -> Column:
-    return Column(name, meaning, lambda x: float(np.log(max(of(x.machine), TINY_S))), is_of_machine=True)
-
-
-MACHINE_COLUMNS = (
-    _machine_column("processors", "ln of the number of processors", lambda m: m.processors),
-    _machine_column("clock", "ln of their clock in Hz", lambda m: m.clock_hz),
-    _machine_column("main_rate", "ln of main memory's bytes per second", lambda m: m.main_bytes_per_s),
-    _machine_column("cache_size", "ln of the last cache's bytes", lambda m: m.cache_bytes),
-    _machine_column(
-        "cache_ratio",
-        "ln of the last cache's bandwidth over main memory's",
+# Figure of a machine -> what it means, and where it stands.
+MACHINE_FIGURES: Mapping[str, tuple[str, Callable[[GpuMachine], float]]] = {
+    "processors": ("the number of processors", lambda m: m.processors),
+    "clock": ("their clock in Hz", lambda m: m.clock_hz),
+    "main_rate": ("main memory's bytes per second", lambda m: m.main_bytes_per_s),
+    "cache_size": ("the last cache's bytes", lambda m: m.cache_bytes),
+    "cache_ratio": (
+        "the last cache's bandwidth over main memory's",
         lambda m: min(m.cache_bytes_per_s / m.main_bytes_per_s, 1e3),
     ),
-    _machine_column(
-        "lane_ridge", "ln of f32 operations on lanes for each byte", lambda m: m.vector_flops_per_s / m.main_bytes_per_s
-    ),
-)
+    "lane_ridge": ("f32 operations on lanes for each byte", lambda m: m.vector_flops_per_s / m.main_bytes_per_s),
+}
+
+
+def machine_figures(machine: GpuMachine) -> dict[str, float]:
+    """Natural logarithms of what tells machines apart."""
+    return {name: float(np.log(max(of(machine), TINY_S))) for name, (_, of) in MACHINE_FIGURES.items()}
+
+
+def _machine_column(name: str, meaning: str) -> Column:
+    return Column(name, f"ln of {meaning}", lambda x: machine_figures(x.machine)[name], is_of_machine=True)
+
+
+MACHINE_COLUMNS = tuple(_machine_column(name, meaning) for name, (meaning, _) in MACHINE_FIGURES.items())

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY
+from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.learned.calibration import Calibration
-from ircost.cost_models.learned.columns import WORDS
+from ircost.cost_models.learned.columns import DEVICE, WORDS, Expressed
 from ircost.cost_models.learned.combinations import is_combined_anew
-from ircost.cost_models.learned.features import without_machine
+from ircost.cost_models.learned.features import feature_matrix, without_machine
 from ircost.cost_models.learned.grades import GRADES, UNCORRECTED, Corrected
+from ircost.cost_models.learned.kinship import MetMachine, nearest_kin
 from ircost.cost_models.learned.novelty import LEVELS, Novelty
 from ircost.cost_models.learned.stored_trees import Trees
 
@@ -36,21 +38,45 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """Which head answers for kernels of one machine and runtime, and what it takes them for.
+
+    Args:
+        head: whose answers are believed as far as its calibration says.
+        is_measured: whether the machine itself was; else no answer has grade A.
+        sees_machine: whether the head has columns that tell machines apart.
+        stand_in: word of the machine that stands for theirs; None where theirs stands for itself.
+    """
+
+    head: Head
+    is_measured: bool = True
+    sees_machine: bool = True
+    stand_in: int | None = None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Equal for all that one head answers alike."""
+        return id(self.head.residual), id(self.head.calibration)
+
+
+@dataclass(frozen=True, slots=True)
 class FamilyModel:
     """Args:
     vocabulary: the words that were met, by kind.
-    devices: targets that were measured.
+    machines: that were measured, by their targets' names.
     met: [combinations, words] which words were met together on which of them (see ``combinations``); None where that
         is of no account, as it is of power, which hangs little on whose kernels they are.
-    seen: for those. unseen: for all others; None where there was one device only.
+    seen: for those. unseen: for strangers; None where machines of one architecture only were met.
     unnamed: for those, where nobody said whose kernels they are; None where no runtime that replays graphs was met.
+    kin: how far answers for those are believed of machines that they stand for; None where none was left out that has
+        kin.
     about: rows, sources and errors, for the card.
     extra: columns of features in front of the family's own: a model of power sees the analytical power.
     """
 
     family: str
     vocabulary: Mapping[str, Sequence[str]]
-    devices: tuple[str, ...]
+    machines: Mapping[str, MetMachine]
     met: np.ndarray | None
     novelty: Novelty
     seen: Head
@@ -58,9 +84,41 @@ class FamilyModel:
     about: Mapping[str, object] = field(default_factory=dict)
     extra: tuple[str, ...] = ()
     unnamed: Head | None = None
+    kin: Calibration | None = None
 
     def knows(self, device: str) -> bool:
-        return device in self.devices
+        return device in self.machines
+
+    def asked(self, machine: GpuMachine, labels: Mapping[str, str]) -> Asked | None:
+        """Who answers for kernels; None where nobody knows anything of their machine.
+
+        Args:
+            labels: the kernels': the device, and whose kernels they are.
+        """
+        head = self.unnamed if labels["runtime"] == GRAPH_REPLAY and self.unnamed is not None else self.seen
+        if self.knows(labels[DEVICE]):
+            return Asked(head)
+        stand_in = self._stand_in(machine, labels["runtime"])
+        if stand_in is not None and self.kin is not None:
+            residual = head.residual if any(self.kin.trust) else None
+            return Asked(Head(residual, self.kin), is_measured=False, stand_in=self.vocabulary[DEVICE].index(stand_in))
+        return None if self.unseen is None else Asked(self.unseen, is_measured=False, sees_machine=False)
+
+    def _stand_in(self, machine: GpuMachine, runtime: str) -> str | None:
+        """The measured machine that is nearest to another, among those of its kin that ran the runtime."""
+        words = self.vocabulary["runtime"]
+        if self.met is None or runtime not in words:
+            return None
+        ran = self.met[self.met[:, list(WORDS).index("runtime")] == words.index(runtime), -1]
+        among = {self.vocabulary[DEVICE][word] for word in ran.tolist()}
+        return nearest_kin(MetMachine.of(machine), self.machines, among)
+
+    def features(self, x: Expressed, asked: Asked | None) -> np.ndarray:
+        """[rows, features] of kernels, as who answers for them sees them."""
+        found = feature_matrix(x, self.vocabulary)
+        if asked is not None and asked.stand_in is not None:
+            found[:, -1] = asked.stand_in
+        return found
 
     def level(self, features: np.ndarray, octaves: np.ndarray) -> np.ndarray:
         """[rows] of novelty: of the sizes, or the last where words were never met, or never together."""
@@ -71,53 +129,34 @@ class FamilyModel:
             is_new |= is_combined_anew(features, self.met)
         return np.where(is_new, LEVELS - 1, level)
 
-    def believed(self, features: np.ndarray, octaves: np.ndarray, device: str, runtime: str) -> np.ndarray:
+    def believed(self, features: np.ndarray, octaves: np.ndarray, asked: Asked) -> np.ndarray:
         """[rows] how much ``correct`` takes of corrections; without its intervals that costs less."""
-        head = self.head(device, runtime)
-        if head is None:
-            return np.zeros(len(features))
-        return head.calibration.believed(head.correction(self._seen_by(head, features)), self.level(features, octaves))
+        correction = asked.head.correction(self._seen_by(asked, features))
+        return asked.head.calibration.believed(correction, self.level(features, octaves))
 
-    def head(self, device: str, runtime: str) -> Head | None:
-        """Which one is asked about kernels on a target.
+    def _seen_by(self, asked: Asked, features: np.ndarray) -> np.ndarray:
+        return features if asked.sees_machine else without_machine(self.family, features)
 
-        Args:
-            runtime: of their labels; only whether anybody's is named counts.
-        """
-        if not self.knows(device):
-            return self.unseen
-        return self.unnamed if runtime == GRAPH_REPLAY and self.unnamed is not None else self.seen
-
-    def _seen_by(self, head: Head, features: np.ndarray) -> np.ndarray:
-        return without_machine(self.family, features) if head is self.unseen else features
-
-    def correct(self, features: np.ndarray, octaves: np.ndarray, device: str, runtime: str) -> Corrected:
-        """Corrections of kernels on one target.
+    def correct(self, features: np.ndarray, octaves: np.ndarray, asked: Asked | None) -> Corrected:
+        """Corrections of kernels that one head answers for.
 
         Args:
-            features: [rows, features] with the machine, behind the extra ones. octaves: [rows, sizes].
-            runtime: of the labels of all of them; see ``head``.
+            features: [rows, features] with the machine (``features``), behind the extra ones. octaves: [rows, sizes].
         """
-        head = self.head(device, runtime)
-        if head is None:
+        if asked is None:
             return Corrected.none(len(features))
-        correction = head.correction(self._seen_by(head, features))
-        believed = head.calibration.believed(correction, self.level(features, octaves))
-        half_width, grade = self.certainty(features, octaves, device, runtime)
-        return Corrected(correction, believed, half_width, grade, head.calibration.shared)
+        correction = asked.head.correction(self._seen_by(asked, features))
+        calibration = asked.head.calibration
+        believed = calibration.believed(correction, self.level(features, octaves))
+        half_width, grade = self.certainty(features, octaves, asked)
+        return Corrected(correction, believed, half_width, grade, calibration.shared)
 
-    def certainty(
-        self, features: np.ndarray, octaves: np.ndarray, device: str, runtime: str
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def certainty(self, features: np.ndarray, octaves: np.ndarray, asked: Asked) -> tuple[np.ndarray, np.ndarray]:
         """[rows] half the width of the interval around ln of the latency, and the grade, as of ``correct``."""
-        head = self.head(device, runtime)
-        if head is None:
-            nothing = Corrected.none(len(features))
-            return nothing.half_width, nothing.grade
-        level, calibration = self.level(features, octaves), head.calibration
-        grade = np.where(self.knows(device) & (level == 0), GRADES.index("A"), GRADES.index("B"))
+        level, calibration = self.level(features, octaves), asked.head.calibration
+        grade = np.where(asked.is_measured & (level == 0), GRADES.index("A"), GRADES.index("B"))
         is_corrected = np.asarray(calibration.trust)[level] > 0
         return (
-            calibration.half_width(self._seen_by(head, features), level),
+            calibration.half_width(self._seen_by(asked, features), level),
             np.where(is_corrected, grade, UNCORRECTED),
         )

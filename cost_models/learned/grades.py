@@ -13,6 +13,9 @@ GRADE_MEANINGS = {
     "C": "the analytical model alone",
 }
 UNCORRECTED = GRADES.index("C")
+# Where no model of the family gives an interval: a factor of two either way. On machines that the analytical model
+# never saw, nine tenths of the kernels of most families lie within it (docs/cost-models.md, p90).
+UNKNOWN_HALF_WIDTH = float(np.log(2.0))
 
 
 @dataclass(frozen=True, slots=True)

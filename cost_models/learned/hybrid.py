@@ -15,16 +15,12 @@ from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelTable
 from ircost.cost_models.learned.columns import Expressed
-from ircost.cost_models.learned.features import feature_matrix, octaves
-from ircost.cost_models.learned.grades import GRADES, Corrected
+from ircost.cost_models.learned.features import octaves
+from ircost.cost_models.learned.grades import GRADES, UNKNOWN_HALF_WIDTH, Corrected
 from ircost.cost_models.learned.power_correction import corrected_energy_j
 
 if TYPE_CHECKING:
     from ircost.cost_models.learned.family_model import FamilyModel
-
-# Where no model of the family gives an interval: a factor of two either way. On machines that the analytical model
-# never saw, nine tenths of the kernels of most families lie within it (docs/cost-models.md, p90).
-UNKNOWN_HALF_WIDTH = float(np.log(2.0))
 
 
 class Hybrid(CostModel):
@@ -115,9 +111,10 @@ class Hybrid(CostModel):
         model = self.models.get(family)
         if model is None or target.kind != "gpu" or not self.analytical.constants.has_own(family, part.labels):
             return Corrected.none(len(part.rows))
-        x = Expressed(family, part.work, part.terms, machine_of(target), part.labels)
-        machine = target.name.partition("+")[0]  # its name without that of a runtime
-        return model.correct(feature_matrix(x, model.vocabulary), octaves(x), machine, part.labels["runtime"])
+        machine = machine_of(target)
+        x = Expressed(family, part.work, part.terms, machine, part.labels)
+        asked = model.asked(machine, part.labels)
+        return model.correct(model.features(x, asked), octaves(x), asked)
 
 
 @dataclass(slots=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import kendalltau
 
-from ircost.cost_models.learned.calibration import calibrated
+from ircost.cost_models.learned.calibration import Calibration, calibrated
+from ircost.cost_models.learned.grades import UNKNOWN_HALF_WIDTH
+from ircost.cost_models.learned.held_out import Judged
+from ircost.cost_models.learned.machines_left_out import LeftOut, joined_rows
 from ircost.cost_models.learned.rows import Rows
-from ircost.cost_models.learned.training import Judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +46,43 @@ def outcome_of(judged: Judged, by_group: bool) -> Outcome:
     """Trust and intervals of each group are those that the other groups ask for, so that nothing is judged by itself.
 
     Args:
-        by_group: groups are devices, or what else a new one of comes as a whole; rows that stand for nobody's runtime
-            there are no outcome, since the rows themselves are.
+        by_group: groups are what a new one of comes as a whole.
+    """
+    held = judged.held
+    return _outcome(judged, lambda group: calibrated(held.at(held.group != group), by_group))
+
+
+def outcome_of_machines(left_out: LeftOut) -> Outcome:
+    """The same of devices. Rows that stand for nobody's runtime are no outcome, since the rows themselves are."""
+    parts = [
+        _outcome(judged, of)
+        for judged, of in (
+            (left_out.kin, left_out.kin_calibration),
+            (left_out.others, left_out.stranger_calibration),
+        )
+        if judged is not None
+    ]
+    names = [name for name in Outcome.__slots__ if name != "rows"]
+    own = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    found = Outcome(joined_rows([part.rows for part in parts]), **own)
+    order = np.lexsort((found.rows.place, found.group.astype(str)))
+    return found.at(order[~found.rows.is_replay[order]])
+
+
+def _outcome(judged: Judged, calibration_without: Callable[[str], Calibration | None]) -> Outcome:
+    """Args:
+    calibration_without: for each group, what all others ask for.
     """
     held, rows = judged.held, judged.rows
-    believed, half_width = np.zeros(len(rows)), np.zeros(len(rows))
+    believed, half_width = np.zeros(len(rows)), np.full(len(rows), UNKNOWN_HALF_WIDTH)
     for group in np.unique(held.group):
         own = np.flatnonzero(held.group == group)
-        calibration = calibrated(held.at(held.group != group), by_group)
-        believed[own] = calibration.believed(held.correction[own], held.level[own])
-        half_width[own] = calibration.half_width(held.features[own], held.level[own])
+        calibration = calibration_without(group)
+        if calibration is not None:
+            believed[own] = calibration.believed(held.correction[own], held.level[own])
+            half_width[own] = calibration.half_width(held.features[own], held.level[own])
     hybrid_s = rows.analytical_s * np.exp(believed)
-    found = Outcome(
+    return Outcome(
         rows,
         np.maximum(rows.analytical_s * np.exp(held.correction), rows.limit_s),
         np.maximum(hybrid_s, rows.limit_s),
@@ -63,7 +90,6 @@ def outcome_of(judged: Judged, by_group: bool) -> Outcome:
         np.maximum(hybrid_s * np.exp(half_width), rows.limit_s),
         held.group,
     )
-    return found.at(~rows.is_replay) if by_group else found
 
 
 def errors_of(outcome: Outcome, held_out: str) -> dict[str, object]:

@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ircost.cost_models.gpu.calibrate import calibrate_without_each, measured
+from ircost.cost_models.gpu.calibrate import calibrate_without, measured
 from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.rows import TargetOf
 from ircost.cost_models.gpu.table_work import Columns
 from ircost.cost_models.learned.family_model import FamilyModel
-from ircost.cost_models.learned.judging import errors_by_group, errors_of, outcome_of
+from ircost.cost_models.learned.held_out import OnProgress
+from ircost.cost_models.learned.judging import errors_by_group, errors_of, outcome_of, outcome_of_machines
+from ircost.cost_models.learned.machines_left_out import ConstantsWithout, breeds_of, targets_to_leave_out
 from ircost.cost_models.learned.row_text import writer_of
-from ircost.cost_models.learned.rows import readable
+from ircost.cost_models.learned.rows import Readable, readable
 from ircost.cost_models.learned.text_training import TextModel, train_text
-from ircost.cost_models.learned.training import OnProgress, Trained, train
+from ircost.cost_models.learned.training import Trained, train
 
 # Rows of a group that constants without each device are fitted to: a seventh of those of the bundled constants, since
 # they are fitted once for each device.
@@ -42,7 +44,7 @@ def made(
         ValueError: there is too little to learn from.
     """
     table = readable(columns, at, target_of)
-    without = constants_without(columns, at, target_of)
+    without = constants_without(table, columns, at, target_of)
     found = train(table, constants, without, on_progress=on_progress)
     return replace(found.model, about={**about(found, {Path(at).name: sha256}), "constants": digest_of(constants)})
 
@@ -58,7 +60,7 @@ def made_of_text(
     """The text model of a table; arguments and errors as of ``made``."""
     table = readable(columns, at, target_of)
     writer_of(table)
-    model = train_text(table, constants, constants_without(columns, at, target_of), on_progress=on_progress)
+    model = train_text(table, constants, constants_without(table, columns, at, target_of), on_progress=on_progress)
     return replace(model, about={**model.about, "tables": {Path(at).name: sha256}})
 
 
@@ -67,9 +69,10 @@ def digest_of(constants: ConstantsFile) -> str:
     return hashlib.sha256(constants.to_json().encode()).hexdigest()
 
 
-def constants_without(columns: Columns, at: str, target_of: TargetOf) -> Mapping[str, ConstantsFile]:
-    """For each target of a table constants that were fitted without it."""
-    return calibrate_without_each([measured(columns, at, target_of, SAMPLE_ROWS)])
+def constants_without(table: Readable, columns: Columns, at: str, target_of: TargetOf) -> ConstantsWithout:
+    """Constants that were fitted without each device of a table, and without each breed."""
+    wanted = targets_to_leave_out(breeds_of(table))
+    return calibrate_without([measured(columns, at, target_of, SAMPLE_ROWS)], wanted)
 
 
 def about(found: Trained, tables: Mapping[str, str]) -> dict[str, object]:
@@ -77,7 +80,7 @@ def about(found: Trained, tables: Mapping[str, str]) -> dict[str, object]:
     errors = [errors_of(outcome_of(found.by_shape, by_group=False), "shapes")]
     if found.unnamed is not None:
         errors.append(errors_of(outcome_of(found.unnamed, by_group=False), UNNAMED))
-    if found.by_device is not None:
-        devices = list(errors_by_group(outcome_of(found.by_device, by_group=True), "{}"))
+    if found.left_out is not None:
+        devices = list(errors_by_group(outcome_of_machines(found.left_out), "{}"))
         errors += sorted(devices, key=lambda line: -float(str(line["hybrid_median"])))
     return {"rows": found.rows, "tables": dict(tables), "errors": errors}

@@ -18,11 +18,14 @@ from ircost.cost_models.learned.calibration import Held, calibrated
 from ircost.cost_models.learned.estimator import BoostedResidual
 from ircost.cost_models.learned.family_model import FamilyModel, Head
 from ircost.cost_models.learned.features import LOG_POWER, power_features
+from ircost.cost_models.learned.held_out import OnProgress, cells_of, levels_of
+from ircost.cost_models.learned.kinship import MetMachine
+from ircost.cost_models.learned.machines_left_out import machines_of
 from ircost.cost_models.learned.made import digest_of
 from ircost.cost_models.learned.novelty import Novelty
+from ircost.cost_models.learned.recipes import FEWEST_ROWS
 from ircost.cost_models.learned.rows import Rows, readable, rows_of
 from ircost.cost_models.learned.splits import folds_of
-from ircost.cost_models.learned.training import FEWEST_ROWS, OnProgress, cells_of, levels_of
 
 # Small ones: readings scatter by some percent, and there is one machine to learn of.
 TREES, LEAVES, LEAST_ROWS = 150, 31, 40
@@ -44,6 +47,7 @@ class PowerTable:
     power_w: np.ndarray
     is_steady: np.ndarray
     vocabulary: Mapping[str, list[str]]
+    machines: Mapping[str, MetMachine]
 
     def __len__(self) -> int:
         return len(self.power_w)
@@ -77,7 +81,9 @@ def power_table(
     order = np.argsort(drawn.place)[rows.place]
     analytical_w = analytical_power_w(drawn, power)[order]
     features = power_features(rows.family, rows.features, analytical_w)
-    return PowerTable(rows, features, analytical_w, drawn.power_w[order], drawn.is_steady[order], vocabulary)
+    return PowerTable(
+        rows, features, analytical_w, drawn.power_w[order], drawn.is_steady[order], vocabulary, machines_of(table)
+    )
 
 
 def analytical_power_w(rows: PowerRows, constants: PowerConstants) -> np.ndarray:
@@ -97,10 +103,10 @@ def trained_power(table: PowerTable, on_progress: OnProgress | None = None) -> t
         raise ValueError(f"{len(steady)} rows with a steady reading of power, {FEWEST_ROWS} of several shapes needed")
     held = held_out(steady, on_progress)
     head = Head(power_model().fit(steady.features, steady.residual), calibrated(held, by_group=False))
-    devices = tuple(sorted(set(steady.rows.device)))
+    machines = {name: machine for name, machine in steady.machines.items() if name in set(steady.rows.device)}
     novelty = Novelty.of(steady.rows.octaves)
     family = steady.rows.family
-    return FamilyModel(family, steady.vocabulary, devices, None, novelty, head, None, extra=(LOG_POWER,)), held
+    return FamilyModel(family, steady.vocabulary, machines, None, novelty, head, None, extra=(LOG_POWER,)), held
 
 
 def held_out(table: PowerTable, on_progress: OnProgress | None = None) -> Held:

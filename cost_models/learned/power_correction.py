@@ -41,7 +41,7 @@ def corrected_energy_j(
         np.add.at(whole_s, part.rows, part.terms.latency_s * part.launches)
     for part in known:
         power_w = energy_j[part.rows] / latency_s[part.rows]
-        believed = _believed(part, power_w, models[part.group.family], target, machine)
+        believed = _believed(part, power_w, models[part.group.family], target)
         np.add.at(added_s, part.rows, part.terms.latency_s * part.launches * np.expm1(believed))
     ratio = 1.0 + added_s / np.where(whole_s > 0, whole_s, 1.0)
     limits_w = (float(target.power.idle_w), float(target.power.peak_w))
@@ -49,8 +49,9 @@ def corrected_energy_j(
     return np.where(energy_j > 0, found, energy_j)
 
 
-def _believed(part: Evaluated, power_w: np.ndarray, model: FamilyModel, target: Target, machine: str) -> np.ndarray:
+def _believed(part: Evaluated, power_w: np.ndarray, model: FamilyModel, target: Target) -> np.ndarray:
     """[parts] of the correction of ln of power."""
-    x = Expressed(part.group.family, part.work, part.terms, machine_of(target), part.labels)
+    machine = machine_of(target)
+    x = Expressed(part.group.family, part.work, part.terms, machine, part.labels)
     features = power_features(x.family, feature_matrix(x, model.vocabulary), power_w)
-    return model.correct(features, octaves(x), machine, part.labels["runtime"]).believed
+    return model.correct(features, octaves(x), model.asked(machine, part.labels)).believed

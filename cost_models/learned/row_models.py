@@ -13,11 +13,11 @@ from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.families import Family
 from ircost.cost_models.gpu.rows import CHUNK, RowGroup, at_rows, on_all_processors, parts_of, physical_limit_s
 from ircost.cost_models.gpu.table_work import Columns
-from ircost.cost_models.learned.features import feature_matrix, octaves
+from ircost.cost_models.learned.features import octaves
 from ircost.cost_models.learned.rows import expressed
 
 if TYPE_CHECKING:
-    from ircost.cost_models.learned.family_model import FamilyModel
+    from ircost.cost_models.learned.family_model import Asked, FamilyModel
 
 Batch: TypeAlias = list[tuple[RowGroup, np.ndarray]]  # groups, and the places of some of their rows
 
@@ -45,10 +45,10 @@ def corrected_rows(
         """Pieces of one batch are asked about by one head."""
         pieces = [piece_of(family, columns, group, rows, constants, model) for group, rows in batch]
         latency_s = np.concatenate([piece.analytical_s for piece in pieces])
-        if model is not None and (asked := asked_of(batch[0][0], constants, family.name)) is not None:
+        if model is not None and (asked := asked_of(batch[0][0], constants, model)) is not None:
             features = np.concatenate([piece.features for piece in pieces])
             sizes = np.concatenate([piece.octaves for piece in pieces])
-            latency_s = latency_s * np.exp(model.believed(features, sizes, *asked))
+            latency_s = latency_s * np.exp(model.believed(features, sizes, asked))
         at_least: np.ndarray = np.maximum(latency_s, np.concatenate([piece.limit_s for piece in pieces]))
         return at_least
 
@@ -63,7 +63,10 @@ def corrected_rows(
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some rows of one group; all arrays are [rows, ...], features and octaves empty where nothing was learned."""
+    """Some rows of one group; all arrays are [rows, ...], features and octaves empty where nothing was learned.
+
+    Features name the machine that stands for the group's own.
+    """
 
     analytical_s: np.ndarray
     limit_s: np.ndarray
@@ -87,35 +90,35 @@ def piece_of(
         for some in parts_of(np.arange(len(rows)))
     ]
     nothing = [np.empty((len(rows), 0), dtype=np.float32)]
+    asked = None if model is None else asked_of(group, constants, model)
     return Piece(
         np.concatenate([x.terms.latency_s for x in parts]),
         physical_limit_s(family, own, group.setting),
-        np.concatenate(nothing if model is None else [feature_matrix(x, model.vocabulary) for x in parts]),
+        np.concatenate(nothing if model is None else [model.features(x, asked) for x in parts]),
         np.concatenate(nothing if model is None else [octaves(x) for x in parts]),
     )
 
 
-def asked_of(group: RowGroup, constants: ConstantsFile, family: str) -> tuple[str, str] | None:
-    """The target and the runtime that a model is asked with; None where its corrections are of other figures.
+def asked_of(group: RowGroup, constants: ConstantsFile, model: FamilyModel) -> Asked | None:
+    """Who answers for the rows of a group; None where nobody does.
 
-    They are where another family's constants stand in, and on what is no GPU.
+    None does where another family's constants stand in, or on what is no GPU: corrections are of other figures.
     """
     assert group.setting is not None, "its machine is known"
-    target = group.setting.target
-    is_corrected = target.kind == "gpu" and constants.has_own(family, group.labels)
-    return (target.name, group.labels["runtime"]) if is_corrected else None
+    is_corrected = group.setting.target.kind == "gpu" and constants.has_own(model.family, group.labels)
+    return model.asked(group.setting.machine, group.labels) if is_corrected else None
 
 
 def batches(
     groups: Sequence[RowGroup], most: int, model: FamilyModel | None, constants: ConstantsFile
 ) -> Iterator[Batch]:
     """Rows of groups whose machines are known, at most so many together, that one head is asked about, or none."""
-    pending: dict[int, Batch] = {}
+    pending: dict[tuple[int, int] | None, Batch] = {}
     for group in groups:
         if group.setting is None:
             continue
-        asked = asked_of(group, constants, model.family) if model is not None else None
-        key = id(model.head(*asked)) if model is not None and asked is not None else 0
+        asked = asked_of(group, constants, model) if model is not None else None
+        key = asked.key if asked is not None else None
         for rows in parts_of(group.rows, most):
             own = pending.setdefault(key, [])
             if own and sum(len(some) for _, some in own) + len(rows) > most:

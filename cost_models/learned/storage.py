@@ -13,10 +13,11 @@ import numpy as np
 
 from ircost.cost_models.learned.calibration import Calibration
 from ircost.cost_models.learned.card import card_text
-from ircost.cost_models.learned.columns import DEVICE, SIZES, WORDS
+from ircost.cost_models.learned.columns import DEVICE, MACHINE_FIGURES, SIZES, WORDS
 from ircost.cost_models.learned.combinations import COLUMNS
 from ircost.cost_models.learned.family_model import FamilyModel, Head
 from ircost.cost_models.learned.features import LOG_POWER, feature_names
+from ircost.cost_models.learned.kinship import MetMachine
 from ircost.cost_models.learned.novelty import LEVELS, WIDTHS, Novelty
 from ircost.cost_models.learned.packing import checked_size, packed
 from ircost.cost_models.learned.short_text import short_text
@@ -24,7 +25,7 @@ from ircost.cost_models.learned.stored_trees import LearnedModelError, StoredTre
 
 BUNDLED = Path(__file__).parent / "models"
 POWER = "power"  # the folder of models of power, beside those of latency
-VERSION = 5
+VERSION = 6
 MODEL, CARD = "model.json", "card.md"
 HEADS = ("seen", "unnamed", "unseen")
 EXTRAS = ((), (LOG_POWER,))
@@ -40,6 +41,8 @@ def write_model(model: FamilyModel, folder: str | Path) -> None:
             if head.residual is not None:
                 _write_trees(head.residual, own / trees_file(name))
             _write_trees(head.calibration.spread, own / trees_file(f"{name}_spread"))
+    if model.kin is not None:
+        _write_trees(model.kin.spread, own / trees_file("kin_spread"))
     (own / MODEL).write_text(_to_json(model))
     (own / CARD).write_text(card_text(model))
 
@@ -56,7 +59,9 @@ def _to_json(model: FamilyModel) -> str:
     heads = {name: _head_json(getattr(model, name)) for name in HEADS if getattr(model, name) is not None}
     plain = {
         **{"version": VERSION, "family": model.family, "about": model.about, "vocabulary": model.vocabulary},
-        **{"devices": list(model.devices), "met": None if model.met is None else model.met.tolist(), "heads": heads},
+        "machines": {name: {"architecture": m.architecture, **m.figures} for name, m in model.machines.items()},
+        **{"met": None if model.met is None else model.met.tolist(), "heads": heads},
+        "kin": None if model.kin is None else _calibration_json(model.kin),
         "features": [*model.extra, *feature_names(model.family, True)],
         "cells": {
             f"{width:g} octaves": cells.tolist() for width, cells in zip(WIDTHS, model.novelty.cells, strict=True)
@@ -67,13 +72,15 @@ def _to_json(model: FamilyModel) -> str:
 
 
 def _head_json(head: Head) -> dict[str, Any]:
-    calibration = head.calibration
+    return {**_calibration_json(head.calibration), "is_corrected": head.residual is not None}
+
+
+def _calibration_json(calibration: Calibration) -> dict[str, Any]:
     return {
         "trust": [round(x, 4) for x in calibration.trust],
         "quantile": [round(x, 4) for x in calibration.quantile],
         "shared": round(calibration.shared, 4),
         "widest": round(calibration.widest, 4),
-        "is_corrected": head.residual is not None,
     }
 
 
@@ -85,10 +92,11 @@ def read_models(folder: str | Path) -> dict[str, FamilyModel]:
     """
     found = _models(folder)
     for model in found.values():
-        for head in filter(None, (getattr(model, name) for name in HEADS)):
-            for trees in (head.residual, head.calibration.spread):
-                if isinstance(trees, StoredTrees):
-                    trees.forest_  # noqa: B018  # what is damaged is told before anything is asked
+        heads = [head for name in HEADS if (head := getattr(model, name)) is not None]
+        spreads = [head.calibration.spread for head in heads] + ([] if model.kin is None else [model.kin.spread])
+        for trees in (*(head.residual for head in heads), *spreads):
+            if isinstance(trees, StoredTrees):
+                trees.forest_  # noqa: B018  # what is damaged is told before anything is asked
     return found
 
 
@@ -120,14 +128,12 @@ def _read_model(folder: Path) -> FamilyModel:
                 f"{folder}: its features are not those of this version", help="write it anew with irc train"
             )
         heads = {
-            name: _head(folder, family, name, entry, len(extra))
-            for name, entry in plain["heads"].items()
-            if name in HEADS
+            name: _head(folder, family, name, entry, extra) for name, entry in plain["heads"].items() if name in HEADS
         }
         return FamilyModel(
             family,
             {kind: [str(word) for word in plain["vocabulary"][kind]] for kind in (*WORDS, DEVICE)},
-            tuple(map(str, plain["devices"])),
+            {str(name): _machine(figures) for name, figures in plain["machines"].items()},
             None if plain["met"] is None else _combinations(plain["met"]),
             Novelty(tuple(_cells(plain["cells"][f"{width:g} octaves"]) for width in WIDTHS)),
             heads["seen"],
@@ -135,6 +141,7 @@ def _read_model(folder: Path) -> FamilyModel:
             dict(plain["about"]),
             extra,
             heads.get("unnamed"),
+            None if plain["kin"] is None else _calibration(folder, "kin", plain["kin"], _width(family, extra, True)),
         )
     except LearnedModelError:
         raise
@@ -142,16 +149,29 @@ def _read_model(folder: Path) -> FamilyModel:
         raise LearnedModelError(f"{folder} holds no learned model: {error}", help="irc train writes one") from error
 
 
-def _head(folder: Path, family: str, name: str, plain: Mapping[str, Any], extra: int) -> Head:
-    features = extra + len(feature_names(family, sees_machine=name != "unseen"))
-    calibration = Calibration(
+def _head(folder: Path, family: str, name: str, plain: Mapping[str, Any], extra: Sequence[str]) -> Head:
+    features = _width(family, extra, name != "unseen")
+    calibration = _calibration(folder, name, plain, features)
+    return Head(StoredTrees(folder / trees_file(name), features) if plain["is_corrected"] else None, calibration)
+
+
+def _width(family: str, extra: Sequence[str], sees_machine: bool) -> int:
+    """Number of features."""
+    return len(extra) + len(feature_names(family, sees_machine))
+
+
+def _calibration(folder: Path, name: str, plain: Mapping[str, Any], features: int) -> Calibration:
+    return Calibration(
         _shares(plain["trust"]),
         StoredTrees(folder / trees_file(f"{name}_spread"), features),
         _numbers(plain["quantile"]),
         float(_shares([plain["shared"]], count=1)[0]),
         float(_numbers([plain["widest"]], count=1)[0]),
     )
-    return Head(StoredTrees(folder / trees_file(name), features) if plain["is_corrected"] else None, calibration)
+
+
+def _machine(plain: Mapping[str, Any]) -> MetMachine:
+    return MetMachine(str(plain["architecture"]), {name: float(plain[name]) for name in MACHINE_FIGURES})
 
 
 def _numbers(values: Sequence[Any], count: int = LEVELS) -> tuple[float, ...]:

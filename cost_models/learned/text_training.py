@@ -10,12 +10,13 @@ from scipy.stats import kendalltau
 
 from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.learned.conformal import conformal_quantile
+from ircost.cost_models.learned.machines_left_out import ConstantsWithout
+from ircost.cost_models.learned.recipes import FEWEST_ROWS
 from ircost.cost_models.learned.row_text import texts_of, writer_of
 from ircost.cost_models.learned.rows import Readable, Rows, rows_of, thinned
 from ircost.cost_models.learned.splits import folds_of
 from ircost.cost_models.learned.text_model import IrTextRegressor
 from ircost.cost_models.learned.text_vectors import Counted
-from ircost.cost_models.learned.training import FEWEST_ROWS
 
 OnProgress = Callable[[int, int], object]  # how many models are trained, of how many
 MOST_ROWS = 30_000  # of a table: to print a row and to read it takes half a millisecond, of attention two
@@ -45,7 +46,7 @@ class TextModel:
 def train_text(
     table: Readable,
     constants: ConstantsFile,
-    without: Mapping[str, ConstantsFile],
+    without: ConstantsWithout,
     regressor: IrTextRegressor | None = None,
     on_progress: OnProgress | None = None,
 ) -> TextModel:
@@ -116,12 +117,13 @@ def unfitted(regressor: IrTextRegressor) -> IrTextRegressor:
 
 
 def device_errors(
-    table: Readable, rows: Rows, found: np.ndarray, without: Mapping[str, ConstantsFile]
+    table: Readable, rows: Rows, found: np.ndarray, without: ConstantsWithout
 ) -> Iterator[dict[str, object]]:
     """Of each device; the analytical model's constants have not seen it either."""
     for device in sorted(set(rows.device)):
         groups = [g for g in table.groups if g.setting is not None and g.labels["device"] == device]
-        own = rows_of(replace(table, groups=groups), lambda target, device=device: without[device], table.vocabulary())  # type: ignore[misc]
+        constants = without[frozenset((device,))]
+        own = rows_of(replace(table, groups=groups), lambda target, own=constants: own, table.vocabulary())  # type: ignore[misc]
         yield errors_of_text(own, found[rows.device == device], str(device))
 
 

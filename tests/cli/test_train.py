@@ -63,7 +63,7 @@ def test_a_table_becomes_a_folder_with_a_card(irc, places: Path, tmp_path: Path)
     assert outcome.out.splitlines()[0].split()[:2] == ["family", "held"]
     assert {line.split()[1] for line in outcome.out.splitlines()[1:]} == {"shapes", *DEVICES}
     model = read_models(tmp_path)["vector"]
-    assert model.devices == tuple(sorted(DEVICES))
+    assert list(model.machines) == sorted(DEVICES)
     card = (tmp_path / "vector/card.md").read_text()
     assert "rows.csv, SHA-256" in card and "- rows: 288" in card
 
@@ -199,7 +199,7 @@ def test_power_is_learned_where_it_was_read(irc, tmp_path: Path) -> None:
     assert [line.split(",")[0] for line in outcome.out.splitlines()[1:]] == ["gemm"]
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["power"]
     model = read_models(tmp_path / "models/power")["gemm"]
-    assert model.devices == ("h200_sxm",) and model.unseen is None
+    assert list(model.machines) == ["h200_sxm"] and model.unseen is None
     assert "# Learned corrections of the power of gemm kernels" in (tmp_path / "models/power/gemm/card.md").read_text()
 
 

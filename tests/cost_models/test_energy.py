@@ -233,7 +233,7 @@ def test_learned_power_finds_what_the_factors_miss(learned: Mapping[str, np.ndar
     model = made_power(table, "products", "0" * 64, constants, BLEND)
     errors = model.about["errors"][0]  # type: ignore[index]
     assert errors["hybrid_median"] < errors["analytical_median"]
-    assert model.extra == (LOG_POWER,) and model.devices == ("h200_sxm",)
+    assert model.extra == (LOG_POWER,) and list(model.machines) == ["h200_sxm"]
     write_model(model, tmp_path)
     (again,) = read_models(tmp_path).values()
     features = table.features[:50]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,29 +20,33 @@ from ircost.cost_models.analytical import Analytical
 from ircost.cost_models.evaluation import ROW_MODELS, predict_table
 from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY
+from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.kernel_table import kernel_table
 from ircost.cost_models.learned import packing
 from ircost.cost_models.learned.calibration import Held, calibrated
 from ircost.cost_models.learned.columns import BUSY, FIXED, SIZES, columns_of
 from ircost.cost_models.learned.conformal import conformal_quantile
 from ircost.cost_models.learned.estimator import BoostedResidual
+from ircost.cost_models.learned.family_model import Asked, FamilyModel, Head
 from ircost.cost_models.learned.features import feature_names, without_machine
 from ircost.cost_models.learned.hybrid import Hybrid
-from ircost.cost_models.learned.judging import errors_of, outcome_of
+from ircost.cost_models.learned.judging import errors_of, outcome_of, outcome_of_machines
+from ircost.cost_models.learned.machines_left_out import breeds_of, targets_to_leave_out
 from ircost.cost_models.learned.made import about, digest_of, made
 from ircost.cost_models.learned.novelty import LEVELS, Novelty
 from ircost.cost_models.learned.packing import packed, unpacked
 from ircost.cost_models.learned.propagation import Spread, interval_of_sum
+from ircost.cost_models.learned.recipes import Recipe
 from ircost.cost_models.learned.rows import readable, rows_of, thinned
 from ircost.cost_models.learned.splits import folds_of
 from ircost.cost_models.learned.storage import BUNDLED, read_models, write_model
 from ircost.cost_models.learned.stored_trees import LearnedModelError
-from ircost.cost_models.learned.training import Recipe, Trained, train
+from ircost.cost_models.learned.training import Trained, train
 from ircost.cost_models.learned.tree_writing import compact_text, number_formats
 from ircost.ir.parser import parse_module
 
-DEVICES = ("h100_sxm", "a100_sxm_80gb", "l40s", "t4")
-SMALL = Recipe(trees=60, leaves=7, unnamed_leaves=7, unseen_trees=40, unseen_leaves=7)
+DEVICES = ("h100_sxm", "h200_sxm", "a100_sxm_80gb", "l40s", "t4")
+SMALL = Recipe(trees=60, leaves=7, unnamed_leaves=7, unseen_trees=40, unseen_leaves=7, kin_trees=40, kin_leaves=7)
 PRODUCTS = """
 func @main(%x: 512x1024xbf16, %w: 1024x2048xbf16, %v: 2048x1024xbf16) -> (512x1024xbf16) {
   %y = matmul %x, %w
@@ -55,16 +60,16 @@ def target_of(name: str) -> Any:
     return load_target(name)
 
 
-def products() -> dict[str, np.ndarray]:
-    """Products on four machines, as fast as the analytical model says, but for what depends on k alone."""
+def products(devices: Sequence[str] = DEVICES) -> dict[str, np.ndarray]:
+    """Products on some machines, as fast as the analytical model says, but for what depends on k alone."""
     m, n, k = (g.ravel() for g in np.meshgrid(*(2.0 ** np.arange(low, 14, 2) for low in (0, 8, 7)), indexing="ij"))
     count = len(m)
     columns = {
-        **{"m": np.tile(m, len(DEVICES)), "n": np.tile(n, len(DEVICES)), "k": np.tile(k, len(DEVICES))},
-        "device": np.repeat(np.array(DEVICES, dtype=object), count),
-        "framework": np.full(count * len(DEVICES), "vllm", dtype=object),
-        "dtype": np.full(count * len(DEVICES), "float16", dtype=object),
-        "latency_us": np.ones(count * len(DEVICES)),
+        **{"m": np.tile(m, len(devices)), "n": np.tile(n, len(devices)), "k": np.tile(k, len(devices))},
+        "device": np.repeat(np.array(devices, dtype=object), count),
+        "framework": np.full(count * len(devices), "vllm", dtype=object),
+        "dtype": np.full(count * len(devices), "float16", dtype=object),
+        "latency_us": np.ones(count * len(devices)),
     }
     constants = bundled_constants()
     found = predict_table(columns, "products", target_of, ROW_MODELS["analytical"], lambda name: constants)
@@ -76,10 +81,15 @@ def table() -> dict[str, np.ndarray]:
     return products()
 
 
+def trained_on(columns: dict[str, np.ndarray]) -> Trained:
+    """As if constants were the same whichever machines they never saw."""
+    constants, own = bundled_constants(), readable(columns, "products", target_of)
+    return train(own, constants, dict.fromkeys(targets_to_leave_out(breeds_of(own)), constants), SMALL)
+
+
 @pytest.fixture(scope="module")
 def trained(table: dict[str, np.ndarray]) -> Trained:
-    constants = bundled_constants()
-    return train(readable(table, "products", target_of), constants, dict.fromkeys(DEVICES, constants), SMALL)
+    return trained_on(table)
 
 
 # ---- features
@@ -249,25 +259,63 @@ def test_an_interval_of_a_sum_lies_between_independence_and_added_ends(
 
 
 def test_what_was_left_out_is_learned(trained: Trained) -> None:
-    for judged, by_group in ((trained.by_shape, False), (trained.by_device, True)):
-        assert judged is not None
-        errors = errors_of(outcome_of(judged, by_group), "all")
+    assert trained.left_out is not None
+    for outcome in (outcome_of(trained.by_shape, by_group=False), outcome_of_machines(trained.left_out)):
+        errors = errors_of(outcome, "all")
         assert float(str(errors["analytical_median"])) > 19
         assert float(str(errors["hybrid_median"])) < 8
 
 
 def test_who_asks_decides_which_head_answers(trained: Trained) -> None:
     model = trained.model
-    assert model.unnamed is not None and model.unseen is not None
-    heads = {
-        ("h100_sxm", "vllm"): model.seen,
-        ("h100_sxm", "nobody's"): model.seen,
-        ("h100_sxm", GRAPH_REPLAY): model.unnamed,
-        ("b200", "vllm"): model.unseen,
-        ("b200", GRAPH_REPLAY): model.unseen,
+    assert model.unnamed is not None and model.unseen is not None and model.kin is not None
+    wanted = {
+        ("h100_sxm", "vllm"): (model.seen, None),
+        ("h100_sxm", "nobody's"): (model.seen, None),
+        ("h100_sxm", GRAPH_REPLAY): (model.unnamed, None),
+        ("gh200", "vllm"): (Head(model.seen.residual, model.kin), "h200_sxm"),
+        ("gh200", GRAPH_REPLAY): (Head(model.unnamed.residual, model.kin), "h200_sxm"),
+        ("h100_pcie", "vllm"): (Head(model.seen.residual, model.kin), "h100_sxm"),
+        **dict.fromkeys([("gh200", "nobody's"), ("h20_sxm", "vllm"), ("b200", "vllm")], (model.unseen, None)),
     }
-    assert all(model.head(*asked) is head for asked, head in heads.items())
-    assert replace(model, unnamed=None).head("h100_sxm", GRAPH_REPLAY) is model.seen
+    for (device, runtime), (head, stand_in) in wanted.items():
+        asked = asked_of(model, device, runtime)
+        assert asked is not None
+        assert (asked.head.residual, asked.head.calibration) == (head.residual, head.calibration), (device, runtime)
+        assert asked.stand_in == (None if stand_in is None else model.vocabulary["device"].index(stand_in))
+        assert asked.is_measured == (device == "h100_sxm")
+    named = asked_of(replace(model, unnamed=None), "h100_sxm", GRAPH_REPLAY)
+    assert named is not None and named.head is model.seen
+    assert asked_of(replace(model, unseen=None), "b200", "vllm") is None
+
+
+def asked_of(model: FamilyModel, device: str, runtime: str) -> Asked | None:
+    machine = machine_of(load_target(device))
+    return model.asked(machine, {"device": machine.name, "runtime": runtime})
+
+
+def test_what_was_left_out_is_judged_as_it_would_be_asked(trained: Trained) -> None:
+    """Kin through each other, all others as strangers: without anything of their architecture."""
+    found = trained.left_out
+    assert found is not None and found.kin is not None and found.others is not None and found.strangers is not None
+    assert set(found.kin.rows.device) == {"h100_sxm", "h200_sxm"}
+    words = trained.model.vocabulary["device"]
+    for device, other in (("h100_sxm", "h200_sxm"), ("h200_sxm", "h100_sxm")):
+        rows = found.kin.rows.device == device
+        assert set(found.kin.held.features[rows, -1]) == {words.index(other)}
+    assert set(found.others.rows.device) == {"a100_sxm_80gb", "l40s", "t4"}
+    assert set(found.strangers.group) == {"hopper", "ampere", "ada", "turing"}
+    outcome = outcome_of_machines(found)
+    assert not outcome.rows.is_replay.any()
+    assert np.array_equal(np.sort(outcome.rows.place), np.sort(trained.by_shape.rows.place))
+
+
+def test_one_architecture_says_nothing_of_others() -> None:
+    found = trained_on(products(("h100_sxm", "h200_sxm", "h100_pcie")))
+    assert found.left_out is not None and found.left_out.strangers is None
+    assert found.model.unseen is None and found.model.kin is not None
+    errors = errors_of(outcome_of_machines(found.left_out), "all")
+    assert float(str(errors["hybrid_median"])) < 8 < 19 < float(str(errors["analytical_median"]))
 
 
 def test_kernels_of_no_named_runtime_lie_between_those_of_named_ones(table: dict[str, np.ndarray]) -> None:
@@ -275,8 +323,7 @@ def test_kernels_of_no_named_runtime_lie_between_those_of_named_ones(table: dict
     other = {**table, "framework": np.full(len(table["m"]), "trtllm", dtype=object)}
     both = {name: np.concatenate([table[name], other[name]]) for name in table}
     both["latency_us"] = both["latency_us"] * np.where(both["framework"] == "vllm", 1.0, 2.0)
-    constants = bundled_constants()
-    found = train(readable(both, "products", target_of), constants, dict.fromkeys(DEVICES, constants), SMALL)
+    found = trained_on(both)
     assert found.unnamed is not None
     named, unnamed = (outcome_of(judged, by_group=False) for judged in (found.by_shape, found.unnamed))
     assert not named.rows.is_replay.any() and unnamed.rows.is_replay.all()
@@ -290,8 +337,7 @@ def test_kernels_of_no_named_runtime_lie_between_those_of_named_ones(table: dict
 
 
 def test_training_is_repeatable(table: dict[str, np.ndarray], trained: Trained) -> None:
-    constants = bundled_constants()
-    again = train(readable(table, "products", target_of), constants, dict.fromkeys(DEVICES, constants), SMALL)
+    again = trained_on(table)
     assert again.model.seen.residual is not None and trained.model.seen.residual is not None
     assert again.model.seen.residual.text_ == trained.model.seen.residual.text_
     assert again.model.seen.calibration.trust == trained.model.seen.calibration.trust
@@ -315,8 +361,11 @@ def folder(trained: Trained, tmp_path: Path) -> Path:
 def test_a_model_reads_back_as_it_was(folder: Path, trained: Trained, tmp_path: Path) -> None:
     again = read_models(folder)["gemm"]
     rows = trained.by_shape.rows
-    for device in ("h100_sxm", "b200"):
-        ours, theirs = (model.correct(rows.features, rows.octaves, device, "") for model in (trained.model, again))
+    for device in ("h100_sxm", "h100_pcie", "b200"):
+        ours, theirs = (
+            model.correct(rows.features, rows.octaves, asked_of(model, device, "vllm"))
+            for model in (trained.model, again)
+        )
         np.testing.assert_array_equal(ours.correction, theirs.correction)
         np.testing.assert_allclose(ours.half_width, theirs.half_width, rtol=1e-3)
     write_model(again, tmp_path / "copy")
@@ -375,7 +424,7 @@ def test_a_folder_without_models_is_told(tmp_path: Path) -> None:
 # ---- hybrid
 
 
-@pytest.mark.parametrize("target", ["h100_sxm", "h100_sxm+vllm", "b200", "mi300x"])
+@pytest.mark.parametrize("target", ["h100_sxm", "h100_sxm+vllm", "gh200", "b200", "mi300x"])
 def test_the_hybrid_corrects_within_its_interval(trained: Trained, target: str) -> None:
     table = kernel_table(parse_module(PRODUCTS))
     machine = load_target(target)

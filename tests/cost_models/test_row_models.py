@@ -11,9 +11,10 @@ from ircost.backends import load_target
 from ircost.cost_models.evaluation import ROW_MODELS
 from ircost.cost_models.gpu import rows
 from ircost.cost_models.gpu.constants import bundled_constants
+from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.gpu.rows import physical_limit_s
 from ircost.cost_models.learned import row_models
-from ircost.cost_models.learned.features import feature_matrix, octaves
+from ircost.cost_models.learned.features import octaves
 from ircost.cost_models.learned.row_models import batches
 from ircost.cost_models.learned.rows import Readable, expressed, readable, rows_of
 from ircost.cost_models.learned.storage import bundled_models
@@ -56,9 +57,8 @@ def test_rows_get_what_networks_get(table: Readable, monkeypatch: pytest.MonkeyP
         assert setting is not None
         own = {name: column[group.rows] for name, column in table.columns.items()}
         x = expressed(table.family, own, setting, group.labels, bundled_constants().of("gemm", group.labels))
-        corrected = model.correct(
-            feature_matrix(x, model.vocabulary), octaves(x), setting.target.name, group.labels["runtime"]
-        )
+        asked = model.asked(setting.machine, group.labels)
+        corrected = model.correct(model.features(x, asked), octaves(x), asked)
         latency_s = x.terms.latency_s * np.exp(corrected.believed)
         at_least = np.maximum(latency_s, physical_limit_s(table.family, own, setting))
         np.testing.assert_allclose(rows_s[group.rows], at_least, rtol=1e-12)
@@ -89,7 +89,9 @@ def test_certainty_is_that_of_corrections(table: Readable) -> None:
     model = bundled_models()["gemm"]
     rows = rows_of(table, lambda target: bundled_constants(), model.vocabulary)
     for device in ("h100_sxm", "b200"):
-        corrected = model.correct(rows.features, rows.octaves, device, "vllm")
-        half_width, grade = model.certainty(rows.features, rows.octaves, device, "vllm")
+        asked = model.asked(machine_of(load_target(device)), {"device": device, "runtime": "vllm"})
+        assert asked is not None
+        corrected = model.correct(rows.features, rows.octaves, asked)
+        half_width, grade = model.certainty(rows.features, rows.octaves, asked)
         np.testing.assert_array_equal(corrected.half_width, half_width)
         np.testing.assert_array_equal(corrected.grade, grade)

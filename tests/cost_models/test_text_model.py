@@ -315,7 +315,7 @@ def products() -> dict[str, np.ndarray]:
 def model() -> TextModel:
     constants = bundled_constants()
     table = readable(products(), "products", load_target)
-    return train_text(table, constants, dict.fromkeys(DEVICES, constants), SMALL)
+    return train_text(table, constants, dict.fromkeys(map(frozenset, zip(DEVICES)), constants), SMALL)
 
 
 def test_errors_of_shapes_and_devices_are_told(model: TextModel) -> None:
@@ -346,7 +346,7 @@ def test_a_model_reads_back_as_it_was(model: TextModel, tmp_path: Path) -> None:
 def test_training_is_repeatable(model: TextModel) -> None:
     constants = bundled_constants()
     table = readable(products(), "products", load_target)
-    again = train_text(table, constants, dict.fromkeys(DEVICES, constants), SMALL)
+    again = train_text(table, constants, dict.fromkeys(map(frozenset, zip(DEVICES)), constants), SMALL)
     assert again.regressor.trees_.text_ == model.regressor.trees_.text_
     assert again.half_width == model.half_width
 
