@@ -45,13 +45,13 @@ class Asked:
         head: whose answers are believed as far as its calibration says.
         is_measured: whether the machine itself was; else no answer has grade A.
         sees_machine: whether the head has columns that tell machines apart.
-        stand_in: word of the machine that stands for theirs; None where theirs stands for itself.
+        stand_in: the measured machine that stands for theirs; None where theirs stands for itself.
     """
 
     head: Head
     is_measured: bool = True
     sees_machine: bool = True
-    stand_in: int | None = None
+    stand_in: str | None = None
 
     @property
     def key(self) -> tuple[int, int]:
@@ -101,7 +101,7 @@ class FamilyModel:
         stand_in = self._stand_in(machine, labels["runtime"])
         if stand_in is not None and self.kin is not None:
             residual = head.residual if any(self.kin.trust) else None
-            return Asked(Head(residual, self.kin), is_measured=False, stand_in=self.vocabulary[DEVICE].index(stand_in))
+            return Asked(Head(residual, self.kin), is_measured=False, stand_in=stand_in)
         return None if self.unseen is None else Asked(self.unseen, is_measured=False, sees_machine=False)
 
     def _stand_in(self, machine: GpuMachine, runtime: str) -> str | None:
@@ -117,7 +117,7 @@ class FamilyModel:
         """[rows, features] of kernels, as who answers for them sees them."""
         found = feature_matrix(x, self.vocabulary)
         if asked is not None and asked.stand_in is not None:
-            found[:, -1] = asked.stand_in
+            found[:, -1] = self.vocabulary[DEVICE].index(asked.stand_in)
         return found
 
     def level(self, features: np.ndarray, octaves: np.ndarray) -> np.ndarray:
@@ -149,7 +149,7 @@ class FamilyModel:
         calibration = asked.head.calibration
         believed = calibration.believed(correction, self.level(features, octaves))
         half_width, grade = self.certainty(features, octaves, asked)
-        return Corrected(correction, believed, half_width, grade, calibration.shared)
+        return Corrected(correction, believed, half_width, grade, calibration.shared, asked.stand_in)
 
     def certainty(self, features: np.ndarray, octaves: np.ndarray, asked: Asked) -> tuple[np.ndarray, np.ndarray]:
         """[rows] half the width of the interval around ln of the latency, and the grade, as of ``correct``."""

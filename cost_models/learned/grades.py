@@ -27,6 +27,7 @@ class Corrected:
         half_width: of the interval of 90 % around the hybrid's ln of the latency; NaN where nobody knows.
         grade: place in ``GRADES``.
         shared: part of the errors' variance that all kernels of the machine share.
+        stand_in: the measured machine whose kernels they were taken for; None where that is their own, or none.
     """
 
     correction: np.ndarray
@@ -34,6 +35,7 @@ class Corrected:
     half_width: np.ndarray
     grade: np.ndarray
     shared: float
+    stand_in: str | None = None
 
     @staticmethod
     def none(count: int) -> Corrected:

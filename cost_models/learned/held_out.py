@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ircost.cost_models.learned.calibration import Held
 from ircost.cost_models.learned.columns import DEVICE, WORDS
+from ircost.cost_models.learned.estimator import BoostedResidual
 from ircost.cost_models.learned.novelty import LEVELS, Novelty
 from ircost.cost_models.learned.recipes import Recipe, residual_model
 from ircost.cost_models.learned.rows import Rows
 from ircost.cost_models.learned.splits import folds_of
+from ircost.side_by_side import processors, side_by_side
 
+WORTH_A_COPY = 20_000  # rows, from which on models are trained side by side
+Result = TypeVar("Result")
 OnProgress = Callable[[int, int], object]  # how many models are trained, of how many
 
 
@@ -33,17 +40,56 @@ class Judged:
 def held_out_folds(rows: Rows, recipe: Recipe, split: str, on_progress: OnProgress | None = None) -> Judged:
     """Every row corrected by a model that saw no row of its shape, or framework."""
     folds = folds_of(rows, split)
+    tasks = [partial(_answers, rows, recipe, out) for out in folds]
+    return _judged(rows, folds, at_once(tasks, len(rows), on_progress))
+
+
+def trained_and_held_out(
+    rows: Rows, recipe: Recipe, split: str, on_progress: OnProgress | None = None
+) -> tuple[BoostedResidual, Judged]:
+    """A model of all rows, beside ``held_out_folds``."""
+    folds = folds_of(rows, split)
+    tasks: list[Callable[[], Any]] = [partial(_answers, rows, recipe, out) for out in folds]
+    tasks.append(lambda: residual_model(recipe).fit(rows.features, rows.residual))
+    *answers, model = at_once(tasks, len(rows), on_progress)
+    return model, _judged(rows, folds, answers)
+
+
+Answers = tuple[np.ndarray, np.ndarray]  # corrections and novelty of the rows of a fold
+
+
+def _answers(rows: Rows, recipe: Recipe, out: np.ndarray) -> Answers:
+    inside = ~out
+    model = residual_model(recipe).fit(rows.features[inside], rows.residual[inside])
+    return model.predict(rows.features[out]), levels_of(rows.at(inside), rows.at(out))
+
+
+def _judged(rows: Rows, folds: Sequence[np.ndarray], answers: Sequence[Answers]) -> Judged:
     correction, level = np.zeros(len(rows)), np.zeros(len(rows), dtype=int)
     fold = np.full(len(rows), -1)
-    for number, out in enumerate(folds):
-        inside = ~out
-        model = residual_model(recipe).fit(rows.features[inside], rows.residual[inside])
-        correction[out] = model.predict(rows.features[out])
-        level[out] = levels_of(rows.at(inside), rows.at(out))
-        fold[out] = number
-        if on_progress is not None:
-            on_progress(number + 1, len(folds))
+    for number, (out, (own, novelty)) in enumerate(zip(folds, answers, strict=True)):
+        correction[out], level[out], fold[out] = own, novelty, number
     return Judged(rows, Held(rows.features, rows.residual, correction, level, fold, cells_of(rows)))
+
+
+def at_once(tasks: Sequence[Callable[[], Result]], rows: int, on_progress: OnProgress | None = None) -> list[Result]:
+    """What tasks give, each processor taking some of them where they are about many rows."""
+    here, done = os.getpid(), 0
+
+    def results(some: Sequence[Callable[[], Result]]) -> list[Result]:
+        nonlocal done
+        found = []
+        for task in some:
+            found.append(task())
+            done += 1
+            if on_progress is not None and os.getpid() == here:
+                on_progress(done, len(tasks))
+        return found
+
+    found = side_by_side(results, tasks, processors() if rows >= WORTH_A_COPY else 1, 1)
+    if on_progress is not None:
+        on_progress(len(tasks), len(tasks))
+    return found
 
 
 def levels_of(inside: Rows, out: Rows) -> np.ndarray:

@@ -92,7 +92,7 @@ class Hybrid(CostModel):
             high_s=np.maximum(rows.high_s, limit_s),
             shared=rows.shared,
             grades=tuple(GRADES[grade] for grade in rows.grade),
-            notes=(*plain.notes, *_notes(kernels, rows, latency_s)),
+            notes=(*plain.notes, *_notes(kernels, rows, latency_s, target)),
         )
 
     def energy_j(
@@ -127,11 +127,12 @@ class _Rows:
     high_s: np.ndarray
     grade: np.ndarray
     shared: np.ndarray
+    stand_ins: set[str]
 
     @staticmethod
     def of(count: int) -> _Rows:
         seconds = [np.zeros(count) for _ in range(4)]
-        return _Rows(seconds[0], seconds[1], seconds[2], seconds[3], np.zeros(count, dtype=int), np.zeros(count))
+        return _Rows(seconds[0], seconds[1], seconds[2], seconds[3], np.zeros(count, dtype=int), np.zeros(count), set())
 
     def add(self, part: Evaluated, corrected: Corrected) -> None:
         seconds = part.terms.latency_s * part.launches
@@ -143,9 +144,11 @@ class _Rows:
         np.add.at(self.high_s, part.rows, own * np.exp(width))
         np.maximum.at(self.grade, part.rows, corrected.grade)
         np.maximum.at(self.shared, part.rows, corrected.shared)
+        if corrected.stand_in is not None and corrected.believed.any():
+            self.stand_ins.add(corrected.stand_in)
 
 
-def _notes(kernels: KernelTable, rows: _Rows, latency_s: np.ndarray) -> Sequence[str]:
+def _notes(kernels: KernelTable, rows: _Rows, latency_s: np.ndarray, target: Target) -> Sequence[str]:
     """How far the figures are known, where it is known how often each kernel runs."""
     counts = np.zeros(len(kernels))
     for run in kernels.runs:
@@ -157,7 +160,11 @@ def _notes(kernels: KernelTable, rows: _Rows, latency_s: np.ndarray) -> Sequence
     for grade, seconds in zip(rows.grade, counts * latency_s, strict=True):
         shares[GRADES[grade]] += float(seconds) / total_s
     told = ", ".join(f"{grade} {share:.0%}" for grade, share in sorted(shares.items()) if share >= 0.005)
-    return (f"grades by time: {told} (A: learned on this machine; B: machine or sizes are new; C: analytical alone)",)
+    grades = f"grades by time: {told} (A: learned on this machine; B: machine or sizes are new; C: analytical alone)"
+    if not rows.stand_ins:
+        return (grades,)
+    kin = f"{target.name} was not measured: corrected as {' and '.join(sorted(rows.stand_ins))}, its kin"
+    return (grades, f"{kin} (one architecture, about as many processors)")
 
 
 COST_MODELS.add(Hybrid.name, Hybrid())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.stats import kendalltau
@@ -54,14 +55,12 @@ def outcome_of(judged: Judged, by_group: bool) -> Outcome:
 
 def outcome_of_machines(left_out: LeftOut) -> Outcome:
     """The same of devices. Rows that stand for nobody's runtime are no outcome, since the rows themselves are."""
-    parts = [
-        _outcome(judged, of)
-        for judged, of in (
-            (left_out.kin, left_out.kin_calibration),
-            (left_out.others, left_out.stranger_calibration),
-        )
-        if judged is not None
-    ]
+    of_strangers = cache(left_out.stranger_calibration)
+    parts = []
+    if left_out.kin is not None:
+        parts.append(_outcome(left_out.kin, left_out.kin_calibration))
+    if left_out.others is not None:
+        parts.append(_outcome(left_out.others, lambda device: of_strangers(left_out.breeds[device])))
     names = [name for name in Outcome.__slots__ if name != "rows"]
     own = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     found = Outcome(joined_rows([part.rows for part in parts]), **own)

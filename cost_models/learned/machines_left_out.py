@@ -51,11 +51,14 @@ class LeftOut:
         return calibrated(self.kin.held.at(rows), by_group=True, doubt=DOUBT_OF_KIN) if rows.any() else None
 
     def stranger_calibration(self, without: str | None = None) -> Calibration | None:
-        """The same of strangers, by all breeds but a device's."""
+        """The same of strangers.
+
+        Args:
+            without: a breed.
+        """
         if self.strangers is None:
             return None
-        absent = None if without is None else self.breeds[without]
-        return calibrated(self.strangers.at(self.strangers.group != absent), by_group=True)
+        return calibrated(self.strangers.at(self.strangers.group != without), by_group=True)
 
 
 def breeds_of(table: Readable) -> dict[str, str]:

@@ -12,7 +12,7 @@ from ircost.cost_models.learned.calibration import calibrated
 from ircost.cost_models.learned.combinations import COLUMNS, combinations
 from ircost.cost_models.learned.family_model import FamilyModel, Head
 from ircost.cost_models.learned.features import Vocabulary, without_machine
-from ircost.cost_models.learned.held_out import Judged, OnProgress, held_out_folds
+from ircost.cost_models.learned.held_out import Judged, OnProgress, trained_and_held_out
 from ircost.cost_models.learned.machines_left_out import (
     ConstantsWithout,
     LeftOut,
@@ -24,7 +24,7 @@ from ircost.cost_models.learned.machines_left_out import (
     views_without,
 )
 from ircost.cost_models.learned.novelty import Novelty
-from ircost.cost_models.learned.recipes import FEWEST_ROWS, RECIPES, Recipe, residual_model, unseen_model
+from ircost.cost_models.learned.recipes import FEWEST_ROWS, RECIPES, Recipe, unseen_model
 from ircost.cost_models.learned.rows import Readable, Rows, rows_of, thinned
 from ircost.cost_models.learned.splits import folds_of
 
@@ -101,10 +101,7 @@ def train(
 
 def _machine_head(rows: Rows, recipe: Recipe, on_progress: OnProgress) -> tuple[Judged, Head]:
     """What knows the machine: judged on shapes that it did not see, and trained on all."""
-    judged = held_out_folds(rows, recipe, "shape", on_progress)
-    model = residual_model(recipe).fit(rows.features, rows.residual)
-    folds = len(folds_of(rows, "shape"))
-    on_progress(folds + 1, folds + 1)
+    model, judged = trained_and_held_out(rows, recipe, "shape", on_progress)
     return judged, Head(model, calibrated(judged.held, by_group=False))
 
 

@@ -185,7 +185,14 @@ def test_what_if_and_hybrid_exclude_each_other(irc) -> None:
 def test_a_report_of_the_hybrid_tells_its_interval(irc) -> None:
     outcome = irc("compile", "gpt2", "--target", "h100", "--model", "hybrid", "--dtype", "f16")
     assert outcome.code == 0, outcome.err
-    assert "grades by time:" in outcome.out
+    assert "grades by time:" in outcome.out and "its kin" not in outcome.out
+
+
+def test_a_report_names_the_machine_that_stands_for_another(irc) -> None:
+    outcome = irc("compile", "gpt2", "--target", "h200_nvl", "--dtype", "f16")
+    assert outcome.code == 0, outcome.err
+    assert "grades by time: A" not in outcome.out
+    assert "h200_nvl was not measured: corrected as h200_sxm, its kin" in outcome.out
 
 
 def test_power_is_learned_where_it_was_read(irc, tmp_path: Path) -> None:

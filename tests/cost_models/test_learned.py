@@ -22,13 +22,14 @@ from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.kernel_table import kernel_table
-from ircost.cost_models.learned import packing
+from ircost.cost_models.learned import held_out, packing
 from ircost.cost_models.learned.calibration import Held, calibrated
 from ircost.cost_models.learned.columns import BUSY, FIXED, SIZES, columns_of
 from ircost.cost_models.learned.conformal import conformal_quantile
 from ircost.cost_models.learned.estimator import BoostedResidual
 from ircost.cost_models.learned.family_model import Asked, FamilyModel, Head
 from ircost.cost_models.learned.features import feature_names, without_machine
+from ircost.cost_models.learned.held_out import trained_and_held_out
 from ircost.cost_models.learned.hybrid import Hybrid
 from ircost.cost_models.learned.judging import errors_of, outcome_of, outcome_of_machines
 from ircost.cost_models.learned.machines_left_out import breeds_of, targets_to_leave_out
@@ -282,7 +283,7 @@ def test_who_asks_decides_which_head_answers(trained: Trained) -> None:
         asked = asked_of(model, device, runtime)
         assert asked is not None
         assert (asked.head.residual, asked.head.calibration) == (head.residual, head.calibration), (device, runtime)
-        assert asked.stand_in == (None if stand_in is None else model.vocabulary["device"].index(stand_in))
+        assert asked.stand_in == stand_in
         assert asked.is_measured == (device == "h100_sxm")
     named = asked_of(replace(model, unnamed=None), "h100_sxm", GRAPH_REPLAY)
     assert named is not None and named.head is model.seen
@@ -341,6 +342,20 @@ def test_training_is_repeatable(table: dict[str, np.ndarray], trained: Trained) 
     assert again.model.seen.residual is not None and trained.model.seen.residual is not None
     assert again.model.seen.residual.text_ == trained.model.seen.residual.text_
     assert again.model.seen.calibration.trust == trained.model.seen.calibration.trust
+
+
+def test_models_trained_side_by_side_are_the_same(
+    table: dict[str, np.ndarray], trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, int]] = []
+    own = readable(table, "products", target_of)
+    rows = rows_of(own, lambda name: bundled_constants(), own.vocabulary())
+    monkeypatch.setattr(held_out, "WORTH_A_COPY", 1)
+    monkeypatch.setattr(held_out, "processors", lambda: 2)
+    model, judged = trained_and_held_out(rows, SMALL, "shape", lambda done, of: told.append((done, of)))
+    assert model.text_ == trained.model.seen.residual.text_  # type: ignore[union-attr]
+    np.testing.assert_array_equal(judged.held.correction, trained.by_shape.held.correction)
+    assert told == sorted(told) and told[-1] == (5, 5)
 
 
 def test_too_little_is_refused(table: dict[str, np.ndarray]) -> None:
