@@ -1,0 +1,47 @@
+"""Calls timed by the host's clock: on a CPU a call is over when it returns."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+WARM_CALLS = 3  # of each call that takes a turn, at least one: libraries choose and load their kernels
+# A run of launches between two readings of the clock: long enough that reading it is no percent.
+RUN_S = 5e-4
+MOST_LAUNCHES = 512
+
+
+def launches(launch_s: float, run_s: float, turns: int) -> int:
+    """How many launches a run has: as many as fill it, and whole turns.
+
+    >>> launches(1e-4, 2e-3, 1), launches(1e-6, 2e-3, 6), launches(1.0, 2e-3, 3)
+    (20, 516, 3)
+    """
+    wanted = min(max(math.ceil(run_s / max(launch_s, 1e-9)), 1), MOST_LAUNCHES)
+    return math.ceil(wanted / turns) * turns
+
+
+@dataclass(frozen=True, slots=True)
+class HostRun:
+    """A short run of one call."""
+
+    call: Callable[[], object]
+    count: int
+
+    def sample(self) -> float:
+        call, rounds = self.call, range(self.count)
+        start = time.perf_counter()
+        for _ in rounds:
+            call()
+        return (time.perf_counter() - start) / self.count
+
+
+def host_run(call: Callable[[], object]) -> HostRun:
+    """A call, warmed up."""
+    for _ in range(WARM_CALLS):
+        start = time.perf_counter()
+        call()
+        launch_s = time.perf_counter() - start
+    return HostRun(call, launches(launch_s, RUN_S, 1))
