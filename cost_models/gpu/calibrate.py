@@ -140,8 +140,12 @@ def _family_fit(data: Measured, without_device: str = "") -> FamilyFit | None:
 
 
 # Whose kernels stand for those of nobody's runtime in particular: the first of these groups that a family was measured
-# with. Each was timed without the host: as replayed graphs, by a profiler, or in a loop.
-GRAPH_REPLAYS = (("vllm", "sglang", "trtllm"), ("sarathi",), ("nccl",), ("vendor library",))
+# with. Each was timed without the host: as replayed graphs, by a profiler, or in a loop. On a CPU there is no host, and
+# on a GPU that of eager PyTorch has constants of its own, which networks' kernels do not have.
+GRAPH_REPLAYS = (
+    *(("vllm", "sglang", "trtllm"), ("sarathi",), ("nccl",), ("vendor library",)),
+    *(("pytorch graphs",), ("onnxruntime",), ("pytorch",)),
+)
 
 
 def with_graph_replay(effects: Mapping[Effect, Mapping[str, float]]) -> dict[Effect, Mapping[str, float]]:

@@ -29,7 +29,7 @@ from ircost.datasets.measuring.sampling import SHARES, Limits
 OPSET = 23  # the first one with attention
 IR_VERSION = 11
 MOST_FLOPS = 4e9  # of one thread: some 50 ms of a core with AVX-512
-MOST_BYTES = 2**30  # weights are part of a model, and no model is larger than two GiB
+MOST_BYTES = 2**29  # more than caches hold; weights are part of a model, and no model is larger than two GiB
 MOST_OF_MEMORY = 0.25
 TABLE_ELEMENTS = 2**26  # of what an embedding looks up in: more than caches hold
 SCALAR = 1.7

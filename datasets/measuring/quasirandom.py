@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Iterator, Sequence
 
+# Their square roots have no good approximation by fractions, none by another's: points along each axis never bunch.
+PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23)
 
-def points(dims: int, seed: str) -> Iterator[tuple[float, ...]]:
-    """Points of the unit cube without end, the same for the same seed: an additive recurrence, shifted by the seed.
+
+def points(seed: str) -> Iterator[tuple[float, ...]]:
+    """Points of the unit cube of nine dims without end, the same for the same seed: multiples of roots, shifted.
 
     Any run of them is spread more evenly than random points are: a table whose cases they draw may end anywhere.
 
-    Source: Roberts, "The Unreasonable Effectiveness of Quasirandom Sequences", 2018 (the R sequence).
+    Source: Richtmyer, "The evaluation of definite integrals, and a quasi-Monte-Carlo method based on the properties of
+    algebraic numbers", LA-1342, 1951.
     """
-    steps = [_golden(dims) ** -(place + 1) for place in range(dims)]
-    start = [random.Random(f"{seed} {place}").random() for place in range(dims)]
-    number = 0
-    while True:
-        number += 1
+    steps = [math.sqrt(prime) for prime in PRIMES]
+    shift = random.Random(seed)
+    start = [shift.random() for _ in PRIMES]
+    for number in itertools.count(1):
         yield tuple((first + number * step) % 1.0 for first, step in zip(start, steps, strict=True))
-
-
-def _golden(dims: int) -> float:
-    """The root of x^(d+1) = x + 1: 1.618... of one dim."""
-    root = 2.0
-    for _ in range(64):
-        root = (1.0 + root) ** (1.0 / (dims + 1))
-    return root
 
 
 def log_uniform(at: float, least: int, most: int, multiple_of: int = 1) -> int:

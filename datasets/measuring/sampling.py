@@ -111,7 +111,6 @@ def cases(
                 strands = {name: own for name, own in strands.items() if name[0] != family}
 
 
-DIMS = 9  # what a layer of any kind and its amounts of work are drawn by
 FEWEST_DRAWN = 1000  # layers without one case within the limits: there are none
 
 
@@ -119,7 +118,7 @@ def _layers(family: str, kind: str, dtype: str, seed: int, limits: Limits) -> It
     """The cases of one layer after the other, as far as limits allow; those without any are passed over."""
     drawn = _DRAWN[family]
     met: set[Case] = set()
-    for number, point in enumerate(points(DIMS, f"{seed} {family} {kind} {dtype}")):
+    for number, point in enumerate(points(f"{seed} {family} {kind} {dtype}")):
         allowed = [case for case in drawn(kind, dtype, number, point) if limits.allow(case)]
         layer = [case for case in dict.fromkeys(allowed) if case not in met]
         met.update(layer)

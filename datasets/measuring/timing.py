@@ -23,7 +23,7 @@ class Effort:
     tolerance: float = 0.01
     least: int = 9
     most: int = 200
-    most_s: float = 1.0
+    most_s: float = 0.5
 
 
 USUAL_EFFORT = Effort()

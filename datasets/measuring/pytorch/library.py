@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +19,9 @@ from ircost.datasets.measuring.pytorch.devices import cache_bytes, cpu_machine, 
 from ircost.datasets.measuring.pytorch.kernels import Operands, calls_of
 from ircost.datasets.measuring.sampling import SHARES, Limits
 
-# Of free memory: operands, result, and what a library takes beside them.
+# Of free memory: operands, result, and what a library takes beside them. On a CPU more than its caches hold is enough.
 MOST_OF_MEMORY = 0.25
+MOST_BYTES = {"cuda": math.inf, "cpu": 2**29}
 # Some 30 ms at the usual speed of a GPU that serves, and of one core with AVX-512: a thousand cases take minutes.
 MOST_FLOPS = {"cuda": 2e13, "cpu": 4e9}
 WARM_UP_S = {"cuda": 1.0, "cpu": 0.2}
@@ -67,7 +69,8 @@ class PyTorch:
     @property
     def limits(self) -> Limits:
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
-        return Limits(MOST_OF_MEMORY * free_bytes(self.device), MOST_FLOPS[self.device.type] * threads)
+        kind = self.device.type
+        return Limits(min(MOST_OF_MEMORY * free_bytes(self.device), MOST_BYTES[kind]), MOST_FLOPS[kind] * threads)
 
     @property
     def kinds(self) -> tuple[tuple[str, str], ...]:
