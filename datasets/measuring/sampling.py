@@ -38,6 +38,7 @@ STREAMS = {  # cost models know each of these ops by the elements it reads and w
     "copies": ("copy",),
     "rows": ("gelu", "softmax", "layer_norm", "embedding", "cumsum"),
 }
+LAYERS_OF_AN_OP = 4  # one after the other: constants are fitted to eight rows of an op at least
 # Kinds of each family, and their shares of its table.
 SHARES: dict[str, dict[str, float]] = {
     "gemm": {"linear": 0.8, "bmm": 0.2},
@@ -190,7 +191,7 @@ def _vectors(kind: str, dtype: str, number: int, point: Point) -> list[Case]:
     first, second, *rest = point
     layer = _known(number, first)
     cols = one_of(second, (layer.hidden, layer.inner)) if layer else log_uniform(first, 32, 32768, 8)
-    op = STREAMS[kind][number // 2 % len(STREAMS[kind])]
+    op = STREAMS[kind][number // LAYERS_OF_AN_OP % len(STREAMS[kind])]
     return [Vector(op, dtype, rows, cols) for rows in _within(VECTOR_ROWS, rest)]
 
 
