@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
 from ircost.datasets.measuring.host_clock import WARM_CALLS, host_run, launches
-from ircost.datasets.measuring.library import Sampler
+from ircost.datasets.measuring.library import EAGER, GRAPHS, Sampler
 from ircost.datasets.measuring.pytorch.kernels import Call
 
 # A graph's launches take so long together that its own start, some microseconds, is no percent of them.
@@ -20,6 +20,18 @@ EAGER_LAUNCH_S = 5e-6  # no call from Python is shorter: what short kernels are 
 class Clock(Protocol):
     """A way to time calls."""
 
+    @property
+    def framework(self) -> str:
+        """Whose kernels tables call those that are launched so."""
+
+    @property
+    def protocol(self) -> str:
+        """How they are launched, and what is in caches: for people."""
+
+    @property
+    def weights_take_turns(self) -> bool:
+        """Whether second operands of products are to come from main memory."""
+
     def sampler(self, calls: Sequence[Call]) -> Sampler:
         """Calls that do the same work, ready to be timed."""
 
@@ -27,6 +39,10 @@ class Clock(Protocol):
 @dataclass(frozen=True, slots=True)
 class HostClock:
     """The host's, on a CPU."""
+
+    framework = EAGER
+    protocol = "eager calls by the host's clock; operands are used again and may lie in caches"
+    weights_take_turns = False
 
     def sampler(self, calls: Sequence[Call]) -> Sampler:
         return host_run(calls[0])
@@ -37,24 +53,29 @@ class GraphClock:
     """A graph of many launches, replayed: no launch waits for the host. Timed by events around each replay.
 
     Args:
-        pool: memory that graphs share; only one of them is there at a time.
+        stream: on which calls are warmed and recorded.
     """
 
-    device: torch.device
-    pool: Any = field(default_factory=torch.cuda.graph_pool_handle)
+    stream: torch.cuda.Stream
+
+    framework = GRAPHS
+    protocol = (
+        "CUDA graphs of many launches, replayed, by events around each replay; second operands of products take turns "
+        "and come from main memory, all else is used again and may lie in caches"
+    )
+    weights_take_turns = True
 
     def sampler(self, calls: Sequence[Call]) -> Sampler:
-        stream = torch.cuda.Stream(self.device)
-        stream.wait_stream(torch.cuda.current_stream(self.device))
-        with torch.cuda.stream(stream):
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
             launch_s = warmed(calls)
         count = launches(max(launch_s, EAGER_LAUNCH_S), GRAPH_S, len(calls))
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool, stream=stream):
+        with torch.cuda.graph(graph, stream=self.stream):
             for number in range(count):
                 calls[number % len(calls)]()
         graph.replay()  # the first one uploads it
-        torch.cuda.synchronize(self.device)
+        torch.cuda.synchronize()
         return GraphRun(graph, count)
 
 
@@ -70,6 +91,10 @@ class GraphRun:
 @dataclass(frozen=True, slots=True)
 class EventClock:
     """Events around each call, one call at a time: what the host does to launch it is inside."""
+
+    framework = EAGER
+    protocol = "events around each eager call, which waits for the host; operands are used again and may lie in caches"
+    weights_take_turns = False
 
     def sampler(self, calls: Sequence[Call]) -> Sampler:
         warmed(calls)

@@ -12,7 +12,7 @@ import torch
 
 from ircost.datasets.measuring.cases import Case
 from ircost.datasets.measuring.errors import CaseError, MeasureError
-from ircost.datasets.measuring.library import EAGER, GRAPHS, Machine, Sampler
+from ircost.datasets.measuring.library import Machine, Sampler
 from ircost.datasets.measuring.nvml import Nvml, nvml_of
 from ircost.datasets.measuring.pytorch.clocks import Clock, EventClock, GraphClock, HostClock
 from ircost.datasets.measuring.pytorch.devices import cache_bytes, cpu_machine, free_bytes, gpu_machine
@@ -29,30 +29,21 @@ WARM_UP_SIDE = 2048  # of a product's matrices
 NO_MEMORY = "can't allocate memory"  # on a CPU; the message goes on with sizes
 CACHES_PASSED = 2.0  # weights that take turns are so many times as large as the last cache
 
-PROTOCOLS = {
-    GRAPHS: (
-        "CUDA graphs of many launches, replayed, by events around each replay; weights of linear layers and second "
-        "operands of bmm take turns and come from main memory, all else is used again and may lie in caches"
-    ),
-    EAGER: "events around each eager call, which waits for the host; operands are used again and may lie in caches",
-    "cpu": "eager calls by the host's clock; operands are used again and may lie in caches",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class PyTorch:
     """Args:
-    eager: on a GPU, launches calls one by one instead of recording them as graphs.
+    clock: how calls are launched and timed.
     nvml: of the GPU, where it answers.
     """
 
     device: torch.device
-    eager: bool
+    clock: Clock
     nvml: Nvml | None = None
 
     @property
     def framework(self) -> str:
-        return GRAPHS if self.device.type == "cuda" and not self.eager else EAGER
+        return self.clock.framework
 
     @property
     def version(self) -> str:
@@ -60,7 +51,7 @@ class PyTorch:
 
     @property
     def protocol(self) -> str:
-        return PROTOCOLS["cpu" if self.device.type == "cpu" else self.framework]
+        return self.clock.protocol
 
     @property
     def machine(self) -> Machine:
@@ -94,17 +85,12 @@ class PyTorch:
         in_tf32 = case.dtype == "tf32"
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = in_tf32
         generator = torch.Generator(self.device).manual_seed(seed)
-        turns = CACHES_PASSED * cache_bytes(self.device) if self.framework == GRAPHS else 0.0
+        turns = CACHES_PASSED * cache_bytes(self.device) if self.clock.weights_take_turns else 0.0
         with torch.inference_mode(), _told_as_case_error():
             calls = calls_of(case, Operands(self.device, generator, turns))
             if not bool(torch.isfinite(calls[0]()).all()):
                 raise CaseError("the result is not finite")
-            yield self._clock().sampler(calls)
-
-    def _clock(self) -> Clock:
-        if self.device.type == "cpu":
-            return HostClock()
-        return EventClock() if self.eager else GraphClock(self.device)
+            yield self.clock.sampler(calls)
 
 
 @contextmanager
@@ -133,7 +119,7 @@ def open_pytorch(device: str | None, eager: bool, threads: int | None) -> PyTorc
     if found.type == "cpu":
         if threads is not None:
             torch.set_num_threads(threads)
-        return PyTorch(found, eager=True)
+        return PyTorch(found, HostClock())
     if found.type != "cuda":
         raise MeasureError(f"--device {name}: kernels are measured on GPUs (cuda) and on the CPU", help="take one")
     count = torch.cuda.device_count()
@@ -142,5 +128,7 @@ def open_pytorch(device: str | None, eager: bool, threads: int | None) -> PyTorc
         raise MeasureError(f"--device {name}: PyTorch {torch.__version__} sees {there}", help="--device cpu is there")
     found = torch.device("cuda", found.index or 0)
     torch.cuda.set_device(found)
+    clock = EventClock() if eager else GraphClock(torch.cuda.Stream(found))
     uuid = getattr(torch.cuda.get_device_properties(found), "uuid", None)
-    return PyTorch(found, eager, nvml_of(f"GPU-{uuid}") if uuid is not None and torch.version.hip is None else None)
+    has_nvml = uuid is not None and torch.version.hip is None
+    return PyTorch(found, clock, nvml_of(f"GPU-{uuid}") if has_nvml else None)

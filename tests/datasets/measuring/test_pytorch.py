@@ -105,10 +105,11 @@ class FakeCuda:
             self.now_s += 3e-6
             self.done.append("launch")
 
-    def Stream(self, device: object) -> object:  # noqa: N802
+    @property
+    def side_stream(self) -> Any:
         return SimpleNamespace(wait_stream=lambda other: self.done.append("wait"))
 
-    def current_stream(self, device: object) -> object:
+    def current_stream(self) -> object:
         return "current"
 
     def stream(self, stream: object) -> FakeCuda:
@@ -120,7 +121,7 @@ class FakeCuda:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def synchronize(self, device: object) -> None:
+    def synchronize(self) -> None:
         self.done.append("synchronize")
 
     def Event(self, enable_timing: bool) -> Any:  # noqa: N802
@@ -140,8 +141,7 @@ class FakeCuda:
         graph.replay = replay
         return graph
 
-    def graph(self, graph: Any, pool: object, stream: object) -> Any:
-        assert pool == "pool"
+    def graph(self, graph: Any, stream: object) -> Any:
         cuda = self
 
         class Recording:
@@ -163,7 +163,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
 
 def test_a_graph_of_whole_turns_is_recorded_warm_and_replayed(cuda: FakeCuda) -> None:
     turns = [cuda.launch for _ in range(6)]
-    sampler = clocks.GraphClock(torch.device("cpu"), pool="pool").sampler(turns)
+    sampler = clocks.GraphClock(cuda.side_stream).sampler(turns)
     assert cuda.done == ["wait", *["launch"] * 9, "replay", "synchronize"]
     assert isinstance(sampler, clocks.GraphRun) and sampler.count % 6 == 0 and sampler.count >= 400
     assert sampler.sample() == pytest.approx(3e-6, rel=0.01)  # the graph's start is no percent of it
@@ -174,7 +174,7 @@ def test_long_kernels_are_recorded_once_for_each_turn(cuda: FakeCuda) -> None:
         for _ in range(10_000):
             cuda.launch()
 
-    sampler = clocks.GraphClock(torch.device("cpu"), pool="pool").sampler([long])
+    sampler = clocks.GraphClock(cuda.side_stream).sampler([long])
     assert isinstance(sampler, clocks.GraphRun) and sampler.count == 1
 
 
