@@ -2,7 +2,7 @@
 
     python examples/measure_and_fit.py [TARGET.yaml]
 
-Twenty seconds, with ONNX Runtime on one thread, so it is a small table of small kernels: `irc measure` makes large ones.
+Twenty seconds, with ONNX Runtime on one thread: a small table of small kernels. `irc measure` makes large ones.
 Without a file that describes the machine, its peaks are the best that was measured, and a quarter on top.
 """
 
