@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from ircost.datasets.measuring.cases import Case
 from ircost.datasets.measuring.errors import CaseError
-from ircost.datasets.measuring.library import Machine
+from ircost.datasets.measuring.library import Machine, PowerMeter
+from ircost.datasets.measuring.nvml import power_meter
 from ircost.datasets.measuring.sampling import SHARES, Limits
 
 # Of a GPU and a CPU, about half of what data sheets say of an H100 and of a server's socket.
@@ -50,6 +51,9 @@ class FakeLibrary:
     @property
     def kinds(self) -> tuple[tuple[str, str], ...]:
         return tuple((family, kind) for family, kinds in SHARES.items() for kind in kinds)
+
+    def power_meter(self) -> PowerMeter:
+        return power_meter(None)
 
     def warm_up(self) -> None:
         pass

@@ -8,6 +8,7 @@ from typing import ClassVar, TypeAlias
 # Number formats as tables have them, and their other names.
 ELEMENT_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4, "tf32": 4}
 SPELLINGS = {"bf16": "bfloat16", "f16": "float16", "fp16": "float16", "f32": "float32", "fp32": "float32"}
+TABLE_ELEMENTS = 2**26  # of what an embedding looks up in: more than caches hold
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from ircost.datasets.measuring.sampling import Limits
 
 # Whose kernels they are, as tables and cost models call it: how kernels are launched and what is in caches hangs on it.
 EAGER, GRAPHS, SESSIONS = "pytorch", "pytorch graphs", "onnxruntime"
+MOST_OF_MEMORY = 0.25  # that is free: operands and result, and as much again for what a library takes beside them
 
 
 class Sampler(Protocol):
@@ -20,6 +21,17 @@ class Sampler(Protocol):
     def sample(self) -> float:
         """Seconds of one launch, the mean over a short run of them."""
         ...
+
+
+class PowerMeter(Protocol):
+    """What reads a device's power."""
+
+    @property
+    def limit_w(self) -> float:
+        """What the board may draw."""
+
+    def power_w(self, sampler: Sampler) -> float | None:
+        """Mean power while a kernel repeats; None where there was no reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,13 @@ class Library(Protocol):
     def dtypes(self) -> tuple[str, ...]:
         """Number formats that it computes in on this device, the usual one first."""
 
+    def power_meter(self) -> PowerMeter:
+        """What reads the device's power.
+
+        Raises:
+            MeasureError: nothing does.
+        """
+
     def warm_up(self) -> None:
         """Keeps the device busy until its clocks have risen."""
 
@@ -77,14 +96,3 @@ class Library(Protocol):
         Raises:
             CaseError: it cannot be run, or its result is not finite.
         """
-
-
-class PowerMeter(Protocol):
-    """What reads a device's power."""
-
-    @property
-    def limit_w(self) -> float:
-        """What the board may draw."""
-
-    def power_w(self, sampler: Sampler) -> float | None:
-        """Mean power while a kernel repeats; None where there was no reading."""

@@ -5,13 +5,10 @@ Needs ``onnxruntime``.
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,19 +16,16 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
-from ircost.datasets.measuring.cases import Attention, Case, Conv, Gemm, Vector
-from ircost.datasets.measuring.cpu_facts import available_bytes, processor_name
+from ircost.datasets.measuring.cases import TABLE_ELEMENTS, Attention, Case, Conv, Gemm, Vector
+from ircost.datasets.measuring.cpu import cpu_limits, cpu_machine, processors
 from ircost.datasets.measuring.errors import CaseError
 from ircost.datasets.measuring.host_clock import host_run
-from ircost.datasets.measuring.library import SESSIONS, Machine, Sampler
+from ircost.datasets.measuring.library import SESSIONS, Machine, PowerMeter, Sampler
+from ircost.datasets.measuring.nvml import power_meter
 from ircost.datasets.measuring.sampling import SHARES, Limits
 
 OPSET = 23  # the first one with attention
 IR_VERSION = 11
-MOST_FLOPS = 4e9  # of one thread: some 50 ms of a core with AVX-512
-MOST_BYTES = 2**29  # more than caches hold; weights are part of a model, and no model is larger than two GiB
-MOST_OF_MEMORY = 0.25
-TABLE_ELEMENTS = 2**26  # of what an embedding looks up in: more than caches hold
 SCALAR = 1.7
 WARM_UP_S = 0.2
 
@@ -116,10 +110,10 @@ def vector_node(case: Vector, random: np.random.Generator) -> Node:
 @dataclass(frozen=True, slots=True)
 class OnnxRuntime:
     """Args:
-    threads: within an operator; 0 is the runtime's own choice, one for each core.
+    threads: within an operator.
     """
 
-    threads: int = 0
+    threads: int
 
     framework = SESSIONS
     dtypes = ("float32",)
@@ -134,22 +128,18 @@ class OnnxRuntime:
 
     @property
     def machine(self) -> Machine:
-        facts = {
-            "threads": self.threads or "the runtime's own choice",
-            "processors": os.cpu_count(),
-            "memory_bytes": available_bytes(),
-            "system": platform.platform(),
-        }
-        return Machine(processor_name(Path("/proc/cpuinfo")), "cpu", facts)
+        return cpu_machine(self.threads)
 
     @property
     def limits(self) -> Limits:
-        threads = self.threads or os.cpu_count() or 1
-        return Limits(min(MOST_OF_MEMORY * available_bytes(), MOST_BYTES), MOST_FLOPS * threads)
+        return cpu_limits(self.threads)
 
     @property
     def kinds(self) -> tuple[tuple[str, str], ...]:
         return tuple((family, kind) for family, kinds in SHARES.items() for kind in kinds)
+
+    def power_meter(self) -> PowerMeter:
+        return power_meter(None)
 
     def warm_up(self) -> None:
         side = np.random.default_rng(0).standard_normal((512, 512), dtype=np.float32)
@@ -198,4 +188,5 @@ def _told_as_case_error() -> Iterator[None]:
 
 
 def open_onnxruntime(threads: int | None) -> OnnxRuntime:
-    return OnnxRuntime(threads or 0)
+    """ONNX Runtime on so many threads; one for each processor where left out."""
+    return OnnxRuntime(threads or processors())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,22 +88,14 @@ def command(
     name = device_name(opened, target, folders)
     kinds = [(family, kind) for family, kind in opened.kinds if family in (families or FAMILIES)]
     formats = formats_of(dtypes, opened)
-    meter = power_meter_of(opened) if power else None
+    meter = opened.power_meter() if power else None
     out = open_output(output, (family for family, _ in kinds), as_csv, resume)
     shared = {"device": name, "framework": opened.framework, "framework_version": opened.version}
     check_shared(out, shared)
     seconds = 60 * (minutes or USUAL_MINUTES) if minutes or not rows else None
     session = Session(opened, name, f"irc measure {__version__}", meter=meter, seed=seed, seconds=seconds)
-    limits = opened.limits
-    drawn = cases(kinds, formats, seed, limits, rows)
-    about = {
-        **shared,
-        **{"irc_version": __version__, "date": datetime.now(UTC).isoformat(timespec="seconds")},
-        "options": {name: value for name, value in click.get_current_context().params.items() if value},
-        **{"protocol": opened.protocol, "tolerance": session.effort.tolerance},
-        "limits": {"most_bytes": limits.most_bytes, "most_flops": limits.most_flops},
-        "machine": {"name": opened.machine.name, **opened.machine.facts},
-    }
+    drawn = cases(kinds, formats, seed, opened.limits, rows)
+    about = {**shared, **about_run(session, click.get_current_context().params)}
     total = rows * len(out.tables) if rows else None
     opened.warm_up()
     failed, is_interrupted = run(session, out.missing(drawn), out, about, total)
@@ -192,10 +184,19 @@ def formats_of(dtypes: Sequence[str], library: Library) -> list[str]:
     return found
 
 
-def power_meter_of(library: Library):  # type: ignore[no-untyped-def]
-    from ircost.datasets.measuring.nvml import power_meter
-
-    return power_meter(getattr(library, "nvml", None))
+def about_run(session: Session, options: Mapping[str, object]) -> dict[str, object]:
+    """What is known of a run before it begins: on which machine, how, and as which command."""
+    library = session.library
+    machine, limits = library.machine, library.limits
+    return {
+        "irc_version": __version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "options": {name: value for name, value in options.items() if value},
+        "protocol": library.protocol,
+        "tolerance": session.effort.tolerance,
+        "limits": {"most_bytes": limits.most_bytes, "most_flops": limits.most_flops},
+        "machine": {"name": machine.name, **machine.facts},
+    }
 
 
 def run(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ircost.commands.output import write_whole
+from ircost.commands.output import told_if_unwritable, write_whole
 from ircost.datasets.measuring.cases import Case
 from ircost.datasets.measuring.errors import MeasureError
 from ircost.datasets.measuring.measured_files import (
@@ -90,18 +92,27 @@ def open_output(output: str, families: Iterable[str], as_csv: bool, resumes: boo
 
 
 def paths_of(output: Path, families: list[str], as_csv: bool) -> dict[str, Path]:
-    if output.suffix in SUFFIXES:
-        if len(families) > 1:
-            raise MeasureError(
-                f"-o {output} holds one family, not {', '.join(families)}",
-                help="name it: --family gemm; or give a folder",
-            )
-        return {families[0]: output}
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MeasureError(f"-o {output}: {error.strerror}", help="give a folder that can be written") from error
-    return {family: output / f"{family}{SUFFIXES[as_csv]}" for family in families}
+    """Where each family's table goes, in a folder that is there and can be written: found now, not after minutes."""
+    if output.suffix not in SUFFIXES:
+        _check_folder(output, output, makes=True)
+        return {family: output / f"{family}{SUFFIXES[as_csv]}" for family in families}
+    if len(families) > 1:
+        told = f"-o {output} holds one family, not {', '.join(families)}"
+        raise MeasureError(told, help="name one, such as --family gemm; or give a folder")
+    if as_csv and output.suffix != ".csv":
+        raise MeasureError(f"--csv and -o {output}", help="leave out --csv, or end the name in .csv")
+    _check_folder(output, output.parent, makes=False)
+    return {families[0]: output}
+
+
+def _check_folder(output: Path, folder: Path, makes: bool) -> None:
+    with told_if_unwritable(str(output)):
+        if makes:
+            folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def check_shared(output: Output, shared: Mapping[str, str]) -> None:

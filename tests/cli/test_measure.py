@@ -168,6 +168,11 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "another kind": (("--target", "h100"), ("--target h100 is a gpu, and 'Example CPU' a cpu",)),
     "no power": (("--target", "cpu", "--power"), ("no power can be read", "ircost[power]")),
     "no rows": (("--rows", "0"), ("0 is not in the range",)),
+    "no such folder": (
+        ("--target", "cpu", "--family", "gemm", "-o", "@nowhere/gemm.csv"),
+        ("cannot write", "No such file or directory"),
+    ),
+    "two endings": (("--target", "cpu", "--family", "gemm", "--csv", "-o", "@gemm.parquet"), ("--csv and -o",)),
     "several in one file": (("--target", "cpu", "-o", "@all.csv"), ("holds one family, not gemm, attention",)),
 }
 

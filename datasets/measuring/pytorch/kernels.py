@@ -10,12 +10,11 @@ from typing import Any, TypeAlias
 import torch
 from torch.nn import functional
 
-from ircost.datasets.measuring.cases import Attention, Case, Conv, Gemm, Vector
+from ircost.datasets.measuring.cases import TABLE_ELEMENTS, Attention, Case, Conv, Gemm, Vector
 
 Call: TypeAlias = Callable[[], torch.Tensor]
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32, "tf32": torch.float32}
 EXPONENT = 1.7  # no case of its own in the library, as squares and roots are
-TABLE_ELEMENTS = 2**26  # of what an embedding looks up in: more than caches hold
 BLOCK = 2**22  # random numbers that are drawn; larger operands repeat them
 
 

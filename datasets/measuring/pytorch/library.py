@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,19 +10,15 @@ from dataclasses import dataclass
 import torch
 
 from ircost.datasets.measuring.cases import Case
+from ircost.datasets.measuring.cpu import cpu_limits, cpu_machine
 from ircost.datasets.measuring.errors import CaseError, MeasureError
-from ircost.datasets.measuring.library import Machine, Sampler
-from ircost.datasets.measuring.nvml import Nvml, nvml_of
+from ircost.datasets.measuring.library import Machine, PowerMeter, Sampler
+from ircost.datasets.measuring.nvml import Nvml, nvml_of, power_meter
 from ircost.datasets.measuring.pytorch.clocks import Clock, EventClock, GraphClock, HostClock
-from ircost.datasets.measuring.pytorch.devices import cache_bytes, cpu_machine, free_bytes, gpu_machine
+from ircost.datasets.measuring.pytorch.gpu import cache_bytes, gpu_limits, gpu_machine
 from ircost.datasets.measuring.pytorch.kernels import Operands, calls_of
 from ircost.datasets.measuring.sampling import SHARES, Limits
 
-# Of free memory: operands, result, and what a library takes beside them. On a CPU more than its caches hold is enough.
-MOST_OF_MEMORY = 0.25
-MOST_BYTES = {"cuda": math.inf, "cpu": 2**29}
-# Some 30 ms at the usual speed of a GPU that serves, and of one core with AVX-512: a thousand cases take minutes.
-MOST_FLOPS = {"cuda": 2e13, "cpu": 4e9}
 WARM_UP_S = {"cuda": 1.0, "cpu": 0.2}
 WARM_UP_SIDE = 2048  # of a product's matrices
 NO_MEMORY = "can't allocate memory"  # on a CPU; the message goes on with sizes
@@ -55,13 +50,13 @@ class PyTorch:
 
     @property
     def machine(self) -> Machine:
-        return gpu_machine(self.device, self.nvml) if self.device.type == "cuda" else cpu_machine()
+        is_cpu = self.device.type == "cpu"
+        return cpu_machine(torch.get_num_threads()) if is_cpu else gpu_machine(self.device, self.nvml)
 
     @property
     def limits(self) -> Limits:
-        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
-        kind = self.device.type
-        return Limits(min(MOST_OF_MEMORY * free_bytes(self.device), MOST_BYTES[kind]), MOST_FLOPS[kind] * threads)
+        is_cpu = self.device.type == "cpu"
+        return cpu_limits(torch.get_num_threads()) if is_cpu else gpu_limits(self.device)
 
     @property
     def kinds(self) -> tuple[tuple[str, str], ...]:
@@ -72,6 +67,9 @@ class PyTorch:
         if self.device.type == "cpu":
             return ("float32", "bfloat16", "float16")
         return ("bfloat16", "float16", "float32", "tf32")
+
+    def power_meter(self) -> PowerMeter:
+        return power_meter(self.nvml)
 
     def warm_up(self) -> None:
         side = torch.randn(WARM_UP_SIDE, WARM_UP_SIDE, dtype=torch.float32, device=self.device)

@@ -8,7 +8,7 @@ import pytest
 
 from ircost.backends import load_target
 from ircost.datasets.measuring.cases import SPELLINGS
-from ircost.datasets.measuring.cpu_facts import available_bytes, processor_name
+from ircost.datasets.measuring.cpu import available_bytes, processor_name
 from ircost.datasets.measuring.device_names import TARGETS
 
 

@@ -26,3 +26,11 @@ def test_a_run_that_was_broken_off_is_repeated(
 
 def test_short_calls_are_run_many_times_between_two_readings() -> None:
     assert host_run(lambda: None).count == host_clock.MOST_LAUNCHES
+
+
+def test_a_long_run_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = iter(range(100))
+    monkeypatch.setattr(host_clock, "taken_away", lambda: next(told))
+    monkeypatch.setattr(HostRun, "_seconds", lambda run: 1.0)
+    HostRun(lambda: None, 1).sample()
+    assert next(told) == 2

@@ -1,16 +1,16 @@
-"""What PyTorch, the driver and the operating system say of a device."""
+"""A GPU as PyTorch and its driver tell of it, and what one case may take of it."""
 
 from __future__ import annotations
 
-import os
-import platform
-from pathlib import Path
-
 import torch
 
-from ircost.datasets.measuring.cpu_facts import available_bytes, processor_name
-from ircost.datasets.measuring.library import Machine
+from ircost.datasets.measuring.library import MOST_OF_MEMORY, Machine
 from ircost.datasets.measuring.nvml import Nvml
+from ircost.datasets.measuring.sampling import Limits
+
+MOST_FLOPS = 2e13  # some 30 ms at the usual speed of one that serves, so that a thousand cases take minutes
+# Where a build of PyTorch does not tell: more than any GPU of today has.
+USUAL_CACHE_BYTES = 128 * 2**20
 
 
 def gpu_machine(device: torch.device, nvml: Nvml | None) -> Machine:
@@ -28,26 +28,11 @@ def gpu_machine(device: torch.device, nvml: Nvml | None) -> Machine:
     return Machine(found.name, "gpu", facts)
 
 
-def cpu_machine() -> Machine:
-    facts = {
-        "threads": torch.get_num_threads(),
-        "processors": os.cpu_count(),
-        "memory_bytes": available_bytes(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "system": platform.platform(),
-    }
-    return Machine(processor_name(Path("/proc/cpuinfo")), "cpu", facts)
-
-
-# Where a build of PyTorch does not tell: more than any GPU of today has.
-USUAL_CACHE_BYTES = 128 * 2**20
+def gpu_limits(device: torch.device) -> Limits:
+    return Limits(MOST_OF_MEMORY * torch.cuda.mem_get_info(device)[0], MOST_FLOPS)
 
 
 def cache_bytes(device: torch.device) -> int:
     """The last cache that all processors of a GPU share."""
     found = getattr(torch.cuda.get_device_properties(device), "L2_cache_size", 0)
     return int(found) or USUAL_CACHE_BYTES
-
-
-def free_bytes(device: torch.device) -> int:
-    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else available_bytes()
