@@ -16,9 +16,10 @@ from ircost.table import print_table
 from ircost.terminal import progress
 
 if TYPE_CHECKING:
+    from ircost.backends import Target
     from ircost.commands.measured_output import Output
     from ircost.datasets.measuring.cases import Case
-    from ircost.datasets.measuring.library import Library
+    from ircost.datasets.measuring.library import Library, Machine
     from ircost.datasets.measuring.session import Failed, Session
 
 TORCH, ONNXRUNTIME = "torch", "onnxruntime"
@@ -158,13 +159,28 @@ def device_name(library: Library, target: str | None, folders: Sequence[str]) ->
     from ircost.backends import load_target
 
     found = load_target(target, folders)
-    if (found.kind == "cpu") != (machine.kind == "cpu"):
-        raise MeasureError(
-            f"--target {target} is a {found.kind}, and '{machine.name}' a {machine.kind}",
-            help="--device says what is measured",
-        )
+    check_target(found, machine)
     is_file = target.endswith((".yaml", ".yml"))
     return Path(target).stem if is_file else found.name.partition("+")[0]
+
+
+def check_target(target: Target, machine: Machine) -> None:
+    """Notes a target of more cores than kernels run on.
+
+    Raises:
+        MeasureError: it is another kind of machine.
+    """
+    from ircost.datasets.measuring.errors import MeasureError
+
+    if (target.kind == "cpu") != (machine.kind == "cpu"):
+        raise MeasureError(
+            f"--target {target.name} is a {target.kind}, and '{machine.name}' a {machine.kind}",
+            help="--device says what is measured",
+        )
+    threads, cores = machine.facts.get("threads"), int(target.processors.count)
+    if isinstance(threads, int) and threads < cores:
+        told = f"target {target.name} has {cores} {target.processors.name}s, and kernels run on {threads} of them"
+        click.echo(f"note: {told}: rows are too slow for it; describe so many as a target, or see --threads", err=True)
 
 
 def formats_of(dtypes: Sequence[str], library: Library) -> list[str]:

@@ -146,9 +146,10 @@ def test_a_target_of_ones_own(irc, use: Use, tmp_path: Path) -> None:
     use(FakeLibrary())
     (tmp_path / "targets").mkdir()
     file = tmp_path / "targets" / "my_cpu.yaml"
-    file.write_text("extends: cpu\nname: my_cpu\ndescription: mine\nsource: mine\n")
+    file.write_text("extends: cpu\nname: my_cpu\ndescription: mine\nsource: mine\nprocessors: {count: 1}\n")
     table, targets = tmp_path / "vector.csv", ("--targets", tmp_path / "targets")
-    assert irc("measure", "-o", table, "--family", "vector", "--rows", "80", "--target", file).code == 0
+    outcome = irc("measure", "-o", table, "--family", "vector", "--rows", "80", "--target", file)
+    assert (outcome.code, outcome.err) == (0, "")
     assert set(read_table(table).columns["device"]) == {"my_cpu"}
     constants = tmp_path / "constants.json"
     assert irc("calibrate", "--data", table, "-o", constants, *targets).code == 0
@@ -159,13 +160,20 @@ def test_a_target_of_ones_own(irc, use: Use, tmp_path: Path) -> None:
     assert errors[1] < 20 < errors[0]
 
 
+def test_fewer_threads_than_the_target_has_cores_are_told(irc, use: Use, tmp_path: Path) -> None:
+    use(FakeLibrary())
+    outcome = irc("measure", "-o", tmp_path / "gemm.csv", "--family", "gemm", "--rows", "5", "--target", "cpu")
+    assert outcome.code == 0
+    assert outcome.err.startswith("note: target cpu has 32 cores, and kernels run on 1 of them: rows are too slow")
+
+
 MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "nowhere to": ((), ("missing option '-o'",)),
     "no such family": (("--family", "gem"), ("'gem' is not one of 'gemm'",)),
     "no such format": (("--target", "cpu", "--dtype", "f8"), ("--dtype f8", "have float32, bfloat16")),
     "unknown machine": ((), ("no target is known to be 'Example CPU'", "docs/write-a-target.md", "--target FILE.yaml")),
     "no such target": (("--target", "xeom_8480"), ("no target 'xeom_8480'", "xeon_8480")),
-    "another kind": (("--target", "h100"), ("--target h100 is a gpu, and 'Example CPU' a cpu",)),
+    "another kind": (("--target", "h100"), ("--target h100_sxm is a gpu, and 'Example CPU' a cpu",)),
     "no power": (("--target", "cpu", "--power"), ("no power can be read", "ircost[power]")),
     "no rows": (("--rows", "0"), ("0 is not in the range",)),
     "no such folder": (
