@@ -85,7 +85,8 @@ def about_path(table: Path) -> Path:
 
 def about_text(table: Path, runs: Sequence[Mapping[str, object]]) -> str:
     """What stands beside a table: the runs that it was measured in, the first one first."""
-    return json.dumps({"table": table.name, "runs": list(runs)}, indent=1) + "\n"
+    # Drivers' bindings tell some facts as objects of their own.
+    return json.dumps({"table": table.name, "runs": list(runs)}, indent=1, default=str) + "\n"
 
 
 def runs_before(path: Path) -> list[Mapping[str, object]]:
