@@ -7,7 +7,8 @@ from importlib.util import find_spec
 import pytest
 
 # Doctests are collected by importing, and these files import torch, which is an extra.
-collect_ignore_glob = [] if find_spec("torch") else ["ircost/frontends/torch/*", "frontends/torch/*"]
+OF_TORCH = ("frontends/torch/*", "datasets/measuring/pytorch/*")
+collect_ignore_glob = [] if find_spec("torch") else [f"{top}{path}" for path in OF_TORCH for top in ("ircost/", "")]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

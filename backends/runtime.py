@@ -43,6 +43,8 @@ _ROWS = (
     Runtime("vendor library", "the vendor's own library, such as cuBLAS, called one kernel at a time", "eager"),
     Runtime("sarathi", "Sarathi-Serve, serving with chunked prefill", "eager"),
     Runtime("nccl", "NVIDIA NCCL, collectives between devices", "eager"),
+    Runtime("pytorch graphs", "PyTorch, recorded as CUDA graphs and replayed", "graph"),
+    Runtime("onnxruntime", "ONNX Runtime, op by op", "eager"),
 )
 RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in _ROWS}
 

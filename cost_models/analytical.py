@@ -131,9 +131,10 @@ class Analytical(CostModel):
     def _notes(self, kernels: KernelTable, target: Target) -> tuple[str, ...]:
         machine = machine_of(target)
         notes = []
-        if target.kind != "gpu":
-            notes.append(f"analytical: fitted on GPUs; no kernel of a {target.kind} was measured")
         labels = {group.family: labels_of_group(group, machine, self.constants) for group in kernels.parts}
+        unmet = [name for name, own in labels.items() if not self.constants.has_met(name, "device", own["device"])]
+        if target.kind != "gpu" and unmet:
+            notes.append(f"analytical: fitted on GPUs; no {', '.join(unmet)} kernel of {target.name} was measured")
         homes = {family: self.constants.home(family, own, "launch") for family, own in labels.items()}
         for family, home in homes.items():
             if family != home:

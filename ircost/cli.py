@@ -27,6 +27,7 @@ VERBS = {
     "predict": ("ircost.commands.predict", "Latency of single kernels, from a table or by their sizes."),
     "train": ("ircost.commands.train", "Learn corrections of the analytical model from measurements."),
     "calibrate": ("ircost.commands.calibrate", "Fit the analytical model's constants to measurements."),
+    "measure": ("ircost.commands.measure", "Time kernels on this machine, as tables to fit to."),
     "reproduce": ("ircost.commands.reproduce", "Claims of papers, held against predictions."),
     "targets": ("ircost.commands.targets", "The machines that are known, and their figures."),
     "models": ("ircost.commands.models", "The models that are known by name, and their sources."),

@@ -156,13 +156,16 @@ def _family_fit(data: Measured) -> FamilyFit | None:
 
 # Whose kernels stand for those of nobody's runtime in particular: the first of these groups that a family was measured
 # with. Each was timed without the host: as replayed graphs, by a profiler, or in a loop.
-GRAPH_REPLAYS = (("vllm", "sglang", "trtllm"), ("sarathi",), ("nccl",), ("vendor library",))
+GRAPH_REPLAYS = (("vllm", "sglang", "trtllm"), ("sarathi",), ("nccl",), ("vendor library",), ("pytorch graphs",))
+# Where there is none of them. On a CPU there is no host; on a GPU that of eager PyTorch has constants of its own, which
+# networks' kernels do not have.
+STANDING = (*GRAPH_REPLAYS, ("onnxruntime",), ("pytorch",))
 
 
 def with_graph_replay(effects: Mapping[Effect, Mapping[str, float]]) -> dict[Effect, Mapping[str, float]]:
-    """The same with a runtime of nobody's in particular: the mean of those that replay graphs."""
+    """The same with a runtime of nobody's in particular: the mean of those that replay graphs, or of who stands in."""
     known = {level for effect, level in effects if effect == "runtime"}
-    chosen = next((group for group in GRAPH_REPLAYS if known & set(group)), ())
+    chosen = next((group for group in STANDING if known & set(group)), ())
     levels: dict[Effect, list[Mapping[str, float]]] = {}
     for (effect, level), amounts in effects.items():
         own = next(

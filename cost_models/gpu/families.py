@@ -47,17 +47,22 @@ class Family:
 
     def demand_of(self, work: Any, setting: Setting) -> Demand:
         """What work of rows asks for, as their runtime's benchmark launches it."""
-        return self.model(work, setting.machine).issued(setting.runtime in WAITED_FOR)
+        return self.model(work, setting.machine).issued(is_waited_for(setting))
 
     def asked_of(self, work: Any, setting: Setting) -> Asked:
         """The same where only the fastest candidate of each row counts."""
         asked: Asked = (self.asked or self.model)(work, setting.machine)
-        return asked.issued(setting.runtime in WAITED_FOR)
+        return asked.issued(is_waited_for(setting))
 
 
 # Runtimes whose kernels were timed one call at a time, the host's part included: PyTorch, by events around each call.
 # Source: sitar-lab/NeuSight, arXiv:2407.13853, section 6.
 WAITED_FOR = frozenset({"pytorch"})
+
+
+def is_waited_for(setting: Setting) -> bool:
+    """Whether a device waits for the host before each kernel. A CPU has no host: what a call costs is its kernel's."""
+    return setting.runtime in WAITED_FOR and setting.machine.kind != "cpu"
 
 
 def columns_named(names: str) -> frozenset[str]:

@@ -25,13 +25,11 @@ from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.power import product_flops_per_s, sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork, scan_demand
 from ircost.cost_models.gpu.stream import StreamWork, stream_demand
-from ircost.cost_models.gpu.table_work import MOST_SHARED, masks_window
+from ircost.cost_models.gpu.table_work import COLD_SETS, MOST_SHARED, masks_window
 from ircost.cost_models.gpu.winograd import may_take
 from ircost.cost_models.part_groups import FIELDS, PartGroup
 from ircost.ir.types import DType
 
-# Operands that nothing has touched before in a run: so many others come between two uses that no cache keeps them.
-COLD_SETS = 1e9
 # Number formats of the IR, as tables of measurements name them.
 TABLE_NAMES = {
     **{"f16": "float16", "bf16": "bfloat16", "f32": "float32", "tf32": "float32", "f64": "float64"},

@@ -85,7 +85,9 @@ def floats(columns: Columns, *names: str) -> list[Column]:
 
 # Weights, and activations, that take turns in a loop over one shape. Source: ai-dynamo/aiconfigurator at 095f58a,
 # collector/{vllm,sglang,trtllm}/collect_gemm.py; elsewhere the same operands are used again and again.
-WEIGHT_SETS = {"vllm": 6.0, "sglang": 6.0, "trtllm": 5.0}
+# `irc measure` takes as many weights as no cache holds.
+COLD_SETS = 1e9  # of operands between two uses of one: no cache keeps it
+WEIGHT_SETS = {"vllm": 6.0, "sglang": 6.0, "trtllm": 5.0, "pytorch graphs": COLD_SETS}
 ACTIVATION_SETS = {"sglang": 6.0}
 
 

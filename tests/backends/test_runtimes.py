@@ -37,13 +37,18 @@ def test_name_with_a_runtime(asked: str, name: str, runtime: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["vllm", "sglang", "trtllm", "tensorrt", "pytorch", "vendor library", "sarathi", "nccl"]
+    "name",
+    [
+        *("vllm", "sglang", "trtllm", "tensorrt", "pytorch", "vendor library", "sarathi", "nccl"),
+        *("pytorch graphs", "onnxruntime"),
+    ],
 )
 def test_known_runtimes(name: str) -> None:
     runtime = RUNTIMES[name]
     assert runtime.name == name
     assert runtime.description
-    assert runtime.launch == ("graph" if name in ("vllm", "sglang", "trtllm", "tensorrt") else "eager")
+    graphs = ("vllm", "sglang", "trtllm", "tensorrt", "pytorch graphs")
+    assert runtime.launch == ("graph" if name in graphs else "eager")
     assert load_target(f"t4+{runtime.key}").runtime == name
 
 
@@ -60,7 +65,7 @@ def test_a_runtime_changes_nothing_else() -> None:
     ("asked", "message", "help"),
     [
         ("h100+vlm", "no runtime 'vlm'", "did you mean vllm?"),
-        ("h100+", "no runtime ''", "known: vllm, sglang, trtllm, tensorrt, pytorch, vendor_library, sarathi, nccl"),
+        ("h100+", "no runtime ''", "pytorch, vendor_library, sarathi, nccl, pytorch_graphs, onnx"),
         ("h100+vendor", "no runtime 'vendor'", "vendor_library"),
         ("h10+vllm", "no target 'h10'", "did you mean h100"),
         ("h10+vlm", "no target 'h10'", "did you mean h100"),
@@ -96,7 +101,7 @@ def test_unknown_runtime_in_a_file() -> None:
     error = refusal(lambda: parse_target("extends: h100\nruntime: pytorhc\n", "mine.yaml"))
     assert error.message == "runtime: no runtime 'pytorhc'"
     assert error.place() == ["at mine.yaml:2"]
-    assert "did you mean pytorch?" in (error.help or "")
+    assert "did you mean pytorch, " in (error.help or "")
 
 
 def test_blank_in_a_file_is_as_on_the_command_line() -> None:

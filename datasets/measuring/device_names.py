@@ -1,0 +1,61 @@
+"""Which target a GPU is, by the name that its driver tells."""
+
+from __future__ import annotations
+
+# Names as CUDA and HIP report them. A part of a GPU (MIG) has a name of its own, and is none of these; nor are cards
+# that were sold under one name with two memories (GeForce RTX 3060 and 3080).
+TARGETS: dict[str, str] = {
+    "NVIDIA B200": "b200_sxm",
+    "NVIDIA B300 SXM6 AC": "b300_sxm",
+    "NVIDIA GB200": "gb200",
+    "NVIDIA GB300": "gb300",
+    "NVIDIA GH200 480GB": "gh200_96gb",
+    "NVIDIA GH200 144G HBM3e": "gh200",
+    "NVIDIA H100 80GB HBM3": "h100_sxm",
+    "NVIDIA H100 PCIe": "h100_pcie",
+    "NVIDIA H100 NVL": "h100_nvl",
+    "NVIDIA H200": "h200_sxm",
+    "NVIDIA H200 NVL": "h200_nvl",
+    "NVIDIA H20": "h20_sxm",
+    "NVIDIA H800": "h800_sxm",
+    "NVIDIA A100-SXM4-40GB": "a100_sxm_40gb",
+    "NVIDIA A100-SXM4-80GB": "a100_sxm_80gb",
+    "NVIDIA A100-PCIE-40GB": "a100_pcie_40gb",
+    "NVIDIA A100 80GB PCIe": "a100_pcie_80gb",
+    "NVIDIA A800-SXM4-80GB": "a800_sxm",
+    "NVIDIA A800 80GB PCIe": "a800_pcie",
+    "NVIDIA A10": "a10",
+    "NVIDIA A30": "a30",
+    "NVIDIA A40": "a40",
+    "NVIDIA L4": "l4",
+    "NVIDIA L40": "l40",
+    "NVIDIA L40S": "l40s",
+    "NVIDIA RTX A5000": "rtx_a5000",
+    "NVIDIA RTX A6000": "rtx_a6000",
+    "NVIDIA RTX PRO 6000 Blackwell Workstation Edition": "rtx_pro_6000",
+    "NVIDIA RTX PRO 6000 Blackwell Server Edition": "rtx_pro_6000_server",
+    "NVIDIA TITAN RTX": "titan_rtx",
+    "TITAN RTX": "titan_rtx",
+    "NVIDIA TITAN X (Pascal)": "titan_x_pascal",
+    "NVIDIA GeForce GTX 1080 Ti": "gtx_1080_ti",
+    "NVIDIA GeForce GTX 1660 Ti": "gtx_1660_ti",
+    **{
+        f"NVIDIA GeForce RTX {model}": f"rtx_{model.lower().replace(' ', '_')}"
+        for model in (*("2080", "3070", "3090", "4060", "4070", "4080", "4090", "5070", "5070 Ti", "5080", "5090"),)
+    },
+    "Tesla T4": "t4",
+    "Tesla V100-SXM2-16GB": "v100_sxm2",
+    "Tesla V100-SXM2-32GB": "v100_sxm2_32gb",
+    "Tesla V100-PCIE-16GB": "v100_pcie_16gb",
+    "Tesla V100-PCIE-32GB": "v100_pcie",
+    "Tesla P100-PCIE-16GB": "p100_pcie",
+    "Tesla P100-SXM2-16GB": "p100_sxm2",
+    "Tesla P4": "p4",
+    "Tesla P40": "p40",
+    "Tesla M40": "m40",
+    "AMD Instinct MI100": "mi100",
+    "AMD Instinct MI210": "mi210",
+    "AMD Instinct MI300X": "mi300x",
+    "AMD Instinct MI325X": "mi325x",
+    "AMD Instinct MI355X": "mi355x",
+}

@@ -1,0 +1,1 @@
+"""Kernels of PyTorch, on GPUs and CPUs. Needs the extra ``torch``."""
