@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from ircost.backends import Target
+from ircost.backends import Target, load_target
 from ircost.cost_models.analytical import Analytical
 from ircost.cost_models.automatic import chosen_model
 from ircost.cost_models.explanation import Node, explain_kernels, explain_terms
@@ -19,7 +20,7 @@ from ircost.costing import branches_taken, node_name
 from ircost.ir.errors import IrcError
 from ircost.ir.graph import Op
 from ircost.ir.schedule import parse_schedule
-from ircost.quantity_text import si_text
+from ircost.quantity_text import si_text, small_text
 from ircost.report import KernelReport, Report
 
 SLOWEST = 5
@@ -27,6 +28,47 @@ SLOWEST = 5
 
 class ExplainError(IrcError):
     """What is to be explained is not there."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Explanation:
+    """The answer of ``ircost.explain``; as text the tree, a line each.
+
+    Args:
+        tree: in seconds; ``children`` make each value as ``how`` says.
+    """
+
+    tree: Node
+
+    @property
+    def latency_s(self) -> float:
+        return self.tree.value
+
+    def __repr__(self) -> str:
+        return f"<Explanation of {small_text(self.latency_s, 's')}, {self.tree.label}>"
+
+    def __str__(self) -> str:
+        from ircost.explanation_text import explanation_text
+
+        return explanation_text(self.tree)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        from ircost.answer_html import explanation_html
+
+        return explanation_html(self.tree)
+
+
+def explain_again(
+    report: Report, target: str | Path | Target | None, kernel: str | None, most: int | None
+) -> Explanation:
+    """``ircost.explain``, which says what each argument means."""
+    if not isinstance(report, Report):
+        raise ExplainError(f"a {type(report).__name__} is no report", help="give what ircost.compile gave")
+    machine = target if isinstance(target, Target) else load_target(report.target if target is None else target)
+    if machine.digest() != report.target_digest:
+        raise ExplainError(f"the report is of another {report.target} than this one", help="give it: target=...")
+    return Explanation(explain_report(report, machine, report.model, kernel, most))
 
 
 def explain_report(
