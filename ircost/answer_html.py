@@ -83,7 +83,7 @@ def _branch(node: Node, open_levels: int) -> str:
     if not node.children or node.is_folded:
         return f'<div style="margin-left:16px">{line}</div>'
     inner = "".join(_branch(child, open_levels - 1) for child in node.children)
-    state = " open" if open_levels > 0 else ""
+    state = ' open="open"' if open_levels > 0 else ""
     return (
         f'<details{state} style="margin-left:16px"><summary style="margin-left:-16px">{line}</summary>{inner}</details>'
     )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -15,8 +16,10 @@ from ircost.alternatives import what_if
 from ircost.api import compile_model
 from ircost.frontends import load
 from ircost.ir import IrcError
+from ircost.ir.parser import parse_module
 from ircost.ir.printer import print_module
 from ircost.passes import DEFAULT_LEVEL
+from ircost.report import Report
 
 RESNET = Path(__file__).resolve().parents[1] / "datasets/models/resnet50.onnx"
 FUNCTIONS = [name for name in ircost.__all__ if callable(getattr(ircost, name))]
@@ -133,3 +136,55 @@ def test_explanations_are_of_the_target_of_the_report(tmp_path: Path) -> None:
     with pytest.raises(IrcError, match="the report is of another t4"):
         ircost.explain(report)
     assert ircost.explain(report, target=mine).latency_s == pytest.approx(report.latency_s)
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return ircost.compile(RESNET, "h100", dtype="f16")
+
+
+@pytest.fixture(scope="module")
+def answers(report: Report) -> list[Any]:
+    return [
+        report,
+        report.kernels[0],
+        ircost.what_if(RESNET, "t4"),
+        ircost.sweep("llama-3-8b", {"batch": [1, 64]}, "h100", phase="decode", dims={"context": 4096}),
+        ircost.diff(report, ircost.compile(RESNET, "t4")),
+        ircost.explain(report),
+        ircost.compile("llama-3-70b", "t4", phase="decode", dims={"context": 64}),
+        ircost.predict({"device": "h100", "m": 1, "n": 2, "k": 3}),
+    ]
+
+
+def test_answers_are_one_line_and_in_notebooks_tables(answers: list[Any]) -> None:
+    for answer in answers:
+        assert "\n" not in repr(answer)
+        assert len(repr(answer)) < 200 + 2 * len(str(RESNET))
+        if hasattr(answer, "_repr_html_"):
+            document = ElementTree.fromstring(answer._repr_html_())
+            assert document.find(".//table") is not None or document.find(".//details") is not None
+
+
+def test_words_of_a_model_are_no_html() -> None:
+    text = 'func @main(%x: 2xf32) -> 2xf32 { %y = exp %x loc("m":"a<b>&\\"c") return %y }'
+    shown = ircost.compile(parse_module(text), "t4")._repr_html_()
+    assert "a&lt;b&gt;&amp;&quot;c" in shown
+    ElementTree.fromstring(shown)
+
+
+def test_columns_have_a_row_for_each_kernel_change_and_point(report: Report, answers: list[Any]) -> None:
+    kernels = report.to_columns()
+    assert kernels["name"] == [kernel.name for kernel in report.kernels]
+    assert kernels["flops_per_byte"] == [kernel.flops_per_byte for kernel in report.kernels]
+    for answer in answers:
+        if hasattr(answer, "to_columns"):
+            assert len({len(column) for column in answer.to_columns().values()}) == 1
+    frame = pytest.importorskip("pandas").DataFrame(kernels)
+    assert frame["latency_s"].sum() == pytest.approx(report.latency_s)
+
+
+def test_an_explanation_as_text_is_that_of_the_command_line(report: Report) -> None:
+    lines = str(ircost.explain(report, "layer4.2/conv2")).splitlines()
+    assert "/layer4/layer4.2/conv2/Conv" in lines[0]
+    assert any("fit: " in line for line in lines)
