@@ -306,8 +306,8 @@ def predict(
         kernels: a frame of pandas or polars, a table of Arrow, or a dict of columns, in the schema of
             ``docs/cost-models.md``: ``device``, sizes such as ``m``, ``n`` and ``k``, perhaps ``dtype`` and
             ``framework``. Latencies may be missing.
-        model: ``hybrid`` or a folder that ``irc train`` wrote; without intervals ``analytical``, ``roofline``, or a file
-            of constants that ``irc calibrate`` wrote.
+        model: ``hybrid`` or a folder that ``irc train`` wrote; without intervals ``analytical``, ``roofline``, or a
+            file of constants that ``irc calibrate`` wrote.
         target_folders: more folders to look for target files in.
 
     Returns:
