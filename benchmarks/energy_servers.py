@@ -16,7 +16,7 @@ from ircost.cost_models.automatic import chosen_model
 from ircost.frontends import ImportOptions
 from ircost.ir.errors import IrcError
 from ircost.passes import DEFAULT_LEVEL, pipeline_of_level
-from ircost.sweep import sweep
+from ircost.sweeping import sweep
 
 TARGET = "h100_sxm+vllm"
 TASKS = ("gpqa", "lm-arena-chat")  # text in, text out, prompts short beside answers

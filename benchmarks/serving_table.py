@@ -24,7 +24,7 @@ from ircost.frontends.config import Architecture, architecture_of
 from ircost.frontends.config.config_file import Config
 from ircost.ir.errors import IrcError
 from ircost.passes import DEFAULT_LEVEL, pipeline_of_level
-from ircost.sweep import sweep
+from ircost.sweeping import sweep
 
 MOST_SEQUENCES = 16  # in flight: beyond, requests wait for one another more than they run
 MODELS = {"nvidia/Llama-3.1-8B-Instruct-FP8": "llama-3.1-8b", "meta-llama/Llama-3.1-8B-Instruct": "llama-3.1-8b"}

@@ -19,7 +19,7 @@ from ircost.backends import load_target
 from ircost.cost_models.automatic import chosen_model
 from ircost.model_source import model_file
 from ircost.passes import DEFAULT_LEVEL, pipeline_of_level
-from ircost.sweep import sweep
+from ircost.sweeping import sweep
 
 DECODE = ("--target", "h100", "--mesh", "tp=8", "--phase", "decode", "--batch", "8", "--context", "4096")
 NUMPY = [sys.executable, "-c", "import numpy, pydantic, yaml, click"]

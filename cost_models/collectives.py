@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ircost.backends import Target, TargetError
+from ircost.cost_models.gpu.collective import collective_demand, least_sent_s
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
 from ircost.cost_models.gpu.demand import times
 from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.formats import format_of
 from ircost.cost_models.gpu.labels import labels_of
 from ircost.cost_models.gpu.machine import machine_of
-from ircost.cost_models.gpu.table_work import LARGEST_NODE, Setting
+from ircost.cost_models.gpu.table_work import LARGEST_NODE, Setting, collective_work
 
 DTYPE = "float16"  # that collectives were measured in; their bytes are what counts
 
@@ -74,10 +75,11 @@ def collective_times(
         dtype=DTYPE,
         kind=str(family.kinds(columns)[0]),
     )
-    demand = family.model(family.work(columns, setting), setting.machine)
+    work = collective_work(columns, setting)
+    demand = collective_demand(work, setting.machine)
     terms = times(demand, (constants or bundled_constants()).of(family.name, labels))
     named = [terms.choices[choice] for choice in terms.choice]
-    return CollectiveTimes(terms.latency_s, tuple(named), _at_best_s(kind, columns["bytes"], ranks, node, target))
+    return CollectiveTimes(terms.latency_s, tuple(named), least_sent_s(work))
 
 
 def devices_in_a_node(target: Target) -> int:
@@ -89,17 +91,3 @@ def devices_in_a_node(target: Target) -> int:
     """
     joined = max((link.devices or 0 for link in target.links if link.topology != "network"), default=0)
     return max(joined, LARGEST_NODE) if target.kind == "gpu" else joined or LARGEST_NODE
-
-
-def _at_best_s(kind: str, sizes: np.ndarray, ranks: int, node: int, target: Target) -> np.ndarray:
-    """What every device must send at least, at the full rate of its fastest way out.
-
-    Source: Chan et al., "Collective Communication: Theory, Practice, and Experience", CCPE 19(13), 2007, table 1; with
-    sums in the switch a device sends its buffer once.
-    """
-    share = 1.0 if kind == "send_recv" else (ranks - 1) / ranks
-    once = target.link is not None and target.link.reduces and ranks <= node
-    twice = 2.0 if kind == "all_reduce" and not once else 1.0
-    rate = max(float(link.bandwidth_bytes_per_s) for link in target.links)
-    found: np.ndarray = twice * share * sizes / rate
-    return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ircost.cost_models.frames import columns_of
 from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.families import Family
 from ircost.cost_models.gpu.model_ops import backward_us, is_model_ops, parts_of_model_ops
@@ -105,14 +106,16 @@ def predict_table(
     """What a model says of a table's rows.
 
     Args:
-        columns: of the table, in the schema of `docs/cost-models.md`.
+        columns: of the table, in the schema of `docs/cost-models.md`, or anything that has them (``columns_of``).
         at: the table's name, for errors.
         target_of: finds the machine by the table's device names.
         constants_of: the fitted constants for a target, by its name.
 
     Raises:
+        FrameError: it is no table, a column is missing, or they have different lengths.
         TargetError: the columns tell of no family of kernels.
     """
+    columns = columns_of(columns, at, ["device"])
     parts: list[tuple[Family, Columns, np.ndarray]]
     if is_model_ops(columns):
         name, (parts, failures) = "model_ops", parts_of_model_ops(columns)
@@ -120,7 +123,7 @@ def predict_table(
     else:
         family = family_of(columns, at)
         name, parts, failures = family.name, [(family, columns, np.arange(len(columns["device"])))], {}
-        measured_s = number_column(columns["latency_us"])
+        measured_s = number_column(columns_of(columns, at, ["latency_us"])["latency_us"])
     measured_s = measured_s.astype(float) * 1e-6
     predicted_s, bound_s = np.zeros(len(measured_s)), np.zeros(len(measured_s))
     for family, own, rows in parts:

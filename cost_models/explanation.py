@@ -375,9 +375,8 @@ def fit_text(constants: ConstantsFile, family: str) -> str:
     fit = constants.fits.get(family)
     if fit is None:
         return "defaults: no fit"
-    return (
-        f"fit: {fit.rows:,} rows of {family}.parquet, {len(fit.devices)} devices, median error {fit.median_error:.0%}"
-    )
+    devices = f"{len(fit.devices)} device{'s' if len(fit.devices) != 1 else ''}"
+    return f"fit: {fit.rows:,} measured kernels of family {family}, {devices}, median error {fit.median_error:.0%}"
 
 
 def _bytes(count: float) -> str:

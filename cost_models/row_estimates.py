@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ircost.cost_models.evaluation import ROW_MODELS, RowModel, predict_table
+from ircost.cost_models.frames import columns_of
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
 from ircost.cost_models.gpu.families import Family
 from ircost.cost_models.gpu.kernel_work import library, runtime_label
@@ -29,7 +30,7 @@ MEASURED = "latency_us"  # which rows may have, and nobody looks at here
 RUNTIME, KERNEL = "framework", "kernel"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RowEstimates:
     """All arrays are [rows], seconds; NaN where a row failed.
 
@@ -52,6 +53,24 @@ class RowEstimates:
     def __len__(self) -> int:
         return len(self.latency_s)
 
+    def __repr__(self) -> str:
+        failed = f", {(~self.is_known).sum():,} failed" if self.failures else ""
+        return f"<RowEstimates of {len(self):,} {self.family} kernels{failed}>"
+
+    def to_columns(self) -> dict[str, np.ndarray]:
+        """[rows] each, by name, as frames take them; ``failure`` says why a row failed, and is empty where it did not.
+
+        >>> import numpy as np
+        >>> one = np.ones(1)
+        >>> list(RowEstimates("gemm", one, one, one, one, np.array(["A"], object), {}).to_columns())
+        ['latency_s', 'low_s', 'high_s', 'at_best_s', 'grade', 'failure']
+        """
+        failure = np.full(len(self), "", dtype=object)
+        for reason, rows in self.failures.items():
+            failure[rows] = [f"{told}; {reason}" if told else reason for told in failure[rows]]
+        names = ("latency_s", "low_s", "high_s", "at_best_s", "grade")
+        return {**{name: getattr(self, name) for name in names}, "failure": failure}
+
     @property
     def is_known(self) -> np.ndarray:
         """[rows] those that did not fail."""
@@ -70,7 +89,8 @@ def estimate_rows(
     """Estimates of the kernels of a table.
 
     Args:
-        columns: of the table, in the schema of ``docs/cost-models.md``; latencies may be missing.
+        columns: of the table, in the schema of ``docs/cost-models.md``, or anything that has them (``columns_of``);
+            latencies may be missing.
         at: the table's name, for errors.
         target_of: finds the machine by the table's device names.
         model: a key of ``ROW_MODELS``; of no account where there are learned models.
@@ -78,8 +98,10 @@ def estimate_rows(
         fitted: constants; the bundled ones where left out.
 
     Raises:
+        FrameError: it is no table, lacks devices, or its columns have different lengths.
         TargetError: the columns tell of no family of kernels.
     """
+    columns = columns_of(columns, at, ["device"])
     constants = fitted or bundled_constants()
     rows_of: RowModel = ROW_MODELS[model] if learned is None else partial(corrected_rows, learned)
     family = family_of(columns, at)

@@ -15,7 +15,7 @@ BATCH = 32
 
 
 def main() -> None:
-    print(f"ResNet-50, batch {BATCH}, roofline: real kernels are slower\n")
+    print(f"ResNet-50, batch {BATCH}; GPUs as measured kernels are, others at data-sheet speed: real ones are slower\n")
     print(f"{'target':16}{'format':8}{'ms':>8}{'images/s':>10}{'J/image':>9}   bound by")
     for target in TARGETS:
         for dtype in ("f32", "f16"):

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ircost.api import compile_model, full_pipeline, import_options_of, takes_dtype
+from ircost.api import compile_model, full_pipeline, import_options_of, imported_model, takes_dtype
 from ircost.backends import Target, load_target
 from ircost.changed_target import TWICE, other_launch, resources, with_free_launches
 from ircost.cost_models.analytical import Analytical
@@ -23,7 +23,7 @@ from ircost.ir.collector import collector_paused
 from ircost.ir.errors import IrcError
 from ircost.ir.graph import Module
 from ircost.ir.types import parse_dtype
-from ircost.ir.verify import verify
+from ircost.ir.verify import VerifierMemory, verify
 from ircost.model_source import model_file
 from ircost.passes import (
     DEFAULT_LEVEL,
@@ -72,7 +72,7 @@ class NotTried:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class WhatIf:
     """The answer of ``irc compile --what-if``.
 
@@ -84,6 +84,20 @@ class WhatIf:
     report: Report
     alternatives: tuple[Alternative, ...]
     not_tried: tuple[NotTried, ...]
+
+    def __repr__(self) -> str:
+        best = f", {self.alternatives[0].what} {self.alternatives[0].change:+.0%}" if self.alternatives else ""
+        return f"<WhatIf of {len(self.alternatives)} changes to {self.report!r}{best}>"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        from ircost.answer_html import what_if_html
+
+        return what_if_html(self)
+
+    def to_columns(self) -> dict[str, list[Any]]:
+        """The changes as columns by name, what helps most first: what frames take."""
+        return {name: [getattr(item, name) for item in self.alternatives] for name in Alternative.__slots__}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: what ``irc compile --what-if --json`` adds to the report."""
@@ -97,7 +111,7 @@ class WhatIf:
 
 def what_if(
     model: str | Path | Module | Imported,
-    target: str | Target = "h100_sxm",
+    target: str | Path | Target = "h100_sxm",
     *,
     dtype: str | None = None,
     dims: Mapping[str, int] | None = None,
@@ -144,22 +158,13 @@ def what_if(
         cache_dtype=cache_dtype,
         allow_opaque=allow_opaque,
     )
-    imported = _read(source, options)
-    again = replace(imported, module=clone_module(imported.module))
+    with collector_paused():
+        imported = imported_model(source, options, VerifierMemory())
     convert = None if is_built else dtype
-    report = compile_model(again, machine, dtype=convert, pipeline=passes, cost_model=cost_model, **hooks)
+    report = compile_model(imported, machine, dtype=convert, pipeline=passes, cost_model=cost_model, **hooks)
     if isinstance(model, str | Path):
         report = replace(report, source=str(model))
     return _Experiment(source, options, imported, machine, convert, passes, cost_model, report).run()
-
-
-def _read(model: Path | Module | Imported, options: ImportOptions) -> Imported:
-    if isinstance(model, Imported):
-        return model
-    if isinstance(model, Module):
-        return Imported(model, (), sum(1 for _ in model.walk()))
-    with collector_paused():
-        return load(model, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +244,7 @@ class _Experiment:
             if not parse_dtype(dtype).is_float:
                 raise IrcError("integers need quantisation, with scales that data give; only floats are converted")
             if isinstance(self.model, Path) and takes_dtype(self.model):
-                return self._compiled(self.passes, _read(self.model, replace(self.options, dtype=parse_dtype(dtype))))()
+                return self._compiled(self.passes, self._read(replace(self.options, dtype=parse_dtype(dtype))))()
             return self._compiled(full_pipeline(self.passes, dtype))()
 
         return cost
@@ -253,8 +258,14 @@ class _Experiment:
     def _larger(self, dims: Mapping[str, int]) -> Totals:
         if not dims or not isinstance(self.model, str | Path):
             raise IrcError("no leading symbolic dim of an input is open; bind dims by name to have it doubled")
-        larger = _read(self.model, replace(self.options, dims={**self.options.dims, **dims}))
+        larger = self._read(replace(self.options, dims={**self.options.dims, **dims}))
         return self._compiled(full_pipeline(self.passes, self.dtype), larger)()
+
+    def _read(self, options: ImportOptions) -> Imported:
+        """The model once more, bound otherwise."""
+        assert isinstance(self.model, Path), "read from a file"
+        with collector_paused():
+            return load(self.model, options)
 
     def _compiled(self, pipeline: str, other: Imported | None = None) -> Callable[[], Totals]:
         imported = self.imported if other is None else other

@@ -7,7 +7,7 @@ import click
 from ircost.alternatives import Alternative, WhatIf
 from ircost.comparison_text import change_text
 from ircost.quantity_text import small_text
-from ircost.table import cut, print_table
+from ircost.table import Table, cut
 
 WORTH_TELLING = 0.02  # of the latency
 TOLD = 6
@@ -18,6 +18,14 @@ def print_what_if(what_if: WhatIf) -> None:
     told = headline(what_if)
     click.echo(cut(f"\n  what would help   {'   '.join(told) or 'nothing of what was tried'}"))
     click.echo()
+    alternatives_table(what_if).echo(indent="  ")
+    for missing in what_if.not_tried:
+        click.echo(cut(f"  not tried: {missing.name}: {missing.reason}"))
+    if any(item.kind == "format" for item in what_if.alternatives):
+        click.echo(cut("  speed alone: whether a number format is accurate enough for this model is not known here"))
+
+
+def alternatives_table(what_if: WhatIf) -> Table:
     rows = [
         (
             latency_change(item),
@@ -28,13 +36,7 @@ def print_what_if(what_if: WhatIf) -> None:
         )
         for item in what_if.alternatives
     ]
-    print_table(
-        ("change", "latency", "energy", "", "each change alone, for the same work"), rows, right=(0, 1, 2), indent="  "
-    )
-    for missing in what_if.not_tried:
-        click.echo(cut(f"  not tried: {missing.name}: {missing.reason}"))
-    if any(item.kind == "format" for item in what_if.alternatives):
-        click.echo(cut("  speed alone: whether a number format is accurate enough for this model is not known here"))
+    return Table(("change", "latency", "energy", "", "each change alone, for the same work"), rows, right=(0, 1, 2))
 
 
 def headline(what_if: WhatIf) -> list[str]:

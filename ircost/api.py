@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ircost.costing import report_on
 from ircost.dequantised import noted
 from ircost.fitting import Retry, fit, remedies
 from ircost.frontends import Imported, ImportOptions, load
+from ircost.ir.clone import clone_module
 from ircost.ir.collector import collector_paused
 from ircost.ir.errors import UnsupportedError
 from ircost.ir.graph import Module
@@ -33,6 +35,7 @@ from ircost.passes import (
 from ircost.passes.rematerialise import limit_bytes
 from ircost.report import Report
 from ircost.request import FiguresAsked, with_figures
+from ircost.sweeping import Sweep, checked_axes, sweep
 
 DEFAULT_PIPELINE = LEVELS[DEFAULT_LEVEL].pipelines["gpu"]
 # As above without kernels, which no ONNX operator is; what folding leaves is folded once more.
@@ -41,7 +44,7 @@ EXPORT_PIPELINE = "canonicalize,loop-invariants,recognise,fold-batch-norm,fold-p
 
 def compile_model(
     model: str | Path | Module | Imported,
-    target: str | Target = "h100_sxm",
+    target: str | Path | Target = "h100_sxm",
     *,
     dtype: str | None = None,
     dims: Mapping[str, int] | None = None,
@@ -66,33 +69,7 @@ def compile_model(
 ) -> Report:
     """Imports a model, rewrites it, and estimates latency, energy and memory on a target.
 
-    Args:
-        model: an ONNX file, IR text or a ``config.json`` by path, the name of a bundled configuration (``irc models``),
-            a module, or what ``load`` returned. A module is rewritten in place.
-        target: name, alias, YAML file, or a loaded target.
-        dtype: cost the model as if converted to this number format; its own where left out.
-        dims, shapes, values: bind symbolic dims by name, whole input shapes, and values of small inputs.
-        bounds: how often a loop runs, or how many elements a node selects, at most, by the node's name.
-        phase: of a model that comes as a configuration: ``prefill``, ``chunk``, ``decode``, ``verify`` or ``encode``;
-            its dims are ``batch``, ``seq`` (new tokens) and ``context`` (tokens attended to, the new ones included).
-        mesh: ranks that share it, such as ``tp=8`` or ``tp=4,pp=2``; the report is that of one rank.
-        cache_dtype: number format of its cached keys and values.
-        allow_opaque: let operators pass that are not known; their cost is then unknown, and the report lists them.
-        pipeline: passes to run; those of ``opt`` where left out.
-        opt: level of optimisation, 0 to 3, each a pipeline for each kind of target (``irc passes --levels``).
-        cost_model: name of the cost model, or a folder that ``irc train`` wrote; ``auto`` is ``hybrid`` for GPUs
-            and ``roofline`` for all else.
-        target_folders: more folders to look for target files in.
-        memory_limit: ``24GiB`` or bytes that weights and activations may take: where they take more, ops are put in
-            another order, and values are computed twice. Left out, the target's main memory is the limit, and the
-            report only says whether it is enough.
-        exact: ask a solver (OR-Tools, extra ``solve``) for the smallest arena.
-        output_tokens: of a model that comes as a configuration, in phase ``prefill``: the report's ``request`` is the
-            prompt and so many tokens of an answer.
-        price_per_hour: of one device, in any currency: the report says what a million tokens cost.
-        intensity: operations that a byte counts as in ``eflops``; the target's ridge where left out.
-        after_pass: called with each pass and the module after it.
-        on_reports: called with what each pass did.
+    It is ``ircost.compile``, which says what each option means.
 
     Raises:
         IrcError: the model, the target or an option is wrong; says what, where, and how to mend it.
@@ -117,7 +94,7 @@ def compile_model(
     passes = parse_pipeline(text)  # a mistake in it is told before a large model is read
     with collector_paused():
         memory = VerifierMemory()
-        imported = noted(_imported(source, options, memory), machine, text)
+        imported = noted(imported_model(source, options, memory), machine, text)
         if chosen != pipeline_of_level(DEFAULT_LEVEL, machine.kind):
             imported = replace(imported, notes=(*imported.notes, f"passes that ran: {text or 'none'}"))
         reports = run_pipeline(imported.module, passes, context=context, after_pass=after_pass, memory=memory)
@@ -141,6 +118,46 @@ def compile_model(
         return report
     retry = Retry(source, options, text, exact, context) if isinstance(source, Path) else None
     return replace(report, remedies=remedies(report, retry, is_own_limit=limit is not None))
+
+
+def sweep_model(
+    model: str | Path,
+    axes: Mapping[str, Sequence[int]],
+    target: str | Path | Target = "h100_sxm",
+    *,
+    dtype: str | None = None,
+    pipeline: str | None = None,
+    opt: int = DEFAULT_LEVEL,
+    cost_model: str = "auto",
+    target_folders: Sequence[str | Path] = (),
+    processes: int = 1,
+    **bindings: Any,
+) -> Sweep:
+    """A model at many sizes: ``ircost.sweep``, which says what each option means.
+
+    Args:
+        processes: that points are split over; copies of this one, which is no good while threads run in it.
+        bindings: as of ``import_options_of``.
+
+    Raises:
+        IrcError: the model, an axis, the target or an option is wrong.
+    """
+    machine = target if isinstance(target, Target) else load_target(target, target_folders)
+    if not isinstance(model, (str, Path)):
+        raise UnsupportedError(
+            f"a {type(model).__name__} has one size", help="give the file or the name of a model: each size is read"
+        )
+    source = model_file(model)
+    passes = pipeline_of_level(opt, machine.kind) if pipeline is None else pipeline
+    return sweep(
+        source,
+        import_options_of(dtype=dtype, **bindings),
+        checked_axes({name: [_extent(name, size) for size in sizes] for name, sizes in axes.items()}),
+        machine,
+        chosen_model(cost_model, machine),
+        full_pipeline(passes, None if takes_dtype(source) else dtype),
+        processes,
+    )
 
 
 def import_options_of(
@@ -176,7 +193,7 @@ def import_options_of(
 
 
 def _extent(name: str, size: object) -> int:
-    if not isinstance(size, (int, np.integer)):
+    if not isinstance(size, (int, np.integer)) or isinstance(size, bool):
         raise UnsupportedError(f"dim '{name}' is bound to {size!r}", help="extents are whole numbers")
     return int(size)
 
@@ -196,20 +213,38 @@ def full_pipeline(pipeline: str, dtype: str | None) -> str:
     return ",".join([*convert, *filter(None, [pipeline])])
 
 
-def _imported(model: Path | Module | Imported, options: ImportOptions, memory: VerifierMemory) -> Imported:
-    if isinstance(model, Imported):
-        return model
-    if isinstance(model, Module):
-        verify(model, memory)
-        return Imported(module=model, notes=(), nodes=sum(1 for _ in model.walk()))
-    if not isinstance(model, Path):
+def imported_model(model: Path | Module | Imported, options: ImportOptions, memory: VerifierMemory) -> Imported:
+    """A model as a module of its own, verified: what is given as one stays as it is.
+
+    Raises:
+        UnsupportedError: it is no model, or is bound already and options would bind it otherwise.
+    """
+    if isinstance(model, Path):
+        imported = load(model, options)
+        verify(imported.module, memory)
+        return imported
+    if not isinstance(model, Module | Imported):
         raise UnsupportedError(
             f"a {type(model).__name__} is no model",
             help="give a file, a name, a Module, or what ircost.from_torch gave",
         )
-    imported = load(model, options)
-    verify(imported.module, memory)
-    return imported
+    _check_unbound(options)
+    given = model if isinstance(model, Imported) else Imported(model, (), sum(1 for _ in model.walk()))
+    verify(given.module, memory)
+    return replace(given, module=clone_module(given.module))
+
+
+def _check_unbound(options: ImportOptions) -> None:
+    """Raises:
+    UnsupportedError: an option binds what is bound already: to leave it out of account would answer something else.
+    """
+    asked = {name: getattr(options, name) for name in ("dims", "shapes", "values", "bounds", "phase", "mesh")}
+    for name, value in {**asked, "cache_dtype": options.cache_dtype}.items():
+        if value:
+            raise UnsupportedError(
+                f"the model is a module already, its shapes are fixed: {name} is of models that are read from a file",
+                help="give the file, or bind it where the module is made: ircost.frontends.load, ircost.from_torch",
+            )
 
 
 def export_onnx(

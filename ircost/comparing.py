@@ -10,7 +10,7 @@ from typing import Any
 
 from ircost.quantity_text import bytes_text, si_text, small_text
 from ircost.report import KernelReport, Report
-from ircost.report_file import read_report
+from ircost.report_file import ReportFileError, read_report
 
 SCHEMA_VERSION = 1
 SAME = 0.01  # amounts that differ by less than a hundredth are no reason for anything
@@ -59,7 +59,7 @@ class Change:
         return self.b_s - self.a_s
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """The answer of ``irc diff``.
 
@@ -70,6 +70,21 @@ class Comparison:
     a: Side
     b: Side
     changes: tuple[Change, ...]
+
+    def __repr__(self) -> str:
+        a_s, b_s = (small_text(side.totals["latency_s"], "s") for side in (self.a, self.b))
+        return f"<Comparison {a_s} -> {b_s}, {len(self.changes)} changes>"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        from ircost.answer_html import comparison_html
+
+        return comparison_html(self)
+
+    def to_columns(self) -> dict[str, list[Any]]:
+        """The changes as columns by name, largest first: what frames take."""
+        names = ("name", "op", "a_s", "b_s", "delta_s", "why")
+        return {name: [getattr(change, name) for change in self.changes] for name in names}
 
     def worse(self, metric: str) -> float:
         """By how much B is worse than A, as a share of A: 0.1 is ten percent more.
@@ -104,6 +119,10 @@ def compare(a: Report | str | Path, b: Report | str | Path) -> Comparison:
 
 
 def side_of(report: Report | str | Path) -> Side:
+    if not isinstance(report, (Report, str, Path)):
+        raise ReportFileError(
+            f"a {type(report).__name__} is no report", help="give what ircost.compile gave, or a file"
+        )
     values = report.to_dict() if isinstance(report, Report) else read_report(report)
     kernels = [{**kernel, "source_nodes": tuple(kernel["source_nodes"])} for kernel in values["kernels"]]
     return Side(

@@ -9,7 +9,7 @@ import click
 from ircost.bound_text import bound_text
 from ircost.comparing import Change, Comparison, Side, alike, by_limit, total_delta_s
 from ircost.quantity_text import bytes_text, si_text, small_text
-from ircost.table import cut, print_table
+from ircost.table import Table, cut, print_table
 
 CHANGES_SHOWN = 12
 LEAST_SHARE = 5e-4  # of A's latency: smaller changes are added up, not listed
@@ -31,13 +31,15 @@ def print_comparison(comparison: Comparison, show_all: bool = False) -> None:
         line = cut(f"{letter}  {subject_text(side, with_passes)}")
         click.echo(click.style(letter, bold=True) + line[1:])
     click.echo()
-    totals = [
-        (name, shown(a.totals[key]), shown(b.totals[key]), change_text(a.totals[key], b.totals[key]))
-        for name, key, shown in FIGURES
-    ]
-    print_table(("", "A", "B", "change"), totals, right=(1, 2, 3), indent="  ")
+    totals_table(comparison).echo(indent="  ")
     _print_limits(comparison)
     _print_waterfall(comparison, show_all)
+
+
+def totals_table(comparison: Comparison) -> Table:
+    a, b = comparison.a.totals, comparison.b.totals
+    rows = [(name, shown(a[key]), shown(b[key]), change_text(a[key], b[key])) for name, key, shown in FIGURES]
+    return Table(("", "A", "B", "change"), rows, right=(1, 2, 3))
 
 
 def subject_text(side: Side, with_passes: bool) -> str:
@@ -91,6 +93,12 @@ def _transition(before: str, after: str) -> str:
 
 
 def _print_waterfall(comparison: Comparison, show_all: bool) -> None:
+    click.echo()
+    waterfall_table(comparison, show_all).echo(indent="  ")
+
+
+def waterfall_table(comparison: Comparison, show_all: bool = False) -> Table:
+    """From A's latency to B's, the largest change first."""
     groups = [[change] for change in comparison.changes] if show_all else alike(comparison.changes)
     shown = groups if show_all else [group for group in groups if is_worth_a_line(group, comparison)][:CHANGES_SHOWN]
     rows = [("A", "", small_text(comparison.a.totals["latency_s"], "s"), comparison.a.subject["target"], "")]
@@ -120,8 +128,7 @@ def _print_waterfall(comparison: Comparison, show_all: bool) -> None:
             )
         )
     rows.append(("B", "", small_text(comparison.b.totals["latency_s"], "s"), comparison.b.subject["target"], ""))
-    click.echo()
-    print_table(("change", "from -> to", "total", "node", "why, in one place"), rows, right=(0, 2), indent="  ")
+    return Table(("change", "from -> to", "total", "node", "why, in one place"), rows, right=(0, 2))
 
 
 def is_worth_a_line(group: Sequence[Change], comparison: Comparison) -> bool:

@@ -26,7 +26,7 @@ from ircost.known_architecture import architecture_named
 from ircost.passes import DEFAULT_LEVEL, pipeline_of_level
 from ircost.prediction import Point, Prediction
 from ircost.quantity_text import small_text
-from ircost.sweep import SweepPoint, sweep
+from ircost.sweeping import SweepPoint, sweep
 
 MEASURED = Path(ircost.datasets.__file__).parent / "engines" / "splitwise.yaml"
 

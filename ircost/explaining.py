@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from ircost.backends import Target
+from ircost.backends import Target, load_target
 from ircost.cost_models.analytical import Analytical
 from ircost.cost_models.automatic import chosen_model
 from ircost.cost_models.explanation import Node, explain_kernels, explain_terms
@@ -19,7 +20,7 @@ from ircost.costing import branches_taken, node_name
 from ircost.ir.errors import IrcError
 from ircost.ir.graph import Op
 from ircost.ir.schedule import parse_schedule
-from ircost.quantity_text import si_text
+from ircost.quantity_text import si_text, small_text
 from ircost.report import KernelReport, Report
 
 SLOWEST = 5
@@ -27,6 +28,47 @@ SLOWEST = 5
 
 class ExplainError(IrcError):
     """What is to be explained is not there."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Explanation:
+    """The answer of ``ircost.explain``; as text the tree, a line each.
+
+    Args:
+        tree: in seconds; ``children`` make each value as ``how`` says.
+    """
+
+    tree: Node
+
+    @property
+    def latency_s(self) -> float:
+        return self.tree.value
+
+    def __repr__(self) -> str:
+        return f"<Explanation of {small_text(self.latency_s, 's')}, {self.tree.label}>"
+
+    def __str__(self) -> str:
+        from ircost.explanation_text import explanation_text
+
+        return explanation_text(self.tree)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        from ircost.answer_html import explanation_html
+
+        return explanation_html(self.tree)
+
+
+def explain_again(
+    report: Report, target: str | Path | Target | None, kernel: str | None, most: int | None
+) -> Explanation:
+    """``ircost.explain``, which says what each argument means."""
+    if not isinstance(report, Report):
+        raise ExplainError(f"a {type(report).__name__} is no report", help="give what ircost.compile gave")
+    machine = target if isinstance(target, Target) else load_target(report.target if target is None else target)
+    if machine.digest() != report.target_digest:
+        raise ExplainError(f"the report is of another {report.target} than this one", help="give it: target=...")
+    return Explanation(explain_report(report, machine, report.model, kernel, most))
 
 
 def explain_report(
@@ -49,21 +91,22 @@ def explain_report(
     model = chosen_model(cost_model, target)
     estimates = model.estimate(table, target)
     runs = branches_taken(table, estimates)
+    messages = [own for own in report.kernels if own.bound == "link"]
     if kernel is not None:
-        runs = matching(runs, kernel)
+        runs, messages = matching(runs, messages, kernel)
     seconds = [float(estimates.latency_s[run.row]) * run.count for run in runs]
     order = sorted(range(len(runs)), key=lambda i: -seconds[i])
     opened = set(order if most is None else order[:most])
     trees = explained(table, target, model, estimates, sorted({runs[i].row for i in opened}))
     nodes = [kernel_node(runs[i], seconds[i], trees.get(runs[i].row), target) for i in order if i in opened]
     rest = [kernel_node(runs[i], seconds[i], None, target) for i in order if i not in opened]
-    if len(runs) == 1:
-        return nodes[0]
+    sent = [_sent(own) for own in messages]
+    if len(runs) + len(sent) == 1:
+        return (nodes or sent)[0]
     if rest:
         rest_s = math.fsum(node.value for node in rest)
         hint = "--kernel NAME opens one, --all all"
         nodes.append(Node(f"{len(rest)} more kernels", rest_s, "s", hint, "sum", tuple(rest), is_folded=True))
-    sent = [_sent(own) for own in report.kernels if own.bound == "link" and kernel is None]
     nodes += sent
     total_s = math.fsum((*seconds, *(node.value for node in sent)))
     if kernel is None and report.latency_s > total_s * (1 + 1e-12):
@@ -126,17 +169,25 @@ def tile_node(level: LevelFigures) -> Node:
     return Node(f"through {level.name} by tiles of {tile}", level.moved_bytes, "B", source, is_hidden=True)
 
 
-def matching(runs: Sequence[KernelRun], kernel: str) -> list[KernelRun]:
-    """Runs whose node has this in its name.
+def matching(
+    runs: Sequence[KernelRun], messages: Sequence[KernelReport], kernel: str
+) -> tuple[list[KernelRun], list[KernelReport]]:
+    """Kernels whose node has this in its name, and what ranks tell each other under this name or by this collective.
 
     Raises:
         ExplainError: none has; lists the nearest.
     """
     names = [node_name(run.op) for run in runs]
-    found = [run for run, name in zip(runs, names, strict=True) if name == kernel]
-    found = found or [run for run, name in zip(runs, names, strict=True) if kernel.lower() in name.lower()]
-    if not found:
-        near = difflib.get_close_matches(kernel, names, n=3, cutoff=0.3)
-        help = f"did you mean {', '.join(near)}?" if near else "irc compile --all lists them"
-        raise ExplainError(f"no kernel has '{kernel}' in its node's name", help=help)
-    return found
+    of_messages = [(own.name, own.op) for own in messages]
+    word = kernel.lower()
+    tests: tuple[Callable[[str], bool], ...] = (kernel.__eq__, lambda name: word in name.lower())
+    for has in tests:
+        found = [run for run, name in zip(runs, names, strict=True) if has(name)]
+        told = [own for own, both in zip(messages, of_messages, strict=True) if any(map(has, both))]
+        if found or told:
+            return found, told
+    near = difflib.get_close_matches(
+        kernel, [*names, *(name for both in of_messages for name in both)], n=3, cutoff=0.3
+    )
+    help = f"did you mean {', '.join(dict.fromkeys(near))}?" if near else "irc compile --all lists them"
+    raise ExplainError(f"no kernel has '{kernel}' in its node's name", help=help)

@@ -13,13 +13,27 @@ from ircost.table import cut
 
 
 def print_explanation(tree: Node) -> None:
-    """The tree, a line each: figure, what it is, how it comes about, its source."""
-    for number, (branch, node) in enumerate(lines(tree)):
-        figure = quantity_text(node)
-        hidden = " (hidden)" if node.is_hidden else ""
-        label = click.style(label_text(node), bold=number == 0)
-        about = "  ".join(filter(None, [formula(node), node.source]))
-        click.echo(cut(f"{branch}{figure:>9}  {label}{hidden}{'  ' if about else ''}{about}".rstrip()))
+    """The tree, a line each, as wide as the terminal."""
+    for branch, node in lines(tree):
+        label = click.style(label_text(node), bold=node is tree)
+        click.echo(cut(line_text(branch, node, label)))
+
+
+def explanation_text(tree: Node) -> str:
+    """The tree, a line each."""
+    return "\n".join(line_text(branch, node, label_text(node)) for branch, node in lines(tree))
+
+
+def line_text(branch: str, node: Node, label: str) -> str:
+    """One line: figure, what it is, how it comes about, its source."""
+    hidden = " (hidden)" if node.is_hidden else ""
+    about = about_text(node)
+    return f"{branch}{quantity_text(node):>9}  {label}{hidden}{'  ' if about else ''}{about}".rstrip()
+
+
+def about_text(node: Node) -> str:
+    """How a figure comes about, and its source."""
+    return "  ".join(filter(None, [formula(node), node.source]))
 
 
 def lines(node: Node, lead: str = "", branch: str = "") -> Iterator[tuple[str, Node]]:

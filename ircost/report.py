@@ -8,6 +8,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ircost.quantity_text import small_text
+
 if TYPE_CHECKING:
     from ircost.ir.graph import Module
     from ircost.transformer_figures import TransformerFigures
@@ -16,7 +18,7 @@ SCHEMA_VERSION = 1
 OWN_FORM = ("module", "kernels", "transformer")  # fields that JSON has in a form of their own, or not at all
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class KernelReport:
     """One kernel at one place of the model; all figures are of its ``count`` executions together.
 
@@ -59,12 +61,19 @@ class KernelReport:
         """Arithmetic intensity; None where nothing crosses the main memory."""
         return self.flops / self.bytes if self.bytes else None
 
+    def __repr__(self) -> str:
+        time = "unknown" if self.latency_s is None else small_text(self.latency_s, "s")
+        return f"<KernelReport {self.name}: {time}, {self.op}, {self.bound}>"
+
     def to_dict(self) -> dict[str, Any]:
         """The fields, and what follows from them."""
         return {**{name: getattr(self, name) for name in self.__slots__}, "flops_per_byte": self.flops_per_byte}
 
 
-@dataclass(frozen=True, slots=True)
+COLUMNS = (*KernelReport.__slots__, "flops_per_byte")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """The answer of ``irc compile``.
 
@@ -172,11 +181,26 @@ class Report:
         """The kernels, a line each, with a header; nodes are joined by ``;``."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow((*KernelReport.__slots__, "flops_per_byte"))
+        writer.writerow(COLUMNS)
         for kernel in self.kernels:
             row = kernel.to_dict()
             writer.writerow([";".join(v) if name == "source_nodes" else v for name, v in row.items()])
         return out.getvalue()
 
+    def to_columns(self) -> dict[str, list[Any]]:
+        """The kernels as columns by name, in program order: what frames take.
+
+        ``pandas.DataFrame(report.to_columns())`` has a row for each kernel.
+        """
+        rows = [kernel.to_dict() for kernel in self.kernels]
+        return {name: [row[name] for row in rows] for name in COLUMNS}
+
     def __repr__(self) -> str:
-        return f"<Report {self.source} on {self.target}: {self.latency_s:.3g} s, {self.energy_j:.3g} J, {self.model}>"
+        figures = f"{small_text(self.latency_s, 's')}, {small_text(self.energy_j, 'J')}, {self.model}"
+        return f"<Report {self.source} on {self.target}: {figures}>"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        from ircost.answer_html import report_html
+
+        return report_html(self)

@@ -10,7 +10,7 @@ import click
 from ircost.bound_text import bound_text
 from ircost.quantity_text import bytes_text, si_text, small_text
 from ircost.report import KernelReport, Report
-from ircost.table import cut, print_table
+from ircost.table import Table, cut
 from ircost.terminal import terminal_width
 from ircost.transformer_text import named_latency, print_parts, transformer_lines
 
@@ -50,7 +50,12 @@ def print_report(report: Report, show_all: bool = False) -> None:
     if report.transformer is not None and show_all:
         print_parts(report.transformer, report.latency_s)
     print_kernels(report, None if show_all else KERNELS_SHOWN)
-    print_notes((*MODEL_NOTES.get(report.model, ()), *report.notes))
+    print_notes(notes_of(report))
+
+
+def notes_of(report: Report) -> tuple[str, ...]:
+    """What its cost model is worth, and what the reader should know."""
+    return (*MODEL_NOTES.get(report.model, ()), *report.notes)
 
 
 def subject(report: Report) -> list[str]:
@@ -109,20 +114,34 @@ def misfit(report: Report) -> str:
 
 
 def print_kernels(report: Report, most: int | None) -> None:
-    """Equal kernels as one line, unless all are asked for; those of unknown cost first, then the costliest."""
+    table, rest = kernels_table(report, most)
+    if table.rows:
+        table.echo(indent="  ")
+    if rest:
+        click.echo(f"  ... {rest} (--all)")
+
+
+def kernels_table(report: Report, most: int | None) -> tuple[Table, str]:
+    """Equal kernels as one line, unless all are asked for; those of unknown cost first, then the costliest.
+
+    Args:
+        most: lines; None: all kernels, each on its own.
+
+    Returns:
+        The lines, and what there is beside them, in words.
+    """
     groups = [[kernel] for kernel in report.kernels] if most is None else equal_kernels(report.kernels)
     ranked = sorted(groups, key=lambda group: (group[0].latency_s is not None, -total_s(group)))
     unknown = sum(group[0].latency_s is None for group in groups)
     shown = ranked if most is None else ranked[: max(most, unknown)]
-    if shown:
-        more = () if most is not None else ("tile", *(("grade",) if any(own.grade for own in report.kernels) else ()))
-        rows = [kernel_row(group, report.latency_s, more) for group in shown]
-        head = ("time", "share", "runs", "bound", "of peak", *more, "node", "op")
-        print_table(head, rows, right=(0, 1, 2, 4), indent="  ")
+    more = () if most is not None else ("tile", *(("grade",) if any(own.grade for own in report.kernels) else ()))
+    head = ("time", "share", "runs", "bound", "of peak", *more, "node", "op")
+    table = Table(head, [kernel_row(group, report.latency_s, more) for group in shown], right=(0, 1, 2, 4))
     rest = ranked[len(shown) :]
-    if rest:
-        seconds = small_text(sum(map(total_s, rest)), "s")
-        click.echo(f"  ... {counted(sum(map(len, rest)), 'more kernel')}, {seconds} together (--all)")
+    if not rest:
+        return table, ""
+    seconds = small_text(sum(map(total_s, rest)), "s")
+    return table, f"{counted(sum(map(len, rest)), 'more kernel')}, {seconds} together"
 
 
 def equal_kernels(kernels: Sequence[KernelReport]) -> list[list[KernelReport]]:

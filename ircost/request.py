@@ -14,7 +14,7 @@ from ircost.cost_models.interface import CostModel
 from ircost.frontends import ImportOptions
 from ircost.ir.errors import IrcError
 from ircost.report import Report
-from ircost.sweep import SweepPoint, sweep
+from ircost.sweeping import SweepPoint, sweep
 from ircost.transformer_figures import TransformerFigures, at_intensity, priced
 
 CONTEXTS = 5  # at which a step is costed; between them it is taken to grow evenly

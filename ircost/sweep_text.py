@@ -7,20 +7,15 @@ import click
 from ircost.bound_text import bound_text
 from ircost.quantity_text import bytes_text, small_text, three_digits
 from ircost.report_text import print_notes
-from ircost.sweep import Sweep, SweepPoint
-from ircost.table import print_table
+from ircost.sweeping import Sweep, SweepPoint
+from ircost.table import Table
 
 
 def print_sweep(sweep: Sweep, title: str) -> None:
     """The points in order, then where something else begins to limit."""
     click.echo(click.style(title, bold=True))
     click.echo()
-    names = list(sweep.axes)
-    within = ["90 % within"] if any(point.low_s is not None for point in sweep.points) else []
-    units = [f"{sweep.items}/{unit}" for unit in ("s", *(["s/device"] if sweep.spans_meshes else []), "J")]
-    head = (*names, "latency", *within, "at best", *units, "memory", "bound by", "")
-    rows = [_row(point, names, sweep.spans_meshes) for point in sweep.points]
-    print_table(head, rows, right=tuple(range(len(head) - 2)), indent="  ")
+    points_table(sweep).echo(indent="  ")
     knees = [(point, point.knee) for point in sweep.points if point.knee]
     if knees:
         click.echo("\nknees")
@@ -28,6 +23,15 @@ def print_sweep(sweep: Sweep, title: str) -> None:
         place = ", ".join(f"{name} {value:,}" for name, value in point.dims.items())
         click.echo(f"  - {place}: {knee}")
     print_notes(sweep.notes)
+
+
+def points_table(sweep: Sweep) -> Table:
+    names = list(sweep.axes)
+    within = ["90 % within"] if any(point.low_s is not None for point in sweep.points) else []
+    units = [f"{sweep.items}/{unit}" for unit in ("s", *(["s/device"] if sweep.spans_meshes else []), "J")]
+    head = (*names, "latency", *within, "at best", *units, "memory", "bound by", "")
+    rows = [_row(point, names, sweep.spans_meshes) for point in sweep.points]
+    return Table(head, rows, right=tuple(range(len(head) - 2)))
 
 
 def _interval(point: SweepPoint) -> tuple[str, ...]:

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import click
 
 from ircost.terminal import terminal_width
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Args:
+    head: names of the columns.
+    rows: a cell for each column.
+    right: columns whose cells are aligned to the right.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    right: Sequence[int] = ()
+
+    def echo(self, indent: str = "") -> None:
+        print_table(self.head, self.rows, self.right, indent)
 
 
 def print_table(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ircost.cost_models.liveness import lifetimes, may_overwrite
@@ -70,6 +71,62 @@ def put_in_order(block: Block, order: Sequence[Op]) -> None:
         block.insert_before(op, terminator)
 
 
+Needs = tuple[int, int]  # bytes that an op adds while it runs, and behind it
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What there is once a set of ops has run.
+
+    Args:
+        peak: most bytes on the way to it. live: bytes in use.
+        ready: ops that can run now. alike: the same by what they need, in ascending order.
+    """
+
+    peak: int
+    live: int
+    ready: tuple[int, ...]
+    alike: Mapping[Needs, tuple[int, ...]]
+
+    def best(self, most: int) -> list[tuple[int, int, int]]:
+        """Peak, bytes in use behind it, and number, of ops that can run now: those with the lowest."""
+        return heapq.nsmallest(
+            most,
+            (
+                (max(self.peak, self.live + during), self.live + kept, i)
+                for (during, kept), own in self.alike.items()
+                for i in own[:most]
+            ),
+        )
+
+
+def _count_following(states: Mapping[int, _State], most: int) -> int:
+    """How many sets follow these; one more than ``most`` where there are more."""
+    found: set[int] = set()
+    for done, state in states.items():
+        for i in state.ready:
+            found.add(done | 1 << i)
+            if len(found) > most:
+                return len(found)
+    return len(found)
+
+
+def _moved(
+    alike: Mapping[Needs, tuple[int, ...]], old: Mapping[int, Needs], new: Mapping[int, Needs]
+) -> dict[Needs, tuple[int, ...]]:
+    """Ops by what they need, some of them from where they were to where they are now."""
+    found = dict(alike)
+    for i, needs in old.items():
+        own = found[needs]
+        place = bisect.bisect_left(own, i)
+        found[needs] = own[:place] + own[place + 1 :]
+    for i, needs in new.items():
+        own = found.get(needs, ())
+        place = bisect.bisect_left(own, i)
+        found[needs] = (*own[:place], i, *own[place:])
+    return {needs: own for needs, own in found.items() if own}
+
+
 class _Dependences:
     """Run-time ops of a block by number: what each waits for, which buffers it reads, how large they are."""
 
@@ -125,50 +182,71 @@ class _Dependences:
             if numbers is not None and list(numbers) != list(range(len(self.ops))):
                 yield [*self.fixed, *(self.ops[i] for i in numbers)]
 
-    def _freed(self, i: int, done: int) -> tuple[int, int]:
-        """Bytes that are let go once op ``i`` has run, and those that it writes over."""
-        after = done | 1 << i
-        dead = [v for v in self.reads[i] if v not in self.leaving and not self.users[v] & ~after]
-        freed = sum(v.type.size_bytes for v in dead)
-        over = next((v.type.size_bytes for v in self.in_place[i] if v in dead), 0)
-        return freed, over
-
     def _beam(self, max_states: int, width: int) -> list[int]:
         """Sets of finished ops, by their number: of each the lowest peak on the way to it.
 
-        Every set is kept as long as all together are few, which makes it exact; then the best of each number are.
+        Every set is kept as long as all together are few, which makes it exact; then the best of each number are. What
+        is in use after a set depends on the set alone. So where the best ``width`` sets are kept, none but the best
+        ``width`` that follow each of them matter.
         """
         self.users = {value: sum(1 << i for i in readers) for value, readers in self.readers.items()}
-        states: dict[int, tuple[int, int, tuple[int, ...]]] = {0: (0, 0, self._ready_at_start())}
+        start = self._ready_at_start()
+        states = {0: _State(0, 0, start, _moved({}, {}, {i: self._needs(i, 0) for i in start}))}
         steps: list[dict[int, tuple[int, int]]] = []
         seen = 0
         for _ in self.ops:
-            following: dict[int, tuple[int, int, tuple[int, ...]]] = {}
+            if seen <= max_states:
+                seen += _count_following(states, max_states - seen)
+            is_whole = seen <= max_states
+            following: dict[int, tuple[int, int]] = {}
             came: dict[int, tuple[int, int]] = {}
-            for done, (peak, live, ready) in states.items():
-                for i in ready:
+            for done, state in states.items():
+                for reached, live, i in self._each(done, state) if is_whole else state.best(width):
                     after = done | 1 << i
-                    freed, over = self._freed(i, done)
-                    during = live + self.made[i] - over
-                    reached = max(peak, during)
                     if after not in following or reached < following[after][0]:
-                        opened = [j for j in self.behind[i] if all(after >> k & 1 for k in self.before[j])]
-                        left = tuple(j for j in ready if j != i)
-                        live_after = during - (freed - over) - self._unread(i)
-                        following[after] = reached, live_after, (*left, *opened)
+                        following[after] = reached, live
                         came[after] = done, i
-            seen += len(following)
-            if seen > max_states:
-                kept = heapq.nsmallest(width, following, key=lambda s: (following[s][:2], s))
-                following = {state: following[state] for state in kept}
-            states = following
-            steps.append(came)
+            kept = following if is_whole else heapq.nsmallest(width, following, key=lambda s: (following[s], s))
+            steps.append({after: came[after] for after in kept})
+            states = {after: self._state(*following[after], states[came[after][0]], *came[after]) for after in kept}
         (done,) = states
         order = []
         for came in reversed(steps):
             done, i = came[done]
             order.append(i)
         return order[::-1]
+
+    def _each(self, done: int, state: _State) -> Iterator[tuple[int, int, int]]:
+        """Peak, bytes in use behind it, and number, of every op that can run now."""
+        for i in state.ready:
+            during, kept = self._needs(i, done)
+            yield max(state.peak, state.live + during), state.live + kept, i
+
+    def _state(self, peak: int, live: int, before: _State, done: int, i: int) -> _State:
+        """What there is once op ``i`` has run, too."""
+        after = done | 1 << i
+        opened = tuple(j for j in self.behind[i] if self._is_ready(j, after))
+        place = before.ready.index(i)
+        old, new = {i: self._needs(i, done)}, {j: self._needs(j, after) for j in opened}
+        for value in self.reads[i]:
+            left = self.users[value] & ~after
+            last = left.bit_length() - 1
+            # The last to read a value lets go of it.
+            if left and left == 1 << last and last not in new and self._is_ready(last, after):
+                old[last], new[last] = self._needs(last, done), self._needs(last, after)
+        ready = (*before.ready[:place], *before.ready[place + 1 :], *opened)
+        return _State(peak, live, ready, _moved(before.alike, old, new))
+
+    def _is_ready(self, i: int, done: int) -> bool:
+        return all(done >> j & 1 for j in self.before[i])
+
+    def _needs(self, i: int, done: int) -> Needs:
+        """Bytes that op ``i`` adds while it runs, and behind it."""
+        after = done | 1 << i
+        dead = [v for v in self.reads[i] if v not in self.leaving and not self.users[v] & ~after]
+        freed = sum(v.type.size_bytes for v in dead)
+        over = next((v.type.size_bytes for v in self.in_place[i] if v in dead), 0)
+        return self.made[i] - over, self.made[i] - freed - self._unread(i)
 
     def _unread(self, i: int) -> int:
         results = self.ops[i].results

@@ -10,6 +10,8 @@ from ircost.cost_models.gpu.demand import COMMON, NEVER, RESIDENT, Amount, Deman
 from ircost.cost_models.gpu.machine import GpuMachine
 
 OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send_recv", "broadcast")
+ALL_REDUCE, SEND_RECV = OPS.index("all_reduce"), OPS.index("send_recv")
+PAIRS = (SEND_RECV, OPS.index("broadcast"))  # one device sends all of it
 ALGORITHMS = ("ring", "tree", "direct", "in switch")
 # Flags beside the data instead of barriers: half the bandwidth, a fraction of the latency.
 # Source: Hu et al., "Demystifying NCCL", 2025 (LL and Simple protocols).
@@ -56,6 +58,23 @@ class CollectiveWork:
     has_switch_reduction: Amount
 
 
+def least_sent_s(work: CollectiveWork) -> np.ndarray:
+    """[rows] seconds at the full rate of its fastest way out for what every device must send at least.
+
+    Source: Chan et al., "Collective Communication: Theory, Practice, and Experience", CCPE 19(13), 2007, table 1; with
+    sums in the switch a device sends its buffer once.
+    """
+    world, nodes, link, network = (
+        np.asarray(x) for x in (work.world, work.nodes, work.link_bytes_per_s, work.network_bytes_per_s)
+    )
+    share = np.where(np.isin(work.op, PAIRS), 1.0, (world - 1) / world)
+    is_far = nodes > 1
+    is_twice = (np.asarray(work.op) == ALL_REDUCE) & ((np.asarray(work.has_switch_reduction) == 0) | is_far)
+    rate = np.where(is_far, np.maximum(link, network), link)
+    found: np.ndarray = np.where(is_twice, 2.0, 1.0) * share * work.size_bytes / rate
+    return found
+
+
 def collective_demand(work: CollectiveWork, machine: GpuMachine) -> Demand:
     """Ring, tree, one shot to all, and reduction in the switch, each with flags or in bulk.
 
@@ -73,7 +92,7 @@ def collective_demand(work: CollectiveWork, machine: GpuMachine) -> Demand:
         *(work.is_bus, work.crossing, work.has_switch_reduction),
     )
     size = size + np.zeros_like(n)
-    is_reduce, is_pair, is_far = op == 0, np.isin(op, (4, 5)), nodes > 1
+    is_reduce, is_pair, is_far = op == ALL_REDUCE, np.isin(op, PAIRS), nodes > 1
     twice = np.where(is_reduce, 2.0, 1.0)
     share = np.where(is_pair, 1.0, (n - 1) / n)
     rings = np.where(is_pair | (op == 3), 1.0, n / nodes)

@@ -154,11 +154,11 @@ def roofline_rows(family: Family, columns: Columns, groups: Sequence[RowGroup], 
 
 
 def roofline_of(family: Family, columns: Columns, setting: Setting) -> np.ndarray:
-    """The plain roofline with a launch floor, in seconds, of rows of one setting."""
+    """The plain roofline with a launch floor, and links at their rate, in seconds, of rows of one setting."""
     totals = family.totals(columns, setting)
     machine = setting.machine
     busy_s = np.maximum(totals.flops / setting.flops_per_s, totals.touched_bytes / machine.main_bytes_per_s)
-    return np.maximum(busy_s, machine.launch_s)
+    return np.maximum(np.maximum(busy_s, totals.sent_s), machine.launch_s)
 
 
 def limit_rows(family: Family, columns: Columns, groups: Sequence[RowGroup]) -> np.ndarray:
@@ -219,7 +219,8 @@ def at_rows(columns: Columns, rows: np.ndarray) -> Columns:
 
 
 def physical_limit_s(family: Family, columns: Columns, setting: Setting) -> np.ndarray:
-    """No run is shorter: operations at peak; bytes beyond what caches hold over main memory's bandwidth."""
+    """No run is shorter: operations at peak; bytes beyond what caches hold over main memory's bandwidth; what is sent
+    over links at their rate."""
     totals = family.totals(columns, setting)
     held = sum(
         level.capacity_bytes * (setting.machine.processors if level.per_processor else 1)
@@ -228,5 +229,5 @@ def physical_limit_s(family: Family, columns: Columns, setting: Setting) -> np.n
     memory_s = np.maximum(totals.touched_bytes - held, 0.0) / setting.machine.main_bytes_per_s
     # The data sheet's peak, not that of sums in f32: kernels that sum in 16 bits do reach it.
     peak = float(setting.target.peak_flops_per_s(setting.arithmetic))
-    limit: np.ndarray = np.maximum(totals.flops / peak, memory_s)
+    limit: np.ndarray = np.maximum(np.maximum(totals.flops / peak, memory_s), totals.sent_s)
     return limit

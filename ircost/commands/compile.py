@@ -218,26 +218,15 @@ def make_what_if(model: str, target: str, **options: Any) -> WhatIf:
 
 def print_sweep_of(model: str, target: str, axes: tuple[str, ...], form: str, plot: str | None, **options: Any) -> None:
     """Every combination of sizes, as text, CSV or JSON, and drawn."""
-    from ircost.api import full_pipeline, import_options_of, takes_dtype
-    from ircost.cost_models.automatic import chosen_model
-    from ircost.model_source import model_file
+    from ircost.api import sweep_model
     from ircost.side_by_side import processors
-    from ircost.sweep import parse_axes, sweep
+    from ircost.sweeping import parse_axes
 
     sizes = parse_axes(axes)
     arguments = compile_arguments(target, **options)
-    machine, source = arguments["target"], model_file(model)
-    pipeline = full_pipeline(arguments["pipeline"], None if takes_dtype(source) else arguments["dtype"])
+    machine = arguments["target"]
     with working(f"compiling {model}, one size at a time"):
-        found = sweep(
-            source,
-            import_options_of(**arguments),
-            sizes,
-            machine,
-            chosen_model(options["cost_model"], machine),
-            pipeline,
-            processors(),
-        )
+        found = sweep_model(model, sizes, processes=processors(), **arguments)
     title = f"{model}  ->  {machine.name}"
     if plot:
         from ircost.plots.sweep import draw_sweep

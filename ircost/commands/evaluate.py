@@ -11,7 +11,8 @@ import click
 from ircost.commands.measured_tables import constants_without_each, given_constants, read_tables, target_finder
 from ircost.commands.options import OptionError
 from ircost.commands.row_checks import check_rows, unit_lines
-from ircost.commands.score_text import failure_lines, print_scores, worst_text
+from ircost.commands.score_text import print_scores, worst_text
+from ircost.failed_rows import check_any_known, failure_lines
 from ircost.ir.errors import did_you_mean
 from ircost.terminal import progress, working
 
@@ -82,6 +83,8 @@ def command(
             click.echo("note: hybrid was trained on tables like these; --split shape judges it on others", err=True)
     scores = {name: scores_by_family(predictions[name], groupings) for name in names}
     told = [*zip(tables, predictions[names[0]], strict=True)]
+    if any(len(own) for _, own in told):
+        check_any_known(told)
     failures = failure_lines(told) + unit_lines(told)
     if as_json:
         click.echo(json.dumps(report_of(scores), indent=1))
@@ -162,16 +165,12 @@ def predictions_of(
     tables: Sequence[MeasuredTable], model: str, target_of: Callable[[str], Target], constants_of: ConstantsOf
 ) -> list[Prediction]:
     """What a model says of each table."""
-    from ircost.cost_models.evaluation import ROW_MODELS, predict_table
-    from ircost.whole_models import is_of_models, predict_models
+    from ircost.kernel_tables import prediction_of
 
     found = []
     for table in tables:
         with working(f"evaluating {table.path}"):
-            if is_of_models(table.columns):
-                found.append(predict_models(table.columns, target_of, model))
-                continue
-            found.append(predict_table(table.columns, table.path, target_of, ROW_MODELS[model], constants_of))
+            found.append(prediction_of(table.columns, table.path, model, target_of, constants_of))
     return found
 
 

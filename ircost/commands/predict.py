@@ -7,7 +7,6 @@ import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +14,7 @@ import click
 from ircost.commands.measured_tables import target_finder
 from ircost.commands.options import OptionError
 from ircost.commands.output import write_whole
-from ircost.commands.row_checks import cure
+from ircost.failed_rows import cure
 from ircost.ir.errors import did_you_mean
 from ircost.quantity_text import small_text
 from ircost.table import print_table
@@ -23,11 +22,9 @@ from ircost.table import print_table
 if TYPE_CHECKING:
     import numpy as np
 
-    from ircost.cost_models.gpu.constants import ConstantsFile
-    from ircost.cost_models.learned.family_model import FamilyModel
     from ircost.cost_models.row_estimates import RowEstimates
 
-HYBRID, ANALYTICAL = "hybrid", "analytical"
+HYBRID = "hybrid"
 SHOWN = 40  # rows of a table in text
 Columns = Mapping[str, "np.ndarray"]
 
@@ -75,8 +72,9 @@ def command(
     columns = read_columns(table) if table is not None else kernel_columns(kernels)
     if table is None:
         check_names(columns)
-    name, learned, constants = model_of(model)
-    estimates = estimated(columns, table or "--kernel", target_finder(folders), name, learned, constants)
+    from ircost.kernel_tables import estimates_of
+
+    estimates = estimates_of(columns, table or "--kernel", target_finder(folders), model)
     told = [*failures_told(estimates)]
     if told and not estimates.is_known.any():
         raise OptionError(f"no kernel can be predicted: {told[0]}", help=cure(estimates.failures))
@@ -151,45 +149,6 @@ def number_of(name: str, value: str) -> float:
         return float(value) if value else math.nan
     except ValueError:
         raise OptionError(f"--kernel: {name}={value} is no number") from None
-
-
-def model_of(model: str) -> tuple[str, Mapping[str, FamilyModel] | None, ConstantsFile | None]:
-    """The name of a model of rows, the learned ones of the hybrid or of a folder, and the constants of a file.
-
-    Raises:
-        OptionError: there is no such model.
-        LearnedModelError: the folder holds none.
-        ConstantsError: the file holds none.
-    """
-    from ircost.cost_models.automatic import is_constants_file
-    from ircost.cost_models.evaluation import ROW_MODELS
-    from ircost.cost_models.gpu.constants import constants_beside_bundled
-    from ircost.cost_models.learned.storage import bundled_models, read_models
-
-    if model == HYBRID:
-        return model, bundled_models(), None
-    if model in ROW_MODELS:
-        return model, None, None
-    if Path(model).is_dir():
-        return HYBRID, {**bundled_models(), **read_models(model)}, None
-    if is_constants_file(model):
-        return ANALYTICAL, None, constants_beside_bundled(model)
-    listing = f"models are {', '.join(ROW_MODELS)}, a folder by irc train, or constants.json by irc calibrate"
-    raise OptionError(f"no cost model '{model}'", help=did_you_mean(model, ROW_MODELS, listing))
-
-
-def estimated(
-    columns: Columns, at: str, target_of: Any, model: str, learned: Any, constants: ConstantsFile | None
-) -> RowEstimates:
-    """Raises:
-    OptionError: the columns tell of operators inside of models, which are no single kernels.
-    """
-    from ircost.cost_models.gpu.model_ops import is_model_ops
-    from ircost.cost_models.row_estimates import estimate_rows
-
-    if is_model_ops(columns):
-        raise OptionError(f"{at} is of operators inside of models", help="irc evaluate takes it")
-    return estimate_rows(columns, at, target_of, model, learned, constants)
 
 
 def predictions(estimates: RowEstimates) -> dict[str, list[float]]:

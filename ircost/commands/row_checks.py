@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ircost.commands.options import OptionError
-from ircost.commands.score_text import failure_lines
-from ircost.ir.errors import did_you_mean
+from ircost.failed_rows import check_any_known, failure_lines
 
 if TYPE_CHECKING:
     from ircost.backends import Target
@@ -29,11 +28,10 @@ def check_rows(table: MeasuredTable, target_of: Callable[[str], Target]) -> list
     """Which rows of a table tell of no measured kernel, a line for each reason; whether latencies are far too long.
 
     Raises:
-        OptionError: no row tells of one, or most latencies are of another unit: what is learned of them is wrong.
+        FailedRowsError: no row tells of one.
+        OptionError: most latencies are of another unit: what is learned of them is wrong.
         TargetError: the columns tell of no family of kernels.
     """
-    import numpy as np
-
     from ircost.cost_models.evaluation import ROW_MODELS, predict_table
     from ircost.cost_models.gpu.constants import bundled_constants
 
@@ -41,8 +39,7 @@ def check_rows(table: MeasuredTable, target_of: Callable[[str], Target]) -> list
         table.columns, table.path, target_of, ROW_MODELS["analytical"], lambda target: bundled_constants()
     )
     told = [(table.path, found)]
-    if not np.isfinite(found.predicted_s).any():
-        raise OptionError("no row can be used: " + "; ".join(failure_lines(told)), help=cure(found.failures))
+    check_any_known(told)
     for line in unit_lines(told):
         raise OptionError(
             line, help="nothing is learned from such a table: look at latency_us, at the sizes and at device"
@@ -61,30 +58,6 @@ def _length_lines(predictions: Sequence[tuple[str, Prediction]]) -> list[str]:
             told = f"latencies are {times:,.0f} times what the analytical model says, on the median"
             lines.append(f"{Path(path).name}: {told}: are they in microseconds?")
     return lines
-
-
-def cure(reasons: Iterable[str]) -> str:
-    """How to mend rows of which none can be used.
-
-    Args:
-        reasons: why not.
-    """
-    from ircost.backends import TargetError, load_target
-    from ircost.cost_models.gpu.formats import ALIASES, FORMATS
-
-    for reason in reasons:
-        _, _, word = reason.partition("'")
-        word = word.partition("'")[0]
-        if reason.startswith("no target"):
-            others = "docs/write-a-target.md says how to describe another, --targets DIR finds it"
-            try:
-                load_target(word)
-            except TargetError as error:
-                return f"{error.help}; {others}"
-            return others
-        if reason.startswith("number format"):
-            return did_you_mean(word, {*FORMATS, *ALIASES}, f"known: {', '.join(FORMATS)}")
-    return "docs/cost-models.md says what columns hold"
 
 
 def unit_lines(predictions: Sequence[tuple[str, Prediction]]) -> list[str]:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ircost.table import print_table
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from ircost.cost_models.evaluation import Prediction, Score
+    from ircost.cost_models.evaluation import Score
 
 WORST = 3  # are named, where there are more than twice as many
-FAILURES_SHOWN = 10
 NUMBERS = ("rows", "failed", "MAPE", "median", "p90", "bias", "tau", "below bound")
 INTERVALS = ("inside", "width")  # of models that give an interval
 
@@ -67,38 +63,3 @@ def worst_text(scores: Sequence[Score]) -> str | None:
         return None
     worst = sorted(told, key=lambda pair: -pair[0])[:WORST]
     return "; ".join(f"{' '.join((s.family, *filter(None, s.labels.values())))} {m:.1f} %" for m, s in worst)
-
-
-def failure_lines(predictions: Sequence[tuple[str, Prediction]]) -> list[str]:
-    """Why rows failed, and which: numbered from 1, in the order of their file.
-
-    Args:
-        predictions: with the path of each table.
-    """
-    lines = [f"{Path(path).name}: it has no rows" for path, prediction in predictions if not len(prediction)]
-    lines += [
-        f"{Path(path).name}: {len(rows):,} failed: {reason} (rows {ranges_text(rows + 1, 60)})"
-        for path, prediction in predictions
-        for reason, rows in prediction.failures.items()
-    ]
-    more = len(lines) - FAILURES_SHOWN
-    return lines if more <= 0 else [*lines[:FAILURES_SHOWN], f"... and {more} more reasons"]
-
-
-def ranges_text(rows: np.ndarray, most: int) -> str:
-    """Row numbers, ascending, as ranges; cut after ``most`` characters.
-
-    >>> import numpy as np
-    >>> ranges_text(np.array([0, 1, 2, 5, 7, 8]), 60), ranges_text(np.array([0, 2, 4, 6]), 5)
-    ('0-2,5,7-8', '0,2,...')
-    """
-    text = ",".join(_ranges(rows))
-    return text if len(text) <= most else text[:most].rpartition(",")[0] + ",..."
-
-
-def _ranges(rows: np.ndarray) -> Iterator[str]:
-    import numpy as np
-
-    breaks = np.flatnonzero(np.diff(rows) > 1)
-    for first, last in zip(np.r_[0, breaks + 1], np.r_[breaks, len(rows) - 1], strict=True):
-        yield str(rows[first]) if first == last else f"{rows[first]}-{rows[last]}"

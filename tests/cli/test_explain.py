@@ -74,3 +74,12 @@ def test_effects_on_a_share_are_said_to_multiply_its_loss(irc) -> None:
     loss = math.prod(map(float, re.findall(r"loss x([\d.]+)", line)))
     assert loss < 1
     assert 1 / (1 + (1 / whole - 1) * loss) == pytest.approx(share, abs=0.01)
+
+
+def test_what_ranks_tell_each_other_is_opened_by_its_name_or_its_collective(irc) -> None:
+    model = ("llama-3-8b", "--mesh", "tp=8", "--phase", "decode", "--context", "512", "--json")
+    one = json.loads(irc("explain", *model, "--kernel", "sum of the heads").out)
+    assert [child["label"] for child in one["children"]] == ["all_reduce", "runs"]
+    sums = json.loads(irc("explain", *model, "--kernel", "all_reduce").out)
+    assert one["label"] in [child["label"] for child in sums["children"]]
+    assert irc("explain", *model, "--kernel", "all_gater").err.count("did you mean all_gather") == 1

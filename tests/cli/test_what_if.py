@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import random_modules
@@ -19,7 +20,7 @@ from ircost.ir import Module
 
 RESNET = Path(__file__).resolve().parents[2] / "datasets/models/resnet50.onnx"
 SLACK = 1 + 1e-9
-ANALYTICAL = {"target": "h100", "cost_model": "analytical"}  # what changes are told by
+ANALYTICAL: dict[str, Any] = {"target": "h100", "cost_model": "analytical"}  # what changes are told by
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ircost
 from ircost.backends import TargetError, load_target
 from ircost.cost_models.collectives import collective_times, devices_in_a_node
 from ircost.cost_models.gpu.collective import OPS, collective_demand
@@ -92,3 +93,16 @@ def demand_of(name: str, ranks: int) -> Demand:
     assert dtype is not None
     setting = Setting(target, machine_of(target), "nccl", dtype, "f16", 1.0)
     return collective_demand(collective_work(columns, setting), setting.machine)
+
+
+def test_what_is_sent_bounds_collectives_of_tables() -> None:
+    """64 MiB to seven others are no matter of a launch, whatever the model."""
+    rows = {"device": "h100", "op": list(OPS[:4]), "world_size": 8, "bytes": 2**26}
+    found = {model: ircost.predict(rows, model=model) for model in ("roofline", "analytical", "hybrid")}
+    link = float(load_target("h100").links[0].bandwidth_bytes_per_s)
+    once_s = 7 / 8 * 2**26 / link
+    for estimates in found.values():
+        assert estimates.at_best_s == pytest.approx([once_s] * 4), "switches add up: what is sent once suffices"
+        assert (estimates.latency_s >= estimates.at_best_s).all()
+    twice = ircost.predict({**rows, "device": "l40s", "op": ["all_reduce", "all_gather"]})
+    assert twice.at_best_s[0] == pytest.approx(2 * twice.at_best_s[1])

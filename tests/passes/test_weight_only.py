@@ -15,7 +15,7 @@ from ircost.frontends.config.config_file import Config
 from ircost.frontends.config.frontend import build_pass
 from ircost.passes import pipeline_of_level
 from ircost.report import Report
-from ircost.sweep import sweep
+from ircost.sweeping import sweep
 
 DENSE: dict[str, Any] = {
     "model_type": "llama",

@@ -84,7 +84,7 @@ class SweepPoint:
         return {**values.pop("dims"), **values}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Sweep:
     """Args:
     axes: what was swept, and its values. points: in the order of the axes, the last running fastest; where axes of the
@@ -102,6 +102,21 @@ class Sweep:
     def spans_meshes(self) -> bool:
         """Whether points differ in how many devices they take."""
         return len({point.devices for point in self.points}) > 1
+
+    def __repr__(self) -> str:
+        axes = ", ".join(f"{name} {values[0]:,} to {values[-1]:,}" for name, values in self.axes.items())
+        return f"<Sweep of {len(self.points):,} points: {axes}>"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        from ircost.answer_html import sweep_html
+
+        return sweep_html(self)
+
+    def to_columns(self) -> dict[str, list[Any]]:
+        """The points as columns by name: what frames take."""
+        rows = [point.to_dict() for point in self.points]
+        return {name: [row[name] for row in rows] for name in rows[0]}
 
     def to_csv(self) -> str:
         """The points, a line each, with a header."""
@@ -129,12 +144,28 @@ def parse_axes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
             raise SweepError(f"--sweep {text}: no values", help="such as --sweep batch=1,2,4..256")
         if name in axes:
             raise SweepError(f"--sweep {name} is given twice", help="put all values into one: --sweep batch=1,4..64")
-        found = [value for item in values.split(",") for value in _values(text, item.strip())]
-        axes[name] = tuple(dict.fromkeys(found))
-    count = int(np.prod([len(values) for values in axes.values()], dtype=float))
+        axes[name] = tuple(value for item in values.split(",") for value in _values(text, item.strip()))
+    return checked_axes(axes)
+
+
+def checked_axes(axes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+    """Each value of each axis once.
+
+    Raises:
+        SweepError: no axis or no value, a value below one, or too many points.
+    """
+    if not axes:
+        raise SweepError("nothing to sweep", help="name a dim and its sizes: batch=1,2,4")
+    for name, values in axes.items():
+        if not values:
+            raise SweepError(f"axis {name} has no values", help=f"such as {name}=1,2,4")
+        if min(values) < 1:
+            raise SweepError(f"axis {name} has the value {min(values)}", help="sizes are one or more")
+    found = {name: tuple(dict.fromkeys(values)) for name, values in axes.items()}
+    count = int(np.prod([len(values) for values in found.values()], dtype=float))
     if count > MOST_POINTS:
         raise SweepError(f"{count:,} points, {MOST_POINTS:,} are the most", help="take fewer values, or larger steps")
-    return axes
+    return found
 
 
 def _values(text: str, item: str) -> Iterator[int]:

@@ -1,0 +1,110 @@
+"""Single kernels from Python: tables of them predicted, or held against what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ircost.backends import Target, load_target
+from ircost.cost_models.automatic import is_constants_file
+from ircost.cost_models.evaluation import (
+    GROUPINGS,
+    ROW_MODELS,
+    ConstantsOf,
+    Prediction,
+    Score,
+    predict_table,
+    scores_of,
+)
+from ircost.cost_models.frames import FrameError, columns_of
+from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants, constants_beside_bundled
+from ircost.cost_models.gpu.model_ops import is_model_ops
+from ircost.cost_models.gpu.table_work import Columns
+from ircost.cost_models.learned.storage import bundled_models, read_models
+from ircost.cost_models.row_estimates import RowEstimates, estimate_rows
+from ircost.failed_rows import check_any_known
+from ircost.ir.errors import UnknownNameError, did_you_mean
+from ircost.whole_models import is_of_models, predict_models
+
+if TYPE_CHECKING:
+    from ircost.cost_models.learned.family_model import FamilyModel
+
+HYBRID, ANALYTICAL = "hybrid", "analytical"
+TABLE = "the table"  # what errors call one that has no name
+
+
+def predict_kernels(kernels: Any, model: str = HYBRID, target_folders: Sequence[str | Path] = ()) -> RowEstimates:
+    """``ircost.predict``, which says what each argument means."""
+    return estimates_of(columns_of(kernels, TABLE, ["device"]), TABLE, _targets(target_folders), model)
+
+
+def evaluate_kernels(
+    measured: Any, model: str = ANALYTICAL, by: Sequence[str] = (), target_folders: Sequence[str | Path] = ()
+) -> tuple[Score, ...]:
+    """``ircost.evaluate``, which says what each argument means."""
+    if model not in ROW_MODELS:
+        listing = f"known: {', '.join(ROW_MODELS)}"
+        raise UnknownNameError(f"no cost model '{model}' for tables", help=did_you_mean(model, ROW_MODELS, listing))
+    for name in by:
+        if name not in GROUPINGS:
+            raise UnknownNameError(f"scores by {name}: no such grouping", help=f"use any of {', '.join(GROUPINGS)}")
+    columns = columns_of(measured, TABLE, ["device"])
+    constants = bundled_constants()
+    found = prediction_of(columns, TABLE, model, _targets(target_folders), lambda target: constants)
+    if len(found):
+        check_any_known([(TABLE, found)])
+    return tuple(scores_of(found, [name for name in GROUPINGS if name in by]))
+
+
+def _targets(folders: Sequence[str | Path]) -> Callable[[str], Target]:
+    """Targets by name or alias, each read once."""
+    return lru_cache(maxsize=None)(lambda name: load_target(name, folders))
+
+
+def estimates_of(columns: Columns, at: str, target_of: Callable[[str], Target], model: str) -> RowEstimates:
+    """What a model, however it is named, says of the rows of a table.
+
+    Raises:
+        UnknownNameError: there is no such model.
+        FrameError: the columns tell of operators inside of models, which are no single kernels.
+        IrcError: the model's files, or the columns, are wrong.
+    """
+    name, learned, constants = row_model(model)
+    if is_model_ops(columns):
+        raise FrameError(f"{at} is of operators inside of models", help="irc evaluate takes it")
+    return estimate_rows(columns, at, target_of, name, learned, constants)
+
+
+def row_model(model: str) -> tuple[str, Mapping[str, FamilyModel] | None, ConstantsFile | None]:
+    """The name of a model of rows, the learned ones of the hybrid or of a folder, and the constants of a file.
+
+    Raises:
+        UnknownNameError: there is no such model.
+        LearnedModelError: the folder holds none.
+        ConstantsError: the file holds none.
+    """
+    if model == HYBRID:
+        return model, bundled_models(), None
+    if model in ROW_MODELS:
+        return model, None, None
+    if Path(model).is_dir():
+        return HYBRID, {**bundled_models(), **read_models(model)}, None
+    if is_constants_file(model):
+        return ANALYTICAL, None, constants_beside_bundled(model)
+    listing = f"models are {', '.join(ROW_MODELS)}, a folder by irc train, or constants.json by irc calibrate"
+    raise UnknownNameError(f"no cost model '{model}'", help=did_you_mean(model, ROW_MODELS, listing))
+
+
+def prediction_of(
+    columns: Columns, at: str, model: str, target_of: Callable[[str], Target], constants_of: ConstantsOf
+) -> Prediction:
+    """What a model says of measured rows, of kernels or of whole models.
+
+    Args:
+        at: the table's name, for errors. model: a key of ``ROW_MODELS``.
+    """
+    if is_of_models(columns):
+        return predict_models(columns, target_of, model)
+    return predict_table(columns, at, target_of, ROW_MODELS[model], constants_of)
