@@ -63,7 +63,7 @@ class Asked:
 class FamilyModel:
     """Args:
     vocabulary: the words that were met, by kind.
-    machines: that were measured, by their targets' names.
+    machines: that were measured, by their targets' names; those of few rows are strangers.
     met: [combinations, words] which words were met together on which of them (see ``combinations``); None where that
         is of no account, as it is of power, which hangs little on whose kernels they are.
     seen: for those. unseen: for strangers; None where machines of one architecture only were met.
@@ -90,7 +90,7 @@ class FamilyModel:
         return device in self.machines
 
     def asked(self, machine: GpuMachine, labels: Mapping[str, str]) -> Asked | None:
-        """Who answers for kernels; None where nobody knows anything of their machine.
+        """Who answers for kernels; None where nobody knows their machine, nor any like it: all others were GPUs.
 
         Args:
             labels: the kernels': the device, and whose kernels they are.
@@ -98,6 +98,8 @@ class FamilyModel:
         head = self.unnamed if labels["runtime"] == GRAPH_REPLAY and self.unnamed is not None else self.seen
         if self.knows(labels[DEVICE]):
             return Asked(head)
+        if machine.kind != "gpu":
+            return None
         stand_in = self._stand_in(machine, labels["runtime"])
         if stand_in is not None and self.kin is not None:
             residual = head.residual if any(self.kin.trust) else None
@@ -111,7 +113,7 @@ class FamilyModel:
             return None
         ran = self.met[self.met[:, list(WORDS).index("runtime")] == words.index(runtime), -1]
         among = {self.vocabulary[DEVICE][word] for word in ran.tolist()}
-        return nearest_kin(MetMachine.of(machine), self.machines, among)
+        return nearest_kin(MetMachine.of(machine), self.machines, among & set(self.machines))
 
     def features(self, x: Expressed, asked: Asked | None) -> np.ndarray:
         """[rows, features] of kernels, as who answers for them sees them."""

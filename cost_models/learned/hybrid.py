@@ -109,7 +109,7 @@ class Hybrid(CostModel):
         """What was learned of some parts."""
         family = part.group.family
         model = self.models.get(family)
-        if model is None or target.kind != "gpu" or not self.analytical.constants.has_own(family, part.labels):
+        if model is None or not self.analytical.constants.has_own(family, part.labels):
             return Corrected.none(len(part.rows))
         machine = machine_of(target)
         x = Expressed(family, part.work, part.terms, machine, part.labels)

@@ -28,6 +28,8 @@ from ircost.cost_models.learned.recipes import FEWEST_ROWS, RECIPES, Recipe, uns
 from ircost.cost_models.learned.rows import Readable, Rows, rows_of, thinned
 from ircost.cost_models.learned.splits import folds_of
 
+FEWEST_KNOWN = 50  # rows of a machine, for what is said of it to be known
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:
@@ -87,7 +89,7 @@ def train(
     model = FamilyModel(
         table.family.name,
         vocabulary,
-        machines_of(table),
+        {name: machine for name, machine in machines_of(table).items() if (rows.device == name).sum() >= FEWEST_KNOWN},
         combinations(np.concatenate([own.features[:, -COLUMNS:] for own in (rows, replays)])),
         Novelty.of(rows.octaves),
         head,

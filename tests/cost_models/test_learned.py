@@ -470,6 +470,14 @@ def test_the_bundled_models_are_small_and_readable() -> None:
         assert model.about["rows"]
 
 
+def test_of_other_machines_than_gpus_those_are_corrected_that_were_measured() -> None:
+    """Not those of nine rows, and not those that no measured machine is like."""
+    model = read_models(BUNDLED)["gemm"]
+    known = asked_of(model, "knl_7250", "vendor library")
+    assert known is not None and known.is_measured
+    assert all(asked_of(model, name, "vendor library") is None for name in ("raspberry_pi_3", "xeon_8480", "tpu_v4"))
+
+
 def test_the_bundled_models_correct_the_bundled_constants() -> None:
     """Who fits the constants anew trains the models anew: docs/learned-models.md has the command."""
     for model in read_models(BUNDLED).values():
