@@ -155,11 +155,14 @@ def _family_fit(data: Measured) -> FamilyFit | None:
 
 
 # Whose kernels stand for those of nobody's runtime in particular: the first of these groups that a family was measured
-# with. Each was timed without the host: as replayed graphs, by a profiler, or in a loop.
-GRAPH_REPLAYS = (("vllm", "sglang", "trtllm"), ("sarathi",), ("nccl",), ("vendor library",), ("pytorch graphs",))
-# Where there is none of them. On a CPU there is no host; on a GPU that of eager PyTorch has constants of its own, which
-# networks' kernels do not have.
-STANDING = (*GRAPH_REPLAYS, ("onnxruntime",), ("pytorch",))
+# with. Each was timed without a host: as replayed graphs, by a profiler, in a loop, or on a CPU.
+GRAPH_REPLAYS = (
+    *(("vllm", "sglang", "trtllm"), ("sarathi",), ("nccl",), ("vendor library",)),
+    *(("pytorch graphs",), ("onnxruntime",)),
+)
+# Where there is none of them: on a GPU the host of eager PyTorch has constants of its own, which networks' kernels do
+# not have.
+STANDING = (*GRAPH_REPLAYS, ("pytorch",))
 
 
 def with_graph_replay(effects: Mapping[Effect, Mapping[str, float]]) -> dict[Effect, Mapping[str, float]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.learned.calibration import Calibration
@@ -89,22 +90,27 @@ class FamilyModel:
     def knows(self, device: str) -> bool:
         return device in self.machines
 
-    def asked(self, machine: GpuMachine, labels: Mapping[str, str]) -> Asked | None:
+    def asked(self, machine: GpuMachine, labels: Mapping[str, str], constants: ConstantsFile) -> Asked | None:
         """Who answers for kernels; None where nobody knows their machine, nor any like it: all others were GPUs.
 
         Args:
             labels: the kernels': the device, and whose kernels they are.
+            constants: of the analytical model. Where those of another family stand in for this one's, no other machine
+                is like theirs.
         """
-        head = self.unnamed if labels["runtime"] == GRAPH_REPLAY and self.unnamed is not None else self.seen
         if self.knows(labels[DEVICE]):
-            return Asked(head)
-        if machine.kind != "gpu":
+            return self.asked_as_measured(labels["runtime"])
+        if machine.kind != "gpu" or not constants.has_own(self.family, labels):
             return None
         stand_in = self._stand_in(machine, labels["runtime"])
         if stand_in is not None and self.kin is not None:
-            residual = head.residual if any(self.kin.trust) else None
+            residual = self.asked_as_measured(labels["runtime"]).head.residual if any(self.kin.trust) else None
             return Asked(Head(residual, self.kin), is_measured=False, stand_in=stand_in)
         return None if self.unseen is None else Asked(self.unseen, is_measured=False, sees_machine=False)
+
+    def asked_as_measured(self, runtime: str) -> Asked:
+        """Who answers for kernels of a machine that was measured."""
+        return Asked(self.unnamed if runtime == GRAPH_REPLAY and self.unnamed is not None else self.seen)
 
     def _stand_in(self, machine: GpuMachine, runtime: str) -> str | None:
         """The measured machine that is nearest to another, among those of its kin that ran the runtime."""

@@ -107,13 +107,12 @@ class Hybrid(CostModel):
 
     def corrected(self, part: Evaluated, target: Target) -> Corrected:
         """What was learned of some parts."""
-        family = part.group.family
-        model = self.models.get(family)
-        if model is None or not self.analytical.constants.has_own(family, part.labels):
+        model = self.models.get(part.group.family)
+        if model is None:
             return Corrected.none(len(part.rows))
         machine = machine_of(target)
-        x = Expressed(family, part.work, part.terms, machine, part.labels)
-        asked = model.asked(machine, part.labels)
+        x = Expressed(model.family, part.work, part.terms, machine, part.labels)
+        asked = model.asked(machine, part.labels, self.analytical.constants)
         return model.correct(model.features(x, asked), octaves(x), asked)
 
 

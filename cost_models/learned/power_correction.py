@@ -51,7 +51,6 @@ def corrected_energy_j(
 
 def _believed(part: Evaluated, power_w: np.ndarray, model: FamilyModel, target: Target) -> np.ndarray:
     """[parts] of the correction of ln of power."""
-    machine = machine_of(target)
-    x = Expressed(part.group.family, part.work, part.terms, machine, part.labels)
+    x = Expressed(part.group.family, part.work, part.terms, machine_of(target), part.labels)
     features = power_features(x.family, feature_matrix(x, model.vocabulary), power_w)
-    return model.correct(features, octaves(x), model.asked(machine, part.labels)).believed
+    return model.correct(features, octaves(x), model.asked_as_measured(part.labels["runtime"])).believed

@@ -100,13 +100,9 @@ def piece_of(
 
 
 def asked_of(group: RowGroup, constants: ConstantsFile, model: FamilyModel) -> Asked | None:
-    """Who answers for the rows of a group; None where nobody does.
-
-    None does where another family's constants stand in: corrections are of other figures.
-    """
+    """Who answers for the rows of a group; None where nobody does."""
     assert group.setting is not None, "its machine is known"
-    is_corrected = constants.has_own(model.family, group.labels)
-    return model.asked(group.setting.machine, group.labels) if is_corrected else None
+    return model.asked(group.setting.machine, group.labels, constants)
 
 
 def batches(

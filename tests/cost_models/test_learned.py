@@ -292,7 +292,20 @@ def test_who_asks_decides_which_head_answers(trained: Trained) -> None:
 
 def asked_of(model: FamilyModel, device: str, runtime: str) -> Asked | None:
     machine = machine_of(load_target(device))
-    return model.asked(machine, {"device": machine.name, "runtime": runtime})
+    labels = {"device": machine.name, "architecture": machine.architecture, "runtime": runtime}
+    return model.asked(machine, labels, bundled_constants())
+
+
+def test_a_cpu_is_corrected_where_it_was_measured() -> None:
+    """ONNX Runtime's kernels are those of a network for which nobody names a runtime."""
+    columns = products(("xeon_8480", "epyc_9654", "knl_7250"))
+    model = trained_on({**columns, "framework": np.full(len(columns["m"]), "onnxruntime", dtype=object)}).model
+    assert model.unnamed is not None
+    table = kernel_table(parse_module(PRODUCTS.replace("bf16", "f16")))
+    for name, is_known in (("xeon_8480", True), ("cpu", False)):
+        plain, mixed = (own.estimate(table, load_target(name)) for own in (Analytical(), Hybrid({"gemm": model})))
+        assert set(mixed.grades) == {"A" if is_known else "C"}
+        assert (mixed.latency_s != plain.latency_s).all() == is_known
 
 
 def test_what_was_left_out_is_judged_as_it_would_be_asked(trained: Trained) -> None:

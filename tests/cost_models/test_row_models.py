@@ -57,7 +57,7 @@ def test_rows_get_what_networks_get(table: Readable, monkeypatch: pytest.MonkeyP
         assert setting is not None
         own = {name: column[group.rows] for name, column in table.columns.items()}
         x = expressed(table.family, own, setting, group.labels, bundled_constants().of("gemm", group.labels))
-        asked = model.asked(setting.machine, group.labels)
+        asked = model.asked(setting.machine, group.labels, bundled_constants())
         corrected = model.correct(model.features(x, asked), octaves(x), asked)
         latency_s = x.terms.latency_s * np.exp(corrected.believed)
         at_least = np.maximum(latency_s, physical_limit_s(table.family, own, setting))
@@ -89,7 +89,9 @@ def test_certainty_is_that_of_corrections(table: Readable) -> None:
     model = bundled_models()["gemm"]
     rows = rows_of(table, lambda target: bundled_constants(), model.vocabulary)
     for device in ("h100_sxm", "b200"):
-        asked = model.asked(machine_of(load_target(device)), {"device": device, "runtime": "vllm"})
+        machine = machine_of(load_target(device))
+        labels = {"device": machine.name, "architecture": machine.architecture, "runtime": "vllm"}
+        asked = model.asked(machine, labels, bundled_constants())
         assert asked is not None
         corrected = model.correct(rows.features, rows.octaves, asked)
         half_width, grade = model.certainty(rows.features, rows.octaves, asked)
