@@ -266,11 +266,15 @@ MACHINE_FIGURES: Mapping[str, tuple[str, Callable[[GpuMachine], float]]] = {
 
 def machine_figures(machine: GpuMachine) -> dict[str, float]:
     """Natural logarithms of what tells machines apart."""
-    return {name: float(np.log(max(of(machine), TINY_S))) for name, (_, of) in MACHINE_FIGURES.items()}
+    return {name: _ln(of(machine)) for name, (_, of) in MACHINE_FIGURES.items()}
 
 
-def _machine_column(name: str, meaning: str) -> Column:
-    return Column(name, f"ln of {meaning}", lambda x: machine_figures(x.machine)[name], is_of_machine=True)
+def _ln(figure: float) -> float:
+    return float(np.log(max(figure, TINY_S)))
 
 
-MACHINE_COLUMNS = tuple(_machine_column(name, meaning) for name, (meaning, _) in MACHINE_FIGURES.items())
+def _machine_column(name: str, meaning: str, of: Callable[[GpuMachine], float]) -> Column:
+    return Column(name, f"ln of {meaning}", lambda x: _ln(of(x.machine)), is_of_machine=True)
+
+
+MACHINE_COLUMNS = tuple(_machine_column(name, *figure) for name, figure in MACHINE_FIGURES.items())
