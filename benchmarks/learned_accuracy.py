@@ -27,7 +27,7 @@ from ircost.cost_models.learned.held_out import held_out_folds
 from ircost.cost_models.learned.made import SAMPLE_ROWS, UNNAMED
 from ircost.cost_models.learned.novelty import Novelty
 from ircost.cost_models.learned.recipes import RECIPES, residual_model
-from ircost.cost_models.learned.rows import Readable, Rows, readable, rows_of, thinned
+from ircost.cost_models.learned.rows import Readable, Rows, always, readable, rows_of, thinned
 from ircost.cost_models.learned.storage import bundled_models
 from ircost.datasets.tables import read_table
 
@@ -141,7 +141,7 @@ def few_rows(table: Readable, at: str, device: str) -> tuple[Rows, np.ndarray]:
     met = np.concatenate([np.setdiff1d(np.arange(len(shape)), own), few])
     known = {name: column[met] for name, column in table.columns.items()}
     constants = calibrate([measured(known, at, load_target, SAMPLE_ROWS)])
-    rows = rows_of(table, lambda target: constants, vocabulary)
+    rows = rows_of(table, always(constants), vocabulary)
     of_device = rows.device == device
     chosen = np.flatnonzero(np.isin(rows.place, table.place[few]))
     inside = np.concatenate([np.flatnonzero(~of_device), np.repeat(chosen, 10)])  # else a drop in the others' ocean
@@ -153,7 +153,7 @@ def few_rows(table: Readable, at: str, device: str) -> tuple[Rows, np.ndarray]:
 def larger_products(table: Readable) -> tuple[Rows, np.ndarray]:
     """Trust is what folds of the small products say; sizes above are novel."""
     constants = bundled_constants()
-    rows = rows_of(thinned(table, RECIPE.most_rows), lambda target: constants, table.vocabulary())
+    rows = rows_of(thinned(table, RECIPE.most_rows), always(constants), table.vocabulary())
     is_small = rows.octaves[:, SIZES["gemm"].index("m")] <= np.log2(LARGEST_M) + 1e-6
     small, large = rows.at(is_small), rows.at(~is_small)
     calibration = calibrated(held_out_folds(small, RECIPE, "shape").held, by_group=False)

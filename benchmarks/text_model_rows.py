@@ -18,7 +18,7 @@ from ircost.cost_models.learned.linear_trees import LinearTrees
 from ircost.cost_models.learned.machines_left_out import left_out, views_without
 from ircost.cost_models.learned.made import constants_without
 from ircost.cost_models.learned.recipes import RECIPES
-from ircost.cost_models.learned.rows import Readable, Rows, readable, rows_of, thinned
+from ircost.cost_models.learned.rows import Readable, Rows, always, readable, rows_of, thinned
 from ircost.cost_models.learned.text_model import IrTextRegressor
 from ircost.cost_models.learned.text_training import held_out, texts_of_rows
 from ircost.datasets.tables import read_table
@@ -43,7 +43,7 @@ def results_of(folder: Path, family: str) -> dict[str, Any]:
 
 def shape_errors(table: Readable) -> dict[str, Any]:
     constants = bundled_constants()
-    rows = rows_of(table, lambda target: constants, table.vocabulary())
+    rows = rows_of(table, always(constants), table.vocabulary())
     outcome = outcome_of(held_out_folds(rows, RECIPES[rows.family], "shape"), by_group=False)
     texts = texts_of_rows(table, outcome.rows)
     own = outcome.rows

@@ -14,7 +14,7 @@ from ircost.cost_models.learned.machines_left_out import LeftOut, breeds_of, lef
 from ircost.cost_models.learned.made import constants_without
 from ircost.cost_models.learned.recipes import FEWEST_ROWS, RECIPES
 from ircost.cost_models.learned.row_text import writer_of
-from ircost.cost_models.learned.rows import Readable, readable, rows_of, thinned
+from ircost.cost_models.learned.rows import Readable, always, readable, rows_of, thinned
 from ircost.cost_models.learned.splits import folds_of
 from ircost.cost_models.learned.text_model import IrTextRegressor
 from ircost.cost_models.learned.text_training import MOST_ROWS, held_out, texts_of_rows
@@ -67,7 +67,7 @@ def _text_prediction(table: Readable, outcome: Outcome, columns: Columns) -> Pre
 def _without_folds(table: Readable, split: str, on_progress: OnProgress | None) -> Judged:
     recipe = RECIPES[table.family.name]
     constants = bundled_constants()
-    rows = rows_of(thinned(table, recipe.most_rows), lambda target: constants, table.vocabulary())
+    rows = rows_of(thinned(table, recipe.most_rows), always(constants), table.vocabulary())
     _check(len(folds_of(rows, split)), split)
     return held_out_folds(rows, recipe, split, on_progress)
 

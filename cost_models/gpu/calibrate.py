@@ -9,7 +9,7 @@ import numpy as np
 
 from ircost.cost_models.gpu.constants import ConstantsFile, Effect, FamilyFit
 from ircost.cost_models.gpu.families import FAMILIES
-from ircost.cost_models.gpu.fit import Fit, Sample, fit
+from ircost.cost_models.gpu.fit import Sample, fit
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY, WIDTHS
 from ircost.cost_models.gpu.rows import TargetOf, groups_of
 from ircost.cost_models.gpu.table_schema import completed, family_of, number_column, unreadable
@@ -138,18 +138,12 @@ def _without(data: Measured, absent: frozenset[str]) -> Measured:
     )
 
 
-def fitted(data: Measured) -> Fit | None:
-    """Effects of all samples; None where there are none."""
+def _family_fit(data: Measured) -> FamilyFit | None:
+    """None where there is no sample."""
     if not data.samples:
         return None
     family = FAMILIES[data.family]
-    return fit(family.parameters, data.samples, WIDTHS, family.stiffness)
-
-
-def _family_fit(data: Measured) -> FamilyFit | None:
-    found = fitted(data)
-    if found is None:
-        return None
+    found = fit(family.parameters, data.samples, WIDTHS, family.stiffness)
     rows = sum(len(sample.measured_s) for sample in data.samples)
     return FamilyFit(with_graph_replay(found.effects), rows, tuple(sorted(set(data.devices))), found.median_error)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ircost.cost_models.learned.held_out import Judged, OnProgress, cells_of, le
 from ircost.cost_models.learned.kinship import MetMachine, breed, nearest_kin
 from ircost.cost_models.learned.novelty import LEVELS
 from ircost.cost_models.learned.recipes import Recipe, kin_model, unseen_model
-from ircost.cost_models.learned.rows import Readable, Rows, rows_of, thinned
+from ircost.cost_models.learned.rows import Readable, Rows, always, rows_of, thinned
 
 REPLAYS = 0.3  # share of rows that also stand for kernels whose runtime nobody named, on a machine left out
 LINKED = "collective"  # its messages go over links, and chips of one die may differ in those: no kin
@@ -91,10 +91,7 @@ def views_without(
     """Some rows of a table, as the analytical model sees them without having seen some targets."""
     few = thinned(table, recipe.unseen_rows)
     wanted = targets_to_leave_out(breeds_of(few))
-    return {
-        targets: rows_of(few, lambda target, own=without[targets]: own, vocabulary, REPLAYS)  # type: ignore[misc]
-        for targets in wanted
-    }
+    return {targets: rows_of(few, always(without[targets]), vocabulary, REPLAYS) for targets in wanted}
 
 
 def left_out(
@@ -110,25 +107,24 @@ def left_out(
         views: as of ``views_without``, of the same table.
     """
     machines, breeds = machines_of(table), breeds_of(table)
+    whole_breeds = by_breed(breeds)
     kin, others, strangers = [], [], []
     for done, (targets, rows) in enumerate(views.items(), start=1):
         is_own = np.isin(rows.device, list(targets))
-        inside, own = rows.at(~is_own), rows.at(is_own)
-        judged = _as_strangers(inside, own, recipe)
-        if len(targets) == 1:
-            (device,) = targets
-            stand_in = stand_ins(inside, own, machines, device, vocabulary)
+        inside, rest = rows.at(~is_own), rows.at(is_own)
+        first, *more = targets
+        if not more and rows.family != LINKED:
+            stand_in = stand_ins(inside, rest, machines, first, vocabulary)
             has_kin = ~np.isnan(stand_in)
-            if has_kin.sum() < FEWEST_KIN or rows.family == LINKED:
-                has_kin[:] = False
-            else:
-                kin.append(_as_kin(inside, own.at(has_kin), stand_in[has_kin], recipe))
-            others.append(Judged(own.at(~has_kin), judged.held.at(~has_kin)))
-        if targets in by_breed(breeds):
-            name = breeds[next(iter(targets))]
-            held = judged.held
-            group = np.full(len(own), name, dtype=object)
-            strangers.append(Held(held.features, held.residual, held.correction, held.level, group, held.cell))
+            if has_kin.sum() >= FEWEST_KIN:
+                kin.append(_as_kin(inside, rest.at(has_kin), stand_in[has_kin], recipe))
+                rest = rest.at(~has_kin)
+        if len(rest):
+            judged = _as_strangers(inside, rest, recipe)
+            if not more:
+                others.append(judged)
+            if targets in whole_breeds:
+                strangers.append(replace(judged.held, group=np.full(len(rest), breeds[first], dtype=object)))
         if on_progress is not None:
             on_progress(done, len(views))
     return LeftOut(breeds, joined(kin), joined(others), joined_held(strangers) if strangers else None)
@@ -167,10 +163,9 @@ def _as_kin(inside: Rows, own: Rows, stand_in: np.ndarray, recipe: Recipe) -> Ju
 
 def joined(parts: Sequence[Judged]) -> Judged | None:
     """All in one; None of none."""
-    rows = [part for part in parts if len(part.rows)]
-    if not rows:
+    if not parts:
         return None
-    return Judged(joined_rows([part.rows for part in rows]), joined_held([part.held for part in rows]))
+    return Judged(joined_rows([part.rows for part in parts]), joined_held([part.held for part in parts]))
 
 
 def joined_rows(parts: Sequence[Rows]) -> Rows:

@@ -24,7 +24,7 @@ from ircost.cost_models.learned.machines_left_out import machines_of
 from ircost.cost_models.learned.made import digest_of
 from ircost.cost_models.learned.novelty import Novelty
 from ircost.cost_models.learned.recipes import FEWEST_ROWS
-from ircost.cost_models.learned.rows import Rows, readable, rows_of
+from ircost.cost_models.learned.rows import Rows, always, readable, rows_of
 from ircost.cost_models.learned.splits import folds_of
 
 # Small ones: readings scatter by some percent, and there is one machine to learn of.
@@ -77,7 +77,7 @@ def power_table(
     own = {name: column[np.sort(drawn.place)] for name, column in columns.items()}
     table = readable(own, at, target_of)
     vocabulary = table.vocabulary()
-    rows = rows_of(table, lambda target: constants, vocabulary)
+    rows = rows_of(table, always(constants), vocabulary)
     order = np.argsort(drawn.place)[rows.place]
     analytical_w = analytical_power_w(drawn, power)[order]
     features = power_features(rows.family, rows.features, analytical_w)

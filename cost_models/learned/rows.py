@@ -135,6 +135,11 @@ def readable(columns: Columns, at: str, target_of: TargetOf, needs_latency: bool
     return Readable(family, own, list(groups_of(family, own, target_of)), place, measured_s[place])
 
 
+def always(constants: ConstantsFile) -> ConstantsOf:
+    """The same constants for every target."""
+    return lambda target: constants
+
+
 def thinned(table: Readable, most: int) -> Readable:
     """At most so many rows: small groups whole, as many of each large one. The same every time."""
     sizes = np.array([len(group.rows) for group in table.groups if group.setting is not None])

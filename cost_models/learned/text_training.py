@@ -13,7 +13,7 @@ from ircost.cost_models.learned.conformal import conformal_quantile
 from ircost.cost_models.learned.machines_left_out import ConstantsWithout
 from ircost.cost_models.learned.recipes import FEWEST_ROWS
 from ircost.cost_models.learned.row_text import texts_of, writer_of
-from ircost.cost_models.learned.rows import Readable, Rows, rows_of, thinned
+from ircost.cost_models.learned.rows import Readable, Rows, always, rows_of, thinned
 from ircost.cost_models.learned.splits import folds_of
 from ircost.cost_models.learned.text_model import IrTextRegressor
 from ircost.cost_models.learned.text_vectors import Counted
@@ -65,7 +65,7 @@ def train_text(
     writer_of(table)
     regressor = regressor or IrTextRegressor()
     few = thinned(table, MOST_ROWS)
-    rows = rows_of(few, lambda target: constants, table.vocabulary())
+    rows = rows_of(few, always(constants), table.vocabulary())
     shapes, devices = (folds_of(rows, split) for split in ("shape", "device"))
     if len(rows) < FEWEST_ROWS or not shapes:
         raise ValueError(f"{len(rows)} rows of {len(np.unique(rows.shape))} shapes, {FEWEST_ROWS} of several needed")
@@ -122,8 +122,7 @@ def device_errors(
     """Of each device; the analytical model's constants have not seen it either."""
     for device in sorted(set(rows.device)):
         groups = [g for g in table.groups if g.setting is not None and g.labels["device"] == device]
-        constants = without[frozenset((device,))]
-        own = rows_of(replace(table, groups=groups), lambda target, own=constants: own, table.vocabulary())  # type: ignore[misc]
+        own = rows_of(replace(table, groups=groups), always(without[frozenset((device,))]), table.vocabulary())
         yield errors_of_text(own, found[rows.device == device], str(device))
 
 

@@ -25,7 +25,7 @@ from ircost.cost_models.learned.machines_left_out import (
 )
 from ircost.cost_models.learned.novelty import Novelty
 from ircost.cost_models.learned.recipes import FEWEST_ROWS, RECIPES, Recipe, unseen_model
-from ircost.cost_models.learned.rows import Readable, Rows, rows_of, thinned
+from ircost.cost_models.learned.rows import Readable, Rows, always, rows_of, thinned
 from ircost.cost_models.learned.splits import folds_of
 
 FEWEST_KNOWN = 50  # rows of a machine, for what is said of it to be known
@@ -68,7 +68,7 @@ def train(
     """
     recipe = recipe or RECIPES[table.family.name]
     vocabulary = table.vocabulary()
-    rows = rows_of(thinned(table, recipe.most_rows), lambda target: constants, vocabulary)
+    rows = rows_of(thinned(table, recipe.most_rows), always(constants), vocabulary)
     if len(rows) < FEWEST_ROWS or not folds_of(rows, "shape"):
         raise ValueError(f"{len(rows)} rows of {len(np.unique(rows.shape))} shapes, {FEWEST_ROWS} of several needed")
     replays = unnamed_rows(table, constants, vocabulary, recipe)
@@ -109,7 +109,7 @@ def _machine_head(rows: Rows, recipe: Recipe, on_progress: OnProgress) -> tuple[
 
 def unnamed_rows(table: Readable, constants: ConstantsFile, vocabulary: Vocabulary, recipe: Recipe) -> Rows:
     """Rows of runtimes that replay graphs, as kernels of a runtime that nobody named."""
-    rows = rows_of(thinned(table, recipe.unnamed_rows), lambda target: constants, vocabulary, with_replays=1.0)
+    rows = rows_of(thinned(table, recipe.unnamed_rows), always(constants), vocabulary, with_replays=1.0)
     return rows.at(rows.is_replay)
 
 
