@@ -73,6 +73,8 @@ ALIASES: dict[str, str] = {
     "mi250_gcd": "mi250",
     "mi250x_gcd": "mi250x",
     "mi50_16gb": "mi50",
+    "milan_2cores": "epyc_7003_2cores",
+    "milan_core": "epyc_7003_core",
     "orin_nano": "jetson_orin_nano",
     "orin_nano_super": "jetson_orin_nano_super",
     "orin_nx": "jetson_orin_nx",

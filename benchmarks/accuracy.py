@@ -2,8 +2,9 @@
 
     python -m benchmarks.accuracy DIR
 
-DIR holds the measured tables, one for each family, as Parquet or CSV. Takes some minutes: constants are fitted anew
-without each device. `irc evaluate DIR/gemm.parquet --leave-out-device --by device` prints the same of one family.
+DIR holds the measured tables, one for each family, as Parquet or CSV; ours of CPUs, `datasets/measured`, come beside
+them. Takes some minutes: constants are fitted anew without each device. `irc evaluate DIR/gemm.parquet
+--leave-out-device --by device` prints the same of one family.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ TABLES = (
     *("gemm", "attention", "mla", "moe", "recurrent", "conv", "vector", "quantize", "collective"),
     "model_ops",
 )
-PAGE = Path(__file__).resolve().parents[1] / "docs/cost-models.md"
+ROOT = Path(__file__).resolve().parents[1]
+PAGE, OWN = ROOT / "docs/cost-models.md", ROOT / "datasets/measured"
 FIRST, LAST = "<!-- accuracy: written by benchmarks/accuracy.py -->", "<!-- end of accuracy -->"
 HEAD = "rows | failed | MAPE | median | p90 | bias | tau | below bound |"
 
@@ -36,7 +38,9 @@ def main() -> None:
 
 def accuracy(folder: Path) -> Iterator[str]:
     """The section, line by line."""
-    tables = read_tables(str(path) for name in TABLES if (path := table_file(folder, name)) is not None)
+    files = [path for name in TABLES if (path := table_file(folder, name)) is not None]
+    files += [path for name in TABLES if (path := table_file(OWN, f"cpu_{name}")) is not None]
+    tables = read_tables(map(str, files))
     target_of = target_finder(())
     seen, unseen = given_constants(None), constants_without_each(tables, target_of)
     runs = [("roofline", "roofline", seen), ("analytical", "analytical", seen)]
@@ -46,9 +50,10 @@ def accuracy(folder: Path) -> Iterator[str]:
         found.append([predict_table(t.columns, t.path, target_of, ROW_MODELS[model], constants_of) for t in tables])
     yield f"| family | model | {HEAD}"
     yield "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"
-    for predictions in zip(*found, strict=True):
+    for file, *predictions in zip(files, *found, strict=True):
+        whose = ", CPUs" if file.parent == OWN else ""
         for (name, _, _), prediction in zip(runs, predictions, strict=True):
-            yield from (f"| {score.family} | {name} | {cells(score)} |" for score in scores_of(prediction))
+            yield from (f"| {score.family}{whose} | {name} | {cells(score)} |" for score in scores_of(prediction))
     yield ""
     yield "Each device judged by constants that were fitted to the others only, worst first:"
     yield ""

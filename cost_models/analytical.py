@@ -96,7 +96,8 @@ class Analytical(CostModel):
             for resource, seconds in resources_s(part).items():
                 np.add.at(terms_s[:, BUSY.index(resource)], part.rows, seconds * part.launches)
             busy.add(part, machine)
-            choice[part.rows] = np.array(part.terms.choices, dtype=object)[part.terms.choice]
+            if not machine.cuts_to_size:  # what is cut to size is no kernel that a library has a name for
+                choice[part.rows] = np.array(part.terms.choices, dtype=object)[part.terms.choice]
         limit_s = physical_limits_s(kernels, target)
         terms_s = at_the_limit(terms_s, limit_s, latency_s)
         latency_s = np.maximum(latency_s, limit_s.max(axis=1))
@@ -134,7 +135,11 @@ class Analytical(CostModel):
         labels = {group.family: labels_of_group(group, machine, self.constants) for group in kernels.parts}
         unmet = [name for name, own in labels.items() if not self.constants.has_met(name, "device", own["device"])]
         if target.kind != "gpu" and unmet:
-            notes.append(f"analytical: fitted on GPUs; no {', '.join(unmet)} kernel of {target.name} was measured")
+            has_met = all(self.constants.has_met(name, "machine", target.kind) for name in unmet)
+            others = f"other {target.kind.upper()}s stand" if has_met else "GPUs stand"
+            notes.append(f"no {', '.join(unmet)} kernel of {target.name} was measured: those of {others} in")
+        if target.kind == "cpu" and not machine.runtime and labels:
+            notes.append("no runtime is named: kernels as of ONNX Runtime")
         homes = {family: self.constants.home(family, own, "launch") for family, own in labels.items()}
         for family, home in homes.items():
             if family != home:

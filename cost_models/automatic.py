@@ -10,9 +10,11 @@ from ircost.cost_models.gpu.constants import constants_beside_bundled
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelTable
 
+MEASURED_KINDS = frozenset(("gpu", "cpu"))
+
 
 class Automatic(CostModel):
-    """``hybrid`` for GPUs, whose kernels were measured; ``roofline`` for all else."""
+    """``hybrid`` for GPUs and CPUs, whose kernels were measured; ``roofline`` for all else."""
 
     name = "auto"
 
@@ -27,7 +29,7 @@ def chosen_model(name: str, target: Target) -> CostModel:
         UnknownNameError, LearnedModelError: as of ``cost_model_named``.
     """
     if name == Automatic.name:
-        name = "hybrid" if target.kind == "gpu" else "roofline"
+        name = "hybrid" if target.kind in MEASURED_KINDS else "roofline"
     return cost_model_named(name)
 
 

@@ -74,6 +74,7 @@ def collective_times(
         runtime=machine.runtime,
         dtype=DTYPE,
         kind=str(family.kinds(columns)[0]),
+        machine=machine.kind,
     )
     work = collective_work(columns, setting)
     demand = collective_demand(work, setting.machine)

@@ -192,7 +192,7 @@ class _Launch:
         times = float(self.part.launches[self.place])
         choice = terms.choices[int(terms.choice[self.place])]
         source = ", ".join(filter(None, [f"family {self.part.group.family}", choice and f"tile {choice}"]))
-        is_launched = bool(terms.demand.issues[self.place])
+        is_launched = bool(terms.demand.fixed["launch"][self.place])
         once = Node("one launch" if is_launched else "then", latency_s, "s", source, "sum", tuple(children))
         if times == 1:
             return once

@@ -142,7 +142,7 @@ def as_networks(
         rows = kept[group.rows]
         kind, dtype = group.labels["kind"], str(whole["dtype"][rows[0]])
         cache = str(whole["kv_dtype"][rows[0]]) if "kv_dtype" in family.columns else ""
-        runtimes[rows] = runtime_label(group.setting.runtime, family.name, constants)
+        runtimes[rows] = runtime_label(group.setting.runtime, group.setting.machine.kind, family.name, constants)
         words = (family.name, kind, dtype, "" if cache == dtype else cache)
         for heads, some in _by_heads(family, whole, rows):
             taken = library(str(runtimes[rows[0]]), group.labels["architecture"], *words, heads)

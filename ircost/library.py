@@ -91,7 +91,7 @@ def compile(
         pipeline: passes to run, as text: ``canonicalize,fuse{max_ops=8}``; those of ``opt`` where left out.
         opt: level of optimisation, 0 to 3, each a pipeline for each kind of target (``irc passes --levels``).
         cost_model: ``hybrid``, ``analytical``, ``roofline``, a folder that ``irc train`` wrote, or a file of constants
-            that ``irc calibrate`` wrote; ``auto`` is ``hybrid`` for GPUs and ``roofline`` for all else.
+            that ``irc calibrate`` wrote; ``auto`` is ``hybrid`` for GPUs and CPUs, ``roofline`` for all else.
         target_folders: more folders to look for target files in.
         memory_limit: ``24GiB`` or bytes that weights and activations may take: where they take more, ops are put in
             another order, and values are computed twice. Left out, the target's main memory is the limit, and the

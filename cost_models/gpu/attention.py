@@ -92,6 +92,11 @@ def pairs_per_head(queries: Amount, keys: Amount, window: Amount, is_causal: Amo
     return np.where(is_causal > 0, causal, queries * seen)
 
 
+def in_view(queries: Amount, keys: Amount, window: Amount, is_causal: Amount) -> Column:
+    """Keys that a query sees, in the mean."""
+    return np.maximum(pairs_per_head(queries, keys, window, is_causal) / queries, 1)
+
+
 def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
     """What each tile of queries and split of the keys asks for.
 
@@ -134,34 +139,40 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
     processors, slower = machine.processors, machine.clocks_per_reference
     group = np.where(heads / kv_heads > most, 1, heads / kv_heads)
     alone = heads / group  # groups of heads that walk over keys of their own
-    pairs = pairs_per_head(queries, keys, window, causal)
-    span = np.maximum(pairs / queries, 1)  # keys that a query sees, in the mean
-    longest = np.where(window > 0, np.minimum(window, keys), keys)
 
     tiles = np.ceil(queries * group / TILE)
+    tile = queries * group / tiles if machine.cuts_to_size else TILE
     blocks = batch * alone * tiles * SPLIT
     active = np.minimum(blocks, processors)
-    # A tile of queries walks over all keys that any of them sees, and over whole tiles of those.
-    extra = np.where(causal > 0, np.minimum(TILE / group, queries) / 2, 0)
-    steps = np.ceil(np.minimum(span + extra, longest) / SPLIT / KEY_TILE)
-    most_steps = np.ceil(longest / SPLIT / KEY_TILE)
+    # A tile of queries walks over all keys that any of them sees, and over whole tiles of those: with a window, which
+    # each of its queries sees another part of, over as many more as it has queries.
+    held = np.minimum(tile / group, queries)
+    longest = np.where(window > 0, np.minimum(window + held - 1, keys), keys)
+    walked = np.minimum(in_view(queries, keys, 0.0, causal) + np.where(causal > 0, held / 2, 0), keys)
+    if np.any(window > 0):
+        narrow = in_view(queries, keys, window, causal) + held - 1
+        walked = np.where(window > 0, np.minimum(narrow, walked), walked)
+    steps = walked / SPLIT / KEY_TILE
+    most_steps = longest / SPLIT / KEY_TILE
+    if not machine.cuts_to_size:
+        steps, most_steps = np.ceil(steps), np.ceil(most_steps)
     # Long and short tiles even out over the processors, but the longest is there as a whole.
     rounds = np.maximum(blocks / processors * steps, np.maximum(most_steps, np.ceil(blocks / processors) * steps * 0.5))
     rounds = np.where(blocks <= processors, most_steps, rounds)
 
     # Blocks that share a processor hide each other's waits.
-    held = KEY_TILE * kv_bytes + TILE * wide * q_bytes
-    chain = np.maximum(most_steps, rounds / np.clip(machine.shared_bytes / held, 1, BESIDE))
-    of_step = 2 * TILE * KEY_TILE * (wide + out_wide)
+    resident = KEY_TILE * kv_bytes + tile * wide * q_bytes
+    chain = np.maximum(most_steps, rounds / np.clip(machine.shared_bytes / resident, 1, BESIDE))
+    of_step = 2 * tile * KEY_TILE * (wide + out_wide)
     matrix_s = rounds * of_step * processors / peak
-    softmax_s = rounds * TILE * KEY_TILE * processors
+    softmax_s = rounds * tile * KEY_TILE * processors
     softmax_s = softmax_s * (FLOPS_PER_SCORE / machine.vector_flops_per_s + 1 / machine.special_per_s)
     # Whole tiles: half an empty one takes as long.
     each_row = fused_flops / (batch * heads * queries)
-    softmax_s = softmax_s + np.ceil(blocks / processors) * TILE * each_row * processors / machine.vector_flops_per_s
+    softmax_s = softmax_s + np.ceil(blocks / processors) * tile * each_row * processors / machine.vector_flops_per_s
     partial = np.where(SPLIT > 1, 2 * SPLIT * batch * heads * queries * out_wide * ACCUMULATOR_BYTES, 0.0)
-    loaded = blocks * (steps * KEY_TILE * kv_bytes + TILE * (wide + out_wide) * q_bytes)
-    loaded = loaded + tiles * TILE / (queries * group) * fused_bytes
+    loaded = blocks * (steps * KEY_TILE * kv_bytes + tile * (wide + out_wide) * q_bytes)
+    loaded = loaded + tiles * tile / (queries * group) * fused_bytes
     l2_s = loaded / machine.l2_bytes_per_s(active) + partial / machine.l2_bytes_per_s(processors)
     seen = np.minimum(keys, np.where(window > 0, window + queries, keys))
     cached = batch * kv_heads * seen * kv_bytes
@@ -185,4 +196,5 @@ def attention_demand(work: AttentionWork, machine: GpuMachine) -> Demand:
         choices=CHOICES,
         least={"matrix": blocks * steps * of_step / sustained},
         active=active / processors,
+        issues=np.full((1, 1), machine.host_launches),
     )

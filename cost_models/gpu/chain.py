@@ -117,7 +117,7 @@ def chain_demand(work: ChainWork, machine: GpuMachine) -> Demand:
                 machine.share_of_cache(work.lhs_sets * activations + work.rhs_sets * weights)[:, None],
             ),
         ),
-        issues=work.is_first[:, None],
+        issues=work.is_first[:, None] * machine.host_launches,
         least={"matrix": power_s[:, None]},
         active=(active / processors)[:, None],
     )

@@ -33,14 +33,15 @@ class Parameter:
     """A constant that no data sheet gives.
 
     Args:
-        kind: ``share`` of a data-sheet rate, 0 to 1; ``time`` in seconds; ``factor``, a positive number.
+        kind: ``share`` of a data-sheet rate, 0 to 1; ``time`` in seconds; ``factor``, a positive number; ``exponent``,
+            one at least.
         default: before any fit.
         meaning: for people.
         effects: what may move it; see ``labels``.
         freedom: how far a fit may take it from its default, as a share of how far it may take others.
     """
 
-    kind: Literal["share", "time", "factor"]
+    kind: Literal["share", "time", "factor", "exponent"]
     default: float
     meaning: str
     effects: frozenset[str] = ALL_EFFECTS
@@ -57,7 +58,7 @@ COMMON = {
     ),
     ISSUE: Parameter("time", 1e-5, "from a kernel's call to its launch, where the device waits for the host", OF_HOST),
     RECORD: Parameter("time", 1e-5, "from its launch until its end is put on record, beside the device", OF_HOST),
-    SHARPNESS: Parameter("factor", 3.0, "how well resources overlap: exponent of the norm of their times"),
+    SHARPNESS: Parameter("exponent", 3.0, "how well resources overlap: exponent of the norm of their times"),
     # Hardware, not software: a fit to machines whose memory is nearly as fast as their L2 takes it for anything.
     RESIDENT: Parameter("factor", 0.9, "share of the cache that keeps what is used again", frozenset(), freedom=0.01),
 }
@@ -75,7 +76,7 @@ class Demand:
             that cache: operands that a benchmark's last run, or the kernel before, has left there.
         choices: the candidates, in words.
         repeats: resource -> the fitted factor by which its seconds grow, where there is one.
-        issues: kernels that the host launches for it: 0 for a later phase of one that runs already.
+        issues: kernels that the host launches for it: 0 for a later phase of one that runs already, and on a CPU.
         least: resource -> seconds that it takes at least, whatever its share: operations at the rate that the board's
             power sustains.
         active: share of the processors that work, for what they draw; no time depends on it.
@@ -338,6 +339,7 @@ def either(first: Demand, second: Demand) -> Demand:
         tuple((joined(a[0], b[0]), joined(a[1], b[1])) for a, b in pairs),
         (*first.choices, *second.choices),
         first.repeats,
+        issues=first.issues,
         least=all_of(first.least, second.least),
         active=joined(first.active, second.active),
     )

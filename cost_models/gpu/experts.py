@@ -132,6 +132,7 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
         choices=CHOICES,
         least={"matrix": power_s},
         active=active,
+        issues=np.full((1, 1), machine.host_launches),
     )
 
 

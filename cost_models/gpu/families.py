@@ -108,6 +108,15 @@ def vector_kind(op: str) -> str:
     return "elements" if op in PLAIN else op
 
 
+# On CPUs a power is a call of the C library for each element, and shows; elsewhere it is arithmetic as any other.
+POWERS = frozenset(("pow", "pow_scalar"))
+
+
+def kind_on(kind: str, op: str, machine_kind: str) -> str:
+    """The kind of kernels of an op on such a machine: one that is plain elsewhere may have a kind of its own."""
+    return "pow" if machine_kind == "cpu" and op in POWERS else kind
+
+
 def scan_kinds(columns: Columns) -> np.ndarray:
     kernels = words(columns["kernel"], scan_kernel)
     return words(kernels + " " + words(columns["phase"], str), str)

@@ -78,6 +78,8 @@ def value_of(parameter: Parameter, z: np.ndarray | float) -> np.ndarray | float:
     """
     if parameter.kind == "share":
         return 1.0 / (1.0 + np.exp(z))
+    if parameter.kind == "exponent":
+        return np.maximum(parameter.default * np.exp(z), 1.0)
     return parameter.default * np.exp(z)
 
 
@@ -215,6 +217,7 @@ class _Errors:
         self.busy = {name: np.concatenate([d.busy[name] for d in chosen]) for name in first.busy}
         self.fixed = {name: np.concatenate([d.fixed[name] for d in chosen]) for name in first.fixed}
         self.repeats = first.repeats
+        self.issues = np.concatenate([d.issues for d in chosen])
         self.least = {name: np.concatenate([d.least[name] for d in chosen]) for name in first.least}
         self.reused = [
             tuple(np.concatenate([d.reused[i][part] for d in chosen]) for part in (0, 1))
@@ -240,7 +243,7 @@ class _Errors:
         norm = top * total ** (1 / power)
         device = norm + sum(count * value[name] for name, count in self.fixed.items() if name != ISSUE)
         waits = self.fixed.get(ISSUE, np.zeros(1))
-        host = {HOST: value[HOST], RECORD: value[RECORD] * waits}
+        host = {HOST: value[HOST] * self.issues, RECORD: value[RECORD] * waits}
         both, by_device, by_host = _beside_host(device, host[HOST] + host[RECORD])
         latency = both + waits * value[ISSUE]
 
@@ -258,7 +261,9 @@ class _Errors:
                 return np.asarray(self.fixed[name] * value[name])
             if name == SHARPNESS:
                 logs = sum(w * np.log(ratio[n]) for n, w in powers.items())
-                return np.asarray(norm * (logs / total / power - np.log(total) / power**2) * power)
+                return np.asarray(
+                    norm * (logs / total / power - np.log(total) / power**2) * np.where(power > 1, power, 0.0)
+                )
             if name == RESIDENT and "main" in slow:
                 melting = melted / value["main"] * value.get(self.repeats.get("main", ""), 1.0)
                 return np.asarray(norm / total * powers["main"] / ratio["main"] / top * melting)
@@ -292,7 +297,7 @@ def _beside_host(device: np.ndarray, host_s: np.ndarray) -> tuple[np.ndarray, np
     shares = (1.0 / most) ** HOST_SHARPNESS, (host / most) ** HOST_SHARPNESS
     both = shares[0] + shares[1]
     time = device * most * both ** (1.0 / HOST_SHARPNESS)
-    return time, shares[0] / both * time / device, shares[1] / both * time / host_s
+    return time, shares[0] / both * time / device, shares[1] / both * time / np.maximum(host_s, LEAST_S)
 
 
 def _errors_of(

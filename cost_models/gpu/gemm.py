@@ -19,6 +19,9 @@ TILES = (
 )
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 STEP = 32  # elements of k that are loaded at once
+# Activations that a block of threads converts at once, and what a row takes beside them, in such pieces: at any m of
+# 1,024 and more vLLM's products in fp8 take as long up to a k of 2,048, and a step more for each 2,048 (H100, H200).
+PIECE, BESIDE_PIECES = 2048, 0.5
 ACCUMULATOR_BYTES = 4
 # Rows and columns of the smallest tile, by the units. Source: NVIDIA/cutlass, tensor-op and SIMT tile shapes.
 LEAST_TILE = {"matrix": 16.0, "vector": 32.0}
@@ -45,6 +48,9 @@ PARAMETERS = {
     "launch": Parameter("time", 2e-6, "start and end of a kernel"),
     "convert": Parameter(
         "factor", 1.0, "how often the activations' conversion to a narrow format streams them", OF_KERNEL
+    ),
+    "row": Parameter(
+        "time", 1e-7, "a piece of a row of activations that a block of threads converts to a narrow format"
     ),
     "wave": Parameter("time", 1e-6, "prologue and epilogue of a wave of tiles"),
     CHAIN: STEPS,
@@ -90,6 +96,26 @@ class GemmWork:
     most_split: Amount = np.inf
     sustained_flops_per_s: Amount = np.inf
 
+    def converted_pieces(self, machine: GpuMachine) -> Column:
+        """Of rows of lhs that are converted first, for each processor."""
+        pieces = self.batch * self.m * (np.ceil(np.asarray(self.k) / PIECE) + BESIDE_PIECES) / machine.processors
+        return np.where(np.asarray(self.converted_bytes) > 0, pieces, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A result in tiles.
+
+    Args:
+        rows, columns: of a tile.
+        down, across: tiles.
+    """
+
+    rows: Column
+    columns: Column
+    down: Column
+    across: Column
+
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
@@ -118,10 +144,23 @@ class Candidates:
         tile, split = np.divmod(places, self.split.size)
         return Candidates(self.rows.ravel()[tile], self.columns.ravel()[tile], self.split.ravel()[split])
 
-    def is_barred(self, work: GemmWork) -> Column:
+    def cut(self, work: GemmWork, machine: GpuMachine) -> Cut:
+        """The result in tiles."""
+        m, n = np.asarray(work.m, dtype=float), np.asarray(work.n, dtype=float)
+        down, across = np.ceil(m / self.rows), np.ceil(n / self.columns)
+        if machine.cuts_to_size:
+            return Cut(m / down, n / across, down, across)
+        return Cut(self.rows, self.columns, down, across)
+
+    def steps(self, work: GemmWork, machine: GpuMachine) -> Column:
+        """Of the main loop in each block: whole ones, but where the machine cuts them to size."""
+        steps: Column = np.asarray(work.k, dtype=float) / self.split / STEP
+        return steps if machine.cuts_to_size else np.ceil(steps)
+
+    def is_barred(self, work: GemmWork, machine: GpuMachine) -> Column:
         """Where there is no kernel of that tile and split."""
-        found: Column = (np.minimum(self.rows, self.columns) < work.least_tile) | (work.most_split < self.split)
-        return found
+        is_small = np.minimum(self.rows, self.columns) < (0.0 if machine.cuts_to_size else work.least_tile)
+        return np.asarray(is_small | (work.most_split < self.split))
 
 
 def gemm_demand(work: GemmWork, machine: GpuMachine) -> Demand:
@@ -154,7 +193,7 @@ def gemm_demand_at(work: GemmWork, machine: GpuMachine, candidates: Candidates) 
     found = _demand(
         work, machine, candidates, lambda column: column if column.shape == shape else np.full(shape, column)
     )
-    return replace(found, issues=np.ones(shape))
+    return replace(found, issues=np.full(shape, machine.host_launches))
 
 
 def _demand(work: GemmWork, machine: GpuMachine, candidates: Candidates, shaped: Callable[[Column], Column]) -> Demand:
@@ -167,13 +206,13 @@ def _demand(work: GemmWork, machine: GpuMachine, candidates: Candidates, shaped:
         )
     )
     extra, extra_flops, extra_special, sustained = extras
-    tall, wide, split = candidates.rows, candidates.columns, candidates.split
+    cut, split = candidates.cut(work, machine), candidates.split
+    tall, wide, down, across = cut.rows, cut.columns, cut.down, cut.across
     processors, slower, rate = machine.processors, machine.clocks_per_reference, machine.main_bytes_per_s
-    down, across = np.ceil(m / tall), np.ceil(n / wide)
     tiles = batch * down * across
     area = tall * wide
     blocks = tiles * split
-    steps = np.ceil(k / split / STEP)
+    steps = candidates.steps(work, machine)
     in_each = blocks / processors
     waves = np.ceil(in_each)
     active = np.minimum(blocks, processors)
@@ -224,8 +263,12 @@ def _demand(work: GemmWork, machine: GpuMachine, candidates: Candidates, shaped:
         fixed={
             name: shaped(column)
             for name, column in (
-                ("launch", (1.0 + (converted > 0)) * slower + np.where(candidates.is_barred(work), NEVER, 0.0)),
+                (
+                    "launch",
+                    (1.0 + (converted > 0)) * slower + np.where(candidates.is_barred(work, machine), NEVER, 0.0),
+                ),
                 ("convert", batch * m * k * converted / rate),
+                ("row", work.converted_pieces(machine) * slower),
                 ("wave", np.maximum(in_each - 1, 0) * slower),
                 ("split", np.where(split > 1, slower, 0.0)),
             )
@@ -236,4 +279,5 @@ def _demand(work: GemmWork, machine: GpuMachine, candidates: Candidates, shaped:
         ),
         least={"matrix": shaped(power_s)},
         active=shaped(active / processors),
+        issues=np.full((1, 1), machine.host_launches),
     )

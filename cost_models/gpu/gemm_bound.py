@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -41,7 +41,9 @@ def least_s(work: GemmWork, machine: GpuMachine, candidates: Candidates, constan
     brings operands and results at least once. The slowest of these, what shows of the others at least, and all that
     nothing hides is the bound: no bytes beside the operands', no shared memory.
     """
-    tall, wide, split = candidates.rows, candidates.columns, candidates.split
+    work = replace(work, m=np.broadcast_to(np.asarray(work.m, dtype=float), (rows_in(work),)))
+    cut, split = candidates.cut(work, machine), candidates.split
+    tall, wide = cut.rows, cut.columns
     processors, slower = machine.processors, machine.clocks_per_reference
     area, matrix = tall * wide, constants["matrix"]
     port_s = 1 / (PORT_BYTES_PER_CLOCK * machine.clock_hz)  # of a byte, into one processor
@@ -54,8 +56,7 @@ def least_s(work: GemmWork, machine: GpuMachine, candidates: Candidates, constan
     )
     at_least = np.maximum(loads * port_s, slower / constants[CHAIN])
 
-    m = np.broadcast_to(np.asarray(work.m, dtype=float), (rows_in(work),))
-    tiles = work.batch * np.ceil(m / tall) * np.ceil(work.n / wide)
+    tiles = work.batch * cut.down * cut.across
     in_each = narrow(tiles / processors * BELOW) * narrow(split)
     matrix = np.ceil(in_each)
     matrix *= narrow(of_wave)
@@ -63,7 +64,7 @@ def least_s(work: GemmWork, machine: GpuMachine, candidates: Candidates, constan
         np.maximum(matrix, in_each * narrow(of_powered), out=matrix)
     beside = in_each * narrow(of_block)
     np.maximum(beside, narrow(at_least), out=beside)
-    steps = narrow(np.ceil(work.k / split / STEP))
+    steps = narrow(candidates.steps(work, machine))
     matrix *= steps
     beside *= steps
     found = shown(matrix, beside, narrow(_main_s(work, machine, constants)), constants[SHARPNESS])
@@ -121,9 +122,10 @@ def _fixed_s(work: GemmWork, machine: GpuMachine, candidates: Candidates, consta
     """What nothing hides, but for waves: of tiles and splits, and of rows."""
     slower = machine.clocks_per_reference
     launches = (1.0 + (np.asarray(work.converted_bytes) > 0)) * slower + np.where(
-        candidates.is_barred(work), NEVER, 0.0
+        candidates.is_barred(work, machine), NEVER, 0.0
     )
     yield launches * constants["launch"] + np.where(candidates.split > 1, slower, 0.0) * constants["split"]
     if np.any(work.converted_bytes):
         converted_s = work.batch * work.m * work.k * work.converted_bytes / machine.main_bytes_per_s
         yield np.asarray(converted_s * constants["convert"])
+        yield work.converted_pieces(machine) * (slower * constants["row"])

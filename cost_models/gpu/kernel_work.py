@@ -25,7 +25,7 @@ from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.power import product_flops_per_s, sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork, scan_demand
 from ircost.cost_models.gpu.stream import StreamWork, stream_demand
-from ircost.cost_models.gpu.table_work import COLD_SETS, MOST_SHARED, masks_window
+from ircost.cost_models.gpu.table_work import COLD_SETS, MOST_SHARED, masks_window, packs_heads
 from ircost.cost_models.gpu.winograd import may_take
 from ircost.cost_models.part_groups import FIELDS, PartGroup
 from ircost.ir.types import DType
@@ -45,6 +45,10 @@ WEIGHT_ONLY = {4: "int4_wo", 8: "int8_wo"}  # by bits of a weight that is unpack
 # Where a family was not measured in a format: the one whose kernels are the same but for how wide a weight lies in
 # memory. Source: vLLM 0.30 and SGLang 0.5, which run both widths by Marlin's kernels.
 SAME_KERNELS = {"int8_wo": "int4_wo"}
+
+OF_CPUS = "onnxruntime"  # whose kernels a CPU's are where nobody says: those that most is known of
+
+PACKS = "packs_heads"  # of a kernel's library, beside the sizes of a part of attention
 
 Columns = Mapping[str, Column]
 
@@ -85,7 +89,7 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
 
     A runtime that replays graphs, but that this family was never measured with, counts as nobody's in particular.
     """
-    runtime = runtime_label(machine.runtime, group.family, constants)
+    runtime = runtime_label(machine.runtime, machine.kind, group.family, constants)
     dtype = measured_name(group, constants)
     return labels_of(
         architecture=machine.architecture,
@@ -95,15 +99,18 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
         cache=cache_name(group),
         kind=group.kind,
         kernel=library_of_group(group, runtime, machine.architecture, dtype),
+        machine=machine.kind,
     )
 
 
-def runtime_label(runtime: str, family: str, constants: ConstantsFile) -> str:
+def runtime_label(runtime: str, machine_kind: str, family: str, constants: ConstantsFile) -> str:
     """By whose constants kernels of a runtime are estimated.
 
     Args:
-        runtime: a name in ``RUNTIMES``, or one that a table has; "" where nobody says.
+        runtime: a name in ``RUNTIMES``, or one that a table has; "" where nobody says. Then a CPU's are ONNX Runtime's.
     """
+    if not runtime and machine_kind == "cpu":
+        return OF_CPUS
     known = RUNTIMES.get(runtime)
     is_unmeasured = known is not None and known.launch == "graph" and not constants.has_met(family, "runtime", runtime)
     return GRAPH_REPLAY if not runtime or is_unmeasured else runtime
@@ -190,10 +197,11 @@ def columns_of(group: PartGroup, at: slice | np.ndarray) -> dict[str, Column]:
 def work_of(group: PartGroup, at: slice | np.ndarray, machine: GpuMachine, rates: Rates) -> Any:
     """Some of a group's parts as work for the model of their family."""
     columns = columns_of(group, at)
-    if group.kind == "prefill" and masks_window(
-        machine.runtime, library_of_group(group, machine.runtime, machine.architecture, table_name(group))
-    ):
-        columns["window"] = _all(0.0, columns)
+    if group.family == "attention":
+        taken = library_of_group(group, machine.runtime, machine.architecture, table_name(group))
+        if group.kind == "prefill" and masks_window(machine.runtime, taken):
+            columns["window"] = _all(0.0, columns)
+        columns[PACKS] = _all(float(packs_heads(machine.runtime, taken, machine.architecture)), columns)
     return KERNELS[group.family].work(columns, machine, rates)
 
 
@@ -253,7 +261,11 @@ def _attention(of: Columns, machine: GpuMachine, rates: Rates) -> AttentionWork:
         **{name: of[name] for name in names},
         flops_per_s=_all(rates.flops_per_s, of),
         sustained_flops_per_s=rates.sustained_flops_per_s,
-        most_shared=np.where(is_step & ~is_latent, MOST_SHARED.get(machine.runtime, np.inf), np.inf),
+        most_shared=np.where(
+            is_latent,
+            np.inf,
+            np.where(is_step, MOST_SHARED.get(machine.runtime, np.inf), np.where(of.get(PACKS, 1.0) > 0, np.inf, 1.0)),
+        ),
         fewest_queries=np.where(is_step | is_latent, 1.0, PREFILL_QUERIES),
         sets=sets(of["is_rhs_cold"]),
         extra_bytes=extra["extra_bytes"],

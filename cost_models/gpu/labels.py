@@ -14,6 +14,7 @@ GRAPH_REPLAY = "graph replay"  # nobody's runtime in particular: the mean of tho
 
 # Effect -> how far its levels may spread, a standard deviation on the link scale.
 WIDTHS = {
+    "machine": 0.5,
     "architecture": 0.5,
     "device": 0.3,
     "runtime": 1.0,
@@ -28,7 +29,15 @@ WIDTHS = {
 
 
 def labels_of(
-    *, architecture: str, device: str, runtime: str, dtype: str, cache: str = "", kind: str = "", kernel: str = ""
+    *,
+    architecture: str,
+    device: str,
+    runtime: str,
+    dtype: str,
+    cache: str = "",
+    kind: str = "",
+    kernel: str = "",
+    machine: str = "",
 ) -> dict[str, str]:
     """The level of each effect; an effect without a level adds nothing.
 
@@ -36,12 +45,14 @@ def labels_of(
         architecture, device: the target's. runtime: whose kernels. dtype, kernel: as tables name them.
         cache: number format of cached keys and values.
         kind: of kernels within a family.
+        machine: the kind of the target. GPUs are what most constants are of, and have no effect of their own.
     """
     width = SAME_SPEED.get(dtype, dtype)
     if cache and SAME_SPEED.get(cache, cache) != width:
         width = f"{width}, {SAME_SPEED.get(cache, cache)} cache"
     made_by = implementation(runtime, kernel)
     alone = {
+        "machine": "" if machine == "gpu" else machine,
         "architecture": architecture,
         "device": device,
         "runtime": runtime,
@@ -66,7 +77,7 @@ def implementation(runtime: str, kernel: str) -> str:
 
 
 # Effects of the machine, and of whose kernel it is: how often a kernel streams its operands is none of the machine's.
-OF_MACHINE = frozenset(effect for effect in WIDTHS if effect.startswith(("architecture", "device")))
+OF_MACHINE = frozenset(effect for effect in WIDTHS if effect.startswith(("machine", "architecture", "device")))
 OF_KERNEL = frozenset(WIDTHS) - OF_MACHINE
 # Effects of the host and of how a benchmark launches.
 OF_HOST = frozenset(("device", "runtime", "kind", "kernel", "runtime, kind"))

@@ -62,6 +62,20 @@ class GpuMachine:
         return REFERENCE_CLOCK_HZ / self.clock_hz
 
     @property
+    def cuts_to_size(self) -> bool:
+        """Whether tiles share out a product evenly, as on CPUs, and none reaches beyond its edge.
+
+        Source: Van Zee, van de Geijn, "BLIS", ACM TOMS 2015, section 4 (edges go by kernels of their own; threads get
+        even shares of the loops).
+        """
+        return self.kind == "cpu"
+
+    @property
+    def host_launches(self) -> float:
+        """How many launches of a kernel a host makes beside the machine: a CPU is its own."""
+        return 0.0 if self.kind == "cpu" else 1.0
+
+    @property
     def served_at_once(self) -> float:
         """Processors that share the loads of one operand."""
         return SERVED_AT_ONCE.get(self.architecture, 1.0)

@@ -12,7 +12,7 @@ from ircost.backends import Target
 from ircost.backends.errors import TargetError
 from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.demand import times
-from ircost.cost_models.gpu.families import Family, words
+from ircost.cost_models.gpu.families import Family, kind_on, words
 from ircost.cost_models.gpu.formats import format_of
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY, implementation, labels_of
 from ircost.cost_models.gpu.machine import machine_of
@@ -70,7 +70,7 @@ def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator
         for names in reversed(vocabularies):
             code, number = divmod(code, max(len(names), 1))
             parts.append(names[number])
-        cache, _, kernel, kind, dtype, runtime, device = parts
+        cache, op, kernel, kind, dtype, runtime, device = parts
         setting, failure = setting_of(device, runtime, dtype, target_of)
         machine = setting.machine if setting else None
         labels = labels_of(
@@ -79,8 +79,9 @@ def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator
             runtime=setting.runtime if setting else runtime,
             dtype=dtype,
             cache=cache,
-            kind=kind,
+            kind=kind_on(kind, op, machine.kind if machine else ""),
             kernel=kernel,
+            machine=machine.kind if machine else "",
         )
         yield RowGroup(labels, device, rows, setting, failure)
 

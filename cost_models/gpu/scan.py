@@ -72,4 +72,5 @@ def scan_demand(work: ScanWork, machine: GpuMachine) -> Demand:
         fixed={"launch": slower * ones, "chunk": chunks * rounds * slower * ones},
         reused=((touched / machine.main_bytes_per_s, machine.share_of_cache(sets * touched)),),
         active=active / machine.processors,
+        issues=np.full((1, 1), machine.host_launches),
     )

@@ -94,4 +94,5 @@ def stream_demand(work: StreamWork, machine: GpuMachine) -> Demand:
         reused=(((traffic - np.minimum(cold, traffic)) / rate, machine.share_of_cache(sets * traffic)),),
         repeats={"main": "passes", "l2": "passes", "flight": "loads"},
         active=share,
+        issues=np.full((1, 1), machine.host_launches),
     )

@@ -154,10 +154,40 @@ def attention_work(columns: Columns, setting: Setting) -> AttentionWork:
     return AttentionWork(
         *(batch, queries, keys, heads, kv_heads, width, width, kv_bytes),
         *(q_bytes, np.maximum(window, 0), causal, setting.flops_per_s, 1.0),
-        each(columns["phase"], lambda phase: MOST_SHARED.get(setting.runtime, np.inf) if phase == "decode" else np.inf),
+        most_shared(columns, setting),
         each(columns["phase"], lambda phase: 1.0 if phase == "decode" else PREFILL_QUERIES),
         sustained_flops_per_s=setting.sustained_flops_per_s,
     )
+
+
+def most_shared(columns: Columns, setting: Setting) -> Column:
+    """Heads that one block holds beside each other, at most."""
+    is_decode = each(columns["phase"], lambda phase: float(phase == "decode")) > 0
+    kernels = columns.get("kernel", np.full(len(is_decode), "", dtype=object))
+    architecture = setting.machine.architecture
+    packs = each(kernels, lambda kernel: float(packs_heads(setting.runtime, kernel, architecture))) > 0
+    is_step = (np.asarray(columns["q_len"]) == 1) & (setting.runtime == "vllm")
+    of_prompts = np.where(packs | is_step, np.inf, 1.0)
+    return np.where(is_decode, MOST_SHARED.get(setting.runtime, np.inf), of_prompts)
+
+
+def packs_heads(runtime: str, kernel: str, architecture: str) -> bool:
+    """Whether a kernel for prompts puts heads that share keys into the rows of one tile; else each is by itself.
+
+    FlashAttention-3 and FlashInfer do; FlashAttention-2 (but for prompts of one token), TensorRT-LLM's and SGLang's
+    Triton kernels do not. Measured, 64 prompts of 16 tokens with more than 8 heads to a key take two and a half times
+    as long in TensorRT-LLM as if they did.
+    Sources: Dao-AILab/flash-attention, hopper/heuristics.h (should_pack_gqa); Ye et al., "FlashInfer", MLSys 2025
+    (head-group fusion).
+
+    Args:
+        kernel: or the library that it is of, as ``library`` names it; "" where nobody says.
+    """
+    low = kernel.lower().replace("_", "")
+    if runtime == "vllm":
+        is_second = "fa2" in low or (architecture != "hopper" and (low in ("", "vllmflashattn")))
+        return not is_second
+    return runtime != "trtllm" and not (runtime == "sglang" and "triton" in low)
 
 
 def masks_window(runtime: str, kernel: str) -> bool:

@@ -106,7 +106,7 @@ BUSY: Mapping[str, tuple[str, ...]] = {
     "collective": ("link", "bus", "network"),
 }
 FIXED: Mapping[str, tuple[str, ...]] = {
-    "gemm": ("launch", "convert", "wave", "split"),
+    "gemm": ("launch", "convert", "row", "wave", "split"),
     "conv": ("launch", "convert", "wave", "split", "winograd", "transforms", "layout"),
     **dict.fromkeys(("attention", "mla"), ("launch", "wave", "split")),
     "moe": ("launch", "wave", "step", "rows", "others", "expert"),

@@ -243,5 +243,6 @@ def _replay_groups(table: Readable, share: float) -> Iterator[RowGroup]:
             dtype=width,
             cache=cache.removesuffix(" cache"),
             kind=group.labels["kind"],
+            machine=group.labels["machine"],
         )
         yield replace(group, labels=labels, rows=np.sort(chosen))

@@ -32,10 +32,15 @@ def launches(launch_s: float, run_s: float, turns: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class HostRun:
-    """A short run of one call."""
+    """A short run of one call.
+
+    Args:
+        count: calls. kernels: in each of them.
+    """
 
     call: Callable[[], object]
     count: int
+    kernels: int = 1
 
     def sample(self) -> float:
         for _ in range(MOST_TRIES):
@@ -43,7 +48,7 @@ class HostRun:
             seconds = self._seconds()
             if taken_away() == before or seconds * self.count > SLICE_S:
                 break
-        return seconds
+        return seconds / self.kernels
 
     def _seconds(self) -> float:
         call, rounds = self.call, range(self.count)
@@ -58,10 +63,15 @@ def taken_away() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if resource is not None else 0
 
 
-def host_run(call: Callable[[], object]) -> HostRun:
+def host_run(call: Callable[[], object], kernels: int = 1) -> HostRun:
     """A call, warmed up."""
+    return HostRun(call, launches(warm_s(call), RUN_S, 1), kernels)
+
+
+def warm_s(call: Callable[[], object]) -> float:
+    """Seconds of a call after a few others."""
     for _ in range(WARM_CALLS):
         start = time.perf_counter()
         call()
-        launch_s = time.perf_counter() - start
-    return HostRun(call, launches(launch_s, RUN_S, 1))
+        seconds = time.perf_counter() - start
+    return seconds

@@ -41,7 +41,7 @@ TYPED = (
 # Their makers publish no vector peak, or less: of TPUs no peak power, of the Ascend hardly anything.
 UNPUBLISHED = {
     *("tpu_v3", "tpu_v4", "tpu_v5e", "tpu_v5p", "tpu_v6e", "trainium2", "ascend_910b"),
-    *("raspberry_pi_3", "iphone_6", "apple_m1"),
+    *("raspberry_pi_3", "iphone_6", "apple_m1", "epyc_7003_core", "epyc_7003_2cores"),
 }
 # Maxwell and the small Pascal chips have twice the special units, Blackwell Ultra runs them at twice the rate.
 TWICE_THE_SPECIAL_RATE = {

@@ -66,10 +66,13 @@ def test_tiles_are_told_where_every_kernel_is(irc) -> None:
 
 
 def test_the_model_suits_the_machine(irc) -> None:
-    models = [json.loads(irc("compile", RESNET, "--json", "-t", target).out)["model"] for target in ("h100", "cpu")]
-    assert models == ["hybrid", "roofline"]
+    models = [
+        json.loads(irc("compile", RESNET, "--json", "-t", target).out)["model"] for target in ("h100", "cpu", "tpu_v4")
+    ]
+    assert models == ["hybrid", "hybrid", "roofline"]
     told = irc("compile", RESNET, "-t", "cpu", "--model", "analytical").out
-    assert "fitted on GPUs; no conv, vector, gemm kernel of cpu was measured" in told
+    assert "no conv, vector, gemm kernel of cpu was measured: those of other CPUs stand in" in told
+    assert "no runtime is named: kernels as of ONNX Runtime" in told
 
 
 def test_csv_has_a_line_for_each_kernel(irc) -> None:

@@ -21,7 +21,10 @@ from ircost.ir import Builder, Function, Module, Value, ops
 from ircost.ir.types import DType, TensorType, bf16, f16, f32
 from ircost.passes.kernel_making import make_kernel
 
-BASES = ("h100", "a100", "l40s", "v100", "t4", "rtx_4090", "b200", "mi300x", "h100_sxm+vllm")
+BASES = (
+    *("h100", "a100", "l40s", "v100", "t4", "rtx_4090", "b200", "mi300x", "h100_sxm+vllm"),
+    *("epyc_7003_2cores", "xeon_8480"),
+)
 MODEL = Analytical()
 SLACK = 1 + 1e-9
 

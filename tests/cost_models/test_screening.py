@@ -19,7 +19,7 @@ from ircost.cost_models.gpu.gemm import PARAMETERS, Candidates, GemmWork, gemm_d
 from ircost.cost_models.gpu.gemm_bound import least_s, screened_gemm
 from ircost.cost_models.gpu.machine import GpuMachine, machine_of
 
-TARGETS = ("h100", "a100", "l40s", "t4", "b200", "mi300x", "p100_pcie")
+TARGETS = ("h100", "a100", "l40s", "t4", "b200", "mi300x", "p100_pcie", "epyc_7003_core", "xeon_8480")
 ROWS = 40
 
 

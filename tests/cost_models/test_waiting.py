@@ -8,7 +8,7 @@ from fit_slopes import checked_slopes
 
 from ircost.backends import load_target
 from ircost.cost_models.gpu.constants import bundled_constants
-from ircost.cost_models.gpu.demand import HOST, ISSUE, RECORD, SHARPNESS, Demand, times
+from ircost.cost_models.gpu.demand import HOST, ISSUE, RECORD, Demand, times
 from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.fit import Sample, _Design, _Errors, _Loss, start_of, value_of
 from ircost.cost_models.gpu.rows import groups_of
@@ -68,7 +68,7 @@ def test_a_step_beyond_all_numbers_is_one_that_leads_nowhere() -> None:
     loss = _Loss(design, errors, 60.0)
     near, _ = loss(design.origin.ravel())
     step = np.zeros_like(design.origin)
-    step[0, list(parameters).index(SHARPNESS)] = -800.0
+    step[0, list(parameters).index("launch")] = 800.0
     far, slope = loss((design.origin + step).ravel())
     assert near < far < np.inf
     assert not slope.any()

@@ -11,6 +11,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="kernels of onnxruntime 
 
 from ircost.datasets.measuring.cases import Attention, Case, Conv, Gemm, Vector  # noqa: E402
 from ircost.datasets.measuring.errors import CaseError  # noqa: E402
+from ircost.datasets.measuring.host_clock import HostRun  # noqa: E402
 from ircost.datasets.measuring.onnxruntime_library import node_of, open_onnxruntime  # noqa: E402
 from ircost.datasets.measuring.sampling import STREAMS, Limits, cases  # noqa: E402
 from ircost.datasets.measuring.session import Measured, Session  # noqa: E402
@@ -54,3 +55,20 @@ def test_drawn_cases_run() -> None:
     found = list(Session(library, "mine", "us", Effort(least=1, most=1)).measure(drawn))
     assert all(isinstance(own, Measured) for own in found)
     assert {own.case.family for own in found} == {"gemm", "attention", "vector", "conv"}
+
+
+def test_short_kernels_are_timed_by_the_dozen() -> None:
+    """Of a session's own microseconds little is left then."""
+    library = open_onnxruntime(1)
+    with library.ready(Gemm("linear", F32, 1, 1, 16, 8), seed=0) as short:
+        assert isinstance(short, HostRun) and short.kernels > 10
+        assert short.count * short.kernels * short.sample() > 1e-5
+    with library.ready(Gemm("linear", F32, 1, 512, 512, 512), seed=0) as long:
+        assert isinstance(long, HostRun) and long.kernels == 1
+
+
+def test_nodes_that_are_alike_stay_apart() -> None:
+    node = node_of(Vector("add", F32, 3, 64), np.random.default_rng(0))
+    session = onnxruntime.InferenceSession(node.model(5), providers=["CPUExecutionProvider"])
+    results = session.run(None, dict(node.inputs))
+    assert len(results) == 5 and all(np.array_equal(result, results[0]) for result in results)
