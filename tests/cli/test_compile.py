@@ -83,9 +83,9 @@ def test_csv_has_a_line_for_each_kernel(irc) -> None:
 
 
 def test_a_knee_is_told_in_the_words_of_the_table(irc) -> None:
-    text = irc("compile", RESNET, "--sweep", "N=1,8", "--model", "analytical").out
-    assert "  launch 5" in text and "  vector units 9" in text
-    assert "N 8: from launch to vector units" in text
+    text = irc("compile", RESNET, "--sweep", "N=1,8", "--model", "analytical", "--dtype", "f16").out
+    assert "  launch 7" in text and "  L2 4" in text
+    assert "N 8: from launch to L2" in text
 
 
 def test_ir_that_is_written_can_be_compiled_again(irc, tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -65,12 +63,20 @@ def test_heads_of_prompts_are_by_themselves_where_the_library_has_them_so() -> N
     assert most_shared("l40s", "vllm", "prefill", "vllm_flash_attn_fa2", q_len=1) == np.inf
 
 
-def demand(**changed: Any) -> Demand:
+def demand(most_shared: float = np.inf, **changed: float) -> Demand:
     sizes = {"batch": 1.0, "queries": 1024.0, "keys": 1024.0, "heads": 8.0, "kv_heads": 8.0, "window": 0.0}
     own = {name: np.array([number]) for name, number in {**sizes, **changed}.items()}
     work = AttentionWork(
-        **{"key_width": 128.0, "value_width": 128.0, "kv_bytes": 512.0, "query_bytes": 2.0, "is_causal": np.ones(1)},
-        **{"flops_per_s": PEAK, "sets": 1.0, "most_shared": np.inf, "fewest_queries": 64.0, **own},
+        **own,
+        key_width=128.0,
+        value_width=128.0,
+        kv_bytes=512.0,
+        query_bytes=2.0,
+        is_causal=np.ones(1),
+        flops_per_s=PEAK,
+        sets=1.0,
+        most_shared=most_shared,
+        fewest_queries=64.0,
     )
     return attention_demand(work, machine_of(load_target("h100")))
 
