@@ -78,13 +78,15 @@ def measured(model: ZooModel, threads: int, target: str) -> Row | None:
     """None where ONNX Runtime cannot run it."""
     import onnxruntime
 
+    from ircost.datasets.measuring.onnxruntime_library import RUNTIME_ERRORS
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 4
     try:
         session = onnxruntime.InferenceSession(str(model.path), options, providers=["CPUExecutionProvider"])
         feeds = model.feeds()
         session.run(None, feeds)
-    except Exception as error:  # what it raises has no common base
+    except RUNTIME_ERRORS as error:
         print(f"{model.name}: {str(error).splitlines()[0]}", file=sys.stderr)
         return None
     samples: list[float] = []

@@ -197,7 +197,7 @@ def columns_of(group: PartGroup, at: slice | np.ndarray) -> dict[str, Column]:
 def work_of(group: PartGroup, at: slice | np.ndarray, machine: GpuMachine, rates: Rates) -> Any:
     """Some of a group's parts as work for the model of their family."""
     columns = columns_of(group, at)
-    if group.family == "attention":
+    if group.family in ("attention", "mla"):
         taken = library_of_group(group, machine.runtime, machine.architecture, table_name(group))
         if group.kind == "prefill" and masks_window(machine.runtime, taken):
             columns["window"] = _all(0.0, columns)
@@ -254,18 +254,14 @@ def _attention(of: Columns, machine: GpuMachine, rates: Rates) -> AttentionWork:
         *("is_causal", "window"),
     )
     is_latent = (of["key_width"] > of["value_width"]) & (of["kv_heads"] == 1)
-    is_step = of["queries"] == 1
+    is_step, of_steps = of["queries"] == 1, MOST_SHARED.get(machine.runtime, np.inf)
     extra = _extra(of, rates)
     special_flops = extra["extra_special"] * (machine.vector_flops_per_s / machine.special_per_s)
     return AttentionWork(
         **{name: of[name] for name in names},
         flops_per_s=_all(rates.flops_per_s, of),
         sustained_flops_per_s=rates.sustained_flops_per_s,
-        most_shared=np.where(
-            is_latent,
-            np.inf,
-            np.where(is_step, MOST_SHARED.get(machine.runtime, np.inf), np.where(of.get(PACKS, 1.0) > 0, np.inf, 1.0)),
-        ),
+        most_shared=np.select([is_latent, is_step, of[PACKS] > 0], [np.inf, of_steps, np.inf], 1.0),
         fewest_queries=np.where(is_step | is_latent, 1.0, PREFILL_QUERIES),
         sets=sets(of["is_rhs_cold"]),
         extra_bytes=extra["extra_bytes"],

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ircost.backends import load_target
 from ircost.cost_models.learned.combinations import COLUMNS, combinations, is_combined_anew
 from ircost.cost_models.learned.storage import bundled_models
-from ircost.cost_models.row_estimates import estimate_rows
+from ircost.cost_models.row_estimates import RowEstimates, estimate_rows
 
 WORDS = st.tuples(*[st.one_of(st.integers(0, 3).map(float), st.just(np.nan))] * COLUMNS)
 
@@ -23,13 +23,17 @@ def test_what_is_anew_is_what_no_row_had(known: list[tuple[float, ...]], asked: 
 
 
 def test_a_format_that_a_runtime_was_never_measured_in_has_no_grade_a() -> None:
-    """Products in f32 were measured, and vLLM on an H100, but not both."""
-    columns = {
-        **{name: np.full(2, size) for name, size in (("m", 4096.0), ("n", 4096.0), ("k", 8192.0))},
-        "dtype": np.array(["bfloat16", "float32"], dtype=object),
-        **{name: np.full(2, word, dtype=object) for name, word in (("device", "h100"), ("framework", "vllm"))},
-    }
-    found = estimate_rows(columns, "products", load_target, "hybrid", bundled_models())
-    assert found.grade.tolist() == ["A", "B"]
-    wide = np.log(found.high_s / found.low_s)
-    assert wide[1] > 1.1 * wide[0]
+    """Products in f32 were measured, and vLLM on an H100, but not both: intervals are half as wide again, and more."""
+    sizes = np.round(2 ** np.random.default_rng(0).uniform(3, 13, (3, 400)))
+
+    def found(dtype: str) -> RowEstimates:
+        words = {"dtype": dtype, "device": "h100", "framework": "vllm"}
+        columns = {
+            **dict(zip("mnk", sizes, strict=True)),
+            **{name: np.full(sizes.shape[1], word, dtype=object) for name, word in words.items()},
+        }
+        return estimate_rows(columns, "products", load_target, "hybrid", bundled_models())
+
+    met, anew = found("bfloat16"), found("float32")
+    assert (met.grade == "A").mean() > 0.5 and not (anew.grade == "A").any()
+    assert np.median(np.log(anew.high_s / anew.low_s) / np.log(met.high_s / met.low_s)) > 1.5
