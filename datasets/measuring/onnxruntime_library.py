@@ -114,6 +114,15 @@ def vector_node(case: Vector, random: np.random.Generator) -> Node:
     return Node(SINGLES[case.op], {"x": x}, {}, {})
 
 
+def copies_of(session_s: float) -> int:
+    """How often a session has a node, of which a session of one took so many seconds.
+
+    >>> copies_of(3e-6), copies_of(1e-8), copies_of(1e-3)
+    (34, 128, 1)
+    """
+    return min(math.ceil(LONG_S / session_s), MOST_COPIES)
+
+
 @dataclass(frozen=True, slots=True)
 class OnnxRuntime:
     """Args:
@@ -159,7 +168,7 @@ class OnnxRuntime:
         node = node_of(case, np.random.default_rng(seed))
         with _told_as_case_error():
             call = self._call(node, 1)
-            copies = min(math.ceil(LONG_S / warm_s(call)), MOST_COPIES)
+            copies = copies_of(warm_s(call))
             yield host_run(self._call(node, copies) if copies > 1 else call, copies)
 
     def _call(self, node: Node, copies: int) -> Callable[[], object]:
