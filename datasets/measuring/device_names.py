@@ -25,6 +25,7 @@ TARGETS: dict[str, str] = {
     "NVIDIA A800-SXM4-80GB": "a800_sxm",
     "NVIDIA A800 80GB PCIe": "a800_pcie",
     "NVIDIA A10": "a10",
+    "NVIDIA A10G": "a10g",
     "NVIDIA A30": "a30",
     "NVIDIA A40": "a40",
     "NVIDIA L4": "l4",
@@ -37,11 +38,15 @@ TARGETS: dict[str, str] = {
     "NVIDIA TITAN RTX": "titan_rtx",
     "TITAN RTX": "titan_rtx",
     "NVIDIA TITAN X (Pascal)": "titan_x_pascal",
+    "NVIDIA TITAN Xp": "titan_xp",
+    "TITAN Xp": "titan_xp",
     "NVIDIA GeForce GTX 1080 Ti": "gtx_1080_ti",
     "NVIDIA GeForce GTX 1660 Ti": "gtx_1660_ti",
     **{
         f"NVIDIA GeForce RTX {model}": f"rtx_{model.lower().replace(' ', '_')}"
-        for model in (*("2080", "3070", "3090", "4060", "4070", "4080", "4090", "5070", "5070 Ti", "5080", "5090"),)
+        for model in (
+            *("2080", "2080 Ti", "3070", "3090", "4060", "4070", "4080", "4090", "5070", "5070 Ti", "5080", "5090"),
+        )
     },
     "Tesla T4": "t4",
     "Tesla V100-SXM2-16GB": "v100_sxm2",

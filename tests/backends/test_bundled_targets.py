@@ -15,9 +15,9 @@ REQUIRED = {
     *("b200_sxm", "gb200", "b300_sxm", "gb300", "rtx_5090", "rtx_pro_6000", "rtx_pro_6000_server"),
     *("rtx_5080", "rtx_5070_ti", "rtx_5070"),
     *("a100_sxm_80gb", "a100_sxm_40gb", "a100_pcie_80gb", "a100_pcie_40gb", "a800_sxm", "a30"),
-    *("a10", "a40", "rtx_a6000", "rtx_a5000", "rtx_3090", "l4", "l40", "l40s", "rtx_4090"),
-    *("v100_sxm2", "v100_sxm2_32gb", "v100_pcie", "t4", "rtx_2080", "titan_rtx"),
-    *("p100_pcie", "p100_sxm2", "p4", "p40", "gtx_1080_ti", "titan_x_pascal", "titan_x_maxwell", "m40"),
+    *("a10", "a10g", "a40", "rtx_a6000", "rtx_a5000", "rtx_3090", "l4", "l40", "l40s", "rtx_4090"),
+    *("v100_sxm2", "v100_sxm2_32gb", "v100_pcie", "t4", "rtx_2080", "rtx_2080_ti", "titan_rtx"),
+    *("p100_pcie", "p100_sxm2", "p4", "p40", "gtx_1080_ti", "titan_x_pascal", "titan_xp", "titan_x_maxwell", "m40"),
     *("rtx_3060", "rtx_3070", "rtx_3080", "rtx_4060", "rtx_4070", "rtx_4080", "gtx_1660_ti", "apple_m1"),
     *("jetson_nano", "jetson_tx2", "jetson_xavier_nx", "jetson_agx_xavier", "jetson_agx_orin", "jetson_agx_orin_32gb"),
     *("jetson_orin_nano", "jetson_orin_nano_super", "jetson_orin_nx", "jetson_orin_nx_8gb"),
@@ -45,7 +45,7 @@ UNPUBLISHED = {
 }
 # Maxwell and the small Pascal chips have twice the special units, Blackwell Ultra runs them at twice the rate.
 TWICE_THE_SPECIAL_RATE = {
-    *("titan_x_maxwell", "m40", "jetson_nano", "gtx_1080_ti", "titan_x_pascal", "p4", "p40", "jetson_tx2"),
+    *("titan_x_maxwell", "m40", "jetson_nano", "gtx_1080_ti", "titan_x_pascal", "titan_xp", "p4", "p40", "jetson_tx2"),
     *("b300_sxm", "gb300"),
 }
 NVIDIA = [name for name in NAMES if load_target(name).vendor == "NVIDIA"]
@@ -222,6 +222,7 @@ def test_figures_follow_from_multiprocessors_and_clock(name: str) -> None:
         *(("jetson_orin_nano", "a100"), ("jetson_orin_nano_super", "a100"), ("jetson_orin_nx", "a100")),
         *(("rtx_5080", "rtx_5090"), ("rtx_5070_ti", "rtx_5090"), ("rtx_5070", "rtx_5090")),
         *(("rtx_pro_6000", "rtx_5090"), ("rtx_pro_6000_server", "rtx_5090"), ("titan_rtx", "rtx_2080")),
+        ("rtx_2080_ti", "rtx_2080"),
     ],
 )
 def test_rates_per_multiprocessor_and_clock_of_one_generation_agree(one: str, other: str) -> None:
