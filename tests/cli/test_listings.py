@@ -77,6 +77,13 @@ def test_target_without_floats_is_listed(irc, tmp_path: Path) -> None:
     assert next(line for line in text.splitlines() if line.startswith("npu ")).split()[1:3] == ["-", "-"]
 
 
+def test_a_broken_target_does_not_hide_the_others(irc, tmp_path: Path) -> None:
+    (tmp_path / "npu.yaml").write_text("name: npu\nkind: gpu\n")
+    result = irc("targets", "--targets", tmp_path, "--json")
+    assert result.code == 2 and "npu.yaml:1" in result.err
+    assert [target["name"] for target in json.loads(result.out)] == target_names()
+
+
 def test_all_passes(irc) -> None:
     text = irc("passes").out
     assert first_words(text) == PASSES.names()
