@@ -100,7 +100,7 @@ def compile_model(
         reports = run_pipeline(imported.module, passes, context=context, after_pass=after_pass, memory=memory)
         if on_reports is not None:
             on_reports(reports)
-        fitted = fit(imported, context, limit, exact)
+        fitted = fit(imported, context, limit, exact, cost_model=cost_model)
         report = report_on(
             imported,
             machine,

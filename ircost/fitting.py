@@ -9,7 +9,6 @@ from typing import Any
 
 from ircost.backends import load_target, target_names
 from ircost.cost_models.collectives import devices_in_a_node
-from ircost.cost_models.interface import CostModel
 from ircost.cost_models.memory import MemoryUse, memory_use
 from ircost.cost_models.patches import LayerChain
 from ircost.costing import report_on
@@ -63,11 +62,16 @@ class Fitted:
         return (f"for the memory limit: {done}; {bytes_text(self.before_bytes)} -> {now}, latency +{extra}",)
 
 
-def fit(imported: Imported, context: PassContext, limit_bytes: int | None, exact: bool = False) -> Fitted:
+def fit(
+    imported: Imported, context: PassContext, limit_bytes: int | None, exact: bool = False, *, cost_model: str
+) -> Fitted:
     """Rewrites a module until weights and arena fit the limit, as far as an order and copies can do that.
 
     Element-wise results are in place anyway. An order that helps costs nothing and is tried first; then values are
     computed twice, the cheapest first. A model in stages stays as it is.
+
+    Args:
+        cost_model: of the report that the note stands in: what the limit costs is a difference of two of its figures.
     """
     module = imported.module
     memory = memory_use(module, exact=exact)
@@ -76,7 +80,8 @@ def fit(imported: Imported, context: PassContext, limit_bytes: int | None, exact
     if limit_bytes is None or memory.allocated_bytes <= limit_bytes:
         return Fitted(memory)
     before = memory.allocated_bytes
-    latency_s = _latency_s(imported, context, memory)
+    assert context.target is not None, "a compilation has one"
+    latency_s = report_on(imported, context.target, cost_model=cost_model, memory=memory).latency_s
     (order,) = run_pipeline(module, "order-for-memory", context=context)
     ran = [order.text] if order.fired["blocks"] else []
     memory = memory_use(module, exact=exact)
@@ -94,11 +99,6 @@ def fit(imported: Imported, context: PassContext, limit_bytes: int | None, exact
         copies += report.fired["copies"]
         memory = memory_use(module, exact=exact)
     return Fitted(memory, ",".join(ran), before, latency_s, copies)
-
-
-def _latency_s(imported: Imported, context: PassContext, memory: MemoryUse) -> float:
-    assert context.target is not None and isinstance(context.cost_model, CostModel), "a compilation has both"
-    return report_on(imported, context.target, cost_model=context.cost_model.name, memory=memory).latency_s
 
 
 @dataclass(frozen=True, slots=True)

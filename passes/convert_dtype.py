@@ -122,10 +122,9 @@ def is_contraction(op: Op) -> bool:
 def converted_data(op: Op, to: DType) -> Attribute:
     """A constant's data for the new format; what lies in a file stays there and is converted when it is read."""
     data = op.attrs["value"]
-    if not isinstance(data, (Literal, Splat)):
-        return data
-    array = finite_in(materialise(data, op.result.type), to)
-    return Splat(float(array.reshape(-1)[0])) if isinstance(data, Splat) and array.size else literal(array)
+    if isinstance(data, Splat):  # one element stands for all: all of them may be terabytes
+        return Splat(float(finite_in(materialise(data, TensorType((), op.result.type.dtype)), to)))
+    return literal(finite_in(materialise(data, op.result.type), to)) if isinstance(data, Literal) else data
 
 
 def finite_in(array: np.ndarray, to: DType) -> np.ndarray:
