@@ -48,9 +48,9 @@ def cost_model_named(name: str) -> CostModel:
         ConstantsError: the file holds no constants.
     """
     if name not in COST_MODELS and Path(name).is_dir():
-        return _trained(name)
+        return _trained(name, _stamp(Path(name)))
     if name not in COST_MODELS and is_constants_file(name):
-        return _fitted(name)
+        return _fitted(name, _stamp(Path(name)))
     return COST_MODELS.get(name)
 
 
@@ -65,21 +65,26 @@ def is_learned(name: str) -> bool:
     return model.for_search is not model
 
 
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+def _stamp(path: Path) -> Stamp:
+    """Of a file, or of all in a folder: name, time of its last change, bytes. Written anew, it is read anew."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    found = [(str(file), file.stat()) for file in files if file.is_file()]
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in found)
+
+
 @lru_cache(maxsize=8)
-def _trained(folder: str) -> CostModel:
+def _trained(folder: str, stamp: Stamp) -> CostModel:
     from ircost.cost_models.learned.hybrid import Hybrid
-    from ircost.cost_models.learned.storage import POWER, bundled_models, bundled_power_models, read_models
+    from ircost.cost_models.learned.trained import trained_models, trained_power_models
 
-    power = Path(folder) / POWER
-    return Hybrid(
-        {**bundled_models(), **read_models(folder)},
-        power_models={**bundled_power_models(), **(read_models(power) if power.is_dir() else {})},
-        name=folder,
-    )
+    return Hybrid(trained_models(folder), power_models=trained_power_models(folder), name=folder)
 
 
 @lru_cache(maxsize=8)
-def _fitted(file: str) -> CostModel:
+def _fitted(file: str, stamp: Stamp) -> CostModel:
     from ircost.cost_models.analytical import Analytical
 
     return Analytical(constants_beside_bundled(file), name=file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from ircost.cost_models.evaluation import (
     ROW_MODELS,
     ConstantsOf,
     Prediction,
+    RowModel,
     Score,
     predict_table,
     scores_of,
@@ -22,7 +23,9 @@ from ircost.cost_models.frames import FrameError, columns_of
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants, constants_beside_bundled
 from ircost.cost_models.gpu.model_ops import is_model_ops
 from ircost.cost_models.gpu.table_work import Columns
-from ircost.cost_models.learned.storage import bundled_models, read_models
+from ircost.cost_models.learned.row_models import corrected_rows
+from ircost.cost_models.learned.storage import bundled_models
+from ircost.cost_models.learned.trained import trained_models
 from ircost.cost_models.row_estimates import RowEstimates, estimate_rows
 from ircost.failed_rows import check_any_known
 from ircost.ir.errors import UnknownNameError, did_you_mean
@@ -44,15 +47,11 @@ def evaluate_kernels(
     measured: Any, model: str = ANALYTICAL, by: Sequence[str] = (), target_folders: Sequence[str | Path] = ()
 ) -> tuple[Score, ...]:
     """``ircost.evaluate``, which says what each argument means."""
-    if model not in ROW_MODELS:
-        listing = f"known: {', '.join(ROW_MODELS)}"
-        raise UnknownNameError(f"no cost model '{model}' for tables", help=did_you_mean(model, ROW_MODELS, listing))
     for name in by:
         if name not in GROUPINGS:
             raise UnknownNameError(f"scores by {name}: no such grouping", help=f"use any of {', '.join(GROUPINGS)}")
     columns = columns_of(measured, TABLE, ["device"])
-    constants = bundled_constants()
-    found = prediction_of(columns, TABLE, model, _targets(target_folders), lambda target: constants)
+    found = prediction_of(columns, TABLE, model, _targets(target_folders))
     if len(found):
         check_any_known([(TABLE, found)])
     return tuple(scores_of(found, [name for name in GROUPINGS if name in by]))
@@ -90,21 +89,31 @@ def row_model(model: str) -> tuple[str, Mapping[str, FamilyModel] | None, Consta
     if model in ROW_MODELS:
         return model, None, None
     if Path(model).is_dir():
-        return HYBRID, {**bundled_models(), **read_models(model)}, None
+        return HYBRID, trained_models(model), None
     if is_constants_file(model):
         return ANALYTICAL, None, constants_beside_bundled(model)
     listing = f"models are {', '.join(ROW_MODELS)}, a folder by irc train, or constants.json by irc calibrate"
-    raise UnknownNameError(f"no cost model '{model}'", help=did_you_mean(model, ROW_MODELS, listing))
+    raise UnknownNameError(f"no cost model '{model}' for tables", help=did_you_mean(model, ROW_MODELS, listing))
 
 
 def prediction_of(
-    columns: Columns, at: str, model: str, target_of: Callable[[str], Target], constants_of: ConstantsOf
+    columns: Columns,
+    at: str,
+    model: str,
+    target_of: Callable[[str], Target],
+    constants_of: ConstantsOf | None = None,
 ) -> Prediction:
-    """What a model says of measured rows, of kernels or of whole models.
+    """What a model, however it is named, says of measured rows, of kernels or of whole models.
 
     Args:
-        at: the table's name, for errors. model: a key of ``ROW_MODELS``.
+        at: the table's name, for errors. constants_of: the analytical model's for a target, where not the model's own.
+
+    Raises:
+        IrcError: as ``estimates_of``.
     """
+    name, learned, fitted = row_model(model)
     if is_of_models(columns):
         return predict_models(columns, target_of, model)
-    return predict_table(columns, at, target_of, ROW_MODELS[model], constants_of)
+    rows_of: RowModel = ROW_MODELS[name] if learned is None else partial(corrected_rows, learned)
+    own = fitted or bundled_constants()
+    return predict_table(columns, at, target_of, rows_of, constants_of or (lambda target: own))

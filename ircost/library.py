@@ -337,8 +337,7 @@ def evaluate(
 
     Args:
         measured: as of ``predict``, with ``latency_us``.
-        model: ``hybrid``, ``analytical`` or ``roofline``. The hybrid was trained on such rows: ``irc evaluate --split``
-            judges it on others.
+        model: as of ``predict``. The hybrid was trained on such rows: ``irc evaluate --split`` judges it on others.
         by: a score for each of ``device``, ``framework``, ``dtype``, or several of them.
         target_folders: more folders to look for target files in.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from ircost.cost_models.learned.machines_left_out import ConstantsWithout, breed
 from ircost.cost_models.learned.row_text import writer_of
 from ircost.cost_models.learned.rows import Readable, readable
 from ircost.cost_models.learned.text_training import TextModel, train_text
+from ircost.cost_models.learned.trained import CONSTANTS, digest_of
 from ircost.cost_models.learned.training import Trained, train
 
 # Rows of a group that constants without each device are fitted to: a seventh of those of the bundled constants, since
@@ -46,7 +46,7 @@ def made(
     table = readable(columns, at, target_of)
     without = constants_without(table, columns, at, target_of)
     found = train(table, constants, without, on_progress=on_progress)
-    return replace(found.model, about={**about(found, {Path(at).name: sha256}), "constants": digest_of(constants)})
+    return replace(found.model, about={**about(found, {Path(at).name: sha256}), CONSTANTS: digest_of(constants)})
 
 
 def made_of_text(
@@ -62,11 +62,6 @@ def made_of_text(
     writer_of(table)
     model = train_text(table, constants, constants_without(table, columns, at, target_of), on_progress=on_progress)
     return replace(model, about={**model.about, "tables": {Path(at).name: sha256}})
-
-
-def digest_of(constants: ConstantsFile) -> str:
-    """SHA-256 of the constants that corrections are of: with others they are worth nothing."""
-    return hashlib.sha256(constants.to_json().encode()).hexdigest()
 
 
 def constants_without(table: Readable, columns: Columns, at: str, target_of: TargetOf) -> ConstantsWithout:

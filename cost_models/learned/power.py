@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +20,11 @@ from ircost.cost_models.learned.features import LOG_POWER, power_features
 from ircost.cost_models.learned.held_out import OnProgress, cells_of, levels_of
 from ircost.cost_models.learned.kinship import MetMachine
 from ircost.cost_models.learned.machines_left_out import machines_of
-from ircost.cost_models.learned.made import digest_of
 from ircost.cost_models.learned.novelty import Novelty
 from ircost.cost_models.learned.recipes import FEWEST_ROWS
 from ircost.cost_models.learned.rows import Rows, always, readable, rows_of
 from ircost.cost_models.learned.splits import folds_of
+from ircost.cost_models.learned.trained import CONSTANTS, POWER_CONSTANTS, digest_of
 
 # Small ones: readings scatter by some percent, and there is one machine to learn of.
 TREES, LEAVES, LEAST_ROWS = 150, 31, 40
@@ -146,14 +145,9 @@ def made_power(
     model, held = trained_power(table, on_progress)
     about: dict[str, object] = {
         **{"rows": len(held.residual), "tables": {Path(at).name: sha256}, "errors": [_errors(held)]},
-        **{"constants": digest_of(constants), "power_constants": digest_of_power(power)},
+        **{CONSTANTS: digest_of(constants), POWER_CONSTANTS: digest_of(power)},
     }
     return replace(model, about=about)
-
-
-def digest_of_power(constants: PowerConstants) -> str:
-    """SHA-256 of the factors that corrections are of."""
-    return hashlib.sha256(constants.to_json().encode()).hexdigest()
 
 
 def _errors(held: Held) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,6 +63,7 @@ def command(
     irc evaluate gemm.parquet attention.parquet --by device
     irc evaluate gemm.parquet --model roofline --model analytical --leave-out-device
     irc evaluate gemm.parquet --model analytical --model learned --model hybrid --split shape
+    irc evaluate held.parquet --model hybrid --model models/
     """
     groupings, names = groupings_of(by), model_names(models, split)
     if leave_out_device and constants:
@@ -71,13 +73,18 @@ def command(
     if split and (leave_out_device or constants):
         other = "--leave-out-device" if leave_out_device else "--constants"
         raise OptionError(f"--split and {other}", help="a split fits constants of its own: leave out one")
+    if leave_out_device or constants:
+        check_have_constants(names, "--leave-out-device" if leave_out_device else "--constants")
     if plots:
         check_plots()
     target_of, read = target_finder(folders), read_tables(tables)
     if split:
         predictions = split_predictions(read, names, split, target_of)
     else:
-        constants_of = constants_without_each(read, target_of) if leave_out_device else given_constants(constants)
+        constants_of = None
+        if leave_out_device or constants:
+            check_no_networks(read, "--leave-out-device" if leave_out_device else "--constants")
+            constants_of = constants_without_each(read, target_of) if leave_out_device else given_constants(constants)
         predictions = {name: predictions_of(read, name, target_of, constants_of) for name in names}
         if HYBRID in names:
             click.echo("note: hybrid was trained on tables like these; --split shape judges it on others", err=True)
@@ -124,12 +131,42 @@ def model_names(models: Sequence[str], split: str | None = None) -> list[str]:
         raise OptionError(f"--split {split}: no such split", help=f"use one of {', '.join(SPLITS)}")
     known = [*ROW_MODELS, LEARNED, TEXT] if split else list(ROW_MODELS)
     for name in models:
+        if name not in known and not split and is_file_of_model(name):
+            continue
         if name in (LEARNED, TEXT) and not split:
             raise OptionError(f"--model {name} alone", help="--split shape judges it; hybrid is what estimates use")
         if name not in known:
             listing = f"models for tables are {', '.join(known)}"
             raise OptionError(f"no cost model '{name}' for tables", help=did_you_mean(name, known, listing))
     return list(dict.fromkeys(models)) or [DEFAULT_MODEL]
+
+
+def is_file_of_model(name: str) -> bool:
+    """Whether a model is named by the folder that holds it, or by a file of constants."""
+    from ircost.cost_models.automatic import is_constants_file
+
+    return Path(name).is_dir() or is_constants_file(name)
+
+
+def check_have_constants(names: Sequence[str], option: str) -> None:
+    """Raises:
+    OptionError: a model's corrections are of the bundled constants, or it has constants of its own.
+    """
+    for name in names:
+        if name == HYBRID or is_file_of_model(name):
+            why = "brings constants of its own" if name.endswith(".json") else "was learned on the bundled constants"
+            raise OptionError(f"--model {name} and {option}", help=f"{name} {why}; --model analytical takes others")
+
+
+def check_no_networks(tables: Sequence[MeasuredTable], option: str) -> None:
+    """Raises:
+    OptionError: a table is of whole models, whose kernels are costed by the bundled constants.
+    """
+    from ircost.whole_models import is_of_models
+
+    for table in tables:
+        if is_of_models(table.columns):
+            raise OptionError(f"{option}: {table.path} is of whole models", help="--model FILE.json takes constants")
 
 
 def split_predictions(
@@ -162,7 +199,7 @@ def split_predictions(
 
 
 def predictions_of(
-    tables: Sequence[MeasuredTable], model: str, target_of: Callable[[str], Target], constants_of: ConstantsOf
+    tables: Sequence[MeasuredTable], model: str, target_of: Callable[[str], Target], constants_of: ConstantsOf | None
 ) -> list[Prediction]:
     """What a model says of each table."""
     from ircost.kernel_tables import prediction_of
@@ -217,5 +254,5 @@ def draw(predictions: Mapping[str, Sequence[Prediction]], folder: str) -> None:
     for model, own in predictions.items():
         for prediction in by_family(own):
             with working(f"drawing {prediction.family}"):
-                files = draw_prediction(prediction, model, folder)
+                files = draw_prediction(prediction, Path(model).name, folder)
             click.echo(f"wrote {', '.join(files)}", err=True)

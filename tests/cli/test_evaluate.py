@@ -47,6 +47,16 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("@gemm.csv", "--constants", "@old.json", "--leave-out-device"),
         ("--leave-out-device and --constants",),
     ),
+    "constants beside corrections": (
+        ("@gemm.csv", "--constants", "@old.json", "--model", "hybrid"),
+        ("--model hybrid and --constants", "learned on the bundled constants"),
+    ),
+    "constants twice": (
+        ("@gemm.csv", "--leave-out-device", "--model", "@old.json"),
+        ("and --leave-out-device", "constants of its own"),
+    ),
+    "constants of models": (("@models.csv", "--leave-out-device"), ("is of whole models",)),
+    "a folder of no models": (("@gemm.csv", "--model", "@folder"), ("holds no learned model", "irc train")),
     "no such split": (("@gemm.csv", "--split", "row"), ("--split row: no such split", "shape, device, framework")),
     "nothing to split": (("@gemm.csv", "--split", "shape"), ("--split shape: ", "200 needed")),
     "learned without a split": (("@gemm.csv", "--model", "learned"), ("--model learned alone", "--split shape")),
@@ -75,6 +85,7 @@ def places(tmp_path: Path) -> Path:
         "noise.parquet": "this is no table",
         "old.json": '{"version": 1}',
         "model_ops.csv": "device,op,dims,forward_us\nt4,Linear,\"[['Linear', (8, 64, 32)]]\",20\n",
+        "models.csv": "device,model,mode,seq,batch,option,layers,forward_us,latency_us\nt4,bert_large,inference,512,8,,24,9,9\n",
         "broken/slow.yaml": "name: slow\nextends: h100\nsource: test\nmemory:\n  hbm: {bandwith: 3.35 TB/s}\n",
         "own/fast_t4.yaml": TARGET,
     }

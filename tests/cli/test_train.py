@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ircost.cost_models.automatic import cost_model_named
+from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.learned.storage import read_models
 from ircost.cost_models.learned.text_storage import read_text_models
+from ircost.cost_models.learned.trained import digest_of
 
 DEVICES = ("t4", "l40s", "h100_sxm")
 MISTAKES = {
@@ -141,6 +144,36 @@ def test_what_was_trained_estimates_networks(irc, places: Path, tmp_path: Path) 
     bundled = json.loads(irc(*arguments, "hybrid").out)
     assert own["model"] == str(tmp_path / "own")
     assert own["latency_s"] != bundled["latency_s"] and own["lower_bound_s"] <= own["latency_s"]
+
+
+def test_what_was_trained_is_held_against_measurements(irc, places: Path, tmp_path: Path) -> None:
+    assert irc("train", places / "rows.csv", "--only", "latency", "-o", tmp_path).code == 0
+    outcome = irc("evaluate", places / "rows.csv", "--model", "analytical", "--model", tmp_path, "--json")
+    analytical, trained = (report["groups"][0]["mape"] for report in json.loads(outcome.out))
+    assert trained < analytical / 2
+
+
+def test_corrections_of_other_constants_are_refused(irc, places: Path, tmp_path: Path) -> None:
+    assert irc("train", places / "rows.csv", "--only", "latency", "-o", tmp_path).code == 0
+    for verb in (("evaluate", places / "rows.csv"), ("predict", "-k", "device=t4 op=add rows=8 cols=64")):
+        assert irc(*verb, "--model", tmp_path).code == 0
+    file = tmp_path / "vector/model.json"
+    digest = digest_of(bundled_constants())
+    assert digest in file.read_text()
+    file.write_text(file.read_text().replace(digest, "0" * len(digest)))
+    for verb in (("evaluate", places / "rows.csv"), ("predict", "-k", "device=t4 op=add rows=8 cols=64")):
+        outcome = irc(*verb, "--model", tmp_path)
+        assert outcome.code == 2
+        assert "learned on other constants" in outcome.err and "irc train" in outcome.err
+
+
+def test_a_folder_that_was_written_anew_is_read_anew(irc, places: Path, tmp_path: Path) -> None:
+    assert irc("train", places / "rows.csv", "--only", "latency", "-o", tmp_path).code == 0
+    before = cost_model_named(str(tmp_path))
+    assert cost_model_named(str(tmp_path)) is before
+    file = tmp_path / "vector/model.json"
+    file.write_text(file.read_text() + "\n")
+    assert cost_model_named(str(tmp_path)) is not before
 
 
 def test_a_folder_without_models_is_told(irc, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from ircost.cost_models.learned.held_out import trained_and_held_out
 from ircost.cost_models.learned.hybrid import Hybrid
 from ircost.cost_models.learned.judging import errors_of, outcome_of, outcome_of_machines
 from ircost.cost_models.learned.machines_left_out import breeds_of, targets_to_leave_out
-from ircost.cost_models.learned.made import about, digest_of, made
+from ircost.cost_models.learned.made import about, made
 from ircost.cost_models.learned.novelty import LEVELS, Novelty
 from ircost.cost_models.learned.packing import packed, unpacked
 from ircost.cost_models.learned.propagation import Spread, interval_of_sum
@@ -42,6 +42,7 @@ from ircost.cost_models.learned.rows import readable, rows_of, thinned
 from ircost.cost_models.learned.splits import folds_of
 from ircost.cost_models.learned.storage import BUNDLED, read_models, write_model
 from ircost.cost_models.learned.stored_trees import LearnedModelError
+from ircost.cost_models.learned.trained import digest_of
 from ircost.cost_models.learned.training import Trained, train
 from ircost.cost_models.learned.tree_writing import compact_text, number_formats
 from ircost.ir.parser import parse_module
