@@ -32,9 +32,6 @@ def model_lower_bound_s(module: Module, kernels: KernelTable, runs: Iterable[Ker
 
     Source: Williams, Waterman, Patterson, "Roofline", CACM 52(4), 2009, for the model as one kernel.
     """
-    counts = np.zeros(len(kernels))
-    for run in runs:
-        counts[run.row] += run.count
     return LowerBounds(kernels, target).of(module, runs)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -162,16 +164,20 @@ def totals_of(
 
 def branches_taken(table: KernelTable, estimates: Estimates) -> list[KernelRun]:
     """The runs without those in the cheaper branch of each `if`; inner ones are decided first."""
-    runs = list(table.runs)
-    for choice in sorted({number for run in runs for number, _ in run.branch}, reverse=True):
-        cost = [0.0, 0.0]
-        for run in runs:
-            for number, side in run.branch:
-                if number == choice:
-                    cost[side] += float(estimates.latency_s[run.row]) * run.count
-        dropped = (choice, int(cost[0] >= cost[1]))
-        runs = [run for run in runs if dropped not in run.branch]
-    return runs
+    # Of a side: its own runs, and of inner choices the side taken.
+    cost: defaultdict[tuple[int, int], float] = defaultdict(float)
+    around: dict[int, tuple[int, int]] = {}
+    for run in table.runs:
+        if run.branch:
+            cost[run.branch[-1]] += float(estimates.latency_s[run.row]) * run.count
+            around |= {inner: outer for outer, (inner, _) in pairwise(run.branch)}
+    dropped = set()
+    for choice in sorted({number for run in table.runs for number, _ in run.branch}, reverse=True):
+        taken = int(cost[choice, 0] < cost[choice, 1])
+        dropped.add((choice, 1 - taken))
+        if choice in around:
+            cost[around[choice]] += cost[choice, taken]
+    return [run for run in table.runs if dropped.isdisjoint(run.branch)]
 
 
 def _kernel_report(table: KernelTable, estimates: Estimates, at_peak_s: np.ndarray, run: KernelRun) -> KernelReport:

@@ -69,23 +69,27 @@ def fit_power(samples: Sequence[PowerSample], tables: Mapping[str, str] | None =
     if not samples:
         raise ValueError("no rows with a steady reading of power")
     factors = _factors(samples)
-    others = [[*samples[:place], *samples[place + 1 :]] for place in range(len(samples))] if len(samples) > 1 else []
+    kinds = sorted({sample.kind for sample in samples})
+    others = [[sample for sample in samples if sample.kind != kind] for kind in kinds] if len(kinds) > 1 else []
     without = np.array([_factors(own) for own in others]) if others else factors[None]
     count = len(without)
     spread = np.sqrt((count - 1) / count * ((without - without.mean(axis=0)) ** 2).sum(axis=0))
-    errors = {
-        sample.kind: float(np.median(np.abs(predicted_w(sample, factors) / sample.power_w - 1))) for sample in samples
-    }
-    sizes = np.concatenate([np.abs(predicted_w(sample, factors) / sample.power_w - 1) for sample in samples])
+    sizes = {kind: _errors([sample for sample in samples if sample.kind == kind], factors) for kind in kinds}
+    every = np.concatenate(list(sizes.values()))
     return PowerConstants(
         PowerFactors(*map(float, factors)),
         PowerFactors(*map(float, spread)),
         dict(tables or {}),
-        rows=len(sizes),
+        rows=len(every),
         devices=tuple(sorted({sample.device for sample in samples})),
-        kinds=errors,
-        median_error=float(np.median(sizes)),
+        kinds={kind: float(np.median(own)) for kind, own in sizes.items()},
+        median_error=float(np.median(every)),
     )
+
+
+def _errors(samples: Sequence[PowerSample], factors: np.ndarray) -> np.ndarray:
+    """[rows of all samples] abs(predicted / read - 1)."""
+    return np.concatenate([np.abs(predicted_w(sample, factors) / sample.power_w - 1) for sample in samples])
 
 
 def predicted_w(sample: PowerSample, factors: np.ndarray) -> np.ndarray:

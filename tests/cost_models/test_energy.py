@@ -176,6 +176,16 @@ def test_static_power_is_the_least_that_was_read() -> None:
     assert fit_power(power_samples(rows)).factors.static == pytest.approx(rows.power_w.min() / 100, rel=0.02)
 
 
+def test_kinds_are_judged_on_all_machines() -> None:
+    rows = power_rows(products(), "products", load_target, bundled_constants())
+    assert rows is not None
+    one, other = (replace(power_samples(rows)[0], device=name) for name in ("one", "other"))
+    doubled = replace(other, power_w=2 * other.power_w, limit_w=2 * other.limit_w)
+    there, back = fit_power([one, doubled]), fit_power([doubled, one])
+    assert there.kinds == pytest.approx(back.kinds) and there.kinds[one.kind] == pytest.approx(there.median_error)
+    assert there.spread.to_array() == pytest.approx(0 * there.spread.to_array())  # of one kind nothing can be left out
+
+
 def test_short_kernels_are_not_read_of() -> None:
     rows = power_rows(products(), "products", load_target, bundled_constants())
     assert rows is not None
@@ -205,12 +215,19 @@ def test_a_file_of_factors_is_read_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"version": 9}, {"factors": {"static": 1}}, {"factors": dict.fromkeys(FACTORS, -1)}]
+    "change",
+    [
+        *({"version": 9}, {"factors": {"static": 1}}, {"factors": dict.fromkeys(FACTORS, -1)}),
+        *({"factors": dict.fromkeys(FACTORS, 10**400)}, {"about": {"rows": float("inf"), "devices": []}}),
+    ],
 )
 def test_a_file_that_is_none_is_refused(tmp_path: Path, change: Mapping[str, object]) -> None:
     path = tmp_path / "power.json"
     path.write_text(json.dumps({**json.loads(bundled_power_constants().to_json()), **change}))
     with pytest.raises(PowerConstantsError):
+        read_power_constants(path)
+    path.write_text("[" * 100_000)
+    with pytest.raises(PowerConstantsError, match="nested too deep"):
         read_power_constants(path)
 
 
