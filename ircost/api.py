@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -131,13 +130,19 @@ def sweep_model(
     cost_model: str = "auto",
     target_folders: Sequence[str | Path] = (),
     processes: int = 1,
-    **bindings: Any,
+    dims: Mapping[str, int] | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    values: Mapping[str, object] | None = None,
+    bounds: Mapping[str, int] | None = None,
+    phase: str = "",
+    mesh: str = "",
+    cache_dtype: str | None = None,
+    allow_opaque: bool = False,
 ) -> Sweep:
     """A model at many sizes: ``ircost.sweep``, which says what each option means.
 
     Args:
         processes: that points are split over; copies of this one, which is no good while threads run in it.
-        bindings: as of ``import_options_of``.
 
     Raises:
         IrcError: the model, an axis, the target or an option is wrong.
@@ -149,9 +154,20 @@ def sweep_model(
         )
     source = model_file(model)
     passes = pipeline_of_level(opt, machine.kind) if pipeline is None else pipeline
+    options = import_options_of(
+        dtype=dtype,
+        dims=dims,
+        shapes=shapes,
+        values=values,
+        bounds=bounds,
+        phase=phase,
+        mesh=mesh,
+        cache_dtype=cache_dtype,
+        allow_opaque=allow_opaque,
+    )
     return sweep(
         source,
-        import_options_of(dtype=dtype, **bindings),
+        options,
         checked_axes({name: [_extent(name, size) for size in sizes] for name, sizes in axes.items()}),
         machine,
         chosen_model(cost_model, machine),
@@ -171,9 +187,8 @@ def import_options_of(
     dtype: str | None = None,
     cache_dtype: str | None = None,
     allow_opaque: bool = False,
-    **_: object,
 ) -> ImportOptions:
-    """What a frontend is asked, out of the arguments of ``compile_model``; further ones are for others.
+    """What a frontend is asked, out of the arguments of ``compile_model``.
 
     Raises:
         DTypeError: there is no such number format.

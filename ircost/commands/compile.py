@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,19 @@ if TYPE_CHECKING:
     from ircost.report import Report
 
 EXIT_DOES_NOT_FIT = 1
+
+# Options of one compilation, as people write them; arguments that a compilation and a sweep share.
+OF_ONE_SIZE = {
+    "memory_limit": "--memory-limit",
+    "exact": "--exact",
+    "show_all": "--all",
+    "stats": "--stats",
+    "print_after": "--print-ir-after",
+}
+OF_ANY_SIZE = (
+    *("target", "dtype", "dims", "shapes", "values", "bounds", "allow_opaque", "phase", "mesh", "cache_dtype"),
+    *("pipeline", "cost_model"),
+)
 
 
 @click.command()
@@ -133,6 +147,7 @@ def command(
     if axes:
         if what_if or output:
             raise OptionError("--sweep goes with neither --what-if nor -o", help="run those at one size")
+        check_sweep({**options, "show_all": show_all})
         print_sweep_of(model, target, axes, "json" if as_json else "csv" if as_csv else "text", plot, **options)
         return 0
     answer = make_what_if(model, target, **options) if what_if else None
@@ -159,6 +174,15 @@ def check_output(output: str) -> None:
             f"-o {output} would hold IR: it writes FILE.irc, or the model as FILE.onnx",
             help=f"a report: --{kind[1:]} > {output}",
         )
+
+
+def check_sweep(options: Mapping[str, Any]) -> None:
+    """Raises:
+    OptionError: an option is of one compilation.
+    """
+    for name, option in OF_ONE_SIZE.items():
+        if options[name]:
+            raise OptionError(f"--sweep and {option}", help=f"a sweep has no answer to {option}: run it at one size")
 
 
 def check_what_if(cost_model: str) -> None:
@@ -219,14 +243,14 @@ def make_what_if(model: str, target: str, **options: Any) -> WhatIf:
 def print_sweep_of(model: str, target: str, axes: tuple[str, ...], form: str, plot: str | None, **options: Any) -> None:
     """Every combination of sizes, as text, CSV or JSON, and drawn."""
     from ircost.api import sweep_model
-    from ircost.side_by_side import processors
+    from ircost.cost_models.side_by_side import processors
     from ircost.sweeping import parse_axes
 
     sizes = parse_axes(axes)
     arguments = compile_arguments(target, **options)
     machine = arguments["target"]
     with working(f"compiling {model}, one size at a time"):
-        found = sweep_model(model, sizes, processes=processors(), **arguments)
+        found = sweep_model(model, sizes, processes=processors(), **{name: arguments[name] for name in OF_ANY_SIZE})
     title = f"{model}  ->  {machine.name}"
     if plot:
         from ircost.plots.sweep import draw_sweep

@@ -224,6 +224,13 @@ def test_a_sweep_tells_what_all_its_points_are_told(irc: Irc, config: str) -> No
     assert all(note in " ".join(irc(*words, "--sweep", "context=64,128").out.split()) for note in swept)
 
 
+@pytest.mark.parametrize("option", ["--memory-limit=1KiB", "--exact", "--stats", "--all", "--print-ir-after=fuse"])
+def test_a_sweep_refuses_what_is_of_one_size(irc: Irc, config: str, option: str) -> None:
+    outcome = irc("compile", config, "--sweep", "batch=1,2", option)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert f"--sweep and {option.partition('=')[0]}" in outcome.err
+
+
 def test_a_sweep_names_its_knees(irc: Irc) -> None:
     outcome = irc("compile", "llama-3-8b", "--phase", "decode", "--context", "4096", "--sweep", "batch=64..128")
     assert "batch 128: does not fit any more" in outcome.out
