@@ -62,6 +62,7 @@ class Link(Part):
             wire to each neighbour, so one neighbour gets a part of the bandwidth. ``pair``: a bridge between two.
             ``bus``: shared, through the host. ``network``: between nodes.
         devices: how many it joins at most; None where that is open.
+        neighbours: of a ``mesh``, how many others each device has a wire to; all that it joins where left out.
         reduces: its switches add up what they pass on, as NVLink SHARP does.
     """
 
@@ -70,7 +71,13 @@ class Link(Part):
     latency_s: Annotated[Figure, Quantity("s")] | None = Field(default=None, alias="latency")
     topology: Topology = Field(default_factory=_usual_topology)
     devices: int | None = Field(default=None, ge=2)
+    neighbours: int | None = Field(default=None, ge=1)
     reduces: bool = False
+
+    @property
+    def wires(self) -> int:
+        """How many others share a device's bandwidth between them: one, where whoever is sent to gets all of it."""
+        return (self.neighbours or (self.devices or 2) - 1) if self.topology == "mesh" else 1
 
 
 class Processors(Part):

@@ -8,10 +8,11 @@ import numpy as np
 
 from ircost.backends.onnx.element_types import LEAST_OPSET, element_type
 from ircost.backends.onnx.emitter import Scope, emits
-from ircost.backends.onnx.node import Input, Known, microsoft, node, number_like
+from ircost.backends.onnx.node import Array, Input, Known, microsoft, node, number_like
 from ircost.ir.attributes import float_of
 from ircost.ir.graph import Op, Value, sole_producer
-from ircost.ir.types import DType, f32
+from ircost.ir.numpy_dtypes import numpy_dtype
+from ircost.ir.types import DType, f32, i32, i64, u32, u64
 
 # Ops whose operands and meaning are those of one operator.
 SAME = {
@@ -110,7 +111,29 @@ def emit_not_equal(op: Op, scope: Scope) -> Input:
 
 @emits("shift_left", "shift_right")
 def emit_shift(op: Op, scope: Scope) -> Input:
-    return node("BitShift", *op.operands, direction="LEFT" if op.name == "shift_left" else "RIGHT")
+    """BitShift takes unsigned integers of 8 bits or more: other formats are shifted as integers of 32 or 64 bits.
+
+    Rounding down is to shift the bits of ~x where x is negative, and to turn them around again.
+    """
+    x, count = op.operands
+    dtype = op.result.type.dtype
+    direction = "LEFT" if op.name == "shift_left" else "RIGHT"
+    if not dtype.is_signed and dtype.bits >= 8:
+        return node("BitShift", x, count, direction=direction)
+    signed, unsigned = (i64, u64) if dtype.bits == 64 else (i32, u32)
+    wide, places = converted(x, dtype, signed), converted(count, dtype, unsigned)
+    if op.name == "shift_left" or not dtype.is_signed:
+        bits = converted(wide, signed, unsigned)
+        return converted(node("BitShift", bits, places, direction=direction), unsigned, dtype)
+    is_negative = node("Less", wide, Array(np.zeros((), numpy_dtype(signed))))
+    turned = node("Neg", node("Cast", is_negative, to=element_type(signed)))
+    bits = converted(node("BitwiseXor", wide, turned), signed, unsigned)
+    shifted = converted(node("BitShift", bits, places, direction=direction), unsigned, signed)
+    return converted(node("BitwiseXor", shifted, turned), signed, dtype)
+
+
+def converted(x: Input, dtype: DType, to: DType) -> Input:
+    return x if dtype == to else node("Cast", x, to=element_type(to))
 
 
 @emits("cast")

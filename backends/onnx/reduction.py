@@ -10,10 +10,10 @@ from ircost.backends.onnx.contraction import window
 from ircost.backends.onnx.element_types import LEAST_OPSET
 from ircost.backends.onnx.elementwise import is_number
 from ircost.backends.onnx.emitter import Scope, emits
-from ircost.backends.onnx.node import Attributes, Input, node, number_like, whole_numbers
+from ircost.backends.onnx.node import Input, node, number_like, whole_numbers
 from ircost.ir.attributes import int_of, ints_of
 from ircost.ir.graph import Op, Value, sole_producer
-from ircost.ir.types import f32
+from ircost.ir.types import DType, f32
 
 REDUCTIONS = {
     **{"reduce_sum": "ReduceSum", "reduce_prod": "ReduceProd", "reduce_max": "ReduceMax", "reduce_min": "ReduceMin"},
@@ -85,14 +85,25 @@ def emit_arg_extreme(op: Op, scope: Scope) -> Input:
 # ---- pools
 
 
-def pool(operator: str, op: Op, outputs: int = 1, **more: int) -> Input:
-    attributes: Attributes = {**window(op), "kernel_shape": ints_of(op.attrs, "window"), **more}
+def pool(operator: str, op: Op, **more: int) -> Input:
+    """Padding that runtimes refuse, as wide as the window, stands before it."""
+    x, attributes = op.operands[0], {**window(op), "kernel_shape": ints_of(op.attrs, "window"), **more}
     opset = LEAST_OPSET
     if operator == "AveragePool" and any(step != 1 for step in ints_of(op.attrs, "dilations")):
         opset = 19
     elif operator == "AveragePool":
         attributes.pop("dilations", None)
-    return node(operator, op.operands[0], outputs=outputs, opset=opset, **attributes)
+    if is_inside_window(op):
+        return node(operator, x, opset=opset, **attributes)
+    pads = steps_and_pads(op)[2]
+    around = [*(0, 0), *(begin for begin, _ in pads), *(0, 0), *(end for _, end in pads)]
+    outside = number_like(least_number(x.type.dtype) if operator == "MaxPool" else 0, x)
+    padded = node("Pad", x, whole_numbers(*around), outside)
+    return node(operator, padded, opset=opset, **{**attributes, "pads": ()})
+
+
+def least_number(dtype: DType) -> float:
+    return -math.inf if dtype.is_float else dtype.integer_range[0]
 
 
 @emits("max_pool")
@@ -102,7 +113,7 @@ def emit_max_pool(op: Op, scope: Scope) -> Input:
 
 @emits("sum_pool")
 def emit_sum_pool(op: Op, scope: Scope) -> Input:
-    """The average that counts padding, times the size of the window; the pads must be small for ONNX."""
+    """The average that counts padding, times the size of the window."""
     if not op.result.type.dtype.is_float:
         return None
     size = math.prod(ints_of(op.attrs, "window"))
@@ -120,24 +131,37 @@ def emit_average_pool(op: Op, scope: Scope) -> Input:
             or total.type != op.result.type
             or not scope.is_known(factor)
             or not total.type.dtype.is_float
+            or not is_inside_window(summed)
         ):
             continue
         known = scope.array(factor)
-        counts = known if op.name == "div" else 1 / known
         for included in (1, 0):
-            if is_close(counts, window_counts(summed, bool(included))) and is_inside_window(summed):
+            counts = window_counts(summed, bool(included))
+            wanted = counts if op.name == "div" else reciprocal(counts)
+            if is_close(known, wanted, factor.type.dtype):
                 return pool("AveragePool", summed, count_include_pad=included)
     return None
 
 
-def is_close(counts: np.ndarray, wanted: np.ndarray) -> bool:
-    """Whether counts broadcast to those that are wanted, but for roundings."""
-    if counts.ndim > wanted.ndim:
+def reciprocal(counts: np.ndarray) -> np.ndarray:
+    """Infinite for windows of nothing but padding, which dilated ones may be."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(1 / counts)
+
+
+def is_close(known: np.ndarray, wanted: np.ndarray, dtype: DType) -> bool:
+    """Whether numbers broadcast to those that are wanted, but for the rounding to their format: half of its last place.
+
+    >>> wanted = np.array(9.0)
+    >>> [is_close(np.array(n), wanted, f32) for n in (9.0, 9.000001, 9.008)]
+    [True, False, False]
+    """
+    if known.ndim > wanted.ndim:
         return False
-    shape = (1,) * (wanted.ndim - counts.ndim) + counts.shape
+    shape = (1,) * (wanted.ndim - known.ndim) + known.shape
     if any(have not in (1, want) for have, want in zip(shape, wanted.shape, strict=True)):
         return False
-    return bool(np.allclose(counts.astype(np.float64), wanted, rtol=1e-3))
+    return bool(np.allclose(known.astype(np.float64), wanted, rtol=0.5 ** (dtype.mantissa_bits + 1), atol=0))
 
 
 def window_counts(op: Op, included: bool) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -231,6 +233,8 @@ def attention_totals(work: AttentionWork) -> Totals:
 
 # ---- experts
 
+POWER_LAW = re.compile(r"power_law_(\d+\.?\d*|\.\d+)", re.ASCII)
+
 
 def experts_work(columns: Columns, setting: Setting) -> ExpertsWork:
     tokens, hidden, inner, chosen, total, tp, ep = floats(
@@ -240,16 +244,25 @@ def experts_work(columns: Columns, setting: Setting) -> ExpertsWork:
     return ExpertsWork(
         *(tokens, hidden, inner / tp, chosen, total, ep),
         each(columns["kernel"], lambda kernel: 2.0 if "nongated" in kernel else 3.0),
-        each(columns["distribution"], skew_of),
+        each(columns["distribution"], _known_skew),
         *(form.activation_bytes, form.weight_bytes, form.unpack_flops, setting.flops_per_s, 1.0),
         sustained_flops_per_s=setting.sustained_flops_per_s,
     )
 
 
-def skew_of(distribution: str) -> float:
-    """1.2 of ``power_law_1.2``; 0 of ``balanced``."""
-    tail = distribution.rpartition("_")[2]
-    return float(tail) if distribution.startswith("power_law") and tail.replace(".", "", 1).isdigit() else 0.0
+def skew_of(distribution: str) -> float | None:
+    """1.2 of ``power_law_1.2``; 0 of ``balanced``; None of what is neither."""
+    if distribution == "balanced":
+        return 0.0
+    written = POWER_LAW.fullmatch(distribution)
+    skew = float(written[1]) if written else math.inf
+    return skew if math.isfinite(skew) else None
+
+
+def _known_skew(distribution: str) -> float:
+    skew = skew_of(distribution)
+    assert skew is not None, "rows of other distributions failed before"
+    return skew
 
 
 def experts_totals(work: ExpertsWork) -> Totals:
@@ -412,11 +425,17 @@ LARGEST_NODE = 8  # devices, where a target does not say how many stand in one
 
 
 def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
-    """Between nodes the network counts; within one the fastest link that joins so many, or the bus where none does."""
+    """Between nodes the network counts; within one the fastest link that joins so many, or the bus where none does.
+
+    Over a mesh a device sends to each other one by the wire between them: of its bandwidth the part that leads to those
+    which take part.
+    """
     target = setting.target
     world, size = floats(columns, "world_size", "bytes")
     here = each(columns["topology"], lambda name: devices_per_node(name) or np.inf)
     nodes = np.where(np.isfinite(here), np.ceil(world / here), 1.0)
+    ops = each(columns["op"], lambda op: float(OPS.index(op)))
+    others = np.where(ops == SEND_RECV, 1.0, np.maximum(world / nodes - 1, 1.0))
     pairs = each(columns["topology"], lambda name: float("pairs" in name)) > 0
     network, links = target.network, [link for link in target.links if link.topology not in ("bus", "network")]
     bus = next((x for x in target.links if x.name.startswith("pcie")), target.bus)
@@ -424,11 +443,11 @@ def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
     rate, is_bus = np.full_like(world, bus_rate), np.ones_like(world)
     for link in reversed(links):
         joined = world / nodes <= np.minimum(bridged(link), np.where(pairs, 2, np.inf))
-        rate, is_bus = np.where(joined, float(link.bandwidth_bytes_per_s), rate), np.where(joined, 0.0, is_bus)
+        reached = float(link.bandwidth_bytes_per_s) * np.minimum(others, link.wires) / link.wires
+        rate, is_bus = np.where(joined, reached, rate), np.where(joined, 0.0, is_bus)
     has_bridges = any(np.isfinite(bridged(link)) for link in links)
     return CollectiveWork(
-        each(columns["op"], lambda op: float(OPS.index(op))),
-        *(world, nodes, size, rate),
+        *(ops, world, nodes, size, rate),
         float(network.bandwidth_bytes_per_s) if network is not None else NETWORK_BYTES_PER_S,
         is_bus,
         # Where bridges join a few, a ring crosses the bus once each way; without links all devices do.

@@ -64,6 +64,21 @@ def test_as_many_as_stand_in_a_node_take_the_fastest_link_that_joins_them(name: 
     assert ranks <= devices_in_a_node(load_target(name)) and near_s < far_s
 
 
+@pytest.mark.parametrize(
+    ("name", "ranks", "share"),
+    [("mi300x", 2, 1 / 7), ("mi300x", 4, 3 / 7), ("mi300x", 8, 1), ("v100", 2, 1 / 4), ("tpu_v5e", 8, 1)],
+)
+def test_over_a_mesh_few_devices_reach_a_part_of_the_bandwidth(name: str, ranks: int, share: float) -> None:
+    """A wire leads to each neighbour; what is sent to one does not leave by the others."""
+    target = load_target(name)
+    assert target.link is not None
+    rate = float(target.link.bandwidth_bytes_per_s) * share
+    found = collective_times("all_gather", [1e9], ranks, target)
+    assert found.at_best_s[0] == pytest.approx((ranks - 1) / ranks * 1e9 / rate)
+    sent = collective_times("send_recv", [1e9], 2, target)
+    assert sent.at_best_s[0] == pytest.approx(1e9 * target.link.wires / float(target.link.bandwidth_bytes_per_s))
+
+
 def test_four_in_pairs_take_what_was_measured() -> None:
     """Of two H100 NVL pairs in one machine. Source: microsoft/vidur at 7d47513, data/profiling/network."""
     (latency_s,) = collective_times("all_reduce", [240e3], 4, load_target("h100_nvl")).latency_s
