@@ -14,7 +14,8 @@ from ircost.cost_models.energy import kernel_energy_j
 from ircost.cost_models.engines import BOUNDING_ENGINES, ENGINES
 from ircost.cost_models.gpu.activity import Activity, activity_of
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
-from ircost.cost_models.gpu.demand import HOST, Terms, times
+from ircost.cost_models.gpu.demand import HOST, ISSUE, Terms, times
+from ircost.cost_models.gpu.families import WAITED_FOR
 from ircost.cost_models.gpu.kernel_work import Rates, demand_of, labels_of_group, rates_of, work_of
 from ircost.cost_models.gpu.machine import GpuMachine, machine_of
 from ircost.cost_models.gpu.power import product_flops_per_s
@@ -122,12 +123,16 @@ class Analytical(CostModel):
         machine = machine_of(target)
         for group in kernels.parts:
             labels = labels_of_group(group, machine, self.constants)
-            constants = launched_by(target, self.constants.of(group.family, labels))
+            constants = self.constants_of(group, labels, target)
             rates = rates_of(target, machine, group.dtype)
             for at in _chunks(group):
                 work = work_of(group, at, machine, rates)
                 terms = times(demand_of(group.family, work, machine), constants)
                 yield Evaluated(group, group.rows[at], group.times[at], terms, constants, labels, rates, work)
+
+    def constants_of(self, group: PartGroup, labels: Mapping[str, str], target: Target) -> Mapping[str, float]:
+        """The fitted constants of a group's kernels, as the target's runtime launches them."""
+        return launched_by(target, self.constants.of(group.family, labels))
 
     def _notes(self, kernels: KernelTable, target: Target) -> tuple[str, ...]:
         machine = machine_of(target)
@@ -140,6 +145,12 @@ class Analytical(CostModel):
             notes.append(f"no {', '.join(unmet)} kernel of {target.name} was measured: those of {others} in")
         if target.kind == "cpu" and not machine.runtime and labels:
             notes.append("no runtime is named: kernels as of ONNX Runtime")
+        if machine.runtime in WAITED_FOR and target.kind == "gpu" and labels:
+            host_s = [self.constants.of(family, own)[ISSUE] for family, own in labels.items()]
+            notes.append(
+                f"PyTorch launches op by op: {1e6 * min(host_s):.0f} to {1e6 * max(host_s):.0f} us of the host each, "
+                "as measured of single calls; more Python between them takes longer, beyond the interval"
+            )
         homes = {family: self.constants.home(family, own, "launch") for family, own in labels.items()}
         for family, home in homes.items():
             if family != home:
@@ -201,11 +212,16 @@ def activity_of_parts(parts: Iterable[Evaluated], count: int, target: Target) ->
 
 
 def launched_by(target: Target, constants: Mapping[str, float]) -> Mapping[str, float]:
-    """The constants where a runtime launches kernels one by one: the host then sets the pace of short ones."""
+    """The constants where a runtime launches kernels one by one: the host then sets the pace of short ones.
+
+    From one launch to the next it takes what the target says, or, of a runtime that was timed call by call, what was
+    measured from a call to its launch: PyTorch's own part of it is ten times the driver's.
+    """
     runtime = RUNTIMES.get(target.runtime)
     if runtime is None or runtime.launch != "eager":
         return constants
-    return {**constants, HOST: max(constants[HOST], float(target.launch_overhead_s))}
+    measured_s = constants[ISSUE] if target.runtime in WAITED_FOR and target.kind == "gpu" else 0.0
+    return {**constants, HOST: max(constants[HOST], float(target.launch_overhead_s), measured_s)}
 
 
 def _chunks(group: PartGroup) -> Iterator[np.ndarray]:

@@ -19,6 +19,7 @@ from ircost.ir.chain import Chain, chain_of
 from ircost.ir.dependency import box_bytes, dims_of_box
 from ircost.ir.graph import Op, Value
 from ircost.ir.in_place import viewed
+from ircost.ir.schedule import Schedule, parse_schedule
 from ircost.ir.types import TensorType
 
 
@@ -51,35 +52,26 @@ def products_of(ops: Sequence[Op]) -> list[Op]:
 # ---- as a schedule has it
 
 
-def directive(schedule: str, name: str) -> dict[str, str] | None:
-    """Settings of one directive of a schedule; None where it has none of that name.
-
-    >>> directive("chain m=64 k=32; again m=1.3", "chain")
-    {'m': '64', 'k': '32'}
-    """
-    for part in schedule.split(";"):
-        first, *settings = part.split() or [""]
-        if first == name:
-            return {key: value for key, _, value in (setting.partition("=") for setting in settings)}
-    return None
-
-
 def scheduled_chain(kernel: Op) -> Chain | None:
     """The chain that a kernel's schedule says it is; None where it says nothing of the kind, or what cannot be."""
-    tile = directive(str(kernel.attrs["schedule"]), "chain")
+    tile = next(iter(schedule_of(kernel).named("chain")), None)
     *ops, terminator = kernel.regions[0].block.ops
     products = products_of(ops)
-    if tile is None or len(products) < 2 or not all(extent.isdecimal() for extent in tile.values()):
+    if tile is None or len(products) < 2 or len(tile.sizes) < len(tile.settings):
         return None
-    return chain_of(ops, terminator.operands, products[-1], {dim: int(extent) for dim, extent in tile.items()})
+    return chain_of(ops, terminator.operands, products[-1], tile.sizes)
 
 
 def scheduled_stream(kernel: Op) -> Streamed | None:
     """The two products of a kernel that its schedule says streams over the rank between them."""
-    if directive(str(kernel.attrs["schedule"]), "stream") is None:
+    if not schedule_of(kernel).named("stream"):
         return None
     *ops, terminator = kernel.regions[0].block.ops
     return streamed_products(ops, terminator.operands)
+
+
+def schedule_of(kernel: Op) -> Schedule:
+    return parse_schedule(str(kernel.attrs["schedule"]))
 
 
 # ---- product, cascade, product

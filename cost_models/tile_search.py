@@ -12,6 +12,7 @@ from itertools import product
 
 import numpy as np
 
+from ircost.cost_models.gpu.gemm import SPLITS
 from ircost.cost_models.tile_levels import Level
 from ircost.cost_models.tile_traffic import (
     Column,
@@ -27,8 +28,6 @@ from ircost.cost_models.tile_traffic import (
 )
 from ircost.ir.nest import Nest
 
-# Blocks that share a reduction: what libraries' kernels are shipped for, see ``gpu/gemm.py``.
-SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 # Partial tiles that are looked at side by side; beyond, those of the lowest bounds go on.
 MOST_OPEN = 20_000
 # Times that differ by less are alike, and the tile that moves less is taken: a roofline knows times no better.

@@ -158,7 +158,7 @@ def dim_candidates(nest: Nest, target: Target, dim: int) -> tuple[int, ...]:
 
 
 def hardware_multiple(nest: Nest, target: Target, dim: int) -> int:
-    """A whole run of memory where the dim is a stream's innermost axis; rows and columns of the matrix units' tiles."""
+    """Elements of a whole run of memory where the dim is a stream's innermost axis; 1 elsewhere."""
     runs = [
         RUN_BYTES[target.kind] / stream.element_bytes
         for stream in nest.streams

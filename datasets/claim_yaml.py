@@ -1,8 +1,9 @@
-"""Reads YAML whose every mistake is told with its line."""
+"""Reads claims, as YAML understands them, into models; every mistake is told with its line."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -10,7 +11,9 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from ircost.ir import yaml_document
 from ircost.ir.errors import IrcError, did_you_mean
+from ircost.ir.yaml_document import DocumentKind, Entry
 
 KeyPath = tuple[str | int, ...]  # keys, and places in lists, from the top
 Model = TypeVar("Model", bound=BaseModel)
@@ -20,6 +23,13 @@ class ClaimError(IrcError):
     """A claim is not there, its file is wrong, or nothing can predict it."""
 
 
+CLAIM_FILE = DocumentKind(
+    what="claim",
+    error=ClaimError,
+    max_depth=20,
+    start="begin with 'id: C01'",
+    instead_of_anchors="write it out",
+)
 # Told only where nothing else is wrong: a misspelt key is missing too, and a list of wrong items counts as empty.
 CONSEQUENCES = {"missing": 1, "too_short": 2}
 # What pydantic calls a mistake: what it is, and the cure.
@@ -62,6 +72,18 @@ class Section:
         while path not in self.lines:
             path = path[:-1]
         return f"{self.file}:{self.lines[path]}"
+
+    @contextmanager
+    def blaming(self, *steps: str | int) -> Iterator[None]:
+        """What goes wrong inside is told of what stands below these keys.
+
+        Raises:
+            ClaimError: in place of any other mistake that a user can cause.
+        """
+        try:
+            yield
+        except IrcError as error:
+            raise ClaimError(error.message, at=self.place(*steps), help=error.help) from error
 
     def read(self, model: type[Model]) -> Model:
         """This part as ``model`` describes it.
@@ -112,14 +134,9 @@ def read_file(path: Path) -> Section:
     """The whole of a file.
 
     Raises:
-        ClaimError: it cannot be read, or as ``read_text``.
+        ClaimError: it cannot be read, is too big, or as ``read_text``.
     """
-    try:
-        return read_text(path.read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise ClaimError(f"cannot read '{path}': {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ClaimError(f"'{path}' is not UTF-8 text", at=f"byte {error.start}") from error
+    return read_text(yaml_document.file_text(path, CLAIM_FILE), str(path))
 
 
 def read_text(text: str, file: str) -> Section:
@@ -128,40 +145,16 @@ def read_text(text: str, file: str) -> Section:
     Raises:
         ClaimError: it is not YAML, has no section at the top, a key twice or an anchor; with file and line.
     """
+    top = yaml_document.read_text(text, file, CLAIM_FILE)
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if getattr(event, "anchor", None) is not None:
-                line = event.start_mark.line + 1 if event.start_mark else 1
-                raise ClaimError("anchors and aliases are not read", at=f"{file}:{line}", help="write it out")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ClaimError(f"not YAML: {error.problem}", at=f"{file}:{line}") from error
     except yaml.YAMLError as error:
-        raise ClaimError(f"not YAML: {str(error).splitlines()[0]}", at=file) from error
-    if not isinstance(node, yaml.MappingNode):
-        raise ClaimError("a claim is a list of 'key: value' lines", at=f"{file}:1")
-    lines: dict[KeyPath, int] = {(): 1}
-    _number(node, (), file, lines)
-    return Section(content, file, lines)
+        raise yaml_document.yaml_mistake(error, file, CLAIM_FILE) from error
+    return Section(content, file, dict(_lines(top, ())))
 
 
-def _number(node: yaml.Node, path: KeyPath, file: str, lines: dict[KeyPath, int]) -> None:
-    """Notes the line of every key and item below ``node``."""
-    for step, at, inner in _parts(node):
-        own = (*path, step)
-        line = at.start_mark.line + 1 if at.start_mark else 1
-        if own in lines:
-            raise ClaimError(f"'{step}' is there twice", at=f"{file}:{line}", help=f"first in line {lines[own]}")
-        lines[own] = line
-        _number(inner, own, file, lines)
-
-
-def _parts(node: yaml.Node) -> list[tuple[str | int, yaml.Node, yaml.Node]]:
-    """Key or place, where it stands, and what is there."""
-    if isinstance(node, yaml.MappingNode):
-        return [(str(key.value), key, inner) for key, inner in node.value]
-    if isinstance(node, yaml.SequenceNode):
-        return [(number, inner, inner) for number, inner in enumerate(node.value)]
-    return []
+def _lines(entry: Entry, path: KeyPath) -> Iterator[tuple[KeyPath, int]]:
+    """Of an entry, and of every key and item below it."""
+    yield path, entry.line
+    for step, inner in (*entry.section.items(), *enumerate(entry.entries)):
+        yield from _lines(inner, (*path, step))

@@ -137,27 +137,6 @@ class Complexity:
     activations: int
 
 
-def complexity(module: Module) -> Complexity:
-    """Counts of a network for one image, read off the module.
-
-    Source of what counts: pycls, pycls/models/blocks.py, functions ``*_cx``; Dollár et al., "Fast and Accurate Model
-    Scaling", CVPR 2021, section 3.
-    """
-    macs = biases = parameters = activations = 0
-    for op in module.main.block.ops:
-        space = op.definition.iteration_space(op)
-        if op.definition.is_contraction and space is not None:
-            macs += space.points
-        if op.definition.is_contraction or op.name == "max_pool":
-            activations += op.result.type.elements
-        if op.name == "add":
-            biases += sum(v.type.elements for v in op.operands if v.producer and v.producer.name == "constant")
-        if op.name == "constant":
-            statistics = all(user.name == "batch_norm" and place >= 3 for user, place in op.result.uses)
-            parameters += 0 if statistics else op.result.type.elements
-    return Complexity(macs + biases, parameters, activations)
-
-
 def convnet(network: Network, batch: int = 1) -> Module:
     """The network for images [batch, 3, resolution, resolution] in f32, weights declared but not there.
 

@@ -35,9 +35,6 @@ def _bound(
     return _Binder(notation, shapes, dict(attributes)).space()
 
 
-Flat = tuple[str, int] | Axis  # a dim of a pack is ("o", 1); anything else stays as written
-
-
 class _Binder:
     """One binding: solves pack lengths, then extents, then builds the access maps."""
 

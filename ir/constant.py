@@ -11,7 +11,7 @@ import numpy as np
 
 from ircost.ir.errors import InterpreterError
 from ircost.ir.numpy_dtypes import dtype_of, numpy_dtype, to_format
-from ircost.ir.types import DTYPES, DType, TensorType
+from ircost.ir.types import DType, TensorType
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,8 @@ def literal(array: np.ndarray) -> Literal:
 def is_value_of(value: float | int | bool, dtype: DType) -> bool:
     """Whether a number can stand in a tensor of a format. Floats take all, rounded; integers what they hold exactly.
 
-    >>> is_value_of(300, DTYPES["i8"]), is_value_of(-7, DTYPES["i4"]), is_value_of(1e10, DTYPES["f16"])
+    >>> from ircost.ir.types import f16, i4, i8
+    >>> is_value_of(300, i8), is_value_of(-7, i4), is_value_of(1e10, f16)
     (False, True, True)
     """
     if dtype.is_float:
@@ -146,8 +147,3 @@ def from_codes(codes: np.ndarray, dtype: DType) -> np.ndarray:
         sign = np.uint8(1 << (dtype.bits - 1))
         return ((codes ^ sign).astype(np.int8) - np.int8(sign)).astype(numpy_dtype(dtype))
     return codes.astype(numpy_dtype(dtype))
-
-
-def stored_dtype(data: ConstantData, type: TensorType) -> DType:
-    """The format that the values are kept in; ``type``'s own where nothing says otherwise."""
-    return data.dtype if isinstance(data, (Literal, FileSlice, Borrowed)) else DTYPES[type.dtype.name]

@@ -124,6 +124,7 @@ def parse_dtype(name: str) -> DType:
 
 # Of a tensor: its bytes, and sums of several, fit 64-bit integers in any format. Scores of a million tokens have 2^46.
 MAX_ELEMENTS = 1 << 56
+MAX_DIGITS = 400  # of an extent as text, as of any number in IR text
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ def parse_type(text: str) -> TensorType:
     """Reads what ``str(TensorType)`` writes.
 
     Raises:
-        ShapeError: an extent is not a natural number.
+        ShapeError: an extent is not a natural number, or has more digits than any.
         DTypeError: the number format is not known.
 
     >>> parse_type("1x3x224x224xf32").elements
@@ -188,5 +189,8 @@ def parse_type(text: str) -> TensorType:
     plain = [extent.removeprefix("<=") for extent in extents]
     if not all(extent.isascii() and extent.isdigit() for extent in plain):
         raise ShapeError(f"'{text}' is not a tensor type", help="write it like 2x3xf32, or f32 for a scalar")
+    if any(len(extent) > MAX_DIGITS for extent in plain):
+        told = f"'{text[:20]}...' has an extent of {max(map(len, plain))} digits"
+        raise ShapeError(told, help=f"at most {MAX_DIGITS} are read")
     bounded = tuple(axis for axis, extent in enumerate(extents) if extent.startswith("<="))
     return TensorType(tuple(map(int, plain)), parse_dtype(dtype), bounded)

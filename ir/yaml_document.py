@@ -71,14 +71,23 @@ def read_file(path: Path, kind: DocumentKind) -> Entry:
     """The file's top section.
 
     Raises:
-        IrcError: as ``kind`` says; cannot be read, too big, not UTF-8, or as ``read_text``.
+        IrcError: as ``file_text`` or ``read_text``.
+    """
+    return read_text(file_text(path, kind), str(path), kind)
+
+
+def file_text(path: Path, kind: DocumentKind) -> str:
+    """What stands in a file.
+
+    Raises:
+        IrcError: as ``kind`` says; cannot be read, too big, not UTF-8.
     """
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise kind.error(f"'{path}' is over {MAX_BYTES // 1000} kB: not a {kind.what}", at=str(path))
-        return read_text(content.decode(), str(path), kind)
+        return content.decode()
     except OSError as error:
         raise kind.error(f"cannot read '{path}': {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -94,13 +103,18 @@ def read_text(text: str, file: str, kind: DocumentKind) -> Entry:
     """
     try:
         return _Reader(text, file, kind).document()
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        # Newer versions of libyaml count the levels themselves.
-        problem = "nested too deep" if "nesting depth" in str(error.problem) else f"not YAML: {error.problem}"
-        raise kind.error(problem, at=f"{file}:{line}") from error
     except yaml.YAMLError as error:
-        raise kind.error(f"not YAML: {str(error).splitlines()[0]}", at=file) from error
+        raise yaml_mistake(error, file, kind) from error
+
+
+def yaml_mistake(error: yaml.YAMLError, file: str, kind: DocumentKind) -> IrcError:
+    """What YAML's own reader has found, in our words."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return kind.error(f"not YAML: {str(error).splitlines()[0]}", at=file)
+    line = error.problem_mark.line + 1 if error.problem_mark else 1
+    # Newer versions of libyaml count the levels themselves.
+    problem = "nested too deep" if "nesting depth" in str(error.problem) else f"not YAML: {error.problem}"
+    return kind.error(problem, at=f"{file}:{line}")
 
 
 class _Reader:

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from ircost.api import compile_model, full_pipeline, import_options_of, imported_model, takes_dtype
 from ircost.backends import Target, load_target
-from ircost.changed_target import TWICE, other_launch, resources, with_free_launches
+from ircost.changed_target import TWICE, resources, with_free_launches
 from ircost.cost_models.analytical import Analytical
 from ircost.cost_models.automatic import Automatic, chosen_model, search_model
-from ircost.cost_models.free_launches import without_launches
 from ircost.cost_models.interface import CostModel
 from ircost.cost_models.kernel_table import KernelTable, kernel_table
+from ircost.cost_models.other_launches import launched_otherwise, without_launches
 from ircost.costing import Totals, totals_of
 from ircost.dequantised import integers_first
 from ircost.frontends import Imported, ImportOptions, load
@@ -143,7 +143,7 @@ def what_if(
     machine = target if isinstance(target, Target) else load_target(target, target_folders)
     if cost_model == Automatic.name:
         cost_model = search_model(machine).name
-    passes = pipeline_of_level(opt, machine.kind) if pipeline is None else pipeline
+    passes = pipeline_of_level(opt, machine.kind, machine.runtime) if pipeline is None else pipeline
     parse_pipeline(full_pipeline(passes, dtype))  # a mistake in it is told before a large model is read
     source = model_file(model) if isinstance(model, str | Path) else model
     is_built = not isinstance(source, Module | Imported) and takes_dtype(source)
@@ -213,8 +213,8 @@ class _Experiment:
         free = with_free_launches(self.target)
         yield "launch", "launches", "launches cost nothing", 1, self._on(free, table, without_launches(model))
         if isinstance(model, Analytical) and self.target.kind == "gpu":
-            name, what, other = other_launch(self.target)
-            yield "launch", name, what, 1, self._on(other, table, model)
+            name, what, other = launched_otherwise(model, self.target)
+            yield "launch", name, what, 1, self._on(self.target, table, other)
 
     def _on(self, target: Target, table: KernelTable, model: CostModel) -> Callable[[], Totals]:
         return lambda: totals_of(self.report.module, table, model, target, self.imported.built)

@@ -86,7 +86,7 @@ def compile_model(
         allow_opaque=allow_opaque,
     )
     context = PassContext(target=machine, cost_model=chosen_model(cost_model, machine).for_search)
-    chosen = pipeline_of_level(opt, machine.kind) if pipeline is None else pipeline
+    chosen = pipeline_of_level(opt, machine.kind, machine.runtime) if pipeline is None else pipeline
     source = model_file(model) if isinstance(model, (str, Path)) else model
     text = full_pipeline(chosen, None if takes_dtype(source) else dtype)
     limit = None if memory_limit is None else limit_bytes(str(memory_limit))
@@ -94,7 +94,7 @@ def compile_model(
     with collector_paused():
         memory = VerifierMemory()
         imported = noted(imported_model(source, options, memory), machine, text)
-        if chosen != pipeline_of_level(DEFAULT_LEVEL, machine.kind):
+        if chosen != pipeline_of_level(DEFAULT_LEVEL, machine.kind, machine.runtime):
             imported = replace(imported, notes=(*imported.notes, f"passes that ran: {text or 'none'}"))
         reports = run_pipeline(imported.module, passes, context=context, after_pass=after_pass, memory=memory)
         if on_reports is not None:
@@ -153,7 +153,7 @@ def sweep_model(
             f"a {type(model).__name__} has one size", help="give the file or the name of a model: each size is read"
         )
     source = model_file(model)
-    passes = pipeline_of_level(opt, machine.kind) if pipeline is None else pipeline
+    passes = pipeline_of_level(opt, machine.kind, machine.runtime) if pipeline is None else pipeline
     options = import_options_of(
         dtype=dtype,
         dims=dims,

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from ircost.backends import Target
 from ircost.backends.figure import Figure
-from ircost.backends.runtime import RUNTIMES
 from ircost.backends.target_parts import ArithmeticEnergy, MemoryLevel, Part
 
 AnyPart = TypeVar("AnyPart", bound=Part)
@@ -59,15 +58,6 @@ def more_processors(target: Target) -> Target:
         processors=_changed(target.processors, count=_twice(target.processors.count)),
         power=_changed(target.power, **{name: _twice(watts) for name, watts in target.power if watts is not None}),
     )
-
-
-def other_launch(target: Target) -> tuple[str, str, Target]:
-    """Launched one by one where steps are replayed as a whole, and the other way round."""
-    runtime = RUNTIMES.get(target.runtime)
-    bare = target.model_copy(update={"name": target.name.partition("+")[0], "runtime": ""})
-    if runtime is not None and runtime.launch == "eager":
-        return "graph", "kernels replayed (CUDA graphs)", bare
-    return "eager", "PyTorch, kernels launched one by one", bare.with_runtime("pytorch")
 
 
 def with_free_launches(target: Target) -> Target:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from ircost.ir.errors import IrcError
+from ircost.ir.json_document import parse_json
 
 SCHEMA = Path(__file__).parent / "report_schema.json"
 HELP = "give a model, or what 'irc compile --json' wrote"
@@ -33,7 +35,7 @@ def read_report(path: str | Path) -> dict[str, Any]:
         ReportFileError: the file cannot be read, is no JSON, or does not hold to the schema; says where.
     """
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        value = parse_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ReportFileError(f"cannot read {path}: {error.strerror}", help="check the path") from None
     except ValueError as error:
@@ -70,7 +72,11 @@ def _mistakes(value: Any, schema: dict[str, Any], defs: dict[str, Any], place: s
 
 
 def _is_a(kind: str, value: Any) -> bool:
-    return isinstance(value, KINDS[kind]) and (kind == "boolean" or not isinstance(value, bool))
+    if isinstance(value, bool):
+        return kind == "boolean"
+    if isinstance(value, (int, float)) and not abs(value) <= sys.float_info.max:
+        return False  # Python's reader takes Infinity, NaN and integers beyond all floats
+    return isinstance(value, KINDS[kind])
 
 
 def _inside(value: Any, schema: dict[str, Any], defs: dict[str, Any], place: str) -> list[str]:

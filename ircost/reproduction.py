@@ -6,19 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ircost.attention_bound_training import predict_attention_bound_training
-from ircost.attention_traffic import predict_attention_traffic
 from ircost.datasets.claim_yaml import ClaimError, Section
 from ircost.datasets.claims import Claim, ClaimedFigure, ClaimFile
-from ircost.engine_phases import predict_engine_phases
-from ircost.expert_parallel import predict_expert_parallel
-from ircost.gemm_roofline import predict_gemm_roofline
-from ircost.gemm_speedup import predict_gemm_speedup
 from ircost.ir.errors import did_you_mean
-from ircost.long_context import predict_long_context
-from ircost.network_times import predict_network_times
-from ircost.patch_memory import predict_patch_memory
-from ircost.prediction import Prediction, UsedFit
+from ircost.predictors.attention_bound_training import predict_attention_bound_training
+from ircost.predictors.attention_traffic import predict_attention_traffic
+from ircost.predictors.engine_phases import predict_engine_phases
+from ircost.predictors.expert_parallel import predict_expert_parallel
+from ircost.predictors.gemm_roofline import predict_gemm_roofline
+from ircost.predictors.gemm_speedup import predict_gemm_speedup
+from ircost.predictors.long_context import predict_long_context
+from ircost.predictors.network_times import predict_network_times
+from ircost.predictors.patch_memory import predict_patch_memory
+from ircost.predictors.prediction import Prediction, UsedFit
 
 # A claim's `predictor`: what predicts its figures from its `configuration`.
 PREDICTORS: dict[str, Callable[[Section], Prediction]] = {

@@ -9,8 +9,9 @@ import click
 
 from ircost.cost_models.gpu.constants import Share
 from ircost.datasets.claims import Paper
-from ircost.prediction import UsedConstant, UsedFit
-from ircost.quantity_text import si_text, small_text, three_digits
+from ircost.figure_text import figure_text
+from ircost.predictors.prediction import UsedConstant, UsedFit
+from ircost.quantity_text import small_text, three_digits
 from ircost.reproduction import Judgement, Reproduction
 from ircost.table import print_table
 from ircost.terminal import terminal_width
@@ -19,8 +20,6 @@ HEAD = ("figure", "", "claimed", "predicted", "ratio", "tolerance", "")
 CONSTANTS_HEAD = ("kernel", "constant", "value", "influence", "made of", "is")
 FIGURES_HEAD = ("figure", "value", "source")
 WIDTH = 110  # of prose, where no terminal says otherwise
-# What a figure's path ends in -> its unit; the first that fits counts.
-UNITS = (("_bytes_per_s", "B/s"), ("_bytes", "B"), ("_hz", "Hz"), ("count", ""))
 
 PAGE_HEAD = """\
 # Claims of papers
@@ -157,14 +156,6 @@ def figure_rows(reproduction: Reproduction) -> list[tuple[str, str, str]]:
         (path, figure_text(path, sources[path]), f"{'guess: ' if sources[path].guess else ''}{sources[path].source}")
         for path in prediction.figures
     ]
-
-
-def figure_text(path: str, value: float) -> str:
-    """
-    >>> figure_text("memory.gddr.bandwidth_bytes_per_s", 600e9), figure_text("matrix.f16", 125e12)
-    ('600 GB/s', '125 Top/s')
-    """
-    return si_text(value, next((unit for ending, unit in UNITS if path.endswith(ending)), "op/s"))
 
 
 def page(reproductions: Sequence[Reproduction], waiting: Mapping[str, tuple[str, str]]) -> str:

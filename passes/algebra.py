@@ -5,24 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ircost.ir import ops
-from ircost.ir.constant import Splat, materialise
 from ircost.ir.graph import Op, Value
 from ircost.ir.rewrite import RewritePattern
-from ircost.ir.types import DType, NumberKind, TensorType
+from ircost.ir.types import DType, NumberKind
 from ircost.passes.base import Pass, register_pass
-
-
-def uniform(value: Value) -> float | None:
-    """The number that a constant in memory holds in every element; None if it is no such constant."""
-    op = value.producer
-    data = op.attrs["value"] if op is not None and op.name == "constant" else None
-    if isinstance(data, Splat):  # one element tells; all of them may be terabytes
-        return float(materialise(data, TensorType((), value.type.dtype)))
-    array = ops.constant_value(value)
-    if array is None or array.size == 0:
-        return None
-    first = array.reshape(-1)[0]
-    return float(first) if bool((array == first).all()) else None
+from ircost.passes.match import uniform
 
 
 class _Neutral(RewritePattern):

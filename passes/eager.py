@@ -52,10 +52,16 @@ class Eager(Pass):
 
     A product and the bias behind it are one kernel, as in ``addmm``. For estimates of what eager frameworks take; never
     a gain.
+
+    Args:
+        attention: written out too; else it stays one kernel, as ``scaled_dot_product_attention`` is.
     """
 
+    attention: bool = True
+
     def run(self, module: Module, context: PassContext) -> Counter[str]:
-        fired = apply_patterns(module, (OpenedAttention(), WrittenOutGelu()))
+        opened = (OpenedAttention(),) if self.attention else ()
+        fired = apply_patterns(module, (*opened, WrittenOutGelu()))
         for op in list(rewritable_ops(module)):
             product = biased_product(op)
             if product is not None:

@@ -10,8 +10,8 @@ from ircost.ir.graph import Module, Op, Value
 from ircost.ir.ops.normalization import per_channel
 from ircost.ir.ops.quantised import integer_convolution, integer_product
 from ircost.ir.rewrite import RewritePattern
-from ircost.passes.algebra import uniform
 from ircost.passes.base import Pass, register_pass
+from ircost.passes.match import uniform
 
 NARROW = frozenset({"i8", "u8", "i4", "u4"})
 

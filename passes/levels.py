@@ -28,6 +28,9 @@ _BY_COST = "weight-only,canonicalize,recognise,fold-batch-norm,fuse{by_cost=true
 # Kernels of compilers grow as long as values fit registers; 64 ops is more than any measured fusion has.
 _FOLDED = "canonicalize,recognise,fold-batch-norm,canonicalize,layout"
 _LONG_KERNELS = f"{_FOLDED},fuse{{by_cost=true,max_ops=64}},merge-products,outline"
+# What PyTorch launches one by one; its scaled_dot_product_attention is one kernel.
+_OP_BY_OP = "weight-only,canonicalize,recognise,eager{attention=false}"
+OP_BY_OP_RUNTIME = "pytorch"
 _CHAINS = f"weight-only,{_FOLDED},fuse{{by_cost=true,chains=true,max_ops=64}},merge-products,outline"
 
 LEVELS: tuple[Level, ...] = (
@@ -49,8 +52,11 @@ LEVELS: tuple[Level, ...] = (
 )
 
 
-def pipeline_of_level(level: int, kind: str) -> str:
+def pipeline_of_level(level: int, kind: str, runtime: str = "") -> str:
     """The pipeline of a level on a kind of machine.
+
+    Args:
+        runtime: whose kernels run there: a GPU that PyTorch launches op by op on fuses nothing by default.
 
     Raises:
         PassError: there is no such level.
@@ -58,6 +64,8 @@ def pipeline_of_level(level: int, kind: str) -> str:
     >>> pipeline_of_level(1, "gpu")
     'weight-only,canonicalize'
     """
+    if level == DEFAULT_LEVEL and kind == "gpu" and runtime == OP_BY_OP_RUNTIME:
+        return _OP_BY_OP
     if not 0 <= level < len(LEVELS):
         raise PassError(f"no level {level}", help=f"--opt takes 0 to {len(LEVELS) - 1}; irc passes --levels lists them")
     return LEVELS[level].pipelines[kind]

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ircost.ir import ops
+from ircost.ir.constant import Splat, materialise
 from ircost.ir.graph import Op, Value
+from ircost.ir.types import TensorType
 
 TOLERANCE = 1e-3  # relative: a constant in half precision has three digits
 MOST_TERMS = 6
@@ -293,15 +295,16 @@ def combined(constant: float, number: float, is_product: bool, inverted: bool) -
 
 
 def uniform(value: Value) -> float | None:
-    """The number that all elements of a constant are; None for anything else."""
+    """The number that a constant in memory holds in every element; None if it is no such constant."""
     op = value.producer
-    if op is None or op.name != "constant":
-        return None
+    data = op.attrs["value"] if op is not None and op.name == "constant" else None
+    if isinstance(data, Splat):  # one element tells; all of them may be terabytes
+        return float(materialise(data, TensorType((), value.type.dtype)))
     array = ops.constant_value(value)
-    if array is None or not array.size or array.dtype.kind == "b":
+    if array is None or array.size == 0:
         return None
     first = array.reshape(-1)[0]
-    return float(first) if array.size == 1 or bool((array == first).all()) else None
+    return float(first) if bool((array == first).all()) else None
 
 
 def behind_reshapes(value: Value) -> Value:

@@ -30,17 +30,18 @@ class WrittenCausalMask(RewritePattern):
         if op.attrs["is_causal"] or op.attrs["window"] or op.attrs["length"]:
             return None
         m, n = op.operands[0].type.shape[2], op.operands[1].type.shape[2]
-        masks, scales, sinks = split_operands(op.operands[3:], *presence(op))
+        masks, *others = split_operands(op.operands[3:], *presence(op))
+        beside = [value for group in others for value in group]
         for i, mask in enumerate(masks):
             if mask not in self.windows:
                 self.windows[mask] = window_of(mask, m, n)
             window = self.windows[mask]
             if window is not None:
-                rest = (*masks[:i], *masks[i + 1 :], *scales, *sinks)
+                rest = (*masks[:i], *masks[i + 1 :], *beside)
                 return ops.attention(*op.operands[:3], *rest, **{**op.attrs, "is_causal": True, "window": window})
             parts = self._parts(mask, m, n)
             if parts is not None:
-                return ops.attention(*op.operands[:3], *masks[:i], *parts, *masks[i + 1 :], *scales, *sinks, **op.attrs)
+                return ops.attention(*op.operands[:3], *masks[:i], *parts, *masks[i + 1 :], *beside, **op.attrs)
         return None
 
     def _parts(self, mask: Value, m: int, n: int) -> tuple[Value, ...] | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ircost.backends import Target
 from ircost.ir import ops
+from ircost.ir.attributes import int_of
 from ircost.ir.graph import Module, Op, Value
 from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.rewrite import RewritePattern, apply_patterns
@@ -77,10 +78,11 @@ class WideProduct(RewritePattern):
         if x.type.dtype != op.result.type.dtype or not is_weight_only(weights.type.dtype, self.target):
             return None
         (n, k), (rows, blocks) = weights.type.shape, scales.type.shape
-        apart = ops.reshape(weights, shape=(n, blocks, k // blocks))
+        short = int_of(op.attrs, "block")
+        apart = weights if short else ops.reshape(weights, shape=(n, blocks, k // blocks))
         each = ops.reshape(scales, shape=(rows, blocks, 1))
         zero = ops.constant_of(np.zeros((), numpy_dtype(x.type.dtype)))
-        return ops.block_quantised_matmul(x, apart, each, zero, inner=k)
+        return ops.block_quantised_matmul(x, apart, each, zero, inner=k, block=short)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from ircost.cost_models.gpu.demand import COMMON, NEVER, RESIDENT, Amount, Deman
 from ircost.cost_models.gpu.machine import GpuMachine
 
 OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send_recv", "broadcast")
-ALL_REDUCE, SEND_RECV = OPS.index("all_reduce"), OPS.index("send_recv")
+ALL_REDUCE, ALL_TO_ALL, SEND_RECV = (OPS.index(name) for name in ("all_reduce", "all_to_all", "send_recv"))
 PAIRS = (SEND_RECV, OPS.index("broadcast"))  # one device sends all of it
 ALGORITHMS = ("ring", "tree", "direct", "in switch")
 # Flags beside the data instead of barriers: half the bandwidth, a fraction of the latency.
@@ -92,17 +92,18 @@ def collective_demand(work: CollectiveWork, machine: GpuMachine) -> Demand:
         *(work.is_bus, work.crossing, work.has_switch_reduction),
     )
     size = size + np.zeros_like(n)
-    is_reduce, is_pair, is_far = op == ALL_REDUCE, np.isin(op, PAIRS), nodes > 1
+    is_reduce, is_exchange = op == ALL_REDUCE, op == ALL_TO_ALL
+    is_pair, is_far = np.isin(op, PAIRS), nodes > 1
     twice = np.where(is_reduce, 2.0, 1.0)
     share = np.where(is_pair, 1.0, (n - 1) / n)
-    rings = np.where(is_pair | (op == 3), 1.0, n / nodes)
+    rings = np.where(is_pair | is_exchange, 1.0, n / nodes)
     depth = np.where(is_pair, 1.0, twice * np.ceil(np.log2(n)))
     barred = np.zeros_like(size)
     # Bytes that each device sends, steps, and where an algorithm does not exist.
     ways = (
         (twice * share * size, np.where(is_pair, 1.0, twice * (n - 1)), barred),
         (2.0 * size, depth, np.where(is_reduce, 0.0, NEVER)),
-        (np.where(is_reduce, n - 1, share) * size, barred + 1, np.where(is_far & (op != 3), NEVER, 0.0)),
+        (np.where(is_reduce, n - 1, share) * size, barred + 1, np.where(is_far & ~is_exchange, NEVER, 0.0)),
         (size, barred + 2, np.where(is_reduce & (switched > 0) & ~is_far, 0.0, NEVER)),
     )
     moved = np.concatenate([np.repeat(m, 2, axis=1) * (2.0, 1.0) for m, _, _ in ways], axis=1)

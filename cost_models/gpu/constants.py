@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,9 +16,11 @@ from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.fit import BASE, start_of, value_of
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.ir.errors import IrcError
+from ircost.ir.json_document import parse_json
 
 BUNDLED = Path(__file__).parent / "constants.json"
 VERSION = 2
+MOST = 20.0  # of an effect on the link scale: a factor of 5e8, which no two machines are apart
 SAME = 5e-3  # on the link scale, half a percent: what other CPUs' rounding may make of the same fit
 # Whose constants stand in for a family's on architectures that it was never measured on.
 STANDS_IN = {"conv": "gemm"}
@@ -160,7 +163,7 @@ def read_constants(path: str | Path) -> ConstantsFile:
         ConstantsError: it is none, or of another version.
     """
     try:
-        content = json.loads(Path(path).read_text())
+        content = parse_json(Path(path).read_text(encoding="utf-8"))
         version = content["version"]
         if version != VERSION:
             raise ConstantsError(
@@ -168,7 +171,7 @@ def read_constants(path: str | Path) -> ConstantsFile:
             )
         fits = {str(name): _family_fit(entry) for name, entry in content.get("families", {}).items()}
         tables = {str(k): str(v) for k, v in content["tables"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
         raise ConstantsError(f"{path} holds no constants: {error}", help="irc calibrate writes such a file") from error
     return ConstantsFile(tables, {name: fit for name, fit in fits.items() if name in FAMILIES})
 
@@ -186,10 +189,18 @@ def constants_beside_bundled(path: str | Path) -> ConstantsFile:
 def _family_fit(entry: Any) -> FamilyFit:
     about = entry["about"]
     effects = {
-        (str(effect), str(level)): {str(name): float(amount) for name, amount in amounts.items()}
+        (str(effect), str(level)): {str(name): _bounded(amount, -MOST, MOST) for name, amount in amounts.items()}
         for effect, level, amounts in entry["effects"]
     }
-    return FamilyFit(effects, int(about["rows"]), tuple(map(str, about["devices"])), float(about["median_error"]))
+    devices, error = tuple(map(str, about["devices"])), _bounded(about["median_error"], 0.0, sys.float_info.max)
+    return FamilyFit(effects, int(about["rows"]), devices, error)
+
+
+def _bounded(value: Any, least: float, most: float) -> float:
+    found = float(value)
+    if not least <= found <= most:
+        raise ValueError(f"a number from {least:g} to {most:g} expected, not {value}")
+    return found
 
 
 def differences(one: ConstantsFile, other: ConstantsFile) -> list[str]:

@@ -15,6 +15,7 @@ from ircost.ir.ops.experts import binomial, experts_met
 ROW_TILES = (16, 32, 64, 128, 256)
 COLUMN_TILES = (64, 128, 256)
 STEP = 32
+LOGARITHMIC = 1e-8  # from a skew to 1: nearer, powers lose their digits, and their limit is right to six of them
 CHOICES = tuple(f"{rows}x{columns}" for rows in ROW_TILES for columns in COLUMN_TILES)
 ROW_TILE = np.repeat(np.array(ROW_TILES, float), len(COLUMN_TILES))[None]
 COLUMN_TILE = np.tile(np.array(COLUMN_TILES, float), len(ROW_TILES))[None]
@@ -170,9 +171,7 @@ def rank_load(
         met = min(local, max(rows, min(1.0, total)))
         each = rows / met if met else 0.0
         return rows, met, *(met * np.ceil(each / tile) for tile in ROW_TILES)
-    places = (np.arange(count) + 0.5) / count
-    top, power = max(0.8 * tokens, 1.0 + 1e-9), 1.0 - skew
-    shares = (1.0 + places * (top**power - 1.0)) ** (1.0 / power)
+    shares = power_law_shares(count, max(0.8 * tokens, 1.0 + 1e-9), skew)
     loads = np.minimum(shares / shares.sum() * total, tokens)
     loads = np.random.default_rng(0).permutation(loads)
     by_rank = loads.reshape(int(ranks), -1) if count % int(ranks) == 0 else loads[None]
@@ -184,6 +183,20 @@ def rank_load(
         float(met.sum()),
         *(float((np.where(busiest < 1, met, np.ceil(busiest / tile))).sum()) for tile in ROW_TILES),
     )
+
+
+def power_law_shares(count: int, top: float, skew: float) -> np.ndarray:
+    """[count] ascending quantiles of a power law between 1 and ``top`` whose density falls as x to the minus ``skew``.
+
+    >>> power_law_shares(3, 64.0, 1.0).round(6).tolist()
+    [2.0, 8.0, 32.0]
+    """
+    places, power = (np.arange(count) + 0.5) / count, 1.0 - skew
+    if abs(power) < LOGARITHMIC:
+        logarithmic: np.ndarray = top**places
+        return logarithmic
+    found: np.ndarray = (1.0 + places * (top**power - 1.0)) ** (1.0 / power)
+    return found
 
 
 def tiles_expected(tokens: float, share: float) -> np.ndarray:

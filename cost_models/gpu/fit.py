@@ -102,14 +102,13 @@ def fit(
     Args:
         widths: effect -> how far its levels may spread, a standard deviation on the link scale.
         stiffness: of the samples' errors against the ridge.
-        rounds: of choosing and fitting.
+        rounds: of choosing and fitting, one at least.
     """
     from scipy.optimize import minimize  # slow to import, and costing a model reads constants without fitting any
 
     design = _Design.of(parameters, samples, widths)
     point = design.origin
-
-    errors = _errors_of(parameters, samples, design, point)
+    assert rounds > 0, "errors are those of the last round's candidates"
     for _ in range(rounds):
         errors = _errors_of(parameters, samples, design, point)
         loss = _Loss(design, errors, stiffness)

@@ -17,7 +17,7 @@ TILES = (
     *((256, 128), (128, 256), (128, 128), (256, 64), (64, 256), (128, 64), (64, 128), (64, 64)),
     *((32, 128), (128, 32), (32, 64), (64, 32), (16, 128), (16, 64), (16, 32)),
 )
-SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
+SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 32)  # blocks that share a reduction, as those kernels have it
 STEP = 32  # elements of k that are loaded at once
 # Activations that a block of threads converts at once, and what a row takes beside them, in such pieces: at any m of
 # 1,024 and more vLLM's products in fp8 take as long up to a k of 2,048, and a step more for each 2,048 (H100, H200).

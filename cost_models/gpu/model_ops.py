@@ -24,6 +24,9 @@ MEMORY_NAMES = {"EMBEDDING": "embedding", "where": "where", "cumsum": "cumsum", 
 # the result's own, and no kernel.
 BACKWARD_NAMES = {"softmax": "softmax_gradient", "layer_norm": "layer_norm_gradient", "add": "", "add_scalar": ""}
 BACKWARD = "mul"
+MOST_CHARACTERS = 4000  # of a cell: keeps Python's parser far from the end of its stack
+MOST_TOLD = 120  # of its characters in a message
+LARGEST = 2**53  # of a dim: up to there every whole number is one in floating point
 Kernel = tuple[str, tuple[object, ...]]  # family, and its dims in the order of DIMS
 DIMS = {"gemm": ("op", "batch", "m", "n", "k"), "vector": ("op", "rows", "cols")}
 
@@ -44,8 +47,9 @@ def parts_of_model_ops(
         try:
             for family, kernel in kernels_of(str(op), str(dims), str(shapes), bool(is_trained[row])):
                 found[family].append((row, kernel))
-        except (ValueError, SyntaxError, TypeError, KeyError, IndexError):
-            failures.setdefault(f"operator '{op}' with dims {dims} is not known", []).append(np.array([row]))
+        except (ValueError, KeyError, IndexError):
+            told = f"{dims}" if len(str(dims)) <= MOST_TOLD else f"{str(dims)[:MOST_TOLD]}..."
+            failures.setdefault(f"operator '{op}' with dims {told} is not known", []).append(np.array([row]))
     parts: list[tuple[Family, Columns, np.ndarray]] = []
     for name, kernels in found.items():
         rows = np.array([row for row, _ in kernels])
@@ -76,31 +80,59 @@ def kernels_of(op: str, dims: str, input_shapes: str, is_trained: bool) -> tuple
         is_trained: with those of its gradient.
 
     Raises:
-        ValueError, SyntaxError, TypeError, KeyError, IndexError: it is not known, or its dims cannot be read.
+        ValueError, KeyError, IndexError: it is not known, or its dims cannot be read.
 
     >>> kernels_of("Linear", "[['Linear', (8, 64, 32)]]", "[[8, 64]]", False)
     (('gemm', ('linear', 1, 8, 32, 64)),)
     >>> kernels_of("div", "[['VECdiv', (8, 64)]]", "[[8, 64], [1]]", False)
     (('vector', ('div_scalar', 8, 64)),)
     """
-    kernels = ast.literal_eval(dims)
-    operands = ast.literal_eval(input_shapes)
+    operands = [_shape(shape) for shape in _listed(_literal(input_shapes))]
     by_number = len(operands) > 1 and prod(operands[-1]) == 1
-    return tuple(kernel for kind, extents in kernels for kernel in _kernels(op, kind, extents, by_number, is_trained))
+    parts = [_listed(part) for part in _listed(_literal(dims))]
+    found = tuple(kernel for kind, extents in parts for kernel in _kernels(op, kind, extents, by_number, is_trained))
+    if not found or any(isinstance(dim, int) and dim > LARGEST for _, kernel in found for dim in kernel):
+        raise ValueError("no kernels, or larger ones than any")
+    return found
 
 
-def _kernels(op: str, kind: str, extents: tuple[int, ...], by_number: bool, is_trained: bool) -> Iterator[Kernel]:
+def _literal(text: str) -> object:
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(f"{len(text)} characters, at most {MOST_CHARACTERS} are read")
+    try:
+        found: object = ast.literal_eval(text)
+    except (SyntaxError, TypeError, MemoryError, RecursionError):
+        raise ValueError("no list of Python's") from None
+    return found
+
+
+def _listed(value: object) -> Sequence[object]:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"a list expected, not {value!r}")
+    return value
+
+
+def _shape(value: object) -> tuple[int, ...]:
+    extents = tuple(extent for extent in _listed(value) if type(extent) is int and extent > 0)
+    if len(extents) < len(_listed(value)):
+        raise ValueError(f"positive whole numbers expected, not {value!r}")
+    return extents
+
+
+def _kernels(op: str, kind: object, extents: object, by_number: bool, is_trained: bool) -> Iterator[Kernel]:
+    if not isinstance(kind, str):
+        raise ValueError(f"a kind of kernel expected, not {kind!r}")
     if kind in ("Linear", "BMM"):
-        *batches, m, k, n = extents
+        *batches, m, k, n = _shape(extents)
         batch, name = prod(batches), "bmm" if kind == "BMM" else "linear"
         yield "gemm", (name, batch, m, n, k)
         if is_trained:
             yield "gemm", (name, batch, m, k, n)
             yield "gemm", (name, batch, n, k, m)
     elif kind == "MEM":
-        yield from _memory_kernels(op, extents, is_trained)  # type: ignore[arg-type]
+        yield from _memory_kernels(op, [_shape(shape) for shape in _listed(extents)], is_trained)
     elif kind.startswith("VEC"):
-        name, (rows, cols) = VECTOR_NAMES[kind[3:]], extents
+        name, (rows, cols) = VECTOR_NAMES[kind[3:]], _shape(extents)
         name = f"{name}_scalar" if by_number and f"{name}_scalar" in VECTOR_OPS else name
         backward = BACKWARD_NAMES.get(name, BACKWARD)
         yield "vector", (name, rows, cols)

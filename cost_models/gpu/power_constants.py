@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ircost.ir.errors import IrcError
+from ircost.ir.json_document import parse_json
 
 BUNDLED = Path(__file__).parent / "power_constants.json"
 VERSION = 1
@@ -88,7 +89,7 @@ def read_power_constants(path: str | Path) -> PowerConstants:
         PowerConstantsError: it is none, or of another version.
     """
     try:
-        content = json.loads(Path(path).read_text())
+        content = parse_json(Path(path).read_text(encoding="utf-8"))
         if content["version"] != VERSION:
             raise PowerConstantsError(
                 f"{path}: version {content['version']}, {VERSION} expected",
@@ -104,7 +105,7 @@ def read_power_constants(path: str | Path) -> PowerConstants:
             kinds={str(name): float(error) for name, error in about["kinds"].items()},
             median_error=float(about["median_error"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
         raise PowerConstantsError(
             f"{path} holds no constants of power: {error}", help="irc calibrate --power writes such a file"
         ) from error

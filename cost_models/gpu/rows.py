@@ -18,7 +18,7 @@ from ircost.cost_models.gpu.labels import GRAPH_REPLAY, implementation, labels_o
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.gpu.power import product_flops_per_s
 from ircost.cost_models.gpu.table_work import Columns, Setting, coded
-from ircost.side_by_side import processors, side_by_side
+from ircost.cost_models.side_by_side import processors, side_by_side
 
 TargetOf = Callable[[str], Target]
 # Rows at a time: of fewer the way through Python counts, of more what no cache of the CPU holds. No power of two, for

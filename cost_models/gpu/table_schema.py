@@ -11,7 +11,7 @@ from ircost.backends.runtime import known_runtime
 from ircost.cost_models.gpu.collective import OPS
 from ircost.cost_models.gpu.families import FAMILIES, Family, words
 from ircost.cost_models.gpu.formats import format_name, format_of
-from ircost.cost_models.gpu.table_work import VECTOR_OPS, Columns, coded
+from ircost.cost_models.gpu.table_work import VECTOR_OPS, Columns, coded, skew_of
 
 WORDS = frozenset(("device", "framework", "kernel", "op", "dtype", "kv_dtype", "phase", "distribution", "topology"))
 # Columns that a table may lack, and what that means. Without `kv_dtype` it is that of the arithmetic.
@@ -30,6 +30,7 @@ LACKING = {
         )
     )
 }
+MOST_EXPERTS = 1 << 20  # each is looked at by itself, and no model comes near
 QUANTIZING = frozenset(("computescale", "scale_matrix"))
 KNOWN: Mapping[str, Mapping[str, Callable[[str], bool]]] = {
     "attention": {
@@ -40,7 +41,7 @@ KNOWN: Mapping[str, Mapping[str, Callable[[str], bool]]] = {
         "phase": ("prefill", "decode").__contains__,
         "kv_dtype": lambda name: format_of(name) is not None,
     },
-    "moe": {"distribution": lambda name: name == "balanced" or name.startswith("power_law_")},
+    "moe": {"distribution": lambda name: skew_of(name) is not None},
     "recurrent": {"phase": ("context", "generation", "verify").__contains__},
     "conv": {"op": ("conv2d", "conv2d_dgrad", "conv2d_wgrad").__contains__},
     "collective": {"op": OPS.__contains__},
@@ -57,7 +58,10 @@ IMPOSSIBLE: Mapping[str, Mapping[str, Callable[[Columns], np.ndarray]]] = {
     "mla": {
         "kv_len, which counts the new tokens too, is less than q_len": lambda x: np.asarray(x["kv_len"] < x["q_len"]),
     },
-    "moe": {"topk is more than experts": lambda x: np.asarray(x["topk"] > x["experts"])},
+    "moe": {
+        "topk is more than experts": lambda x: np.asarray(x["topk"] > x["experts"]),
+        f"experts is more than {MOST_EXPERTS:,}": lambda x: np.asarray(x["experts"] > MOST_EXPERTS),
+    },
     "conv": {
         "kernel_h is more than in_h and its padding": lambda x: np.asarray(x["kernel_h"] > x["in_h"] + 2 * x["pad_h"]),
         "kernel_w is more than in_w and its padding": lambda x: np.asarray(x["kernel_w"] > x["in_w"] + 2 * x["pad_w"]),
@@ -137,7 +141,7 @@ def number_column(column: np.ndarray) -> np.ndarray:
 def _number(value: object) -> float:
     try:
         return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return float("nan")
 
 

@@ -61,7 +61,7 @@ class Column:
     is_of_machine: bool = False
 
 
-# Family -> sizes of its work, as logarithms; those that may be nought are logarithms of one more.
+# Family -> sizes of its work, as logarithms; kernels that are near in them are near to one another (see ``novelty``).
 SIZES: Mapping[str, tuple[str, ...]] = {
     "gemm": ("batch", "m", "n", "k", "lhs_bytes", "rhs_bytes", "out_bytes", "unpack_flops"),
     "conv": (
@@ -85,9 +85,9 @@ SIZES: Mapping[str, tuple[str, ...]] = {
     ),
     "collective": ("op", "world", "nodes", "size_bytes", "is_bus", "has_switch_reduction"),
 }
-# What follows from the sizes and is seen beside them.
+# What follows from the sizes and is seen beside them; it does not tell novelty.
 DERIVED: Mapping[str, tuple[str, ...]] = {"conv": ("stride",)}
-# Sizes of a kernel that kernels near to it are near in: what a shape is, and how novelty is told (see ``novelty``).
+# Sizes that may be nought: seen as logarithms of one more.
 MAY_BE_NOUGHT = frozenset(
     (
         *("unpack_flops", "window", "is_causal", "direction", "is_winograd", "is_chunked", "skew", "op", "is_bus"),

@@ -30,13 +30,17 @@ def is_combined_anew(features: np.ndarray, met: np.ndarray) -> np.ndarray:
     """
     words = features[:, -COLUMNS:]
     is_known = ~np.isnan(words).any(axis=1)
-    codes = _codes(np.where(is_known[:, None], words, 0).astype(np.int64))
-    found: np.ndarray = is_known & ~np.isin(codes, _codes(met))
+    codes = codes_of(np.where(is_known[:, None], words, 0).astype(np.int64))
+    found: np.ndarray = is_known & ~np.isin(codes, codes_of(met))
     return found
 
 
-def _codes(words: np.ndarray) -> np.ndarray:
-    """[rows] a number for each combination."""
+def codes_of(words: np.ndarray) -> np.ndarray:
+    """[rows] a number for each combination.
+
+    Args:
+        words: [rows, words] places in the vocabulary; at most five words.
+    """
     found = np.zeros(len(words), dtype=np.int64)
     for column in words.T:
         found = found * _MOST_WORDS + column

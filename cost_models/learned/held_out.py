@@ -12,12 +12,13 @@ import numpy as np
 
 from ircost.cost_models.learned.calibration import Held
 from ircost.cost_models.learned.columns import DEVICE, WORDS
+from ircost.cost_models.learned.combinations import COLUMNS, codes_of
 from ircost.cost_models.learned.estimator import BoostedResidual
 from ircost.cost_models.learned.novelty import LEVELS, Novelty
 from ircost.cost_models.learned.recipes import Recipe, residual_model
 from ircost.cost_models.learned.rows import Rows
 from ircost.cost_models.learned.splits import folds_of
-from ircost.side_by_side import processors, side_by_side
+from ircost.cost_models.side_by_side import processors, side_by_side
 
 WORTH_A_COPY = 20_000  # rows, from which on models are trained side by side
 Result = TypeVar("Result")
@@ -103,7 +104,6 @@ def levels_of(inside: Rows, out: Rows) -> np.ndarray:
 
 def cells_of(rows: Rows) -> np.ndarray:
     """[rows] a number for each machine, runtime and format."""
-    words = np.nan_to_num(rows.features[:, -len(WORDS) - 1 :], nan=-1.0)
+    words = np.nan_to_num(rows.features[:, -COLUMNS:], nan=-1.0)
     assert tuple(WORDS)[:2] == ("runtime", "dtype") and DEVICE == "device", "the order of the columns of words"
-    found: np.ndarray = (words[:, 0] * 100 + words[:, 1]) * 100 + words[:, -1]
-    return found
+    return codes_of(words[:, [0, 1, -1]].astype(np.int64) + 1)

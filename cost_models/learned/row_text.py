@@ -11,7 +11,7 @@ import numpy as np
 from ircost.cost_models.gpu.formats import Format, format_of
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.gpu.rows import RowGroup
-from ircost.cost_models.gpu.table_work import LATENT, NOPE, ROPE, VALUE, Setting
+from ircost.cost_models.gpu.table_work import LATENT, NOPE, ROPE, VALUE, Setting, skew_of
 from ircost.cost_models.learned.rows import Readable
 from ircost.ir import Builder, Function, Module, TensorType, Value, ops
 from ircost.ir.attributes import Attribute
@@ -104,11 +104,19 @@ def module_attributes(group: RowGroup) -> dict[str, Attribute]:
 
 
 def row_attributes(row: Row) -> dict[str, Attribute]:
-    """What a row says that no op has a place for."""
+    """What a row says that no op has a place for.
+
+    Raises:
+        RowTextError: how tokens are spread over experts is not known.
+    """
     if "experts" not in row:
         return {}
-    skew = str(row["distribution"]).rpartition("_")[2]
-    return {"skew": float(skew) if skew[:1].isdigit() else 0.0, "ranks": int(row["ep"])}
+    skew = skew_of(str(row["distribution"]))
+    if skew is None:
+        raise RowTextError(
+            f"distribution '{row['distribution']}' is not known", help="write balanced, or power_law_1.2"
+        )
+    return {"skew": skew, "ranks": int(row["ep"])}
 
 
 def weight_dtype(form: Format) -> DType:

@@ -22,6 +22,7 @@ from ircost.cost_models.learned.novelty import LEVELS, WIDTHS, Novelty
 from ircost.cost_models.learned.packing import checked_size, packed
 from ircost.cost_models.learned.short_text import short_text
 from ircost.cost_models.learned.stored_trees import LearnedModelError, StoredTrees, Trees
+from ircost.ir.json_document import parse_json
 
 BUNDLED = Path(__file__).parent / "models"
 POWER = "power"  # the folder of models of power, beside those of latency
@@ -113,7 +114,7 @@ def _models(folder: str | Path) -> dict[str, FamilyModel]:
 
 def _read_model(folder: Path) -> FamilyModel:
     try:
-        plain = json.loads(checked_size((folder / MODEL).read_bytes(), folder / MODEL))
+        plain = parse_json(checked_size((folder / MODEL).read_bytes(), folder / MODEL))
         if plain["version"] != VERSION:
             raise LearnedModelError(
                 f"{folder}: version {plain['version']}, {VERSION} expected", help="write it anew with irc train"
@@ -130,11 +131,12 @@ def _read_model(folder: Path) -> FamilyModel:
         heads = {
             name: _head(folder, family, name, entry, extra) for name, entry in plain["heads"].items() if name in HEADS
         }
+        vocabulary = {kind: [str(word) for word in plain["vocabulary"][kind]] for kind in (*WORDS, DEVICE)}
         return FamilyModel(
             family,
-            {kind: [str(word) for word in plain["vocabulary"][kind]] for kind in (*WORDS, DEVICE)},
+            vocabulary,
             {str(name): _machine(figures) for name, figures in plain["machines"].items()},
-            None if plain["met"] is None else _combinations(plain["met"]),
+            None if plain["met"] is None else _combinations(plain["met"], vocabulary),
             Novelty(tuple(_cells(plain["cells"][f"{width:g} octaves"]) for width in WIDTHS)),
             heads["seen"],
             heads.get("unseen"),
@@ -145,7 +147,7 @@ def _read_model(folder: Path) -> FamilyModel:
         )
     except LearnedModelError:
         raise
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, EOFError, ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
         raise LearnedModelError(f"{folder} holds no learned model: {error}", help="irc train writes one") from error
 
 
@@ -171,7 +173,10 @@ def _calibration(folder: Path, name: str, plain: Mapping[str, Any], features: in
 
 
 def _machine(plain: Mapping[str, Any]) -> MetMachine:
-    return MetMachine(str(plain["architecture"]), {name: float(plain[name]) for name in MACHINE_FIGURES})
+    figures = {name: float(plain[name]) for name in MACHINE_FIGURES}
+    if not all(map(math.isfinite, figures.values())):
+        raise ValueError(f"numbers expected of a machine, not {figures}")
+    return MetMachine(str(plain["architecture"]), figures)
 
 
 def _numbers(values: Sequence[Any], count: int = LEVELS) -> tuple[float, ...]:
@@ -188,10 +193,12 @@ def _shares(values: Sequence[Any], count: int = LEVELS) -> tuple[float, ...]:
     return found
 
 
-def _combinations(values: Sequence[Any]) -> np.ndarray:
+def _combinations(values: Sequence[Any], vocabulary: Mapping[str, Sequence[str]]) -> np.ndarray:
     found = np.array(values, dtype=np.int64)
     if found.ndim != 2 or found.shape[1] != COLUMNS:
         raise ValueError(f"combinations of {COLUMNS} words expected")
+    if (found < 0).any() or (found >= [len(vocabulary[kind]) for kind in (*WORDS, DEVICE)]).any():
+        raise ValueError("met: a place beyond the words of the vocabulary")
     return found
 
 

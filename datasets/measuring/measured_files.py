@@ -12,6 +12,7 @@ from ircost.datasets.measuring.cases import Case, case_of
 from ircost.datasets.measuring.errors import MeasureError
 from ircost.datasets.measuring.session import Row
 from ircost.datasets.tables import read_table
+from ircost.ir.json_document import parse_json
 
 
 def check_writer(path: Path) -> None:
@@ -59,11 +60,19 @@ def read_rows(path: Path, family: str) -> dict[Case, Row]:
     """
     columns = {name: column.tolist() for name, column in read_table(path).columns.items()}
     rows = [_plain(dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
+    return {_case(path, family, row, number): row for number, row in enumerate(rows, start=1)}
+
+
+def _case(path: Path, family: str, row: Row, number: int) -> Case:
     try:
-        return {case_of(family, dict(row)): row for row in rows}
+        return case_of(family, dict(row))
     except (KeyError, ValueError) as error:
         raise MeasureError(
             f"{path} is no {family} table of irc measure: {error}", help="give another -o, or move it away"
+        ) from error
+    except (TypeError, OverflowError) as error:
+        raise MeasureError(
+            f"{path}: row {number} lacks a size, or has an infinite one", help="take the row out, or give another -o"
         ) from error
 
 
@@ -99,7 +108,7 @@ def runs_before(path: Path) -> list[Mapping[str, object]]:
     if not beside.exists():
         return []
     try:
-        content = json.loads(beside.read_text())
+        content = parse_json(beside.read_text())
         return list(content["runs"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MeasureError(f"{beside} does not say how {path.name} was measured", help="move it away") from error

@@ -10,6 +10,7 @@ from typing import Any
 
 from ircost.frontends.config.neutral_keys import is_neutral
 from ircost.ir.errors import IrcError, did_you_mean
+from ircost.ir.json_document import parse_json
 
 MAX_BYTES = 4_000_000
 LARGEST = 2**40  # of any size in a config
@@ -67,7 +68,7 @@ class Config:
         value = self.raw(*names, default=default)
         if value is default and default is not NO_DEFAULT:
             return value  # type: ignore[no-any-return]
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_finite(value):
             raise self.error(f"'{self._given(names)}' is {value!r}, a number expected")
         return float(value)
 
@@ -152,6 +153,13 @@ class Config:
         return self.path + next(name for name in names if self.values.get(name) is not None)
 
 
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
+
+
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -200,13 +208,13 @@ def parse_config(data: bytes | str, file: str) -> Config:
 
 def _parsed(data: bytes | str, file: str) -> dict[str, Any]:
     try:
-        values = json.loads(data)
+        values = parse_json(data)
     except UnicodeDecodeError as error:
         raise ConfigError(f"'{file}' is not UTF-8 text", at=f"byte {error.start}") from None
     except json.JSONDecodeError as error:
         raise ConfigError(f"no JSON: {error.msg}", at=f"{file}:{error.lineno}") from None
-    except RecursionError:
-        raise ConfigError("sections within sections too deep", at=file) from None
+    except ValueError as error:
+        raise ConfigError(f"no JSON that is read: {error}", at=file) from None
     if not isinstance(values, dict):
         raise ConfigError(f"a section expected, not {_short(values)}", at=file)
     return values

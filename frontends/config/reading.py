@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ircost.frontends.config.architecture import Architecture, Idle
-from ircost.frontends.config.config_file import NO_DEFAULT, Config
+from ircost.frontends.config.config_file import LARGEST, NO_DEFAULT, Config
 from ircost.frontends.config.family import Family
 from ircost.frontends.config.family_reading import FamilyReader
 from ircost.frontends.config.feed_forward_reading import INNER, FeedForwardReader
@@ -115,16 +115,26 @@ class Reader(FamilyReader):
     def _stretched_context(self) -> int:
         """Tokens that YaRN stretches a model to, whatever it was trained for; 0 where nothing is said of it.
 
+        Raises:
+            ConfigError: what is said of it is no number, or more than any model takes.
+
         Source: Peng et al., "YaRN: Efficient Context Window Extension of Large Language Models", 2023; configs of
         Qwen 2.5 and 3 leave ``max_position_embeddings`` at the length before, and servers multiply.
         """
         for name in ("rope_scaling", "rope_parameters"):
             said = self.config.values.get(name)
-            said = said.get("full_attention", said) if isinstance(said, dict) else {}
-            if said.get("rope_type", said.get("type")) != "yarn":
+            if not isinstance(said, dict):
                 continue
-            before, factor = said.get("original_max_position_embeddings"), said.get("factor")
-            if isinstance(before, int) and isinstance(factor, int | float):
+            # A section of its own: that its keys are read here must not count where nothing else reads them.
+            whole = Config(said, self.config.file, f"{self.config.path}{name}.")
+            own = whole.section("full_attention") or whole
+            if own.raw("rope_type", "type", default="") != "yarn":
+                continue
+            before = own.number("original_max_position_embeddings", default=0.0)
+            factor = own.number("factor", default=0.0)
+            if not 0 <= before * factor <= LARGEST:
+                raise own.error(f"'factor' is {factor:g}, which makes no context out of {before:g} positions")
+            if before * factor:
                 return int(before * factor)
         return 0
 

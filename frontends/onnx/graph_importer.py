@@ -155,6 +155,8 @@ class GraphImporter:
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         node = Node(proto, inputs, self.opsets.get(domain, 1), self)
         if proto.op_type == "Constant" and not domain:
+            if not proto.output:
+                raise node.error("it has no output", help="the model is damaged")
             self.define(proto.output[0], self._constant_node(node))
             return
         lowering = LOWERINGS.get((domain, proto.op_type))

@@ -297,7 +297,7 @@ def compile_arguments(
     check_pipeline_options(pipeline, opt)
     machine = load_target(target, target_folders)
     level = DEFAULT_OPT if opt is None else opt
-    chosen = pipeline_of_level(level, machine.kind) if pipeline is None else pipeline
+    chosen = pipeline_of_level(level, machine.kind, machine.runtime) if pipeline is None else pipeline
     bound = read_import_options(**bindings)
     return {
         "target": machine,

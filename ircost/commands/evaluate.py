@@ -243,7 +243,7 @@ def check_plots() -> None:
     """Raises:
     PlotError: the library that draws is not installed; found before minutes are spent.
     """
-    from ircost.plots.evaluation import check_library
+    from ircost.plots.drawing import check_library
 
     check_library()
 

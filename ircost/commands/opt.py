@@ -96,7 +96,7 @@ def level_text(opt: int, context: PassContext) -> str:
     from ircost.passes import pipeline_of_level
 
     assert context.target is not None, "a level is for a machine"
-    return pipeline_of_level(opt, context.target.kind)
+    return pipeline_of_level(opt, context.target.kind, context.target.runtime)
 
 
 def read(file: str, **bindings: Any) -> Module:

@@ -9,25 +9,11 @@ from typing import Any
 import click
 
 from ircost.backends import RUNTIMES, Target, TargetError, load_target, target_names
-from ircost.backends.figure import Figure
 from ircost.failures import EXIT_USER_MISTAKE, say
+from ircost.figure_text import figure_text
 from ircost.ir.errors import IrcError
-from ircost.quantity_text import si_text, small_text, three_digits
+from ircost.quantity_text import si_text, three_digits
 from ircost.table import print_table
-
-# What a figure's name ends in -> its unit, and whether prefixes below one suit it; the first that fits counts.
-UNITS = (
-    ("_bytes_per_s", "B/s", False),
-    ("_j_per_byte", "J/B", True),
-    ("_per_s", "op/s", False),
-    ("_bytes", "B", False),
-    ("_hz", "Hz", False),
-    ("_s", "s", True),
-    ("_w", "W", False),
-    ("count", "", False),
-)
-RATES = ("matrix.", "vector.")
-ENERGIES = ("energy.",)
 
 
 @click.command()
@@ -114,23 +100,3 @@ def show_one(target: Target) -> None:
         for path, figure in target.sources().items()
     ]
     print_table(("figure", "value", "", "source"), rows, right=(1,))
-
-
-def figure_text(path: str, figure: Figure) -> str:
-    """A figure with its unit, which its name tells.
-
-    >>> figure_text("memory.hbm.bandwidth_bytes_per_s", Figure(3.35e12, "data sheet"))
-    '3.35 TB/s'
-    >>> figure_text("matrix.f16", Figure(989.4e12, "data sheet"))
-    '989 Top/s'
-    """
-    unit, is_small = unit_of(path)
-    return small_text(figure, unit) if is_small else si_text(figure, unit)
-
-
-def unit_of(path: str) -> tuple[str, bool]:
-    if path.startswith(RATES):
-        return "op/s", False
-    if path.startswith(ENERGIES):
-        return "J/op", True
-    return next((unit, is_small) for ending, unit, is_small in UNITS if path.endswith(ending))

@@ -23,14 +23,24 @@ def check_drawing(path: str | Path) -> None:
     """
     if Path(path).suffix.lower() not in SUFFIXES:
         raise PlotError(f"cannot draw {path}: its name ends in no known form", help=f"write {' or '.join(SUFFIXES)}")
+    check_library()
+
+
+def check_library() -> None:
+    """Raises:
+    PlotError: matplotlib is not installed.
+    """
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise PlotError("drawing needs matplotlib", help="pip install 'ircost[plot]'") from error
 
 
-def save_drawing(figure: Figure, path: str | Path) -> None:
+def save_drawing(figure: Figure, path: str | Path, dpi: int = 150) -> None:
     """Writes a figure; the same figure gives the same bytes.
+
+    Args:
+        dpi: pixels an inch, where the file is made of pixels.
 
     Raises:
         PlotError: it cannot be written.
@@ -41,6 +51,6 @@ def save_drawing(figure: Figure, path: str | Path) -> None:
     try:
         # Names in an SVG are random without a salt, and it bears the date.
         with matplotlib.rc_context({"svg.hashsalt": "ircost"}):
-            figure.savefig(path, dpi=150, metadata=metadata)
+            figure.savefig(path, dpi=dpi, metadata=metadata)
     except OSError as error:
         raise PlotError(f"cannot write {path}: {error.strerror}", help="check the folder and its permissions") from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ircost.cost_models.gpu.table_schema import number_column
-from ircost.ir.errors import IrcError
+from ircost.plots.drawing import SUFFIXES, PlotError, check_library, save_drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,13 +18,8 @@ if TYPE_CHECKING:
     from ircost.cost_models.evaluation import Prediction
     from ircost.cost_models.gpu.table_work import Columns
 
-SUFFIXES = (".png", ".svg")
 SCATTERED = 3000  # rows that are drawn as points; more are counted in hexagons
 LARGEST_ERROR = 60.0  # percent; the colours end there
-
-
-class PlotError(IrcError):
-    """A drawing cannot be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +70,6 @@ SIZES: dict[str, tuple[Size, Size]] = {
 }
 
 
-def check_library() -> None:
-    """Raises:
-    PlotError: matplotlib is not installed.
-    """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise PlotError("drawing needs matplotlib", help="pip install 'ircost[plot]'") from error
-
-
 def draw_prediction(prediction: Prediction, model: str, folder: str | Path) -> list[str]:
     """Draws predicted against measured latency, and the median error by shape; rows that failed are left out.
 
@@ -99,7 +84,6 @@ def draw_prediction(prediction: Prediction, model: str, folder: str | Path) -> l
         PlotError: matplotlib is not installed, or the folder cannot be written to.
     """
     check_library()
-    import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -113,14 +97,12 @@ def draw_prediction(prediction: Prediction, model: str, folder: str | Path) -> l
     paths = [Path(folder) / f"{prediction.family}-{model}{suffix}" for suffix in SUFFIXES]
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        # Names in an SVG are random without a salt, and it bears the date: the same rows give the same file.
-        with matplotlib.rc_context({"svg.hashsalt": "ircost"}):
-            for path in paths:
-                figure.savefig(path, dpi=120, metadata={"Date": None} if path.suffix == ".svg" else None)
     except OSError as error:
         raise PlotError(
             f"cannot write to {folder}: {error.strerror}", help="check the folder and its permissions"
         ) from None
+    for path in paths:
+        save_drawing(figure, path, dpi=120)
     return [str(path) for path in paths]
 
 

@@ -14,9 +14,10 @@ from ircost.backends.onnx import to_onnx
 from ircost.backends.onnx.node import node, outputs_of, values_of
 from ircost.frontends import load
 from ircost.ir import Builder, Function, Module, TensorType, Value, interpret, ops
+from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.parser import parse_module
 from ircost.ir.terminators import return_
-from ircost.ir.types import f16, f32, i64
+from ircost.ir.types import DType, f16, f32, i8, i16, i32, i64, u8, u16, u32, u64
 from ircost.passes import run_pipeline
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -127,6 +128,57 @@ def test_averages_are_one_operator(included: int, pads: tuple[int, ...], ceil: i
     found = there_and_back(model_of([node], (1, 2, 8, 7)), tmp_path)
     assert found[0] == "AveragePool"
     assert found == ["AveragePool"] or (included and ceil)
+
+
+DIVIDED = """
+func @main(%x: 1x2x8x7xDTYPE) -> 1x2x6x5xDTYPE {
+  %s = sum_pool %x {window = [3, 3]}
+  %c = constant dense<[COUNT]> : DTYPE
+  %y = div %s, %c
+  return %y
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("dtype", "count", "is_average"),
+    [("f32", 9.0, True), ("f32", 9.008, False), ("f32", 9.000001, False), ("f16", 9.0, True), ("f16", 9.008, False)],
+)
+def test_averages_divide_by_the_count_itself(dtype: str, count: float, is_average: bool) -> None:
+    nodes = assert_same(parse_module(DIVIDED.replace("DTYPE", dtype).replace("COUNT", str(count))), rtol=2e-3)
+    assert ([node.op_type for node in nodes] == ["AveragePool"]) == is_average
+
+
+@pytest.mark.parametrize("dtype", [f16, f32])
+@pytest.mark.parametrize("size", [3, 5, 7, 10, 14])
+def test_products_with_the_rounded_reciprocal_are_averages(dtype: DType, size: int) -> None:
+    share = np.array(1 / size**2, numpy_dtype(dtype))
+    types = [TensorType((1, 2, 16, 16), dtype)]
+    module = module_of(types, lambda x: ops.mul(ops.sum_pool(x, window=(size, size)), ops.constant_of(share)))
+    assert [node.op_type for node in assert_same(module, rtol=5e-3)] == ["AveragePool"]
+
+
+@pytest.mark.parametrize("pool", [ops.sum_pool, ops.max_pool])
+@pytest.mark.parametrize("pads", [((3, 3), (3, 3)), ((0, 4), (1, 0))])
+def test_padding_as_wide_as_the_window_is_a_pad(pool: Any, pads: tuple[tuple[int, int], ...]) -> None:
+    types = [TensorType((1, 2, 8, 7), f32)]
+    nodes = assert_same(module_of(types, lambda x: pool(x, window=(3, 3), strides=(2, 1), pads=pads)))
+    assert [node.op_type for node in nodes][:2] == ["Pad", "MaxPool" if pool is ops.max_pool else "AveragePool"]
+
+
+@pytest.mark.parametrize("dtype", [i8, i16, i32, i64, u8, u16, u32, u64], ids=str)
+@pytest.mark.parametrize("shift", [ops.shift_left, ops.shift_right])
+def test_shifts(shift: Any, dtype: DType) -> None:
+    """Of signed integers too, which BitShift does not take."""
+    least, most = dtype.integer_range
+    x = np.array([least, least + 1, -(dtype.is_signed * 5), 0, 1, 100, most], numpy_dtype(dtype))[:, None]
+    count = np.arange(dtype.bits, dtype=numpy_dtype(dtype))
+    module = module_of([TensorType(a.shape, dtype) for a in (x, count)], shift)
+    model = to_onnx(module)
+    onnx.checker.check_model(model, full_check=True)
+    names = [info.name for info in model.graph.input]
+    (ours,) = run(model, dict(zip(names, (x, count), strict=True)))
+    np.testing.assert_array_equal(ours, interpret(module, [x, count])[0])
 
 
 @pytest.mark.parametrize("operator", ["ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp"])

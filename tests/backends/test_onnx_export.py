@@ -193,6 +193,11 @@ func @main(%q: 1x4x3x8xf32, %k: 1x2x9x8xf32, %scale: 1x2x1x1xf32, %sinks: 4xf32)
     {scale = 0.5, is_causal = true, window = 4, length = 7, has_scales = true, has_sinks = true}
   return %y
 }""",
+    "alibi": """
+func @main(%q: 1x4x3x8xf32, %k: 1x2x9x8xf32, %slopes: 4xf32) -> 1x4x3x8xf32 {
+  %y = attention %q, %k, %k, %slopes {scale = 0.5, is_causal = true, has_alibi = true}
+  return %y
+}""",
     "cache": """
 func @main(%k: 1x2x9x8xf32, %v: 1x2x9x8xf32, %x: 1x2x2x8xf32) -> (1x2x9x8xf32, 1x2x9x8xf32) {
   %keys, %values = update_cache %k, %v, %x, %x {at = 7}

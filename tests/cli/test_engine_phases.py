@@ -12,9 +12,9 @@ from ircost.backends import load_target
 from ircost.datasets.claim_yaml import read_file
 from ircost.datasets.claims import read_claim
 from ircost.datasets.model_configs import find_model
-from ircost.engine_phases import MEASURED, MeasuredEngine, fit_overhead, phase_times
 from ircost.frontends.config import architecture_of
 from ircost.frontends.config.config_file import Config
+from ircost.predictors.engine_phases import MEASURED, MeasuredEngine, fit_overhead, phase_times
 
 TINY = {
     "model_type": "llama",

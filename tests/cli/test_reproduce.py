@@ -112,7 +112,7 @@ def test_activations_tell_apart_what_flops_do_not(irc: Irc) -> None:
 
 
 def test_sweeps_end_where_the_law_and_the_tolerance_say() -> None:
-    from ircost.attention_traffic import TrafficConfiguration
+    from ircost.predictors.attention_traffic import TrafficConfiguration
 
     wanted = TrafficConfiguration(target="a100", rows=4096, widths=[64], smallest=16, once=0.05)
     below, above = wanted.sweeps(64).values()

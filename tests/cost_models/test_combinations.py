@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ircost.backends import load_target
 from ircost.cost_models.learned.combinations import COLUMNS, combinations, is_combined_anew
+from ircost.cost_models.learned.held_out import cells_of
+from ircost.cost_models.learned.rows import Rows
 from ircost.cost_models.learned.storage import bundled_models
 from ircost.cost_models.row_estimates import RowEstimates, estimate_rows
 
@@ -20,6 +24,15 @@ def test_what_is_anew_is_what_no_row_had(known: list[tuple[float, ...]], asked: 
     expected = [not any(np.isnan(words)) and words not in known for words in asked]
     assert is_combined_anew(others, combinations(rows)).tolist() == expected
     assert not is_combined_anew(rows, combinations(rows)).any()
+
+
+def test_cells_are_told_apart_beyond_a_hundred_words() -> None:
+    """Runtimes, formats and machines, with words that were never met."""
+    words = [(runtime, dtype, device) for runtime in (0, 1, np.nan) for dtype in (0, 1) for device in (0, 99, 100, 200)]
+    features = np.zeros((len(words), 1 + COLUMNS), dtype=np.float32)
+    features[:, [-COLUMNS, 1 - COLUMNS, -1]] = words
+    arrays = {own.name: features for own in fields(Rows) if own.name != "family"}
+    assert len(np.unique(cells_of(Rows(family="gemm", **arrays)))) == len(words)
 
 
 def test_a_format_that_a_runtime_was_never_measured_in_has_no_grade_a() -> None:

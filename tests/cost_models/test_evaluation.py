@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ircost.cost_models.evaluation import ROW_MODELS, Prediction, joined, predic
 from ircost.cost_models.gpu.calibrate import Measured, calibrate, calibrate_without_each, measured
 from ircost.cost_models.gpu.constants import (
     BUNDLED,
+    ConstantsError,
     ConstantsFile,
     FamilyFit,
     bundled_constants,
@@ -136,6 +138,7 @@ def test_columns_tell_the_family_and_may_leave_out_what_has_a_default(family: st
         ("dtype", words("bfloat16", ""), "dtype is missing"),
         ("m", np.array([1.0, np.nan]), "m is no number"),
         ("m", words("1", "many"), "m is no number"),
+        ("m", np.array([1, 10**400], dtype=object), "m is no number"),
         ("m", np.array([1.0, 2.5]), "m is no whole number"),
         ("m", np.array([1, 0]), "m is not positive"),
         ("m", np.array([1, -7]), "m is not positive"),
@@ -159,6 +162,10 @@ def test_a_row_that_tells_of_no_kernel_fails_alone(name: str, values: np.ndarray
         ("attention", "phase", "pause"),
         ("attention", "kv_dtype", "f17"),
         ("moe", "distribution", "zipf"),
+        ("moe", "distribution", "power_law_steep"),
+        ("moe", "distribution", "power_law_1e0"),
+        ("moe", "distribution", "power_law_-1.2"),
+        ("moe", "distribution", "power_law_1abc"),
     ],
 )
 def test_words_that_nobody_knows_fail(family: str, name: str, word: str) -> None:
@@ -172,6 +179,7 @@ def test_words_that_nobody_knows_fail(family: str, name: str, word: str) -> None
         ("attention", "kv_heads", 5, "heads is no multiple of kv_heads"),
         ("attention", "q_len", 1e6, "kv_len, which counts the new tokens too, is less than q_len"),
         ("moe", "topk", 1e6, "topk is more than experts"),
+        ("moe", "experts", 1e12, "experts is more than 1,048,576"),
         ("conv", "kernel_h", 1e6, "kernel_h is more than in_h and its padding"),
         ("collective", "world_size", 1, "world_size is 1: nothing is sent"),
     ],
@@ -182,15 +190,50 @@ def test_sizes_that_no_kernel_has_together_fail(family: str, name: str, value: f
     assert list(predicted({**columns, name: np.array([value])}).failures) == [reason]
 
 
-def test_an_operator_of_a_model_that_cannot_be_read_fails_alone() -> None:
+def test_a_skew_of_1_is_a_power_law_like_others() -> None:
+    laws = words("power_law_0.999", "power_law_1.0", "power_law_1.001")
+    columns = {"device": words("h100_sxm"), "latency_us": np.array([9.0]), **SMALL["moe"]}
+    alike = {name: np.repeat(column, 3) for name, column in columns.items()}
+    rows = predicted({**alike, "distribution": laws})
+    assert not rows.failures
+    np.testing.assert_allclose(rows.predicted_s, rows.predicted_s[1], rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("op", "dims", "shapes"),
+    [
+        ("zap", "[['ZAP', (8,)]]", "[]"),
+        ("ln", "[[", "[]"),
+        ("ln", "[]", "[]"),
+        ("ln", "8", "[]"),
+        ("Linear", "[[1, (8, 64, 32)]]", "[]"),
+        ("Linear", "[[['Linear'], (8, 64, 32)]]", "[]"),
+        ("Linear", "[['Linear', ('a', 'b', 'c')]]", "[]"),
+        ("Linear", "[['Linear', 'abc']]", "[]"),
+        ("Linear", "[['Linear', (True, 64, 32)]]", "[]"),
+        ("Linear", "[['Linear', (-8, 64, 32)]]", "[]"),
+        ("Linear", f"[['Linear', (1{'0' * 400}, 64, 32)]]", "[]"),
+        ("Linear", f"[['BMM', ({'1000000000, ' * 40}8, 64, 32)]]", "[]"),
+        ("where", "[['MEM', ((3, 'a'), (2, 2))]]", "[]"),
+        ("ln", "-" * 50_000 + "1", "[]"),
+        ("ln", "-" * 3000 + "1", "[]"),
+        ("ln", "9" * 5000, "[]"),
+        ("div", "[['VECdiv', (8, 64)]]", "[" * 300 + "]" * 300),
+        ("div", "[['VECdiv', (8, 64)]]", "[[8, 64], [1000000000000, 'x']]"),
+    ],
+)
+def test_an_operator_of_a_model_that_cannot_be_read_fails_alone(op: str, dims: str, shapes: str) -> None:
     columns = {
-        "device": words("t4", "t4", "t4"),
-        "op": words("ln", "zap", "ln"),
-        "dims": words("[['VECln', (8, 64)]]", "[['ZAP', (8,)]]", "[["),
-        "forward_us": np.array([9.0, 9.0, 9.0]),
+        "device": words("t4", "t4"),
+        "op": words("ln", op),
+        "dims": words("[['VECln', (8, 64)]]", dims),
+        "input_shapes": words("[[8, 64]]", shapes),
+        "forward_us": np.array([9.0, 9.0]),
     }
     rows = predicted(columns)
-    assert np.isfinite(rows.predicted_s).tolist() == [True, False, False]
+    assert np.isfinite(rows.predicted_s).tolist() == [True, False]
+    (reason,) = rows.failures
+    assert "is not known" in reason and len(reason) < 300
 
 
 def test_rows_do_not_depend_on_their_neighbours() -> None:
@@ -312,6 +355,28 @@ def test_a_file_of_constants_reads_as_it_was_written(tmp_path: Path) -> None:
     assert read_constants(tmp_path / "constants.json") == bundled_constants()
     assert bundled_constants().to_json() == BUNDLED.read_text()
     assert set(bundled_constants().fits) == set(FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"rows": 1', '"rows": Infinity, "was": 1'),
+        ('"launch": ', '"launch": NaN, "was": '),
+        ('"launch": ', '"launch": Infinity, "was": '),
+        ('"launch": ', '"launch": 800, "was": '),
+        ('"launch": ', f'"launch": 1{"0" * 400}, "was": '),
+        ('"median_error": ', '"median_error": NaN, "was": '),
+        ('{"version"', "[" * 100_000 + '{"version"'),
+        ('"rows": 1', '"rows": ' + "9" * 5000),
+    ],
+)
+def test_a_file_of_other_constants_is_refused(tmp_path: Path, old: str, new: str) -> None:
+    own = constants_with(base={"launch": 0.3})
+    text = replace(own, fits={"vector": replace(own.fits["vector"], rows=1)}).to_json()
+    assert old in text
+    (tmp_path / "constants.json").write_text(text.replace(old, new, 1))
+    with pytest.raises(ConstantsError, match="irc calibrate"):
+        read_constants(tmp_path / "constants.json")
 
 
 # ---- against what was measured

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ircost.backends import load_target
 from ircost.cost_models.gpu.experts import ROW_TILES, ExpertsWork, experts_demand, rank_load, tiles_expected
 from ircost.cost_models.gpu.machine import machine_of
+from ircost.cost_models.gpu.table_work import skew_of
 from ircost.ir.ops.experts import experts_met, rows_of_busiest
 
 ROUTINGS = st.integers(1, 64).flatmap(lambda k: st.tuples(st.just(k), st.integers(k, 512)))
@@ -45,6 +46,27 @@ def test_expectations_are_those_of_a_draw(rows: int, chosen: int, experts: int) 
     assert met == pytest.approx((loads > 0).sum(axis=1).mean(), rel=0.02)
     for tile, found in zip(ROW_TILES, tiles, strict=True):
         assert found == pytest.approx(np.ceil(loads / tile).sum(axis=1).mean(), rel=0.02)
+
+
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_a_skew_of_1_lies_between_its_neighbours(ranks: int) -> None:
+    """There the integral of the power law is a logarithm."""
+    low, at, near, high = (rank_load(1000.0, 8.0, 128.0, ranks, s, 0.0) for s in (1 - 1e-4, 1.0, 1 + 1e-12, 1 + 1e-4))
+    assert at == pytest.approx(near, rel=1e-9)
+    assert at == pytest.approx(low, rel=1e-2) and at == pytest.approx(high, rel=1e-2)
+    assert min(low[0], high[0]) <= at[0] <= max(low[0], high[0])
+
+
+@pytest.mark.parametrize(
+    ("word", "skew"),
+    [
+        *(("balanced", 0.0), ("power_law_1.2", 1.2), ("power_law_1.01", 1.01), ("power_law_1", 1.0)),
+        *((word, None) for word in ("", "zipf", "power_law", "power_law_", "power_law_.", "power_law_steep")),
+        *((f"power_law_{tail}", None) for tail in ("1e0", "-1.2", "1abc", "nan", "inf", "\u00b2", "9" * 400)),
+    ],
+)
+def test_the_skew_of_a_distribution(word: str, skew: float | None) -> None:
+    assert skew_of(word) == skew
 
 
 def test_where_each_row_takes_all_nothing_is_drawn() -> None:

@@ -169,6 +169,15 @@ def test_a_mask_is_extra() -> None:
     assert only(function, ops.attention(*function.arguments, scale=1.0))[1]["extra_bytes"] == 16 * 16 * 2
 
 
+def test_biases_by_distance_are_made_where_the_scores_are() -> None:
+    """Two operations a score that is seen; of bytes the slopes alone."""
+    q, kv = TensorType((2, 4, 16, 64), f16), TensorType((2, 2, 16, 64), f16)
+    function = Function("main", [q, kv, kv, TensorType((4,), f32)])
+    family, sizes = only(function, ops.attention(*function.arguments, scale=1.0, is_causal=True, has_alibi=True))
+    assert family == "attention"
+    assert picked(sizes, "extra_bytes extra_flops extra_special") == [4 * 4, 2 * 2 * 4 * (16 * 17 // 2), 0]
+
+
 @pytest.mark.parametrize(
     ("q", "kv", "attrs", "kind"),
     [

@@ -414,7 +414,11 @@ def lines(path: Path, key: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "damage", ["shape", "feature", "leaf", "short", "no xz", "no text", "version", "trust", "words"]
+    "damage",
+    [
+        *("shape", "feature", "leaf", "short", "no xz", "no text", "version", "trust", "words"),
+        *("place", "negative place", "large place", "cells", "machine", "deep"),
+    ],
 )
 def test_damaged_models_are_refused(folder: Path, damage: str) -> None:
     trees, model = folder / "gemm/seen.txt.xz", folder / "gemm/model.json"
@@ -438,6 +442,12 @@ def test_damaged_models_are_refused(folder: Path, damage: str) -> None:
             "version": ("version", 99),
             "trust": ("heads", {"seen": {"trust": [2]}}),
             "words": ("vocabulary", {}),
+            "place": ("met", [[1000] * len(plain["met"][0])]),
+            "negative place": ("met", [[-1] * len(plain["met"][0])]),
+            "large place": ("met", [[10**30] * len(plain["met"][0])]),
+            "cells": ("cells", {name: [float("inf")] for name in plain["cells"]}),
+            "machine": ("machines", {name: {**own, "clock": 10**400} for name, own in plain["machines"].items()}),
+            "deep": ("about", json.loads("[" * 500 + "]" * 500)),
         }
         name, value = changed[damage]
         model.write_text(json.dumps({**plain, name: value}))

@@ -18,7 +18,7 @@ from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.types import f32
 from ircost.ir.verify import verify
 from ircost.passes import run_pipeline
-from ircost.patch_memory import block_ends
+from ircost.predictors.patch_memory import block_ends
 
 SIZE = 13
 LAYERS = st.lists(st.tuples(st.sampled_from([1, 3, 5]), st.integers(1, 2), st.booleans()), min_size=1, max_size=4)

@@ -24,7 +24,7 @@ from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.learned.linear_trees import LinearTrees
 from ircost.cost_models.learned.packing import packed, unpacked
-from ircost.cost_models.learned.row_text import WRITERS, RowTextError, texts_of
+from ircost.cost_models.learned.row_text import WRITERS, RowTextError, row_attributes, texts_of
 from ircost.cost_models.learned.rows import readable
 from ircost.cost_models.learned.stored_trees import LearnedModelError
 from ircost.cost_models.learned.text_model import IrTextRegressor
@@ -290,6 +290,13 @@ def test_a_row_that_no_op_can_be_is_named() -> None:
     columns = own_columns("vector", [{"op": "rope", "rows": 8, "cols": cols} for cols in (64, 63)])
     with pytest.raises(RowTextError, match="row 2 of vector"):
         texts_of(readable(columns, "vector", load_target), [0, 1])
+
+
+def test_the_skew_is_that_of_tables() -> None:
+    assert row_attributes({"experts": 8, "distribution": "power_law_1.2", "ep": 2}) == {"skew": 1.2, "ranks": 2}
+    assert row_attributes({"experts": 8, "distribution": "balanced", "ep": 2}) == {"skew": 0.0, "ranks": 2}
+    with pytest.raises(RowTextError, match="'power_law_1abc' is not known"):
+        row_attributes({"experts": 8, "distribution": "power_law_1abc", "ep": 2})
 
 
 # ---- training and storage

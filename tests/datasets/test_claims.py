@@ -63,6 +63,8 @@ def test_a_claim_as_written() -> None:
         ("batch 2: 1.5", "batch 1: 1.5", ["'batch 1' is there twice", "C99.yaml:9", "first in line 9"]),
         ("[Doe]", "[Doe", ["not YAML", "C99.yaml:"]),
         ("claim: it is faster", "claim: &a it is faster", ["anchors", "C99.yaml:3"]),
+        ("it is faster", "!python/none it", ["not YAML: could not determine a constructor", "C99.yaml:3"]),
+        ("it is faster", "[" * 30 + "]" * 30, ["nested too deep", "C99.yaml:3"]),
     ],
 )
 def test_mistakes_are_told_with_their_line(old: str, new: str, told: list[str]) -> None:

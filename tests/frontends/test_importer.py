@@ -104,6 +104,12 @@ def test_a_binding_that_does_not_fit(options: dict[str, Any], words: list[str]) 
     assert all(word in text for word in words), text
 
 
+def test_a_constant_without_an_output_is_told() -> None:
+    constant = helper.make_node("Constant", [], [], value=helper.make_tensor("v", FLOAT, [1], [1.0]), name="lost")
+    text = refusal(model([constant, RELU], [("x", FLOAT, [2])]))
+    assert "Constant (opset 17): it has no output" in text and "lost" in text
+
+
 def test_a_bound_value_decides_a_branch() -> None:
     branches = {
         f"{name}_branch": helper.make_graph(

@@ -2,8 +2,8 @@
 
     python tests/fuzz/run.py SECONDS [--zoo DIR] [--seed N] [--out DIR]
 
-Half of the cases are damaged in their fields, half in their bytes. What is neither taken nor refused by an `IrcError`
-is written to DIR (default: findings). Exit code 1 if there is any.
+Half of the cases are damaged in their fields, half in their bytes. What is neither taken nor refused by an `IrcError`,
+or takes too much time or memory, is written to DIR (default: findings). Exit code 1 if there is any.
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ from mutation import mutated_bytes, mutated_fields  # noqa: E402
 from seeds import real_models, seeds  # noqa: E402
 from survival import survives, survives_file  # noqa: E402
 
+MOST_PROCESSOR_S = 60.0  # a damaged model takes some hundredths of a second
+
+
+class TooSlowError(AssertionError):
+    """It took more time than a hostile file may take."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -47,7 +53,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "damaged.onnx"
         while time.monotonic() < end:
-            data = b""
+            data, start = b"", time.process_time()
             try:
                 if rng.random() < 0.5:
                     model = mutated_fields(rng.choice(models), rng)
@@ -57,6 +63,9 @@ def main() -> int:
                     data = mutated_bytes(rng.choice(files), rng)
                     path.write_bytes(data)
                     verdict = survives_file(path)
+                taken_s = time.process_time() - start
+                if taken_s > MOST_PROCESSOR_S:
+                    raise TooSlowError(f"{taken_s:.0f} s")
             except Exception as error:
                 verdict = "BROKEN"
                 key = where(error)

@@ -84,6 +84,35 @@ def test_sinks_take_a_share_of_the_softmax(groups: int) -> None:
     check(lambda *args: ops.attention(*args, scale=0.3, has_sinks=True), expected, q, k, v, mask, sinks)
 
 
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_scores_lose_a_slope_for_each_step_of_distance(groups: int, is_causal: bool) -> None:
+    q, k, v, slopes, sinks = floats(2, 4, 5, 8), floats(2, groups, 6, 8), floats(2, groups, 6, 3), floats(4), floats(4)
+    mask = floats(1, 1, 1, 6)
+    away = np.abs(np.arange(6)[None] - (np.arange(5)[:, None] + 1))
+    bias = mask - slopes[None, :, None, None] * away
+    if is_causal:
+        bias = bias + np.where(visible(5, 6, True, 0), 0, -np.inf)
+    expected = attended(q, k, v, 0.3, bias, sinks)
+    attrs: dict[str, Attribute] = {"scale": 0.3, "is_causal": is_causal, "has_sinks": True, "has_alibi": True}
+    check(lambda *args: ops.attention(*args, **attrs), expected, q, k, v, mask, slopes, sinks)
+
+
+def test_biases_by_distance_are_rounded_once() -> None:
+    """Slopes in 32 bits beside scores in 16: as if a table in 16 bits had been added."""
+    q, k, v = (floats(1, 2, 3, 8).astype(np.float16) for _ in range(3))
+    slopes = np.array([0.3, 0.007], np.float32)
+    away = np.abs(np.arange(3)[None] - np.arange(3)[:, None])
+    table = (-slopes[:, None, None] * away.astype(np.float32)).astype(np.float16)
+    got = run(lambda *args: ops.attention(*args, scale=0.3, has_alibi=True), q, k, v, slopes)
+    np.testing.assert_array_equal(got, run(lambda *args: ops.attention(*args, scale=0.3), q, k, v, table))
+
+
+def test_slopes_are_of_as_many_heads() -> None:
+    with pytest.raises(ShapeError, match="slopes are 3xf32, and q has 4 heads"):
+        made("1x4x4x8xf16", *["1x2x8x8xf16"] * 2, "3xf32", has_alibi=True)
+
+
 def test_only_the_filled_part_of_a_cache_counts() -> None:
     q, k, v = floats(1, 4, 2, 8), floats(1, 2, 16, 8), floats(1, 2, 16, 8)
     expected = attended(q, k[:, :, :11], v[:, :, :11], 0.3, np.where(visible(2, 11, True, 4), 0, -np.inf))
@@ -156,6 +185,22 @@ def test_work_is_that_of_the_pairs_that_see_each_other(
     assert counts.divide == seen
     assert counts.multiply == seen * (3 if softcap else 1)
     assert counts.add == seen + max(seen - rows, 0)  # differences from the maximum, and the sum
+
+
+@given(VIEWS, st.sampled_from([1, 2, 4]))
+def test_biases_by_distance_are_two_operations_a_score_and_no_bytes(
+    view: tuple[int, int, bool, int], groups: int
+) -> None:
+    m, n, is_causal, window = view
+    types = (f"2x4x{m}x8xf16", *[f"2x{groups}x{n}x8xf16"] * 2)
+    plain = made(*types, is_causal=is_causal, window=window)
+    biased = made(*types, "4xf32", is_causal=is_causal, window=window, has_alibi=True)
+    scores = 2 * 4 * int(visible(*view).sum())
+    counts = [op.definition.counts(op) for op in (plain, biased)]
+    small = 4  # signs of the slopes
+    assert counts[1].flops - counts[0].flops == 2 * scores + small
+    reads = [list(op.definition.operand_bytes(op)) for op in (plain, biased)]
+    assert reads[1] == [*reads[0], 4 * 4]
 
 
 @given(VIEWS)

@@ -58,6 +58,14 @@ def test_runs_are_listed_beside_the_table(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("cell", ["", "inf"])
+def test_a_row_without_a_size_is_not_gone_on_with(tmp_path: Path, cell: str) -> None:
+    path = tmp_path / "vector.csv"
+    path.write_text(f"device,op,dtype,rows,cols,latency_us\nt4,add,float32,8,64,9\nt4,add,float32,8,{cell},9\n")
+    with pytest.raises(MeasureError, match="row 2 lacks a size"):
+        read_rows(path, "vector")
+
+
 def test_other_files_are_not_gone_on_with(tmp_path: Path) -> None:
     path = tmp_path / "gemm.csv"
     path.write_text("device,latency_us,rows,cols\nh100,1,2,3\n")
@@ -66,6 +74,7 @@ def test_other_files_are_not_gone_on_with(tmp_path: Path) -> None:
     path.write_text("nothing\n")
     with pytest.raises(TableError):
         read_rows(path, "gemm")
-    path.with_suffix(".json").write_text("[]")
-    with pytest.raises(MeasureError, match="does not say how"):
-        runs_before(path)
+    for text in ("[]", "[" * 100_000):
+        path.with_suffix(".json").write_text(text)
+        with pytest.raises(MeasureError, match="does not say how"):
+            runs_before(path)

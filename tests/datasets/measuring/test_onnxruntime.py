@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_the_result_is_of_the_case(case: Case, shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("case", [case for case, _ in SHAPES], ids=lambda case: getattr(case, "op", None))
 def test_it_can_be_timed(case: Case) -> None:
     with open_onnxruntime(1).ready(case, seed=0) as sampler:
-        assert 0 < sampler.sample() < 1
+        assert 0 < sampler.sample() < math.inf
 
 
 def test_a_case_that_the_runtime_refuses_is_told() -> None:

@@ -32,6 +32,7 @@ LLAMA_4 = Path(__file__).resolve().parents[3] / "datasets" / "models" / "llama-4
         ({"hidden_act": "swoosh"}, "activation 'swoosh' is not known"),
         ({"attention_bias": "yes"}, "true or false expected"),
         ({"rms_norm_eps": float("inf")}, "'rms_norm_eps' is inf, a number expected"),
+        ({"rms_norm_eps": 10**400}, "a number expected"),
         ({"new_trick": 3}, "'new_trick' is 3, and what it changes is not known"),
         ({"sliding_window": 16}, "which layers of a llama have it is not known"),
         ({"layer_types": ["full_attention"]}, "lists 1 layers, and there are 2"),
@@ -94,7 +95,13 @@ def test_ranks_that_heads_do_not_divide_by() -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("[1]", "a section expected"), ("{", "no JSON"), ('{"a": NaN', "no JSON"), ("[" * 100_000, "too deep")],
+    [
+        ("[1]", "a section expected"),
+        ("{", "no JSON"),
+        ('{"a": NaN', "no JSON"),
+        ("[" * 100_000, "too deep"),
+        ('{"a": ' + "9" * 5000 + "}", "more than 4300 digits"),
+    ],
 )
 def test_no_configuration(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
@@ -109,6 +116,23 @@ def test_yarn_stretches_the_limit(section: str, kind: str, limit: int) -> None:
     build_model(found, workload_of("decode", context=limit))
     with pytest.raises(ConfigError, match=f"was made for {limit}"):
         build_model(found, workload_of("decode", context=limit + 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"factor": float("inf")}, "'rope_scaling.factor' is inf, a number expected"),
+        ({"factor": float("nan")}, "'rope_scaling.factor' is nan, a number expected"),
+        ({"factor": 1e300}, "makes no context out of 4096 positions"),
+        ({"factor": "4"}, "'rope_scaling.factor' is '4', a number expected"),
+        ({"original_max_position_embeddings": 10**400}, "a number expected"),
+        ({"full_attention": 5}, "'full_attention' is 5, a section expected"),
+    ],
+)
+def test_a_context_that_nothing_is_stretched_to(change: dict[str, Any], said: str) -> None:
+    yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096}
+    with pytest.raises(ConfigError, match=said):
+        read({**LLAMA, "rope_scaling": {**yarn, **change}})
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,36 @@ def test_parameters_stay_and_bytes_shrink(method: str, base: dict[str, Any], pha
     assert saved == pytest.approx(layers * (16 - bits) / 8, abs=2 * norms_and_router)
 
 
+@pytest.mark.parametrize("ranks", [2, 4, 8, 16])
+@pytest.mark.parametrize("base", [DENSE, MIXTURE], ids=["dense", "experts"])
+@pytest.mark.parametrize("method", ["fp8 blocks", "gptq", "mxfp4", "compressed blocks"])
+def test_ranks_together_hold_no_fewer_scales_than_one(method: str, base: dict[str, Any], ranks: int) -> None:
+    """Where a rank's part of a row has no whole blocks, what is left has a scale, and a zero point, of its own."""
+    section, _ = METHODS[method]
+    config = {**base, "num_attention_heads": 16, "num_key_value_heads": 16, "quantization_config": section}
+    architecture = architecture_of(Config({**config, "intermediate_size": 1200}, "config.json"))
+    work = workload_of("decode", context=64, seq=None)
+    one, split = (build_model(architecture, work, Mesh(tp=count)) for count in (1, ranks))
+    verify(split.module)
+    held = [
+        {use.name: use.type for use in model.weights if use.name.rpartition("_")[2] in ("scales", "zeros")}
+        or {use.name: use.type for use in model.weights if use.name.rpartition(".")[2] in ("scales", "zeros")}
+        for model in (one, split)
+    ]
+    assert held[0].keys() == held[1].keys() != set()
+    for name, type in held[0].items():
+        assert ranks * held[1][name].elements >= type.elements, name
+    assert ranks * memory_use(split.module).weights_bytes >= memory_use(one.module).weights_bytes
+    assert architecture.stack.layers and split.parameters <= one.parameters
+
+
+def test_a_rank_of_gpt_oss_has_a_scale_for_each_block_of_its_columns() -> None:
+    architecture = read_architecture("gpt-oss-120b")
+    model = build_model(architecture, workload_of("decode", context=64, seq=None), Mesh(tp=8))
+    (shape,) = {use.type.shape for use in model.weights if use.name.endswith("down_scales")}
+    assert shape == (128, 2880, -(-2880 // 8 // 32))
+
+
 def of_modules(**algorithms: str) -> dict[str, Any]:
     """Of the attention of the first layer."""
     layers = {f"model.layers.0.self_attn.{name}": {"quant_algo": form} for name, form in algorithms.items()}

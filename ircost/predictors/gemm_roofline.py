@@ -7,16 +7,15 @@ from typing import Literal
 from pydantic import Field
 
 from ircost.api import compile_model
-from ircost.backends import TargetError, load_target
+from ircost.backends import load_target
 from ircost.datasets.claim_yaml import ClaimError, Section
 from ircost.datasets.claims import Written
 from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.layer_parts import Attention, FeedForward
-from ircost.ir.errors import DTypeError
 from ircost.ir.parser import parse_module
 from ircost.ir.types import parse_dtype
-from ircost.known_architecture import architecture_named
-from ircost.prediction import Point, Prediction
+from ircost.predictors.known_architecture import architecture_named
+from ircost.predictors.prediction import Point, Prediction
 from ircost.quantity_text import si_text, small_text
 from ircost.report import Report
 
@@ -52,12 +51,11 @@ def predict_gemm_roofline(section: Section) -> Prediction:
         ClaimError: the configuration is wrong, or the target unknown or without the format.
     """
     wanted = section.read(RooflineConfiguration)
-    try:
+    with section.blaming("dtype"):
+        dtype = parse_dtype(wanted.dtype)
+    with section.blaming("target"):
         target = load_target(wanted.target)
-        peak = f"matrix.{target.unit_for(parse_dtype(wanted.dtype))[1]}"
-    except (TargetError, DTypeError) as error:
-        at = section.place("target" if isinstance(error, TargetError) else "dtype")
-        raise ClaimError(error.message, at=at, help=error.help) from error
+        peak = f"matrix.{target.unit_for(dtype)[1]}"
     n, k = weight_of(architecture_named(wanted.model, section), wanted.part, section)
     values: dict[Point, float | str] = {}
     reasons: dict[Point, str] = {}

@@ -13,9 +13,9 @@ import ircost.sweeping as sweeps
 from ircost.api import import_options_of
 from ircost.backends import load_target
 from ircost.cost_models.automatic import chosen_model
+from ircost.cost_models.side_by_side import processors, side_by_side
 from ircost.model_source import model_file
 from ircost.passes import DEFAULT_LEVEL, pipeline_of_level
-from ircost.side_by_side import processors, side_by_side
 from ircost.sweeping import SweepError, sweep
 
 pytestmark = pytest.mark.skipif(processors() == 1, reason="one processor, or no processes that can be copied")

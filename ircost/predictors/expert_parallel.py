@@ -10,8 +10,8 @@ from ircost.frontends.config import build_model
 from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.layer_parts import Experts
 from ircost.frontends.config.workload import workload_of
-from ircost.known_architecture import architecture_named
-from ircost.prediction import Point, Prediction
+from ircost.predictors.known_architecture import architecture_named
+from ircost.predictors.prediction import Point, Prediction
 from ircost.quantity_text import si_text, small_text
 
 

@@ -6,16 +6,16 @@ from dataclasses import replace
 
 from pydantic import Field
 
-from ircost.backends import Target, TargetError, load_target
-from ircost.datasets.claim_yaml import ClaimError, Section
+from ircost.backends import Target, load_target
+from ircost.datasets.claim_yaml import Section
 from ircost.datasets.claims import Written
 from ircost.frontends.config import BuiltModel, build_model
 from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.layer_parts import Attention
 from ircost.frontends.config.workload import workload_of
 from ircost.ir.types import f16
-from ircost.known_architecture import architecture_named
-from ircost.prediction import Point, Prediction
+from ircost.predictors.known_architecture import architecture_named
+from ircost.predictors.prediction import Point, Prediction
 from ircost.quantity_text import bytes_text, si_text, three_digits
 
 
@@ -43,10 +43,8 @@ def predict_long_context(section: Section) -> Prediction:
         ClaimError: the configuration is wrong, or the target or model unknown.
     """
     wanted = section.read(LongContextConfiguration)
-    try:
+    with section.blaming("target"):
         target = load_target(wanted.target)
-    except TargetError as error:
-        raise ClaimError(error.message, at=section.place("target"), help=error.help) from error
     # Versions for long contexts have the same sizes; the limit of the bundled one is none here.
     architecture = replace(architecture_named(wanted.model, section), max_context=0)
     values: dict[Point, float | str] = {}

@@ -11,6 +11,11 @@ from ircost.cost_models.gpu.constants import Share
 Point = tuple[str, str]  # a figure's name, and one of its points
 
 
+def yes_or_no(is_true: bool) -> str:
+    """A claim's words for what is so or not."""
+    return "yes" if is_true else "no"
+
+
 @dataclass(frozen=True, slots=True)
 class UsedConstant:
     """A fitted constant that a prediction depends on.

@@ -10,10 +10,9 @@ from ircost.cost_models.patches import LayerChain, PatchPlan
 from ircost.datasets.claim_yaml import ClaimError, Section
 from ircost.datasets.claims import Written
 from ircost.datasets.mobilenet import mobilenet_v2
-from ircost.ir.errors import DTypeError
 from ircost.ir.verify import verify
 from ircost.passes import run_pipeline
-from ircost.prediction import Point, Prediction
+from ircost.predictors.prediction import Point, Prediction
 from ircost.quantity_text import bytes_text, si_text
 
 FIGURE = "peak"
@@ -45,10 +44,8 @@ def predict_patch_memory(section: Section) -> Prediction:
         ClaimError: the configuration is wrong, or the network has no such blocks.
     """
     wanted = section.read(PatchConfiguration)
-    try:
+    with section.blaming("dtype"):
         module = mobilenet_v2(wanted.resolution, wanted.dtype)
-    except DTypeError as error:
-        raise ClaimError(error.message, at=section.place("dtype"), help=error.help) from error
     verify(module)
     run_pipeline(module, "fuse")
     chain = LayerChain(module.main, is_streamed=wanted.image == "streamed")

@@ -7,11 +7,11 @@ from itertools import pairwise
 import numpy as np
 from pydantic import Field
 
-from ircost.backends import TargetError, load_target
+from ircost.backends import load_target
 from ircost.cost_models.traffic_bounds import Tiling, best_attention_tiling
-from ircost.datasets.claim_yaml import ClaimError, Section
+from ircost.datasets.claim_yaml import Section
 from ircost.datasets.claims import Written
-from ircost.prediction import Point, Prediction
+from ircost.predictors.prediction import Point, Prediction, yes_or_no
 from ircost.quantity_text import three_digits
 
 SIZES = 17  # of the fast memory in each sweep, evenly apart by their logarithms
@@ -47,10 +47,8 @@ def predict_attention_traffic(section: Section) -> Prediction:
         ClaimError: the configuration is wrong, or the target unknown.
     """
     wanted = section.read(TrafficConfiguration)
-    try:
+    with section.blaming("target"):
         target = load_target(wanted.target)
-    except TargetError as error:
-        raise ClaimError(error.message, at=section.place("target"), help=error.help) from error
     values: dict[Point, float | str] = {}
     reasons: dict[Point, str] = {}
     beyond = []
@@ -63,8 +61,8 @@ def predict_attention_traffic(section: Section) -> Prediction:
             values[f"slope {name}", f"d {width}"] = slope(found)
             reasons[f"slope {name}", f"d {width}"] = _reason(list(found.values()))
             tilings += found.values()
-        values["ratio under 4", f"d {width}"] = _yes(max(tiling.ratio for tiling in tilings) < 4.0)
-        values["under the bound", f"d {width}"] = _yes(any(tiling.ratio < 1.0 for tiling in tilings))
+        values["ratio under 4", f"d {width}"] = yes_or_no(max(tiling.ratio for tiling in tilings) < 4.0)
+        values["under the bound", f"d {width}"] = yes_or_no(any(tiling.ratio < 1.0 for tiling in tilings))
         for name in ("ratio under 4", "under the bound"):
             ratios = [tiling.ratio for tiling in tilings]
             reasons[name, f"d {width}"] = f"{three_digits(min(ratios))} to {three_digits(max(ratios))} times the bound"
@@ -88,10 +86,6 @@ def slope(tilings: dict[float, Tiling]) -> float:
     """Of a straight line through the logarithms of traffic over those of memory."""
     traffic = [tiling.traffic for tiling in tilings.values()]
     return float(np.polyfit(np.log(list(tilings)), np.log(traffic), 1)[0])
-
-
-def _yes(is_true: bool) -> str:
-    return "yes" if is_true else "no"
 
 
 def _reason(tilings: list[Tiling]) -> str:

@@ -8,12 +8,12 @@ import numpy as np
 from pydantic import Field
 
 from ircost.api import compile_model
-from ircost.backends import Target, TargetError, load_target
+from ircost.backends import Target, load_target
 from ircost.datasets.claim_yaml import ClaimError, Section
 from ircost.datasets.claims import Written
 from ircost.datasets.convnets import convnet
 from ircost.datasets.pycls_zoo import ZooNetwork, pycls_zoo
-from ircost.prediction import Point, Prediction
+from ircost.predictors.prediction import Point, Prediction, yes_or_no
 from ircost.quantity_text import small_text
 from ircost.report import Report
 
@@ -64,10 +64,8 @@ def predict_network_times(section: Section) -> Prediction:
         ClaimError: the configuration is wrong, or the target or a network unknown.
     """
     wanted = section.read(NetworksConfiguration)
-    try:
+    with section.blaming("target"):
         target = load_target(wanted.target)
-    except TargetError as error:
-        raise ClaimError(error.message, at=section.place("target"), help=error.help) from error
     for side in ("slow", "fast"):
         if getattr(wanted, side) not in [network.name for network in pycls_zoo()]:
             raise ClaimError(f"no network '{getattr(wanted, side)}'", at=section.place(side))
@@ -82,7 +80,7 @@ def predict_network_times(section: Section) -> Prediction:
     return Prediction(
         values={
             **{(CORRELATION, name): value for name, value in logs.items()},
-            **{(SPEARMAN, point): _yes(rank) for point, rank in ranks.items()},
+            **{(SPEARMAN, point): yes_or_no(rank > LEAST_SPEARMAN) for point, rank in ranks.items()},
             pair: slow.latency_s / fast.latency_s,
         },
         reasons={
@@ -125,10 +123,6 @@ def _ranks(x: np.ndarray) -> np.ndarray:
     last = np.cumsum(counts)
     ranks: np.ndarray = (last - (counts - 1) / 2)[place]
     return ranks
-
-
-def _yes(value: float) -> str:
-    return "yes" if value > LEAST_SPEARMAN else "no"
 
 
 def _why(timed: Timed) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from ircost.api import compile_model
-from ircost.backends import Target, TargetError, load_target
+from ircost.backends import Target, load_target
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
 from ircost.cost_models.gpu.demand import times
 from ircost.cost_models.gpu.families import FAMILIES
@@ -17,7 +17,7 @@ from ircost.datasets.claim_yaml import ClaimError, Section
 from ircost.datasets.claims import Written
 from ircost.datasets.transformers import Transformer, eager_attention, gpt_block, gpt_head, parameters
 from ircost.ir.graph import Module
-from ircost.prediction import Point, Prediction
+from ircost.predictors.prediction import Point, Prediction
 from ircost.quantity_text import small_text
 
 ATTENTION = FAMILIES["attention"]
@@ -95,10 +95,8 @@ def predict_attention_bound_training(section: Section) -> Prediction:
         ClaimError: the configuration is wrong, or the target unknown or without the format.
     """
     wanted = section.read(TrainingConfiguration)
-    try:
+    with section.blaming("target"):
         target = load_target(wanted.target)
-    except TargetError as error:
-        raise ClaimError(error.message, at=section.place("target"), help=error.help) from error
     values: dict[Point, float | str] = {}
     reasons: dict[Point, str] = {}
     for point, model in wanted.models.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import Field
 
-from ircost.backends import Target, TargetError, load_target
+from ircost.backends import Target, load_target
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
 from ircost.cost_models.gpu.demand import Terms, times
 from ircost.cost_models.gpu.families import FAMILIES
@@ -15,7 +15,7 @@ from ircost.cost_models.gpu.rows import RowGroup, groups_of, physical_limit_s
 from ircost.cost_models.gpu.table_work import Columns, Setting
 from ircost.datasets.claim_yaml import ClaimError, Section
 from ircost.datasets.claims import Written
-from ircost.prediction import Point, Prediction, UsedConstant, UsedFit
+from ircost.predictors.prediction import Point, Prediction, UsedConstant, UsedFit
 from ircost.quantity_text import small_text
 
 GEMM = FAMILIES["gemm"]
@@ -78,7 +78,8 @@ def predict_gemm_speedup(section: Section) -> Prediction:
     """
     wanted = section.read(SpeedupConfiguration)
     fitted = bundled_constants()
-    target = _target(wanted.target, section)
+    with section.blaming("target"):
+        target = load_target(wanted.target)
     slow, fast = (
         _kernel(getattr(wanted, side), wanted, target, fitted, section.place(side)) for side in ("baseline", "compared")
     )
@@ -92,13 +93,6 @@ def predict_gemm_speedup(section: Section) -> Prediction:
         model="analytical, bundled constants",
         fits=tuple(_used(kernel, fitted, wanted) for kernel in (slow, fast)),
     )
-
-
-def _target(name: str, section: Section) -> Target:
-    try:
-        return load_target(name)
-    except TargetError as error:
-        raise ClaimError(error.message, at=section.place("target"), help=error.help) from error
 
 
 def _columns(dtype: str, wanted: SpeedupConfiguration) -> Columns:

@@ -1,7 +1,7 @@
 """Predicts the phases of a language model in a slow engine: kernels as costed, and what the engine adds to a layer.
 
 The engine's addition is one time for each layer of each pass, whatever the machine, the mesh or the batch. It is fitted
-to medians of another model than the claim is about: ``python -m ircost.engine_phases`` prints it.
+to medians of another model than the claim is about: ``python -m ircost.predictors.engine_phases`` prints it.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from statistics import median
 from pydantic import Field
 
 import ircost.datasets
-from ircost.backends import Target, TargetError, load_target
+from ircost.backends import Target, load_target
 from ircost.cost_models.automatic import chosen_model
-from ircost.datasets.claim_yaml import ClaimError, Section, read_file
+from ircost.datasets.claim_yaml import Section, read_file
 from ircost.datasets.claims import Written
 from ircost.frontends import ImportOptions
 from ircost.frontends.config.architecture import Architecture
 from ircost.ir.types import parse_dtype
-from ircost.known_architecture import architecture_named
 from ircost.passes import DEFAULT_LEVEL, pipeline_of_level
-from ircost.prediction import Point, Prediction
+from ircost.predictors.known_architecture import architecture_named
+from ircost.predictors.prediction import Point, Prediction
 from ircost.quantity_text import small_text
 from ircost.sweeping import SweepPoint, sweep
 
@@ -86,7 +86,8 @@ def predict_engine_phases(section: Section) -> Prediction:
     added_s = wanted.overhead_s_per_layer * len(architecture.stack.layers)
     values: dict[Point, float | str] = {}
     reasons: dict[Point, str] = {}
-    machines = {name: _target(own, section) for name, own in wanted.targets.items()}
+    with section.blaming("targets"):
+        machines = {name: load_target(own) for name, own in wanted.targets.items()}
     for name, machine in machines.items():
         for tp in wanted.tp:
             times = phase_times(architecture, machine, tp, wanted.sizes, wanted.output_tokens, wanted.dtype)
@@ -104,13 +105,6 @@ def predict_engine_phases(section: Section) -> Prediction:
         figures=(),
         model=f"analytical, and {small_text(wanted.overhead_s_per_layer, 's')} a layer and pass for the engine",
     )
-
-
-def _target(name: str, section: Section) -> Target:
-    try:
-        return load_target(name)
-    except TargetError as error:
-        raise ClaimError(error.message, at=section.place("targets"), help=error.help) from error
 
 
 def _reason(point: SweepPoint, added_s: float) -> str:
