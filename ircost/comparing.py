@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ METRICS = {"latency": "latency_s", "energy": "energy_j", "memory": "peak_memory_
 TOTALS = ("latency_s", "energy_j", "peak_memory_bytes", "weights_bytes", "bytes", "flops", "macs")
 SUBJECT = ("source", "target", "dtype", "model", "pipeline")
 WHOLE_MODEL = "limit of the whole model"
+RATES = ("tokens_per_s", "tokens_per_j")  # of language models: of all devices, where totals are of one
+MESH = ("tp", "pp", "dp", "ep")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,16 @@ class Side:
 
     Args:
         subject: what was compiled for what: ``source``, ``target``, ``dtype``, ``model``, ``pipeline``.
-        totals: by the names of the report's keys.
+        totals: by the names of the report's keys; of one device.
+        rates: of a language model, of all devices together: ``tokens_per_s``, ``tokens_per_j``; else nothing.
+        workload: of a language model: phase, sizes and mesh, in words.
     """
 
     subject: Mapping[str, str]
     totals: Mapping[str, float]
     kernels: tuple[KernelReport, ...]
+    rates: Mapping[str, float] = field(default_factory=dict)
+    workload: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +95,13 @@ class Comparison:
     def worse(self, metric: str) -> float:
         """By how much B is worse than A, as a share of A: 0.1 is ten percent more.
 
+        Energy is that of all devices for a token, where both are language models: meshes share it out differently.
+
         Args:
             metric: key of ``METRICS``.
         """
+        if metric == "energy" and self.a.rates and self.b.rates:
+            return self.a.rates["tokens_per_j"] / self.b.rates["tokens_per_j"] - 1
         a, b = self.a.totals[METRICS[metric]], self.b.totals[METRICS[metric]]
         return b / a - 1 if a else math.inf if b else 0.0
 
@@ -99,8 +109,8 @@ class Comparison:
         """Plain values, as ``irc diff --json`` prints them."""
         return {
             "schema_version": SCHEMA_VERSION,
-            "a": {**self.a.subject, **self.a.totals},
-            "b": {**self.b.subject, **self.b.totals},
+            "a": {**self.a.subject, "workload": self.a.workload, **self.a.totals, **self.a.rates},
+            "b": {**self.b.subject, "workload": self.b.workload, **self.b.totals, **self.b.rates},
             "delta": {name: self.b.totals[name] - self.a.totals[name] for name in TOTALS},
             "changes": [_change_dict(change) for change in self.changes],
         }
@@ -132,7 +142,26 @@ def side_of(report: Report | str | Path) -> Side:
             KernelReport(**{name: kernel[name] for name in KernelReport.__slots__ if name in kernel})
             for kernel in kernels
         ),
+        rates=_served(values["transformer"]),
+        workload=_workload(values["transformer"]),
     )
+
+
+def _served(figures: Mapping[str, Any] | None) -> dict[str, float]:
+    found = {name: (figures or {}).get(name) for name in RATES}
+    return {name: float(value) for name, value in found.items() if value} if all(found.values()) else {}
+
+
+def _workload(figures: Mapping[str, Any] | None) -> str:
+    """
+    >>> _workload({"phase": "decode", "batch": 8, "context": 4096, "new_tokens": 1, "tp": 4, "pp": 1, "dp": 1, "ep": 1})
+    'decode, batch 8, 1 new of 4096 tokens, tp=4'
+    """
+    if not figures:
+        return ""
+    mesh = ",".join(f"{axis}={figures[axis]}" for axis in MESH if figures.get(axis, 1) > 1)
+    sizes = f"batch {figures['batch']}, {figures['new_tokens']} new of {figures['context']} tokens"
+    return ", ".join(filter(None, [figures["phase"], sizes, mesh]))
 
 
 def compare_sides(a: Side, b: Side) -> Comparison:
@@ -208,8 +237,8 @@ def _why(a: tuple[KernelReport, ...], b: tuple[KernelReport, ...]) -> Iterator[s
     runs = [sum(kernel.count for kernel in kernels) for kernels in (a, b)]
     if len(a) == len(b) and runs[0] != runs[1]:
         yield f"runs {runs[0]:,} -> {runs[1]:,}"
-    for field, text in (("bytes", bytes_text), ("flops", lambda value: f"{si_text(value, '')} flops")):
-        before, after = (sum(getattr(kernel, field) for kernel in kernels) for kernels in (a, b))
+    for amount, text in (("bytes", bytes_text), ("flops", lambda value: f"{si_text(value, '')} flops")):
+        before, after = (sum(getattr(kernel, amount) for kernel in kernels) for kernels in (a, b))
         if abs(after - before) > SAME * max(before, after):
             yield f"{text(before)} -> {text(after)}"
     yield from _rates(a, b)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
 from ircost.bound_text import bound_text
 from ircost.comparing import Change, Comparison, Side, alike, by_limit, total_delta_s
-from ircost.quantity_text import bytes_text, si_text, small_text
+from ircost.quantity_text import bytes_text, si_text, small_text, three_digits
 from ircost.table import Table, cut, print_table
 
 CHANGES_SHOWN = 12
@@ -21,6 +21,7 @@ FIGURES = (
     ("moved", "bytes", bytes_text),
     ("work", "flops", lambda value: f"{si_text(value, '')} flops"),
 )
+RATES = (("tokens/s", "tokens_per_s"), ("tokens/J", "tokens_per_j"))  # of all devices
 
 
 def print_comparison(comparison: Comparison, show_all: bool = False) -> None:
@@ -37,15 +38,30 @@ def print_comparison(comparison: Comparison, show_all: bool = False) -> None:
 
 
 def totals_table(comparison: Comparison) -> Table:
-    a, b = comparison.a.totals, comparison.b.totals
-    rows = [(name, shown(a[key]), shown(b[key]), change_text(a[key], b[key])) for name, key, shown in FIGURES]
+    a, b = comparison.a, comparison.b
+    each = " of a device" if a.workload and a.workload != b.workload else ""
+    rows = [
+        (f"{name}{each if name != 'latency' else ''}", *_row(shown, a.totals[key], b.totals[key]))
+        for name, key, shown in FIGURES
+    ]
+    if a.rates and b.rates:
+        rows += [(name, *_row(three_digits, a.rates[key], b.rates[key])) for name, key in RATES]
     return Table(("", "A", "B", "change"), rows, right=(1, 2, 3))
+
+
+def _row(shown: Callable[[float], str], a: float, b: float) -> tuple[str, str, str]:
+    return shown(a), shown(b), change_text(a, b)
 
 
 def subject_text(side: Side, with_passes: bool) -> str:
     """The model and target; the passes where the two sides ran different ones."""
     what = side.subject
-    rest = [what["dtype"], what["model"], *([f"passes {_passes(side) or 'none'}"] if with_passes else [])]
+    rest = [
+        *filter(None, [side.workload]),
+        what["dtype"],
+        what["model"],
+        *([f"passes {_passes(side) or 'none'}"] if with_passes else []),
+    ]
     return f"{what['source']}  ->  {what['target']} · {' · '.join(rest)}"
 
 

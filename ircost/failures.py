@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import tempfile
 import traceback
@@ -16,6 +17,8 @@ EXIT_USER_MISTAKE = 2
 EXIT_INTERNAL = 70
 EXIT_INTERRUPTED = 130
 
+# What writing to standard output may end with, where that is a file or a full disk.
+OF_OUTPUT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
 OUR_FAULT = "  this is a fault of irc, not of your model; please report it with that file"
 
 
@@ -34,6 +37,9 @@ def tell(error: Exception, arguments: Sequence[str], verbose: bool = False) -> i
         return EXIT_INTERRUPTED
     if isinstance(error, click.ClickException):
         say(usage_text(error))
+        return EXIT_USER_MISTAKE
+    if isinstance(error, OSError) and error.filename is None and error.errno in OF_OUTPUT:
+        say(f"error: cannot write to standard output: {error.strerror}\n  help: make room, or write elsewhere")
         return EXIT_USER_MISTAKE
     return tell_failure(error, arguments, verbose)
 

@@ -49,8 +49,28 @@ def _names(main: Function, which: str) -> list[str]:
     return [str(name) for name in names]
 
 
+def batches_held(memory: RankMemory, most: int, capacity_bytes: float) -> int:
+    """Batches that can be in the stages at once: a rank holds the caches of each, and the activations of one.
+
+    Args:
+        memory: of the fullest rank, with one batch. most: that are asked for.
+
+    Returns:
+        1 to ``most``; 1, too, where not even one fits.
+
+    >>> batches_held(RankMemory(weights_bytes=30, cache_bytes=10, activations_bytes=5), 4, 60.0)
+    2
+    """
+    if not memory.cache_bytes:
+        return most
+    left_bytes = capacity_bytes - memory.weights_bytes - memory.activations_bytes
+    return min(max(int(left_bytes // memory.cache_bytes), 1), most)
+
+
 def largest_batch(built: BuiltModel, capacity_bytes: float) -> int:
     """The most sequences whose pass fits a rank's memory, which grows with them, of all copies; 0 where none does.
+
+    In one batch; shared among batches in flight they take no more: as much cache, and activations of fewer.
 
     What one sequence more takes is nearly always the same, so a straight line through two sizes says where to look;
     the interval that is left is halved as often as it needs.

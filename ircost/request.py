@@ -14,6 +14,7 @@ from ircost.cost_models.interface import CostModel
 from ircost.frontends import ImportOptions
 from ircost.ir.errors import IrcError
 from ircost.report import Report
+from ircost.stages import waiting_j
 from ircost.sweeping import SweepPoint, sweep
 from ircost.transformer_figures import TransformerFigures, at_intensity, priced
 
@@ -54,8 +55,8 @@ class RequestFigures:
         low_s, high_s: ends of the interval that ``total_s`` lies in with a probability of 90 %; None of cost models
             that give none. Errors of the prompt and of the steps are taken to go together: it is rather too wide.
         time_per_output_token_low_s, time_per_output_token_high_s: likewise, of the interval of the mean over tokens.
-        energy_j: of all devices.
-        tokens_per_s: output tokens of all sequences.
+        energy_j: of all devices; with stages, idle power of those that wait while the batch is in another included.
+        tokens_per_s: output tokens of all sequences; with stages, one batch is in them, whatever else memory holds.
         cost_per_million_tokens: output tokens, prompts included; null where no price was given.
     """
 
@@ -105,9 +106,9 @@ def with_figures(
             raise RequestError("a request needs the model's file", help="give its path, or the name of a known model")
         model = cost_model_named(report.model)
         steps = decode_steps(source, options, figures, asked.output_tokens, target, model, pipeline)
-        energy_j = report.energy_j * figures.stage_devices
-        request = request_figures(figures, report.latency_s, energy_j, steps, asked.output_tokens)
+        request = request_figures(figures, report.latency_s, report.energy_j, steps, asked.output_tokens, target)
         figures = replace(figures, request=with_interval(request, report, steps))
+        report = replace(report, notes=(*report.notes, *_notes(figures)))
     if asked.price_per_hour is not None:
         figures = priced(figures, asked.price_per_hour)
     if asked.intensity is not None:
@@ -121,16 +122,17 @@ def request_figures(
     prompt_energy_j: float,
     steps: Sequence[SweepPoint],
     output_tokens: int,
+    target: Target,
 ) -> RequestFigures:
     """Puts a prompt's pass and some decode steps together.
 
     Args:
-        prompt_energy_j: of all devices.
+        prompt_energy_j: of one device of each stage, while it has the batch.
         steps: decode passes by context, the first and the last of the request among them; empty for one token.
     """
     contexts = _contexts(prompt.context, output_tokens)
     seconds = _between(contexts, steps, [step.latency_s for step in steps])
-    energies = _between(contexts, steps, [step.energy_j * prompt.stage_devices for step in steps])
+    energies = _between(contexts, steps, [_alone_j(prompt, step.energy_j, step.latency_s, target) for step in steps])
     total_s = prompt_s + float(seconds.sum())
     count = len(contexts)
     return RequestFigures(
@@ -142,10 +144,26 @@ def request_figures(
         last_step_s=float(seconds[-1]) if count else 0.0,
         growth_s_per_token=max(float(seconds[-1] - seconds[0]) / (count - 1), 0.0) if count > 1 else 0.0,
         total_s=total_s,
-        energy_j=prompt_energy_j + float(energies.sum()),
+        energy_j=_alone_j(prompt, prompt_energy_j, prompt_s, target) + float(energies.sum()),
         tokens_per_s=prompt.batch * output_tokens / total_s,
         cost_per_million_tokens=None,
     )
+
+
+def _alone_j(figures: TransformerFigures, energy_j: float, latency_s: float, target: Target) -> float:
+    """Of all devices, for a pass with no other batch in the stages; from that of one device of each, at work."""
+    return (energy_j + waiting_j(figures.pp, latency_s, latency_s, target)) * figures.stage_devices
+
+
+def _notes(figures: TransformerFigures) -> list[str]:
+    """Whose rates and prices are of how many batches; nothing of a model in one stage."""
+    if figures.pp == 1:
+        return []
+    return [
+        f"the request is alone in the {figures.pp} stages: its tokens a second, energy and price are those of one "
+        "batch, idle power of stages that wait included; those of the prompt's pass are of "
+        f"{figures.batches_in_flight} of {figures.pp} batches in flight"
+    ]
 
 
 def with_interval(request: RequestFigures, prompt: Report, steps: Sequence[SweepPoint]) -> RequestFigures:

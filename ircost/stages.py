@@ -1,4 +1,4 @@
-"""Stages of a pipeline, each costed as a model of its own."""
+"""Stages of a pipeline, each costed as a model of its own, and how many batches are in them at once."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from ircost.backends import Target
 from ircost.collective_kernels import collective_kernels
+from ircost.cost_models.energy import static_w
 from ircost.cost_models.interface import CostModel
 from ircost.cost_models.kernel_table import kernel_table
 from ircost.cost_models.memory import MemoryUse, memory_use
 from ircost.frontends.config.build import BuiltModel
 from ircost.passes import PassContext, run_pipeline
+from ircost.rank_memory import RankMemory, batches_held
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,44 @@ def fullest_stage(stages: tuple[Stage, ...]) -> Stage:
 def slowest_stage_s(stages: tuple[Stage, ...]) -> float:
     """The time of the stage that sets the pace."""
     return max(stage.latency_s for stage in stages)
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """Batches that are in the stages at once, one behind the other.
+
+    Args:
+        batches: as many as memory holds, at most one for each stage.
+        pace_s: from the end of one batch to the end of the next.
+        waiting_j: of each batch, what one device of each stage draws while its stage has no batch.
+    """
+
+    batches: int
+    pace_s: float
+    waiting_j: float
+
+
+def in_flight(stages: int, latency_s: float, stage_s: float, memory: RankMemory, target: Target) -> InFlight:
+    """How fast batches follow each other.
+
+    Each takes ``latency_s`` for all stages, and the slowest stage takes ``stage_s`` for each: of n in flight one ends
+    every ``latency_s / n``, or every ``stage_s`` where that is longer.
+
+    Args:
+        latency_s: of one batch. stage_s: of the slowest stage. memory: of the fullest stage, with one batch.
+    """
+    batches = batches_held(memory, stages, float(target.main_memory.capacity_bytes))
+    pace_s = stage_s if batches == stages else max(stage_s, latency_s / batches)
+    return InFlight(batches, pace_s, waiting_j(stages, latency_s, pace_s, target))
+
+
+def waiting_j(stages: int, latency_s: float, pace_s: float, target: Target) -> float:
+    """What stages without a batch draw, of one device of each, for each batch that passes.
+
+    Args:
+        latency_s: of one batch, in which one stage works at a time. pace_s: from one batch to the next.
+    """
+    return static_w(target) * max(stages * pace_s - latency_s, 0.0)
 
 
 def _costed(stage: BuiltModel, target: Target, model: CostModel, pipeline: str) -> Stage:

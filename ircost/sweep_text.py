@@ -29,8 +29,10 @@ def points_table(sweep: Sweep) -> Table:
     names = list(sweep.axes)
     within = ["90 % within"] if any(point.low_s is not None for point in sweep.points) else []
     units = [f"{sweep.items}/{unit}" for unit in ("s", *(["s/device"] if sweep.spans_meshes else []), "J")]
-    head = (*names, "latency", *within, "at best", *units, "memory", "bound by", "")
-    rows = [_row(point, names, sweep.spans_meshes) for point in sweep.points]
+    has_stages = any(point.stages > 1 for point in sweep.points)
+    flow = ["in flight"] if has_stages else []
+    head = (*names, "latency", *within, "at best", *flow, *units, "memory", "bound by", "")
+    rows = [_row(point, names, sweep.spans_meshes, has_stages) for point in sweep.points]
     return Table(head, rows, right=tuple(range(len(head) - 2)))
 
 
@@ -47,12 +49,13 @@ def _rate(value: float) -> str:
     return f"{value:.3g}" if value < 1 else three_digits(value)
 
 
-def _row(point: SweepPoint, names: list[str], is_of_meshes: bool) -> tuple[str, ...]:
+def _row(point: SweepPoint, names: list[str], is_of_meshes: bool, has_stages: bool) -> tuple[str, ...]:
     return (
         *(f"{point.dims[name]:,}" for name in names),
         small_text(point.latency_s, "s"),
         *_interval(point),
         small_text(point.lower_bound_s, "s"),
+        *([f"{point.batches_in_flight} of {point.stages}"] if has_stages else []),
         _rate(point.items_per_s),
         *([_rate(point.items_per_s / point.devices)] if is_of_meshes else []),
         _rate(point.items_per_j),

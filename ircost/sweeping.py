@@ -21,6 +21,7 @@ from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, table_of_modules
 from ircost.cost_models.lower_bound import LowerBounds
 from ircost.cost_models.memory import memory_use
+from ircost.cost_models.side_by_side import side_by_side
 from ircost.costing import branches_taken, weight_only_notes
 from ircost.dequantised import noted
 from ircost.frontends import Imported, ImportOptions, load
@@ -32,9 +33,9 @@ from ircost.ir.collector import collector_paused
 from ircost.ir.errors import IrcError
 from ircost.passes import Pass, PassContext, parse_pipeline, run_pipeline
 from ircost.passes.fuse import Fuse
+from ircost.rank_memory import memory_of
 from ircost.report import KernelReport
-from ircost.side_by_side import side_by_side
-from ircost.stages import Stage, costed_stages, fullest_stage, slowest_stage_s
+from ircost.stages import Stage, costed_stages, fullest_stage, in_flight, slowest_stage_s
 
 MOST_POINTS = 20_000
 FEWEST_POINTS = 100  # that are worth a process of their own
@@ -56,11 +57,13 @@ class SweepPoint:
         low_s, high_s: ends of the interval of 90 % around the latency; None of cost models that give none.
         items: what one run does: new tokens of all sequences, or examples of a batch.
         devices: that it takes.
-        items_per_s, items_per_j: of all devices together; with stages, as many batches are on their way.
-        memory_bytes: of the device that holds most; fits: whether that is enough.
+        stages: of the mesh. batches_in_flight: that are in them at once: one for each, or as many as memory holds.
+        items_per_s, items_per_j: of all devices together, with so many batches in flight; idle power of stages that
+            wait is included.
+        memory_bytes: of the device that holds most, with one batch; fits: whether its memory is enough for that.
         bound: what limits most of the latency; bound_share: how much of it.
-        knee: what takes over here from what limited the point before, or that throughput levels off, in words; ""
-            elsewhere.
+        knee: what takes over here from what limited the point before, that throughput levels off, or that memory ends,
+            in words; "" elsewhere.
     """
 
     dims: dict[str, int]
@@ -71,6 +74,8 @@ class SweepPoint:
     energy_j: float
     items: int
     devices: int
+    stages: int
+    batches_in_flight: int
     items_per_s: float
     items_per_j: float
     memory_bytes: int
@@ -325,19 +330,25 @@ class _Priced:
             bound = estimates.bound_names[int(estimates.bound[row])]
             shares[bound] = shares.get(bound, 0.0) + float(seconds)
         energy_j = float((estimates.energy_j[rows] * counts).sum())
-        ranks, devices, items = 1, 1, max(imported.batch_dims.values(), default=1)
+        ranks, devices, batches, items = 1, 1, 1, max(imported.batch_dims.values(), default=1)
         if imported.built is not None:
             shares["link"] = sum(kernel.latency_s or 0.0 for kernel in sent)
             energy_j += sum(kernel.energy_j or 0.0 for kernel in sent)
             work = imported.built.workload
             mesh = imported.built.mesh
             ranks, devices, items = mesh.stage_ranks, mesh.ranks, work.batch * work.rows
-        memory = fullest_stage(stages).memory if stages else memory_use(imported.module)
         lower_bound_s = self.bounds.of(imported.module, runs)
         latency_s = max(sum(shares.values()), lower_bound_s)
         bound = max(shares, key=lambda name: shares[name], default="")
         low_s, high_s = interval_of_runs(estimates, runs, uncorrected(sent, estimates), latency_s, lower_bound_s)
-        pace_s = slowest_stage_s(stages) if stages else latency_s
+        pace_s, waiting_j = latency_s, 0.0
+        if stages:
+            fullest = fullest_stage(stages)
+            memory, held = fullest.memory, memory_of(fullest.built, fullest.memory)
+            flow = in_flight(len(stages), latency_s, slowest_stage_s(stages), held, self.target)
+            batches, pace_s, waiting_j = flow.batches, flow.pace_s, flow.waiting_j
+        else:
+            memory = memory_use(imported.module)
         return SweepPoint(
             dims=dims,
             latency_s=latency_s,
@@ -347,8 +358,10 @@ class _Priced:
             energy_j=energy_j,
             items=items,
             devices=devices,
+            stages=len(stages) or 1,
+            batches_in_flight=batches,
             items_per_s=items / pace_s if pace_s else 0.0,
-            items_per_j=items / (energy_j * ranks) if energy_j else 0.0,
+            items_per_j=items / ((energy_j + waiting_j) * ranks) if energy_j else 0.0,
             memory_bytes=memory.allocated_bytes,
             fits=memory.allocated_bytes <= self.target.main_memory.capacity_bytes,
             bound=bound,
@@ -382,5 +395,7 @@ def _knees(axis: str, before: SweepPoint, point: SweepPoint, levels_off: bool) -
     if levels_off:
         times = point.dims[axis] / before.dims[axis]
         yield f"levels off: {point.items_per_s / before.items_per_s:.2f} times as fast for {times:.3g} times the {axis}"
+    if before.batches_in_flight == before.stages and point.fits and point.batches_in_flight < point.stages:
+        yield f"stages begin to wait: memory holds {point.batches_in_flight} of {point.stages} batches"
     if before.fits and not point.fits:
         yield "does not fit any more"

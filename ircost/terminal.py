@@ -7,11 +7,17 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TextIO
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody watches; a stream that was closed before we began is None."""
+    return stream is not None and stream.isatty()
 
 
 def terminal_width() -> int | None:
     """Columns of the terminal; None where output is piped and nothing need be cut."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
 
 
 def colour_choice() -> bool | None:
@@ -26,7 +32,7 @@ def colour_choice() -> bool | None:
 
 def working(text: str) -> AbstractContextManager[object]:
     """A spinner on stderr while the body runs; nothing where stderr is no terminal."""
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         return nullcontext()
     from rich.console import Console
 
@@ -36,7 +42,7 @@ def working(text: str) -> AbstractContextManager[object]:
 @contextmanager
 def progress(text: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr, moved on by calls with how much is done and of how much; none where no terminal is."""
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         yield lambda done, total: None
         return
     from rich.console import Console

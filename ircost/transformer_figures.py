@@ -7,14 +7,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ircost.backends import Target
-from ircost.frontends.config.build import BuiltModel, build_model
+from ircost.frontends.config.build import BuiltModel
 from ircost.frontends.config.layer_parts import Experts
-from ircost.frontends.config.plan import Mesh
+from ircost.frontends.config.parameters import count_parameters
 from ircost.ir.ops.experts import experts_met
 from ircost.model_parts import PartReport, parts_of
 from ircost.quantity_text import bytes_text
 from ircost.rank_memory import RankMemory, largest_batch
 from ircost.report import KernelReport
+from ircost.stages import in_flight
 
 if TYPE_CHECKING:
     from ircost.request import RequestFigures
@@ -43,19 +44,23 @@ class TransformerFigures:
         time_to_first_token_s: latency of a prompt's pass; null of other phases.
         time_per_output_token_s: latency of a decode pass; null of other phases.
         tokens_per_s_per_sequence: new tokens that each sequence sees in a second.
-        tokens_per_s: new tokens of all sequences; with stages, as many batches are on their way as there are stages.
-        tokens_per_j: the same for the energy of all ranks.
+        batches_in_flight: with stages, batches that are in them at once: one for each stage, or as many as memory
+            holds; 1 without stages.
+        tokens_per_s: new tokens of all sequences; with stages, of ``batches_in_flight``.
+        tokens_per_j: the same for the energy of all ranks, idle power of stages that wait included.
         flops_per_byte: arithmetic intensity of the whole pass: all operations over all bytes moved.
         ridge_flops_per_byte: at which intensity arithmetic and main memory would take equally long: the target's peak
             over its bandwidth, or what was given.
         eflops: operations, and for each byte moved as many as the ridge says. Source: Sadhukhan et al., "Kinetics:
             Rethinking Test-Time Scaling Laws", 2025.
-        largest_batch: that fits the memory of a rank; 0 where none does.
+        largest_batch: sequences whose pass fits the memory of a rank, in one batch; 0 where none does. With stages,
+            batches in flight share that room: together they are as many at least, since activations are of one alone.
         state_bytes_per_sequence: of layers that keep a state in place of a cache, on all ranks together.
         experts: of a layer that has most; 0 where none has any.
         experts_touched: those of them whose weights the pass is taken to read: as many as tokens meet that choose at
             random, on the mean.
-        cost_per_million_tokens: new tokens, at the price that was given for an hour of a device; null without one.
+        cost_per_million_tokens: new tokens at ``tokens_per_s``, at the price that was given for an hour of a device;
+            null without one.
         parts: what attention, feed-forward layers, ... cost, the costliest first.
         request: a prompt and the tokens behind it, where an answer's length was given; else null.
     """
@@ -80,6 +85,7 @@ class TransformerFigures:
     time_to_first_token_s: float | None
     time_per_output_token_s: float | None
     tokens_per_s_per_sequence: float
+    batches_in_flight: int
     tokens_per_s: float
     tokens_per_j: float
     flops_per_byte: float
@@ -105,13 +111,6 @@ class TransformerFigures:
         return asdict(self)
 
 
-def whole_parameters(built: BuiltModel) -> int:
-    """Of all ranks together, nothing counted twice."""
-    if built.mesh.ranks == 1:
-        return built.parameters
-    return build_model(built.architecture, built.workload, Mesh()).parameters
-
-
 def figures_of(
     built: BuiltModel,
     target: Target,
@@ -126,7 +125,7 @@ def figures_of(
 
     Args:
         kernels: of the report, collectives included. memory: of the fullest rank. latency_s: of one pass.
-        energy_j: of one pass, of one rank of each stage.
+        energy_j: of one pass, of one rank of each stage, while it has the batch.
         stage_s: time of the slowest stage. dtype: of most arithmetic.
     """
     work, mesh = built.workload, built.mesh
@@ -135,6 +134,7 @@ def figures_of(
     ridge = ridge_flops_per_byte(target, dtype)
     fed = [layer.feed_forward for layer in built.architecture.stack.layers]
     most = max((part for part in fed if isinstance(part, Experts)), key=lambda part: part.count, default=None)
+    flow = in_flight(mesh.pp, latency_s, stage_s, memory, target)
     sharing = tokens if mesh.sends_tokens else tokens // mesh.dp  # copies that share nothing have experts each
     return TransformerFigures(
         phase=work.phase,
@@ -147,7 +147,7 @@ def figures_of(
         ep=mesh.ep,
         redundant=mesh.redundant,
         balance=mesh.balance,
-        parameters=whole_parameters(built),
+        parameters=count_parameters(built.architecture),
         kv_bytes_per_token=built.kv_bytes_per_token if work.phase != "encode" else 0.0,
         weights_bytes=memory.weights_bytes,
         cache_bytes=memory.cache_bytes,
@@ -157,8 +157,9 @@ def figures_of(
         time_to_first_token_s=latency_s if work.phase == "prefill" else None,
         time_per_output_token_s=latency_s if work.phase == "decode" else None,
         tokens_per_s_per_sequence=work.rows / latency_s if latency_s else 0.0,
-        tokens_per_s=tokens / stage_s if stage_s else 0.0,
-        tokens_per_j=tokens / (energy_j * mesh.stage_ranks) if energy_j else 0.0,
+        batches_in_flight=flow.batches,
+        tokens_per_s=tokens / flow.pace_s if flow.pace_s else 0.0,
+        tokens_per_j=tokens / ((energy_j + flow.waiting_j) * mesh.stage_ranks) if energy_j else 0.0,
         flops_per_byte=flops / moved if moved else 0.0,
         ridge_flops_per_byte=ridge,
         eflops=flops + ridge * moved,
@@ -173,19 +174,25 @@ def figures_of(
 
 
 def batches_on_the_way(figures: TransformerFigures, capacity_bytes: int) -> list[str]:
-    """What keeps all stages busy, and whether a device holds the caches of that; nothing of a model in one stage.
+    """How many batches keep stages busy, and whether a device holds so many; nothing of a model in one stage.
 
     Args:
         capacity_bytes: of a device's main memory.
     """
     if figures.pp == 1:
         return []
-    caches = figures.pp * figures.cache_bytes
-    left = capacity_bytes - figures.weights_bytes - figures.activations_bytes
-    held = "" if caches <= left else f", and it has {bytes_text(max(left, 0))} for them"
-    told = f"; their caches take {bytes_text(caches)} of the fullest device{held}" if caches else ""
-    batches = f"{figures.pp} batches of {figures.batch:,}"
-    return [f"tokens a second are those of full stages: {batches} on their way at once{told}"]
+    caches = bytes_text(figures.pp * figures.cache_bytes)
+    if figures.batches_in_flight == figures.pp:
+        told = f"; their caches take {caches} of the fullest device" if figures.cache_bytes else ""
+        batches = f"{figures.pp} batches of {figures.batch:,}"
+        return [f"tokens a second are those of full stages: {batches} on their way at once{told}"]
+    left_bytes = max(capacity_bytes - figures.weights_bytes - figures.activations_bytes, 0)
+    held = figures.batches_in_flight if figures.cache_bytes <= left_bytes else "none"
+    return [
+        f"memory holds {held} of the {figures.pp} batches of {figures.batch:,} that would keep all stages busy: tokens "
+        f"a second and a joule, and prices, are those of {figures.batches_in_flight}, and stages wait; caches of all "
+        f"{figures.pp} take {caches} of the fullest device, and it has {bytes_text(left_bytes)} for them"
+    ]
 
 
 def ridge_flops_per_byte(target: Target, dtype: str) -> float:

@@ -70,9 +70,15 @@ def _price(figures: TransformerFigures) -> Line:
     """Of an answer's tokens where there is an answer, prompts included; else of those of the pass."""
     request = figures.request
     if request is not None and request.cost_per_million_tokens is not None:
-        return ("price", three_digits(request.cost_per_million_tokens), "a million output tokens, prompts included")
+        alone = ", one batch alone in all stages" if figures.pp > 1 else ""
+        return (
+            "price",
+            three_digits(request.cost_per_million_tokens),
+            f"a million output tokens, prompts included{alone}",
+        )
     assert figures.cost_per_million_tokens is not None, "asked for where there is one"
-    return ("price", three_digits(figures.cost_per_million_tokens), f"a million tokens of {figures.phase}")
+    flow = f", {figures.batches_in_flight} of {figures.pp} batches in flight" if figures.pp > 1 else ""
+    return ("price", three_digits(figures.cost_per_million_tokens), f"a million tokens of {figures.phase}{flow}")
 
 
 def _shares(figures: TransformerFigures) -> str:
@@ -98,11 +104,13 @@ def _parameters(figures: TransformerFigures) -> Line:
 
 def _largest(figures: TransformerFigures) -> Line:
     most = f"{figures.largest_batch:,} sequences" if figures.largest_batch else "none fits"
-    return ("at most", most, f"of {figures.context:,} tokens in a device's memory")
+    shared = ", in one batch; batches in flight share that room" if figures.pp > 1 else ""
+    return ("at most", most, f"of {figures.context:,} tokens in a device's memory{shared}")
 
 
 def _mesh(figures: TransformerFigures) -> Line:
-    stages = f", slowest stage {small_text(figures.stage_s, 's')}" if figures.pp > 1 else ""
+    flow = f"{figures.batches_in_flight} of {figures.pp} batches in flight"
+    stages = f", slowest stage {small_text(figures.stage_s, 's')}, {flow}" if figures.pp > 1 else ""
     shared = small_text(figures.communication_s, "s")
     usual = {"dp": 1, "ep": 1, "redundant": 0, "balance": 1.0}
     told = ((name, getattr(figures, name)) for name in usual)

@@ -11,6 +11,7 @@ import click
 
 from ircost.commands.options import (
     DEFAULT_OPT,
+    FiniteRange,
     OptionError,
     check_pipeline_options,
     import_options,
@@ -75,8 +76,8 @@ OF_ANY_SIZE = (
     metavar="N",
     help="Of a language model: the prompt of --seq tokens, then N tokens one by one.",
 )
-@click.option("--price-per-hour", type=click.FloatRange(0), metavar="X", help="Of one device: what do tokens cost?")
-@click.option("--intensity", type=click.FloatRange(0), metavar="X", help="Operations that a byte counts as in eFLOPs.")
+@click.option("--price-per-hour", type=FiniteRange(0), metavar="X", help="Of one device: what do tokens cost?")
+@click.option("--intensity", type=FiniteRange(0), metavar="X", help="Operations that a byte counts as in eFLOPs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the kernels as CSV.")
 @click.option("--all", "show_all", is_flag=True, help="List every kernel.")

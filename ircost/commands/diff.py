@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ircost.commands.options import OptionError, check_pipeline_options, import_options
+from ircost.commands.options import FiniteRange, OptionError, check_pipeline_options, import_options
 
 if TYPE_CHECKING:
     from ircost.comparing import Side
@@ -49,7 +49,9 @@ def side_options(command: Any) -> Any:
 @side_options
 @click.option("--targets", "target_folders", multiple=True, metavar="DIR", help="Look for target files here too.")
 @import_options
-@click.option("--fail-above", type=float, metavar="PERCENT", help="Exit code 1 if B is worse than A by more than this.")
+@click.option(
+    "--fail-above", type=FiniteRange(), metavar="PERCENT", help="Exit code 1 if B is worse than A by more than this."
+)
 @click.option(
     "--metric",
     type=click.Choice(["latency", "energy", "memory", "bytes"]),

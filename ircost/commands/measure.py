@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ircost import __version__
+from ircost.commands.options import FiniteRange
 from ircost.table import print_table
 from ircost.terminal import progress
 
@@ -41,7 +42,7 @@ INTERRUPTED = 130
 @click.option("--rows", type=click.IntRange(1), metavar="N", help="Of each table.")
 @click.option(
     "--minutes",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     metavar="M",
     help=f"Of all.  [default: {USUAL_MINUTES:g}, without --rows]",
 )

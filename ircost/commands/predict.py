@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,7 +45,7 @@ Columns = Mapping[str, "np.ndarray"]
 @click.option("--targets", "folders", multiple=True, metavar="DIR", help="Look for target files here too.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV, with what is predicted behind them.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON; seconds.")
-@click.option("-o", "--output", metavar="FILE.csv", help="Write the CSV there.")
+@click.option("-o", "--output", metavar="FILE.csv|json", help="Write the rows there.")
 def command(
     table: str | None,
     kernels: tuple[str, ...],
@@ -69,6 +70,8 @@ def command(
         raise OptionError("predict what?", help="give either a table or kernels: irc predict -k 'device=h100 m=...'")
     if as_csv and as_json:
         raise OptionError("--csv and --json exclude each other", help="take one")
+    if output and Path(output).suffix.lower() not in ("", ".csv", ".json"):
+        raise OptionError(f"-o {output}: it writes FILE.csv or FILE.json", help="name it by what it shall hold")
     columns = read_columns(table) if table is not None else kernel_columns(kernels)
     if table is None:
         check_names(columns)
@@ -78,13 +81,14 @@ def command(
     told = [*failures_told(estimates)]
     if told and not estimates.is_known.any():
         raise OptionError(f"no kernel can be predicted: {told[0]}", help=cure(estimates.failures))
+    is_json = Path(output).suffix.lower() == ".json" if output else as_json
     if output:
-        write_whole(output, csv_text(columns, estimates))
+        write_whole(output, json_text(columns, estimates) if is_json else csv_text(columns, estimates))
         click.echo(f"wrote {output}", err=True)
     elif as_csv:
         click.echo(csv_text(columns, estimates), nl=False)
     elif as_json:
-        click.echo(json.dumps([*json_rows(columns, estimates)], indent=1))
+        click.echo(json_text(columns, estimates), nl=False)
     else:
         print_rows(columns, estimates)
     for line in told:
@@ -182,6 +186,10 @@ def csv_text(columns: Columns, estimates: RowEstimates) -> str:
         numbers = ["" if math.isnan(value) else f"{1e6 * value:.6g}" for value in seconds.values()]
         writer.writerow([*("" if value is None else value for value in own.values()), *numbers, grade])
     return out.getvalue()
+
+
+def json_text(columns: Columns, estimates: RowEstimates) -> str:
+    return json.dumps([*json_rows(columns, estimates)], indent=1) + "\n"
 
 
 def json_rows(columns: Columns, estimates: RowEstimates) -> Iterator[dict[str, Any]]:

@@ -152,6 +152,18 @@ def test_the_gate_by_other_metrics(irc) -> None:
     assert irc("diff", RESNET, *SIDES["targets"], "--fail-above", "50", "--metric", "energy").code == 1
 
 
+def test_meshes_are_compared_by_what_all_devices_take(irc, tmp_path: Path) -> None:
+    """Twice the devices need less energy each, and more together."""
+    for tp in (4, 8):
+        report = ircost.compile("llama-3-8b", "h100", phase="decode", dims={"context": 4096}, mesh=f"tp={tp}")
+        (tmp_path / f"{tp}.json").write_text(report.to_json())
+    outcome = irc("diff", tmp_path / "4.json", tmp_path / "8.json", "--metric", "energy", "--fail-above", "0")
+    assert outcome.code == 1
+    assert "tp=4" in outcome.out and "tp=8" in outcome.out
+    change = {line.split("  ")[1]: line.split()[-1] for line in outcome.out.splitlines()[3:11]}
+    assert change["energy of a device"].startswith("-") and change["tokens/J"].startswith("-")
+
+
 def test_the_waterfall_is_drawn(irc, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     for name in ("a.svg", "b.svg", "c.png"):

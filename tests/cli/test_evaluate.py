@@ -19,6 +19,7 @@ t4,pytorch,float7,1,128,128,128,30
 t4,pytorch,float32,1,,128,128,30
 t4,pytorch,float32,1,128,128,128,0
 """
+HEAD_OF_MODELS = "device,model,mode,seq,batch,option,layers,forward_us,latency_us"
 NUMBERS = ["rows", "failed", "mape", "median_ape", "p90_ape", "bias", "kendall_tau", "below_bound"]
 TARGET = "name: fast_t4\nextends: t4\nsource: what if\naliases: [quick]\nmatrix: {f16: 130 TFLOP/s}\n"
 
@@ -85,7 +86,7 @@ def places(tmp_path: Path) -> Path:
         "noise.parquet": "this is no table",
         "old.json": '{"version": 1}',
         "model_ops.csv": "device,op,dims,forward_us\nt4,Linear,\"[['Linear', (8, 64, 32)]]\",20\n",
-        "models.csv": "device,model,mode,seq,batch,option,layers,forward_us,latency_us\nt4,bert_large,inference,512,8,,24,9,9\n",
+        "models.csv": f"{HEAD_OF_MODELS}\nt4,bert_large,inference,512,8,,24,9,9\n",
         "broken/slow.yaml": "name: slow\nextends: h100\nsource: test\nmemory:\n  hbm: {bandwith: 3.35 TB/s}\n",
         "own/fast_t4.yaml": TARGET,
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
@@ -34,6 +36,8 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "unknown op in text": (("opt", "@bad_op"), ("no op 'reluu'", "relu", "bad_op.irc:2")),
     "unknown format": (("compile", "@mlp", "--dtype", "f17"), ("no number format 'f17'", "f16")),
     "integer format": (("compile", "@mlp", "--dtype", "i8"), ("i8", "quantisation")),
+    "price that is no number": (("compile", "@mlp", "--price-per-hour", "nan"), ("--price-per-hour", "'nan'")),
+    "gate without end": (("diff", "@mlp", "@mlp", "--fail-above", "inf"), ("--fail-above", "'inf'")),
     "unknown cost model": (("compile", "@mlp", "--model", "rooflin"), ("no cost model 'rooflin'", "roofline")),
     "unbound dim": (("compile", "@dynamic"), ("unbound dims: sequence of 'x'", "dynamic.onnx", "--dim sequence=")),
     "dim bound to a word": (("compile", "@dynamic", "--dim", "sequence=long"), ("--dim sequence=long", "extent")),
@@ -239,3 +243,13 @@ def test_colour(irc, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str
         monkeypatch.setenv(name, value)
     assert ("\x1b[31m" in irc("targets", "h10").err) is is_red
     assert ("\x1b[" in irc("targets").out) is is_red
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+def test_a_full_disk_is_no_fault_of_ours() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "ircost", "targets", "h100"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cannot write to standard output: No space left")

@@ -149,6 +149,15 @@ def test_what_is_written_is_what_is_printed(irc, folder: Path) -> None:
     assert (folder / "out.csv").read_text() == printed
 
 
+def test_a_file_is_written_as_its_name_says(irc, folder: Path) -> None:
+    kernel = ("predict", "-k", "device=h100 m=64 n=64 k=64")
+    assert irc(*kernel, "-o", folder / "out.json").code == 0
+    assert (folder / "out.json").read_text() == irc(*kernel, "--json").out
+    outcome = irc(*kernel, "-o", folder / "out.txt")
+    assert outcome.code == 2 and "FILE.csv or FILE.json" in outcome.err
+    assert not (folder / "out.txt").exists()
+
+
 def test_text_tells_once_what_rows_share(irc) -> None:
     lines = irc("predict", "-k", "device=t4 m=64 n=64 k=64", "-k", "device=t4 m=128 n=64 k=64").out.splitlines()
     assert lines[0] == "gemm: device t4, n 64, k 64"

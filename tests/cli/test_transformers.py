@@ -14,7 +14,9 @@ import click
 import numpy as np
 import pytest
 
+from ircost.backends import load_target
 from ircost.commands.compile import command
+from ircost.cost_models.energy import static_w
 from ircost.frontends.config.workload import PHASES
 
 Irc = Callable[..., Any]
@@ -122,6 +124,71 @@ def test_caches_of_all_batches_on_their_way_are_told(irc: Irc) -> None:
     assert not any("on their way" in note for note in facts(irc, *words, "tp=4", "--batch", "32")["notes"])
 
 
+@pytest.mark.parametrize(("batch", "held"), [(512, 4), (2048, 2), (4096, 1), (8192, 1)])
+def test_rates_are_of_as_many_batches_as_memory_holds(irc: Irc, config: str, batch: int, held: int) -> None:
+    """1 KiB of cache a token and stage; the last size does not fit even once."""
+    words = (config, "--target", "l4", "--phase", "decode", "--context", "4096", "--mesh", "pp=4")
+    report = facts(irc, *words, "--batch", str(batch), "--price-per-hour", "3.6")
+    found, capacity = report["transformer"], report["memory_capacity_bytes"]
+    assert found["batches_in_flight"] == held
+    one, each = found["weights_bytes"] + found["activations_bytes"], found["cache_bytes"]
+    assert report["fits"] == (one + each <= capacity)
+    assert held == max(1, min(4, (capacity - one) // each))
+    slack = 1 + 1e-9
+    assert batch * found["tokens_per_s_per_sequence"] <= slack * found["tokens_per_s"]
+    assert found["tokens_per_s"] <= slack * held * batch / report["latency_s"]
+    assert found["tokens_per_s"] <= slack * batch / found["stage_s"]
+    assert found["cost_per_million_tokens"] == pytest.approx(4 * 1e3 / found["tokens_per_s"])
+    power_w = found["tokens_per_s"] / found["tokens_per_j"]
+    assert 4 * load_target("l4").power.idle_w <= power_w <= 4 * load_target("l4").power.peak_w
+    told = f"memory holds {held if report['fits'] else 'none'} of the 4 batches of {batch:,}"
+    assert any(note.startswith(told) for note in report["notes"]) == (held < 4)
+    (point,) = facts(irc, *words, "--sweep", f"batch={batch}")["points"]
+    assert (point["batches_in_flight"], point["stages"]) == (held, 4)
+    assert point["items_per_s"] == pytest.approx(found["tokens_per_s"], rel=1e-12)
+    assert point["items_per_j"] == pytest.approx(found["tokens_per_j"], rel=1e-12)
+    assert point["fits"] == report["fits"]
+
+
+def test_a_sweep_says_where_stages_begin_to_wait(irc: Irc, config: str) -> None:
+    words = (
+        "compile",
+        config,
+        "--target",
+        "l4",
+        "--phase",
+        "decode",
+        "--context",
+        "4096",
+        "--sweep",
+        "batch=512..4096",
+    )
+    out = irc(*words, "--mesh", "pp=4").out
+    assert "in flight" in out and "4 of 4" in out and "1 of 4" in out
+    assert out.count("stages begin to wait") == 1
+    assert "stages begin to wait: memory holds 2 of 4 batches" in out
+    assert "in flight" not in irc(*words).out
+
+
+def test_no_batch_fits_more_often_than_the_largest_says(irc: Irc) -> None:
+    """What is held in one batch is held in all in flight together, but for activations of fewer sequences."""
+    words = ("llama-3-70b", "--target", "h100", "--phase", "decode", "--context", "2048", "--mesh", "pp=4", "--batch")
+    largest = facts(irc, *words, "64")["transformer"]["largest_batch"]
+    assert 4 * 64 <= largest < 4 * 66
+    assert [facts(irc, *words, n)["transformer"]["batches_in_flight"] for n in ("64", "66", str(largest))] == [4, 3, 1]
+
+
+def test_one_stage_is_as_before(irc: Irc, config: str) -> None:
+    """To the last bit: nothing waits, and one batch is all."""
+    report = facts(irc, config, "--seq", "64", "--batch", "4", "--mesh", "tp=2", "--output-tokens", "1")
+    found = report["transformer"]
+    assert found["batches_in_flight"] == 1
+    assert found["tokens_per_s"] == 4 * 64 / report["latency_s"]
+    assert found["tokens_per_j"] == 4 * 64 / (report["energy_j"] * 2)
+    assert found["request"]["energy_j"] == report["energy_j"] * 2
+    assert not any("in flight" in note for note in report["notes"])
+
+
 def test_a_sweep_of_stages_says_what_a_report_says(irc: Irc, config: str) -> None:
     words = (config, "--phase", "decode", "--context", "64", "--mesh", "pp=2")
     (point,) = facts(irc, *words, "--sweep", "batch=8")["points"]
@@ -147,6 +214,35 @@ def test_the_largest_batch_fits_and_one_more_does_not(irc: Irc) -> None:
     ]
     capacity = facts(irc, *words)["memory_capacity_bytes"]
     assert held[0] <= capacity < held[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "published"),
+    [
+        (("t5-11b", "--phase", "decode", "--context", "200", "--dim", "source=100"), 11_307_321_344),
+        (("whisper-large-v3", "--phase", "decode", "--context", "100"), 1_543_490_560),
+        (("gemma-3-27b", "--phase", "decode", "--context", "100"), 27_432_406_640),
+        (("gemma-3-27b", "--phase", "encode"), 27_432_406_640),
+        (("llama-3-70b", "--phase", "decode", "--context", "100", "--mesh", "tp=2,pp=2"), 70_553_706_496),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_parameters_are_of_the_whole_model(irc: Irc, words: tuple[str, ...], published: int) -> None:
+    """An encoder that another phase runs included; the note says that its weights lie elsewhere."""
+    report = facts(irc, *words, "--target", "h100")
+    assert report["transformer"]["parameters"] == published
+    assert any("as if" in note for note in report["notes"]) == (words[0] != "llama-3-70b")
+
+
+def test_biases_by_distance_are_no_weights(irc: Irc) -> None:
+    """Kernels of ALiBi make them of a slope for each head; attention reads queries, keys and values, no table."""
+    report = facts(irc, "mpt-30b", "--target", "a100", "--seq", "8192", "--batch", "1")
+    found, (heads, width, layers) = report["transformer"], (64, 112, 48)
+    zeros_of_norms = 2 * heads * width
+    assert found["weights_bytes"] == 2 * found["parameters"] + zeros_of_norms + 4 * heads
+    assert report["fits"] and found["largest_batch"] == 1
+    (attention,) = [kernel for kernel in report["kernels"] if kernel["op"] == "cached_attention"]
+    assert attention["bytes"] == layers * (4 * 8192 * heads * width * 2 + 4 * heads)
 
 
 @pytest.mark.parametrize("model", ["llama-3-8b", "deepseek-v2-lite"])
@@ -200,6 +296,8 @@ def test_meshes_of_a_sweep_are_compilations(irc: Irc, config: str) -> None:
         alone = facts(irc, *words, "--mesh", f"tp={point['tp']},pp={point['pp']}")
         assert point["latency_s"] == pytest.approx(alone["latency_s"], rel=1e-12)
         assert point["items_per_s"] == pytest.approx(alone["transformer"]["tokens_per_s"], rel=1e-12)
+        assert point["items_per_j"] == pytest.approx(alone["transformer"]["tokens_per_j"], rel=1e-12)
+        assert point["batches_in_flight"] == alone["transformer"]["batches_in_flight"]
         assert point["memory_bytes"] == alone["weights_bytes"] + alone["arena_bytes"]
 
 
@@ -304,6 +402,25 @@ def test_a_request_is_its_prompt_and_its_steps(irc: Irc, config: str) -> None:
     assert request["total_s"] == pytest.approx(figures["latency_s"] + sum(steps), rel=1e-3)
     assert request["first_step_s"] == pytest.approx(steps[0]) and request["last_step_s"] == pytest.approx(steps[-1])
     assert request["tokens_per_s"] == pytest.approx(4 * answer / request["total_s"])
+
+
+@pytest.mark.parametrize("mesh", ["pp=1", "pp=4", "tp=2,pp=2"])
+def test_devices_that_wait_for_a_request_draw_idle_power(irc: Irc, config: str, mesh: str) -> None:
+    words = (config, "--target", "h100", "--seq", "256", "--batch", "4", "--mesh", mesh)
+    report = facts(irc, *words, "--output-tokens", "9")
+    request, ranks = report["transformer"]["request"], {"pp=1": 1}.get(mesh, 4)
+    assert request["energy_j"] >= load_target("h100").power.idle_w * ranks * request["total_s"]
+    prompt = facts(irc, *words, "--output-tokens", "1")["transformer"]["request"]
+    wide, stages = (2, 2) if mesh.startswith("tp") else (1, ranks)
+    waiting_j = static_w(load_target("h100")) * (stages - 1) * report["latency_s"]
+    assert prompt["energy_j"] == pytest.approx(wide * (report["energy_j"] + waiting_j))
+    assert any(note.startswith("the request is alone in the") for note in report["notes"]) == (stages > 1)
+
+
+def test_prices_say_how_many_batches_they_count(irc: Irc, config: str) -> None:
+    words = ("compile", config, "--seq", "64", "--mesh", "pp=2", "--price-per-hour", "2")
+    assert "a million tokens of prefill, 2 of 2 batches in flight" in irc(*words).out
+    assert "prompts included, one batch alone in all stages" in irc(*words, "--output-tokens", "4").out
 
 
 def test_a_request_has_an_interval_where_its_passes_have(irc: Irc, config: str) -> None:
