@@ -76,6 +76,7 @@ def report_on(
     stages = costed_stages(built, target, model, pipeline)
     memory = fullest_stage(stages).memory if stages else memory or memory_use(module)
     capacity_bytes = int(target.main_memory.capacity_bytes)
+    limit_bytes = capacity_bytes if memory_limit_bytes is None else memory_limit_bytes
     lower_bound_s = model_lower_bound_s(module, table, runs, target)
     # Each kernel may find in the caches what all together cannot: the whole model's limit is a limit of its own.
     latency_s = max(float(sum(kernel.latency_s or 0.0 for kernel in kernels)), lower_bound_s)
@@ -85,7 +86,8 @@ def report_on(
     if built is not None:
         stage_s = slowest_stage_s(stages) if stages else latency_s
         held = memory_of(fullest_stage(stages).built if stages else built, memory)
-        figures = figures_of(built, target, kernels, held, latency_s, energy_j, stage_s, _main_dtype(table, runs))
+        most_dtype = _main_dtype(table, runs)
+        figures = figures_of(built, target, kernels, held, latency_s, energy_j, stage_s, most_dtype, limit_bytes)
     return Report(
         source=source or module.name,
         nodes=imported.nodes,
@@ -103,7 +105,7 @@ def report_on(
         arena_bytes=memory.allocation.arena_bytes,
         lower_bound_bytes=memory.allocation.lower_bound_bytes,
         memory_capacity_bytes=capacity_bytes,
-        memory_limit_bytes=capacity_bytes if memory_limit_bytes is None else memory_limit_bytes,
+        memory_limit_bytes=limit_bytes,
         flops=sum(kernel.flops for kernel in kernels),
         macs=sum(kernel.macs for kernel in kernels),
         bytes=sum(kernel.bytes for kernel in kernels),
@@ -123,7 +125,7 @@ def report_on(
             *weight_only_notes(table, target),
             *_spread_experts(table),
             *([] if built is None else notes_on_networks(built, target)),
-            *([] if figures is None else batches_on_the_way(figures, capacity_bytes)),
+            *([] if figures is None else batches_on_the_way(figures, limit_bytes)),
             *([ENERGY_NOTES[target.kind == "gpu"]] if built is not None else []),
         ),
         remedies=(),

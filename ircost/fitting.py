@@ -13,7 +13,7 @@ from ircost.cost_models.memory import MemoryUse, memory_use
 from ircost.cost_models.patches import LayerChain
 from ircost.costing import report_on
 from ircost.frontends import Imported, ImportOptions, load
-from ircost.frontends.config.plan import parse_mesh
+from ircost.frontends.config.plan import Mesh, parse_mesh
 from ircost.ir.errors import IrcError
 from ircost.ir.graph import Module
 from ircost.ir.types import DTYPES
@@ -25,6 +25,7 @@ from ircost.report import Report
 # Formats to cost the model in instead, the widest first.
 NARROWER = ("f16", "f8e4m3")
 TARGETS_NAMED = 3
+MOST_STAGES = 16
 # Limits up to here are those of microcontrollers: patches are looked for.
 SMALL_MEMORY_BYTES = 16 * 2**20
 
@@ -207,22 +208,31 @@ def _narrower_formats(report: Report, retry: Retry) -> Iterator[str]:
 
 
 def _more_ranks(report: Report, retry: Retry) -> Iterator[str]:
-    """Of a model by its configuration, the fewest devices of one node that share each layer."""
+    """Of a model by its configuration, the fewest devices that share it: each layer within a node, then stages."""
     target = retry.context.target
     if report.transformer is None or target is None or not target.links:
         return
     mesh = parse_mesh(retry.options.mesh)
-    tp = 2 * mesh.tp
-    while tp <= devices_in_a_node(target):
-        text = str(replace(mesh, tp=tp))
-        try:
-            taken = retry.allocated_bytes(mesh=text)
-        except IrcError:  # heads do not divide by it
+    node, tp, pp = devices_in_a_node(target), mesh.tp, mesh.pp
+    while True:
+        wider = tp * 2 <= node and _allocated(retry, replace(mesh, tp=tp * 2, pp=pp)) is not None
+        tp, pp = (tp * 2, pp) if wider else (tp, pp * 2)
+        shared = replace(mesh, tp=tp, pp=pp)
+        taken = _allocated(retry, shared)
+        if taken is None or pp > MOST_STAGES:
             return
         if taken <= report.memory_limit_bytes:
-            yield f"--mesh {text}, {bytes_text(taken)} of each device"
+            count = f", {shared.ranks} devices" if shared.ranks > node else ""
+            yield f"--mesh {shared}, {bytes_text(taken)} of each device{count}"
             return
-        tp *= 2
+
+
+def _allocated(retry: Retry, mesh: Mesh) -> int | None:
+    """Of a device of such a mesh; None where the model cannot be split so."""
+    try:
+        return retry.allocated_bytes(mesh=str(mesh))
+    except IrcError:
+        return None
 
 
 def _rebuilt(report: Report, retry: Retry) -> Iterator[str]:

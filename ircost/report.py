@@ -145,8 +145,13 @@ class Report:
 
     @property
     def fits(self) -> bool:
-        """Whether weights and arena fit the limit: the target's main memory, where no other was given."""
-        return self.allocated_bytes <= self.memory_limit_bytes
+        """Whether weights and arena fit the limit: the target's main memory, where no other was given.
+
+        Of a request all of its passes have to, up to the last token.
+        """
+        request = None if self.transformer is None else self.transformer.request
+        held = self.allocated_bytes if request is None else max(self.allocated_bytes, request.peak_memory_bytes)
+        return held <= self.memory_limit_bytes
 
     @property
     def allocated_bytes(self) -> int:

@@ -40,7 +40,10 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 ADDED: dict[str, dict[str, Any]] = {
     "schema_version": {"const": SCHEMA_VERSION, "description": "changes when a key goes or changes its meaning"},
     "irc_version": {**TEXT, "description": "the release that wrote the report"},
-    "fits": {"type": "boolean", "description": "weights and arena fit ``memory_limit_bytes``"},
+    "fits": {
+        "type": "boolean",
+        "description": "weights and arena fit ``memory_limit_bytes``, up to the last token of a request",
+    },
     "power_w": {**QUANTITY, "description": "mean power over one run"},
 }
 

@@ -107,10 +107,14 @@ def bounds_text(shares: dict[str, float]) -> str:
 
 
 def misfit(report: Report) -> str:
-    over = bytes_text(report.allocated_bytes - report.memory_limit_bytes)
+    request = None if report.transformer is None else report.transformer.request
+    is_of_request = report.allocated_bytes <= report.memory_limit_bytes and request is not None
+    held = request.peak_memory_bytes if is_of_request and request is not None else report.allocated_bytes
+    over = bytes_text(held - report.memory_limit_bytes)
     is_own = report.memory_limit_bytes == report.memory_capacity_bytes
     limit = f"of {report.target}" if is_own else "that it may take"
-    return f"does not fit: {over} more than the {bytes_text(report.memory_limit_bytes)} {limit}"
+    when = " at the last token" if is_of_request else ""
+    return f"does not fit{when}: {over} more than the {bytes_text(report.memory_limit_bytes)} {limit}"
 
 
 def print_kernels(report: Report, most: int | None) -> None:

@@ -13,6 +13,7 @@ from ircost.cost_models.automatic import cost_model_named
 from ircost.cost_models.interface import CostModel
 from ircost.frontends import ImportOptions
 from ircost.ir.errors import IrcError
+from ircost.quantity_text import bytes_text
 from ircost.report import Report
 from ircost.stages import waiting_j
 from ircost.sweeping import SweepPoint, sweep
@@ -58,6 +59,8 @@ class RequestFigures:
         energy_j: of all devices; with stages, idle power of those that wait while the batch is in another included.
         tokens_per_s: output tokens of all sequences; with stages, one batch is in them, whatever else memory holds.
         cost_per_million_tokens: output tokens, prompts included; null where no price was given.
+        peak_memory_bytes: weights, caches and activations of the device that holds most, at its fullest: behind a long
+            answer the last token.
     """
 
     prompt_tokens: int
@@ -75,6 +78,7 @@ class RequestFigures:
     high_s: float | None = None
     time_per_output_token_low_s: float | None = None
     time_per_output_token_high_s: float | None = None
+    peak_memory_bytes: int = 0
 
 
 def with_figures(
@@ -107,8 +111,15 @@ def with_figures(
         model = cost_model_named(report.model)
         steps = decode_steps(source, options, figures, asked.output_tokens, target, model, pipeline)
         request = request_figures(figures, report.latency_s, report.energy_j, steps, asked.output_tokens, target)
-        figures = replace(figures, request=with_interval(request, report, steps))
+        held = max([report.allocated_bytes, *(step.memory_bytes for step in steps)])
+        request = replace(with_interval(request, report, steps), peak_memory_bytes=held)
+        figures = replace(figures, request=request)
         report = replace(report, notes=(*report.notes, *_notes(figures)))
+        if report.allocated_bytes <= report.memory_limit_bytes < held:
+            sizes = _sizes_below(figures, report, steps[-1])
+            last = _decoding(options, context=steps[-1].dims["context"])
+            fewer = sweep(source, last, {"batch": sizes}, target, model, pipeline).points if sizes else ()
+            report = replace(report, remedies=_fewer_sequences(fewer, report.memory_limit_bytes))
     if asked.price_per_hour is not None:
         figures = priced(figures, asked.price_per_hour)
     if asked.intensity is not None:
@@ -218,6 +229,27 @@ def decode_steps(
         return ()
     first, last = prompt.context + 1, prompt.context + output_tokens - 1
     contexts = sorted({round(context) for context in np.linspace(first, last, CONTEXTS)})
-    dims = {name: size for name, size in options.dims.items() if name not in ("seq", "context")}
-    behind = replace(options, phase="decode", dims={**dims, "batch": prompt.batch})
-    return sweep(source, behind, {"context": contexts}, target, cost_model, pipeline).points
+    return sweep(
+        source, _decoding(options, batch=prompt.batch), {"context": contexts}, target, cost_model, pipeline
+    ).points
+
+
+def _decoding(options: ImportOptions, **dims: int) -> ImportOptions:
+    """The same model, one new token a pass."""
+    kept = {name: size for name, size in options.dims.items() if name not in ("seq", "context", "batch")}
+    return replace(options, phase="decode", dims={**kept, **dims})
+
+
+def _sizes_below(figures: TransformerFigures, report: Report, last: SweepPoint) -> list[int]:
+    """Batches about as large as memory holds at the last token; what it holds beside weights grows with them."""
+    each_bytes = (last.memory_bytes - report.weights_bytes) / figures.batch
+    most = int((report.memory_limit_bytes - report.weights_bytes) / each_bytes)
+    return [size for size in range(most - 1, most + 2) if 0 < size < figures.batch]
+
+
+def _fewer_sequences(points: Sequence[SweepPoint], limit_bytes: int) -> tuple[str, ...]:
+    enough = [point for point in points if point.memory_bytes <= limit_bytes]
+    return tuple(
+        f"--dim batch={point.dims['batch']}, {bytes_text(point.memory_bytes)} at the last token"
+        for point in enough[-1:]
+    )

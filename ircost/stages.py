@@ -68,7 +68,9 @@ class InFlight:
     waiting_j: float
 
 
-def in_flight(stages: int, latency_s: float, stage_s: float, memory: RankMemory, target: Target) -> InFlight:
+def in_flight(
+    stages: int, latency_s: float, stage_s: float, memory: RankMemory, target: Target, limit_bytes: float | None = None
+) -> InFlight:
     """How fast batches follow each other.
 
     Each takes ``latency_s`` for all stages, and the slowest stage takes ``stage_s`` for each: of n in flight one ends
@@ -76,8 +78,10 @@ def in_flight(stages: int, latency_s: float, stage_s: float, memory: RankMemory,
 
     Args:
         latency_s: of one batch. stage_s: of the slowest stage. memory: of the fullest stage, with one batch.
+        limit_bytes: what a device may take; all that the target has where left out.
     """
-    batches = batches_held(memory, stages, float(target.main_memory.capacity_bytes))
+    capacity_bytes = float(target.main_memory.capacity_bytes if limit_bytes is None else limit_bytes)
+    batches = batches_held(memory, stages, capacity_bytes)
     pace_s = stage_s if batches == stages else max(stage_s, latency_s / batches)
     return InFlight(batches, pace_s, waiting_j(stages, latency_s, pace_s, target))
 

@@ -120,13 +120,14 @@ def figures_of(
     energy_j: float,
     stage_s: float,
     dtype: str,
+    limit_bytes: int,
 ) -> TransformerFigures:
     """All of the above.
 
     Args:
         kernels: of the report, collectives included. memory: of the fullest rank. latency_s: of one pass.
         energy_j: of one pass, of one rank of each stage, while it has the batch.
-        stage_s: time of the slowest stage. dtype: of most arithmetic.
+        stage_s: time of the slowest stage. dtype: of most arithmetic. limit_bytes: what a device may take.
     """
     work, mesh = built.workload, built.mesh
     tokens = work.batch * work.rows
@@ -134,7 +135,7 @@ def figures_of(
     ridge = ridge_flops_per_byte(target, dtype)
     fed = [layer.feed_forward for layer in built.architecture.stack.layers]
     most = max((part for part in fed if isinstance(part, Experts)), key=lambda part: part.count, default=None)
-    flow = in_flight(mesh.pp, latency_s, stage_s, memory, target)
+    flow = in_flight(mesh.pp, latency_s, stage_s, memory, target, limit_bytes)
     sharing = tokens if mesh.sends_tokens else tokens // mesh.dp  # copies that share nothing have experts each
     return TransformerFigures(
         phase=work.phase,
@@ -163,7 +164,7 @@ def figures_of(
         flops_per_byte=flops / moved if moved else 0.0,
         ridge_flops_per_byte=ridge,
         eflops=flops + ridge * moved,
-        largest_batch=largest_batch(built, float(target.main_memory.capacity_bytes)),
+        largest_batch=largest_batch(built, float(limit_bytes)),
         state_bytes_per_sequence=built.state_bytes_per_sequence,
         experts=most.count if most else 0,
         experts_touched=experts_met(sharing, most.chosen, most.count) if most else 0.0,
@@ -177,7 +178,7 @@ def batches_on_the_way(figures: TransformerFigures, capacity_bytes: int) -> list
     """How many batches keep stages busy, and whether a device holds so many; nothing of a model in one stage.
 
     Args:
-        capacity_bytes: of a device's main memory.
+        capacity_bytes: that a device may take.
     """
     if figures.pp == 1:
         return []

@@ -105,7 +105,8 @@ def _parameters(figures: TransformerFigures) -> Line:
 def _largest(figures: TransformerFigures) -> Line:
     most = f"{figures.largest_batch:,} sequences" if figures.largest_batch else "none fits"
     shared = ", in one batch; batches in flight share that room" if figures.pp > 1 else ""
-    return ("at most", most, f"of {figures.context:,} tokens in a device's memory{shared}")
+    where = "a device's memory" if figures.dp == 1 else f"the memory of {figures.dp} copies"
+    return ("at most", most, f"of {figures.context:,} tokens in {where}{shared}")
 
 
 def _mesh(figures: TransformerFigures) -> Line:
