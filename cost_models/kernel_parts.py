@@ -237,13 +237,14 @@ class Reader:
             counts for inner, _, counts in self.work if inner.block is not None and inner.block.parent_op is self.op
         ]
         is_outside = op is not self.op
+        biased = batch * heads * view.pairs if op.attrs["has_alibi"] else 0
         sizes = (
             *(batch, queries, view.keys, heads, kv_heads, width, value_width),
             *(row_bytes, q.dtype.bits / 8, view.is_causal, view.window),
             self.is_cold(op.operands[0]) or self.is_result_cold,
             self.is_cold(op.operands[1]),
             max(sum(self.traffic_bytes) - own, 0.0),
-            float(sum(counts.flops for counts in beside)) if is_outside else 0.0,
+            (float(sum(counts.flops for counts in beside)) if is_outside else 0.0) + FLOPS_PER_BIAS * biased,
             float(sum(counts.transcendental for counts in beside)) if is_outside else 0.0,
         )
         is_wide = view.is_causal and queries > 1 and width > value_width
@@ -311,6 +312,9 @@ class Reader:
         and whose arithmetic the vector lanes take; threads share the tokens of a channel.
         """
         return self._stream(on_lanes=True, is_one_launch=True)
+
+
+FLOPS_PER_BIAS = 2  # of a score: slope times distance, added. Source: Press et al., "ALiBi", ICLR 2022
 
 
 def attention_kind(op: Op, is_latent: bool) -> str:

@@ -156,5 +156,6 @@ def read_text(text: str, file: str) -> Section:
 def _lines(entry: Entry, path: KeyPath) -> Iterator[tuple[KeyPath, int]]:
     """Of an entry, and of every key and item below it."""
     yield path, entry.line
-    for step, inner in (*entry.section.items(), *enumerate(entry.entries)):
+    parts: list[tuple[str | int, Entry]] = [*entry.section.items(), *enumerate(entry.entries)]
+    for step, inner in parts:
         yield from _lines(inner, (*path, step))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ircost.ir.graph import Op, Value
 from ircost.ir.nest import Nest, NestDim, Run, Stream
+from ircost.ir.ops.attention import presence, split_operands
 
 SCORE_BYTES = 4  # scores are summed in 32 bits
 
@@ -15,7 +16,8 @@ def attention_nest(kernel: Op, op: Op) -> Nest | None:
 
     Source: Dao, Fu, Ermon, Rudra, Ré, "FlashAttention", NeurIPS 2022: a tile of scores is never stored.
     """
-    q, k, v, *masks = op.operands
+    q, k, v, *more = op.operands
+    masks, scales, slopes, sinks = split_operands(more, *presence(op))
     batch, heads, queries, width = q.type.shape
     groups, keys, values = k.type.shape[1], k.type.shape[2], v.type.shape[3]
     extents = (batch, groups, heads // groups, queries, keys)
@@ -40,7 +42,8 @@ def attention_nest(kernel: Op, op: Op) -> Nest | None:
         (k, (*columns, whole(width))),
         (v, (*columns, whole(values))),
     ]
-    reads += [(mask, mask_runs(mask.type.shape)) for mask in masks]
+    reads += [(beside, mask_runs(beside.type.shape)) for beside in (*masks, *scales)]
+    reads += [(of_heads, (head,)) for of_heads in (*slopes, *sinks)]
     arguments = kernel.regions[0].block.arguments
     if any(value not in arguments for value, _ in reads) or len(kernel.results) != 1:
         return None

@@ -12,6 +12,7 @@ from ircost.frontends.config.families import ALIASES, FAMILIES, TEXT_ALONE, TEXT
 from ircost.frontends.config.family import Family
 from ircost.frontends.config.quantisation import quantised
 from ircost.frontends.config.reading import Reader
+from ircost.frontends.config.section_defaults import fill
 from ircost.frontends.config.vision import VISION, image_encoder, seen_by, text_and_images
 from ircost.ir.errors import IrcError, did_you_mean
 from ircost.ir.types import DType, bf16, parse_dtype
@@ -49,8 +50,10 @@ def _whole(config: Config, name: str) -> Architecture:
         return text_and_images(config, family_name, name, _dtype(config))
     sections = [config.section(key) for key in ("text_config", "llm_config", "language_config")]
     text = next((section for section in sections if section is not None), config)
-    if text is not config and "tie_word_embeddings" in config:
-        text.values.setdefault("tie_word_embeddings", config.flag("tie_word_embeddings"))
+    if text is not config:
+        if "tie_word_embeddings" in config:
+            text.values.setdefault("tie_word_embeddings", config.flag("tie_word_embeddings"))
+        fill(text, text.text("model_type", default=TEXT_OF.get(family_name, "llama")))
     if family_name in TEXT_ALONE:
         config.passed(*VISION_KEYS)
         return replace(_of_text(text, name, _dtype(config, text)), unbuilt="vision tower")

@@ -16,7 +16,7 @@ from ircost.frontends.config.scope import Scope
 from ircost.frontends.config.workload import Workload
 from ircost.ir import ops
 from ircost.ir.graph import Value
-from ircost.ir.types import TensorType
+from ircost.ir.types import TensorType, f32
 
 
 def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value:
@@ -147,11 +147,11 @@ def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: 
     keys = rows + (past[0].type.shape[1] if past else 0)
     if part.chunk and rows > part.chunk:
         operands = [_chunked(scope, plan, x, part.chunk) for x in operands]
-    if part.has_alibi:
-        operands.append(_alibi(scope, plan, part))
     if part.has_bias_table:
         assert plan.position_bias is not None, "the stack has a table"
         operands.append(plan.position_bias)
+    if part.has_alibi:
+        operands.append(_slopes(scope, plan, part))
     if part.has_sinks:
         operands.append(scope.weight("sinks", heads))
     mixed = ops.cached_attention(
@@ -163,6 +163,7 @@ def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: 
         softcap=part.softcap,
         has_sinks=part.has_sinks,
         has_scales=bool(scales),
+        has_alibi=part.has_alibi,
     )
     return scope(ops.reshape(scope(mixed), shape=(batch, rows, heads * part.value_width)))
 
@@ -208,19 +209,20 @@ def _past_of_chunk(work: Workload, chunk: int) -> int:
     return work.past % chunk
 
 
-def _alibi(scope: Scope, plan: Plan, part: Attention) -> Value:
-    """[heads, tokens, context] of biases that fall with the distance. Source: Press et al., "ALiBi", ICLR 2022."""
-    work = plan.workload
+def _slopes(scope: Scope, plan: Plan, part: Attention) -> Value:
+    """[heads] of how fast biases fall with the distance. Source: Press et al., "ALiBi", ICLR 2022.
+
+    Kernels take them in 32 bits and multiply where the scores are: Dao-AILab/flash-attention, ``alibi_slopes``.
+    """
     heads = plan.share(part.heads, "heads")
 
     def make() -> np.ndarray:
         power = 2 ** math.floor(math.log2(part.heads))
         slopes = [2 ** (-8 * (i + 1) / power) for i in range(power)]
         slopes += [2 ** (-4 * (2 * i + 1) / power) for i in range(part.heads - power)]
-        distance = np.arange(work.context)[None] - np.arange(work.past, work.context)[:, None]
-        return np.asarray(np.array(slopes[:heads])[:, None, None] * distance)
+        return np.array(slopes[:heads])
 
-    return scope.table("alibi", (heads, work.rows, work.context), scope.dtype, make)
+    return scope.table("slopes of distances", (heads,), f32, make)
 
 
 def project_out(scope: Scope, plan: Plan, mixed: Value, hidden: int, has_bias: bool) -> Value:

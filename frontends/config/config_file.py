@@ -115,6 +115,12 @@ class Config:
             self._sections[name] = Config(value, self.file, f"{self.path}{name}.")
         return self._sections[name]
 
+    def fill(self, name: str, value: object) -> None:
+        """Puts in a key that is missing; nobody has to read it."""
+        if name not in self.values:
+            self.values[name] = value
+            self._read.add(name)
+
     def renamed(self, keys: Mapping[str, str]) -> Config:
         """The same section with other names for some keys: standard name -> the one here. Reading either reads both.
 

@@ -8,7 +8,7 @@ from ircost.frontends.config.architecture import Quantisation
 from ircost.frontends.config.layer_parts import Experts, FeedForward
 from ircost.frontends.config.parts import ACTIVATIONS, linear, part_of
 from ircost.frontends.config.plan import Plan
-from ircost.frontends.config.quantised_parts import expert_scales, form_of
+from ircost.frontends.config.quantised_parts import expert_scales, form_of, short_block
 from ircost.frontends.config.scope import Scope
 from ircost.ir import ops
 from ircost.ir.graph import Value
@@ -68,6 +68,7 @@ def experts(scope: Scope, plan: Plan, part: Experts, x: Value) -> Value:
             ranks=mesh.ep,
             senders=mesh.dp if mesh.sends_tokens else 1,
             balance=mesh.balance,
+            block=short_block(form.block, hidden, inner) if form is not None else 0,
         )
         out = scope(ops.reshape(scope(mixed), shape=x.type.shape))
         if part.shared is not None:

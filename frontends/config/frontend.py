@@ -144,8 +144,8 @@ def _left_out(architecture: Architecture, phase: str) -> str:
     assert tower is not None, "asked for where there is one"
     part = "vision tower" if tower.name == "vision" else tower.name
     if phase == "encode":
-        return f"phase encode runs the {part} alone; the decoder has phases of its own"
-    return f"weights and work of the {part} are left out: --phase encode runs it"
+        return f"phase encode runs the {part} alone; the decoder, as if on another device, has phases of its own"
+    return f"weights and work of the {part} are left out, as if another device held it: --phase encode runs it"
 
 
 def _notes(built: BuiltModel) -> Iterator[str]:

@@ -32,17 +32,30 @@ def quantised_linear(scope: Scope, x: Value, width: int) -> Value:
     """x W' with W in its narrow format: widened on the way, or multiplied as it is with x quantised, too."""
     form, k = form_of(scope), x.type.shape[-1]
     assert form is not None, "asked for where there is one"
-    block = form.block if form.block and k % form.block == 0 else k
+    block = min(form.block or k, k)
+    blocks, short = -(-k // block), short_block(block, k)
     if form.activations is None:
-        weights = scope.weight("weight", width, k // block, block, dtype=form.weights)
-        scales = _beside(scope, "scales", width, k // block, 1, dtype=form.scales)
-        zeros = _zeros(scope, form, width, k // block, 1)
-        return scope(ops.block_quantised_matmul(x, weights, scales, zeros, inner=k))
+        shape = (width, k) if short else (width, blocks, block)
+        weights = scope.weight("weight", *shape, dtype=form.weights)
+        scales = _beside(scope, "scales", width, blocks, 1, dtype=form.scales)
+        zeros = _zeros(scope, form, width, blocks, 1)
+        return scope(ops.block_quantised_matmul(x, weights, scales, zeros, inner=k, block=short))
     narrow, x_scale = scope.build.op(ops.quantise_rows.create([x], {"to": form.activations, "block": block})).results
     weights = scope.weight("weight", width, k, dtype=form.weights)
     rows = form.rows if width % form.rows == 0 else 1
-    scales = _beside(scope, "scales", width // rows, k // block, dtype=form.scales)
-    return scope(ops.scaled_matmul(narrow, x_scale, weights, scales, out=scope.dtype))
+    scales = _beside(scope, "scales", width // rows, blocks, dtype=form.scales)
+    return scope(ops.scaled_matmul(narrow, x_scale, weights, scales, out=scope.dtype, block=short))
+
+
+def short_block(block: int, *rows: int) -> int:
+    """A block that leaves a shorter one at the end of any of these rows; 0 where all are whole.
+
+    Ranks that share a row may have no whole blocks of it: what is left has a scale of its own on each of them.
+
+    >>> short_block(32, 2880, 360), short_block(32, 2880, 1440), short_block(0, 360)
+    (32, 0, 0)
+    """
+    return block if block and any(k % block for k in rows) else 0
 
 
 def expert_scales(scope: Scope, name: str, weights: TensorType) -> list[Value]:
@@ -50,10 +63,10 @@ def expert_scales(scope: Scope, name: str, weights: TensorType) -> list[Value]:
     form = form_of(scope)
     assert form is not None, "asked for where there is one"
     count, n, k = weights.shape
-    block = form.block if form.block and k % form.block == 0 else k
+    blocks = -(-k // (form.block or k))
     rows = form.rows if n % form.rows == 0 else 1
-    scales = _beside(scope, f"{name}_scales", count, n // rows, k // block, dtype=form.scales)
-    return [scales, _zeros(scope, form, count, n // rows, k // block, name=f"{name}_zeros")]
+    scales = _beside(scope, f"{name}_scales", count, n // rows, blocks, dtype=form.scales)
+    return [scales, _zeros(scope, form, count, n // rows, blocks, name=f"{name}_zeros")]
 
 
 def _zeros(scope: Scope, form: Quantisation, *shape: int, name: str = "zeros") -> Value:

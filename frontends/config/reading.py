@@ -446,6 +446,8 @@ class Reader(FamilyReader):
         usual = 0 if is_said else family.window_width  # null says that there is none
         window = config.size("sliding_window", *family.window_keys, default=usual, least=0)
         config.passed("sliding_window_pattern", "_sliding_window_pattern")
+        if self.name == "gemma2":
+            config.passed("sliding_window_size")  # in published files, and read by nobody
         if kinds:
             self._check_per_layer("layer_types", kinds)
             if kinds[place] not in (*WINDOWED, *FULL):

@@ -11,6 +11,7 @@ from ircost.frontends.config.families import FAMILIES
 from ircost.frontends.config.family import Images
 from ircost.frontends.config.layer_parts import Attention, FeedForward, Layer, Stack
 from ircost.frontends.config.reading import Reader
+from ircost.frontends.config.section_defaults import fill
 from ircost.frontends.config.tower_parts import (
     AttentionPooler,
     AverageProjector,
@@ -37,6 +38,7 @@ def section_reader(config: Config, name: str, usual: str) -> Reader:
     family = section.text("model_type", default=usual)
     if family not in FAMILIES:
         raise section.error(f"model_type '{family}' is not known", help="known here: " + ", ".join(VISION))
+    fill(section, family)
     return Reader(section, FAMILIES[family], family)
 
 

@@ -13,13 +13,14 @@ from ircost.ir.counts import NO_COUNTS, Counts
 from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Op, Value
 from ircost.ir.ops.contraction import contract
-from ircost.ir.ops.elementwise import add, cast, div, exp, isnan, maximum, mul, neg, sub, tanh, where
+from ircost.ir.ops.elementwise import add, as_format, cast, div, exp, isnan, maximum, mul, neg, sub, tanh, where
 from ircost.ir.ops.movement import slice
 from ircost.ir.ops.normalization import scalar_like, softmax
 from ircost.ir.ops.reduction import reduce_max, reduce_sum
 from ircost.ir.ops.shape import concat, reshape
 from ircost.ir.ops.visibility import Visibility
 from ircost.ir.structured import StructuredOp
+from ircost.ir.types import DType
 
 Item = TypeVar("Item")
 
@@ -28,21 +29,24 @@ class Attention(CompositeOp):
     """Attention as kernels do it: scores that nobody sees are not computed, keys that nobody sees are not read.
 
     The sum over queries of the keys that each sees takes the place of queries times keys. Which those are is known
-    when a kernel is written: the body's comparisons of positions [m, n], and what they choose, count nothing.
+    when a kernel is written: the body's comparisons of positions [m, n], and what they choose, count nothing. Biases by
+    distance are made where the scores are, for each sequence anew.
     """
 
     def counts_within(self, op: Op, inner: Op, counts: Counts) -> Counts:
         view = visibility(op)
-        if view.is_all or not isinstance(inner.definition, StructuredOp):
+        if not isinstance(inner.definition, StructuredOp):
             return counts
         scores = (view.queries, view.keys)
         if inner.operands[0].type.shape == scores or inner.result.type.shape == scores:
             return NO_COUNTS
-        if all(value.type.shape[-2:] != scores for value in (*inner.operands, *inner.results)):
+        times = op.operands[0].type.shape[0] if op.attrs["has_alibi"] and inner.result.type.shape[1:] == scores else 1
+        is_of_scores = any(value.type.shape[-2:] == scores for value in (*inner.operands, *inner.results))
+        if times == 1 and (view.is_all or not is_of_scores):
             return counts
         space = inner.definition.iteration_space(inner)
         points = space.points * view.pairs // (view.queries * view.keys)
-        return inner.definition.counts_of(points, space.result_points)
+        return inner.definition.counts_of(points, space.result_points).times(times)
 
     def operand_bytes(self, op: Op) -> Sequence[int]:
         view, whole = visibility(op), super().operand_bytes(op)
@@ -61,7 +65,7 @@ def visibility(op: Op) -> Visibility:
 def seen_share(op: Op, index: int, view: Visibility) -> Fraction:
     """How much of an operand some query sees: of keys and values by the keys, of whole masks by the pairs."""
     shape = op.operands[index].type.shape
-    masks, scales, _ = split_operands(range(3, len(op.operands)), *presence(op))
+    masks, scales, *_ = split_operands(range(3, len(op.operands)), *presence(op))
     keys = Fraction(view.seen_keys, max(view.keys, 1))
     if index in (1, 2) or (index in scales and shape[2] > 1):
         return keys
@@ -71,16 +75,19 @@ def seen_share(op: Op, index: int, view: Visibility) -> Fraction:
     return Fraction(1)
 
 
-def presence(op: Op) -> tuple[bool, bool]:
-    """Whether an attention op has scales, and sinks."""
-    return bool(op.attrs["has_scales"]), bool(op.attrs["has_sinks"])
+def presence(op: Op) -> tuple[bool, bool, bool]:
+    """Whether an attention op has scales, slopes, and sinks."""
+    return bool(op.attrs["has_scales"]), bool(op.attrs["has_alibi"]), bool(op.attrs["has_sinks"])
 
 
-def split_operands(more: Sequence[Item], has_scales: bool, has_sinks: bool) -> tuple[Sequence[Item], ...]:
-    """Masks, scales, sinks, of the operands behind q, k and v."""
-    end = len(more) - has_sinks
-    begin = end - 2 * has_scales
-    return more[:begin], more[begin:end], more[end:]
+def split_operands(
+    more: Sequence[Item], has_scales: bool, has_alibi: bool, has_sinks: bool
+) -> tuple[Sequence[Item], ...]:
+    """Masks, scales, slopes, sinks, of the operands behind q, k and v."""
+    sinks = len(more) - has_sinks
+    slopes = sinks - has_alibi
+    scales = slopes - 2 * has_scales
+    return more[:scales], more[scales:slopes], more[slopes:sinks], more[sinks:]
 
 
 @partial(composite, kind=Attention)
@@ -98,24 +105,27 @@ def attention(
     value_width: int = 0,
     has_scales: bool = False,
     has_sinks: bool = False,
+    has_alibi: bool = False,
 ) -> Value:
     """softmax(scale q k' + masks) v; heads of k and v serve as many heads of q each as there are more of these.
 
     Scores s become softcap tanh(s / softcap) unless that is 0. ``is_guarded`` gives rows of 0 where all of a row is
     masked, which would be NaN. ``is_causal`` and ``window`` say which keys a query sees, see `Visibility`. ``length``
     is how much of k and v is filled, where they are caches with room for more (0: all). With ``value_width`` the
-    values are no more than that of the first elements of ``v``, which may be k itself: latents of DeepSeek-V2.
+    values are no more than that of the first elements of ``v``, which may be k itself: latents of DeepSeek-V2. With
+    ``has_alibi`` each score loses its head's slope times the distance of the key from the query's own position.
 
     Shapes: q [b, h, m, d], k [b, g, n, d], v [b, g, n, e] with h a multiple of g; k and v may be in a narrower number
     format, which is converted on the way. Then masks that broadcast to [b, h, m, n] and are added; where there are
     such, scales of k and of v that broadcast to these, or [b, g, n, blocks] of a row's equal parts, and multiply them;
-    and sinks [h], logits that take part in the softmax's sum and see no value. Out [b, h, m, e].
+    slopes [h]; and sinks [h], logits that take part in the softmax's sum and see no value. Out [b, h, m, e].
     Source: Vaswani et al. 2017; Ainslie et al., "GQA", 2023; ONNX Attention-23; Xiao et al., "Efficient Streaming
-    Language Models with Attention Sinks", 2024, and gpt-oss for learnt ones; for latents DeepSeek-V2, arXiv:2405.04434.
+    Language Models with Attention Sinks", 2024, and gpt-oss for learnt ones; for latents DeepSeek-V2, arXiv:2405.04434;
+    for slopes Press et al., "ALiBi", ICLR 2022.
     """
     check_attention(q, k, v, length, window, value_width)
     check_positions(q, k, length, is_causal)
-    masks, scales, sinks = split_operands(more, has_scales, has_sinks)
+    masks, scales, slopes, sinks = split_operands(more, has_scales, has_alibi, has_sinks)
     k, v = (filled(x, q, length, scales[i : i + 1]) for i, x in enumerate((k, v)))
     if value_width:
         v = slice(v, starts=(0, 0, 0, 0), size=(*v.type.shape[:3], value_width))
@@ -128,9 +138,9 @@ def attention(
     scores = mul(scores, scalar_like(scale, scores)) if scale != 1.0 else scores
     if softcap:
         scores = mul(tanh(mul(scores, scalar_like(1 / softcap, scores))), scalar_like(softcap, scores))
-    for bias in masks:
-        scores = add(scores, bias if h == g else grouped_mask(bias, g, h))
     view = Visibility(m, n, is_causal, window)
+    for bias in (*masks, *(distance_bias(slope, h, view, scores.type.dtype) for slope in slopes)):
+        scores = add(scores, bias if h == g else grouped_mask(bias, g, h))
     if not view.is_all:
         scores = where(view.mask(), scores, scalar_like(float("-inf"), scores))
     shares = softmax_with(sinks, scores)
@@ -185,6 +195,18 @@ def by_blocks(x: Value, scale: Value) -> Value:
         return mul(x, scale)
     apart = reshape(x, shape=(*lead, blocks, d // blocks))
     return reshape(mul(apart, reshape(scale, shape=(*scale.type.shape, 1))), shape=x.type.shape)
+
+
+def distance_bias(slopes: Value, heads: int, view: Visibility, dtype: DType) -> Value:
+    """[h, m, n] in the format of the scores, multiplied out in that of the slopes [h].
+
+    Raises:
+        ShapeError: slopes are not one for each head.
+    """
+    if slopes.type.shape != (heads,):
+        raise ShapeError(f"attention: slopes are {slopes.type}, and q has {heads} heads", help="[heads]")
+    distances = as_format(view.distances(), slopes.type.dtype)
+    return as_format(mul(reshape(neg(slopes), shape=(heads, 1, 1)), distances), dtype)
 
 
 def softmax_with(sinks: Sequence[Value], scores: Value) -> Value:

@@ -28,6 +28,7 @@ def cached_attention(
     softcap: float = 0.0,
     has_sinks: bool = False,
     has_scales: bool = False,
+    has_alibi: bool = False,
 ) -> Value:
     """`attention` over keys and values of which the first are in a cache; the new ones join it where they are.
 
@@ -36,7 +37,7 @@ def cached_attention(
     Shapes: q [b, m, h, d], new keys k [b, m, g, d] and values v [b, m, g, e]; then with ``has_cache`` those of the past
     [b, p, g, d] and [b, p, g, e], in a number format of their own, to which the new ones are converted; with
     ``has_scales`` those of the new keys and values [b, m, g, blocks], and behind a cache of the past; then masks that
-    broadcast to [b, h, m, p + m], and sinks [h] where there are some. Out [b, m, h, e].
+    broadcast to [b, h, m, p + m], with ``has_alibi`` slopes [h], and sinks [h] where there are some. Out [b, m, h, e].
     Without a cache and ``is_causal``, keys and values may be those of another sequence [b, n, g, d] (cross attention).
     Source: Kwon et al., "PagedAttention", SOSP 2023.
     """
@@ -47,7 +48,7 @@ def cached_attention(
     k, v = joined(past[:1], k), joined(past[1:], v)
     count = (4 if has_cache else 2) * has_scales
     scales, rest = rest[:count], rest[count:]
-    end = len(rest) - has_sinks
+    end = len(rest) - has_sinks - has_alibi
     mixed = attention(
         *(heads_first(x) for x in (q, k, v)),
         *rest[:end],
@@ -59,6 +60,7 @@ def cached_attention(
         softcap=softcap,
         has_sinks=has_sinks,
         has_scales=has_scales,
+        has_alibi=has_alibi,
     )
     return heads_first(mixed)
 

@@ -14,6 +14,7 @@ from ircost.ir.counts import Counts
 from ircost.ir.definition import Arrays, OpDefinition, register_op
 from ircost.ir.errors import AttributeTypeError, DTypeError, ShapeError, did_you_mean
 from ircost.ir.graph import Op, Region, Value
+from ircost.ir.ops.block_scales import block_of, by_element
 from ircost.ir.ops.contraction import contract
 from ircost.ir.ops.elementwise import (
     add,
@@ -214,6 +215,7 @@ def mixture_of_experts(
     ranks: int = 1,
     senders: int = 1,
     balance: float = 1.0,
+    block: int = 0,
 ) -> Value:
     """The feed-forward layers of the experts of each row, added up by the shares that the router gave them.
 
@@ -230,6 +232,7 @@ def mixture_of_experts(
     Shapes: x [t, h], shares and experts [t, k], up [e, m, h], down [e, h, i] with m = i, or 2 i where there is a gate;
     then, where there are such, biases [e, m] and [e, h]; then scales and zero points of up [e, p, blocks] and those of
     down [e, r, blocks], p a divisor of m and r one of h, the zero points of that shape or of one element; out [t, h].
+    With ``block`` as many elements of a row share a scale, and the last block may be shorter.
     Source: Shazeer et al., "Outrageously Large Neural Networks", 2017; com.microsoft::MoE-1, QMoE-1.
     """
     if activation not in ACTIVATIONS or gate not in GATES:
@@ -248,9 +251,9 @@ def mixture_of_experts(
     expert = reshape(experts, shape=(t * k,))
     rows = broadcast(reshape(x, shape=(t, 1, x.type.shape[1])), shape=(t, k, x.type.shape[1]))
     rows = reshape(rows, shape=(t * k, x.type.shape[1]))
-    hidden = layer(rounded(rows, up, is_narrow), expert, up, biases[:1], scales[:2])
+    hidden = layer(rounded(rows, up, is_narrow), expert, up, biases[:1], scales[:2], block)
     inner = rounded(gated(hidden, ACTIVATIONS[activation], gate, slope, offset, limit), down, is_narrow)
-    out = reshape(layer(inner, expert, down, biases[1:], scales[2:]), shape=(t, k, down.type.shape[1]))
+    out = reshape(layer(inner, expert, down, biases[1:], scales[2:], block), shape=(t, k, down.type.shape[1]))
     return contract(shares, out, notation="t k, t k h -> t h")
 
 
@@ -260,15 +263,15 @@ def of_first_rank(shares: Value, experts: Value, held: int) -> tuple[Value, Valu
     return where(is_here, shares, scalar_like(0, shares)), where(is_here, experts, scalar_like(0, experts))
 
 
-def layer(x: Value, expert: Value, weights: Value, bias: Sequence[Value], scales: Sequence[Value]) -> Value:
+def layer(x: Value, expert: Value, weights: Value, bias: Sequence[Value], scales: Sequence[Value], block: int) -> Value:
     """Each row through the layer of its expert; where rows are fewer than experts only theirs are read."""
     dtype = x.type.dtype
     if x.type.shape[0] < weights.type.shape[0]:
         picked = [gather(part, expert, axis=0) for part in (weights, *scales[:1])]
         zeros = [gather(z, expert, axis=0) if z.type.rank == 3 else z for z in scales[1:]]
-        out = contract(x, dequantised(picked[0], [*picked[1:], *zeros], dtype), notation="r k, r n k -> r n")
+        out = contract(x, dequantised(picked[0], [*picked[1:], *zeros], dtype, block), notation="r k, r n k -> r n")
     else:
-        out = expert_matmul(x, expert, dequantised(weights, scales, dtype))
+        out = expert_matmul(x, expert, dequantised(weights, scales, dtype, block))
     return add(out, gather(bias[0], expert, axis=0)) if bias else out
 
 
@@ -280,13 +283,18 @@ def rounded(x: Value, weights: Value, is_narrow: bool) -> Value:
     return mul(cast(narrow, to=x.type.dtype), cast(scale, to=x.type.dtype))
 
 
-def dequantised(weights: Value, scales: Sequence[Value], dtype: DType) -> Value:
+def dequantised(weights: Value, scales: Sequence[Value], dtype: DType, block: int) -> Value:
     """[.., n, k] in ``dtype``, with a scale and a zero point for each block; as they are where there are no scales."""
     if not scales:
         return weights
     scale, zero = (as_format(part, dtype) for part in scales)
     *lead, n, k = weights.type.shape
     rows, blocks = scale.type.shape[-2:]
+    size = block_of("mixture_of_experts", k, blocks, block)
+    if blocks * size != k:
+        scale = by_element(scale, n, k, size)
+        zero = by_element(zero, n, k, size) if zero.type.rank > 1 else zero
+        return mul(sub(as_format(weights, dtype), zero), scale)
     apart = as_format(reshape(weights, shape=(*lead, rows, n // rows, blocks, k // blocks)), dtype)
     each = (*lead, rows, 1, blocks, 1)
     zero = reshape(zero, shape=each) if zero.type.elements == scale.type.elements else zero

@@ -6,8 +6,10 @@ import numpy as np
 
 from ircost.ir.attributes import Ints, Pairs
 from ircost.ir.composite import composite
+from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Value
 from ircost.ir.numpy_dtypes import numpy_dtype
+from ircost.ir.ops.block_scales import block_of, by_element
 from ircost.ir.ops.constant import constant_of
 from ircost.ir.ops.contraction import contract, conv_integer, matmul_integer
 from ircost.ir.ops.elementwise import add, as_format, cast, div, maximum, minimum, mul, neg, round, sub
@@ -109,25 +111,50 @@ def dynamic_product(x: Value, w: Value, scale: Value, zero: Value | None) -> Val
 
 
 @composite
-def block_quantised_matmul(a: Value, weights: Value, scales: Value, zeros: Value, *, inner: int) -> Value:
+def block_quantised_matmul(
+    a: Value, weights: Value, scales: Value, zeros: Value, *, inner: int, block: int = 0
+) -> Value:
     """a times the transpose of weights of few bits, each block of a row with its scale and zero point.
 
     One kernel: the weights are read at their own width and brought to the format of a on the way.
 
     Shapes: a [.., k], weights [n, blocks, block], scales [p, blocks, 1] with p a divisor of n, each for n / p rows,
-    zeros [n, blocks, 1] or of one element; ``inner`` is k, the last block may be longer; out [.., n].
+    zeros [n, blocks, 1] or of one element; ``inner`` is k, the last block may be longer; out [.., n]. With ``block``
+    weights are [n, k], as many elements share a scale, and the last block may be shorter.
     Source: com.microsoft::MatMulNBits-1.
     """
-    n, blocks, block = weights.type.shape
+    if block:
+        return _product_of_short_blocks(a, weights, scales, zeros, inner, block)
+    n, blocks, size = weights.type.shape
     dtype, rows = a.type.dtype, scales.type.shape[0]
     if rows != n:
         each = broadcast(reshape(scales, shape=(rows, 1, blocks)), shape=(rows, n // rows, blocks))
         scales = reshape(each, shape=(n, blocks, 1))
     centred = sub(as_format(weights, dtype), as_format(zeros, dtype))
-    whole = reshape(mul(centred, as_format(scales, dtype)), shape=(n, blocks * block))
-    whole = slice(whole, starts=(0, 0), size=(n, inner)) if blocks * block != inner else whole
+    whole = reshape(mul(centred, as_format(scales, dtype)), shape=(n, blocks * size))
+    whole = slice(whole, starts=(0, 0), size=(n, inner)) if blocks * size != inner else whole
+    return by_rows(a, whole)
+
+
+def _product_of_short_blocks(a: Value, weights: Value, scales: Value, zeros: Value, inner: int, block: int) -> Value:
+    """Raises:
+    ShapeError: there are not as many scales as blocks.
+    """
+    (n, k), (rows, blocks, _) = weights.type.shape, scales.type.shape
+    if k != inner:
+        raise ShapeError(f"block_quantised_matmul: weights are {weights.type}, and inner is {inner}")
+    size = block_of("block_quantised_matmul", k, blocks, block)
+    zero, scale = as_format(zeros, a.type.dtype), as_format(scales, a.type.dtype)
+    is_one = zero.type.elements == 1
+    zero = reshape(zero, shape=()) if is_one else by_element(reshape(zero, shape=(n, blocks)), n, k, size)
+    centred = sub(as_format(weights, a.type.dtype), zero)
+    return by_rows(a, mul(centred, by_element(reshape(scale, shape=(rows, blocks)), n, k, size)))
+
+
+def by_rows(a: Value, weights: Value) -> Value:
+    """a [.., k] times the transpose of weights [n, k]."""
     lead = " ".join(f"d{i}" for i in range(a.type.rank - 1))
-    return contract(a, whole, notation=f"{lead} k, n k -> {lead} n")
+    return contract(a, weights, notation=f"{lead} k, n k -> {lead} n")
 
 
 @composite

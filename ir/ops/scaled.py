@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 
+from ircost.ir.attributes import int_of
 from ircost.ir.composite import CompositeOp, composite
 from ircost.ir.counts import NO_COUNTS, Counts
 from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Op, Value
+from ircost.ir.ops.block_scales import block_of, in_blocks
 from ircost.ir.ops.contraction import contract
 from ircost.ir.ops.elementwise import abs, cast, div, maximum, mul, round
-from ircost.ir.ops.movement import broadcast, transpose
+from ircost.ir.ops.movement import broadcast, slice, transpose
 from ircost.ir.ops.normalization import scalar_like
 from ircost.ir.ops.reduction import reduce_max, reduce_sum
 from ircost.ir.ops.shape import reshape
@@ -33,48 +35,56 @@ class ScaledProduct(CompositeOp):
     """
 
     def counts_within(self, op: Op, inner: Op, counts: Counts) -> Counts:
-        block = op.operands[0].type.shape[-1] // max(op.operands[3].type.shape[1], 1)
-        return counts if block > LARGEST_SCALED_BLOCK or inner.definition.is_contraction else NO_COUNTS
+        k, blocks = op.operands[0].type.shape[-1], max(op.operands[3].type.shape[1], 1)
+        block = int_of(op.attrs, "block") or k // blocks
+        if inner.definition.is_contraction:
+            return counts.share(k, blocks * block)  # what fills up the last block is no work
+        return counts if block > LARGEST_SCALED_BLOCK else NO_COUNTS
 
 
 @composite
 def quantise_rows(x: Value, *, to: DType, block: int) -> tuple[Value, Value]:
     """x in a narrow format, each block of a row over its own largest magnitude; and the scales.
 
-    Shapes: x [.., k], block divides k. Results: [.., k] in ``to``, scales [.., k / block] in f32.
+    Shapes: x [.., k]. Results: [.., k] in ``to``, scales [.., blocks] in f32; the last block may be shorter.
     Source: NVIDIA Transformer Engine, dynamic scaling; DeepSeek-AI, "DeepSeek-V3", arXiv:2412.19437, 3.3.2 (blocks);
     Xiao et al., "SmoothQuant", ICML 2023 (integers).
     """
     *lead, k = x.type.shape
-    if block < 1 or k % block:
-        raise ShapeError(f"quantise_rows: blocks of {block} do not divide rows of {k}")
+    if block < 1:
+        raise ShapeError(f"quantise_rows: blocks of {block}", help="1 element at least")
     if to.name not in LARGEST:
         raise ShapeError(f"quantise_rows: no largest value of {to} is known", help=f"known: {', '.join(LARGEST)}")
-    apart = cast(reshape(x, shape=(*lead, k // block, block)), to=f32)
+    apart = cast(in_blocks(x, block), to=f32)
+    blocks = apart.type.shape[-2]
     peak = reduce_max(abs(apart), axes=(len(lead) + 1,), keepdims=True)
     scale = maximum(mul(peak, scalar_like(1 / LARGEST[to.name], peak)), scalar_like(SMALLEST_SCALE, peak))
     narrow = div(apart, scale)
     narrow = cast(round(narrow) if to.is_integer else narrow, to=to)
-    return reshape(narrow, shape=x.type.shape), reshape(scale, shape=(*lead, k // block))
+    narrow = reshape(narrow, shape=(*lead, blocks * block))
+    if blocks * block != k:
+        narrow = slice(narrow, starts=(0,) * x.type.rank, size=x.type.shape)
+    return narrow, reshape(scale, shape=(*lead, blocks))
 
 
 @partial(composite, kind=ScaledProduct)
-def scaled_matmul(x: Value, x_scale: Value, w: Value, w_scale: Value, *, out: DType) -> Value:
+def scaled_matmul(x: Value, x_scale: Value, w: Value, w_scale: Value, *, out: DType, block: int = 0) -> Value:
     """x times the transpose of w, both narrow, sums of blocks scaled and added up in f32; those of integers are i32.
 
     Shapes: x [.., k] with scales [.., q], w [n, k] with scales [p, q], p a divisor of n and q one of k; out [.., n].
+    With ``block`` as many elements share a scale, and the last block may be shorter.
     Flops: blocks of up to 32 elements are scaled by the matrix units, and not counted.
     Source: deepseek-ai/DeepGEMM (blocks of 1 x 128 and 128 x 128); cuBLASLt with a scale a row (q = 1).
     """
     *lead, k = x.type.shape
     n, (p, q) = w.type.shape[0], w_scale.type.shape
-    if x_scale.type.shape != (*lead, q) or w.type.shape[1] != k or n % p or k % q:
+    if x_scale.type.shape != (*lead, q) or w.type.shape[1] != k or n % p:
         raise ShapeError(
             f"scaled_matmul: x {x.type}, its scales {x_scale.type}, w {w.type}, its scales {w_scale.type}",
             help="[.., k], [.., q], [n, k], [p, q]",
         )
-    rows = x.type.elements // max(k, 1)
-    apart, weights = reshape(x, shape=(rows, q, k // q)), reshape(w, shape=(n, q, k // q))
+    size, rows = block_of("scaled_matmul", k, q, block), x.type.elements // max(k, 1)
+    apart, weights = in_blocks(reshape(x, shape=(rows, k)), size), in_blocks(w, size)
     sums = contract(apart, weights, notation="m q k, n q k -> q m n", out=i32 if x.type.dtype.is_integer else f32)
     sums = cast(sums, to=f32) if x.type.dtype.is_integer else sums
     left = reshape(transpose(reshape(cast(x_scale, to=f32), shape=(rows, q)), perm=(1, 0)), shape=(q, rows, 1))

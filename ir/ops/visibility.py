@@ -8,7 +8,7 @@ import numpy as np
 
 from ircost.ir.graph import Value
 from ircost.ir.ops.constant import constant_of, iota
-from ircost.ir.ops.elementwise import greater_equal, less_equal, logical_and, sub
+from ircost.ir.ops.elementwise import abs, greater_equal, less_equal, logical_and, sub
 from ircost.ir.types import TensorType, i32
 
 
@@ -70,12 +70,19 @@ class Visibility:
 
     def mask(self) -> Value:
         """[m, n] of bool: whether a query sees a key."""
-        type = TensorType((self.queries, self.keys), i32)
-        row, column = (iota.create((), {"axis": axis}, result_types=(type,)).result for axis in (0, 1))
-        away = sub(column, row)
-        own = self.keys - self.queries
+        away, own = self._away(), self.keys - self.queries
         low, high = (constant_of(np.array(own + limit, np.int32)) for limit in (-self.back, self.ahead))
         return logical_and(less_equal(away, high), greater_equal(away, low))
+
+    def distances(self) -> Value:
+        """[m, n] of i32: how far a key is from a query's own position, before or behind it."""
+        return abs(sub(self._away(), constant_of(np.array(self.keys - self.queries, np.int32))))
+
+    def _away(self) -> Value:
+        """[m, n] of i32: a key's number less its query's."""
+        type = TensorType((self.queries, self.keys), i32)
+        row, column = (iota.create((), {"axis": axis}, result_types=(type,)).result for axis in (0, 1))
+        return sub(column, row)
 
 
 def _up_to(of: Visibility, distance: int) -> int:

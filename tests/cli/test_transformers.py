@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -539,3 +540,27 @@ def test_formats_that_no_model_is_kept_in(irc: Irc, config: str, dtype: str, tol
 def test_an_export_without_weights_says_so(irc: Irc, config: str, tmp_path: Path) -> None:
     outcome = irc("compile", config, "--seq", "64", "-o", tmp_path / "x.onnx")
     assert outcome.code == 2 and "no values" in outcome.err
+
+
+def test_a_request_has_to_fit_up_to_its_last_token(irc: Irc) -> None:
+    words = ("compile", "llama-3-8b", "--seq", "2048", "--output-tokens", "6000")
+    outcome = irc(*words, "--batch", "121")
+    assert outcome.code == 1
+    assert "does not fit at the last token" in outcome.out
+    remedy = re.search(r"would fit: --dim batch=(\d+), ", outcome.out)
+    assert remedy is not None
+    most = int(remedy[1])
+    assert [irc(*words, "--batch", str(batch)).code for batch in (most, most + 1)] == [0, 1]
+
+
+def test_a_limit_of_memory_bounds_the_batch(irc: Irc) -> None:
+    words = ("llama-3-8b", "--phase", "decode", "--context", "4096", "--memory-limit", "60GiB", "--batch")
+    largest = facts(irc, *words, "1")["transformer"]["largest_batch"]
+    assert [irc("compile", *words, str(batch)).code for batch in (largest, largest + 1)] == [0, 1]
+
+
+def test_where_no_node_is_enough_stages_are_named(irc: Irc) -> None:
+    words = ("compile", "llama-3.1-405b", "--phase", "decode", "--context", "4096", "--batch", "8")
+    remedy = re.search(r"would fit: --mesh (tp=8,pp=\d+), .* (\d+) devices", irc(*words).out)
+    assert remedy is not None
+    assert irc(*words, "--mesh", remedy[1]).code == 0

@@ -13,9 +13,12 @@ from op_support import check, floats, run
 
 from ircost.ir import Op, ops
 from ircost.ir.attributes import Attribute
+from ircost.ir.builder import build_body
 from ircost.ir.errors import ShapeError
 from ircost.ir.graph import Block
+from ircost.ir.nest_reading import nest_of
 from ircost.ir.ops.visibility import Visibility
+from ircost.ir.terminators import yield_
 from ircost.ir.types import TensorType, f16, parse_type
 
 
@@ -106,6 +109,17 @@ def test_biases_by_distance_are_rounded_once() -> None:
     table = (-slopes[:, None, None] * away.astype(np.float32)).astype(np.float16)
     got = run(lambda *args: ops.attention(*args, scale=0.3, has_alibi=True), q, k, v, slopes)
     np.testing.assert_array_equal(got, run(lambda *args: ops.attention(*args, scale=0.3), q, k, v, table))
+
+
+def test_tiles_touch_slopes_and_sinks_by_the_head() -> None:
+    types = ("1x4x64x8xf16", *["1x2x64x8xf16"] * 2, "4xf32", "4xf16")
+    arguments = Block([parse_type(text) for text in types]).arguments
+    attrs: dict[str, Attribute] = {"scale": 0.5, "has_alibi": True, "has_sinks": True}
+    body = build_body([x.type for x in arguments], lambda *x: ops.attention(*x, **attrs), yield_)
+    found = nest_of(ops.kernel.create(arguments, regions=[body]))
+    assert found is not None
+    extents = [[run.extent for run in stream.runs] for stream in found.streams if stream.index > 2]
+    assert extents == [[4], [4]]
 
 
 def test_slopes_are_of_as_many_heads() -> None:

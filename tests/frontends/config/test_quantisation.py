@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from ircost.cost_models.memory import memory_use
+from ircost.datasets.model_configs import known_models
 from ircost.frontends.config import ConfigError, architecture_of, build_model
 from ircost.frontends.config.build import BuiltModel
 from ircost.frontends.config.config_file import Config
 from ircost.frontends.config.frontend import build_pass, read_architecture
+from ircost.frontends.config.plan import Mesh
 from ircost.frontends.config.workload import workload_of
 from ircost.frontends.imported import Imported, ImportOptions
 from ircost.ir.types import bf16, f4e2m1, f8e4m3
@@ -117,19 +119,18 @@ def test_ranks_together_hold_no_fewer_scales_than_one(method: str, base: dict[st
     one, split = (build_model(architecture, work, Mesh(tp=count)) for count in (1, ranks))
     verify(split.module)
     held = [
-        {use.name: use.type for use in model.weights if use.name.rpartition("_")[2] in ("scales", "zeros")}
-        or {use.name: use.type for use in model.weights if use.name.rpartition(".")[2] in ("scales", "zeros")}
+        {use.name: use.type for use in model.weights if use.name.endswith(("scales", "zeros"))}
         for model in (one, split)
     ]
     assert held[0].keys() == held[1].keys() != set()
     for name, type in held[0].items():
         assert ranks * held[1][name].elements >= type.elements, name
     assert ranks * memory_use(split.module).weights_bytes >= memory_use(one.module).weights_bytes
-    assert architecture.stack.layers and split.parameters <= one.parameters
 
 
 def test_a_rank_of_gpt_oss_has_a_scale_for_each_block_of_its_columns() -> None:
-    architecture = read_architecture("gpt-oss-120b")
+    (known,) = (model for model in known_models() if model.name == "gpt-oss-120b")
+    architecture = architecture_of(Config(known.config, "config.json"))
     model = build_model(architecture, workload_of("decode", context=64, seq=None), Mesh(tp=8))
     (shape,) = {use.type.shape for use in model.weights if use.name.endswith("down_scales")}
     assert shape == (128, 2880, -(-2880 // 8 // 32))
