@@ -49,7 +49,8 @@ class Architecture:
     Args:
         name: of the model, as the user knows it. family: HF's ``model_type``.
         head: none where the last layer's result is what is wanted. outlet: what comes behind that.
-        dtype: of weights and activations. max_context: tokens that it was made for; 0: no limit is known.
+        dtype: of weights and activations; is_dtype_said: whether the config names it.
+        max_context: tokens that it was made for; 0: no limit is known.
         tower: runs in phase ``encode``; a decoder attends to what it makes, or reads it among its tokens.
         contrast: the model and its tower run at once, and what they make is compared.
         denoiser: of a diffusion transformer, which has no stack. idle: what a checkpoint holds beside all that.
@@ -72,6 +73,7 @@ class Architecture:
     denoiser: Denoiser | None = None
     idle: tuple[Idle, ...] = ()
     unbuilt: str = ""
+    is_dtype_said: bool = True
 
     @property
     def phases(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from ircost.frontends.config.vision import VISION, image_encoder, seen_by, text_
 from ircost.ir.errors import IrcError, did_you_mean
 from ircost.ir.types import DType, bf16, parse_dtype
 
+DTYPE_KEYS = ("torch_dtype", "dtype")
 CONTRASTED = ("clip", "siglip")
 # Of models whose text alone is built.
 VISION_KEYS = (
@@ -38,7 +39,11 @@ def architecture_of(config: Config, name: str = "") -> Architecture:
     sections = [config, *filter(None, (config.section("text_config"),))]
     found = next((new for section in sections if (new := quantised(found, section)) is not None), found)
     config.check_all_read()
-    return found
+    named = [
+        section for section in (*sections, config.section("llm_config"), config.section("language_config")) if section
+    ]
+    is_said = any(key in section for section in named for key in DTYPE_KEYS)
+    return found if is_said else replace(found, is_dtype_said=False)
 
 
 def _whole(config: Config, name: str) -> Architecture:
@@ -90,7 +95,7 @@ def _family(config: Config) -> tuple[str, Family]:
 
 def _dtype(*configs: Config) -> DType:
     """The first that names one; bf16 where none does."""
-    names = [config.raw("torch_dtype", "dtype", default=None) for config in configs]
+    names = [config.raw(*DTYPE_KEYS, default=None) for config in configs]
     for config, name in zip(configs, names, strict=True):
         if name is not None:
             try:

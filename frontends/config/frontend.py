@@ -9,14 +9,14 @@ from pathlib import Path
 from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.architecture_reading import architecture_of
 from ircost.frontends.config.build import BuiltModel, build_model
-from ircost.frontends.config.cached_rows import check_cache_format
+from ircost.frontends.config.cached_rows import SCALES, check_cache_format
 from ircost.frontends.config.config_file import Config, ConfigError, config_file, read_config
 from ircost.frontends.config.modelopt import beside
 from ircost.frontends.config.plan import parse_mesh
 from ircost.frontends.config.workload import Workload, workload_of
 from ircost.frontends.imported import Imported, ImportOptions
 from ircost.ir.errors import did_you_mean
-from ircost.ir.types import DType, tf32
+from ircost.ir.types import DType, bf16, tf32
 
 DIMS = ("batch", "seq", "context", "source")
 DEFAULT_TOKENS = 2048
@@ -59,9 +59,21 @@ def build_pass(architecture: Architecture, options: ImportOptions) -> Imported:
         check_format(options.dtype)
         architecture = replace(architecture, dtype=options.dtype)
     workload, notes = _workload(architecture, options)
+    notes += _format_notes(architecture, options.dtype)
     built = build_model(architecture, workload, parse_mesh(options.mesh))
     nodes = sum(1 for _ in built.module.walk())
     return Imported(built.module, (*notes, *_notes(built)), nodes, {"batch": workload.batch}, built)
+
+
+def _format_notes(architecture: Architecture, asked: DType | None) -> list[str]:
+    if asked is None and not architecture.is_dtype_said:
+        return [f"{architecture.dtype}: the config names no number format (--dtype)"]
+    if asked is not None and asked.bits < bf16.bits:
+        return [
+            f"--dtype {asked}: all of the model is in it, embedding, head and cache too, and nothing is quantised on "
+            "the way; a checkpoint whose quantization_config says what is narrow is larger and slower"
+        ]
+    return []
 
 
 def check_format(dtype: DType) -> None:
@@ -72,6 +84,11 @@ def check_format(dtype: DType) -> None:
         raise ConfigError(
             "tf32 is a way to multiply f32, no format of weights",
             help="--dtype f32 with a pass convert-dtype{to=tf32} before the others",
+        )
+    if dtype in SCALES:
+        raise ConfigError(
+            f"--dtype {dtype}: blocks of weights need scales, which a checkpoint's quantization_config tells of",
+            help="'f16', 'bf16', 'f8e4m3' need none",
         )
     if not dtype.is_float:
         raise ConfigError(

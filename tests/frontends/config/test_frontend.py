@@ -12,6 +12,7 @@ from tiny_transformers import FLUX, LLAMA, T5, VIT
 from ircost.frontends.config import ConfigError
 from ircost.frontends.config.frontend import import_config
 from ircost.frontends.imported import Imported, ImportOptions
+from ircost.ir.types import f4e2m1, f8e4m3, f16
 
 WHISPER = {
     **{"model_type": "whisper", "d_model": 32, "vocab_size": 50, "max_source_positions": 6, "num_mel_bins": 5},
@@ -86,3 +87,23 @@ def test_layers_that_nobody_reads_are_weights_and_no_work(tmp_path: Path) -> Non
     assert built is not None
     assert any(use.name.startswith("vision.layers.2.") for use in built.weights)
     assert "vision.layers.2" not in str(built.module)
+
+
+def test_a_format_that_nobody_named_is_told(tmp_path: Path) -> None:
+    bare = {name: value for name, value in LLAMA.items() if name not in ("torch_dtype", "dtype")}
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(bare))
+    note = "bf16: the config names no number format (--dtype)"
+    assert note in import_config(str(file), ImportOptions()).notes
+    assert note not in import_config(str(file), ImportOptions(dtype=f16)).notes
+    file.write_text(json.dumps({**bare, "torch_dtype": "bfloat16"}))
+    assert note not in import_config(str(file), ImportOptions()).notes
+
+
+def test_narrow_formats_by_option_are_told_from_checkpoints(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(LLAMA))
+    notes = import_config(str(file), ImportOptions(dtype=f8e4m3)).notes
+    assert any(note.startswith("--dtype f8e4m3: all of the model is in it") for note in notes)
+    with pytest.raises(ConfigError, match="blocks of weights need scales"):
+        import_config(str(file), ImportOptions(dtype=f4e2m1))
