@@ -165,6 +165,10 @@ def sweep_model(
         cache_dtype=cache_dtype,
         allow_opaque=allow_opaque,
     )
+    for name in axes.keys() & options.dims.keys():
+        raise UnsupportedError(
+            f"{name} is swept, and bound to {options.dims[name]}", help=f"leave {name}={options.dims[name]} out"
+        )
     return sweep(
         source,
         options,

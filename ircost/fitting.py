@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from ircost.report import Report
 # Formats to cost the model in instead, the widest first.
 NARROWER = ("f16", "f8e4m3")
 TARGETS_NAMED = 3
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 MOST_STAGES = 16
 # Limits up to here are those of microcontrollers: patches are looked for.
 SMALL_MEMORY_BYTES = 16 * 2**20
@@ -160,10 +162,22 @@ def remedies(report: Report, retry: Retry | None, is_own_limit: bool) -> tuple[s
         found += _rebuilt(report, retry)
     found += _patches(report)
     if is_own_limit:
-        found.append(f"--memory-limit {report.allocated_bytes}, {bytes_text(report.allocated_bytes)}")
+        found.append(f"--memory-limit {limit_text(report.allocated_bytes)}")
     else:
         found += _larger_targets(report)
     return tuple(found)
+
+
+def limit_text(least_bytes: int) -> str:
+    """A limit that is enough, in four digits, as ``--memory-limit`` takes it.
+
+    >>> limit_text(69_774_085_408), limit_text(512), limit_text(1_100)
+    ('64.99GiB', '512B', '1.075KiB')
+    """
+    power = min(max(least_bytes.bit_length() - 1, 0) // 10, len(UNITS) - 1)
+    shown = least_bytes / 2 ** (10 * power)
+    step = 10.0 ** (math.floor(math.log10(max(shown, 1))) - 3) if power else 1.0
+    return f"{math.ceil(shown / step) * step:.4g}{UNITS[power]}"
 
 
 def _smaller_dims(report: Report, retry: Retry) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 
 import onnx
 
@@ -209,7 +210,7 @@ def unbound_error(unbound: list[tuple[str, int, str]], inputs: list[onnx.ValueIn
     # An input with a dim that has no name is bound as a whole; its named dims need no option of their own.
     whole = {input_name for input_name, _, name in unbound if not name}
     options = [
-        shape_option(infos[input_name]) if input_name in whole else f"--dim {name}=..."
+        shape_option(infos[input_name]) if input_name in whole else f"--dim {quote(f'{name}=...')}"
         for input_name, _, name in unbound
     ]
     told = ", ".join(dict.fromkeys(shown))

@@ -36,6 +36,10 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "unknown op in text": (("opt", "@bad_op"), ("no op 'reluu'", "relu", "bad_op.irc:2")),
     "unknown format": (("compile", "@mlp", "--dtype", "f17"), ("no number format 'f17'", "f16")),
     "integer format": (("compile", "@mlp", "--dtype", "i8"), ("i8", "quantisation")),
+    "size swept and bound": (
+        ("compile", "llama-3-8b", "--sweep", "batch=1,2", "--batch", "4"),
+        ("batch is swept, and bound to 4", "leave batch=4 out"),
+    ),
     "price that is no number": (("compile", "@mlp", "--price-per-hour", "nan"), ("--price-per-hour", "'nan'")),
     "gate without end": (("diff", "@mlp", "@mlp", "--fail-above", "inf"), ("--fail-above", "'inf'")),
     "unknown cost model": (("compile", "@mlp", "--model", "rooflin"), ("no cost model 'rooflin'", "roofline")),
