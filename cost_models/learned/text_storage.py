@@ -19,6 +19,7 @@ from ircost.cost_models.learned.text_model import IrTextRegressor
 from ircost.cost_models.learned.text_training import TextModel
 from ircost.cost_models.learned.text_vectors import BUCKETS, IrTextVectorizer
 from ircost.cost_models.learned.tree_text import tree_text
+from ircost.ir.json_document import parse_json
 
 VERSION = 2
 MODEL, TREES = "text.json", "text.txt.xz"
@@ -56,7 +57,7 @@ def read_text_models(folder: str | Path) -> dict[str, TextModel]:
 
 def _read(folder: Path) -> TextModel:
     try:
-        plain = json.loads(checked_size((folder / MODEL).read_bytes(), folder / MODEL))
+        plain = parse_json(checked_size((folder / MODEL).read_bytes(), folder / MODEL))
         if plain["version"] != VERSION:
             raise LearnedModelError(
                 f"{folder}: version {plain['version']}, {VERSION} expected", help="write it anew with irc train --text"
@@ -67,7 +68,7 @@ def _read(folder: Path) -> TextModel:
         return TextModel(str(plain["family"]), _regressor(folder, plain), half_width, dict(plain["about"]))
     except LearnedModelError:
         raise
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, LightGBMError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, OverflowError, LightGBMError) as error:
         raise LearnedModelError(f"{folder} holds no text model: {error}", help="irc train --text writes one") from error
 
 
