@@ -52,8 +52,7 @@ def evaluate_kernels(
             raise UnknownNameError(f"scores by {name}: no such grouping", help=f"use any of {', '.join(GROUPINGS)}")
     columns = columns_of(measured, TABLE, ["device"])
     found = prediction_of(columns, TABLE, model, _targets(target_folders))
-    if len(found):
-        check_any_known([(TABLE, found)])
+    check_any_known([(TABLE, found)])
     return tuple(scores_of(found, [name for name in GROUPINGS if name in by]))
 
 
@@ -94,6 +93,22 @@ def row_model(model: str) -> tuple[str, Mapping[str, FamilyModel] | None, Consta
         return ANALYTICAL, None, constants_beside_bundled(model)
     listing = f"models are {', '.join(ROW_MODELS)}, a folder by irc train, or constants.json by irc calibrate"
     raise UnknownNameError(f"no cost model '{model}' for tables", help=did_you_mean(model, ROW_MODELS, listing))
+
+
+def measured_runtimes(model: str) -> set[str]:
+    """Runtimes whose kernels a model, however it is named, was fitted to or learned from.
+
+    Raises:
+        IrcError: as ``row_model``.
+    """
+    _, learned, fitted = row_model(model)
+    words = (own.vocabulary["runtime"] for own in (learned or {}).values())
+    return fitted_runtimes(fitted or bundled_constants()).union(*words) - {""}
+
+
+def fitted_runtimes(constants: ConstantsFile) -> set[str]:
+    """Runtimes whose kernels constants were fitted to."""
+    return {level for fit in constants.fits.values() for effect, level in fit.effects if effect == "runtime"}
 
 
 def prediction_of(

@@ -92,7 +92,10 @@ def _outcome(judged: Judged, calibration_without: Callable[[str], Calibration | 
 
 
 def errors_of(outcome: Outcome, held_out: str) -> dict[str, object]:
-    """Errors of all models, order (Kendall's tau) and intervals of the hybrid, of some rows; in percent but for tau."""
+    """Errors of all models, order (Kendall's tau) and intervals of the hybrid, of some rows; in percent but for tau.
+
+    ``tau`` is None where the rows have no order.
+    """
     rows = outcome.rows
     found: dict[str, object] = {"held_out": held_out, "rows": len(rows)}
     predictions = {
@@ -105,10 +108,16 @@ def errors_of(outcome: Outcome, held_out: str) -> dict[str, object]:
     width = (outcome.high_s - outcome.low_s) / outcome.hybrid_s
     return {
         **found,
-        "tau": round(float(kendalltau(outcome.hybrid_s, rows.measured_s).statistic), 3),
+        "tau": _tau(outcome.hybrid_s, rows.measured_s),
         "coverage": round(100 * float(outcome.is_inside.mean()), 1),
         "width": round(100 * float(width.mean()), 1),
     }
+
+
+def _tau(predicted_s: np.ndarray, measured_s: np.ndarray) -> float | None:
+    """Kendall's; None where rows have no order: one alone, or all equal."""
+    tau = float(kendalltau(predicted_s, measured_s).statistic) if len(measured_s) > 1 else np.nan
+    return round(tau, 3) if np.isfinite(tau) else None
 
 
 def errors_by_group(outcome: Outcome, text: str) -> Iterator[dict[str, object]]:

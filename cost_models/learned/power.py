@@ -30,6 +30,10 @@ from ircost.cost_models.learned.trained import CONSTANTS, POWER_CONSTANTS, diges
 TREES, LEAVES, LEAST_ROWS = 150, 31, 40
 
 
+class TooFewReadingsError(ValueError):
+    """A table has too few readings of power to learn from."""
+
+
 @dataclass(frozen=True, slots=True)
 class PowerTable:
     """Measured rows with power, their features first.
@@ -95,11 +99,13 @@ def trained_power(table: PowerTable, on_progress: OnProgress | None = None) -> t
     """The model of a family's power, and what held-out shapes say.
 
     Raises:
-        ValueError: there are too few steady rows, or one shape only.
+        TooFewReadingsError: there are too few steady rows, or one shape only.
     """
     steady = table.at(np.flatnonzero(table.is_steady))
     if len(steady) < FEWEST_ROWS or not folds_of(steady.rows, "shape"):
-        raise ValueError(f"{len(steady)} rows with a steady reading of power, {FEWEST_ROWS} of several shapes needed")
+        shapes = len(np.unique(steady.rows.shape))
+        told = f"{len(steady):,} of {len(table):,} rows with power_w have a steady reading, of {shapes:,} shapes"
+        raise TooFewReadingsError(f"{told}; {FEWEST_ROWS} of several are needed")
     held = held_out(steady, on_progress)
     head = Head(power_model().fit(steady.features, steady.residual), calibrated(held, by_group=False))
     machines = {name: machine for name, machine in steady.machines.items() if name in set(steady.rows.device)}
@@ -140,7 +146,7 @@ def made_power(
         at: the table's name. sha256: of its file.
 
     Raises:
-        ValueError: there is too little to learn from.
+        TooFewReadingsError: there is too little to learn from.
     """
     model, held = trained_power(table, on_progress)
     about: dict[str, object] = {

@@ -28,6 +28,7 @@ BUNDLED = Path(__file__).parent / "models"
 POWER = "power"  # the folder of models of power, beside those of latency
 VERSION = 6
 MODEL, CARD = "model.json", "card.md"
+TEXT_MODEL = "text.json"  # as `text_storage.MODEL`, which needs LightGBM
 HEADS = ("seen", "unnamed", "unseen")
 EXTRAS = ((), (LOG_POWER,))
 
@@ -68,7 +69,7 @@ def _to_json(model: FamilyModel) -> str:
             f"{width:g} octaves": cells.tolist() for width, cells in zip(WIDTHS, model.novelty.cells, strict=True)
         },
     }
-    lines = [f" {json.dumps(name)}: {json.dumps(value)}" for name, value in plain.items()]
+    lines = [f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in plain.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
@@ -101,12 +102,27 @@ def read_models(folder: str | Path) -> dict[str, FamilyModel]:
     return found
 
 
+def table_digests(folder: str | Path) -> set[str]:
+    """SHA-256 of the tables that the models of a folder were trained on.
+
+    Raises:
+        LearnedModelError: as of ``read_models``.
+    """
+    tables = [model.about.get("tables") for model in _models(folder).values()]
+    return {str(digest) for own in tables if isinstance(own, Mapping) for digest in own.values()}
+
+
 def _models(folder: str | Path) -> dict[str, FamilyModel]:
     """The same, but for the trees, which are read when they are first asked."""
     found = {}
     for path in sorted(Path(folder).glob(f"*/{MODEL}")):
         model = _read_model(path.parent)
         found[model.family] = model
+    if not found and any(Path(folder).glob(f"*/{TEXT_MODEL}")):
+        raise LearnedModelError(
+            f"{folder} holds text models, which are of single kernels alone and which no verb takes",
+            help="read_text_models reads them (docs/text-model.md); irc train without --text writes models for verbs",
+        )
     if not found:
         raise LearnedModelError(f"{folder} holds no learned model", help="irc train TABLES... -o DIR writes one")
     return found

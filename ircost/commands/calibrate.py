@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 import click
 
 from ircost.commands.measured_tables import hashes_of, power_samples_of, read_tables, samples_of, target_finder
 from ircost.commands.options import OptionError
-from ircost.commands.output import write_whole
+from ircost.commands.output import told_if_unwritable, write_whole
 from ircost.commands.row_checks import check_rows
 from ircost.terminal import progress, working
 
@@ -50,8 +54,25 @@ def command(
     """
     if not output and not check:
         raise OptionError("neither -o nor --check", help="give -o FILE.json for the constants, or --check FILE.json")
+    if output and output != "-":
+        check_writable(output)
     fit = _fit_power if power else _fit_times
     return fit((*tables, *more), output, check, folders)
+
+
+def check_writable(output: str) -> None:
+    """Puts a file beside the place of the constants, as ``write_whole`` does, and takes it away.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path = Path(output).resolve()
+    with told_if_unwritable(output):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not path.exists() or path.is_file():  # devices and pipes are left alone
+            with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
+                pass
 
 
 def _fit_times(tables: Sequence[str], output: str | None, check: str | None, folders: Sequence[str]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import click
 
 from ircost.commands.measured_tables import constants_without_each, given_constants, read_tables, target_finder
 from ircost.commands.options import OptionError
-from ircost.commands.row_checks import check_rows, unit_lines
+from ircost.commands.row_checks import check_rows, runtime_lines, unit_lines
 from ircost.commands.score_text import print_scores, worst_text
 from ircost.failed_rows import check_any_known, failure_lines
 from ircost.ir.errors import did_you_mean
@@ -78,6 +78,7 @@ def command(
     if plots:
         check_plots()
     target_of, read = target_finder(folders), read_tables(tables)
+    notes: list[str] = []
     if split:
         predictions = split_predictions(read, names, split, target_of)
     else:
@@ -88,13 +89,17 @@ def command(
         predictions = {name: predictions_of(read, name, target_of, constants_of) for name in names}
         if HYBRID in names:
             click.echo("note: hybrid was trained on tables like these; --split shape judges it on others", err=True)
+        notes = [*notes_of_own(names, read)]
+        if not leave_out_device:  # which fits to the very runtimes of the tables
+            notes += runtime_lines([table.columns for table in read], names, constants)
     scores = {name: scores_by_family(predictions[name], groupings) for name in names}
     told = [*zip(tables, predictions[names[0]], strict=True)]
-    if any(len(own) for _, own in told):
-        check_any_known(told)
+    check_any_known(told)
+    for line in notes:
+        click.echo(f"note: {line}", err=True)
     failures = failure_lines(told) + unit_lines(told)
     if as_json:
-        click.echo(json.dumps(report_of(scores), indent=1))
+        click.echo(json.dumps(report_of(scores), indent=1, allow_nan=False))
     else:
         print_text(scores, groupings)
     for line in failures:
@@ -146,6 +151,25 @@ def is_file_of_model(name: str) -> bool:
     from ircost.cost_models.automatic import is_constants_file
 
     return Path(name).is_dir() or is_constants_file(name)
+
+
+def notes_of_own(names: Sequence[str], tables: Sequence[MeasuredTable]) -> Iterator[str]:
+    """A line for each folder of models, and each table that they were trained on.
+
+    Raises:
+        LearnedModelError: a folder holds none.
+    """
+    from ircost.cost_models.evaluation import ROW_MODELS
+    from ircost.cost_models.learned.storage import table_digests
+
+    for name in names:
+        if name in ROW_MODELS or not Path(name).is_dir():
+            continue
+        digests = table_digests(name)
+        for table in tables:
+            if table.sha256 in digests:
+                other = "--model hybrid --split shape judges such models on rows that they did not see"
+                yield f"{name} was trained on {table.path} itself; {other}"
 
 
 def check_have_constants(names: Sequence[str], option: str) -> None:

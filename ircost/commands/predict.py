@@ -15,6 +15,7 @@ import click
 from ircost.commands.measured_tables import target_finder
 from ircost.commands.options import OptionError
 from ircost.commands.output import write_whole
+from ircost.commands.row_checks import runtime_lines
 from ircost.failed_rows import cure
 from ircost.ir.errors import did_you_mean
 from ircost.quantity_text import small_text
@@ -93,6 +94,8 @@ def command(
         print_rows(columns, estimates)
     for line in told:
         click.echo(line, err=True)
+    for line in runtime_lines([columns], [model]):
+        click.echo(f"note: {line}", err=True)
 
 
 def read_columns(path: str) -> Columns:
@@ -189,13 +192,18 @@ def csv_text(columns: Columns, estimates: RowEstimates) -> str:
 
 
 def json_text(columns: Columns, estimates: RowEstimates) -> str:
-    return json.dumps([*json_rows(columns, estimates)], indent=1) + "\n"
+    return json.dumps([*json_rows(columns, estimates)], indent=1, allow_nan=False) + "\n"
 
 
 def json_rows(columns: Columns, estimates: RowEstimates) -> Iterator[dict[str, Any]]:
     for own, seconds, grade in rows_of(columns, estimates):
-        told = {f"{name}_s": None if math.isnan(value) else value for name, value in seconds.items()}
-        yield {**own, **told, "grade": grade or None}
+        told = {f"{name}_s": value for name, value in seconds.items()}
+        yield {**{name: finite(value) for name, value in (own | told).items()}, "grade": grade or None}
+
+
+def finite(value: Any) -> Any:
+    """JSON has no other numbers."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_rows(columns: Columns, estimates: RowEstimates) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ircost.commands.options import OptionError
 from ircost.failed_rows import check_any_known, failure_lines
+from ircost.ir.errors import did_you_mean
 
 if TYPE_CHECKING:
     from ircost.backends import Target
     from ircost.cost_models.evaluation import Prediction
+    from ircost.cost_models.gpu.table_work import Columns
     from ircost.datasets.tables import MeasuredTable
 
 # Of rows in microseconds some beat the data sheet: 1 % of products, 15 % of convolutions, whose inputs lie in a cache.
@@ -76,3 +78,29 @@ def unit_lines(predictions: Sequence[tuple[str, Prediction]]) -> list[str]:
             count = f"{below:,} of {known.sum():,} latencies"
             lines.append(f"{Path(path).name}: {count} are shorter than the machine allows: are they in microseconds?")
     return lines
+
+
+def runtime_lines(tables: Iterable[Columns], models: Iterable[str], file: str | None = None) -> Iterator[str]:
+    """A line for each runtime that rows name, and that neither we nor any of the models have met.
+
+    Args:
+        models: by name, folder or file. file: of constants that take the place of the models' own.
+
+    Raises:
+        IrcError: a model's files are wrong.
+    """
+    from ircost.backends.runtime import RUNTIMES, known_runtime
+    from ircost.cost_models.gpu.constants import read_constants
+    from ircost.kernel_tables import fitted_runtimes, measured_runtimes
+
+    columns = [columns["framework"].tolist() for columns in tables if "framework" in columns]
+    named = {word for own in columns for word in own if isinstance(word, str) and word}
+    strange = sorted(word for word in named if known_runtime(word) is None)
+    if not strange:
+        return
+    known = {word for model in models for word in measured_runtimes(model)}
+    known |= fitted_runtimes(read_constants(file)) if file else set()
+    for word in strange:
+        if word not in known:
+            told = did_you_mean(word, known | set(RUNTIMES))
+            yield f"framework '{word}' was never measured, and the mean of others stands in: {told}"

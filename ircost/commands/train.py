@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,13 @@ from ircost.commands.measured_tables import given_constants, read_tables, target
 from ircost.commands.options import OptionError
 from ircost.commands.row_checks import check_rows
 from ircost.commands.train_text import train_as_text
-from ircost.commands.trained_folders import check_families, told_if_too_few, write_folders
+from ircost.commands.trained_folders import (
+    check_enough,
+    check_tables,
+    check_writable,
+    told_if_too_few,
+    write_folders,
+)
 from ircost.table import print_table
 from ircost.terminal import progress
 
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
     from ircost.datasets.tables import MeasuredTable
 
 POWER = "power"  # as `storage.POWER`
+POWER_COLUMN = "power_w"
 HEAD = ("family", "held out", "rows", "analytical", "hybrid", "inside", "width")
 
 
@@ -55,34 +62,88 @@ def command(tables: tuple[str, ...], output: str, only: str | None, folders: tup
     target_of, read = target_finder(folders), read_tables(tables)
     for line in [line for table in read for line in check_rows(table, target_of)]:
         click.echo(f"note: {line}", err=True)
+    check_all(read, output, only, target_of, as_text)
     if as_text:
         train_as_text(read, output, target_of)
         return
-    models = [] if only == "power" else [trained(table, target_of) for table in read]
-    powers = [] if only == "latency" else [own for table in read if (own := trained_power(table, target_of))]
-    if only == "power" and not powers:
-        raise OptionError("no table has enough steady readings of power", help="rows with power_w are needed")
-    for found in (models, powers):
-        check_families(found)
-    write_folders(models, output, write_model)
-    write_folders(powers, str(Path(output) / POWER), write_model)
+    latencies = [] if only == "power" else read
+    models = write_folders((trained(table, target_of) for table in latencies), output, write_model)
+    powers = [] if only == "latency" else trained_powers(read, output, only, target_of)
     lines = [line for model in (*models, *powers) for line in error_lines(model)]
     print_table(HEAD, lines, right=range(2, len(HEAD)))
 
 
-def trained_power(table: MeasuredTable, target_of: Callable[[str], Target]) -> FamilyModel | None:
-    """The model of one table's power; None where it has too few steady readings."""
+def check_all(
+    tables: Sequence[MeasuredTable],
+    output: str,
+    only: str | None,
+    target_of: Callable[[str], Target],
+    as_text: bool,
+) -> None:
+    """Raises:
+    OptionError: two tables are of one family, one has too few rows, or a folder cannot be written.
+    """
+    families = check_tables(tables)
+    if only != "power":
+        for table in tables:
+            check_enough(table, target_of, as_text)
+    has_power = [only != "latency" and not as_text and POWER_COLUMN in table.columns for table in tables]
+    places = [] if only == "power" else [Path(output) / family for family in families]
+    places += [Path(output) / POWER / family for family, is_there in zip(families, has_power, strict=True) if is_there]
+    check_writable(output, places)
+
+
+def trained_powers(
+    tables: Sequence[MeasuredTable], output: str, only: str | None, target_of: Callable[[str], Target]
+) -> list[FamilyModel]:
+    """Trains and writes models of power; tables that teach nothing of it are told, but those without any reading.
+
+    Raises:
+        OptionError: power is all that was asked for, and no table has enough of it.
+    """
+    from ircost.cost_models.learned.power import TooFewReadingsError
+    from ircost.cost_models.learned.storage import write_model
+
+    reasons = []
+
+    def models() -> Iterator[FamilyModel]:
+        for table in tables:
+            if only is None and POWER_COLUMN not in table.columns:
+                continue
+            try:
+                yield trained_power(table, target_of)
+            except TooFewReadingsError as error:
+                reasons.append(f"{table.path}: {error}")
+
+    found = write_folders(models(), str(Path(output) / POWER), write_model)
+    if only == "power" and not found:
+        raise OptionError(
+            f"no table has enough steady readings of power: {'; '.join(reasons)}",
+            help="give rows with power_w, of kernels that run long enough for it to be theirs (docs/energy.md)",
+        )
+    for reason in reasons:
+        click.echo(f"note: no model of power from {reason}", err=True)
+    return found
+
+
+def trained_power(table: MeasuredTable, target_of: Callable[[str], Target]) -> FamilyModel:
+    """The model of one table's power.
+
+    Raises:
+        TooFewReadingsError: it has too few that are steady.
+    """
     from ircost.cost_models.gpu.constants import bundled_constants
     from ircost.cost_models.gpu.power_constants import bundled_power_constants
-    from ircost.cost_models.learned.power import made_power, power_table
+    from ircost.cost_models.learned.power import TooFewReadingsError, made_power, power_table
 
+    if POWER_COLUMN not in table.columns:
+        raise TooFewReadingsError(f"it has no column {POWER_COLUMN}")
     constants, power = bundled_constants(), bundled_power_constants()
     with progress(f"training on the power of {table.path}") as advance:
         rows = power_table(table.columns, table.path, target_of, constants, power)
-        try:
-            return None if rows is None else made_power(rows, table.path, table.sha256, constants, power, advance)
-        except ValueError:
-            return None
+        if rows is None:
+            raise TooFewReadingsError(f"no row of a known machine has {POWER_COLUMN}")
+        return made_power(rows, table.path, table.sha256, constants, power, advance)
 
 
 def trained(table: MeasuredTable, target_of: Callable[[str], Target]) -> FamilyModel:

@@ -102,6 +102,11 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("2 tables are named vector.csv",),
     ),
     "no folder": (("--data", "@vector.csv", "-o", "@nowhere/out.json"), ("cannot write",)),
+    "told before tables are read": (
+        ("--data", "nowhere.csv", "-o", "/proc/out.json"),
+        ("cannot write /proc/out.json",),
+    ),
+    "a folder": (("--data", "nowhere.csv", "-o", "@again"), ("cannot write", "Is a directory")),
 }
 
 

@@ -37,6 +37,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "no latency": (("@unmeasured.csv",), ("has no column latency_us",)),
     "no family": (("@flat.csv",), ("its columns tell of no family", "for gemm it lacks k", "model_ops")),
     "no row that can be used": (("@failed.csv",), ("2 failed: no target 'abacus' (rows 1-2)", "irc targets lists")),
+    "an empty table": (("@head.csv", "--json"), ("no row can be used: head.csv: it has no rows",)),
     "no row, as JSON": (("@failed.csv", "--json"), ("no row can be used: failed.csv: 2 failed",)),
     "no such model": (("@gemm.csv", "--model", "rooflin"), ("no cost model 'rooflin'", "roofline, analytical")),
     "no such grouping": (("@gemm.csv", "--by", "device,colour"), ("--by colour", "device, framework, dtype")),
@@ -155,9 +156,31 @@ def test_several_models_stand_under_each_other(irc, places: Path) -> None:
     assert [report["model"] for report in json.loads(irc(*arguments, "--json").out)] == ["roofline", "analytical"]
 
 
-def test_a_table_without_rows_has_no_groups(irc, places: Path) -> None:
-    assert json.loads(irc("evaluate", places / "head.csv", "--json").out) == {"model": "analytical", "groups": []}
-    assert irc("evaluate", places / "head.csv", "--by", "device").code == 0
+@pytest.mark.parametrize(
+    ("framework", "told"),
+    [
+        ("vlllm", "note: framework 'vlllm' was never measured, and the mean of others stands in: did you mean vllm"),
+        ("qqq", "note: framework 'qqq' was never measured, and the mean of others stands in: known: "),
+        ("vLLM", ""),
+        ("onnxruntime", ""),
+        ("", ""),
+    ],
+)
+def test_runtimes_that_were_never_measured_are_told(irc, places: Path, framework: str, told: str) -> None:
+    table = places / "runtime.csv"
+    table.write_text(HEAD + f"t4,{framework},float16,1,4096,4096,4096,2000\n" * 2)
+    outcome = irc("evaluate", table)
+    assert outcome.code == 0
+    assert outcome.err.startswith(told) and outcome.err.count("note: ") == bool(told)
+
+
+def test_runtimes_that_constants_were_fitted_to_are_known(irc, places: Path) -> None:
+    table, constants = places / "runtime.csv", places / "constants"
+    rows = [f"t4,mine,float16,1,{64 * m},1024,1024,{40 + 2 * m}\n" for m in range(1, 17)]
+    table.write_text(HEAD + "".join(rows))
+    assert irc("calibrate", "--data", table, "-o", constants).code == 0
+    assert "'mine' was never measured" in irc("evaluate", table).err
+    assert irc("evaluate", table, "--constants", constants).err == ""
 
 
 def test_tables_of_one_family_are_scored_together(irc, places: Path) -> None:

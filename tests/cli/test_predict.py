@@ -168,3 +168,22 @@ def test_text_tells_once_what_rows_share(irc) -> None:
 def test_mistakes(irc, folder: Path, arguments: tuple[str, ...], message: str) -> None:
     outcome = irc("predict", *(str(folder / word[1:]) if word.startswith("@") else word for word in arguments))
     assert outcome.code == 2 and message in outcome.err and "Traceback" not in outcome.err
+
+
+def test_a_runtime_that_was_never_measured_is_told(irc, tmp_path: Path) -> None:
+    told = "note: framework 'vlllm' was never measured, and the mean of others stands in: did you mean vllm, trtllm?"
+    outcome = irc("predict", "-k", GEMM.replace("vllm", "vlllm"))
+    assert (outcome.code, outcome.err.splitlines()) == (0, [told])
+    (tmp_path / "rows.csv").write_text("device,framework,m,n,k\nt4,vlllm,8,8,8\nt4,vlllm,8,8,9\nt4,trtllm,8,8,8\n")
+    outcome = irc("predict", tmp_path / "rows.csv")
+    assert (outcome.code, outcome.err.splitlines()) == (0, [told])
+    assert irc("predict", "-k", GEMM).err == ""
+
+
+def test_json_of_rows_is_strict(irc, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("device,m,n,k,note\nt4,8,8,8,inf\nt4,inf,8,8,1\n")
+    outcome = irc("predict", tmp_path / "rows.csv", "--json")
+    assert outcome.code == 0
+    known, failed = json.loads(outcome.out)
+    assert known["note"] is None and known["latency_s"] > 0
+    assert failed["m"] is failed["latency_s"] is None

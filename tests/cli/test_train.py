@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from itertools import product
 from pathlib import Path
 
@@ -12,7 +13,10 @@ import pytest
 
 from ircost.cost_models.automatic import cost_model_named
 from ircost.cost_models.gpu.constants import bundled_constants
-from ircost.cost_models.learned.storage import read_models
+from ircost.cost_models.learned.family_model import FamilyModel
+from ircost.cost_models.learned.made import made
+from ircost.cost_models.learned.storage import TEXT_MODEL, read_models
+from ircost.cost_models.learned.text_storage import MODEL as TEXT_FILE
 from ircost.cost_models.learned.text_storage import read_text_models
 from ircost.cost_models.learned.trained import digest_of
 
@@ -27,6 +31,12 @@ MISTAKES = {
     "no rows": (("@head.csv", "-o", "@out"), "no row can be used: head.csv: it has no rows"),
     "one family twice": (("@rows.csv", "@again.csv", "-o", "@out"), "two tables are of one family"),
     "folder is a file": (("@rows.csv", "-o", "@few.csv"), "-o "),
+    "second has too few": (
+        ("@rows.csv", "@products.csv", "-o", "@out"),
+        "products.csv: too little to learn from: 1 rows",
+    ),
+    "no folder at all": (("@rows.csv", "-o", "/proc/out"), "-o /proc/out: "),
+    "power's folder is a file": (("@powered.csv", "-o", "@taken"), "taken: "),
     "too few as text": (("@few.csv", "--text", "-o", "@out"), "too little to learn from: 2 rows"),
     "text of power": (("@rows.csv", "--text", "--only", "power", "-o", "@out"), "--text and --only power"),
     "no text": (("@messages.csv", "--text", "-o", "@out"), "no text is written of rows of collective"),
@@ -50,6 +60,11 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("rows.csv", "again.csv"):
         (folder / name).write_text(text)
     (folder / "messages.csv").write_text(MESSAGES)
+    (folder / "products.csv").write_text("device,m,n,k,dtype,latency_us\nt4,512,512,512,float32,100\n")
+    powered = [f"{line},{'power_w' if not place else 60}" for place, line in enumerate(lines)]
+    (folder / "powered.csv").write_text("\n".join(powered) + "\n")
+    (folder / "taken").mkdir()
+    (folder / "taken/power").write_text("")
     (folder / "abacus.csv").write_text(f"{lines[0]}\n{lines[1].replace('t4', 'abacus')}\n")
     (folder / "head.csv").write_text(f"{lines[0]}\n")
     (folder / "few.csv").write_text("\n".join(lines[:3]) + "\n")
@@ -151,6 +166,10 @@ def test_what_was_trained_is_held_against_measurements(irc, places: Path, tmp_pa
     outcome = irc("evaluate", places / "rows.csv", "--model", "analytical", "--model", tmp_path, "--json")
     analytical, trained = (report["groups"][0]["mape"] for report in json.loads(outcome.out))
     assert trained < analytical / 2
+    assert outcome.err.startswith(f"note: {tmp_path} was trained on {places / 'rows.csv'} itself; ")
+    others = tmp_path / "others.csv"
+    others.write_text((places / "rows.csv").read_text() + "t4,pytorch,add,float32,64,64,9\n")
+    assert irc("evaluate", others, "--model", tmp_path).err == ""
 
 
 def test_corrections_of_other_constants_are_refused(irc, places: Path, tmp_path: Path) -> None:
@@ -174,6 +193,58 @@ def test_a_folder_that_was_written_anew_is_read_anew(irc, places: Path, tmp_path
     file = tmp_path / "vector/model.json"
     file.write_text(file.read_text() + "\n")
     assert cost_model_named(str(tmp_path)) is not before
+
+
+def test_a_model_that_was_trained_is_kept_whatever_comes_after(
+    irc, places: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And replaces the one that was there, not what else lies beside it."""
+
+    def made_once(*arguments: object, **options: object) -> FamilyModel:
+        monkeypatch.setattr("ircost.cost_models.learned.made.made", broken)
+        return made(*arguments, **options)  # type: ignore[arg-type]
+
+    def broken(*_: object, **__: object) -> FamilyModel:
+        raise ValueError("out of rows")
+
+    monkeypatch.setattr("ircost.cost_models.learned.made.made", made_once)
+    rows = [f"t4,{m},{n},1024,float32,{20 + m * n / 1000}\n" for m in range(32, 1024, 32) for n in range(64, 576, 64)]
+    (tmp_path / "gemm.csv").write_text("device,m,n,k,dtype,latency_us\n" + "".join(rows))
+    own = tmp_path / "models/vector"
+    own.mkdir(parents=True)
+    (own / "notes.md").write_text("mine")
+    (own / "model.json").write_text("an old one")
+    outcome = irc("train", places / "rows.csv", tmp_path / "gemm.csv", "--only", "latency", "-o", tmp_path / "models")
+    assert outcome.code == 2 and "out of rows" in outcome.err
+    assert list(read_models(tmp_path / "models")) == ["vector"]
+    assert (own / "notes.md").read_text() == "mine"
+    assert [path.name for path in own.parent.iterdir()] == ["vector"]
+
+
+def test_a_folder_of_text_models_is_told_as_such(irc, tmp_path: Path) -> None:
+    (tmp_path / "gemm").mkdir()
+    (tmp_path / "gemm" / TEXT_FILE).write_text("{}")
+    assert TEXT_FILE == TEXT_MODEL
+    outcome = irc("predict", "-k", "device=t4 m=8 n=8 k=8", "--model", tmp_path)
+    assert outcome.code == 2
+    assert "holds text models" in outcome.err and "read_text_models" in outcome.err
+    assert "holds no learned model" not in outcome.err
+
+
+def test_a_device_of_one_row_has_no_order(irc, places: Path, tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text((places / "rows.csv").read_text() + "v100_sxm2,pytorch,add,float32,64,64,9\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        outcome = irc("train", table, "--only", "latency", "-o", tmp_path / "models")
+    assert outcome.code == 0 and "Warning" not in outcome.err
+
+    def refused(name: str) -> None:
+        pytest.fail(f"{name} is no JSON")
+
+    text = (tmp_path / "models/vector/model.json").read_text()
+    errors = json.loads(text, parse_constant=refused)["about"]["errors"]
+    assert [line["tau"] for line in errors if line["held_out"].startswith("v100")] == [None]
 
 
 def test_a_folder_without_models_is_told(irc, tmp_path: Path) -> None:
@@ -202,10 +273,18 @@ def test_held_out_devices_are_judged_without_them(irc, places: Path) -> None:
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_in_one_message(irc, places: Path, mistake: str) -> None:
+def test_a_mistake_is_told_in_one_message(irc, places: Path, mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is trained, and with nothing left behind."""
+
+    def no_training(*_: object, **__: object) -> None:
+        pytest.fail("something was trained")
+
+    for name in ("made", "made_of_text"):
+        monkeypatch.setattr(f"ircost.cost_models.learned.made.{name}", no_training)
     arguments, wanted = MISTAKES[mistake]
     outcome = irc("train", *at(places, arguments))
     assert outcome.code == 2
+    assert not (places / "out").exists()
     assert wanted in outcome.err.lower() or wanted in outcome.err
 
 
@@ -246,3 +325,12 @@ def test_power_is_learned_where_it_was_read(irc, tmp_path: Path) -> None:
 def test_tables_without_power_teach_nothing_of_it(irc, places: Path, tmp_path: Path) -> None:
     outcome = irc("train", str(places / "rows.csv"), "-o", str(tmp_path / "out"), "--only", "power")
     assert outcome.code == 2 and "no table has enough steady readings of power" in outcome.err
+    assert "rows.csv: it has no column power_w" in outcome.err
+
+
+def test_readings_that_are_not_steady_are_told(irc, places: Path, tmp_path: Path) -> None:
+    told = r"powered.csv: \d+ of 288 rows with power_w have a steady reading, of \d shapes; 200 of several are needed"
+    outcome = irc("train", places / "powered.csv", "--only", "power", "-o", tmp_path)
+    assert outcome.code == 2 and re.search(told, outcome.err)
+    outcome = irc("train", places / "powered.csv", "-o", tmp_path)
+    assert outcome.code == 0 and re.search(f"note: no model of power from .*{told}", outcome.err)
