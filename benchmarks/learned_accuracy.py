@@ -102,7 +102,8 @@ def _card_table(lines: Iterable[tuple[str, dict[str, Any]]], kind: int) -> Itera
         aim = (f"{mape} / {median}" if is_aimed_at else "") if kind == 0 else (f"{unseen}" if unseen else "")
         pairs = " | ".join(f"{line[f'{name}_mape']:.1f} / {line[f'{name}_median']:.1f}" for name in MODELS)
         where = f"{line['held_out']} | " if kind else ""
-        rest = f"{line['tau']:.3f} | {line['coverage']:.0f} % | {line['width']:.0f} %"
+        tau = "-" if line["tau"] is None else f"{line['tau']:.3f}"
+        rest = f"{tau} | {line['coverage']:.0f} % | {line['width']:.0f} %"
         yield f"| {family} | {where}{line['rows']:,} | {pairs} | {aim} | {rest} |"
 
 

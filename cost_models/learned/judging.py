@@ -108,13 +108,13 @@ def errors_of(outcome: Outcome, held_out: str) -> dict[str, object]:
     width = (outcome.high_s - outcome.low_s) / outcome.hybrid_s
     return {
         **found,
-        "tau": _tau(outcome.hybrid_s, rows.measured_s),
+        "tau": order_of(outcome.hybrid_s, rows.measured_s),
         "coverage": round(100 * float(outcome.is_inside.mean()), 1),
         "width": round(100 * float(width.mean()), 1),
     }
 
 
-def _tau(predicted_s: np.ndarray, measured_s: np.ndarray) -> float | None:
+def order_of(predicted_s: np.ndarray, measured_s: np.ndarray) -> float | None:
     """Kendall's; None where rows have no order: one alone, or all equal."""
     tau = float(kendalltau(predicted_s, measured_s).statistic) if len(measured_s) > 1 else np.nan
     return round(tau, 3) if np.isfinite(tau) else None

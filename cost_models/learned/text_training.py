@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.stats import kendalltau
 
 from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.learned.conformal import conformal_quantile
+from ircost.cost_models.learned.judging import order_of
 from ircost.cost_models.learned.machines_left_out import ConstantsWithout
 from ircost.cost_models.learned.recipes import FEWEST_ROWS
 from ircost.cost_models.learned.row_text import texts_of, writer_of
@@ -136,5 +136,5 @@ def errors_of_text(rows: Rows, found: np.ndarray, held_out: str) -> dict[str, ob
     for name, predicted_s in (("analytical", rows.analytical_s), ("text", np.exp(found))):
         size = 100 * np.abs(predicted_s / rows.measured_s - 1)
         line |= {f"{name}_mape": round(float(size.mean()), 2), f"{name}_median": round(float(np.median(size)), 2)}
-        line[f"{name}_tau"] = round(float(kendalltau(predicted_s, rows.measured_s).statistic), 3)
+        line[f"{name}_tau"] = order_of(predicted_s, rows.measured_s)
     return line

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ircost.commands.measured_tables import given_constants
-from ircost.commands.trained_folders import check_families, told_if_too_few, write_folders
+from ircost.commands.trained_folders import told_if_too_few, write_folders
 from ircost.table import print_table
 from ircost.terminal import progress
 
@@ -22,14 +22,12 @@ def train_as_text(tables: Sequence[MeasuredTable], output: str, target_of: Calla
     """Trains, writes, and prints the errors on what was held out.
 
     Raises:
-        OptionError: a table has too few rows, two are of one family, or the folder cannot be written.
+        OptionError: a table has too few rows, or the folder cannot be written.
         RowTextError: rows have no text.
     """
     from ircost.cost_models.learned.text_storage import write_text_model
 
-    models = [trained(table, target_of) for table in tables]
-    check_families(models)
-    write_folders(models, output, write_text_model)
+    models = write_folders((trained(table, target_of) for table in tables), output, write_text_model)
     print_table(HEAD, [line for model in models for line in error_lines(model)], right=range(2, len(HEAD)))
 
 
@@ -45,6 +43,7 @@ def error_lines(model: TextModel) -> list[tuple[str, ...]]:
     found = []
     for line in model.about["errors"]:  # type: ignore[attr-defined]
         pairs = (f"{line[f'{which}_mape']:.1f} / {line[f'{which}_median']:.1f} %" for which in ("analytical", "text"))
-        taus = (f"{line[f'{which}_tau']:.3f}" for which in ("analytical", "text"))
+        orders = (line[f"{which}_tau"] for which in ("analytical", "text"))
+        taus = ("-" if tau is None else f"{tau:.3f}" for tau in orders)
         found.append((model.family, str(line["held_out"]), f"{line['rows']:,}", *pairs, *taus))
     return found

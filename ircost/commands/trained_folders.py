@@ -43,13 +43,6 @@ def told_if_too_few(path: str) -> Iterator[None]:
         ) from error
 
 
-def check_families(models: Sequence[OfFamily]) -> None:
-    """Raises:
-    OptionError: two models would go to one folder.
-    """
-    _check_differ([model.family for model in models])
-
-
 def check_tables(tables: Sequence[MeasuredTable]) -> list[str]:
     """The family of each table.
 
@@ -60,13 +53,9 @@ def check_tables(tables: Sequence[MeasuredTable]) -> list[str]:
     from ircost.cost_models.gpu.table_schema import family_of
 
     families = [family_of(table.columns, table.path).name for table in tables]
-    _check_differ(families)
-    return families
-
-
-def _check_differ(families: Sequence[str]) -> None:
     if len(set(families)) < len(families):
         raise OptionError("two tables are of one family", help="give one table for each family")
+    return families
 
 
 def check_enough(table: MeasuredTable, target_of: Callable[[str], Target], as_text: bool) -> None:
