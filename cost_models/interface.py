@@ -9,6 +9,8 @@ import numpy as np
 
 from ircost.backends import Target
 from ircost.cost_models.kernel_table import KernelTable
+from ircost.ir.errors import IrcError
+from ircost.ir.fault import InternalError, is_ours
 from ircost.ir.registry import Registry
 
 
@@ -66,6 +68,84 @@ class CostModel(ABC):
         """The model by which passes choose among kernels that nobody has measured; laws hold for it."""
         return self
 
+    @property
+    def declared_in(self) -> str:
+        """The module that its class is written in."""
+        return type(self).__module__
+
+
+class InternalModelError(InternalError):
+    """A cost model raises something that is no word to the user, or its estimates are not of the kernels."""
+
+    part = "cost model"
+
+    def __init__(self, model: CostModel, message: str) -> None:
+        self.author = model.declared_in
+        super().__init__(f"cost model '{model.name}': {message}", help=f"it is written in {self.author}")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedModel(CostModel):
+    """Somebody else's cost model, held to what `CostModel` promises."""
+
+    model: CostModel
+
+    @property
+    def name(self) -> str:  # type: ignore[override]  # of ours it is a constant of the class
+        return self.model.name
+
+    @property
+    def declared_in(self) -> str:
+        return self.model.declared_in
+
+    @property
+    def for_search(self) -> CostModel:
+        chosen = self.model.for_search
+        return self if chosen is self.model else checked(chosen)
+
+    def estimate(self, kernels: KernelTable, target: Target) -> Estimates:
+        """The model's estimates.
+
+        Raises:
+            InternalModelError: it fails, or gives no estimates, or columns of another length.
+        """
+        try:
+            estimates = self.model.estimate(kernels, target)
+        except IrcError:
+            raise
+        except Exception as error:  # whatever it does wrong, it is named
+            raise InternalModelError(self.model, f"estimate fails: {type(error).__name__}: {error}") from error
+        if not isinstance(estimates, Estimates):
+            raise InternalModelError(self.model, f"estimate gives {type(estimates).__name__}, Estimates expected")
+        for column in COLUMNS:
+            values = getattr(estimates, column)
+            if not isinstance(values, np.ndarray) or values.shape[:1] != (len(kernels),):
+                raise InternalModelError(
+                    self.model, f"{column} is {column_text(values)}, {len(kernels)} kernels asked for"
+                )
+        return estimates
+
+
+COLUMNS = ("latency_s", "energy_j", "lower_bound_s", "bound", "terms_s")
+
+
+def column_text(values: object) -> str:
+    if not isinstance(values, np.ndarray):
+        return f"a {type(values).__name__}, no array"
+    return f"an array of {values.shape[0]} rows" if values.ndim else "an array without rows"
+
+
+def checked(model: CostModel) -> CostModel:
+    """The model; one whose estimates are not ours is held to what it promises."""
+    return model if is_ours(type(model).estimate.__module__) else CheckedModel(model)
+
+
+class CostModels(Registry[CostModel]):
+    """Cost models by name."""
+
+    def get(self, name: str) -> CostModel:
+        return checked(super().get(name))
+
 
 def _load_models() -> None:
     import ircost.cost_models.analytical
@@ -74,4 +154,4 @@ def _load_models() -> None:
     import ircost.cost_models.roofline  # noqa: F401
 
 
-COST_MODELS: Registry[CostModel] = Registry("cost model", "ircost.cost_models", load_builtin=_load_models)
+COST_MODELS = CostModels("cost model", "ircost.cost_models", load_builtin=_load_models)

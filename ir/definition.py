@@ -8,13 +8,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from inspect import isfunction
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import numpy as np
 
 from ircost.ir.attributes import Attribute, Attributes, AttributeSpec, Required
 from ircost.ir.counts import NO_COUNTS, Counts, Traffic, total, work_of
-from ircost.ir.errors import AttributeTypeError, OperandError, ShapeError, did_you_mean
+from ircost.ir.errors import (
+    AttributeTypeError,
+    InterpreterError,
+    IrcError,
+    OperandError,
+    Place,
+    ShapeError,
+    did_you_mean,
+)
+from ircost.ir.fault import InternalError, is_ours
 from ircost.ir.graph import Block, Op, Region, Value
 from ircost.ir.registry import Registry
 from ircost.ir.types import MAX_ELEMENTS, DType, TensorType
@@ -24,6 +34,26 @@ if TYPE_CHECKING:
     from ircost.ir.location import Location
 
 Arrays = Sequence[np.ndarray]
+Declared = TypeVar("Declared")
+
+
+class InternalOpError(InternalError):
+    """What an op's declaration computes of it raises something that is no word to the user.
+
+    Args:
+        method: of the declaration, that raised ``cause``.
+        at: the op, where there is one.
+    """
+
+    part = "op"
+
+    def __init__(self, definition: OpDefinition, method: str, cause: Exception, at: Place | None = None) -> None:
+        self.author = definition.declared_in
+        super().__init__(
+            f"{definition.name}: its {method} fails: {type(cause).__name__}: {cause}",
+            at=at,
+            help=f"{method} is declared in {self.author}",
+        )
 
 
 class OpDefinition(ABC):
@@ -72,7 +102,11 @@ class OpDefinition(ABC):
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         """The op's meaning: result arrays. Not called for ops with regions: the interpreter runs those."""
-        raise NotImplementedError(f"{self.name} has no meaning of its own")
+        raise InterpreterError(
+            f"{self.name} has no evaluate, so it cannot be run",
+            at=op,
+            help=f"write evaluate(self, op, operands) in {self.declared_in}; it returns a list of arrays",
+        )
 
     def counts(self, op: Op) -> Counts:
         """Operations of one execution; of an op with regions, those of its bodies."""
@@ -157,6 +191,12 @@ class OpDefinition(ABC):
     def doc(self) -> str:
         return self.__doc__ or ""
 
+    @property
+    def declared_in(self) -> str:
+        """The module that declares it: that of the function it is made of, or else of its class."""
+        made_of = next((value for value in vars(self).values() if isfunction(value)), type(self))
+        return made_of.__module__
+
     # ---- making ops
 
     def __call__(self, *operands: Value, **attrs: Attribute) -> Value:
@@ -195,13 +235,24 @@ class OpDefinition(ABC):
         types = [operand.type for operand in operands]
         self.check_bounded(types)
         if not regions:
-            regions = self.build_regions(types, complete)
+            regions = self._declared("build_regions", lambda: self.build_regions(types, complete), location)
         if len(regions) != len(self.region_names):
             raise ShapeError(f"{self.name}: {len(regions)} bodies given, expected {len(self.region_names)}")
         if result_types is None:
-            result_types = self.infer(types, complete, regions)
+            result_types = self._declared("infer", lambda: self.infer(types, complete, regions), location)
         self.check_results(result_types)
         return Op(self, operands, complete, result_types, regions, location)
+
+    def _declared(self, method: str, compute: Callable[[], Declared], location: Location | None) -> Declared:
+        """What a method of the declaration gives. Somebody else's that stumbles is told as theirs."""
+        try:
+            return compute()
+        except IrcError:
+            raise
+        except Exception as error:
+            if is_ours(self.declared_in):
+                raise
+            raise InternalOpError(self, method, error, location) from error
 
     def _refuse_operand(self, operands: Sequence[object]) -> NoReturn:
         position, given = next((i, v) for i, v in enumerate(operands) if not isinstance(v, Value))

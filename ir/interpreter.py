@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ircost.ir.attributes import int_of
-from ircost.ir.errors import InterpreterError, did_you_mean
+from ircost.ir.definition import InternalOpError
+from ircost.ir.errors import InterpreterError, IrcError, did_you_mean
 from ircost.ir.graph import Block, Function, Module, Op, Region, Value
-from ircost.ir.numpy_dtypes import numpy_dtype
+from ircost.ir.numpy_dtypes import dtype_of, numpy_dtype
+from ircost.ir.types import TensorType
 
 # A loop that runs longer is taken for one that does not end.
 MAX_TRIPS = 1_000_000
+
+AGREE = "infer and evaluate have to agree"
 
 Environment = dict[Value, np.ndarray]
 
@@ -98,9 +102,15 @@ class _Interpreter:
         if op.regions:  # a composite or a kernel: its body is its meaning
             return self._block(op.regions[0].block, operands, {})
         try:
-            return op.definition.evaluate(op, operands)
+            results = op.definition.evaluate(op, operands)
+        except IrcError:
+            raise
         except (ValueError, LookupError, ArithmeticError, MemoryError) as error:  # what NumPy says of values
             raise InterpreterError(f"{op.name}: {error}", at=op) from error
+        except Exception as error:  # whatever else an op's evaluate does wrong, the op is named
+            raise InternalOpError(op.definition, "evaluate", error, op) from error
+        check_results(op, results)
+        return results
 
     def _call(self, op: Op, operands: list[np.ndarray], values: Environment) -> list[np.ndarray]:
         return self.run(self.module.functions[str(op.attrs["callee"])], operands)
@@ -137,6 +147,49 @@ class _Interpreter:
 
     def _region(self, region: Region, arguments: Sequence[np.ndarray], values: Environment) -> list[np.ndarray]:
         return self._block(region.block, arguments, values)
+
+
+def check_results(op: Op, results: object) -> None:
+    """Holds what an op's `evaluate` gave to the types of its results.
+
+    Raises:
+        InterpreterError: it is no list, has too many or too few, or an array of another shape or number format.
+    """
+    if not isinstance(results, (list, tuple)):
+        given = "an array" if isinstance(results, np.ndarray) else type(results).__name__
+        raise _not_as_declared(op, f"{given}, a list of arrays expected", "return [array], one for each result")
+    if len(results) != len(op.results):
+        raise _not_as_declared(op, f"{len(results)} results, {len(op.results)} declared", AGREE)
+    for array, result in zip(results, op.results, strict=True):
+        if not is_of_type(array, result.type):
+            raise _not_as_declared(op, f"{given_type(array)}, {result.type} declared", AGREE)
+
+
+def _not_as_declared(op: Op, given: str, cure: str) -> InterpreterError:
+    help = f"{cure}; evaluate is declared in {op.definition.declared_in}"
+    return InterpreterError(f"{op.name} gives {given}", at=op, help=help)
+
+
+def is_of_type(array: object, type: TensorType) -> bool:
+    """Whether it is an array of that format and shape; a bounded axis may be shorter."""
+    if not isinstance(array, (np.ndarray, np.generic)) or array.dtype != numpy_dtype(type.dtype):
+        return False
+    shape = array.shape
+    return shape == type.shape or (
+        len(shape) == type.rank
+        and all(n == m or (i in type.bounded and n < m) for i, (n, m) in enumerate(zip(shape, type.shape, strict=True)))
+    )
+
+
+def given_type(array: object) -> str:
+    """What `evaluate` gave, as a type is written."""
+    if not isinstance(array, (np.ndarray, np.generic)):
+        return type(array).__name__
+    try:
+        name = dtype_of(np.asarray(array)).name
+    except KeyError:  # complex numbers, objects
+        name = str(array.dtype)
+    return "x".join([*map(str, array.shape), name])
 
 
 def stack(rows: Sequence[np.ndarray], result: Value) -> np.ndarray:

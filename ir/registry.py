@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from inspect import isclass, isroutine
 from typing import Generic, TypeVar
 
-from ircost.ir.errors import PluginError, UnknownNameError, did_you_mean
+from ircost.ir.errors import DeclarationError, PluginError, UnknownNameError, did_you_mean
 
 T = TypeVar("T")
+
+# Kind -> what an entry point of it has to be, and how that is told from what is put there by mistake.
+WANTED: dict[str, tuple[str, Callable[[object], bool]]] = {
+    "op": ("what structured_op, composite or register_op returns", lambda thing: has(thing, "operand_names", "create")),
+    "pass": (
+        "a subclass of Pass below @register_pass",
+        lambda thing: isclass(thing) and all(hasattr(thing, name) for name in ("name", "patterns", "run")),
+    ),
+    "cost model": ("an instance of a subclass of CostModel", lambda thing: has(thing, "name", "estimate")),
+    "target": (
+        "the path of a YAML file, or a Target",
+        lambda thing: isinstance(thing, (str, os.PathLike)) or has(thing, "main_memory"),
+    ),
+    "frontend": ("a function of a path and options", callable),
+}
 
 
 class Registry(Generic[T]):
@@ -36,13 +53,19 @@ class Registry(Generic[T]):
         self._things: dict[str, T] = {}
 
     def add(self, name: str, thing: T) -> T:
-        """Registers ``thing``; a second one under the same name is a fault of ours or of a plug-in.
+        """Registers ``thing``, in place of an earlier declaration of it: a cell run again, a module loaded again.
 
         Raises:
-            UnknownNameError: the name is taken.
+            UnknownNameError: the name is taken by something else.
+            DeclarationError: it is no such thing: a class where an instance is wanted.
         """
-        if name in self._things and self._things[name] is not thing:
-            raise UnknownNameError(f"two {self.kind}s are called '{name}'", help="rename the one that is yours")
+        if not self._fits(thing):
+            raise DeclarationError(f"{self.kind} '{name}' is {described(thing)}, {WANTED[self.kind][0]} is wanted")
+        held = self._things.get(name)
+        if held is not None and held is not thing and not is_redeclared(held, thing):
+            origin = origin_of(held)
+            place = f", of {origin[0]}" if origin else ""
+            raise UnknownNameError(f"there is another {self.kind} '{name}'{place}", help="rename the one that is yours")
         self._things[name] = thing
         return thing
 
@@ -89,10 +112,54 @@ class Registry(Generic[T]):
             try:
                 thing = entry.load()
             except Exception as error:  # whatever is wrong with it, it is not ours
-                package = entry.dist.name if entry.dist else "a package"
                 raise PluginError(
-                    f"{self.kind} '{name}' of {package} does not load: {type(error).__name__}: {error}",
-                    help=f"its entry point is {entry.value}; mend or uninstall {package}",
+                    f"{self.kind} '{name}' of {package_of(entry)} does not load: {type(error).__name__}: {error}",
+                    help=f"its entry point is {entry.value}; mend or uninstall {package_of(entry)}",
                 ) from error
             if name not in self._things:
+                self._check_kind(name, entry, thing)
                 self.add(name, thing)
+
+    def _check_kind(self, name: str, entry: EntryPoint, thing: object) -> None:
+        if not self._fits(thing):
+            wanted = WANTED[self.kind][0]
+            raise PluginError(
+                f"{self.kind} '{name}' of {package_of(entry)} is {described(thing)}, {wanted} is wanted",
+                help=f"its entry point is {entry.value}; mend or uninstall {package_of(entry)}",
+            )
+
+    def _fits(self, thing: object) -> bool:
+        return self.kind not in WANTED or WANTED[self.kind][1](thing)
+
+
+def has(thing: object, *names: str) -> bool:
+    """Whether a thing that is no class has all these attributes."""
+    return not isclass(thing) and all(hasattr(thing, name) for name in names)
+
+
+def is_redeclared(held: object, thing: object) -> bool:
+    """Whether two things of one name are declarations of the same, one after the other."""
+    origin = origin_of(thing)
+    return held == thing or (origin is not None and origin == origin_of(held))
+
+
+def origin_of(thing: object) -> tuple[str, ...] | None:
+    """Where a thing is declared: module and name of a class or function, the module of what says it; else None."""
+    if isclass(thing) or isroutine(thing):
+        return thing.__module__, thing.__qualname__
+    module = getattr(thing, "declared_in", None)
+    return None if module is None else (module,)
+
+
+def package_of(entry: EntryPoint) -> str:
+    """The package that an entry point belongs to."""
+    return entry.dist.name if entry.dist else "a package"
+
+
+def described(thing: object) -> str:
+    """What a thing is, in a word and its name."""
+    if isclass(thing):
+        return f"the class {thing.__qualname__}"
+    if isroutine(thing):
+        return f"the function {thing.__qualname__}"
+    return f"an object of type {type(thing).__name__}"

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ircost.ir.errors import DeclarationError, did_you_mean
+
 # Kinds of operation that are counted. A multiply-add is two flops, each other arithmetic one is one; `logic` is
 # work, but not floating-point arithmetic.
 KINDS = ("multiply_add", "add", "multiply", "divide", "transcendental", "compare", "logic")
@@ -19,10 +21,11 @@ KINDS = ("multiply_add", "add", "multiply", "divide", "transcendental", "compare
 
 @dataclass(frozen=True, slots=True)
 class ScalarFunction:
-    """One scalar function: its NumPy meaning and the kind it counts as."""
+    """One scalar function: its NumPy meaning, the kind it counts as, and how many arguments it takes."""
 
     apply: Callable[..., Any]
     kind: str
+    arity: int
 
 
 def divide(lhs: np.ndarray, rhs: np.ndarray) -> Any:
@@ -70,8 +73,10 @@ _FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
         **{"bit_not": np.bitwise_not, "shift_left": np.left_shift, "shift_right": np.right_shift},
     },
 }
+# Of those that are no NumPy ufuncs, which know it themselves.
+ARITIES = {"div": 2, "erf": 1, "where": 3, "power_of_two_below": 1}
 SCALAR_FUNCTIONS: dict[str, ScalarFunction] = {
-    name: ScalarFunction(function, kind)
+    name: ScalarFunction(function, kind, ARITIES.get(name, getattr(function, "nin", 0)))
     for kind, functions in _FUNCTIONS.items()
     for name, function in functions.items()
 }
@@ -159,8 +164,21 @@ ScalarLike = Scalar | int | float | bool
 
 
 def call(function: str, *arguments: ScalarLike) -> Scalar:
-    """A scalar function applied: ``call("max", x, 0)``."""
-    assert function in SCALAR_FUNCTIONS, f"no scalar function '{function}'"
+    """A scalar function applied: ``call("max", x, 0)``.
+
+    Raises:
+        DeclarationError: there is no such function, or it takes another number of arguments.
+    """
+    known = SCALAR_FUNCTIONS.get(function)
+    if known is None:
+        near = did_you_mean(function, SCALAR_FUNCTIONS, "ircost.ir.scalar.SCALAR_FUNCTIONS lists all")
+        raise DeclarationError(f"no scalar function '{function}'", help=near)
+    if len(arguments) != known.arity:
+        written = ", ".join("xyz"[: known.arity])
+        raise DeclarationError(
+            f"scalar function '{function}' is given {len(arguments)} arguments, it takes {known.arity}",
+            help=f'write call("{function}", {written})',
+        )
     return Scalar(function, tuple(a if isinstance(a, Scalar) else Scalar("number", value=a) for a in arguments))
 
 

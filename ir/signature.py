@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from ircost.ir.attributes import Attributes
 from ircost.ir.errors import DeclarationError, DTypeError
@@ -17,6 +17,9 @@ CLASSES: dict[str, tuple[str, Callable[[DType], bool]]] = {
 }
 
 
+EXAMPLE = "write one for each operand, then that of the result: 'F, F -> F'"
+
+
 class TypeSignature:
     """A line such as ``"bool, T, T -> T"``: a format's own name, a variable, or (as a result) an attribute
     that holds one; ``out|N`` is the attribute's where it is set, and else N.
@@ -28,8 +31,19 @@ class TypeSignature:
     (f16,)
     """
 
-    def __init__(self, op: str, text: str, operand_names: tuple[str, ...]) -> None:
-        operands, results = ([part.strip() for part in side.split(",")] for side in text.split("->"))
+    def __init__(self, op: str, text: str, operand_names: tuple[str, ...], attributes: Collection[str] = ()) -> None:
+        """Reads the line.
+
+        Args:
+            attributes: names of those that hold a number format.
+
+        Raises:
+            DeclarationError: it is no such line, is not of the operands, or a format in it is not known.
+        """
+        sides = text.split("->")
+        if len(sides) != 2:
+            raise DeclarationError(f"{op}: '{text}' has no formats of operands and results", help=EXAMPLE)
+        operands, results = ([part.strip() for part in side.split(",")] for side in sides)
         self.op = op
         self.text = text
         self._operands = operands
@@ -38,12 +52,27 @@ class TypeSignature:
         if len(operands) != len(operand_names):
             raise DeclarationError(
                 f"{op}: '{text}' has formats of {len(operands)} operands, it has {len(operand_names)}",
-                help="write one for each, then those of results: 'F, F -> F'",
+                help=EXAMPLE,
             )
         unknown = [symbol for symbol in operands if symbol not in DTYPES and symbol[:1] not in CLASSES]
         if unknown:
             meanings = ", ".join(f"{letter} ({words})" for letter, (words, _) in CLASSES.items())
             raise DeclarationError(f"{op}: '{unknown[0]}' in '{text}' is no format", help=f"variables: {meanings}")
+        self._check_results(attributes)
+
+    def _check_results(self, attributes: Collection[str]) -> None:
+        if len(self._results) != 1:
+            found = f"{self.op}: '{self.text}' has formats of {len(self._results)} results"
+            raise DeclarationError(found, help="a structured op has one")
+        for result in self._results:
+            attribute, bar, symbol = result.rpartition("|")
+            is_known = symbol in DTYPES or symbol in self._operands or (symbol in attributes and not bar)
+            if not is_known or (bar and attribute not in attributes):
+                unknown = symbol if not is_known else attribute
+                raise DeclarationError(
+                    f"{self.op}: nothing says what '{unknown}' in '{self.text}' is",
+                    help="a result's format is one of the operands', a format's name, or an attribute of kind DType",
+                )
 
     def results(self, dtypes: Sequence[DType], attrs: Attributes) -> tuple[DType, ...]:
         """Formats of the results.

@@ -14,7 +14,7 @@ from ircost.ir.attributes import Attributes, declared_attributes
 from ircost.ir.bind import bind, broadcast_shapes
 from ircost.ir.counts import Counts
 from ircost.ir.definition import Arrays, OpDefinition, register_op
-from ircost.ir.errors import DeclarationError, ParseError, ShapeError
+from ircost.ir.errors import DeclarationError, ParseError, ShapeError, did_you_mean
 from ircost.ir.graph import Op, Region, Value
 from ircost.ir.index import IterationSpace
 from ircost.ir.iterate import evaluate_space
@@ -63,7 +63,9 @@ class StructuredOp(OpDefinition):
         dims: Callable[[Attributes], dict[str, int]] | None,
         inverses: Sequence[Inverse] = (),
     ) -> None:
-        assert reduce is None or reduce in REDUCTIONS, f"{name}: no reduction '{reduce}'"
+        if reduce is not None and reduce not in REDUCTIONS:
+            near = did_you_mean(reduce, REDUCTIONS, f"reduce= takes {', '.join(REDUCTIONS)}")
+            raise DeclarationError(f"{name}: no reduction '{reduce}'", help=near)
         parameters = inspect.signature(body).parameters.values()
         self.name = name
         self.operand_names = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
@@ -78,12 +80,18 @@ class StructuredOp(OpDefinition):
         self._inverses = inverses
         self.__doc__ = body.__doc__
 
+    @property
+    def declared_in(self) -> str:
+        return self._body.__module__
+
     @cached_property
     def body(self) -> Scalar:
         """The scalar expression at one point."""
         operands = [operand(i) for i in range(len(self.operand_names))]
         try:
             found = self._body(*operands, **{name: attribute(name) for name in self.attributes})
+        except DeclarationError as error:
+            raise DeclarationError(f"{self.name}: {error.message}", help=error.help) from error
         except TypeError as error:
             raise DeclarationError(f"{self.name}: its body is of scalars: {error}", help=BODY_HELP) from error
         if not isinstance(found, Scalar):
@@ -99,7 +107,8 @@ class StructuredOp(OpDefinition):
     def signature(self) -> TypeSignature:
         """How number formats of operands and results hang together."""
         default = ", ".join("T" for _ in self.operand_names) + " -> T"
-        return TypeSignature(self.name, self._types or default, self.operand_names)
+        formats = [name for name, spec in self.attributes.items() if spec.kind.startswith("DType")]
+        return TypeSignature(self.name, self._types or default, self.operand_names, formats)
 
     @cached_property
     def _fixed_notation(self) -> Notation | None:

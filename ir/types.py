@@ -146,6 +146,13 @@ class TensorType:
     dtype: DType
     bounded: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.dtype.__class__ is not DType:
+            raise DTypeError(
+                f"a type's number format is {self.dtype!r}, a DType expected",
+                help="take one of ircost.ir.types, such as f32, or write the whole type: parse_type('2x3xf32')",
+            )
+
     def __hash__(self) -> int:
         return hash(self.shape)  # formats seldom tell types apart that shapes do not
 

@@ -6,12 +6,16 @@ import errno
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from ircost import __version__
 from ircost.terminal import colour_choice
+
+if TYPE_CHECKING:
+    from ircost.ir.errors import IrcError
 
 EXIT_USER_MISTAKE = 2
 EXIT_INTERNAL = 70
@@ -46,25 +50,48 @@ def tell(error: Exception, arguments: Sequence[str], verbose: bool = False) -> i
 
 def tell_failure(error: Exception, arguments: Sequence[str], verbose: bool) -> int:
     from ircost.ir.errors import IrcError
+    from ircost.ir.fault import fault_behind
 
-    internal = not isinstance(error, IrcError) or is_internal(error)
-    text = error.render() if isinstance(error, IrcError) else fault_text(error, arguments)
-    say(f"{text}\n{whose_fault(error)}" if internal else text)
-    if internal and verbose:
+    if isinstance(error, IrcError) and fault_behind(error) is None:
+        say(error.render())
+        return EXIT_USER_MISTAKE
+    say(f"{fault_text(error, arguments)}\n{whose_fault(error)}")
+    if verbose:
         traceback.print_exception(error)
-    return EXIT_INTERNAL if internal else EXIT_USER_MISTAKE
-
-
-def is_internal(error: Exception) -> bool:
-    """Whether a pass failed or broke the module; the class is looked up only where passes are loaded."""
-    pipeline = sys.modules.get("ircost.passes.pipeline")
-    return pipeline is not None and isinstance(error, pipeline.InternalPassError)
+    return EXIT_INTERNAL
 
 
 def whose_fault(error: Exception) -> str:
-    """Ours, or that of somebody else's pass."""
-    author = getattr(error, "author", "ircost")
-    return OUR_FAULT if author.partition(".")[0] == "ircost" else f"  this is a fault of the pass, in {author}"
+    """Ours, or that of somebody else's pass, op or cost model."""
+    from ircost.ir.fault import fault_behind, is_ours
+
+    fault = fault_behind(error)
+    theirs = fault is not None and not is_ours(fault.author)
+    return f"  this is a fault of the {fault.part}, in {fault.author}" if fault and theirs else OUR_FAULT
+
+
+Thing = TypeVar("Thing")
+
+
+def readable(names: Iterable[str], load: Callable[[str], Thing]) -> tuple[list[Thing], list[IrcError]]:
+    """What can be loaded of a list, and what is wrong with the others: no broken plug-in hides all else."""
+    from ircost.ir.errors import IrcError
+
+    things, errors = [], []
+    for name in names:
+        try:
+            things.append(load(name))
+        except IrcError as error:
+            errors.append(error)
+    return things, errors
+
+
+def tell_unreadable(errors: Sequence[IrcError]) -> None:
+    """After a list: what is not in it, and why; ends the verb with exit code 2 then."""
+    for error in errors:
+        say(error.render())
+    if errors:
+        raise click.exceptions.Exit(EXIT_USER_MISTAKE)
 
 
 def usage_text(error: click.ClickException) -> str:
@@ -80,11 +107,19 @@ def usage_text(error: click.ClickException) -> str:
 
 
 def fault_text(error: Exception, arguments: Sequence[str]) -> str:
-    """One line on a fault of ours, and the file that holds the rest."""
+    """What failed, and the file that holds the rest: that of a pass replays it, of all else it is the traceback."""
+    from ircost.ir.errors import IrcError
+
+    if not isinstance(error, IrcError):
+        head = f"error: internal fault: {type(error).__name__}: {error}"
+    elif hasattr(error, "reproducer"):
+        return error.render()
+    else:
+        head = error.render()
     with tempfile.NamedTemporaryFile("w", prefix="irc-fault-", suffix=".txt", delete=False) as file:
         file.write(f"irc {__version__}, Python {sys.version}\nirc {' '.join(arguments)}\n\n")
         traceback.print_exception(error, file=file)
-    return f"error: internal fault: {type(error).__name__}: {error}\n  traceback: {file.name}"
+    return f"{head}\n  traceback: {file.name}"
 
 
 def say(text: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ircost.ir.clone import clone_module
 from ircost.ir.errors import IrcError
+from ircost.ir.fault import InternalError, fault_behind
 from ircost.ir.graph import Module
 from ircost.ir.parser import parse_module
 from ircost.ir.printer import print_module
@@ -41,7 +42,7 @@ class PassReport:
     fired: Counter[str]
 
 
-class InternalPassError(PassError):
+class InternalPassError(PassError, InternalError):
     """A pass broke the module or failed for a reason of its own: a fault of whoever wrote it.
 
     Args:
@@ -50,6 +51,8 @@ class InternalPassError(PassError):
         target: the machine that it ran for, which the replay needs too.
     """
 
+    part = "pass"
+
     def __init__(self, message: str, reproducer: Path | None, cause: Exception, instance: Pass, target: str) -> None:
         machine = f" --target {target}" if target else ""
         replay = f"irc opt {reproducer} --reproduce{machine}" if reproducer else "the reproducer could not be written"
@@ -57,11 +60,7 @@ class InternalPassError(PassError):
         super().__init__(message, at=place, help=f"{cure + '; ' if cure else ''}reproducer: {replay}")
         self.reproducer = reproducer
         self.instance = instance
-
-    @property
-    def author(self) -> str:
-        """The module that the pass is written in."""
-        return type(self.instance).__module__
+        self.author = type(instance).__module__
 
 
 def run_pipeline(
@@ -142,6 +141,8 @@ def count_ops(module: Module) -> int:
 
 
 def _failure(instance: Pass, error: Exception) -> str:
+    if isinstance(error, IrcError) and fault_behind(error):
+        return f"pass '{instance.name}' failed: {error.message}"
     if isinstance(error, IrcError):
         return f"pass '{instance.name}' broke the module: {error.message}"
     return f"pass '{instance.name}' failed: {type(error).__name__}: {error}"

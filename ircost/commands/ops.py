@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ircost.failures import readable, tell_unreadable
 from ircost.ir.attributes import AttributeSpec, Required
 from ircost.ir.definition import OPS, OpDefinition
 from ircost.ir.printer import attribute_text
@@ -31,13 +32,16 @@ PROPERTIES = {
 @click.option("--coverage", is_flag=True, help="List ONNX operators instead, and how each version is taken.")
 @click.option("--markdown", is_flag=True, help="With --coverage: as the page docs/onnx.md.")
 def command(name: str | None, as_json: bool, coverage: bool, markdown: bool) -> None:
-    """List the ops of the IR; with NAME, all that is declared of one."""
+    """List the ops of the IR; with NAME, all that is declared of one.
+
+    An installed package's op that does not load is told after the list of the others; the exit code is 2 then.
+    """
     if coverage:
         from ircost.commands.coverage import show_coverage
 
         show_coverage("json" if as_json else "markdown" if markdown else "text")
         return
-    definitions = [OPS.get(name)] if name else list(OPS)
+    definitions, errors = ([OPS.get(name)], []) if name else readable(OPS.names(), OPS.get)
     if as_json:
         click.echo(json.dumps([facts(definition) for definition in definitions], indent=2, sort_keys=True))
     elif name:
@@ -47,6 +51,7 @@ def command(name: str | None, as_json: bool, coverage: bool, markdown: bool) -> 
 
         rows = [(d.name, notation_or_operands(d), summary(d)) for d in definitions]
         print_table(("op", "notation or operands", ""), rows)
+    tell_unreadable(errors)
 
 
 def kind(definition: OpDefinition) -> str:

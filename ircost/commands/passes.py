@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ircost.failures import readable, tell_unreadable
 from ircost.passes import DEFAULT_LEVEL, KINDS, LEVELS, PASSES, Pass
 from ircost.passes.pipeline_text import option_kind, option_text
 
@@ -18,10 +19,13 @@ from ircost.passes.pipeline_text import option_kind, option_text
 @click.option("--levels", is_flag=True, help="List the pipelines of --opt 0 to 3 instead, for each kind of target.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(name: str | None, levels: bool, as_json: bool) -> None:
-    """List the passes; with NAME, what one does, its options and its patterns."""
+    """List the passes; with NAME, what one does, its options and its patterns.
+
+    An installed package's pass that does not load is told after the list of the others; the exit code is 2 then.
+    """
     if levels:
         return show_levels(as_json)
-    classes = [PASSES.get(name)] if name else list(PASSES)
+    classes, errors = ([PASSES.get(name)], []) if name else readable(PASSES.names(), PASSES.get)
     if as_json:
         click.echo(json.dumps([facts(cls) for cls in classes], indent=2, sort_keys=True))
     elif name:
@@ -30,6 +34,7 @@ def command(name: str | None, levels: bool, as_json: bool) -> None:
         from ircost.table import print_table
 
         print_table(("pass", "options", ""), [(cls.name, options_text(cls), first_line(cls)) for cls in classes])
+    tell_unreadable(errors)
 
 
 def show_levels(as_json: bool) -> None:

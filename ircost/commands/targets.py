@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
 
 from ircost.backends import RUNTIMES, Target, TargetError, load_target, target_names
-from ircost.failures import EXIT_USER_MISTAKE, say
+from ircost.failures import readable, tell_unreadable
 from ircost.figure_text import figure_text
-from ircost.ir.errors import IrcError
 from ircost.quantity_text import si_text, three_digits
 from ircost.table import print_table
 
@@ -26,28 +25,15 @@ def command(name: str | None, folders: tuple[str, ...], as_json: bool) -> None:
     NAME may be the path of a YAML file: what is wrong in it is told. A file that cannot be read is told after the list
     of the others; the exit code is 2 then.
     """
-    targets, errors = ([load_target(name, folders)], []) if name else readable_targets(folders)
+    load = partial(load_target, folders=folders)
+    targets, errors = ([load(name)], []) if name else readable(target_names(folders), load)
     if as_json:
         click.echo(json.dumps([facts(target) for target in targets], indent=2, sort_keys=True))
     elif name:
         show_one(targets[0])
     else:
         show_all(targets)
-    for error in errors:
-        say(error.render())
-    if errors:
-        raise click.exceptions.Exit(EXIT_USER_MISTAKE)
-
-
-def readable_targets(folders: Sequence[str]) -> tuple[list[Target], list[IrcError]]:
-    """All targets, and what is wrong with those that cannot be read."""
-    targets, errors = [], []
-    for name in target_names(folders):
-        try:
-            targets.append(load_target(name, folders))
-        except IrcError as error:  # of its file, or of the package that it comes from
-            errors.append(error)
-    return targets, errors
+    tell_unreadable(errors)
 
 
 def facts(target: Target) -> dict[str, Any]:

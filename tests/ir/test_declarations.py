@@ -5,14 +5,16 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
-from ircost.ir import Builder, Function, ops
+from ircost.ir import Builder, Function, interpret, ops
 from ircost.ir.attributes import Ints
 from ircost.ir.composite import composite
 from ircost.ir.definition import OPS
 from ircost.ir.errors import DeclarationError, UnknownNameError
-from ircost.ir.scalar import Scalar
+from ircost.ir.parser import parse_module
+from ircost.ir.scalar import Scalar, call
 from ircost.ir.structured import structured_op
 from ircost.ir.types import DType, parse_type
 
@@ -44,6 +46,13 @@ MISTAKES: dict[str, tuple[str, Callable[..., Any], dict[str, Any], str]] = {
     "a branch": ("n d -> n d", lambda x: x if x > 0 else -x, {}, 'call("where", condition, x, y) chooses'),
     "a power": ("n d -> n d", lambda x: x**2, {}, "use + - * /"),
     "no expression": ("n d -> n d", lambda x: 1.0, {}, "gives float, an expression expected"),
+    "unknown reduction": ("n d -> n", lambda x: x, {"reduce": "mean"}, "reduce= takes sum, prod"),
+    "misspelt function": ("n d -> n d", lambda x: call("tnah", x), {}, "did you mean tanh"),
+    "too many arguments": ("n d -> n d", lambda x: call("erf", x, x), {}, 'write call("erf", x)'),
+    "unknown format of the result": ("n d -> n d", lambda x: x, {"types": "F -> G"}, "nothing says what 'G' in"),
+    "unknown attribute": ("n d -> n d", lambda x: x, {"types": "F -> out|F"}, "nothing says what 'out' in"),
+    "formats of two results": ("n d -> n d", lambda x: x, {"types": "F -> F, F"}, "has formats of 2 results"),
+    "formats without an arrow": ("n d -> n d", lambda x: x, {"types": "F, F"}, "no formats of operands and results"),
     "nothing": ("n d -> n d", lambda x: None, {}, "gives NoneType, an expression expected"),
 }
 
@@ -92,3 +101,21 @@ def test_a_name_of_ours_is_taken() -> None:
     with pytest.raises(UnknownNameError) as raised:
         structured_op("n d -> n d", name="relu")(lambda x: x)
     assert "rename the one that is yours" in raised.value.render()
+
+
+def test_a_declaration_may_be_run_again() -> None:
+    first = structured_op("n d -> n d", name="declared")(lambda x: x + 1)
+    second = structured_op("n d -> n d", name="declared")(lambda x: x + 2)
+    assert first is not second and OPS.get("declared") is second
+    module = parse_module("func @main(%x: 1x1xf32) -> 1x1xf32 { %y = declared %x return %y }")
+    assert interpret(module, [np.zeros((1, 1))]) == [[[2.0]]]
+
+
+def test_another_modules_name_is_taken() -> None:
+    def elsewhere(x: Scalar) -> Scalar:
+        return x
+
+    structured_op("n d -> n d", name="declared")(lambda x: x)
+    elsewhere.__module__ = "somebody.else"
+    with pytest.raises(UnknownNameError, match=f"there is another op 'declared', of {__name__}"):
+        structured_op("n d -> n d", name="declared")(elsewhere)

@@ -113,3 +113,9 @@ def test_literals_hold_any_format() -> None:
         data = literal(array)
         assert isinstance(data, Literal)
         np.testing.assert_array_equal(materialise(data, TensorType((3,), dtype_of(array))), array, err_msg=name)
+
+
+def test_a_format_as_text_is_no_format() -> None:
+    with pytest.raises(DTypeError, match="a type's number format is 'f32', a DType expected") as raised:
+        TensorType((2, 3), "f32")  # type: ignore[arg-type]
+    assert "parse_type('2x3xf32')" in raised.value.render()

@@ -156,6 +156,23 @@ def broken_passes() -> Iterator[None]:
         del PASSES._things[name]
 
 
+def test_a_pass_may_be_declared_again() -> None:
+    def declare() -> type[Pass]:
+        @register_pass("test-broken")
+        @dataclass(frozen=True, slots=True)
+        class Again(Pass):
+            """Does nothing."""
+
+        return Again
+
+    del PASSES._things["test-broken"]
+    declare()
+    last = declare()
+    assert PASSES.get("test-broken") is last
+    with pytest.raises(UnknownNameError, match=f"there is another pass 'test-broken', of {__name__}"):
+        register_pass("test-broken")(Broken)
+
+
 # ---- text
 
 
