@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from ircost.frontends.yaml.layer import LAYERS
 from ircost.frontends.yaml.settings import is_nothing, plain
 from ircost.ir.attributes import Attribute, AttributeSpec
 from ircost.ir.definition import OPS, OpDefinition
-from ircost.ir.errors import did_you_mean
+from ircost.ir.errors import PluginError, did_you_mean
 from ircost.ir.graph import Value
 from ircost.ir.types import parse_dtype
 from ircost.ir.yaml_document import Entry
@@ -44,8 +45,14 @@ READERS: dict[str, Reader] = {
 
 @cache
 def op_layers() -> dict[str, OpDefinition]:
-    """Ops that may stand as layers: those that values and attributes say all of."""
-    return {op.name: op for op in OPS if is_layer(op) and op.name not in LAYERS}
+    """Ops that may stand as layers: those that values and attributes say all of. What does not load is none."""
+    found = {}
+    for name in OPS.names():
+        with suppress(PluginError):
+            op = OPS.get(name)
+            if is_layer(op) and name not in LAYERS:
+                found[name] = op
+    return found
 
 
 def is_layer(op: OpDefinition) -> bool:
