@@ -164,6 +164,16 @@ class _Modules:
                     self.weights[_identity(op, result)] = result.type.size_bytes
 
 
+def _is_stacked(op: Op, index: int) -> bool:
+    """Whether a scan's trip yields the value as a slice of a stacked result, into which it goes as soon as it is there."""
+    parent = op.parent if op.definition.is_terminator else None
+    if parent is None or parent.name != "scan":
+        return False
+    states = parent.attrs["states"]
+    assert isinstance(states, int)
+    return index >= states
+
+
 def _identity(op: Op, result: Value) -> object:
     """Constants with the same data are one weight; all other values are themselves."""
     return (op.attrs["value"], result.type) if op.name == "constant" else result
@@ -208,8 +218,9 @@ class _Walk:
     def _op(self, op: Op) -> None:
         position = len(self.ops)
         self.ops.append(op)
-        for operand in op.operands:
-            self._use(operand, position)
+        for index, operand in enumerate(op.operands):
+            if not _is_stacked(op, index):
+                self._use(operand, position)
         if op.definition.is_view:
             self._share(op.results[0], op.operands[0])
             return

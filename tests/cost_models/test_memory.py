@@ -566,3 +566,22 @@ def test_the_given_order_is_not_weighed_again(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("ircost.passes.order_for_memory.lifetimes", lambda *_, **__: seen.append(1))
     run_pipeline(module, "order-for-memory")
     assert not seen
+
+
+def test_slices_of_stacked_results_are_written_as_soon_as_they_are_there() -> None:
+    """What a trip hands out is not held until the trip ends."""
+    text = """
+        func @main(%s: 64xf32, %n: 3x64xf32) -> (64xf32, 3x8x32xf32) {
+          %o, %parts = scan %s, %n {length = 3, states = 1} body(%t: 64xf32, %i: 64xf32) {
+            %wide = concat %t, %i, %t, %i {axis = 0}
+            %part = reshape %wide {shape = [8, 32]}
+            %sum = add %t, %i
+            %high = concat %sum, %sum, %sum, %sum, %sum {axis = 0}
+            %last = slice %high {starts = [0], size = [64]}
+            yield %last, %part
+          }
+          return %o, %parts
+        }"""
+    found = lifetimes(parse_module(text))
+    wide = next(buffer for buffer in found.buffers if buffer.size_bytes == 4 * 64 * 4)
+    assert found.ops[wide.last].name == "reshape"
