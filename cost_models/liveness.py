@@ -165,7 +165,7 @@ class _Modules:
 
 
 def _is_stacked(op: Op, index: int) -> bool:
-    """Whether a scan's trip yields the value as a slice of a stacked result, into which it goes as soon as it is there."""
+    """Whether a scan's trip yields the value as a slice of a stacked result: it goes there as soon as it is made."""
     parent = op.parent if op.definition.is_terminator else None
     if parent is None or parent.name != "scan":
         return False
