@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ircost.commands.finite_range import FiniteRange
 from ircost.commands.options import (
     DEFAULT_OPT,
-    FiniteRange,
     OptionError,
     check_pipeline_options,
     import_options,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ircost.commands.options import FiniteRange, OptionError, check_pipeline_options, import_options
+from ircost.commands.finite_range import FiniteRange
+from ircost.commands.options import OptionError, check_pipeline_options, import_options
 
 if TYPE_CHECKING:
     from ircost.comparing import Side

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ircost import __version__
-from ircost.commands.options import FiniteRange
+from ircost.commands.finite_range import FiniteRange
 from ircost.table import print_table
 from ircost.terminal import progress
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -22,16 +21,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 class OptionError(IrcError):
     """An option's value cannot be read."""
-
-
-class FiniteRange(click.FloatRange):
-    """A number within bounds; neither infinite nor no number at all."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is no finite number", param, ctx)
-        return number
 
 
 IMPORT_OPTIONS = (
