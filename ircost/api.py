@@ -130,6 +130,7 @@ def sweep_model(
     cost_model: str = "auto",
     target_folders: Sequence[str | Path] = (),
     processes: int = 1,
+    price_per_hour: float | None = None,
     dims: Mapping[str, int] | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     values: Mapping[str, object] | None = None,
@@ -143,6 +144,7 @@ def sweep_model(
 
     Args:
         processes: that points are split over; copies of this one, which is no good while threads run in it.
+        price_per_hour: of one device, in any currency: what do a million items cost?
 
     Raises:
         IrcError: the model, an axis, the target or an option is wrong.
@@ -169,7 +171,7 @@ def sweep_model(
         raise UnsupportedError(
             f"{name} is swept, and bound to {options.dims[name]}", help=f"leave {name}={options.dims[name]} out"
         )
-    return sweep(
+    found = sweep(
         source,
         options,
         checked_axes({name: [_extent(name, size) for size in sizes] for name, sizes in axes.items()}),
@@ -178,6 +180,7 @@ def sweep_model(
         full_pipeline(passes, None if takes_dtype(source) else dtype),
         processes,
     )
+    return found if price_per_hour is None else found.priced(price_per_hour)
 
 
 def import_options_of(

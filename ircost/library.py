@@ -210,6 +210,7 @@ def sweep(
     opt: int = 2,
     cost_model: str = "auto",
     target_folders: Sequence[str | Path] = (),
+    price_per_hour: float | None = None,
 ) -> Sweep:
     """A model at many sizes, all priced together: latency (s), throughput (1/s), energy (J), memory (bytes), knees.
 
@@ -218,6 +219,7 @@ def sweep(
         axes: what to vary, ``{"batch": [1, 2, 4], "context": [1024, 4096]}``: dims, of a configuration also axes of
             its mesh. Every combination is a point, the last axis running fastest.
         target, dtype, ...: as of ``compile``.
+        price_per_hour: of one device, in any currency: points say what a million items cost.
 
     Raises:
         IrcError: as of ``compile``; or a point cannot be built, says which.
@@ -245,6 +247,7 @@ def sweep(
         opt=opt,
         cost_model=cost_model,
         target_folders=target_folders,
+        price_per_hour=price_per_hour,
     )
 
 

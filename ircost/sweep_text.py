@@ -30,8 +30,9 @@ def points_table(sweep: Sweep) -> Table:
     within = ["90 % within"] if any(point.low_s is not None for point in sweep.points) else []
     units = [f"{sweep.items}/{unit}" for unit in ("s", *(["s/device"] if sweep.spans_meshes else []), "J")]
     has_stages = any(point.stages > 1 for point in sweep.points)
+    price = [f"a million {sweep.items}"] if any(point.cost_per_million is not None for point in sweep.points) else []
     flow = ["in flight"] if has_stages else []
-    head = (*names, "latency", *within, "at best", *flow, *units, "memory", "bound by", "")
+    head = (*names, "latency", *within, "at best", *flow, *units, *price, "memory", "bound by", "")
     rows = [_row(point, names, sweep.spans_meshes, has_stages) for point in sweep.points]
     return Table(head, rows, right=tuple(range(len(head) - 2)))
 
@@ -59,6 +60,7 @@ def _row(point: SweepPoint, names: list[str], is_of_meshes: bool, has_stages: bo
         _rate(point.items_per_s),
         *([_rate(point.items_per_s / point.devices)] if is_of_meshes else []),
         _rate(point.items_per_j),
+        *([] if point.cost_per_million is None else [_rate(point.cost_per_million)]),
         bytes_text(point.memory_bytes),
         f"{bound_text(point.bound)} {point.bound_share:.0%}",
         "" if point.fits else "does not fit",

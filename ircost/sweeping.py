@@ -64,6 +64,7 @@ class SweepPoint:
         bound: what limits most of the latency; bound_share: how much of it.
         knee: what takes over here from what limited the point before, that throughput levels off, or that memory ends,
             in words; "" elsewhere.
+        cost_per_million: items, at the price of all devices; None where no price was given.
     """
 
     dims: dict[str, int]
@@ -83,6 +84,7 @@ class SweepPoint:
     bound: str
     bound_share: float
     knee: str = ""
+    cost_per_million: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         values = asdict(self)
@@ -102,6 +104,21 @@ class Sweep:
     points: tuple[SweepPoint, ...]
     items: str = "items"
     notes: tuple[str, ...] = ()
+
+    def priced(self, price_per_hour: float) -> Sweep:
+        """With what a million items cost.
+
+        Args:
+            price_per_hour: of one device, in any currency.
+        """
+        each_item = price_per_hour / 3600.0
+        points = [
+            replace(point, cost_per_million=1e6 * each_item * point.devices / point.items_per_s)
+            if point.items_per_s
+            else point
+            for point in self.points
+        ]
+        return replace(self, points=tuple(points))
 
     @property
     def spans_meshes(self) -> bool:

@@ -38,7 +38,7 @@ OF_ONE_SIZE = {
 }
 OF_ANY_SIZE = (
     *("target", "dtype", "dims", "shapes", "values", "bounds", "allow_opaque", "phase", "mesh", "cache_dtype"),
-    *("pipeline", "cost_model"),
+    *("pipeline", "cost_model", "price_per_hour"),
 )
 
 
@@ -139,7 +139,8 @@ def command(
         check_drawing(plot)  # before a large model is read
     if as_csv and what_if:
         raise OptionError("--csv lists kernels, and --what-if changes", help="take the changes out of the JSON")
-    asked = [name for name in ("output_tokens", "price_per_hour", "intensity") if options[name] is not None]
+    alone = ("output_tokens", "intensity") if axes else ("output_tokens", "price_per_hour", "intensity")
+    asked = [name for name in alone if options[name] is not None]
     if asked and (what_if or axes):
         option = asked[0].replace("_", "-")
         raise OptionError(f"--{option} goes with neither --what-if nor --sweep", help="run them one after the other")

@@ -330,6 +330,15 @@ def test_a_sweep_refuses_what_is_of_one_size(irc: Irc, config: str, option: str)
     assert f"--sweep and {option.partition('=')[0]}" in outcome.err
 
 
+def test_a_sweep_is_priced_as_its_compilations_are(irc: Irc, config: str) -> None:
+    words = ("--seq", "64", "--mesh", "tp=2", "--price-per-hour", "2.5")
+    points = json.loads(irc("compile", config, *words, "--sweep", "batch=1,4", "--json").out)["points"]
+    for point in points:
+        priced = facts(irc, config, *words, "--batch", str(point["batch"]))["transformer"]["cost_per_million_tokens"]
+        assert point["cost_per_million"] == pytest.approx(priced)
+    assert "a million tokens" in irc("compile", config, *words, "--sweep", "batch=1,4").out
+
+
 def test_a_sweep_names_its_knees(irc: Irc) -> None:
     outcome = irc("compile", "llama-3-8b", "--phase", "decode", "--context", "4096", "--sweep", "batch=64..128")
     assert "batch 128: does not fit any more" in outcome.out
