@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -131,20 +132,14 @@ def sweep_model(
     target_folders: Sequence[str | Path] = (),
     processes: int = 1,
     price_per_hour: float | None = None,
-    dims: Mapping[str, int] | None = None,
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    values: Mapping[str, object] | None = None,
-    bounds: Mapping[str, int] | None = None,
-    phase: str = "",
-    mesh: str = "",
-    cache_dtype: str | None = None,
-    allow_opaque: bool = False,
+    **bindings: Any,
 ) -> Sweep:
     """A model at many sizes: ``ircost.sweep``, which says what each option means.
 
     Args:
         processes: that points are split over; copies of this one, which is no good while threads run in it.
         price_per_hour: of one device, in any currency: what do a million items cost?
+        bindings: as of ``import_options_of``, which refuses others.
 
     Raises:
         IrcError: the model, an axis, the target or an option is wrong.
@@ -156,17 +151,7 @@ def sweep_model(
         )
     source = model_file(model)
     passes = pipeline_of_level(opt, machine.kind, machine.runtime) if pipeline is None else pipeline
-    options = import_options_of(
-        dtype=dtype,
-        dims=dims,
-        shapes=shapes,
-        values=values,
-        bounds=bounds,
-        phase=phase,
-        mesh=mesh,
-        cache_dtype=cache_dtype,
-        allow_opaque=allow_opaque,
-    )
+    options = import_options_of(dtype=dtype, **bindings)
     for name in axes.keys() & options.dims.keys():
         raise UnsupportedError(
             f"{name} is swept, and bound to {options.dims[name]}", help=f"leave {name}={options.dims[name]} out"
