@@ -86,12 +86,26 @@ class Processors(Part):
     Args:
         name: what the vendor calls one.
         count: how many; a whole number.
-        clock_hz: highest clock of the vector units.
+        clock_hz: of the vector units, by which the data sheet counts its rates.
+        top_clock_hz: up to which the driver lets them run, where that is above: a GeForce is sold by the clock that it
+            reaches in games.
     """
 
     name: str = "processor"
     count: Annotated[Figure, Quantity("1")]
     clock_hz: Annotated[Figure, Quantity("Hz")] = Field(alias="clock")
+    top_clock_hz: Annotated[Figure, Quantity("Hz")] | None = Field(default=None, alias="top_clock")
+
+    @model_validator(mode="after")
+    def _top_is_top(self) -> Processors:
+        if self.top_clock_hz is not None and self.top_clock_hz < self.clock_hz:
+            raise ValueError(f"top_clock is below clock, {float(self.clock_hz) / 1e9:g} GHz")
+        return self
+
+    @property
+    def boost(self) -> float:
+        """How much faster than its data sheet says all that runs by this clock can be: 1 and more."""
+        return float(self.top_clock_hz or self.clock_hz) / float(self.clock_hz)
 
 
 class Power(Part):

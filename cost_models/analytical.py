@@ -174,7 +174,7 @@ def _wide_sums(kernels: KernelTable, target: Target) -> list[str]:
         f"{name} products add up in f32, at its rate: the lanes of {target.name} multiply and add in one format "
         "(+tensorrt: in 16 bits)"
         for name in dict.fromkeys(products)
-        if product_flops_per_s(target, name) < target.peak_flops_per_s(name)
+        if product_flops_per_s(target, name) < target.peak_flops_per_s(name) * target.processors.boost
     ]
 
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from ircost.backends import Target
 from ircost.cost_models.gpu.constants import constants_beside_bundled
+from ircost.cost_models.gpu.machine import MEASURED_KINDS
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelTable
-
-MEASURED_KINDS = frozenset(("gpu", "cpu"))
 
 
 class Automatic(CostModel):

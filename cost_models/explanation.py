@@ -294,14 +294,14 @@ class _Launch:
     def _peak_source(self) -> str:
         engine, form = self.target.unit_for(self.part.group.dtype)
         peak = (self.target.matrix if engine == "matrix" else self.target.vector)[form]
-        if self.part.rates.flops_per_s < float(peak):
+        if self.part.rates.flops_per_s < float(peak) * self.target.processors.boost:
             return f"{engine} {form}, summed in f32 at its rate, beside {peak.source}"
         return f"{engine} {form}: {peak.source}"
 
     def _source_of(self, name: str) -> str:
         target = self.target
         caches = [level for level in target.memory[1:] if not level.per_processor]
-        clock = target.processors.clock_hz
+        clock = target.processors.top_clock_hz or target.processors.clock_hz
         port = f"{PORT_BYTES_PER_CLOCK} B/clock for each processor at {float(clock) / 1e9:.3g} GHz"
         if name == "l2":
             level = f"; {caches[-1].name}: {caches[-1].bandwidth_bytes_per_s.source}" if caches else ""

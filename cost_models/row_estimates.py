@@ -171,14 +171,18 @@ def _certainty(
     learned: Mapping[str, FamilyModel],
     constants: ConstantsFile,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """[rows] half the width of the interval of the logarithm, and the grade."""
+    """[rows] half the width of the interval of the logarithm, and the grade; neither where the roofline answers."""
     count = len(columns["device"])
     half_width = np.full(count, UNKNOWN_HALF_WIDTH)
     grade = np.full(count, GRADES[UNCORRECTED], dtype=object)
     model = learned.get(family.name)
+    groups = list(groups_of(family, columns, target_of))
+    for group in groups:
+        if group.setting is not None and not group.setting.machine.is_of_measured_kind:
+            half_width[group.rows], grade[group.rows] = np.nan, ""
     if model is None:
         return half_width, grade
-    for batch in batches(list(groups_of(family, columns, target_of)), AT_ONCE, model, constants):
+    for batch in batches(groups, AT_ONCE, model, constants):
         asked = asked_of(batch[0][0], constants, model)
         if asked is None:
             continue

@@ -19,7 +19,7 @@ from ircost.ir.errors import IrcError
 TEXT = frozenset(
     (
         *("device", "source", "framework", "framework_version", "op", "dtype", "kv_dtype"),
-        *("kernel", "phase", "distribution", "topology", "model"),
+        *("kernel", "phase", "distribution", "topology", "model", "caches", "library"),
     )
 )
 

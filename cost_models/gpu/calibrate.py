@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ircost.cost_models.gpu.constants import ConstantsFile, Effect, FamilyFit
+from ircost.cost_models.gpu.constants import ConstantsFile, FamilyFit
 from ircost.cost_models.gpu.families import FAMILIES
-from ircost.cost_models.gpu.fit import Sample, fit
+from ircost.cost_models.gpu.fit import NOTHING_HELD, Effect, Effects, Sample, fit
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY, WIDTHS
 from ircost.cost_models.gpu.rows import TargetOf, groups_of
 from ircost.cost_models.gpu.table_schema import completed, family_of, number_column, unreadable
@@ -17,6 +17,7 @@ from ircost.cost_models.gpu.table_work import Columns
 
 SAMPLE_ROWS = 800  # of a group: more change the constants by less than their noise
 FEWEST_ROWS = 8
+FEWEST_ONTO = 3  # beside constants that stay: what a few rows tell of a new machine is all that is known of it
 OnProgress = Callable[[int, int], object]  # how many fits are done, of how many
 
 
@@ -29,13 +30,20 @@ class Measured:
     devices: tuple[str, ...]
 
 
-def measured(columns: Columns, at: str, target_of: TargetOf, sample_rows: int = SAMPLE_ROWS) -> Measured:
+def measured(
+    columns: Columns,
+    at: str,
+    target_of: TargetOf,
+    sample_rows: int = SAMPLE_ROWS,
+    fewest_rows: int = FEWEST_ROWS,
+) -> Measured:
     """Samples of a table's groups, the same every time.
 
     Args:
         columns: of the table, in the schema of `docs/cost-models.md`.
         at: the table's name, for errors.
         sample_rows: of each group, at most.
+        fewest_rows: of a group that is taken.
 
     Raises:
         TargetError: the columns tell of no family of kernels.
@@ -44,7 +52,8 @@ def measured(columns: Columns, at: str, target_of: TargetOf, sample_rows: int = 
     columns = _usable(completed(family, columns), family.name)
     samples, devices = [], []
     for group in groups_of(family, columns, target_of):
-        if group.setting is None or len(group.rows) < FEWEST_ROWS:
+        is_known = group.setting is not None and group.setting.machine.is_of_measured_kind
+        if group.setting is None or not is_known or len(group.rows) < fewest_rows:
             continue
         chosen = np.random.default_rng(len(group.rows)).permutation(group.rows)[:sample_rows]
         own = {name: column[chosen] for name, column in columns.items()}
@@ -75,7 +84,10 @@ def by_family(data: Sequence[Measured]) -> list[Measured]:
 
 
 def calibrate(
-    data: Sequence[Measured], tables: Mapping[str, str] | None = None, on_progress: OnProgress | None = None
+    data: Sequence[Measured],
+    tables: Mapping[str, str] | None = None,
+    on_progress: OnProgress | None = None,
+    onto: ConstantsFile | None = None,
 ) -> ConstantsFile:
     """Fits every family.
 
@@ -83,16 +95,20 @@ def calibrate(
         data: of all tables.
         tables: SHA-256 of their files, by name.
         on_progress: called after each fit.
+        onto: constants that stay as they are: only what they never met is fitted, a machine, a runtime or a format.
     """
-    fits = {}
+    known = onto or ConstantsFile()
+    fits = dict(known.fits)
     families = by_family(data)
     for done, own in enumerate(families, start=1):
-        found = _family_fit(own)
+        found = _family_fit(own, known.fits.get(own.family))
         if found is not None:
             fits[own.family] = found
         if on_progress is not None:
             on_progress(done, len(families))
-    return ConstantsFile(dict(tables or {}), fits)
+    if onto is None:
+        return ConstantsFile(dict(tables or {}), fits)
+    return ConstantsFile(known.tables, fits, {**known.added_tables, **(tables or {})})
 
 
 def calibrate_without_each(data: Sequence[Measured], on_progress: OnProgress | None = None) -> dict[str, ConstantsFile]:
@@ -138,14 +154,27 @@ def _without(data: Measured, absent: frozenset[str]) -> Measured:
     )
 
 
-def _family_fit(data: Measured) -> FamilyFit | None:
-    """None where there is no sample."""
+def _family_fit(data: Measured, known: FamilyFit | None = None) -> FamilyFit | None:
+    """None where there is no sample.
+
+    Args:
+        known: what is known of the family already, and stays.
+    """
     if not data.samples:
         return None
     family = FAMILIES[data.family]
-    found = fit(family.parameters, data.samples, WIDTHS, family.stiffness)
-    rows = sum(len(sample.measured_s) for sample in data.samples)
-    return FamilyFit(with_graph_replay(found.effects), rows, tuple(sorted(set(data.devices))), found.median_error)
+    held = known.all_effects if known is not None else NOTHING_HELD
+    found = fit(family.parameters, data.samples, WIDTHS, family.stiffness, held=held)
+    rows, devices = sum(len(sample.measured_s) for sample in data.samples), set(data.devices)
+    if known is None:
+        return FamilyFit(with_graph_replay(found.effects), rows, tuple(sorted(devices)), found.median_error)
+    new = {key: amounts for key, amounts in found.effects.items() if key not in held}
+    return replace(
+        known,
+        added={**known.added, **new},
+        added_rows=known.added_rows + rows,
+        added_devices=tuple(sorted(devices | {*known.added_devices})),
+    )
 
 
 # Whose kernels stand for those of nobody's runtime in particular: the first of these groups that a family was measured
@@ -159,7 +188,7 @@ GRAPH_REPLAYS = (
 STANDING = (*GRAPH_REPLAYS, ("pytorch",))
 
 
-def with_graph_replay(effects: Mapping[Effect, Mapping[str, float]]) -> dict[Effect, Mapping[str, float]]:
+def with_graph_replay(effects: Effects) -> dict[Effect, Mapping[str, float]]:
     """The same with a runtime of nobody's in particular: the mean of those that replay graphs, or of who stands in."""
     known = {level for effect, level in effects if effect == "runtime"}
     chosen = next((group for group in STANDING if known & set(group)), ())

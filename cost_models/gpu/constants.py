@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ircost.cost_models.gpu.families import FAMILIES
-from ircost.cost_models.gpu.fit import BASE, start_of, value_of
+from ircost.cost_models.gpu.fit import BASE, Effect, Effects, start_of, value_of
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.ir.errors import IrcError
 from ircost.ir.json_document import parse_json
@@ -27,7 +28,6 @@ STANDS_IN = {"conv": "gemm"}
 # Whose constants a family has that no table measures, the first that has one of the name. Attention is the chain of
 # products through tiles on chip that was measured.
 BORROWED = {"chain": ("attention", "gemm")}
-Effect = tuple[str, str]  # what rows have in common, and of which of its levels
 
 
 class ConstantsError(IrcError):
@@ -57,12 +57,21 @@ class FamilyFit:
         effects: (effect, level) -> parameter -> amount.
         rows, devices: that they were fitted to.
         median_error: of |log(predicted / measured)| on those.
+        added: effects of what those rows never met, fitted onto them.
+        added_rows, added_devices: that they were fitted to.
     """
 
-    effects: Mapping[Effect, Mapping[str, float]]
+    effects: Effects
     rows: int = 0
     devices: tuple[str, ...] = ()
     median_error: float = 0.0
+    added: Effects = field(default_factory=dict)
+    added_rows: int = 0
+    added_devices: tuple[str, ...] = ()
+
+    @property
+    def all_effects(self) -> Effects:
+        return ChainMap(dict(self.effects), dict(self.added)) if self.added else self.effects
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +81,18 @@ class ConstantsFile:
     Args:
         tables: SHA-256 of each table's file, by name.
         fits: by family.
+        added_tables: of what was fitted onto them.
     """
 
     tables: Mapping[str, str] = field(default_factory=dict)
     fits: Mapping[str, FamilyFit] = field(default_factory=dict)
+    added_tables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def base(self) -> ConstantsFile:
+        """Without what was added: corrections were learned beside these."""
+        fits = {name: FamilyFit(x.effects, x.rows, x.devices, x.median_error) for name, x in self.fits.items()}
+        return ConstantsFile(self.tables, fits)
 
     def of(self, family: str, labels: Mapping[str, str]) -> dict[str, float]:
         """The constants of a family's kernels with these labels: their defaults where nothing was fitted."""
@@ -106,10 +123,11 @@ class ConstantsFile:
         fit = self.fits.get(family)
         if fit is None:
             return [Share("default", "", float(parameter.default))]
-        own = fit.effects.get((BASE, ""), {}).get(name, start_of(parameter))
+        effects = fit.all_effects
+        own = effects.get((BASE, ""), {}).get(name, start_of(parameter))
         found = [Share(BASE, "", float(value_of(parameter, own)))]
         for effect, level in labels.items():
-            amount = fit.effects.get((effect, level), {}).get(name, 0.0)
+            amount = effects.get((effect, level), {}).get(name, 0.0)
             if amount:
                 found.append(Share(effect, level, float(np.exp(amount))))
         return found
@@ -123,9 +141,9 @@ class ConstantsFile:
         known = self._effects(family)
         return tuple(effect for effect, level in labels.items() if level and (effect, level) not in known)
 
-    def _effects(self, family: str) -> Mapping[Effect, Mapping[str, float]]:
+    def _effects(self, family: str) -> Effects:
         fit = self.fits.get(family)
-        return fit.effects if fit is not None else {}
+        return fit.all_effects if fit is not None else {}
 
     def _value(self, family: str, labels: Mapping[str, str], name: str) -> float:
         parameter, effects = FAMILIES[family].parameters[name], self._effects(family)
@@ -135,9 +153,11 @@ class ConstantsFile:
     def to_json(self) -> str:
         """The text of a file: sorted, the same for the same fits."""
         families = [_family_text(name, fit) for name, fit in sorted(self.fits.items())]
-        tables = json.dumps(dict(sorted(self.tables.items())), indent=1)
+        tables = f'"tables": {json.dumps(dict(sorted(self.tables.items())), indent=1)}'
+        if self.added_tables:
+            tables += f',\n"added_tables": {json.dumps(dict(sorted(self.added_tables.items())), indent=1)}'
         body = ",\n".join(families)
-        return f'{{"version": {VERSION},\n"tables": {tables},\n"families": {{\n{body}\n}}}}\n'
+        return f'{{"version": {VERSION},\n{tables},\n"families": {{\n{body}\n}}}}\n'
 
 
 def lenders(family: str) -> tuple[str, ...]:
@@ -146,14 +166,21 @@ def lenders(family: str) -> tuple[str, ...]:
 
 
 def _family_text(name: str, fit: FamilyFit) -> str:
-    effects = ",\n  ".join(
+    about = {"rows": fit.rows, "devices": list(fit.devices), "median_error": round(fit.median_error, 4)}
+    text = f'{json.dumps(name)}: {{"about": {json.dumps(about)}, "effects": [\n  {_effects_text(fit.effects)}]'
+    if fit.added:
+        about = {"rows": fit.added_rows, "devices": list(fit.added_devices)}
+        text += f',\n "added_about": {json.dumps(about)}, "added": [\n  {_effects_text(fit.added)}]'
+    return text + "}"
+
+
+def _effects_text(effects: Effects) -> str:
+    return ",\n  ".join(
         json.dumps(
             [effect, level, {k: round(v, 4) for k, v in sorted(amounts.items()) if round(v, 4) or effect == BASE}]
         )
-        for (effect, level), amounts in sorted(fit.effects.items())
+        for (effect, level), amounts in sorted(effects.items())
     )
-    about = {"rows": fit.rows, "devices": list(fit.devices), "median_error": round(fit.median_error, 4)}
-    return f'{json.dumps(name)}: {{"about": {json.dumps(about)}, "effects": [\n  {effects}]}}'
 
 
 def read_constants(path: str | Path) -> ConstantsFile:
@@ -171,9 +198,10 @@ def read_constants(path: str | Path) -> ConstantsFile:
             )
         fits = {str(name): _family_fit(entry) for name, entry in content.get("families", {}).items()}
         tables = {str(k): str(v) for k, v in content["tables"].items()}
+        added = {str(k): str(v) for k, v in content.get("added_tables", {}).items()}
     except (OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
         raise ConstantsError(f"{path} holds no constants: {error}", help="irc calibrate writes such a file") from error
-    return ConstantsFile(tables, {name: fit for name, fit in fits.items() if name in FAMILIES})
+    return ConstantsFile(tables, {name: fit for name, fit in fits.items() if name in FAMILIES}, added)
 
 
 def constants_beside_bundled(path: str | Path) -> ConstantsFile:
@@ -183,17 +211,28 @@ def constants_beside_bundled(path: str | Path) -> ConstantsFile:
         ConstantsError: as of ``read_constants``.
     """
     own, bundled = read_constants(path), bundled_constants()
-    return ConstantsFile({**bundled.tables, **own.tables}, {**bundled.fits, **own.fits})
+    added = {**bundled.added_tables, **own.added_tables}
+    return ConstantsFile({**bundled.tables, **own.tables}, {**bundled.fits, **own.fits}, added)
 
 
 def _family_fit(entry: Any) -> FamilyFit:
-    about = entry["about"]
-    effects = {
+    about, added = entry["about"], entry.get("added_about", {"rows": 0, "devices": []})
+    return FamilyFit(
+        _effects_of(entry["effects"]),
+        int(about["rows"]),
+        tuple(map(str, about["devices"])),
+        _bounded(about["median_error"], 0.0, sys.float_info.max),
+        _effects_of(entry.get("added", [])),
+        int(added["rows"]),
+        tuple(map(str, added["devices"])),
+    )
+
+
+def _effects_of(entries: Any) -> Effects:
+    return {
         (str(effect), str(level)): {str(name): _bounded(amount, -MOST, MOST) for name, amount in amounts.items()}
-        for effect, level, amounts in entry["effects"]
+        for effect, level, amounts in entries
     }
-    devices, error = tuple(map(str, about["devices"])), _bounded(about["median_error"], 0.0, sys.float_info.max)
-    return FamilyFit(effects, int(about["rows"]), devices, error)
 
 
 def _bounded(value: Any, least: float, most: float) -> float:
@@ -205,16 +244,17 @@ def _bounded(value: Any, least: float, most: float) -> float:
 
 def differences(one: ConstantsFile, other: ConstantsFile) -> list[str]:
     """What two files have different, in words: constants beyond ``SAME``, and the tables that they were fitted to."""
+    mine, theirs = {**one.tables, **one.added_tables}, {**other.tables, **other.added_tables}
     found = [
-        f"table {name}: {one.tables.get(name, 'none')[:12]}, {other.tables.get(name, 'none')[:12]}"
-        for name in sorted({*one.tables, *other.tables})
-        if one.tables.get(name) != other.tables.get(name)
+        f"table {name}: {mine.get(name, 'none')[:12]}, {theirs.get(name, 'none')[:12]}"
+        for name in sorted({*mine, *theirs})
+        if mine.get(name) != theirs.get(name)
     ]
     for family in sorted({*one.fits, *other.fits}):
         if family not in one.fits or family not in other.fits:
             found.append(f"{family}: fitted in one of them only")
         else:
-            found += [f"{family} {text}" for text in _differing(one.fits[family].effects, other.fits[family].effects)]
+            found += [f"{family} {text}" for text in _differing(one.fits[family].all_effects, other.fits[family].all_effects)]
     return found
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -29,6 +30,9 @@ from ircost.cost_models.gpu.demand import (
     cold_share,
 )
 
+Effect = tuple[str, str]  # what rows have in common, and of which of its levels
+Effects = Mapping[Effect, Mapping[str, float]]  # parameter -> amount, of each
+NOTHING_HELD: Effects = MappingProxyType({})
 KNEE = 0.1  # errors in |log(predicted / measured)| beyond it count by their size, not its square
 FAR_OFF = 1e6  # what errors that are no numbers count as
 BASE = "all"
@@ -61,7 +65,7 @@ class Fit:
         median_error: of |log(predicted / measured)| on the samples.
     """
 
-    effects: Mapping[tuple[str, str], Mapping[str, float]]
+    effects: Effects
     median_error: float
 
     def point(self, labels: Mapping[str, str], name: str) -> float:
@@ -94,6 +98,7 @@ def fit(
     widths: Mapping[str, float],
     stiffness: float,
     rounds: int = 4,
+    held: Effects = NOTHING_HELD,
 ) -> Fit:
     """Effects for which the samples' errors are least.
 
@@ -103,10 +108,11 @@ def fit(
         widths: effect -> how far its levels may spread, a standard deviation on the link scale.
         stiffness: of the samples' errors against the ridge.
         rounds: of choosing and fitting, one at least.
+        held: effects that are known already, and stay as they are; those of the family itself among them, if any.
     """
     from scipy.optimize import minimize  # slow to import, and costing a model reads constants without fitting any
 
-    design = _Design.of(parameters, samples, widths)
+    design = _Design.of(parameters, samples, widths, held)
     point = design.origin
     assert rounds > 0, "errors are those of the last round's candidates"
     for _ in range(rounds):
@@ -128,12 +134,13 @@ class _Design:
     Args:
         levels: (effect, level) of each row of a point.
         matrix: [samples, levels] 1 where a level holds for a sample.
-        origin: [levels, parameters] where the ridge draws to: the defaults for the family's own, else nought.
+        origin: [levels, parameters] where the ridge draws to: the defaults for the family's own, else nought; of what
+            is held its amounts.
         penalty: [levels, parameters] one over the square of each width.
         is_free: [levels, parameters] whether an effect may move a parameter.
     """
 
-    levels: Sequence[tuple[str, str]]
+    levels: Sequence[Effect]
     matrix: np.ndarray
     origin: np.ndarray
     penalty: np.ndarray
@@ -141,7 +148,9 @@ class _Design:
     weights: np.ndarray
 
     @staticmethod
-    def of(parameters: Mapping[str, Parameter], samples: Sequence[Sample], widths: Mapping[str, float]) -> _Design:
+    def of(
+        parameters: Mapping[str, Parameter], samples: Sequence[Sample], widths: Mapping[str, float], held: Effects
+    ) -> _Design:
         found = {
             (effect, sample.labels[effect]) for sample in samples for effect in widths if sample.labels.get(effect)
         }
@@ -152,9 +161,15 @@ class _Design:
         )
         origin = np.zeros((len(levels), len(parameters)))
         origin[0] = [start_of(parameter) for parameter in parameters.values()]
+        for place, level in enumerate(levels):
+            if level in held:
+                origin[place] = [held[level].get(name, at) for name, at in zip(parameters, origin[place], strict=True)]
         spread = np.array([BASE_WIDTH, *(widths[effect] for effect, _ in levels[1:])])
         is_free = np.array(
-            [[effect == BASE or effect in p.effects for p in parameters.values()] for effect, _ in levels]
+            [
+                [level not in held and (level[0] == BASE or level[0] in p.effects) for p in parameters.values()]
+                for level in levels
+            ]
         )
         freedom = np.array([parameter.freedom for parameter in parameters.values()])
         weights = np.array([sample.weight for sample in samples])

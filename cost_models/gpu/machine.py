@@ -8,6 +8,7 @@ import numpy as np
 
 from ircost.backends import Target
 
+MEASURED_KINDS = frozenset(("gpu", "cpu"))  # of targets: the analytical model's constants are of their kernels
 # What one processor takes in from beyond it in one clock: the port between L2 and an SM is 64 bytes wide.
 # Source: NVIDIA A100 Tensor Core GPU Architecture white paper, 2020 (64 B per clock and SM).
 PORT_BYTES_PER_CLOCK = 64
@@ -31,7 +32,7 @@ class GpuMachine:
     Args:
         name, architecture, runtime: the target's; the last two choose the fitted constants.
         processors: SMs, or compute units.
-        clock_hz: of the processors.
+        clock_hz: of the processors, the highest; rates below are at that clock.
         main_bytes_per_s: main memory, by its data sheet.
         cache_bytes: the last cache that all processors share; 0 where the target has none.
         cache_bytes_per_s: of that nearest to the processors; without end where the target does not say.
@@ -55,6 +56,11 @@ class GpuMachine:
     launch_s: float
     shared_bytes: float = float("inf")
     kind: str = "gpu"
+
+    @property
+    def is_of_measured_kind(self) -> bool:
+        """Whether kernels of any such machine were measured; of all others data sheets are all that is known."""
+        return self.kind in MEASURED_KINDS
 
     @property
     def clocks_per_reference(self) -> float:
@@ -103,19 +109,20 @@ class GpuMachine:
 def machine_of(target: Target) -> GpuMachine:
     """The numbers of a target."""
     caches = [level for level in target.memory[1:] if not level.per_processor]
-    vector = target.vector.get("f32") or max(target.vector.values())
+    boost = target.processors.boost
+    vector = boost * (target.vector.get("f32") or max(target.vector.values()))
     return GpuMachine(
         name=target.name,
         architecture=target.architecture,
         runtime=target.runtime,
         processors=float(target.processors.count),
-        clock_hz=float(target.processors.clock_hz),
+        clock_hz=float(target.processors.clock_hz) * boost,
         main_bytes_per_s=float(target.main_memory.bandwidth_bytes_per_s),
         cache_bytes=float(max((level.capacity_bytes for level in caches), default=0.0)),
-        cache_bytes_per_s=float(caches[-1].bandwidth_bytes_per_s) if caches else float("inf"),
+        cache_bytes_per_s=float(caches[-1].bandwidth_bytes_per_s) * boost if caches else float("inf"),
         vector_flops_per_s=float(vector),
         # Where nothing is said: a quarter of the lanes' multiply-adds, as on every NVIDIA machine since Maxwell.
-        special_per_s=float(target.special_per_s or vector / 8),
+        special_per_s=float(target.special_per_s * boost if target.special_per_s else vector / 8),
         launch_s=float(target.launch_overhead_s),
         shared_bytes=next((float(x.capacity_bytes) for x in target.memory[1:] if x.name == "shared"), float("inf")),
         kind=target.kind,

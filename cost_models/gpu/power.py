@@ -76,7 +76,8 @@ LACKS_MIXED = frozenset(("maxwell", "pascal", "turing", "gcn5"))
 
 
 def product_flops_per_s(target: Target, arithmetic: str) -> float:
-    """Peak of products in a format, whose sums are kept in f32 where it is narrower, unless the runtime says otherwise.
+    """Peak of products in a format, at the highest clock; their sums are kept in f32 where it is narrower, unless the
+    runtime says otherwise.
 
     Raises:
         TargetError: the target cannot compute in the format.
@@ -86,4 +87,5 @@ def product_flops_per_s(target: Target, arithmetic: str) -> float:
     runtime = RUNTIMES.get(target.runtime)
     sums_wide = runtime is None or not runtime.sums_narrow
     is_mixed = unit == "vector" and arithmetic in ("f16", "bf16") and target.architecture in LACKS_MIXED
-    return min(peak, float(target.peak_flops_per_s("f32"))) if is_mixed and sums_wide else peak
+    found = min(peak, float(target.peak_flops_per_s("f32"))) if is_mixed and sums_wide else peak
+    return found * target.processors.boost

@@ -132,9 +132,14 @@ def _arithmetic(target: Target, arithmetic: str) -> str:
 def analytical_rows(
     family: Family, columns: Columns, groups: Sequence[RowGroup], constants: ConstantsFile
 ) -> np.ndarray:
-    """The analytical model's latency of every row, in seconds, never below the physical limit; NaN where it cannot."""
+    """The analytical model's latency of every row, in seconds, never below the physical limit; NaN where it cannot.
+
+    Of machines of which no kind was measured it is the roofline.
+    """
 
     def of_group(group: RowGroup, setting: Setting) -> Callable[[Columns], np.ndarray]:
+        if not setting.machine.is_of_measured_kind:
+            return partial(roofline_of, family, setting=setting)
         fitted = constants.of(family.name, group.labels)
 
         def of_rows(own: Columns) -> np.ndarray:
@@ -229,6 +234,6 @@ def physical_limit_s(family: Family, columns: Columns, setting: Setting) -> np.n
     )
     memory_s = np.maximum(totals.touched_bytes - held, 0.0) / setting.machine.main_bytes_per_s
     # The data sheet's peak, not that of sums in f32: kernels that sum in 16 bits do reach it.
-    peak = float(setting.target.peak_flops_per_s(setting.arithmetic))
+    peak = float(setting.target.peak_flops_per_s(setting.arithmetic)) * setting.target.processors.boost
     limit: np.ndarray = np.maximum(np.maximum(totals.flops / peak, memory_s), totals.sent_s)
     return limit

@@ -13,10 +13,12 @@ from ircost.cost_models.gpu.families import FAMILIES, Family, words
 from ircost.cost_models.gpu.formats import format_name, format_of
 from ircost.cost_models.gpu.table_work import VECTOR_OPS, Columns, coded, skew_of
 
-WORDS = frozenset(("device", "framework", "kernel", "op", "dtype", "kv_dtype", "phase", "distribution", "topology"))
+WORDS = frozenset(
+    ("device", "framework", "kernel", "op", "dtype", "kv_dtype", "phase", "distribution", "topology", "caches")
+)
 # Columns that a table may lack, and what that means. Without `kv_dtype` it is that of the arithmetic.
 DEFAULTS: Mapping[str, str | float] = {
-    **{"framework": "", "kernel": "", "dtype": "bfloat16", "distribution": "balanced", "topology": ""},
+    **{"framework": "", "kernel": "", "dtype": "bfloat16", "distribution": "balanced", "topology": "", "caches": ""},
     **{"batch": 1, "groups": 1, "window": 0, "tp": 1, "ep": 1, "stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0},
     "power_w": float("nan"),
 }
@@ -31,6 +33,7 @@ LACKING = {
     )
 }
 MOST_EXPERTS = 1 << 20  # each is looked at by itself, and no model comes near
+KNOWN_OF_ALL: Mapping[str, Callable[[str], bool]] = {"caches": ("", "cold", "warm").__contains__}
 QUANTIZING = frozenset(("computescale", "scale_matrix"))
 KNOWN: Mapping[str, Mapping[str, Callable[[str], bool]]] = {
     "attention": {
@@ -160,7 +163,7 @@ def unreadable(family: Family, columns: Columns) -> dict[str, np.ndarray]:
             found[f"{name} is negative"] = numbers < 0
         elif name not in LACKING.get(family.name, ()):
             found[f"{name} is not positive"] = numbers <= 0
-    for name, is_known in KNOWN.get(family.name, {}).items():
+    for name, is_known in {**KNOWN_OF_ALL, **KNOWN.get(family.name, {})}.items():
         codes, names = coded(columns[name])
         for number, word in enumerate(names):
             if not is_known(word):

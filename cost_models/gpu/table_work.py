@@ -96,9 +96,17 @@ def floats(columns: Columns, *names: str) -> list[Column]:
 COLD_SETS = 1e9  # of operands between two uses of one: no cache keeps it
 WEIGHT_SETS = {"vllm": 6.0, "sglang": 6.0, "trtllm": 5.0, "pytorch graphs": COLD_SETS}
 ACTIVATION_SETS = {"sglang": 6.0}
+COLD = "cold"  # in the column `caches`: they were flushed before each run, or operands took turns
 
 
-def gemm_sets(weight_bytes: Column, setting: Setting) -> tuple[Column, Column]:
+def sets_of(columns: Columns, usual: Column | float = 1.0) -> Column:
+    """Sets of operands that take turns: as many as no cache holds where a row says so, else the usual ones."""
+    caches = columns.get("caches")
+    found = np.broadcast_to(np.asarray(usual, float), np.shape(columns["device"]))
+    return found if caches is None else np.where(each(caches, lambda word: float(word == COLD)) > 0, COLD_SETS, found)
+
+
+def gemm_sets(columns: Columns, weight_bytes: Column, setting: Setting) -> tuple[Column, Column]:
     """Sets of activations, and of weights."""
     weights = np.full(len(weight_bytes), WEIGHT_SETS.get(setting.runtime, 1.0))
     if setting.runtime == "vllm" and setting.format.is_blocked:
@@ -106,7 +114,7 @@ def gemm_sets(weight_bytes: Column, setting: Setting) -> tuple[Column, Column]:
     elif setting.runtime == "trtllm":
         enough = np.ceil(setting.machine.cache_bytes / np.maximum(weight_bytes, 1))
         weights = np.clip(enough, 1, weights)
-    return np.full_like(weights, ACTIVATION_SETS.get(setting.runtime, 1.0)), weights
+    return sets_of(columns, ACTIVATION_SETS.get(setting.runtime, 1.0)), sets_of(columns, weights)
 
 
 # ---- gemm
@@ -115,7 +123,7 @@ def gemm_sets(weight_bytes: Column, setting: Setting) -> tuple[Column, Column]:
 def gemm_work(columns: Columns, setting: Setting) -> GemmWork:
     batch, m, n, k = floats(columns, "batch", "m", "n", "k")
     form = setting.format
-    lhs_sets, rhs_sets = gemm_sets(n * k * form.weight_bytes, setting)
+    lhs_sets, rhs_sets = gemm_sets(columns, n * k * form.weight_bytes, setting)
     return GemmWork(
         *(batch, m, n, k, form.activation_bytes, form.weight_bytes, form.result_bytes),
         *(form.unpack_flops, form.converted_bytes, lhs_sets, rhs_sets, setting.flops_per_s),
@@ -155,7 +163,7 @@ def attention_work(columns: Columns, setting: Setting) -> AttentionWork:
     q_bytes = max(setting.format.activation_bytes, 2.0)
     return AttentionWork(
         *(batch, queries, keys, heads, kv_heads, width, width, kv_bytes),
-        *(q_bytes, np.maximum(window, 0), causal, setting.flops_per_s, 1.0),
+        *(q_bytes, np.maximum(window, 0), causal, setting.flops_per_s, sets_of(columns)),
         most_shared(columns, setting),
         each(columns["phase"], lambda phase: 1.0 if phase == "decode" else PREFILL_QUERIES),
         sustained_flops_per_s=setting.sustained_flops_per_s,
@@ -207,7 +215,8 @@ def mla_work(columns: Columns, setting: Setting) -> AttentionWork:
         np.where(absorbed, LATENT + ROPE, NOPE + ROPE).astype(float),
         np.where(absorbed, LATENT, VALUE).astype(float),
         np.where(absorbed, (LATENT + ROPE) * wide, (NOPE + ROPE + VALUE) * 2.0),
-        *(2.0, 0.0, 1.0, setting.flops_per_s, 1.0, np.inf, np.where(absorbed, 1.0, PREFILL_QUERIES)),
+        *(2.0, 0.0, 1.0, setting.flops_per_s, sets_of(columns), np.inf),
+        np.where(absorbed, 1.0, PREFILL_QUERIES),
         sustained_flops_per_s=setting.sustained_flops_per_s,
     )
 
@@ -245,7 +254,7 @@ def experts_work(columns: Columns, setting: Setting) -> ExpertsWork:
         *(tokens, hidden, inner / tp, chosen, total, ep),
         each(columns["kernel"], lambda kernel: 2.0 if "nongated" in kernel else 3.0),
         each(columns["distribution"], _known_skew),
-        *(form.activation_bytes, form.weight_bytes, form.unpack_flops, setting.flops_per_s, 1.0),
+        *(form.activation_bytes, form.weight_bytes, form.unpack_flops, setting.flops_per_s, sets_of(columns)),
         sustained_flops_per_s=setting.sustained_flops_per_s,
     )
 
@@ -336,7 +345,7 @@ def stream_work(columns: Columns, setting: Setting) -> StreamWork:
     elements = rows * cols
     return StreamWork(
         *(elements, elements * of("reads") * wide, elements * of("writes") * wide),
-        *(elements * of("flops"), elements * of("special"), rows * of("is_reduced"), 1.0),
+        *(elements * of("flops"), elements * of("special"), rows * of("is_reduced"), sets_of(columns)),
         row_length=cols,
     )
 
@@ -372,7 +381,7 @@ def scan_work(columns: Columns, setting: Setting) -> ScanWork:
             wide,
             (is_context & ~is_conv).astype(float),
             min(setting.flops_per_s, setting.sustained_flops_per_s),
-            1.0,
+            sets_of(columns),
         ),
     )
 
@@ -397,7 +406,7 @@ def convolution_work(columns: Columns, setting: Setting) -> ConvolutionWork:
     return ConvolutionWork(
         *(batch, groups, cin, high, wide, cout, np.maximum(out_high, 1), np.maximum(out_wide, 1), kh, kw),
         *(direction, (is_plain & (groups == 1) & may).astype(float)),
-        *(setting.format.activation_bytes, setting.flops_per_s, 1.0),
+        *(setting.format.activation_bytes, setting.flops_per_s, sets_of(columns)),
         least_tile=setting.least_tile,
         sustained_flops_per_s=setting.sustained_flops_per_s,
         aligned_channels=alignment(setting.unit, setting.format.activation_bytes),

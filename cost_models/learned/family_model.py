@@ -93,6 +93,9 @@ class FamilyModel:
     def asked(self, machine: GpuMachine, labels: Mapping[str, str], constants: ConstantsFile) -> Asked | None:
         """Who answers for kernels; None where nobody knows their machine, nor any like it: all others were GPUs.
 
+        What kin or strangers have in common was learned beside constants that never met their machine, or its
+        architecture: where the constants were fitted to it, nothing is added, and the intervals stay as wide.
+
         Args:
             labels: the kernels': the device, and whose kernels they are.
             constants: of the analytical model. Where those of another family stand in for this one's, no other machine
@@ -104,9 +107,14 @@ class FamilyModel:
             return None
         stand_in = self._stand_in(machine, labels["runtime"])
         if stand_in is not None and self.kin is not None:
-            residual = self.asked_as_measured(labels["runtime"]).head.residual if any(self.kin.trust) else None
+            is_corrected = any(self.kin.trust) and not constants.has_met(self.family, "device", machine.name)
+            residual = self.asked_as_measured(labels["runtime"]).head.residual if is_corrected else None
             return Asked(Head(residual, self.kin), is_measured=False, stand_in=stand_in)
-        return None if self.unseen is None else Asked(self.unseen, is_measured=False, sees_machine=False)
+        if self.unseen is None:
+            return None
+        is_fitted = constants.has_met(self.family, "architecture", machine.architecture)
+        head = Head(None, self.unseen.calibration) if is_fitted else self.unseen
+        return Asked(head, is_measured=False, sees_machine=False)
 
     def asked_as_measured(self, runtime: str) -> Asked:
         """Who answers for kernels of a machine that was measured."""
@@ -163,7 +171,7 @@ class FamilyModel:
         """[rows] half the width of the interval around ln of the latency, and the grade, as of ``correct``."""
         level, calibration = self.level(features, octaves), asked.head.calibration
         grade = np.where(asked.is_measured & (level == 0), GRADES.index("A"), GRADES.index("B"))
-        is_corrected = np.asarray(calibration.trust)[level] > 0
+        is_corrected = (np.asarray(calibration.trust)[level] > 0) & (asked.head.residual is not None)
         return (
             calibration.half_width(self._seen_by(asked, features), level),
             np.where(is_corrected, grade, UNCORRECTED),

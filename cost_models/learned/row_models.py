@@ -11,7 +11,7 @@ import numpy as np
 
 from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.families import Family
-from ircost.cost_models.gpu.rows import CHUNK, RowGroup, at_rows, on_all_processors, parts_of, physical_limit_s
+from ircost.cost_models.gpu.rows import CHUNK, RowGroup, at_rows, on_all_processors, parts_of, physical_limit_s, roofline_of
 from ircost.cost_models.gpu.table_work import Columns
 from ircost.cost_models.learned.features import octaves
 from ircost.cost_models.learned.rows import expressed
@@ -91,8 +91,11 @@ def piece_of(
     ]
     nothing = [np.empty((len(rows), 0), dtype=np.float32)]
     asked = None if model is None else asked_of(group, constants, model)
+    analytical_s = [x.terms.latency_s for x in parts]
+    if not group.setting.machine.is_of_measured_kind:
+        analytical_s = [roofline_of(family, own, group.setting)]
     return Piece(
-        np.concatenate([x.terms.latency_s for x in parts]),
+        np.concatenate(analytical_s),
         physical_limit_s(family, own, group.setting),
         np.concatenate(nothing if model is None else [model.features(x, asked) for x in parts]),
         np.concatenate(nothing if model is None else [octaves(x) for x in parts]),

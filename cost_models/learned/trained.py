@@ -19,8 +19,12 @@ CONSTANTS, POWER_CONSTANTS = "constants", "power_constants"  # entries of a card
 
 
 def digest_of(constants: ConstantsFile | PowerConstants) -> str:
-    """SHA-256 of the constants that corrections are of: with others they are worth nothing."""
-    return hashlib.sha256(constants.to_json().encode()).hexdigest()
+    """SHA-256 of the constants that corrections are of: with others they are worth nothing.
+
+    What was fitted onto those, of machines that they never met, changes no correction.
+    """
+    own = constants.base if isinstance(constants, ConstantsFile) else constants
+    return hashlib.sha256(own.to_json().encode()).hexdigest()
 
 
 def trained_models(folder: str | Path) -> dict[str, FamilyModel]:

@@ -30,6 +30,7 @@ DIFFERENCES_SHOWN = 10
 )
 @click.option("-o", "--output", metavar="FILE.json", help="Where the constants go.")
 @click.option("--check", metavar="FILE.json", help="Compare with this file instead: exit code 1 where they differ.")
+@click.option("--onto", metavar="FILE.json", help="Keep these constants (or bundled); fit what they never met.")
 @click.option("--power", is_flag=True, help="Fit what GPUs draw instead, to rows with power_w.")
 @click.option("--targets", "folders", multiple=True, metavar="DIR", help="Look for target files here too.")
 @click.argument("more", nargs=-1, type=click.Path(), metavar="")
@@ -38,6 +39,7 @@ def command(
     more: tuple[str, ...],
     output: str | None,
     check: str | None,
+    onto: str | None,
     power: bool,
     folders: tuple[str, ...],
 ) -> int:
@@ -48,7 +50,11 @@ def command(
     \b
     irc calibrate --data gemm.parquet attention.parquet moe.parquet -o constants.json
     irc evaluate gemm.parquet --constants constants.json
+    irc calibrate --data my_gpu.csv --onto bundled -o constants.json
     irc calibrate --power --data gemm.parquet attention.parquet -o power_constants.json
+
+    With --onto, what the tables hold of known machines, runtimes and formats moves nothing: a few rows of a new
+    machine give its own constants, beside all others.
 
     Exit code 1: with --check, the file holds other constants.
     """
@@ -56,8 +62,11 @@ def command(
         raise OptionError("neither -o nor --check", help="give -o FILE.json for the constants, or --check FILE.json")
     if output and output != "-":
         check_writable(output)
-    fit = _fit_power if power else _fit_times
-    return fit((*tables, *more), output, check, folders)
+    if power and onto:
+        raise OptionError("--onto is of latencies: power is fitted anew", help="leave out --onto or --power")
+    if power:
+        return _fit_power((*tables, *more), output, check, folders)
+    return _fit_times((*tables, *more), output, check, folders, onto)
 
 
 def check_writable(output: str) -> None:
@@ -75,20 +84,23 @@ def check_writable(output: str) -> None:
                 pass
 
 
-def _fit_times(tables: Sequence[str], output: str | None, check: str | None, folders: Sequence[str]) -> int:
+def _fit_times(
+    tables: Sequence[str], output: str | None, check: str | None, folders: Sequence[str], onto: str | None
+) -> int:
     from ircost.cost_models.gpu.calibrate import calibrate
-    from ircost.cost_models.gpu.constants import differences, read_constants
+    from ircost.cost_models.gpu.constants import bundled_constants, differences, read_constants
 
     there = read_constants(check) if check else None
+    known = bundled_constants() if onto == "bundled" else read_constants(onto) if onto else None
     target_of, read = target_finder(folders), read_tables(tables)
-    hashes, data = hashes_of(read), samples_of(read, target_of)
+    hashes, data = hashes_of(read), samples_of(read, target_of, is_onto=known is not None)
     for line in [line for table in read for line in check_rows(table, target_of)]:
         click.echo(f"note: {line}", err=True)
     with progress("fitting") as advance:
-        constants = calibrate(data, hashes, advance)
-    if not constants.fits:
+        constants = calibrate(data, hashes, advance, known)
+    if not any(own.samples for own in data):
         raise OptionError(
-            "no rows to fit to", help="rows of known devices and formats are needed, eight alike at least"
+            "no rows to fit to", help="rows of known devices and formats are needed, eight alike at least, or three --onto"
         )
     if output:
         write_whole(output, constants.to_json())
@@ -123,8 +135,9 @@ def power_summary(constants: PowerConstants) -> str:
 
 
 def summary(constants: ConstantsFile) -> str:
-    rows = sum(fit.rows for fit in constants.fits.values())
-    return f"constants of {len(constants.fits)} families, fitted to samples of {rows:,} rows"
+    rows, added = (sum(getattr(fit, name) for fit in constants.fits.values()) for name in ("rows", "added_rows"))
+    onto = f", and onto them to {added:,} rows" if added else ""
+    return f"constants of {len(constants.fits)} families, fitted to samples of {rows:,} rows{onto}"
 
 
 def compare(found: Sequence[str], check: str, what: str) -> int:

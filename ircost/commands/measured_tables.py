@@ -51,14 +51,17 @@ def target_finder(folders: Sequence[str]) -> Callable[[str], Target]:
     return lru_cache(maxsize=None)(lambda name: load_target(name, folders))
 
 
-def samples_of(tables: Sequence[MeasuredTable], target_of: Callable[[str], Target]) -> list[Measured]:
-    """What the constants are fitted to."""
-    from ircost.cost_models.gpu.calibrate import measured
+def samples_of(
+    tables: Sequence[MeasuredTable], target_of: Callable[[str], Target], is_onto: bool = False
+) -> list[Measured]:
+    """What the constants are fitted to; beside others that stay, fewer rows are enough."""
+    from ircost.cost_models.gpu.calibrate import FEWEST_ONTO, FEWEST_ROWS, measured
 
     found = []
     for table in tables:
         with working(f"sampling {table.path}"):
-            found.append(measured(table.columns, table.path, target_of))
+            fewest = FEWEST_ONTO if is_onto else FEWEST_ROWS
+            found.append(measured(table.columns, table.path, target_of, fewest_rows=fewest))
     return found
 
 

@@ -137,7 +137,7 @@ def check_names(columns: Columns) -> None:
     from ircost.datasets.tables import TEXT
 
     family = family_of(columns, "--kernel")
-    known = sorted(family.columns | {"device", "framework", "kernel"})
+    known = sorted(family.columns | {"device", "framework", "kernel", "caches"})
     for name in columns:
         if name not in family.columns | TEXT | {"latency_us"}:
             listing = f"kernels of {family.name} have {', '.join(known)}"

@@ -184,7 +184,7 @@ def test_extending_keeps_name_aliases_and_description_apart() -> None:
 def test_folders_come_first_and_their_aliases_count(tmp_path: Path) -> None:
     (tmp_path / "t4.yaml").write_text("extends: h100\nname: t4\n")
     (tmp_path / "other.yaml").write_text("extends: h100\naliases: [nick]\n")
-    assert load_target("t4", [tmp_path]).main_memory.capacity_bytes == 80e9
+    assert load_target("t4", [tmp_path]).main_memory.bandwidth_bytes_per_s == 3.35e12
     assert load_target("nick", [tmp_path]).name == "other"
     assert "other" in target_names([tmp_path])
     assert "other" not in target_names()
