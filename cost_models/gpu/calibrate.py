@@ -122,24 +122,36 @@ def calibrate_without_each(data: Sequence[Measured], on_progress: OnProgress | N
 
 
 def calibrate_without(
-    data: Sequence[Measured], left_out: Sequence[frozenset[str]], on_progress: OnProgress | None = None
+    data: Sequence[Measured],
+    left_out: Sequence[frozenset[str]],
+    on_progress: OnProgress | None = None,
+    onto: ConstantsFile | None = None,
 ) -> dict[frozenset[str], ConstantsFile]:
-    """Constants that never saw some targets, for each such set: a family that met none of them is fitted once."""
+    """Constants that never saw some targets, for each such set: a family that met none of them is fitted once.
+
+    Args:
+        onto: as of ``calibrate``.
+    """
+    known = onto or ConstantsFile()
     families = by_family(data)
     fits: dict[tuple[str, frozenset[str]], FamilyFit | None] = {}
     wanted = [(own, targets & frozenset(own.devices)) for own in families for targets in left_out]
     for done, (own, absent) in enumerate(wanted, start=1):
         if (own.family, absent) not in fits:
-            fits[own.family, absent] = _family_fit(_without(own, absent))
+            before = known.fits.get(own.family)
+            fits[own.family, absent] = _family_fit(_without(own, absent), before) or before
         if on_progress is not None:
             on_progress(done, len(wanted))
     return {
         targets: ConstantsFile(
             {},
             {
-                own.family: found
-                for own in families
-                if (found := fits[own.family, targets & frozenset(own.devices)]) is not None
+                **known.fits,
+                **{
+                    own.family: found
+                    for own in families
+                    if (found := fits[own.family, targets & frozenset(own.devices)]) is not None
+                },
             },
         )
         for targets in left_out

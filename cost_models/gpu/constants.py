@@ -59,6 +59,8 @@ class FamilyFit:
         median_error: of |log(predicted / measured)| on those.
         added: effects of what those rows never met, fitted onto them.
         added_rows, added_devices: that they were fitted to.
+        added_half_width: in ln of the latency, of an interval that holds nine in ten kernels of a machine that those
+            rows do not have, but its architecture; None where nobody knows.
     """
 
     effects: Effects
@@ -68,6 +70,7 @@ class FamilyFit:
     added: Effects = field(default_factory=dict)
     added_rows: int = 0
     added_devices: tuple[str, ...] = ()
+    added_half_width: float | None = None
 
     @property
     def all_effects(self) -> Effects:
@@ -132,6 +135,16 @@ class ConstantsFile:
                 found.append(Share(effect, level, float(np.exp(amount))))
         return found
 
+    def half_width_of_added(self, family: str, labels: Mapping[str, str]) -> float | None:
+        """Of an interval around kernels of machines that constants were fitted onto, or of their architectures; None of
+        all others.
+        """
+        fit = self.fits.get(lenders(family)[0])
+        names = ("architecture", "device")
+        if fit is None or not any((name, labels.get(name, "")) in fit.added for name in names):
+            return None
+        return fit.added_half_width
+
     def has_met(self, family: str, effect: str, level: str) -> bool:
         """Whether kernels of that level were measured."""
         return (effect, level) in self._effects(lenders(family)[0])
@@ -170,6 +183,8 @@ def _family_text(name: str, fit: FamilyFit) -> str:
     text = f'{json.dumps(name)}: {{"about": {json.dumps(about)}, "effects": [\n  {_effects_text(fit.effects)}]'
     if fit.added:
         about = {"rows": fit.added_rows, "devices": list(fit.added_devices)}
+        if fit.added_half_width is not None:
+            about["half_width"] = round(fit.added_half_width, 4)
         text += f',\n "added_about": {json.dumps(about)}, "added": [\n  {_effects_text(fit.added)}]'
     return text + "}"
 
@@ -225,6 +240,7 @@ def _family_fit(entry: Any) -> FamilyFit:
         _effects_of(entry.get("added", [])),
         int(added["rows"]),
         tuple(map(str, added["devices"])),
+        _bounded(added["half_width"], 0.0, MOST) if "half_width" in added else None,
     )
 
 

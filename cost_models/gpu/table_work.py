@@ -99,14 +99,13 @@ ACTIVATION_SETS = {"sglang": 6.0}
 COLD = "cold"  # in the column `caches`: they were flushed before each run, or operands took turns
 
 
-def sets_of(columns: Columns, usual: Column | float = 1.0) -> Column:
+def sets_of(columns: Columns, usual: Column | float = 1.0) -> Column | float:
     """Sets of operands that take turns: as many as no cache holds where a row says so, else the usual ones."""
     caches = columns.get("caches")
-    found = np.broadcast_to(np.asarray(usual, float), np.shape(columns["device"]))
-    return found if caches is None else np.where(each(caches, lambda word: float(word == COLD)) > 0, COLD_SETS, found)
+    return usual if caches is None else np.where(each(caches, lambda word: float(word == COLD)) > 0, COLD_SETS, usual)
 
 
-def gemm_sets(columns: Columns, weight_bytes: Column, setting: Setting) -> tuple[Column, Column]:
+def gemm_sets(columns: Columns, weight_bytes: Column, setting: Setting) -> tuple[Column | float, Column | float]:
     """Sets of activations, and of weights."""
     weights = np.full(len(weight_bytes), WEIGHT_SETS.get(setting.runtime, 1.0))
     if setting.runtime == "vllm" and setting.format.is_blocked:

@@ -47,17 +47,20 @@ class Asked:
         is_measured: whether the machine itself was; else no answer has grade A.
         sees_machine: whether the head has columns that tell machines apart.
         stand_in: the measured machine that stands for theirs; None where theirs stands for itself.
+        widest: half of the widest interval, where constants were fitted to other rows of their machine or its
+            architecture.
     """
 
     head: Head
     is_measured: bool = True
     sees_machine: bool = True
     stand_in: str | None = None
+    widest: float | None = None
 
     @property
-    def key(self) -> tuple[int, int]:
+    def key(self) -> tuple[int, int, float | None]:
         """Equal for all that one head answers alike."""
-        return id(self.head.residual), id(self.head.calibration)
+        return id(self.head.residual), id(self.head.calibration), self.widest
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +108,17 @@ class FamilyModel:
             return self.asked_as_measured(labels["runtime"])
         if machine.kind != "gpu" or not constants.has_own(self.family, labels):
             return None
+        widest = constants.half_width_of_added(self.family, labels)
         stand_in = self._stand_in(machine, labels["runtime"])
         if stand_in is not None and self.kin is not None:
             is_corrected = any(self.kin.trust) and not constants.has_met(self.family, "device", machine.name)
             residual = self.asked_as_measured(labels["runtime"]).head.residual if is_corrected else None
-            return Asked(Head(residual, self.kin), is_measured=False, stand_in=stand_in)
+            return Asked(Head(residual, self.kin), is_measured=False, stand_in=stand_in, widest=widest)
         if self.unseen is None:
             return None
         is_fitted = constants.has_met(self.family, "architecture", machine.architecture)
         head = Head(None, self.unseen.calibration) if is_fitted else self.unseen
-        return Asked(head, is_measured=False, sees_machine=False)
+        return Asked(head, is_measured=False, sees_machine=False, widest=widest)
 
     def asked_as_measured(self, runtime: str) -> Asked:
         """Who answers for kernels of a machine that was measured."""
@@ -172,7 +176,7 @@ class FamilyModel:
         level, calibration = self.level(features, octaves), asked.head.calibration
         grade = np.where(asked.is_measured & (level == 0), GRADES.index("A"), GRADES.index("B"))
         is_corrected = (np.asarray(calibration.trust)[level] > 0) & (asked.head.residual is not None)
-        return (
-            calibration.half_width(self._seen_by(asked, features), level),
-            np.where(is_corrected, grade, UNCORRECTED),
-        )
+        half_width = calibration.half_width(self._seen_by(asked, features), level)
+        if asked.widest is not None:
+            half_width = np.minimum(half_width, asked.widest)
+        return half_width, np.where(is_corrected, grade, UNCORRECTED)

@@ -98,6 +98,11 @@ def _fit_times(
         click.echo(f"note: {line}", err=True)
     with progress("fitting") as advance:
         constants = calibrate(data, hashes, advance, known)
+    if known is not None:
+        from ircost.cost_models.learned.fitted_onto import with_half_widths
+
+        with progress("leaving out machines") as advance:
+            constants = with_half_widths(constants, data, known, advance)
     if not any(own.samples for own in data):
         raise OptionError(
             "no rows to fit to", help="rows of known devices and formats are needed, eight alike at least, or three --onto"

@@ -22,7 +22,7 @@ MISTAKES = {
     "no family": (("-k", "device=t4 m=1"), "tell of no family"),
     "no machine": (("-k", "device=t5 m=1 n=1 k=1"), "no target 't5' (row 1)\n  help: did you mean t4"),
     "no format": (("-k", "device=t4 m=1 n=1 k=1 dtype=float17"), "help: did you mean float16"),
-    "no such size": (("-k", "device=t4 m=1 n=1 k=1 bach=8"), "gemm has no 'bach'\n  help: did you mean batch?"),
+    "no such size": (("-k", "device=t4 m=1 n=1 k=1 bach=8"), "gemm has no 'bach'\n  help: did you mean batch"),
     "another family's size": (("-k", "device=t4 m=1 n=1 k=1 window=8"), "gemm has no 'window'"),
     "two runtimes": (
         ("-k", "device=h100+vllm framework=trtllm m=1 n=1 k=1"),

@@ -68,5 +68,5 @@ def test_a_new_machine_is_not_taken_for_those_of_the_measured_convolutions() -> 
     assert newer.latency_s < 1.5 * older.latency_s
     conv = next(kernel for kernel in newer.kernels if kernel.op.startswith("conv"))
     assert conv.grade == "C"
-    assert "no conv kernel of blackwell was measured: other gemm kernels stand in" in newer.notes
+    assert "no conv kernel of blackwell was measured: its gemm kernels stand in" in newer.notes
     assert any("architecture blackwell is in no fit of" in note for note in newer.notes)

@@ -63,7 +63,7 @@ def test_errors_are_those_of_the_estimates() -> None:
 def test_a_step_beyond_all_numbers_is_one_that_leads_nowhere() -> None:
     parameters, own = FAMILY.parameters, demand("pytorch")
     samples = [Sample({}, own, np.full(len(ROWS), 3e-5))]
-    design = _Design.of(parameters, samples, {})
+    design = _Design.of(parameters, samples, {}, {})
     errors = _Errors(parameters, [own.chosen(np.zeros(len(ROWS), dtype=int))], [samples[0].measured_s])
     loss = _Loss(design, errors, 60.0)
     near, _ = loss(design.origin.ravel())

@@ -1,0 +1,47 @@
+"""Rows of tables whose caches were cold: operands come from main memory, however small they are."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from ircost.backends import load_target
+from ircost.cost_models.evaluation import predict_table
+from ircost.cost_models.gpu.constants import bundled_constants
+from ircost.cost_models.gpu.rows import analytical_rows
+from ircost.cost_models.row_estimates import estimate_rows
+
+target_of = lru_cache(maxsize=None)(load_target)
+HOT_WITHOUT = {
+    "gemm": {"batch": 1, "m": 16, "n": 4096, "k": 4096},
+    "attention": {
+        **{"phase": "decode", "batch": 4, "q_len": 1, "kv_len": 4096},
+        **{"heads": 32, "kv_heads": 8, "head_dim": 128},
+    },
+    "mla": {"phase": "decode", "batch": 8, "q_len": 1, "kv_len": 4096, "heads": 16},
+    "moe": {"tokens": 64, "hidden": 1024, "inter": 512, "experts": 16, "topk": 2},
+    "vector": {"op": "mul", "rows": 1024, "cols": 4096},
+}
+
+
+def latencies_s(family: str, words: list[str]) -> np.ndarray:
+    row = {"device": "b200", "dtype": "bfloat16", **HOT_WITHOUT[family]}
+    columns = {name: np.array([value] * len(words), dtype=object) for name, value in row.items()}
+    columns["caches"] = np.array(words, dtype=object)
+    found: np.ndarray = estimate_rows(columns, family, target_of, "analytical").latency_s
+    return found
+
+
+@pytest.mark.parametrize("family", HOT_WITHOUT)
+def test_cold_takes_longer(family: str) -> None:
+    cold, warm, unsaid = latencies_s(family, ["cold", "warm", ""])
+    assert cold > warm == unsaid
+
+
+def test_another_word_fails_its_row() -> None:
+    row = {"device": "b200", "dtype": "bfloat16", "latency_us": 1.0, "caches": "lukewarm", **HOT_WITHOUT["gemm"]}
+    columns = {name: np.array([value], dtype=object) for name, value in row.items()}
+    found = predict_table(columns, "rows", target_of, analytical_rows, lambda target: bundled_constants())
+    assert list(found.failures) == ["caches 'lukewarm' is not known"]
