@@ -23,7 +23,7 @@ from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelTable
 from ircost.cost_models.main_memory import main_memory_floor_s
 from ircost.cost_models.part_groups import FIELDS, PartGroup
-from ircost.cost_models.roofline import engine_times_s
+from ircost.cost_models.roofline import shortest_arithmetic_s
 
 CHUNK = 1000  # parts at a time: what a few dozen columns of candidates take stays in the CPU's cache
 MAIN = "main"  # main memory, which each target calls by a name of its own
@@ -264,8 +264,7 @@ def _unit(resource: str, part: Evaluated) -> str:
 def physical_limits_s(kernels: KernelTable, target: Target) -> np.ndarray:
     """[rows, 3] seconds that no run is shorter than: matrix units, vector units, main memory."""
     floor_s = main_memory_floor_s(kernels.traffic_bytes, target)
-    engines_s = engine_times_s(kernels.by_shortest_algorithms(), target)[:, BOUNDING_ENGINES]
-    limits = np.column_stack([engines_s, floor_s])
+    limits = np.column_stack([shortest_arithmetic_s(kernels, target), floor_s])
     found: np.ndarray = np.where(kernels.is_unknown[:, None], 0.0, limits)
     return found
 

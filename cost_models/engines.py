@@ -13,7 +13,7 @@ BOUNDING_ENGINES = slice(0, 2)
 
 
 def unit_and_peak(target: Target, engine: str, dtype: DType) -> tuple[str, float]:
-    """The unit that runs such work, and its peak in operations per second, at the highest clock.
+    """The unit that runs such work, and its peak in operations per second.
 
     Contractions in a format that matrix units lack run on the vector lanes. A target that says nothing of its
     special-function units does not limit them.
@@ -25,12 +25,11 @@ def unit_and_peak(target: Target, engine: str, dtype: DType) -> tuple[str, float
     Raises:
         TargetError: the target cannot compute in this format.
     """
-    boost = target.processors.boost
     if engine == "special":
-        return engine, target.special_per_s * boost if target.special_per_s is not None else np.inf
+        return engine, target.special_per_s if target.special_per_s is not None else np.inf
     wanted = arithmetic_format(engine, dtype)
     unit, _ = target.unit_for(wanted, "matrix" if engine == "matrix" else "vector")
-    return unit, target.peak_flops_per_s(wanted, unit) * boost
+    return unit, target.peak_flops_per_s(wanted, unit)
 
 
 def energy_j_per_flop(target: Target, engine: str, dtype: DType) -> float:

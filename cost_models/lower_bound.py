@@ -8,10 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from ircost.backends import Target
-from ircost.cost_models.engines import BOUNDING_ENGINES
 from ircost.cost_models.kernel_table import KernelRun, KernelTable
 from ircost.cost_models.main_memory import main_memory_floor_s
-from ircost.cost_models.roofline import engine_times_s
+from ircost.cost_models.roofline import shortest_arithmetic_s
 from ircost.ir.graph import Module, Op, Region, Value
 from ircost.ir.in_place import result_over, shown_before
 from ircost.ir.load_time import load_time_ops
@@ -39,8 +38,8 @@ class LowerBounds:
     """The same of many modules whose kernels are rows of one table: what holds of a row is worked out once."""
 
     def __init__(self, kernels: KernelTable, target: Target) -> None:
-        once = replace(kernels, work=kernels.work - kernels.recomputed).by_shortest_algorithms()
-        self.arithmetic_s = engine_times_s(once, target)[:, BOUNDING_ENGINES]
+        once = replace(kernels, work=kernels.work - kernels.recomputed)
+        self.arithmetic_s = shortest_arithmetic_s(once, target)
         self.target = target
         self.known: dict[int, Sequence[int]] = {}  # fewest bytes of a row's operands
 

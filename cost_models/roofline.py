@@ -28,7 +28,7 @@ class Roofline(CostModel):
         memory_s = kernels.traffic_bytes / target.main_memory.bandwidth_bytes_per_s
         physical_s = np.column_stack([arithmetic_s, memory_s])
         floor_s = main_memory_floor_s(kernels.traffic_bytes, target)
-        shortest_s = engine_times_s(kernels.by_shortest_algorithms(), target)[:, BOUNDING_ENGINES]
+        shortest_s = shortest_arithmetic_s(kernels, target)
         bound_s = np.maximum(shortest_s.max(axis=1), floor_s)
         launch_s = kernels.launches * target.launch_overhead_s
         terms_s = np.where(kernels.is_unknown[:, None], 0.0, np.column_stack([physical_s, launch_s]))
@@ -62,6 +62,17 @@ def engine_times_s(kernels: KernelTable, target: Target) -> np.ndarray:
         unit, peak_per_s = unit_and_peak(target, engine, dtype)
         times[:, ENGINES.index(unit)] += kernels.work[:, column] / peak_per_s
     return times
+
+
+def shortest_arithmetic_s(kernels: KernelTable, target: Target) -> np.ndarray:
+    """[rows, 2] seconds that matrix and vector units need at least: by the algorithms with the fewest operations, at the
+    highest clock.
+
+    Raises:
+        TargetError: as of ``engine_times_s``.
+    """
+    rated_s = engine_times_s(kernels.by_shortest_algorithms(), target)[:, BOUNDING_ENGINES]
+    return rated_s / target.processors.boost
 
 
 COST_MODELS.add(Roofline.name, Roofline())

@@ -270,7 +270,9 @@ def differences(one: ConstantsFile, other: ConstantsFile) -> list[str]:
         if family not in one.fits or family not in other.fits:
             found.append(f"{family}: fitted in one of them only")
         else:
-            found += [f"{family} {text}" for text in _differing(one.fits[family].all_effects, other.fits[family].all_effects)]
+            found += [
+                f"{family} {text}" for text in _differing(one.fits[family].all_effects, other.fits[family].all_effects)
+            ]
     return found
 
 

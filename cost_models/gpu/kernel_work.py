@@ -80,8 +80,9 @@ def rates_of(target: Target, machine: GpuMachine, dtype: DType) -> Rates:
     unit, _ = unit_and_peak(target, "matrix", dtype)
     arithmetic = arithmetic_format("matrix", dtype).name
     _, lanes = unit_and_peak(target, "vector", dtype)
+    lanes_per_s = float(lanes) * target.processors.boost
     peak, sustained = product_flops_per_s(target, arithmetic), sustained_flops_per_s(target, arithmetic)
-    return Rates(unit, peak, sustained, max(machine.vector_flops_per_s / float(lanes), 1.0))
+    return Rates(unit, peak, sustained, max(machine.vector_flops_per_s / lanes_per_s, 1.0))
 
 
 def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsFile) -> dict[str, str]:

@@ -51,7 +51,9 @@ def half_width(data: Measured, onto: ConstantsFile) -> float | None:
 def _errors(data: Measured, onto: ConstantsFile) -> Iterator[tuple[str, np.ndarray]]:
     """Of each machine: sizes of errors under constants that never saw it."""
     devices = sorted(set(data.devices))
-    files: Mapping[frozenset[str], ConstantsFile] = calibrate_without([data], [frozenset((x,)) for x in devices], onto=onto)
+    files: Mapping[frozenset[str], ConstantsFile] = calibrate_without(
+        [data], [frozenset((x,)) for x in devices], onto=onto
+    )
     for device in devices:
         constants = files[frozenset((device,))]
         found = [

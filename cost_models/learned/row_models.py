@@ -11,7 +11,15 @@ import numpy as np
 
 from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.families import Family
-from ircost.cost_models.gpu.rows import CHUNK, RowGroup, at_rows, on_all_processors, parts_of, physical_limit_s, roofline_of
+from ircost.cost_models.gpu.rows import (
+    CHUNK,
+    RowGroup,
+    at_rows,
+    on_all_processors,
+    parts_of,
+    physical_limit_s,
+    roofline_of,
+)
 from ircost.cost_models.gpu.table_work import Columns
 from ircost.cost_models.learned.features import octaves
 from ircost.cost_models.learned.rows import expressed

@@ -105,7 +105,8 @@ def _fit_times(
             constants = with_half_widths(constants, data, known, advance)
     if not any(own.samples for own in data):
         raise OptionError(
-            "no rows to fit to", help="rows of known devices and formats are needed, eight alike at least, or three --onto"
+            "no rows to fit to",
+            help="rows of known devices and formats are needed, eight alike at least, or three --onto",
         )
     if output:
         write_whole(output, constants.to_json())

@@ -14,7 +14,7 @@ from ircost.cost_models.gpu.rows import analytical_rows
 from ircost.cost_models.row_estimates import estimate_rows
 
 target_of = lru_cache(maxsize=None)(load_target)
-HOT_WITHOUT = {
+ROWS: dict[str, dict[str, object]] = {
     "gemm": {"batch": 1, "m": 16, "n": 4096, "k": 4096},
     "attention": {
         **{"phase": "decode", "batch": 4, "q_len": 1, "kv_len": 4096},
@@ -27,21 +27,21 @@ HOT_WITHOUT = {
 
 
 def latencies_s(family: str, words: list[str]) -> np.ndarray:
-    row = {"device": "b200", "dtype": "bfloat16", **HOT_WITHOUT[family]}
+    row = {"device": "b200", "dtype": "bfloat16", **ROWS[family]}
     columns = {name: np.array([value] * len(words), dtype=object) for name, value in row.items()}
     columns["caches"] = np.array(words, dtype=object)
     found: np.ndarray = estimate_rows(columns, family, target_of, "analytical").latency_s
     return found
 
 
-@pytest.mark.parametrize("family", HOT_WITHOUT)
+@pytest.mark.parametrize("family", ROWS)
 def test_cold_takes_longer(family: str) -> None:
     cold, warm, unsaid = latencies_s(family, ["cold", "warm", ""])
     assert cold > warm == unsaid
 
 
 def test_another_word_fails_its_row() -> None:
-    row = {"device": "b200", "dtype": "bfloat16", "latency_us": 1.0, "caches": "lukewarm", **HOT_WITHOUT["gemm"]}
+    row = {"device": "b200", "dtype": "bfloat16", "latency_us": 1.0, "caches": "lukewarm", **ROWS["gemm"]}
     columns = {name: np.array([value], dtype=object) for name, value in row.items()}
     found = predict_table(columns, "rows", target_of, analytical_rows, lambda target: bundled_constants())
     assert list(found.failures) == ["caches 'lukewarm' is not known"]

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from ircost.backends import TargetError, load_target
-from ircost.cost_models.engines import unit_and_peak
 from ircost.cost_models.gpu.machine import machine_of
+from ircost.cost_models.gpu.power import product_flops_per_s
 from ircost.cost_models.row_estimates import estimate_rows
-from ircost.ir.types import bf16
 
 
 def test_rates_are_of_the_top_clock() -> None:
@@ -19,7 +18,7 @@ def test_rates_are_of_the_top_clock() -> None:
     boost = 3.105 / 2.52
     assert target.processors.boost == pytest.approx(boost)
     assert target.peak_flops_per_s("bf16") == 165.2e12, "the data sheet's"
-    assert unit_and_peak(target, "matrix", bf16)[1] == pytest.approx(165.2e12 * boost)
+    assert product_flops_per_s(target, "bf16") == pytest.approx(165.2e12 * boost)
     machine = machine_of(target)
     assert machine.clock_hz == pytest.approx(3.105e9)
     assert machine.vector_flops_per_s == pytest.approx(82.6e12 * boost, rel=1e-3)
@@ -37,7 +36,9 @@ def test_no_measured_product_beats_the_bound() -> None:
 
 
 def test_data_centre_cards_have_none() -> None:
-    assert {load_target(name).processors.boost for name in ("h100", "a100", "a10", "a10g", "a40", "l40s", "t4")} == {1.0}
+    assert {load_target(name).processors.boost for name in ("h100", "a100", "a10", "a10g", "a40", "l40s", "t4")} == {
+        1.0
+    }
 
 
 def test_a_top_below_the_clock_is_a_mistake(tmp_path: Path) -> None:
