@@ -65,8 +65,9 @@ def engine_times_s(kernels: KernelTable, target: Target) -> np.ndarray:
 
 
 def shortest_arithmetic_s(kernels: KernelTable, target: Target) -> np.ndarray:
-    """[rows, 2] seconds that matrix and vector units need at least: by the algorithms with the fewest operations, at the
-    highest clock.
+    """[rows, 2] seconds that matrix and vector units need at least.
+
+    By the algorithms with the fewest operations, at the highest clock.
 
     Raises:
         TargetError: as of ``engine_times_s``.

@@ -166,6 +166,20 @@ def _without(data: Measured, absent: frozenset[str]) -> Measured:
     )
 
 
+def _staying(known: Effects, samples: Sequence[Sample]) -> Effects:
+    """What is known, and nought for what whole groups of measured kernels would be moved by: of a runtime's format or
+    kind of which both were met, whatever machine they are on, only what a machine makes of it is new.
+    """
+    held: dict[Effect, Mapping[str, float]] = dict(known)
+    for sample in samples:
+        for effect, level in sample.labels.items():
+            parts = effect.split(", ")
+            if level and len(parts) > 1 and "architecture" not in parts:
+                if all((part, sample.labels.get(part, "")) in known for part in parts):
+                    held.setdefault((effect, level), {})
+    return held
+
+
 def _family_fit(data: Measured, known: FamilyFit | None = None) -> FamilyFit | None:
     """None where there is no sample.
 
@@ -175,7 +189,7 @@ def _family_fit(data: Measured, known: FamilyFit | None = None) -> FamilyFit | N
     if not data.samples:
         return None
     family = FAMILIES[data.family]
-    held = known.all_effects if known is not None else NOTHING_HELD
+    held = _staying(known.all_effects, data.samples) if known is not None else NOTHING_HELD
     found = fit(family.parameters, data.samples, WIDTHS, family.stiffness, held=held)
     rows, devices = sum(len(sample.measured_s) for sample in data.samples), set(data.devices)
     if known is None:

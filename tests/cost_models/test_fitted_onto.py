@@ -68,6 +68,15 @@ def test_rows_of_what_was_met_move_nothing() -> None:
     )
 
 
+def test_a_pair_of_what_was_met_moves_no_other_machine() -> None:
+    """The base has products in f32, and runtimes that replay graphs, but not both together."""
+    own = {**products("b200", times=1.6), "dtype": np.full(6, "float32", dtype=object)}
+    pair = ("runtime, dtype", f"{GRAPH_REPLAY} float32")
+    assert pair not in BASE.fits["gemm"].effects
+    added = calibrate(sampled(own), onto=BASE).fits["gemm"].added
+    assert pair not in added and ("architecture, dtype", "blackwell float32") in added
+
+
 def test_a_machine_of_the_architecture_profits() -> None:
     found = calibrate(sampled(products("b200", times=1.6)), onto=BASE)
     other = products("gb200", times=1.6)
