@@ -167,16 +167,17 @@ def _without(data: Measured, absent: frozenset[str]) -> Measured:
 
 
 def _staying(known: Effects, samples: Sequence[Sample]) -> Effects:
-    """What is known, and nought for what whole groups of measured kernels would be moved by: of a runtime's format or
-    kind of which both were met, whatever machine they are on, only what a machine makes of it is new.
+    """What is known; and nought for a runtime's format or kind, where both were met, if not together.
+
+    Such an effect would move kernels of all machines, those that were measured with care among them.
     """
     held: dict[Effect, Mapping[str, float]] = dict(known)
     for sample in samples:
         for effect, level in sample.labels.items():
             parts = effect.split(", ")
-            if level and len(parts) > 1 and "architecture" not in parts:
-                if all((part, sample.labels.get(part, "")) in known for part in parts):
-                    held.setdefault((effect, level), {})
+            is_pair = bool(level) and len(parts) > 1 and "architecture" not in parts
+            if is_pair and all((part, sample.labels.get(part, "")) in known for part in parts):
+                held.setdefault((effect, level), {})
     return held
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ircost.cost_models.gpu.demand import Parameter
 from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.fit import BASE, Effect, Effects, start_of, value_of
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY
@@ -74,7 +74,7 @@ class FamilyFit:
 
     @property
     def all_effects(self) -> Effects:
-        return ChainMap(dict(self.effects), dict(self.added)) if self.added else self.effects
+        return {**self.effects, **self.added} if self.added else self.effects
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,11 @@ class ConstantsFile:
     def of(self, family: str, labels: Mapping[str, str]) -> dict[str, float]:
         """The constants of a family's kernels with these labels: their defaults where nothing was fitted."""
         names = dict.fromkeys(name for lender in lenders(family) for name in FAMILIES[lender].parameters)
-        return {name: self._value(self.home(family, labels, name), labels, name) for name in names}
+        homes = {name: self.home(family, labels, name) for name in names}
+        effects = {home: self._effects(home) for home in dict.fromkeys(homes.values())}
+        return {
+            name: _value(FAMILIES[home].parameters[name], effects[home], labels, name) for name, home in homes.items()
+        }
 
     def home(self, family: str, labels: Mapping[str, str], name: str) -> str:
         """The family whose fit a constant is from: another one on architectures that the family was never measured on.
@@ -110,7 +114,7 @@ class ConstantsFile:
         """
         family = next(lender for lender in lenders(family) if name in FAMILIES[lender].parameters)
         other = STANDS_IN.get(family, family)
-        is_known = ("architecture", labels.get("architecture", "")) in self._effects(family) or other not in self.fits
+        is_known = self._holds(family, ("architecture", labels.get("architecture", ""))) or other not in self.fits
         if is_known or labels.get("runtime") != GRAPH_REPLAY or name not in FAMILIES[other].parameters:
             return family
         return other
@@ -147,21 +151,19 @@ class ConstantsFile:
 
     def has_met(self, family: str, effect: str, level: str) -> bool:
         """Whether kernels of that level were measured."""
-        return (effect, level) in self._effects(lenders(family)[0])
+        return self._holds(lenders(family)[0], (effect, level))
 
     def unseen(self, family: str, labels: Mapping[str, str]) -> tuple[str, ...]:
         """Effects whose level the fit never met: there the family's mean stands in."""
-        known = self._effects(family)
-        return tuple(effect for effect, level in labels.items() if level and (effect, level) not in known)
+        return tuple(effect for effect, level in labels.items() if level and not self._holds(family, (effect, level)))
+
+    def _holds(self, family: str, effect: Effect) -> bool:
+        fit = self.fits.get(family)
+        return fit is not None and (effect in fit.effects or effect in fit.added)
 
     def _effects(self, family: str) -> Effects:
         fit = self.fits.get(family)
         return fit.all_effects if fit is not None else {}
-
-    def _value(self, family: str, labels: Mapping[str, str], name: str) -> float:
-        parameter, effects = FAMILIES[family].parameters[name], self._effects(family)
-        point = effects.get((BASE, ""), {}).get(name, start_of(parameter))
-        return float(value_of(parameter, point + sum(effects.get(key, {}).get(name, 0.0) for key in labels.items())))
 
     def to_json(self) -> str:
         """The text of a file: sorted, the same for the same fits."""
@@ -171,6 +173,11 @@ class ConstantsFile:
             tables += f',\n"added_tables": {json.dumps(dict(sorted(self.added_tables.items())), indent=1)}'
         body = ",\n".join(families)
         return f'{{"version": {VERSION},\n{tables},\n"families": {{\n{body}\n}}}}\n'
+
+
+def _value(parameter: Parameter, effects: Effects, labels: Mapping[str, str], name: str) -> float:
+    point = effects.get((BASE, ""), {}).get(name, start_of(parameter))
+    return float(value_of(parameter, point + sum(effects.get(key, {}).get(name, 0.0) for key in labels.items())))
 
 
 def lenders(family: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ import click
 from ircost.commands.measured_tables import target_finder
 from ircost.commands.options import OptionError
 from ircost.commands.output import write_whole
-from ircost.commands.row_checks import runtime_lines
+from ircost.commands.row_checks import roofline_lines, runtime_lines
 from ircost.failed_rows import cure
 from ircost.ir.errors import did_you_mean
 from ircost.quantity_text import small_text
@@ -78,7 +78,8 @@ def command(
         check_names(columns)
     from ircost.kernel_tables import estimates_of
 
-    estimates = estimates_of(columns, table or "--kernel", target_finder(folders), model)
+    target_of = target_finder(folders)
+    estimates = estimates_of(columns, table or "--kernel", target_of, model)
     told = [*failures_told(estimates)]
     if told and not estimates.is_known.any():
         raise OptionError(f"no kernel can be predicted: {told[0]}", help=cure(estimates.failures))
@@ -94,7 +95,7 @@ def command(
         print_rows(columns, estimates)
     for line in told:
         click.echo(line, err=True)
-    for line in runtime_lines([columns], [model]):
+    for line in (*roofline_lines(columns, target_of), *runtime_lines([columns], [model])):
         click.echo(f"note: {line}", err=True)
 
 

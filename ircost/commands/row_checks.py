@@ -80,6 +80,22 @@ def unit_lines(predictions: Sequence[tuple[str, Prediction]]) -> list[str]:
     return lines
 
 
+def roofline_lines(columns: Columns, target_of: Callable[[str], Target]) -> Iterator[str]:
+    """A line for machines that the roofline answers for, whatever model is asked: none of their kind was measured."""
+    from ircost.backends.errors import TargetError
+    from ircost.cost_models.gpu.machine import MEASURED_KINDS
+
+    found = []
+    for device in dict.fromkeys(str(name) for name in columns["device"].tolist() if name):
+        try:
+            if target_of(device).kind not in MEASURED_KINDS:
+                found.append(device)
+        except TargetError:  # its rows fail, and that is told
+            continue
+    if found:
+        yield f"{', '.join(found)}: at data-sheet rates (roofline): kernels of no such machine were measured"
+
+
 def runtime_lines(tables: Iterable[Columns], models: Iterable[str], file: str | None = None) -> Iterator[str]:
     """A line for each runtime that rows name, and that neither we nor any of the models have met.
 

@@ -161,3 +161,41 @@ def test_without_steady_readings_no_power_is_fitted(irc, readings: Path, tables:
     outcome = irc("calibrate", "--power", "--data", readings / table, "-o", readings / "power.json")
     assert outcome.code == 2 and "no readings of power to fit to" in outcome.err
     assert not (readings / "power.json").exists()
+
+
+def test_a_few_rows_of_a_new_machine_are_fitted_onto_what_is_known(irc, tables: Path) -> None:
+    (tables / "new.csv").write_text(
+        "device,dtype,m,n,k,latency_us\n"
+        + "".join(f"rx_7900_xtx,f16,{m},4096,4096,{20 + m / 3:.1f}\n" for m in (64, 1024, 4096))
+    )
+    irc("calibrate", "--data", tables / "gemm.csv", tables / "vector.csv", "-o", tables / "constants.json")
+    before = json.loads((tables / "constants.json").read_text())
+    outcome = irc(
+        "calibrate", "--data", tables / "new.csv", "--onto", tables / "constants.json", "-o", tables / "o.json"
+    )
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.endswith("fitted to samples of 110 rows, and onto them to 3 rows\n")
+    after = json.loads((tables / "o.json").read_text())
+    assert after["tables"] == before["tables"] and list(after["added_tables"]) == ["new.csv"]
+    for name, family in before["families"].items():
+        assert after["families"][name]["effects"] == family["effects"]
+    assert {tuple(entry[:2]) for entry in after["families"]["gemm"]["added"]} >= {("device", "rx_7900_xtx")}
+    same = irc(
+        "calibrate", "--data", tables / "new.csv", "--onto", tables / "constants.json", "--check", tables / "o.json"
+    )
+    assert same.code == 0
+
+
+def test_onto_is_of_latencies(irc, tables: Path) -> None:
+    outcome = irc("calibrate", "--power", "--data", tables / "gemm.csv", "--onto", "bundled", "-o", tables / "o.json")
+    assert outcome.code == 2 and "--onto is of latencies" in outcome.err
+    outcome = irc("calibrate", "--data", tables / "gemm.csv", "--onto", tables / "none.json", "-o", tables / "o.json")
+    assert outcome.code == 2 and "holds no constants" in outcome.err
+
+
+def test_what_the_bundled_file_was_fitted_onto_is_of_the_rows_that_lie_there() -> None:
+    content = json.loads((ROOT / "cost_models/gpu/constants.json").read_text())
+    assert content["added_tables"] == {
+        f"{name}.csv": hashlib.sha256((ROOT / f"datasets/published/{name}.csv").read_bytes()).hexdigest()
+        for name in ("attention", "gemm", "mla", "moe", "vector")
+    }

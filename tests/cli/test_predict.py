@@ -180,6 +180,12 @@ def test_a_runtime_that_was_never_measured_is_told(irc, tmp_path: Path) -> None:
     assert irc("predict", "-k", GEMM).err == ""
 
 
+def test_a_machine_of_no_measured_kind_is_told(irc) -> None:
+    outcome = irc("predict", "-k", "device=gaudi2 m=8192 n=8192 k=8192", "-k", "device=h100 m=8192 n=8192 k=8192")
+    assert outcome.code == 0
+    assert outcome.err == "note: gaudi2: at data-sheet rates (roofline): kernels of no such machine were measured\n"
+
+
 def test_json_of_rows_is_strict(irc, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("device,m,n,k,note\nt4,8,8,8,inf\nt4,inf,8,8,1\n")
     outcome = irc("predict", tmp_path / "rows.csv", "--json")
