@@ -24,7 +24,7 @@ from ircost.cost_models.gpu.labels import GRAPH_REPLAY, labels_of
 from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.power import product_flops_per_s, sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork, scan_demand
-from ircost.cost_models.gpu.stream import StreamWork, stream_demand
+from ircost.cost_models.gpu.stream import ROW_IN_A_BLOCK, StreamWork, stream_demand
 from ircost.cost_models.gpu.table_work import COLD_SETS, MOST_SHARED, masks_window, packs_heads
 from ircost.cost_models.gpu.winograd import may_take
 from ircost.cost_models.part_groups import FIELDS, PartGroup
@@ -48,6 +48,7 @@ SAME_KERNELS = {"int8_wo": "int4_wo"}
 
 OF_CPUS = "onnxruntime"  # whose kernels a CPU's are where nobody says: those that most is known of
 
+ALONE = "row_in_a_block"  # beside the sizes of a stream, by its kind
 PACKS = "packs_heads"  # of a kernel's library, beside the sizes of a part of attention
 
 Columns = Mapping[str, Column]
@@ -203,6 +204,8 @@ def work_of(group: PartGroup, at: slice | np.ndarray, machine: GpuMachine, rates
         if group.kind == "prefill" and masks_window(machine.runtime, taken):
             columns["window"] = _all(0.0, columns)
         columns[PACKS] = _all(float(packs_heads(machine.runtime, taken, machine.architecture)), columns)
+    if group.family == "vector":
+        columns[ALONE] = _all(float(group.kind in ROW_IN_A_BLOCK), columns)
     return KERNELS[group.family].work(columns, machine, rates)
 
 
@@ -333,6 +336,7 @@ def _stream(of: Columns, machine: GpuMachine, rates: Rates) -> StreamWork:
         sets=_all(1.0, of),
         cold_bytes=of["cold_bytes"],
         row_length=of["row_length"],
+        row_in_a_block=of[ALONE],
     )
 
 

@@ -39,6 +39,13 @@ PARAMETERS = {
 }
 
 
+# Kinds of kernels, as tables name them, in which one block takes a row, however long: what comes of the row is needed
+# for all of it. Source: pytorch/pytorch, aten/src/ATen/native/cuda: layer_norm_kernel.cu and SoftMax.cu, a block a row.
+ROW_IN_A_BLOCK = frozenset(
+    ("softmax", "layer_norm", "norm", "rms_norm", "softmax_gradient", "layer_norm_gradient"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class StreamWork:
     """Every field is [rows], or one number for all.
@@ -51,6 +58,7 @@ class StreamWork:
         sets: how many operands take turns between two uses of one; without end where each is used once.
         cold_bytes: of those read or written, what no cache holds, however small.
         row_length: elements along the innermost axis.
+        row_in_a_block: 1 where one block of threads takes a row that is reduced, else blocks share it.
     """
 
     elements: Amount
@@ -62,13 +70,15 @@ class StreamWork:
     sets: Amount
     cold_bytes: Amount = 0.0
     row_length: Amount = 1.0
+    row_in_a_block: Amount = 0.0
 
 
 def stream_demand(work: StreamWork, machine: GpuMachine) -> Demand:
     """Bytes over bandwidth, arithmetic beside it, and what a kernel costs anyhow.
 
     A tensor with fewer elements than all processors take at a time keeps some of them idle: their ports are missing,
-    and so are their loads in flight, without which main memory's latency shows.
+    and so are their loads in flight, without which main memory's latency shows. So does one with few rows,
+    where a block takes each.
 
     Source: Little's law, for the loads in flight: Volkov, "Better Performance at Lower Occupancy", GTC 2010.
     """
@@ -79,6 +89,8 @@ def stream_demand(work: StreamWork, machine: GpuMachine) -> Demand:
     traffic = read + written
     # No whole blocks: one more element must not look as if it woke a processor for all that the others do.
     active = np.minimum(np.maximum(elements / BLOCK_ELEMENTS, 1), machine.processors)
+    (is_alone,) = beside(work.row_in_a_block)
+    active = np.where((rows > 0) & (is_alone > 0), np.minimum(active, np.maximum(rows, 1)), active)
     rate = machine.main_bytes_per_s
     share = active / machine.processors
     slower = machine.clocks_per_reference

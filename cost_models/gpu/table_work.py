@@ -20,7 +20,7 @@ from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork
 from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.power import sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork
-from ircost.cost_models.gpu.stream import StreamWork
+from ircost.cost_models.gpu.stream import ROW_IN_A_BLOCK, StreamWork
 from ircost.cost_models.gpu.winograd import TILES, may_take, saved
 
 Columns = Mapping[str, np.ndarray]
@@ -346,6 +346,7 @@ def stream_work(columns: Columns, setting: Setting) -> StreamWork:
         *(elements, elements * of("reads") * wide, elements * of("writes") * wide),
         *(elements * of("flops"), elements * of("special"), rows * of("is_reduced"), sets_of(columns)),
         row_length=cols,
+        row_in_a_block=each(columns["op"], lambda op: float(op in ROW_IN_A_BLOCK)),
     )
 
 

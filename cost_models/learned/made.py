@@ -46,7 +46,10 @@ def made(
     table = readable(columns, at, target_of)
     without = constants_without(table, columns, at, target_of)
     found = train(table, constants, without, on_progress=on_progress)
-    return replace(found.model, about={**about(found, {Path(at).name: sha256}), CONSTANTS: digest_of(constants)})
+    return replace(
+        found.model,
+        about={**about(found, {Path(at).name: sha256}), CONSTANTS: digest_of(constants, found.model.family)},
+    )
 
 
 def made_of_text(

@@ -24,7 +24,7 @@ from ircost.cost_models.learned.novelty import Novelty
 from ircost.cost_models.learned.recipes import FEWEST_ROWS
 from ircost.cost_models.learned.rows import Rows, always, readable, rows_of
 from ircost.cost_models.learned.splits import folds_of
-from ircost.cost_models.learned.trained import CONSTANTS, POWER_CONSTANTS, digest_of
+from ircost.cost_models.learned.trained import CONSTANTS, POWER_CONSTANTS, digest_of, digest_of_power
 
 # Small ones: readings scatter by some percent, and there is one machine to learn of.
 TREES, LEAVES, LEAST_ROWS = 150, 31, 40
@@ -151,7 +151,7 @@ def made_power(
     model, held = trained_power(table, on_progress)
     about: dict[str, object] = {
         **{"rows": len(held.residual), "tables": {Path(at).name: sha256}, "errors": [_errors(held)]},
-        **{CONSTANTS: digest_of(constants), POWER_CONSTANTS: digest_of(power)},
+        **{CONSTANTS: digest_of(constants, model.family), POWER_CONSTANTS: digest_of_power(power)},
     }
     return replace(model, about=about)
 

@@ -18,13 +18,22 @@ if TYPE_CHECKING:
 CONSTANTS, POWER_CONSTANTS = "constants", "power_constants"  # entries of a card
 
 
-def digest_of(constants: ConstantsFile | PowerConstants) -> str:
-    """SHA-256 of the constants that corrections are of: with others they are worth nothing.
+def digest_of(constants: ConstantsFile, family: str) -> str:
+    """SHA-256 of the constants that corrections of a family are of: with others they are worth nothing.
 
     What was fitted onto those, of machines that they never met, changes no correction.
     """
-    own = constants.base if isinstance(constants, ConstantsFile) else constants
-    return hashlib.sha256(own.to_json().encode()).hexdigest()
+    own = {name: fit for name, fit in constants.base.fits.items() if name == family}
+    return _digest(ConstantsFile(fits=own))
+
+
+def digest_of_power(constants: PowerConstants) -> str:
+    """The same of factors of power."""
+    return _digest(constants)
+
+
+def _digest(constants: ConstantsFile | PowerConstants) -> str:
+    return hashlib.sha256(constants.to_json().encode()).hexdigest()
 
 
 def trained_models(folder: str | Path) -> dict[str, FamilyModel]:
@@ -54,8 +63,11 @@ def check_constants(models: Mapping[str, FamilyModel], at: str | Path) -> None:
     """Raises:
     LearnedModelError: a model was learned on other constants than the bundled ones, which it would be asked with.
     """
-    own = {CONSTANTS: digest_of(bundled_constants()), POWER_CONSTANTS: digest_of(bundled_power_constants())}
     for family, model in models.items():
+        own = {
+            CONSTANTS: digest_of(bundled_constants(), family),
+            POWER_CONSTANTS: digest_of_power(bundled_power_constants()),
+        }
         if any(model.about.get(name, digest) != digest for name, digest in own.items()):
             raise LearnedModelError(
                 f"{at}: the corrections of {family} were learned on other constants than those of this version",

@@ -177,7 +177,7 @@ def test_corrections_of_other_constants_are_refused(irc, places: Path, tmp_path:
     for verb in (("evaluate", places / "rows.csv"), ("predict", "-k", "device=t4 op=add rows=8 cols=64")):
         assert irc(*verb, "--model", tmp_path).code == 0
     file = tmp_path / "vector/model.json"
-    digest = digest_of(bundled_constants())
+    digest = digest_of(bundled_constants(), "vector")
     assert digest in file.read_text()
     file.write_text(file.read_text().replace(digest, "0" * len(digest)))
     for verb in (("evaluate", places / "rows.csv"), ("predict", "-k", "device=t4 op=add rows=8 cols=64")):

@@ -45,7 +45,7 @@ from ircost.cost_models.learned.storage import (
     write_model,
 )
 from ircost.cost_models.learned.stored_trees import LearnedModelError
-from ircost.cost_models.learned.trained import digest_of
+from ircost.cost_models.learned.trained import digest_of, digest_of_power
 from ircost.datasets.tables import read_table
 from ircost.ir.graph import Module
 from ircost.ir.parser import parse_module
@@ -276,8 +276,8 @@ def test_bundled_models_of_power_are_of_the_bundled_constants() -> None:
     models = bundled_power_models()
     assert set(models) == {"gemm", "attention", "moe", "quantize", "recurrent"}
     for model in models.values():
-        assert model.about["constants"] == digest_of(bundled_constants()), model.family
-        assert model.about["power_constants"] == digest_of(bundled_power_constants()), model.family
+        assert model.about["constants"] == digest_of(bundled_constants(), model.family), model.family
+        assert model.about["power_constants"] == digest_of_power(bundled_power_constants()), model.family
 
 
 def test_refitting_reproduces_what_comes_with_the_package(pytestconfig: pytest.Config, tmp_path: Path) -> None:

@@ -509,7 +509,7 @@ def test_of_other_machines_than_gpus_those_are_corrected_that_were_measured() ->
 def test_the_bundled_models_correct_the_bundled_constants() -> None:
     """Who fits the constants anew trains the models anew: docs/learned-models.md has the command."""
     for model in read_models(BUNDLED).values():
-        assert model.about["constants"] == digest_of(bundled_constants()), model.family
+        assert model.about["constants"] == digest_of(bundled_constants(), model.family), model.family
 
 
 def test_refitting_reproduces_a_bundled_model(pytestconfig: pytest.Config, tmp_path: Path) -> None:
