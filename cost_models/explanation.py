@@ -376,7 +376,10 @@ def fit_text(constants: ConstantsFile, family: str) -> str:
     if fit is None:
         return "defaults: no fit"
     devices = f"{len(fit.devices)} device{'s' if len(fit.devices) != 1 else ''}"
-    return f"fit: {fit.rows:,} measured kernels of family {family}, {devices}, median error {fit.median_error:.0%}"
+    onto = f"; onto it {fit.added_rows:,} of {len(fit.added_devices)} devices" if fit.added else ""
+    return (
+        f"fit: {fit.rows:,} measured kernels of family {family}, {devices}, median error {fit.median_error:.0%}{onto}"
+    )
 
 
 def _bytes(count: float) -> str:

@@ -177,8 +177,8 @@ def _used(kernel: Kernel, fitted: ConstantsFile, wanted: SpeedupConfiguration) -
     return UsedFit(
         kernel=f"{kernel.dtype} product",
         family=GEMM.name,
-        rows=fit.rows if fit else 0,
-        devices=fit.devices if fit else (),
+        rows=fit.rows + fit.added_rows if fit else 0,
+        devices=tuple(sorted({*fit.devices, *fit.added_devices})) if fit else (),
         median_error=fit.median_error if fit else 0.0,
         labels={effect: level for effect, level in labels.items() if level},
         unseen=tuple(effect for effect in labels if effect in unseen),

@@ -42,7 +42,8 @@ class UsedFit:
 
     Args:
         kernel: that they are for.
-        family: of kernels that was fitted. rows, devices, median_error: of that fit.
+        family: of kernels that was fitted. rows, devices: of that fit, and of what was fitted onto it. median_error: of
+            the first alone.
         labels: the kernel's, those of a level only.
         unseen: those of ``labels`` that no measurement has: there, what all have in common stands in.
         format_seen_with: with what the number format was measured: levels by effect, such as runtime -> trtllm.
