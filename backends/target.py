@@ -204,7 +204,7 @@ class Target(Part):
         """Every figure by its path, in file order; each knows ``source`` and ``guess``.
 
         >>> from ircost.backends import load_target
-        >>> load_target("h100").sources()["memory.hbm.capacity_bytes"].source
+        >>> load_target("h100").sources()["memory.hbm.bandwidth_bytes_per_s"].source
         'NVIDIA H100 Tensor Core GPU data sheet, 2023'
         """
         return dict(_figures(self, ""))
