@@ -145,13 +145,11 @@ def calibrate_without(
     return {
         targets: ConstantsFile(
             {},
-            {
-                **known.fits,
-                **{
-                    own.family: found
-                    for own in families
-                    if (found := fits[own.family, targets & frozenset(own.devices)]) is not None
-                },
+            dict(known.fits)
+            | {
+                own.family: found
+                for own in families
+                if (found := fits[own.family, targets & frozenset(own.devices)]) is not None
             },
         )
         for targets in left_out

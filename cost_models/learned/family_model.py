@@ -97,7 +97,8 @@ class FamilyModel:
         """Who answers for kernels; None where nobody knows their machine, nor any like it: all others were GPUs.
 
         What kin or strangers have in common was learned beside constants that never met their machine, or its
-        architecture: where the constants were fitted to it, nothing is added, and the intervals stay as wide.
+        architecture: where the constants were fitted to it, nothing is added, and intervals are no wider than what
+        such machines need.
 
         Args:
             labels: the kernels': the device, and whose kernels they are.

@@ -23,14 +23,16 @@ def with_half_widths(
 ) -> ConstantsFile:
     """The same, knowing for each family what holds nine in ten kernels of a machine of an architecture that was met.
 
+    Where too few machines are new to tell, what was known before stands.
+
     Args:
         data: that was fitted onto others. onto: those.
     """
     families = by_family(data)
     fits = dict(constants.fits)
     for done, own in enumerate(families, start=1):
-        if own.family in onto.fits and own.samples:
-            fits[own.family] = replace(fits[own.family], added_half_width=half_width(own, onto))
+        if own.family in onto.fits and (found := half_width(own, onto)) is not None:
+            fits[own.family] = replace(fits[own.family], added_half_width=found)
         if on_progress is not None:
             on_progress(done, len(families))
     return replace(constants, fits=fits)

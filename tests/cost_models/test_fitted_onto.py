@@ -112,6 +112,14 @@ def test_how_far_a_new_machine_is_known_comes_of_those_left_out() -> None:
     assert found.fits["gemm"].added_half_width == near
 
 
+def test_one_machine_more_leaves_what_was_known_of_others() -> None:
+    """Whoever fits a card onto the bundled constants keeps the intervals of those that were fitted onto before."""
+    own, bundled = sampled(products("arc_pro_b60", times=1.6)), bundled_constants()
+    found = with_half_widths(calibrate(own, onto=bundled), own, bundled)
+    assert ("device", "arc_pro_b60") in found.fits["gemm"].added
+    assert found.fits["gemm"].added_half_width == bundled.fits["gemm"].added_half_width is not None
+
+
 @pytest.mark.parametrize(("device", "is_fitted"), [("b200", True), ("gb300", True), ("h100_sxm", False)])
 def test_published_rows_narrow_intervals(device: str, is_fitted: bool) -> None:
     """Of machines that the bundled constants were fitted onto; no correction of strangers is added to them."""
