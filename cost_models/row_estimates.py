@@ -17,7 +17,7 @@ from ircost.cost_models.gpu.kernel_work import library, runtime_label
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.cost_models.gpu.rows import TargetOf, at_rows, groups_of
 from ircost.cost_models.gpu.table_schema import completed, family_of, unreadable
-from ircost.cost_models.gpu.table_work import Columns
+from ircost.cost_models.gpu.table_work import TURNING, Columns
 from ircost.cost_models.learned.grades import GRADES, UNCORRECTED, UNKNOWN_HALF_WIDTH
 from ircost.cost_models.learned.row_models import asked_of, batches, corrected_rows, piece_of
 from ircost.cost_models.part_groups import heads_name
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 16_384  # rows, whose features are held at one time
 MEASURED = "latency_us"  # which rows may have, and nobody looks at here
-RUNTIME, KERNEL = "framework", "kernel"
+RUNTIME, KERNEL, CACHES = "framework", "kernel", "caches"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -128,9 +128,13 @@ def estimate_rows(
 def as_networks(
     family: Family, columns: Columns, target_of: TargetOf, constants: ConstantsFile
 ) -> dict[str, np.ndarray]:
-    """[rows] whose kernels they are, runtime and library: where nobody says, those that networks get."""
+    """[rows] whose kernels they are, runtime and library: where nobody says, those that networks get.
+
+    Nobody's in particular are on the mean those of the runtimes that replay graphs, by whose benchmarks weights take
+    turns: that is what was learned of them.
+    """
     whole = completed(family, columns)
-    runtimes, kernels = whole[RUNTIME].copy(), whole[KERNEL].copy()
+    runtimes, kernels, caches = (whole[name].copy() for name in (RUNTIME, KERNEL, CACHES))
     readable = np.ones(len(runtimes), dtype=bool)
     for rows in unreadable(family, whole).values():
         readable[rows] = False
@@ -143,6 +147,8 @@ def as_networks(
         kind, dtype = group.labels["kind"], str(whole["dtype"][rows[0]])
         cache = str(whole["kv_dtype"][rows[0]]) if "kv_dtype" in family.columns else ""
         runtimes[rows] = runtime_label(group.setting.runtime, group.setting.machine.kind, family.name, constants)
+        if runtimes[rows[0]] == GRAPH_REPLAY != group.setting.runtime:
+            caches[rows] = np.where(caches[rows] == "", TURNING, caches[rows])
         words = (family.name, kind, dtype, "" if cache == dtype else cache)
         for heads, some in _by_heads(family, whole, rows):
             taken = library(str(runtimes[rows[0]]), group.labels["architecture"], *words, heads)
@@ -151,7 +157,7 @@ def as_networks(
             if (family.kinds({**at_rows(whole, some), KERNEL: named}) == kind).all():
                 kernels[some] = named
     runtimes[runtimes == ""] = GRAPH_REPLAY
-    return {RUNTIME: runtimes, KERNEL: kernels}
+    return {RUNTIME: runtimes, KERNEL: kernels, CACHES: caches}
 
 
 def _by_heads(family: Family, columns: Columns, rows: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

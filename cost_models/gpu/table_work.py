@@ -94,15 +94,22 @@ def floats(columns: Columns, *names: str) -> list[Column]:
 # collector/{vllm,sglang,trtllm}/collect_gemm.py; elsewhere the same operands are used again and again.
 # `irc measure` takes as many weights as no cache holds.
 COLD_SETS = 1e9  # of operands between two uses of one: no cache keeps it
-WEIGHT_SETS = {"vllm": 6.0, "sglang": 6.0, "trtllm": 5.0, "pytorch graphs": COLD_SETS}
-ACTIVATION_SETS = {"sglang": 6.0}
-COLD = "cold"  # in the column `caches`: they were flushed before each run, or operands took turns
+TURNING_SETS = 6.0
+WEIGHT_SETS = {"vllm": TURNING_SETS, "sglang": TURNING_SETS, "trtllm": 5.0, "pytorch graphs": COLD_SETS}
+ACTIVATION_SETS = {"sglang": TURNING_SETS}
+# Words of the column `caches`: flushed before each run, or operands took turns; left as they were, with the same
+# operands again; weights of products took turns, as with most runtimes that replay graphs, and nothing else did.
+COLD, WARM, TURNING = "cold", "warm", "turning weights"
+SETS = {COLD: COLD_SETS, WARM: 1.0}  # whatever is usual
 
 
-def sets_of(columns: Columns, usual: Column | float = 1.0) -> Column | float:
-    """Sets of operands that take turns: as many as no cache holds where a row says so, else the usual ones."""
+def sets_of(columns: Columns, usual: Column | float = 1.0, words: Mapping[str, float] = SETS) -> Column | float:
+    """Sets of operands that take turns: as a row says, else the usual ones."""
     caches = columns.get("caches")
-    return usual if caches is None else np.where(each(caches, lambda word: float(word == COLD)) > 0, COLD_SETS, usual)
+    if caches is None:
+        return usual
+    told = each(caches, lambda word: words.get(word, math.nan))
+    return np.where(np.isnan(told), usual, told)
 
 
 def gemm_sets(columns: Columns, weight_bytes: Column, setting: Setting) -> tuple[Column | float, Column | float]:
@@ -113,7 +120,8 @@ def gemm_sets(columns: Columns, weight_bytes: Column, setting: Setting) -> tuple
     elif setting.runtime == "trtllm":
         enough = np.ceil(setting.machine.cache_bytes / np.maximum(weight_bytes, 1))
         weights = np.clip(enough, 1, weights)
-    return sets_of(columns, ACTIVATION_SETS.get(setting.runtime, 1.0)), sets_of(columns, weights)
+    turning = {**SETS, TURNING: TURNING_SETS}
+    return sets_of(columns, ACTIVATION_SETS.get(setting.runtime, 1.0)), sets_of(columns, weights, turning)
 
 
 # ---- gemm

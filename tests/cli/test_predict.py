@@ -69,8 +69,9 @@ def test_the_analytical_model_is_the_one_of_compile(irc, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("model", ["analytical", "hybrid"])
 def test_where_no_runtime_is_named_a_kernel_is_that_of_a_network(irc, tmp_path: Path, model: str) -> None:
-    lines = [f"h100,4096,4096,4096,bfloat16,{name}\n" for name in ("", GRAPH_REPLAY, "trtllm")]
-    (tmp_path / "named.csv").write_text("device,m,n,k,dtype,framework\n" + "".join(lines))
+    names = (",", f"{GRAPH_REPLAY},turning weights", "trtllm,")
+    lines = [f"h100,4096,4096,4096,bfloat16,{name}\n" for name in names]
+    (tmp_path / "named.csv").write_text("device,m,n,k,dtype,framework,caches\n" + "".join(lines))
     unnamed, replayed, named = rows(irc, str(tmp_path / "named.csv"), "--model", model)
     assert unnamed["latency_s"] == replayed["latency_s"] != named["latency_s"]
     assert unnamed["grade"] == named["grade"] == ("A" if model == "hybrid" else None)

@@ -26,8 +26,8 @@ ROWS: dict[str, dict[str, object]] = {
 }
 
 
-def latencies_s(family: str, words: list[str]) -> np.ndarray:
-    row = {"device": "b200", "dtype": "bfloat16", **ROWS[family]}
+def latencies_s(family: str, words: list[str], **more: object) -> np.ndarray:
+    row = {"device": "b200", "dtype": "bfloat16", **ROWS[family], **more}
     columns = {name: np.array([value] * len(words), dtype=object) for name, value in row.items()}
     columns["caches"] = np.array(words, dtype=object)
     found: np.ndarray = estimate_rows(columns, family, target_of, "analytical").latency_s
@@ -36,8 +36,18 @@ def latencies_s(family: str, words: list[str]) -> np.ndarray:
 
 @pytest.mark.parametrize("family", ROWS)
 def test_cold_takes_longer(family: str) -> None:
-    cold, warm, unsaid = latencies_s(family, ["cold", "warm", ""])
+    cold, warm, unsaid = latencies_s(family, ["cold", "warm", ""], framework="graph replay")
     assert cold > warm == unsaid
+
+
+def test_nobodys_weights_take_turns_as_those_of_the_runtimes_that_they_stand_for() -> None:
+    cold, turning, warm, unsaid = latencies_s("gemm", ["cold", "turning weights", "warm", ""])
+    assert cold >= turning == unsaid > 1.2 * warm
+
+
+def test_warm_is_warm_whatever_a_runtimes_benchmark_does() -> None:
+    warm, unsaid = latencies_s("gemm", ["warm", ""], device="h100", framework="vllm")
+    assert warm < unsaid
 
 
 def test_another_word_fails_its_row() -> None:
