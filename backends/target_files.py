@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -114,6 +115,27 @@ ALIASES: dict[str, str] = {
     "xeon_phi_7250": "knl_7250",
 }
 
+# What drivers tell, plainly spelt, where that is no alias: found, but in no listing and no hint.
+DRIVER_NAMES: dict[str, str] = {
+    "a100_80gb_pcie": "a100_pcie_80gb",
+    "a100_sxm4_40gb": "a100_sxm_40gb",
+    "a100_sxm4_80gb": "a100_sxm_80gb",
+    "a800_80gb_pcie": "a800_pcie",
+    "a800_sxm4_80gb": "a800_sxm",
+    "b300_sxm6_ac": "b300_sxm",
+    "geforce_gtx_1080_ti": "gtx_1080_ti",
+    "gh200_144g_hbm3e": "gh200",
+    "h100_80gb_hbm3": "h100_sxm",
+    "p100_pcie_16gb": "p100_pcie",
+    "p100_sxm2_16gb": "p100_sxm2",
+    "rtx_pro_6000_blackwell_server_edition": "rtx_pro_6000_server",
+    "rtx_pro_6000_blackwell_workstation_edition": "rtx_pro_6000",
+    "titan_x_(pascal)": "titan_x_pascal",
+}
+
+# Words that drivers and sellers put before a machine's name.
+VENDORS = frozenset(("nvidia", "amd", "intel", "instinct", "tesla"))
+
 # Third parties: an entry point is the path of a YAML file, or a Target.
 TARGETS: Registry[Target | Path | str] = Registry("target", group="ircost.targets", listing="irc targets")
 
@@ -122,8 +144,9 @@ def load_target(name_or_path: str | Path, folders: Sequence[str | Path] = ()) ->
     """The machine of that name, alias or file.
 
     Args:
-        name_or_path: a name or alias, or a path that ends in ``.yaml`` or ``.yml``; after it may stand the runtime
-            whose kernels run there, as in ``h100+vllm``.
+        name_or_path: a name or alias, in capitals or not, with dashes, blanks or the vendor before it, as drivers have
+            it; or a path that ends in ``.yaml`` or ``.yml``. After it may stand the runtime whose kernels run there,
+            as in ``h100+vllm``.
         folders: more folders of target files; they come before the bundled ones.
 
     Raises:
@@ -184,10 +207,26 @@ def _find(name_or_path: str | Path, folders: Sequence[str | Path]) -> Path | Tar
     name = os.fspath(name_or_path)
     if _is_path(name) or os.sep in name:
         return _file(Path(name))
+    return _named(name, folders) or _named(plainly_spelt(name), folders) or _unknown(name, folders)
+
+
+def _named(name: str, folders: Sequence[str | Path]) -> Path | Target | None:
     files = sorted(path for folder in folders for path in Path(folder).glob("*.yaml"))
     own = next((path for path in files if path.stem == name), None)
     # Other people's files are opened, for their aliases, only when no file has the name itself.
-    return own or _bundled(name) or _by_alias(name, files) or _third_party(name) or _unknown(name, folders)
+    return own or _bundled(name) or _by_alias(name, files) or _third_party(name)
+
+
+def plainly_spelt(name: str) -> str:
+    """A name without what people and drivers write differently: capitals, dashes, blanks, the vendor before it.
+
+    >>> plainly_spelt("H100-PCIe"), plainly_spelt("NVIDIA GeForce RTX 4090"), plainly_spelt("AMD Instinct MI300X")
+    ('h100_pcie', 'geforce_rtx_4090', 'mi300x')
+    """
+    words = re.split(r"[\s_-]+", name.strip().lower())
+    while len(words) > 1 and words[0] in VENDORS:
+        words = words[1:]
+    return "_".join(words)
 
 
 def _file(path: Path) -> Path:
@@ -208,7 +247,7 @@ def _aliases(document: Entry) -> list[str]:
 
 
 def _bundled(name: str) -> Path | None:
-    path = BUNDLED / f"{ALIASES.get(name, name)}.yaml"
+    path = BUNDLED / f"{ALIASES.get(name) or DRIVER_NAMES.get(name, name)}.yaml"
     return path if path.is_file() else None
 
 

@@ -229,3 +229,32 @@ def test_the_pages_mistake_is_told_so() -> None:
     # Misspelling it also leaves it out; the page shows the first mistake only.
     told = [line.partition("  (")[0] for line in error.render().splitlines()]
     assert "\n".join(told) in DOC.read_text()
+
+
+@pytest.mark.parametrize(
+    ("spelt", "name"),
+    [
+        ("H100", "h100_sxm"),
+        ("h100-pcie", "h100_pcie"),
+        ("L4", "l4"),
+        ("NVIDIA L40", "l40"),
+        ("NVIDIA A100-SXM4-80GB", "a100_sxm_80gb"),
+        ("NVIDIA GeForce RTX 4090", "rtx_4090"),
+        ("Tesla T4", "t4"),
+        ("AMD Instinct MI300X", "mi300x"),
+        ("B200-SXM+vLLM", "b200_sxm+vllm"),
+    ],
+)
+def test_names_as_people_and_drivers_spell_them(spelt: str, name: str) -> None:
+    assert load_target(spelt).name == name
+
+
+@pytest.mark.parametrize("spelt", ["NVIDIA", "NVIDIA B100", "rtx_4090_d", "NVIDIA H20-3e", "Tesla V100-SXM3-32GB"])
+def test_other_machines_are_not_taken_for_one_that_is_known(spelt: str) -> None:
+    with pytest.raises(TargetError, match="no target"):
+        load_target(spelt)
+
+
+def test_a_users_name_comes_before_its_plain_spelling(tmp_path: Path) -> None:
+    (tmp_path / "H100.yaml").write_text("extends: t4\nname: H100\n")
+    assert load_target("H100", [tmp_path]).architecture == "turing"

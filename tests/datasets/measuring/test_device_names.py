@@ -16,6 +16,7 @@ from ircost.datasets.measuring.device_names import TARGETS
 def test_the_target_is_there_and_of_that_name(name: str) -> None:
     target = load_target(TARGETS[name])
     assert (target.name, target.kind) == (TARGETS[name], "gpu")
+    assert load_target(name) == target
     told = re.search(r"(\d+)GB", name.replace("GH200 480GB", ""))  # of the GH200 it is the CPU's memory
     if told is not None:
         assert float(target.main_memory.capacity_bytes) == pytest.approx(1e9 * int(told[1]), rel=0.1)
