@@ -15,7 +15,7 @@ from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.formats import format_of
 from ircost.cost_models.gpu.labels import labels_of
 from ircost.cost_models.gpu.machine import machine_of
-from ircost.cost_models.gpu.table_work import LARGEST_NODE, Setting, collective_work
+from ircost.cost_models.gpu.table_work import Setting, collective_work, devices_in_a_node
 
 DTYPE = "float16"  # that collectives were measured in; their bytes are what counts
 
@@ -81,14 +81,3 @@ def collective_times(
     terms = times(demand, (constants or bundled_constants()).of(family.name, labels))
     named = [terms.choices[choice] for choice in terms.choice]
     return CollectiveTimes(terms.latency_s, tuple(named), least_sent_s(work))
-
-
-def devices_in_a_node(target: Target) -> int:
-    """As many as its links join; of graphics cards at least as many as a server takes, whatever bridges join of them.
-
-    >>> from ircost.backends import load_target
-    >>> [devices_in_a_node(load_target(name)) for name in ("h100_sxm", "gb200", "h100_nvl", "xeon_8480")]
-    [8, 72, 8, 2]
-    """
-    joined = max((link.devices or 0 for link in target.links if link.topology != "network"), default=0)
-    return max(joined, LARGEST_NODE) if target.kind == "gpu" else joined or LARGEST_NODE

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from ircost.backends import Target
-from ircost.cost_models.collectives import collective_times, devices_in_a_node
+from ircost.cost_models.collectives import collective_times
 from ircost.cost_models.energy import static_w
+from ircost.cost_models.gpu.table_work import devices_in_a_node
 from ircost.frontends.config.build import BuiltModel
 from ircost.frontends.config.plan import Collective
 from ircost.ir.ops.experts import experts_met

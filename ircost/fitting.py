@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ircost.backends import load_target, target_names
-from ircost.cost_models.collectives import devices_in_a_node
+from ircost.cost_models.gpu.table_work import devices_in_a_node
 from ircost.cost_models.memory import MemoryUse, memory_use
 from ircost.cost_models.patches import LayerChain
 from ircost.costing import report_on

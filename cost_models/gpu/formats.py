@@ -53,7 +53,8 @@ FORMATS = {
 ALIASES = {
     **{"fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "fp64": "float64"},
     **{"f16": "float16", "f32": "float32", "f64": "float64", "i8": "int8", "u8": "int8", "uint8": "int8"},
-    **dict.fromkeys(("f8e4m3", "f8e5m2", "float8_e4m3fn", "float8_e5m2"), "fp8"),
+    **dict.fromkeys(("f8e4m3", "f8e5m2", "fp8_e4m3", "fp8_e5m2", "float8", "float8_e4m3", "float8_e5m2"), "fp8"),
+    **dict.fromkeys(("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2fnuz"), "fp8"),
     "f4e2m1": "nvfp4",
 }
 
@@ -66,7 +67,7 @@ def format_of(name: str) -> Format | None:
 def format_name(name: str) -> str:
     """The name in ``FORMATS``, by which constants are fitted and models trained; unknown ones stay.
 
-    >>> format_name("FP16"), format_name("torch.bfloat16"), format_name("f8e4m3"), format_name("float17")
+    >>> format_name("FP16"), format_name("torch.bfloat16"), format_name("fp8_e4m3"), format_name("float17")
     ('float16', 'bfloat16', 'fp8', 'float17')
     """
     low = name.lower().removeprefix("torch.")

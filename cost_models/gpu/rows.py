@@ -164,7 +164,7 @@ def roofline_of(family: Family, columns: Columns, setting: Setting) -> np.ndarra
     totals = family.totals(columns, setting)
     machine = setting.machine
     busy_s = np.maximum(totals.flops / setting.flops_per_s, totals.touched_bytes / machine.main_bytes_per_s)
-    return np.maximum(np.maximum(busy_s, totals.sent_s), machine.launch_s)
+    return np.maximum(np.maximum(busy_s, totals.sent_at_rate_s), machine.launch_s)
 
 
 def limit_rows(family: Family, columns: Columns, groups: Sequence[RowGroup]) -> np.ndarray:

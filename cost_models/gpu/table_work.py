@@ -31,12 +31,14 @@ class Totals:
     """What no machine can do without: operations in the units that run them, bytes touched once, and what is sent.
 
     Args:
-        sent_s: seconds that a device's fastest way out takes for what it must send.
+        sent_s: seconds that a device's fastest way out takes for what it must send; no run is shorter.
+        sent_at_rate_s: the same by the data sheet's rates, which some messages were measured to beat.
     """
 
     flops: Amount
     touched_bytes: Amount
     sent_s: Amount = 0.0
+    sent_at_rate_s: Amount = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,11 +447,12 @@ def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
     """Between nodes the network counts; within one the fastest link that joins so many, or the bus where none does.
 
     Over a mesh a device sends to each other one by the wire between them: of its bandwidth the part that leads to those
-    which take part.
+    which take part. Where a row tells no topology, a node has as many devices as links join.
     """
     target = setting.target
     world, size = floats(columns, "world_size", "bytes")
-    here = each(columns["topology"], lambda name: devices_per_node(name) or np.inf)
+    unsaid = devices_in_a_node(target)
+    here = each(columns["topology"], lambda name: (devices_per_node(name) or np.inf) if name else unsaid)
     nodes = np.where(np.isfinite(here), np.ceil(world / here), 1.0)
     ops = each(columns["op"], lambda op: float(OPS.index(op)))
     others = np.where(ops == SEND_RECV, 1.0, np.maximum(world / nodes - 1, 1.0))
@@ -473,6 +476,17 @@ def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
     )
 
 
+def devices_in_a_node(target: Target) -> int:
+    """As many as its links join; of graphics cards at least as many as a server takes, whatever bridges join of them.
+
+    >>> from ircost.backends import load_target
+    >>> [devices_in_a_node(load_target(name)) for name in ("h100_sxm", "gb200", "h100_nvl", "xeon_8480")]
+    [8, 72, 8, 2]
+    """
+    joined = max((link.devices or 0 for link in target.links if link.topology != "network"), default=0)
+    return max(joined, LARGEST_NODE) if target.kind == "gpu" else joined or LARGEST_NODE
+
+
 def bridged(link: Link) -> float:
     """How many devices a bridge joins, where others stand in the same node; without bound of what joins all of it."""
     most = link.devices or (2 if link.topology == "pair" else None)
@@ -489,5 +503,6 @@ def devices_per_node(topology: str) -> int:
 def collective_totals(work: CollectiveWork) -> Totals:
     """Links are not the device: what is sent over them is all that bounds it."""
     # Pairs over bridges were measured at 343 GB/s, each way, where data sheets say 300: nothing is held to bound them.
-    sent_s = np.where(np.asarray(work.op) == SEND_RECV, 0.0, least_sent_s(work))
-    return Totals(np.zeros_like(work.size_bytes), np.zeros_like(work.size_bytes), sent_s)
+    at_rate_s = least_sent_s(work)
+    sent_s = np.where(np.asarray(work.op) == SEND_RECV, 0.0, at_rate_s)
+    return Totals(np.zeros_like(work.size_bytes), np.zeros_like(work.size_bytes), sent_s, at_rate_s)

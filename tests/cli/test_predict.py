@@ -85,6 +85,8 @@ def test_where_no_runtime_is_named_a_kernel_is_that_of_a_network(irc, tmp_path: 
         ("device=h100 framework=tensorrt dtype=FP16", "device=h100 dtype=float16"),
         ("device=v100_sxm2 framework=vendor_library dtype=fp32", "device=v100_sxm2+vendor_library dtype=float32"),
         ("device=h100 dtype=f8e4m3", "device=h100 dtype=fp8"),
+        ("device=H100-SXM dtype=fp8_e4m3", "device=h100_sxm dtype=fp8"),
+        ("device=h100 dtype=torch.float8_e4m3fnuz", "device=h100 dtype=fp8"),
     ],
 )
 def test_a_kernel_is_the_same_however_it_is_spelt(irc, spelt: str, plain: str) -> None:

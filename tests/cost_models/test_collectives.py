@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 import ircost
 from ircost.backends import TargetError, load_target
-from ircost.cost_models.collectives import collective_times, devices_in_a_node
+from ircost.cost_models.collectives import collective_times
 from ircost.cost_models.gpu.collective import OPS, collective_demand
 from ircost.cost_models.gpu.demand import Demand
 from ircost.cost_models.gpu.formats import format_of
 from ircost.cost_models.gpu.machine import machine_of
-from ircost.cost_models.gpu.table_work import Setting, collective_work
+from ircost.cost_models.gpu.table_work import Setting, collective_work, devices_in_a_node
 from ircost.ir.ops.experts import experts_met
 
 SIZES = [float(size) for size in np.geomspace(1e3, 1e9, 25)]
@@ -121,3 +121,20 @@ def test_what_is_sent_bounds_collectives_of_tables() -> None:
         assert (estimates.latency_s >= estimates.at_best_s).all()
     twice = ircost.predict({**rows, "device": "l40s", "op": ["all_reduce", "all_gather"]})
     assert twice.at_best_s[0] == pytest.approx(2 * twice.at_best_s[1])
+
+
+@pytest.mark.parametrize("name", ["h100_sxm", "l40s", "mi300x"])
+@pytest.mark.parametrize("ranks", [8, 16, 1024])
+def test_a_table_without_topology_has_the_nodes_of_a_mesh(name: str, ranks: int) -> None:
+    columns = {"device": name, "op": "all_reduce", "world_size": [ranks], "bytes": [1e9], "dtype": "float16"}
+    found = ircost.predict(columns, model="analytical").latency_s[0]
+    assert found == pytest.approx(collective_times("all_reduce", [1e9], ranks, load_target(name)).latency_s[0], rel=0.2)
+
+
+def test_the_roofline_of_a_message_has_the_rate_of_its_link() -> None:
+    names = ["h100_sxm", "gaudi3"]
+    columns = {"device": names, "op": "send_recv", "world_size": 2, "bytes": 1e9}
+    found = ircost.predict(columns, model="roofline").latency_s
+    links = [link for name in names if (link := load_target(name).link) is not None]
+    rates = np.array([float(link.bandwidth_bytes_per_s) for link in links])
+    assert len(rates) == 2 and (found >= 1e9 / rates).all()
