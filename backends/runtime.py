@@ -19,26 +19,36 @@ class Runtime:
         launch: ``graph``: whole steps are recorded once and replayed, so a kernel costs little to launch. ``eager``:
             the host launches kernels one by one.
         sums_narrow: it lets lanes add up products of 16 bits in 16 bits where that is faster; others add up in f32.
+        only_on: whose machines alone it runs on; empty where that is not told.
     """
 
     name: str
     description: str
     launch: Literal["graph", "eager"]
     sums_narrow: bool = False
+    only_on: str = ""
 
     @property
     def key(self) -> str:
         """The name as one word, for the command line: ``vendor_library``."""
         return self.name.replace(" ", "_")
 
+    def runs_on(self, vendor: str) -> bool:
+        """Whether machines of that maker run it; of a maker that nobody names, yes.
+
+        >>> runtime_named("trtllm").runs_on("AMD"), runtime_named("vllm").runs_on("AMD")
+        (False, True)
+        """
+        return not vendor or self.only_on in ("", vendor)
+
 
 _ROWS = (
     Runtime("vllm", "vLLM, serving of language models", "graph"),
     Runtime("sglang", "SGLang, serving of language models", "graph"),
-    Runtime("trtllm", "NVIDIA TensorRT-LLM, serving of language models", "graph"),
+    Runtime("trtllm", "NVIDIA TensorRT-LLM, serving of language models", "graph", only_on="NVIDIA"),
     # At 34.2 images of ResNet-50 a second a Jetson Nano runs 280 GFLOP/s, more than its lanes have in f32.
     # Source: NVIDIA-AI-IOT/torch2trt, docs/benchmarks/jetson_nano.md.
-    Runtime("tensorrt", "NVIDIA TensorRT, engines of whole networks", "graph", sums_narrow=True),
+    Runtime("tensorrt", "NVIDIA TensorRT, engines of whole networks", "graph", sums_narrow=True, only_on="NVIDIA"),
     Runtime("pytorch", "PyTorch, op by op", "eager"),
     Runtime("vendor library", "the vendor's own library, such as cuBLAS, called one kernel at a time", "eager"),
     Runtime("sarathi", "Sarathi-Serve, serving with chunked prefill", "eager"),

@@ -132,13 +132,18 @@ class Target(Part):
         """This machine as that runtime's kernels find it: ``h100_sxm`` becomes ``h100_sxm+vllm``.
 
         Raises:
-            TargetError: no such runtime; lists the nearest.
+            TargetError: no such runtime, which lists the nearest; or it does not run on machines of this maker.
 
         >>> from ircost.backends import load_target
         >>> load_target("h100").with_runtime("vllm")
         Target('h100_sxm+vllm')
         """
         runtime = runtime_named(name)
+        if not runtime.runs_on(self.vendor):
+            raise TargetError(
+                f"{runtime.name} runs on machines of {runtime.only_on} alone, not on {self.name} of {self.vendor}",
+                help=f"name another runtime, or none: {self.name}",
+            )
         return self.model_copy(update={"name": f"{self.name}+{runtime.key}", "runtime": runtime.name})
 
     def unit_for(self, dtype: DType | str, engine: Engine = "matrix") -> tuple[Engine, str]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ircost.cost_models.gpu.constants import ConstantsFile, FamilyFit
-from ircost.cost_models.gpu.families import FAMILIES
-from ircost.cost_models.gpu.fit import NOTHING_HELD, Effect, Effects, Sample, fit
-from ircost.cost_models.gpu.labels import GRAPH_REPLAY, WIDTHS
+from ircost.cost_models.gpu.families import FAMILIES, Family
+from ircost.cost_models.gpu.fit import Effect, Effects, Sample, fit
+from ircost.cost_models.gpu.labels import FASTEST, GRAPH_REPLAY, WIDTHS, as_runtime
+from ircost.cost_models.gpu.nobodys_kernels import fastest_rows, with_graph_replay
 from ircost.cost_models.gpu.rows import TargetOf, groups_of
 from ircost.cost_models.gpu.table_schema import completed, family_of, number_column, unreadable
 from ircost.cost_models.gpu.table_work import Columns
@@ -50,7 +51,16 @@ def measured(
     """
     family = family_of(columns, at)
     columns = _usable(completed(family, columns), family.name)
-    samples, devices = [], []
+    found = [*_samples(family, columns, target_of, sample_rows, fewest_rows)]
+    for device, sample in _samples(family, fastest_rows(family, columns), target_of, sample_rows, fewest_rows):
+        found.append((device, replace(sample, labels=as_runtime(sample.labels, FASTEST))))
+    return Measured(family.name, tuple(sample for _, sample in found), tuple(device for device, _ in found))
+
+
+def _samples(
+    family: Family, columns: Columns, target_of: TargetOf, sample_rows: int, fewest_rows: int
+) -> Iterator[tuple[str, Sample]]:
+    """The name of the target, and a sample of its rows, of each group of measured rows."""
     for group in groups_of(family, columns, target_of):
         is_known = group.setting is not None and group.setting.machine.is_of_measured_kind
         if group.setting is None or not is_known or len(group.rows) < fewest_rows:
@@ -59,9 +69,7 @@ def measured(
         own = {name: column[chosen] for name, column in columns.items()}
         demand = family.demand(own, group.setting).narrowed()
         weight = min((len(group.rows) / 100) ** 0.5, 4.0)
-        samples.append(Sample(group.labels, demand, own["latency_us"] * 1e-6, weight))
-        devices.append(group.setting.machine.name)
-    return Measured(family.name, tuple(samples), tuple(devices))
+        yield group.setting.machine.name, Sample(group.labels, demand, own["latency_us"] * 1e-6, weight)
 
 
 def _usable(columns: Columns, family: str) -> dict[str, np.ndarray]:
@@ -185,14 +193,19 @@ def _family_fit(data: Measured, known: FamilyFit | None = None) -> FamilyFit | N
     Args:
         known: what is known of the family already, and stays.
     """
-    if not data.samples:
+    samples = [sample for sample in data.samples if sample.labels["runtime"] != FASTEST]
+    if not samples:
         return None
     family = FAMILIES[data.family]
-    held = _staying(known.all_effects, data.samples) if known is not None else NOTHING_HELD
-    found = fit(family.parameters, data.samples, WIDTHS, family.stiffness, held=held)
-    rows, devices = sum(len(sample.measured_s) for sample in data.samples), set(data.devices)
+    rows, devices = sum(len(sample.measured_s) for sample in samples), set(data.devices)
     if known is None:
-        return FamilyFit(with_graph_replay(found.effects), rows, tuple(sorted(devices)), found.median_error)
+        found = fit(family.parameters, samples, WIDTHS, family.stiffness)
+        effects = with_graph_replay(found.effects)
+        return FamilyFit(_with_fastest(family, effects, data.samples), rows, tuple(sorted(devices)), found.median_error)
+    if ("runtime", FASTEST) in known.effects:
+        samples = [_as_published(sample) for sample in samples]
+    held = _staying(known.all_effects, samples)
+    found = fit(family.parameters, samples, WIDTHS, family.stiffness, held=held)
     new = {key: amounts for key, amounts in found.effects.items() if key not in held}
     return replace(
         known,
@@ -202,30 +215,19 @@ def _family_fit(data: Measured, known: FamilyFit | None = None) -> FamilyFit | N
     )
 
 
-# Whose kernels stand for those of nobody's runtime in particular: the first of these groups that a family was measured
-# with. Each was timed without a host: as replayed graphs, by a profiler, in a loop, or on a CPU.
-GRAPH_REPLAYS = (
-    *(("vllm", "sglang", "trtllm"), ("sarathi",), ("nccl",), ("vendor library",)),
-    *(("pytorch graphs",), ("onnxruntime",)),
-)
-# Where there is none of them: on a GPU the host of eager PyTorch has constants of its own, which networks' kernels do
-# not have.
-STANDING = (*GRAPH_REPLAYS, ("pytorch",))
+def _with_fastest(family: Family, effects: Effects, samples: Sequence[Sample]) -> Effects:
+    """The same, knowing what the fastest of several runtimes have in common."""
+    fastest = [sample for sample in samples if sample.labels["runtime"] == FASTEST]
+    if not fastest:
+        return effects
+    found = fit(family.parameters, fastest, WIDTHS, family.stiffness, held=effects)
+    return {**effects, **{key: amounts for key, amounts in found.effects.items() if key not in effects}}
 
 
-def with_graph_replay(effects: Effects) -> dict[Effect, Mapping[str, float]]:
-    """The same with a runtime of nobody's in particular: the mean of those that replay graphs, or of who stands in."""
-    known = {level for effect, level in effects if effect == "runtime"}
-    chosen = next((group for group in STANDING if known & set(group)), ())
-    levels: dict[Effect, list[Mapping[str, float]]] = {}
-    for (effect, level), amounts in effects.items():
-        own = next(
-            (name for name in chosen if effect.startswith("runtime") and f"{level} ".startswith(f"{name} ")), None
-        )
-        if own is not None:
-            levels.setdefault((effect, GRAPH_REPLAY + level.removeprefix(own)), []).append(amounts)
-    means = {
-        key: {name: sum(amounts[name] for amounts in found) / len(found) for name in found[0]}
-        for key, found in levels.items()
-    }
-    return {**effects, **means}
+def _as_published(sample: Sample) -> Sample:
+    """Rows of no runtime in particular are what somebody holds for the fastest: for the mean of runtimes a new machine
+    would come out too fast with each of them.
+    """
+    if sample.labels["runtime"] != GRAPH_REPLAY:
+        return sample
+    return replace(sample, labels=as_runtime(sample.labels, FASTEST))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 # Formats of one width run at one speed on every matrix unit so far.
 SAME_SPEED = dict.fromkeys(("bfloat16", "float16", "half", "bf16", "f16", "fp16"), "16 bit")
 # Libraries that a kernel's name tells of; the first that fits.
@@ -11,6 +13,10 @@ IMPLEMENTATIONS = (
 )
 
 GRAPH_REPLAY = "graph replay"  # nobody's runtime in particular: the mean of those that replay what they recorded
+FASTEST = (
+    "fastest"  # of those, for each kernel: what others publish of a machine are the fastest kernels that they know
+)
+OF_WORK = ("nongated",)  # words of kernels' names that tell what is computed, not who computes it
 
 # Effect -> how far its levels may spread, a standard deviation on the link scale.
 WIDTHS = {
@@ -50,22 +56,28 @@ def labels_of(
     width = SAME_SPEED.get(dtype, dtype)
     if cache and SAME_SPEED.get(cache, cache) != width:
         width = f"{width}, {SAME_SPEED.get(cache, cache)} cache"
-    made_by = implementation(runtime, kernel)
-    alone = {
-        "machine": "" if machine == "gpu" else machine,
-        "architecture": architecture,
-        "device": device,
-        "runtime": runtime,
-        "dtype": width,
-        "kind": kind,
-        "kernel": made_by,
-    }
-    pairs = {
-        "runtime, dtype": (runtime, width),
-        "runtime, kind": (runtime, kind),
-        "architecture, dtype": (architecture, width),
-        "architecture, kernel": (architecture, made_by),
-    }
+    return _with_pairs(
+        {
+            "machine": "" if machine == "gpu" else machine,
+            "architecture": architecture,
+            "device": device,
+            "runtime": runtime,
+            "dtype": width,
+            "kind": kind,
+            "kernel": implementation(runtime, kernel),
+        }
+    )
+
+
+def as_runtime(labels: Mapping[str, str], runtime: str) -> dict[str, str]:
+    """The same kernels as another runtime's, by whatever library."""
+    alone = {effect: labels.get(effect, "") for effect in WIDTHS if ", " not in effect}
+    told = next((word for word in OF_WORK if word in alone["kernel"]), "")
+    return _with_pairs({**alone, "runtime": runtime, "kernel": f"{runtime} {told}" if told else ""})
+
+
+def _with_pairs(alone: Mapping[str, str]) -> dict[str, str]:
+    pairs = {effect: [alone[part] for part in effect.split(", ")] for effect in WIDTHS if ", " in effect}
     return {**alone, **{effect: " ".join(parts) if all(parts) else "" for effect, parts in pairs.items()}}
 
 

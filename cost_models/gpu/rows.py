@@ -10,6 +10,7 @@ import numpy as np
 
 from ircost.backends import Target
 from ircost.backends.errors import TargetError
+from ircost.backends.runtime import known_runtime
 from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.demand import times
 from ircost.cost_models.gpu.families import Family, kind_on, words
@@ -114,6 +115,9 @@ def setting_of(device: str, runtime: str, dtype: str, target_of: TargetOf) -> tu
         return None, error.message
     if target.runtime and runtime not in ("", GRAPH_REPLAY, target.runtime):
         return None, f"framework '{runtime}' is not that of device '{device}', {target.runtime}"
+    known = known_runtime(runtime)
+    if known is not None and not known.runs_on(target.vendor):
+        return None, f"framework '{runtime}' runs on machines of {known.only_on} alone, not on {target.name}"
     machine = target.model_copy(update={"name": target.name.partition("+")[0]})
     return Setting(machine, machine_of(machine), runtime or target.runtime, form, arithmetic, peak), ""
 

@@ -28,6 +28,10 @@ MISTAKES = {
         ("-k", "device=h100+vllm framework=trtllm m=1 n=1 k=1"),
         "framework 'trtllm' is not that of device",
     ),
+    "another maker's runtime": (
+        ("-k", "device=mi300x framework=trtllm m=1 n=1 k=1"),
+        "framework 'trtllm' runs on machines of NVIDIA alone, not on mi300x (row 1)",
+    ),
     "no constants": (("-k", GEMM, "--model", "@none.json"), "holds no constants"),
     "no model": (("-k", GEMM, "--model", "hybird"), "did you mean hybrid?"),
     "empty folder": (("-k", GEMM, "--model", "@"), "holds no learned model"),

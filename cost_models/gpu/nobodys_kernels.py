@@ -1,0 +1,72 @@
+"""Kernels of no runtime in particular: what stands for them where nobody says whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ircost.cost_models.gpu.families import Family, words
+from ircost.cost_models.gpu.fit import Effect, Effects
+from ircost.cost_models.gpu.labels import FASTEST, GRAPH_REPLAY, OF_WORK
+from ircost.cost_models.gpu.table_work import TURNING, Columns, coded
+
+# Whose kernels stand for those of nobody's runtime in particular: the first of these groups that a family was measured
+# with. Each was timed without a host: as replayed graphs, by a profiler, in a loop, or on a CPU.
+GRAPH_REPLAYS = (
+    *(("vllm", "sglang", "trtllm"), ("sarathi",), ("nccl",), ("vendor library",)),
+    *(("pytorch graphs",), ("onnxruntime",)),
+)
+# Where there is none of them: on a GPU the host of eager PyTorch has constants of its own, which networks' kernels do
+# not have.
+STANDING = (*GRAPH_REPLAYS, ("pytorch",))
+
+
+def with_graph_replay(effects: Effects) -> dict[Effect, Mapping[str, float]]:
+    """The same with a runtime of nobody's in particular: the mean of those that replay graphs, or of who stands in."""
+    known = {level for effect, level in effects if effect == "runtime"}
+    chosen = next((group for group in STANDING if known & set(group)), ())
+    levels: dict[Effect, list[Mapping[str, float]]] = {}
+    for (effect, level), amounts in effects.items():
+        own = next(
+            (name for name in chosen if effect.startswith("runtime") and f"{level} ".startswith(f"{name} ")), None
+        )
+        if own is not None:
+            levels.setdefault((effect, GRAPH_REPLAY + level.removeprefix(own)), []).append(amounts)
+    means = {
+        key: {name: sum(amounts[name] for amounts in found) / len(found) for name in found[0]}
+        for key, found in levels.items()
+    }
+    return {**effects, **means}
+
+
+def fastest_rows(family: Family, columns: Columns) -> dict[str, np.ndarray]:
+    """Of kernels that several runtimes were measured with on one machine, the fastest, as if of one runtime.
+
+    Args:
+        columns: completed, of rows that tell of a kernel and of a latency.
+    """
+    runtimes, names = coded(columns["framework"])
+    rows = np.flatnonzero(np.isin(runtimes, [names.index(name) for name in GRAPH_REPLAYS[0] if name in names]))
+    if not len(rows):
+        return {name: column[rows] for name, column in columns.items()}
+    sizes = (columns[name] for name in sorted(family.columns - {"kernel", "power_w"}))
+    computed = (family.kinds(columns), words(columns["kernel"], of_work))
+    codes = np.zeros(len(rows), dtype=np.int64)
+    for column in (columns["device"], columns["caches"], *computed, *sizes):
+        own = column[rows]
+        numbers = coded(own)[0] if own.dtype == object else np.unique(own, return_inverse=True)[1]
+        _, codes = np.unique(codes * (int(numbers.max()) + 1) + numbers, return_inverse=True)
+    order = np.lexsort((columns["latency_us"][rows], codes))
+    rows, runtimes = rows[order], runtimes[rows[order]]
+    first = np.flatnonzero(np.r_[True, np.diff(codes[order]) > 0])
+    has_several = np.minimum.reduceat(runtimes, first) < np.maximum.reduceat(runtimes, first)
+    fastest = np.sort(rows[first[has_several]])
+    found = {name: column[fastest] for name, column in columns.items()}
+    turning = np.where(found["caches"] == "", TURNING, found["caches"]).astype(object)
+    return {**found, "framework": np.full(len(fastest), FASTEST, dtype=object), "caches": turning}
+
+
+def of_work(kernel: str) -> str:
+    """What of a kernel's name tells what it computes."""
+    return next((word for word in OF_WORK if word in kernel), "")
