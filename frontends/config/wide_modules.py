@@ -35,6 +35,7 @@ STACKS = (
 ALWAYS_WIDE = (
     *("lm_head", "embed", "router", "norm", "output", "visual", "vision", "multi_modal", "mm_projector", "proj_out"),
     *("audio", "mtp", "eh_proj", "shared_head", "conv1d", "A_log", "dt_bias", "wte", "wpe", "ln_f"),
+    "e_score_correction_bias",
 )
 ALWAYS_WIDE_ENDS = ("gate", "shared_expert_gate", "gate_proj_router", "wg")
 # Names of the head, and what it hangs in. Source: huggingface/transformers, ``modeling_*.py``.
@@ -127,7 +128,9 @@ def _parts_in(layer: Layer, number: int, named: _Named) -> tuple[str, ...]:
     """Parts all of whose modules are in a list."""
     found = []
     for part, modules in parts_of_layer(layer):
-        met = [any(named.has(number, module) for module in alike) for alike in modules]
+        # All are asked, so that a name that only the last of those alike has is known to be met, too.
+        asked = [[named.has(number, module) for module in alike] for alike in modules]
+        met = [any(answers) for answers in asked]
         if any(met) and not all(met):
             lone = modules[met.index(True)][0], modules[met.index(False)][0]
             raise PartlyWideError(

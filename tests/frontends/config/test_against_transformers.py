@@ -35,6 +35,12 @@ SIZES: dict[str, Any] = {
     "torch_dtype": "float32",
 }
 EXPERTS: dict[str, Any] = {"num_local_experts": 4, "num_experts_per_tok": 2}
+# Queries grow within the prompt; a bare rotation, since how angles of long contexts are scaled is not read.
+GROWING: dict[str, Any] = {
+    **{"rope_type": "default", "rope_theta": 1e6, "llama_4_scaling_beta": 0.5},
+    "original_max_position_embeddings": 4,
+}
+HALF_TURNED: dict[str, Any] = {"rotary_dim": 4, "rope_theta": 5e6}
 Arrays = dict[str, np.ndarray]
 
 
@@ -44,6 +50,13 @@ def llama_weights(state: Arrays) -> Arrays:
 
 def mixtral_weights(state: Arrays) -> Arrays:
     return dict(_decoder_weights(state, _mixture))
+
+
+def minimax_weights(state: Arrays) -> Arrays:
+    """The bias of its choice is a buffer of zeros."""
+    layers = range(SIZES["num_hidden_layers"])
+    biases = {f"layers.{i}.experts.router.bias": state[f"model.layers.{i}.mlp.e_score_correction_bias"] for i in layers}
+    return {**mixtral_weights(state), **biases}
 
 
 def _decoder_weights(state: Arrays, feed_forward: Callable[[Arrays, str, str], Arrays]) -> Iterator[tuple[str, Any]]:
@@ -140,6 +153,8 @@ DECODERS: dict[str, tuple[dict[str, Any], Callable[[Arrays], Arrays]]] = {
     "qwen3": ({"model_type": "qwen3", "head_dim": 16}, llama_weights),
     "mistral, window": ({"model_type": "mistral", "sliding_window": 4}, llama_weights),
     "mixtral": ({"model_type": "mixtral", **EXPERTS}, mixtral_weights),
+    "ministral3": ({"model_type": "ministral3", "head_dim": 8, "rope_parameters": GROWING}, llama_weights),
+    "minimax_m2": ({"model_type": "minimax_m2", "head_dim": 8, **HALF_TURNED, **EXPERTS}, minimax_weights),
 }
 
 

@@ -299,6 +299,12 @@ def test_parts_of_experts_and_of_latent_attention_are_told_apart() -> None:
     assert second == {"experts"}
 
 
+def test_a_name_that_another_says_as_well_is_met() -> None:
+    """Qwen 3.5 of NVIDIA's: each layer's shared expert by its number, and all of them by one more wildcard."""
+    names = ["*.mlp.shared_expert.*", *(f"model.layers.{n}.mlp.shared_expert*" for n in (1, 2))]
+    assert wide_parts(names, LATENT) == [set(), *[{"experts.shared.gate_up", "experts.shared.down"}] * 2]
+
+
 def test_a_wide_part_has_its_own_bytes_and_no_other() -> None:
     """One down projection of two: 16 bits for 8."""
     narrow = built({**DENSE, "quantization_config": FP8})
