@@ -242,8 +242,9 @@ def latent_attention(scope: Scope, plan: Plan, part: LatentAttention, x: Value) 
     hidden = x.type.shape[-1]
     with scope.at("attention"):
         q, latent, rope = _latent_inputs(scope, plan, part, x)
-        scope.output("latent", as_cached(scope, plan, latent))
-        scope.output("rotated_key", as_cached(scope, plan, rope))
+        if plan.workload.phase != "encode":
+            scope.output("latent", as_cached(scope, plan, latent))
+            scope.output("rotated_key", as_cached(scope, plan, rope))
         if plan.workload.past:
             mixed = _in_latent_space(scope, plan, part, q, latent, rope)
         else:

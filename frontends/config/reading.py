@@ -49,6 +49,9 @@ ROTARY_SCALING = (
     ),
     *("mrope_section", "mrope_interleaved", "max_position_embeddings"),
 )  # what changes angles, and no shape
+# Ends of names of classes that have something else than a head of the vocabulary. Source: huggingface/transformers,
+# ``modeling_layers.py``; code beside checkpoints of Qwen's reward models and of NVIDIA's models of vectors.
+OTHER_HEADS = ("ForTokenClassification", "ForQuestionAnswering", "ForRewardModel", "BidirectionalModel")
 # Read by layers of experts, which a pattern that is known here does not have.
 NEMOTRON_EXPERTS = (
     *("n_routed_experts", "n_shared_experts", "moe_intermediate_size", "moe_shared_expert_intermediate_size"),
@@ -85,20 +88,55 @@ class Reader(FamilyReader):
         self.norm = self._norm()
 
     def architecture(self, name: str, dtype: DType) -> Architecture:
-        family, stack = self.family, self.stack()
+        family, stack, head = self.family, self.stack(), self.head()
+        if family.has_pooler:
+            outlet: Pooler | None = Pooler("pooler", "first", self.hidden, True, "tanh")
+        else:
+            outlet = self._scores() if family.is_causal else None
+        is_decoder = family.is_causal and outlet is None and not self._is_bare()
         return Architecture(
             name=name,
             family=self.name,
             hidden=self.hidden,
             embedding=self.embedding(),
             stack=stack,
-            head=self.head(),
+            head=head if is_decoder else None,
             dtype=dtype,
             max_context=self.max_context(),
-            is_decoder=family.is_causal,
-            outlet=Pooler("pooler", "first", self.hidden, True, "tanh") if family.has_pooler else None,
+            is_decoder=is_decoder,
+            outlet=outlet,
             idle=tuple(self._masked_head()) if family.has_masked_head else (),
         )
+
+    def _class(self) -> str:
+        """The class that the checkpoint was saved as; empty where nothing is said."""
+        names = self.config.listed("architectures", default=[])
+        return str(names[0]) if names else ""
+
+    def _is_bare(self) -> bool:
+        """Whether it has nothing behind its layers: a model of vectors.
+
+        Raises:
+            ConfigError: it has something else than a head of the vocabulary, or than scores of the last token.
+        """
+        name = self._class()
+        if name.endswith(OTHER_HEADS):
+            raise self.config.error(
+                f"'architectures' says {name}: what that has in place of a head of the vocabulary is not known here",
+                help="take 'architectures' out for the language model",
+            )
+        return name.lower() == f"{self.name.replace('_', '')}model"
+
+    def _scores(self) -> Pooler | None:
+        """Of the last token, which rerankers and models of rewards have in place of a head of the vocabulary.
+
+        Source: huggingface/transformers, ``GenericForSequenceClassification``.
+        """
+        if not self._class().endswith("ForSequenceClassification"):
+            return None
+        named = self.config.raw("id2label", default={})
+        usual = len(named) if isinstance(named, dict) and named else 2
+        return Pooler("score", "last", self.config.size("num_labels", default=usual), False)
 
     def _masked_head(self) -> Iterator[Idle]:
         """The layer that is for training: encoders hand out what the last layer makes."""

@@ -199,3 +199,27 @@ def test_an_encoder() -> None:
     got = run(built, "", tokens=tokens, embedding_token_types=types)
     np.testing.assert_allclose(got["hidden"], want.last_hidden_state.numpy(), rtol=RTOL, atol=ATOL)
     np.testing.assert_allclose(got["pooled"], want.pooler_output.numpy(), rtol=RTOL, atol=ATOL)
+
+
+@pytest.mark.parametrize("end", ["Model", "ForSequenceClassification"])
+def test_a_decoder_without_a_head_of_the_vocabulary(end: str) -> None:
+    """A model of vectors, and one of rewards."""
+    config = {**SIZES, "model_type": "llama", "pad_token_id": 63, "id2label": {"0": "a", "1": "b", "2": "c"}}
+    torch.manual_seed(0)
+    made = transformers.AutoConfig.for_model(**{k: v for k, v in config.items() if k != "torch_dtype"})
+    made._attn_implementation = "eager"
+    model = getattr(transformers, f"Llama{end}")(made).eval()
+    within = "model." if end == "Model" else ""
+    state = {within + name: value.numpy() for name, value in model.state_dict().items()}
+    weights = llama_weights({**state, "lm_head.weight": np.zeros(0)})
+    weights |= {name: value for name, value in state.items() if name == "score.weight"}
+    architecture = architecture_of(Config({**config, "architectures": [f"Llama{end}"]}, "config.json"))
+    tokens = np.random.default_rng(1).integers(0, 63, (2, PROMPT))
+    with torch.no_grad():
+        want = model(torch.tensor(tokens))
+    built = build_model(architecture, workload_of("encode", batch=2, seq=PROMPT), weights=weights)
+    found = run(built, "", tokens=tokens)
+    if end == "Model":
+        np.testing.assert_allclose(found["hidden"], want.last_hidden_state.numpy(), rtol=RTOL, atol=ATOL)
+    else:
+        np.testing.assert_allclose(found["pooled"], want.logits.numpy(), rtol=RTOL, atol=ATOL)

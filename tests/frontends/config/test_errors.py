@@ -45,6 +45,8 @@ DOTS = {
         ({"rms_norm_eps": float("inf")}, "'rms_norm_eps' is inf, a number expected"),
         ({"rms_norm_eps": 10**400}, "a number expected"),
         ({"new_trick": 3}, "'new_trick' is 3, and what it changes is not known"),
+        ({"architectures": ["LlamaForTokenClassification"]}, "'architectures' says LlamaForTokenClassification"),
+        ({"architectures": ["LlamaBidirectionalModel"]}, "'architectures' says LlamaBidirectionalModel"),
         ({"use_qk_norm": True}, "'use_qk_norm' is true, and what it changes is not known"),
         ({"is_causal": False}, "'is_causal' is false, and what it changes is not known"),
         ({"pruned_heads": {"1": [2]}}, "'pruned_heads' is"),
