@@ -89,10 +89,7 @@ class Reader(FamilyReader):
 
     def architecture(self, name: str, dtype: DType) -> Architecture:
         family, stack, head = self.family, self.stack(), self.head()
-        if family.has_pooler:
-            outlet: Pooler | None = Pooler("pooler", "first", self.hidden, True, "tanh")
-        else:
-            outlet = self._scores() if family.is_causal else None
+        outlet = Pooler("pooler", "first", self.hidden, True, "tanh") if family.has_pooler else self._scores()
         is_decoder = family.is_causal and outlet is None and not self._is_bare()
         return Architecture(
             name=name,
@@ -109,9 +106,9 @@ class Reader(FamilyReader):
         )
 
     def _class(self) -> str:
-        """The class that the checkpoint was saved as; empty where nothing is said."""
+        """The class that a decoder's checkpoint was saved as; empty where nothing is said, or it attends to an encoder."""
         names = self.config.listed("architectures", default=[])
-        return str(names[0]) if names else ""
+        return str(names[0]) if names and self.family.is_causal and not self.family.has_cross else ""
 
     def _is_bare(self) -> bool:
         """Whether it has nothing behind its layers: a model of vectors.
