@@ -106,7 +106,7 @@ class Reader(FamilyReader):
         )
 
     def _class(self) -> str:
-        """The class that a decoder's checkpoint was saved as; empty where nothing is said, or it attends to an encoder."""
+        """The class that a decoder was saved as; empty where nothing is said, and where it attends to an encoder."""
         names = self.config.listed("architectures", default=[])
         return str(names[0]) if names and self.family.is_causal and not self.family.has_cross else ""
 
