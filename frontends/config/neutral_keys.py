@@ -23,6 +23,8 @@ EXPECTED: dict[str, tuple[Any, ...]] = {
     "use_parallel_block": (True,),
     "use_parallel_embedding": (True,),
     "scoring_func": ("softmax",),
+    "partial_rotary_factor": (1.0,),  # of latent attention, whose rotated part has a key of its own
+    "normalization_function": ("rmsnorm",),
     "output_gate_type": ("swish", "silu"),  # of Qwen 3.6, behind the delta rule
     "learned_pos_emb": (True,),  # MPT: of no effect beside ALiBi
 }

@@ -48,6 +48,7 @@ DOTS = {
         ({"architectures": ["LlamaForTokenClassification"]}, "'architectures' says LlamaForTokenClassification"),
         ({"architectures": ["LlamaBidirectionalModel"]}, "'architectures' says LlamaBidirectionalModel"),
         ({"use_qk_norm": True}, "'use_qk_norm' is true, and what it changes is not known"),
+        ({"normalization_function": "layernorm"}, "'normalization_function' is"),
         ({"is_causal": False}, "'is_causal' is false, and what it changes is not known"),
         ({"pruned_heads": {"1": [2]}}, "'pruned_heads' is"),
         ({"sliding_window": 16}, "which layers of a llama have it is not known"),
