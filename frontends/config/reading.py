@@ -388,8 +388,8 @@ class Reader(FamilyReader):
     def _tuning(self, has_rotary: bool) -> tuple[float, float, int] | None:
         """Source: huggingface/transformers, ``Llama4TextAttention``, ``get_llama_4_attn_scale`` of Ministral 3."""
         config = self.config
-        said = config.section("rope_parameters")
-        if self.name == "ministral3" and said is not None and "llama_4_scaling_beta" in said:
+        said = config.section("rope_parameters") if self.name == "ministral3" else None
+        if said is not None and "llama_4_scaling_beta" in said:
             floor = said.number("original_max_position_embeddings")
             return floor, said.number("llama_4_scaling_beta"), 0
         floor, factor = config.number("floor_scale", default=8192.0), config.number("attn_scale", default=0.1)
