@@ -298,6 +298,18 @@ class _Walk:
                     group.last = max(group.last, end)
         for result in op.results:
             self._use(result, end)
+        if op.name == "scan":
+            self._hand_on(op)
+
+    def _hand_on(self, op: Op) -> None:
+        """A stacked result lies where the sequence lies whose slice each trip writes over: states of equal layers."""
+        states, body = self._states(op), op.regions[0].block
+        sources = {source: x for x, source in zip(body.arguments, op.operands, strict=True) if is_read_once(source)}
+        for value, result in zip(body.terminator.operands[states:], op.results[states:], strict=True):
+            group = self.group_of.get(value)
+            over = next((x for x in sources if group is not None and self.group_of.get(x) is group), None)
+            if over is not None and group is not None and sources.pop(over).type == value.type:
+                self._merge(group, self.group_of[result])
 
     def _states(self, op: Op) -> int:
         states = op.attrs.get("states")

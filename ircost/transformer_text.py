@@ -88,7 +88,9 @@ def _shares(figures: TransformerFigures) -> str:
 
 
 def _parameters(figures: TransformerFigures) -> Line:
-    per_token = f"{bytes_text(figures.kv_bytes_per_token)} of cache a token" if figures.kv_bytes_per_token else ""
+    where = " on all ranks" if figures.tp * figures.pp > 1 else ""
+    cached = f"{bytes_text(figures.kv_bytes_per_token)} of cache a token{where}"
+    per_token = cached if figures.kv_bytes_per_token else ""
     state = bytes_text(figures.state_bytes_per_sequence)
     per_sequence = f"{state} of state a sequence" if figures.state_bytes_per_sequence else ""
     split = (

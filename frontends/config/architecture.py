@@ -20,7 +20,7 @@ class Idle:
 
 @dataclass(frozen=True, slots=True)
 class Quantisation:
-    """Number formats of the weights of layers; embedding, head, router and norms stay as they are.
+    """Number formats of the weights of layers; embedding, router and norms stay as they are.
 
     Args:
         weights: their format. block: elements of a row that share a scale; 0: all of them. rows: that share it, too.
@@ -29,6 +29,7 @@ class Quantisation:
         skipped: modules that stay wide, as the checkpoint names them; layers know which of their parts those are.
         cache: format of cached keys and values; None: nothing is said of them.
         mixed: forms that modules have each its own of, and those modules; all others are wide. None: all have this one.
+        head: the form of a head that has weights of its own; None: it is wide.
     """
 
     weights: DType
@@ -40,6 +41,7 @@ class Quantisation:
     skipped: tuple[str, ...] = ()
     cache: DType | None = None
     mixed: tuple[tuple[Quantisation, tuple[str, ...]], ...] = ()
+    head: Quantisation | None = None
 
 
 @dataclass(frozen=True, slots=True)

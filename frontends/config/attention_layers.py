@@ -108,13 +108,13 @@ def _angles(scope: Scope, plan: Plan, rotary: Rotary, function: str) -> Value:
     return scope.table(name, (work.rows, 1, rotary.width), scope.dtype, make)
 
 
-def _tuned(scope: Scope, plan: Plan, floor: float, factor: float) -> Value:
-    """[tokens, 1, 1] by which queries grow. Source: huggingface/transformers, ``Llama4TextAttention``."""
+def _tuned(scope: Scope, plan: Plan, floor: float, factor: float, first: int) -> Value:
+    """[tokens, 1, 1] by which queries grow; ``first`` is the number of the first token."""
     work = plan.workload
 
     def make() -> np.ndarray:
         places = np.arange(work.past, work.context)
-        return np.asarray(1 + factor * np.log1p(np.floor((places + 1) / floor)))[:, None, None]
+        return np.asarray(1 + factor * np.log1p(np.floor((places + first) / floor)))[:, None, None]
 
     return scope.table("tuning of queries", (work.rows, 1, 1), scope.dtype, make)
 
@@ -242,8 +242,9 @@ def latent_attention(scope: Scope, plan: Plan, part: LatentAttention, x: Value) 
     hidden = x.type.shape[-1]
     with scope.at("attention"):
         q, latent, rope = _latent_inputs(scope, plan, part, x)
-        scope.output("latent", as_cached(scope, plan, latent))
-        scope.output("rotated_key", as_cached(scope, plan, rope))
+        if plan.workload.phase != "encode":
+            scope.output("latent", as_cached(scope, plan, latent))
+            scope.output("rotated_key", as_cached(scope, plan, rope))
         if plan.workload.past:
             mixed = _in_latent_space(scope, plan, part, q, latent, rope)
         else:

@@ -20,6 +20,7 @@ from ircost.frontends.config.layers import hold_idle, run_stack
 from ircost.frontends.config.outlets import put_out
 from ircost.frontends.config.parts import linear, normed, part_of, scaled, softcapped, unit_vectors
 from ircost.frontends.config.plan import Collective, Mesh, Plan
+from ircost.frontends.config.quantised_parts import form_of, quantised_linear
 from ircost.frontends.config.recurrent_layers import state_bytes
 from ircost.frontends.config.scope import Scope
 from ircost.frontends.config.tower_parts import Contrast, Patches, Tower
@@ -268,8 +269,11 @@ class _Model:
                 x = linear(scope, x, "project_out", embedding.width)
             x = scaled(scope, x, head.scale)
             is_shared = head.is_tied and has_embedding  # on a later stage the table is there once more
-            table = scope.known["embedding.tokens"] if is_shared else scope.weight("weight", rows, embedding.width)
-            logits = scope(ops.contract(x, table, notation="b t k, n k -> b t n"))
+            if form_of(scope) is not None:
+                logits = quantised_linear(scope, x, rows)
+            else:
+                table = scope.known["embedding.tokens"] if is_shared else scope.weight("weight", rows, embedding.width)
+                logits = scope(ops.contract(x, table, notation="b t k, n k -> b t n"))
             if head.has_bias:
                 logits = scope(ops.add(logits, scope.weight("bias", rows)))
             logits = softcapped(scope, scaled(scope, logits, head.factor), head.softcap)

@@ -48,6 +48,10 @@ DECODERS: dict[str, Family] = {
         epsilon=1e-05,
     ),
     "qwen2": Family(qkv_bias=True, window="flag", needed=("num_key_value_heads",)),
+    "mimo": Family(qkv_bias="attention_bias", window="flag", needed=("num_key_value_heads",)),
+    "ministral3": Family(
+        window="all", head_width=128, needed=("num_key_value_heads",), epsilon=1e-05, rotary_base=1000000.0
+    ),
     "qwen3": Family(
         qkv_bias="attention_bias",
         out_bias="attention_bias",

@@ -24,7 +24,7 @@ _DEEPSEEK = Routing(
     step="moe_layer_freq",
     groups=("n_group", "topk_group"),
 )
-
+_SIGMOIDS = replace(_DEEPSEEK, router="sigmoid", listed="mlp_layer_types")
 
 EXPERTS: dict[str, Family] = {
     "mixtral": Family(
@@ -128,8 +128,52 @@ EXPERTS: dict[str, Family] = {
         qkv_bias="attention_bias",
         head_norm="use_qk_norm",
         rotary_share=0.5,
-        experts=replace(_DEEPSEEK, router="sigmoid"),
+        experts=_SIGMOIDS,
         needed=("num_key_value_heads",),
         epsilon=1e-05,
+    ),
+    "glm4_moe_lite": Family(
+        has_latent=True,
+        qkv_bias="attention_bias",
+        rotary="interleaved",
+        experts=replace(_SIGMOIDS, dense_before=1),
+        needed=("n_routed_experts", "num_experts_per_tok", "moe_intermediate_size", "n_shared_experts", "q_lora_rank"),
+        epsilon=1e-05,
+    ),
+    "dots1": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        head_norm=True,
+        window="from",
+        window_width=4096,
+        experts=_SIGMOIDS,
+        needed=("num_key_value_heads",),
+    ),
+    "ernie4_5_moe": Family(
+        qkv_bias="use_bias",
+        out_bias="use_bias",
+        mlp_bias="use_bias",
+        head_bias="use_bias",
+        rotary="interleaved",
+        is_tied=True,
+        experts=Routing(
+            count="moe_num_experts",
+            chosen="moe_k",
+            has_router_bias=True,
+            shared_count="moe_num_shared_experts",
+            first="moe_layer_start_index",
+            last="moe_layer_end_index",
+            step="moe_layer_interval",
+        ),
+        needed=("num_key_value_heads", "moe_k", "moe_num_shared_experts", "moe_layer_start_index"),
+        epsilon=1e-05,
+        rotary_base=500000.0,
+    ),
+    "minimax_m2": Family(
+        whole_norm=True,
+        head_width=128,
+        rotary_base=5000000.0,
+        experts=Routing(count="num_local_experts", inner="intermediate_size", router="sigmoid"),
+        needed=("num_key_value_heads", "num_experts_per_tok"),
     ),
 }

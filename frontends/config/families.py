@@ -31,9 +31,17 @@ TEXT_OF = {
     "qwen2_5_vl_text": "qwen2",
     "qwen3_vl": "qwen3",
     "qwen3_vl_text": "qwen3",
+    "qwen3_vl_moe": "qwen3_moe",
+    "qwen3_vl_moe_text": "qwen3_moe",
+    "qwen3_5": "qwen3_5_text",
+    "qwen3_5_moe": "qwen3_5_moe_text",
+    "kimi_k25": "deepseek_v3",
     "mistral3": "mistral",
     "internvl": "qwen2",
     "internvl_chat": "qwen2",
 }
 # Those whose vision tower is not known here: what runs is the text.
-TEXT_ALONE = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "mistral3", "internvl", "internvl_chat")
+TEXT_ALONE = (
+    *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),
+    *("mistral3", "internvl", "internvl_chat", "kimi_k25"),
+)

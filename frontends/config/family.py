@@ -14,8 +14,9 @@ class Routing:
         count, chosen, inner: keys. router, is_normalised: as in `Experts`; text names a key. scoring: the
             router where that key is missing.
         shared_inner: key of the shared layer's width; shared_count: key of how many experts make it up.
-        first, step: keys of the first layer with experts, and of every how many there are some. offset: key of the
-            first one's place in each step.
+        first, last, step: keys of the first and of the last layer with experts, and of every how many there are some.
+            offset: key of the first one's place in each step. dense_before: layers without any where no key says.
+        listed: key with ``sparse`` or ``dense`` for each layer, which says it in place of those.
     """
 
     count: str
@@ -32,8 +33,11 @@ class Routing:
     is_interleaved: bool = False
     limit: float = 0.0
     first: str = ""
+    last: str = ""
     step: str = ""
     offset: str = ""
+    dense_before: int = 0
+    listed: str = ""
     dense_layers: str = ""
     groups: tuple[str, str] | None = None
 
@@ -97,7 +101,8 @@ class Family:
     head_width: of a head where no key says; 0: hidden size over heads.
     window: ``all`` where every layer has the window of ``sliding_window``; ``alternate`` every other, the first one
         first; ``thirds``: all but the first of every ``global_attn_every_n_layers``; ``pattern``: all but each
-        ``sliding_window_pattern``-th; ``flag``: where ``use_sliding_window`` says so.
+        ``sliding_window_pattern``-th; ``flag``: where ``use_sliding_window`` says so; ``from``: from layer
+        ``max_window_layers`` on.
     is_rotary_windowed: layers without a window have no positions; ``where windows are``: unless none has one.
     has_pooler: the first token passes a layer of its own behind the last one (BERT).
     dense_inner: key of the width of layers without experts, where it has a name of its own.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from ircost.frontends.config.config_file import Config
+from collections.abc import Sequence
+
+from ircost.frontends.config.config_file import NO_DEFAULT, Config
 from ircost.frontends.config.family import Family
 from ircost.ir.errors import did_you_mean
 
+MOST_LAYERS = 4096
 # Keys of one meaning; the first that is there counts.
+LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 HIDDEN = ("hidden_size", "n_embd", "d_model", "dim", "n_embed")
 ACTIVATION = ("mlp_hidden_act", "hidden_act", "hidden_activation", "activation_function", "hidden_act", "activation")
 
@@ -21,6 +25,14 @@ class FamilyReader:
         self.family = family
         self.name = name
         self.hidden = config.size(*HIDDEN)
+        listed = config.values.get("layers_block_type")
+        self.layers = config.size(*LAYERS, default=len(listed) if isinstance(listed, list) and listed else NO_DEFAULT)
+        if self.layers > MOST_LAYERS:
+            raise config.error(f"{self.layers} layers; {MOST_LAYERS} are the most", help="check num_hidden_layers")
+
+    def check_per_layer(self, key: str, values: Sequence[object]) -> None:
+        if len(values) != self.layers:
+            raise self.config.error(f"'{key}' lists {len(values)} layers, and there are {self.layers}")
 
     def says(self, rule: bool | str) -> bool:
         """A constant, the value of a key, or with ``!`` its opposite."""
@@ -50,6 +62,7 @@ DEFAULT_FLAGS = {
     ("gpt_neox", "attention_bias"): True,
     ("opt", "enable_bias"): True,
     ("glm", "attention_bias"): True,
+    ("mimo", "attention_bias"): True,
     ("seed_oss", "attention_bias"): True,
     ("persimmon", "qk_layernorm"): True,
     ("glm4", "attention_bias"): True,

@@ -50,7 +50,13 @@ class FeedForwardReader(FamilyReader):
         if not count:
             return False
         config.passed(*INNER)
-        first = config.size(routing.first, default=0, least=0) if routing.first else 0
+        first = config.size(routing.first, default=routing.dense_before, least=0) if routing.first else 0
+        kinds = config.listed(routing.listed, default=[]) if routing.listed else []
+        if kinds:
+            self.check_per_layer(routing.listed, kinds)
+            if kinds[place] not in ("sparse", "dense"):
+                raise config.error(f"'{routing.listed}' names '{kinds[place]}'", help="known: sparse, dense")
+            return bool(kinds[place] == "sparse")
         step = config.size(routing.step, default=1) if routing.step else 1
         dense = config.listed(routing.dense_layers, default=[]) if routing.dense_layers else []
         if routing.step == "decoder_sparse_step":
@@ -58,6 +64,9 @@ class FeedForwardReader(FamilyReader):
         if routing.step == "interleave_moe_layer_step":
             listed = config.listed("moe_layers", default=[])
             return place in listed if listed else (place + 1) % step == 0
+        if routing.last:
+            last = config.size(routing.last, default=-1, least=-1)
+            return first <= place <= (self.layers - 1 if last == -1 else last) and (place + 1) % step == 0
         if routing.offset:
             begin = config.size(routing.offset, least=0)
             return count > 1 and place % step == begin
@@ -104,4 +113,4 @@ class FeedForwardReader(FamilyReader):
             width = config.size(routing.shared_inner, default=0, least=0)
         elif routing.shared_count:
             width = inner * config.size(routing.shared_count, default=0, least=0)
-        return FeedForward(width, self.activation(), True) if width else None
+        return FeedForward(width, self.activation(), True, self.says(self.family.mlp_bias)) if width else None

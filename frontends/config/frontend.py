@@ -167,7 +167,8 @@ def _left_out(architecture: Architecture, phase: str) -> str:
 
 def _notes(built: BuiltModel) -> Iterator[str]:
     if built.state_bytes_per_sequence:
-        yield f"layers with a state keep {built.state_bytes_per_sequence / 1e6:,.1f} MB a sequence, however long it is"
+        held = built.state_bytes_per_sequence / 2**20
+        yield f"layers with a state keep {held:,.1f} MiB a sequence, however long it is"
     if built.mesh.pp > 1:
         of_stage = "one rank of each stage" if built.mesh.stage_ranks > 1 else "all stages"
         yield f"kernels and energy are those of {of_stage}, one after the other; memory is that of the fullest device"

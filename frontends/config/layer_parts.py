@@ -50,7 +50,8 @@ class Attention:
         has_alibi: a bias that falls with the distance takes the place of positions.
         has_bias_table: learnt biases by bucket of distance are added to the scores (T5), those of the stack's table.
         is_gated: the output is multiplied by a sigmoid of a projection as wide as the queries.
-        tuning: (floor, factor): queries grow by factor log(1 + position // floor) (Llama 4, layers without positions).
+        tuning: (floor, factor, first): queries grow by factor log(1 + position // floor), positions counted from
+            ``first`` on (Llama 4, layers without positions; Ministral 3).
     """
 
     heads: int
@@ -73,7 +74,7 @@ class Attention:
     has_alibi: bool = False
     has_bias_table: bool = False
     is_gated: bool = False
-    tuning: tuple[float, float] | None = None
+    tuning: tuple[float, float, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

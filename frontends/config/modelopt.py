@@ -9,6 +9,7 @@ from typing import Any
 
 from ircost.frontends.config.architecture import Quantisation
 from ircost.frontends.config.config_file import Config, read_section
+from ircost.frontends.config.wide_modules import has_head
 from ircost.ir.errors import did_you_mean
 from ircost.ir.types import DType, f4e2m1, f8e4m3, f8e8m0, f16, f32, i8, u4
 
@@ -99,7 +100,8 @@ def _mixed(said: Config, cache: DType | None) -> Quantisation:
         own.passed(*TOLD_ELSEWHERE, "kv_cache_quant_algo", "quantization")
         found.setdefault(_form(own), []).append(module)
     mixed = tuple((form, tuple(modules)) for form, modules in found.items())
-    return replace(mixed[0][0], cache=cache, mixed=mixed)
+    head = next((form for form, modules in mixed if has_head(modules)), None)
+    return replace(mixed[0][0], cache=cache, mixed=mixed, head=head)
 
 
 def _cache(said: Config) -> DType | None:

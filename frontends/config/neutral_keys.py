@@ -23,15 +23,22 @@ EXPECTED: dict[str, tuple[Any, ...]] = {
     "use_parallel_block": (True,),
     "use_parallel_embedding": (True,),
     "scoring_func": ("softmax",),
-    "use_qk_norm": (True,),  # where a family asks for it, it is read
+    "partial_rotary_factor": (1.0,),  # of latent attention, whose rotated part has a key of its own
+    "normalization_function": ("rmsnorm",),
+    "output_gate_type": ("swish", "silu"),  # of Qwen 3.6, behind the delta rule
     "learned_pos_emb": (True,),  # MPT: of no effect beside ALiBi
 }
 # What a key says that something is not there.
 NOTHING: tuple[Any, ...] = (None, False, 0, 0.0, "", [], {})
+# Keys of what all models here have, so that "not there" changes the computation: a model of vectors that sees both ways
+# (gte-Qwen2), layers without gates or positions.
+USUAL = ("is_causal", "causal", "use_causal_mask", "use_rope", "use_rotary", "gated_mlp", "use_gated_mlp", "use_glu")
 
 
 def is_neutral(name: str, value: Any) -> bool:
     """Whether a key may go unread: it changes nothing, says the usual, or says that something is not there."""
+    if name in USUAL and isinstance(value, bool):
+        return value
     if name in EXPECTED and value in EXPECTED[name]:
         return True
     return name in neutral_keys() or any(value == nothing and type(value) is type(nothing) for nothing in NOTHING)

@@ -17,6 +17,8 @@ from ircost.ir.types import DType, TensorType
 def form_of(scope: Scope) -> Quantisation | None:
     """How weights of the part at hand are quantised; None: they are not."""
     form, part = scope.quantisation, ".".join(scope.path[1:])
+    if form is not None and scope.path == ("head",):
+        return form.head
     if form is None or not scope.path[0].startswith("layers") or WIDE & set(scope.path) or part in scope.wide:
         return None
     if not form.mixed:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from ircost.frontends.config.architecture import Architecture, Idle
-from ircost.frontends.config.config_file import LARGEST, NO_DEFAULT, Config
+from ircost.frontends.config.config_file import LARGEST, Config
 from ircost.frontends.config.family import Family
 from ircost.frontends.config.family_reading import FamilyReader
 from ircost.frontends.config.feed_forward_reading import INNER, FeedForwardReader
@@ -29,9 +29,7 @@ from ircost.frontends.config.recurrent import KINDS
 from ircost.frontends.config.tower_parts import Pooler
 from ircost.ir.types import DType
 
-MOST_LAYERS = 4096
 # Names of one thing, by family.
-LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv")
 EPSILON = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "norm_epsilon", "layernorm_epsilon")
@@ -49,14 +47,29 @@ ROTARY_SCALING = (
         "long_factor",
         "truncate",
     ),
-    *("mrope_section", "mrope_interleaved"),
+    *("mrope_section", "mrope_interleaved", "max_position_embeddings"),
 )  # what changes angles, and no shape
+# Ends of names of classes that have something else than a head of the vocabulary. Source: huggingface/transformers,
+# ``modeling_layers.py``; code beside checkpoints of Qwen's reward models and of NVIDIA's models of vectors.
+OTHER_HEADS = ("ForTokenClassification", "ForQuestionAnswering", "ForRewardModel", "BidirectionalModel")
 # Read by layers of experts, which a pattern that is known here does not have.
 NEMOTRON_EXPERTS = (
     *("n_routed_experts", "n_shared_experts", "moe_intermediate_size", "moe_shared_expert_intermediate_size"),
     *("moe_latent_size", "moe_shared_expert_overlap", "num_experts_per_tok", "routed_scaling_factor", "n_group"),
-    *("topk_group", "norm_topk_prob", "attention_bias", "attention_head_dim"),
+    *("topk_group", "norm_topk_prob", "attention_bias", "time_step_rank"),
 )
+# What files of a family say of its experts, and what its class does whatever they say.
+TOLD_OF_EXPERTS = {
+    "dots1": ("scoring_func",),
+    "ernie4_5_moe": ("moe_norm_min", "moe_capacity", "moe_gate", "moe_gate_act", "moe_use_aux_free", "use_moe"),
+}
+# Keys that name what is built here, and may name something else.
+EXPECTED: Mapping[str, Mapping[str, object]] = {
+    "qwen3_5_text": {"attn_output_gate": True},
+    "qwen3_5_moe_text": {"attn_output_gate": True},
+    "minimax_m2": {"qk_norm_type": "per_layer", "scoring_func": "sigmoid", "use_routing_bias": True},
+    "minimax_text_01": {"postnorm": True, "shared_intermediate_size": 0},
+}
 # Letters and names of a pattern of layers.
 PATTERN = {
     **{"M": "mixer", "*": "attention", "-": "feed-forward"},
@@ -69,30 +82,58 @@ FULL = ("full_attention", "global_attention", "attention", "full", "global")
 class Reader(FamilyReader):
     def __init__(self, config: Config, family: Family, name: str) -> None:
         super().__init__(config, family, name)
-        listed = config.values.get("layers_block_type")
-        self.layers = config.size(*LAYERS, default=len(listed) if isinstance(listed, list) and listed else NO_DEFAULT)
-        if self.layers > MOST_LAYERS:
-            raise config.error(f"{self.layers} layers; {MOST_LAYERS} are the most", help="check num_hidden_layers")
         for key in family.needed:
             if key not in config.values:
                 config.raw(key)
         self.norm = self._norm()
 
     def architecture(self, name: str, dtype: DType) -> Architecture:
-        family, stack = self.family, self.stack()
+        family, stack, head = self.family, self.stack(), self.head()
+        outlet = Pooler("pooler", "first", self.hidden, True, "tanh") if family.has_pooler else self._scores()
+        is_decoder = family.is_causal and outlet is None and not self._is_bare()
         return Architecture(
             name=name,
             family=self.name,
             hidden=self.hidden,
             embedding=self.embedding(),
             stack=stack,
-            head=self.head(),
+            head=head if is_decoder else None,
             dtype=dtype,
             max_context=self.max_context(),
-            is_decoder=family.is_causal,
-            outlet=Pooler("pooler", "first", self.hidden, True, "tanh") if family.has_pooler else None,
+            is_decoder=is_decoder,
+            outlet=outlet,
             idle=tuple(self._masked_head()) if family.has_masked_head else (),
         )
+
+    def _class(self) -> str:
+        """The class that a decoder was saved as; empty where nothing is said, and where it attends to an encoder."""
+        names = self.config.listed("architectures", default=[])
+        return str(names[0]) if names and self.family.is_causal and not self.family.has_cross else ""
+
+    def _is_bare(self) -> bool:
+        """Whether it has nothing behind its layers: a model of vectors.
+
+        Raises:
+            ConfigError: it has something else than a head of the vocabulary, or than scores of the last token.
+        """
+        name = self._class()
+        if name.endswith(OTHER_HEADS):
+            raise self.config.error(
+                f"'architectures' says {name}: what that has in place of a head of the vocabulary is not known here",
+                help="take 'architectures' out for the language model",
+            )
+        return name.lower() == f"{self.name.replace('_', '')}model"
+
+    def _scores(self) -> Pooler | None:
+        """Of the last token, which rerankers and models of rewards have in place of a head of the vocabulary.
+
+        Source: huggingface/transformers, ``GenericForSequenceClassification``.
+        """
+        if not self._class().endswith("ForSequenceClassification"):
+            return None
+        named = self.config.raw("id2label", default={})
+        usual = len(named) if isinstance(named, dict) and named else 2
+        return Pooler("score", "last", self.config.size("num_labels", default=usual), False)
 
     def _masked_head(self) -> Iterator[Idle]:
         """The layer that is for training: encoders hand out what the last layer makes."""
@@ -148,6 +189,13 @@ class Reader(FamilyReader):
             config.passed(*HEADS, *KV_HEADS)
         if self.name == "nemotron_h":
             config.passed(*NEMOTRON_EXPERTS)
+        if True in (self.family.head_norm, self.family.whole_norm):
+            config.passed("use_qk_norm")
+        if self.family.experts is not None:
+            config.passed(*TOLD_OF_EXPERTS.get(self.name, ()))
+        for key, expected in EXPECTED.get(self.name, {}).items():
+            if (value := config.raw(key, default=expected)) != expected:
+                raise config.error(f"'{key}' is {value}, and what it changes is not known")
         has_wide_sums = config.flag("residual_in_fp32", default=not self.family.has_feed_forward)
         return Stack(layers, self._final_norm(), self._bias_table(), has_wide_sums)
 
@@ -236,7 +284,7 @@ class Reader(FamilyReader):
         if self.family.placement != "normed":
             both = 1.0, self.config.number("residual_multiplier", default=1.0)
             return both, both
-        self.config.passed("postnorm", "shared_moe_mode", "shared_intermediate_size")
+        self.config.passed("shared_moe_mode")
         keys = [
             [(f"layernorm_{kind}_attention_{part}", f"{kind[:6]}_attn_{part}_factor") for part in ("alpha", "beta")]
             for kind in ("full", "linear")
@@ -261,7 +309,7 @@ class Reader(FamilyReader):
         kinds = config.listed("layer_types", "attn_type_list", default=[]) if states.attention else []
         every = config.size("full_attention_interval", default=4) if states.attention == "interval" else 0
         if kinds:
-            self._check_per_layer("layer_types", kinds)
+            self.check_per_layer("layer_types", kinds)
             return kinds[place] in (1, *FULL)
         if states.attention == "listed":
             raise config.error("'layer_types' is missing: which layers attend must be told")
@@ -292,7 +340,7 @@ class Reader(FamilyReader):
             return "both" if self.family.has_feed_forward else "mixer"
         pattern = [*self.config.text("hybrid_override_pattern", default="")]
         kinds = pattern or self.config.listed("layers_block_type", "layer_types")
-        self._check_per_layer("hybrid_override_pattern", kinds)
+        self.check_per_layer("hybrid_override_pattern", kinds)
         if kinds[place] not in PATTERN:
             raise self.config.error(f"'hybrid_override_pattern' names '{kinds[place]}'", help=f"known: {[*PATTERN]}")
         return PATTERN[kinds[place]]
@@ -334,14 +382,19 @@ class Reader(FamilyReader):
             has_alibi=self._has_alibi(),
             has_bias_table=family.has_bias_table,
             is_gated=family.is_gated_output,
-            tuning=None if has_rotary else self._tuning(),
+            tuning=self._tuning(has_rotary),
         )
 
-    def _tuning(self) -> tuple[float, float] | None:
+    def _tuning(self, has_rotary: bool) -> tuple[float, float, int] | None:
+        """Source: huggingface/transformers, ``Llama4TextAttention``, ``get_llama_4_attn_scale`` of Ministral 3."""
         config = self.config
+        said = config.section("rope_parameters") if self.name == "ministral3" else None
+        if said is not None and "llama_4_scaling_beta" in said:
+            floor = said.number("original_max_position_embeddings")
+            return floor, said.number("llama_4_scaling_beta"), 0
         floor, factor = config.number("floor_scale", default=8192.0), config.number("attn_scale", default=0.1)
         is_tuned = self.name == "llama4_text" and config.flag("attn_temperature_tuning", default=True)
-        return (floor, factor) if is_tuned else None
+        return (floor, factor, 1) if is_tuned and not has_rotary else None
 
     def _check_gpt2_scale(self) -> None:
         if not self.config.flag("scale_attn_weights", default=True):
@@ -351,7 +404,7 @@ class Reader(FamilyReader):
     def _heads(self) -> tuple[int, int, int]:
         config, family = self.config, self.family
         heads = config.size(*HEADS)
-        width = config.size("head_dim", "d_kv", default=family.head_width or None)
+        width = config.size("head_dim", "attention_head_dim", "d_kv", default=family.head_width or None)
         if width is None:
             if self.hidden % heads:
                 raise config.error(
@@ -388,7 +441,7 @@ class Reader(FamilyReader):
         listed = self.config.listed("no_rope_layers", default=[])
         every = self.config.size("no_rope_layer_interval", default=self.family.no_rope_interval, least=0)
         if listed:
-            self._check_per_layer("no_rope_layers", listed)
+            self.check_per_layer("no_rope_layers", listed)
             return bool(listed[place])
         return not (every and (place + 1) % every == 0)
 
@@ -398,7 +451,8 @@ class Reader(FamilyReader):
     def _rotary(self, width: int, is_windowed: bool) -> Rotary:
         config, family = self.config, self.family
         said = self._rotary_section(is_windowed)
-        share = said.number("partial_rotary_factor", "rotary_pct", "rope_pct", default=family.rotary_share)
+        names = ("partial_rotary_factor", "rotary_pct", "rope_pct")
+        share = said.number(*names, default=config.number(*names, default=family.rotary_share))
         rotated = config.size("rotary_dim", "attn_rotary_emb", default=int(width * share))
         if not 0 < rotated <= width or rotated % 2:
             raise config.error(f"{rotated} of {width} elements of a head cannot be rotated in pairs")
@@ -423,10 +477,10 @@ class Reader(FamilyReader):
     def _has_alibi(self) -> bool:
         attention = self.config.section("attn_config")
         if attention is not None:
-            attention.passed(
-                "attn_impl", "attn_pdrop", "attn_type", "attn_uses_sequence_id", "prefix_lm", "alibi_bias_max"
-            )
-            attention.passed("softmax_scale", "qk_ln", "clip_qkv")
+            attention.passed("attn_impl", "attn_pdrop", "attn_uses_sequence_id", "prefix_lm", "alibi_bias_max")
+            if attention.text("attn_type", default="multihead_attention") == "multiquery_attention":
+                raise attention.error("'attn_type' is 'multiquery_attention'", help='say "kv_n_heads": 1')
+            attention.passed("softmax_scale", "clip_qkv")
             return attention.flag("alibi", default=self.family.has_alibi)
         if self.name == "baichuan" and not {"alibi", "max_position_embeddings"} & self.config.values.keys():
             raise self.config.error(
@@ -435,13 +489,11 @@ class Reader(FamilyReader):
             )
         return self.config.flag("alibi", default=self.family.has_alibi)
 
-    def _check_per_layer(self, key: str, values: Sequence[object]) -> None:
-        if len(values) != self.layers:
-            raise self.config.error(f"'{key}' lists {len(values)} layers, and there are {self.layers}")
-
     def _window(self, place: int) -> int:
         config, family = self.config, self.family
         kinds = config.listed("layer_types", default=[])
+        if self.name == "minimax_m2" and set(config.listed("attn_type_list", default=[])) - {1}:
+            raise config.error("'attn_type_list' names others than 1, full attention")
         is_said = any(key in config.values for key in ("sliding_window", *family.window_keys))
         usual = 0 if is_said else family.window_width  # null says that there is none
         window = config.size("sliding_window", *family.window_keys, default=usual, least=0)
@@ -449,13 +501,15 @@ class Reader(FamilyReader):
         if self.name == "gemma2":
             config.passed("sliding_window_size")  # in published files, and read by nobody
         if kinds:
-            self._check_per_layer("layer_types", kinds)
+            self.check_per_layer("layer_types", kinds)
             if kinds[place] not in (*WINDOWED, *FULL):
                 raise config.error(f"'layer_types' names '{kinds[place]}'", help=f"known: {', '.join(WINDOWED + FULL)}")
             return window if kinds[place] in WINDOWED else 0
         if family.window == "pattern":
             pattern = config.size("sliding_window_pattern", "_sliding_window_pattern", default=family.window_pattern)
             return window if (place + 1) % pattern else 0
+        if family.window == "from":
+            return window if place >= config.size("max_window_layers", default=self.layers, least=0) else 0
         if family.window == "flag":
             first = config.size("max_window_layers", default=0, least=0)
             return window if config.flag("use_sliding_window") and place >= first else 0

@@ -10,17 +10,25 @@ from dataclasses import replace
 from ircost.frontends.config.expert_families import QWEN
 from ircost.frontends.config.family import Family, Routing, States
 
+_QWEN_NEXT = Family(
+    qkv_bias="attention_bias",
+    out_bias="attention_bias",
+    head_norm=True,
+    head_width=256,
+    rotary_share=0.25,
+    is_gated_output=True,
+    states=States("delta net", "interval"),
+    needed=("num_key_value_heads",),
+)
+_QWEN_EXPERTS = replace(QWEN, shared_inner="shared_expert_intermediate_size", is_shared_gated=True)
+
 STATES: dict[str, Family] = {
-    "qwen3_next": Family(
-        qkv_bias="attention_bias",
-        out_bias="attention_bias",
-        head_norm=True,
-        head_width=256,
-        rotary_share=0.25,
-        is_gated_output=True,
-        states=States("delta net", "interval"),
-        experts=replace(QWEN, shared_inner="shared_expert_intermediate_size", is_shared_gated=True),
-        needed=("num_key_value_heads",),
+    "qwen3_next": replace(_QWEN_NEXT, experts=_QWEN_EXPERTS),
+    "qwen3_5_text": _QWEN_NEXT,
+    "qwen3_5_moe_text": replace(
+        _QWEN_NEXT,
+        experts=replace(_QWEN_EXPERTS, is_normalised=True, step="", dense_layers=""),
+        needed=("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size"),
     ),
     "minimax_text_01": Family(
         placement="normed",

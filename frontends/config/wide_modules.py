@@ -35,8 +35,12 @@ STACKS = (
 ALWAYS_WIDE = (
     *("lm_head", "embed", "router", "norm", "output", "visual", "vision", "multi_modal", "mm_projector", "proj_out"),
     *("audio", "mtp", "eh_proj", "shared_head", "conv1d", "A_log", "dt_bias", "wte", "wpe", "ln_f"),
+    "e_score_correction_bias",
 )
 ALWAYS_WIDE_ENDS = ("gate", "shared_expert_gate", "gate_proj_router", "wg")
+# Names of the head, and what it hangs in. Source: huggingface/transformers, ``modeling_*.py``.
+HEADS = ("lm_head", "embed_out", "output")
+AROUND_HEADS = ("", "model.", "language_model.")
 
 # Names of one thing.
 SELF = ("self_attn", "attn", "attention", "self_attention", "mixer")
@@ -92,7 +96,7 @@ def with_forms(stack: Stack, modules: Sequence[Sequence[str]]) -> Stack:
         modules: of each form, by the order of forms.
 
     Raises:
-        UnknownModuleError: a name is of no part of any layer, nor of what is wide anyway.
+        UnknownModuleError: a name is of no part of any layer, nor of the head.
         PartlyWideError: modules that are one product here differ.
     """
     named = [_Named(names) for names in modules]
@@ -101,7 +105,7 @@ def with_forms(stack: Stack, modules: Sequence[Sequence[str]]) -> Stack:
         for n, layer in enumerate(stack.layers)
     )
     for own in named:
-        own.check_all_met(len(layers))
+        own.check_all_narrow(len(layers))
     return replace(stack, layers=layers)
 
 
@@ -109,11 +113,24 @@ class UnknownModuleError(ValueError):
     """Args: the name."""
 
 
+def has_head(names: Sequence[str]) -> bool:
+    """Whether a list names the head.
+
+    >>> has_head(["model.embed_tokens", "language_model.lm_head"]), has_head(["re:.*lm_head"]), has_head(["*mlp*"])
+    (True, True, False)
+    """
+    heads = [f"{around}{head}" for around, head in product(AROUND_HEADS, HEADS)]
+    patterns = [_Pattern.of(name).expression for name in names if _is_pattern(name)]
+    return any(head in names or any(pattern.match(head) for pattern in patterns) for head in heads)
+
+
 def _parts_in(layer: Layer, number: int, named: _Named) -> tuple[str, ...]:
     """Parts all of whose modules are in a list."""
     found = []
     for part, modules in parts_of_layer(layer):
-        met = [any(named.has(number, module) for module in alike) for alike in modules]
+        # All are asked, so that a name that only the last of those alike has is known to be met, too.
+        asked = [[named.has(number, module) for module in alike] for alike in modules]
+        met = [any(answers) for answers in asked]
         if any(met) and not all(met):
             lone = modules[met.index(True)][0], modules[met.index(False)][0]
             raise PartlyWideError(
@@ -255,12 +272,22 @@ class _Named:
         """Raises:
         UnknownModuleError: a name is of no part of any layer, nor of what is wide anyway.
         """
-        known = {module for (_, module), name in self.plain.items() if name in self.met}  # in another layer, maybe
-        unmet = [name for (_, module), name in self.plain.items() if module not in known]
-        unmet += [pattern.text for pattern in self.patterns if not pattern.is_met]
-        for name in unmet:
+        for name in self._unmet():
             if not (_is_wide_anyway(name) or _is_behind(name, layers) or _is_an_expert(name)):
                 raise UnknownModuleError(name)
+
+    def check_all_narrow(self, layers: int) -> None:
+        """Raises:
+        UnknownModuleError: a name is of what is not narrow here: of no part of any layer, nor of the head.
+        """
+        for name in self._unmet():
+            if not (has_head([name]) or _is_of_drafts(name) or _is_behind(name, layers) or _is_an_expert(name)):
+                raise UnknownModuleError(name)
+
+    def _unmet(self) -> list[str]:
+        known = {module for (_, module), name in self.plain.items() if name in self.met}  # in another layer, maybe
+        unmet = [name for (_, module), name in self.plain.items() if module not in known]
+        return unmet + [pattern.text for pattern in self.patterns if not pattern.is_met]
 
 
 def _is_pattern(name: str) -> bool:
@@ -290,6 +317,11 @@ def _is_wide_anyway(name: str) -> bool:
     words = re.split(r"[.\\]+", name.removeprefix("re:").strip(".*^$"))
     is_outside = any(wide in word for wide in ALWAYS_WIDE for word in words)
     return is_outside or words[-1].strip("*$") in ALWAYS_WIDE_ENDS
+
+
+def _is_of_drafts(name: str) -> bool:
+    """Of the layers for drafted tokens, under a name of their own."""
+    return name.removeprefix("re:").lstrip(".*^").startswith("mtp")
 
 
 def _is_behind(name: str, layers: int) -> bool:

@@ -459,6 +459,12 @@ def test_the_idealised_runtime_is_affine_in_output_tokens(irc: Irc) -> None:
     assert (np.diff(seconds) > 0).all()
 
 
+@pytest.mark.parametrize(("mesh", "words"), [("tp=1", "of cache a token;"), ("tp=2", "of cache a token on all ranks;")])
+def test_a_cache_says_on_how_many_ranks_it_is_counted(irc: Irc, config: str, mesh: str, words: str) -> None:
+    """A latent is on each of them."""
+    assert words in irc("compile", config, "--phase", "decode", "--context", "64", "--mesh", mesh).out
+
+
 def test_a_state_does_not_grow(irc: Irc) -> None:
     figures = facts(irc, "mamba-130m", "--seq", "64", "--output-tokens", "512")["transformer"]
     assert figures["request"]["growth_s_per_token"] == 0 and figures["kv_bytes_per_token"] == 0

@@ -120,6 +120,40 @@ def test_a_callee_that_writes_over_its_argument() -> None:
         verified(LAYERS.replace("call %a, %b, %y", "call %k, %b, %y"))
 
 
+# Six layers, each with a state [2, 4, 8, 8] of its own: a kilobyte and more, beside which the others are small.
+STATES = """
+func @main(%x: 2x1x4x8xf32, %s: 6x2x4x8x8xf32, %g: 6x4xf32) -> (2x1x4x8xf32, 6x2x4x8x8xf32) {
+  %y, %next = scan %x, %s, %g {length = 6, states = 1} body(%t: 2x1x4x8xf32, %own: 2x4x8x8xf32, %h: 4xf32) {
+    %u, %last = linear_attention %t, %t, %t, %h, %own {has_state = true}
+    yield %u, %last
+  }
+  return %y, %next
+}
+"""
+STATE = 2 * 4 * 8 * 8 * 4
+
+
+def test_states_of_equal_layers_lie_where_they_lay() -> None:
+    assert 6 * STATE <= lifetimes(verified(STATES)).peak_bytes < 7 * STATE
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("return %y, %next", "%z = relu %s\n  return %y, %z"),  # read behind the loop, as it was
+        ("yield %u, %last", "%z = neg %own\n    yield %u, %z"),  # another value
+    ],
+)
+def test_states_that_are_not_handed_on_have_memory_of_their_own(old: str, new: str) -> None:
+    assert lifetimes(verified(STATES.replace(old, new))).peak_bytes >= 12 * STATE
+
+
+def test_a_state_that_is_handed_out_twice_lies_at_two_places() -> None:
+    text = STATES.replace("yield %u, %last", "yield %u, %last, %last").replace("%y, %next", "%y, %next, %more")
+    text = text.replace("6x2x4x8x8xf32) {", "6x2x4x8x8xf32, 6x2x4x8x8xf32) {", 1)
+    assert 12 * STATE <= lifetimes(verified(text)).peak_bytes < 13 * STATE
+
+
 REPEATED = """
 func @main(%x: 2x4x1x8xf32, %k: 2x4x6x8xf32, %v: 2x4x6x8xf32, %k2: 2x4x6x8xf32, %v2: 2x4x6x8xf32, %s: 2x4x8x8xf32)
     -> (2x1x4x8xf32, 2x4x6x8xf32, 2x4x6x8xf32, 2x4x6x8xf32, 2x4x6x8xf32, 2x4x8x8xf32) {

@@ -35,6 +35,12 @@ SIZES: dict[str, Any] = {
     "torch_dtype": "float32",
 }
 EXPERTS: dict[str, Any] = {"num_local_experts": 4, "num_experts_per_tok": 2}
+# Queries grow within the prompt; a bare rotation, since how angles of long contexts are scaled is not read.
+GROWING: dict[str, Any] = {
+    **{"rope_type": "default", "rope_theta": 1e6, "llama_4_scaling_beta": 0.5},
+    "original_max_position_embeddings": 4,
+}
+HALF_TURNED: dict[str, Any] = {"rotary_dim": 4, "rope_theta": 5e6}
 Arrays = dict[str, np.ndarray]
 
 
@@ -44,6 +50,13 @@ def llama_weights(state: Arrays) -> Arrays:
 
 def mixtral_weights(state: Arrays) -> Arrays:
     return dict(_decoder_weights(state, _mixture))
+
+
+def minimax_weights(state: Arrays) -> Arrays:
+    """The bias of its choice is a buffer of zeros."""
+    layers = range(SIZES["num_hidden_layers"])
+    biases = {f"layers.{i}.experts.router.bias": state[f"model.layers.{i}.mlp.e_score_correction_bias"] for i in layers}
+    return {**mixtral_weights(state), **biases}
 
 
 def _decoder_weights(state: Arrays, feed_forward: Callable[[Arrays, str, str], Arrays]) -> Iterator[tuple[str, Any]]:
@@ -140,6 +153,8 @@ DECODERS: dict[str, tuple[dict[str, Any], Callable[[Arrays], Arrays]]] = {
     "qwen3": ({"model_type": "qwen3", "head_dim": 16}, llama_weights),
     "mistral, window": ({"model_type": "mistral", "sliding_window": 4}, llama_weights),
     "mixtral": ({"model_type": "mixtral", **EXPERTS}, mixtral_weights),
+    "ministral3": ({"model_type": "ministral3", "head_dim": 8, "rope_parameters": GROWING}, llama_weights),
+    "minimax_m2": ({"model_type": "minimax_m2", "head_dim": 8, **HALF_TURNED, **EXPERTS}, minimax_weights),
 }
 
 
@@ -184,3 +199,27 @@ def test_an_encoder() -> None:
     got = run(built, "", tokens=tokens, embedding_token_types=types)
     np.testing.assert_allclose(got["hidden"], want.last_hidden_state.numpy(), rtol=RTOL, atol=ATOL)
     np.testing.assert_allclose(got["pooled"], want.pooler_output.numpy(), rtol=RTOL, atol=ATOL)
+
+
+@pytest.mark.parametrize("end", ["Model", "ForSequenceClassification"])
+def test_a_decoder_without_a_head_of_the_vocabulary(end: str) -> None:
+    """A model of vectors, and one of rewards."""
+    config = {**SIZES, "model_type": "llama", "pad_token_id": 63, "id2label": {"0": "a", "1": "b", "2": "c"}}
+    torch.manual_seed(0)
+    made = transformers.AutoConfig.for_model(**{k: v for k, v in config.items() if k != "torch_dtype"})
+    made._attn_implementation = "eager"
+    model = getattr(transformers, f"Llama{end}")(made).eval()
+    within = "model." if end == "Model" else ""
+    state = {within + name: value.numpy() for name, value in model.state_dict().items()}
+    weights = llama_weights({**state, "lm_head.weight": np.zeros(0)})
+    weights |= {name: value for name, value in state.items() if name == "score.weight"}
+    architecture = architecture_of(Config({**config, "architectures": [f"Llama{end}"]}, "config.json"))
+    tokens = np.random.default_rng(1).integers(0, 63, (2, PROMPT))
+    with torch.no_grad():
+        want = model(torch.tensor(tokens))
+    built = build_model(architecture, workload_of("encode", batch=2, seq=PROMPT), weights=weights)
+    found = run(built, "", tokens=tokens)
+    if end == "Model":
+        np.testing.assert_allclose(found["hidden"], want.last_hidden_state.numpy(), rtol=RTOL, atol=ATOL)
+    else:
+        np.testing.assert_allclose(found["pooled"], want.logits.numpy(), rtol=RTOL, atol=ATOL)

@@ -15,6 +15,17 @@ from ircost.frontends.config.plan import Mesh
 from ircost.frontends.config.workload import workload_of
 
 LLAMA_4 = Path(__file__).resolve().parents[3] / "datasets" / "models" / "llama-4-scout.json"
+MPT = {"model_type": "mpt", "d_model": 32, "n_heads": 4, "n_layers": 2, "vocab_size": 50, "max_seq_len": 64}
+MINIMAX = {
+    **LLAMA,
+    **{"model_type": "minimax_text_01", "num_key_value_heads": 2, "num_local_experts": 2, "num_experts_per_tok": 1},
+    **{"attn_type_list": [1, 1], "head_dim": 16},
+}
+DOTS = {
+    **LLAMA,
+    **{"model_type": "dots1", "num_key_value_heads": 2, "n_routed_experts": 4, "num_experts_per_tok": 1},
+    **{"moe_intermediate_size": 8, "n_shared_experts": 1},
+}
 
 
 @pytest.mark.parametrize(
@@ -34,6 +45,12 @@ LLAMA_4 = Path(__file__).resolve().parents[3] / "datasets" / "models" / "llama-4
         ({"rms_norm_eps": float("inf")}, "'rms_norm_eps' is inf, a number expected"),
         ({"rms_norm_eps": 10**400}, "a number expected"),
         ({"new_trick": 3}, "'new_trick' is 3, and what it changes is not known"),
+        ({"architectures": ["LlamaForTokenClassification"]}, "'architectures' says LlamaForTokenClassification"),
+        ({"architectures": ["LlamaBidirectionalModel"]}, "'architectures' says LlamaBidirectionalModel"),
+        ({"use_qk_norm": True}, "'use_qk_norm' is true, and what it changes is not known"),
+        ({"normalization_function": "layernorm"}, "'normalization_function' is"),
+        ({"is_causal": False}, "'is_causal' is false, and what it changes is not known"),
+        ({"pruned_heads": {"1": [2]}}, "'pruned_heads' is"),
         ({"sliding_window": 16}, "which layers of a llama have it is not known"),
         ({"layer_types": ["full_attention"]}, "lists 1 layers, and there are 2"),
         ({"layer_types": ["full_attention", "odd"]}, "'layer_types' names 'odd'"),
@@ -60,6 +77,14 @@ def test_a_wrong_configuration(change: dict[str, Any], said: str) -> None:
           "hidden_act": "gelu"}, "'hidden_act' is 'gelu'"),
         ({"model_type": "mamba2", **{k: LLAMA[k] for k in ("hidden_size", "num_hidden_layers", "vocab_size")},
           "num_heads": 3, "head_dim": 8}, "3 heads of 8, and the inner width is 128"),
+        ({**MINIMAX, "shared_intermediate_size": 8}, "'shared_intermediate_size' is 8, and what"),
+        ({**MINIMAX, "postnorm": False}, "'postnorm' is False"),
+        ({**MINIMAX, "model_type": "minimax_m2", "scoring_func": "softmax"}, "'scoring_func' is softmax"),
+        ({**MINIMAX, "model_type": "minimax_m2", "attn_type_list": [0, 1]}, "'attn_type_list' names others"),
+        ({**DOTS, "mlp_layer_types": ["dense", "odd"]}, "'mlp_layer_types' names 'odd'"),
+        ({**DOTS, "mlp_layer_types": ["dense"]}, "lists 1 layers, and there are 2"),
+        ({**MPT, "attn_config": {"alibi": True, "attn_type": "multiquery_attention"}}, "multiquery_attention"),
+        ({**MPT, "attn_config": {"alibi": True, "qk_ln": True}}, "'qk_ln' is true"),
         ({**T5, "feed_forward_proj": "gated-swoosh"}, "'feed_forward_proj' is 'gated-swoosh'"),
         ({**VIT, "patch_size": 64}, "patches of 64 pixels in images of 32"),
         ({**FLUX, "axes_dims_rope": [4, {"a": 4}]}, "whole numbers expected"),

@@ -34,7 +34,15 @@ DEEPSEEK = {
     "first_k_dense_replace": 1,
 }
 QWEN_MOE = {**TWO_OF_FOUR, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 40}
+DELTA = {
+    **{"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8},
+    "linear_value_head_dim": 12,
+}
 GLM_MOE = {key: value for key, value in DEEPSEEK.items() if "lora" not in key and "head" not in key}
+ERNIE_MOE = {
+    **{"moe_num_experts": 8, "moe_k": 2, "moe_intermediate_size": 24, "moe_num_shared_experts": 2},
+    "moe_layer_start_index": 1,
+}
 OPT = {"word_embed_proj_dim": 64, "ffn_dim": 96}
 JAMBA = {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1}
 SIDES = {
@@ -52,6 +60,7 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
     "smollm3": ({}, BIASES),
     "mistral": ({}, {"head_dim": 8}),
     "ministral": ({"head_dim": 16},),
+    "ministral3": ({"head_dim": 16},),
     "internlm3": ({**BIASES, "head_dim": 16}, {}),
     "qwen2": ({}, {"tie_word_embeddings": True}),
     "qwen3": ({}, ATTENTION_BIAS),
@@ -97,6 +106,14 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
     "glm": ({}, {"attention_bias": False}),
     "glm4": ({}, {"attention_bias": False}),
     "glm4_moe": (GLM_MOE, {**GLM_MOE, "n_shared_experts": 2, "use_qk_norm": True, "attention_bias": True}),
+    "glm4_moe_lite": (DEEPSEEK, {**DEEPSEEK, "mlp_layer_types": ["dense", "sparse"] * 2}),
+    "dots1": ({**GLM_MOE, "head_dim": 16}, {**GLM_MOE, "head_dim": 16, **ATTENTION_BIAS}),
+    "ernie4_5_moe": (
+        ERNIE_MOE,
+        {**ERNIE_MOE, "moe_layer_interval": 2, "moe_num_shared_experts": 0, "tie_word_embeddings": False},
+        {**ERNIE_MOE, "moe_layer_end_index": 2, "use_bias": True, "tie_word_embeddings": False},
+    ),
+    "minimax_m2": ({**TWO_OF_FOUR_LOCAL, "head_dim": 16},),
     "mixtral": (TWO_OF_FOUR_LOCAL,),
     "phimoe": (TWO_OF_FOUR_LOCAL, {**TWO_OF_FOUR_LOCAL, "attention_bias": True, "lm_head_bias": True}),
     "olmoe": (TWO_OF_FOUR, {**TWO_OF_FOUR, **ATTENTION_BIAS}),
@@ -105,14 +122,9 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
         {**TWO_OF_FOUR, "moe_intermediate_size": 24},
         {**TWO_OF_FOUR, "moe_intermediate_size": 24, "attention_bias": True, "decoder_sparse_step": 2},
     ),
-    "qwen3_next": (
-        QWEN_MOE,
-        {
-            **QWEN_MOE,
-            **{"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8},
-            **{"linear_value_head_dim": 12, "attention_bias": True},
-        },
-    ),
+    "qwen3_next": (QWEN_MOE, {**QWEN_MOE, **DELTA, "attention_bias": True}),
+    "qwen3_5_text": ({}, {**DELTA, "attention_bias": True}, {**LISTED, "tie_word_embeddings": True}),
+    "qwen3_5_moe_text": (QWEN_MOE, {**QWEN_MOE, **DELTA, "attention_bias": True}),
     "jamba": (
         {**JAMBA, **TWO_OF_FOUR},
         {**JAMBA, "num_experts": 1, "num_experts_per_tok": 1},
@@ -162,7 +174,7 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
 }
 # Families that transformers does not have, and towers, which are counted within their models.
 NOT_THERE = {
-    *("internlm2", "baichuan", "deepseek", "minimax_text_01", "exaone", "orion", "xverse"),
+    *("internlm2", "baichuan", "deepseek", "minimax_text_01", "exaone", "orion", "xverse", "mimo"),
     *("clip_text_model", "clip_vision_model", "siglip_text_model", "siglip_vision_model", "llama4_vision_model"),
 }
 # Which of its classes is built, where it is no language model.

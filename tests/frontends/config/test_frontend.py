@@ -57,12 +57,34 @@ def asked(folder: Path, config: dict[str, Any], phase: str = "", **dims: int) ->
             "phase encode runs the vision tower alone; the decoder, as if on another device, has phases of its own",
         ),
         (QWEN_VL, "prefill", "the vision tower is left out: what it is made of is not known here"),
-        (MAMBA, "decode", "layers with a state keep 0.0 MB a sequence, however long it is"),
+        (MAMBA, "decode", "layers with a state keep 0.0 MiB a sequence, however long it is"),
         (FLUX, "", "seq 4096 (--seq)"),
     ],
 )
 def test_says_what_was_filled_in_and_left_out(tmp_path: Path, config: dict[str, Any], phase: str, note: str) -> None:
     assert note in asked(tmp_path, config, phase).notes
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "heads"),
+    [
+        ("LlamaForCausalLM", {}, 50 * 32),
+        ("LlamaModel", {}, 0),
+        ("LlamaForSequenceClassification", {"num_labels": 1}, 32),
+        ("LlamaForSequenceClassification", {"id2label": {"0": "a", "1": "b", "2": "c"}}, 3 * 32),
+    ],
+)
+def test_the_class_says_what_stands_behind_the_layers(
+    tmp_path: Path, name: str, more: dict[str, Any], heads: int
+) -> None:
+    sizes = {**LLAMA, "hidden_size": 32, "vocab_size": 50, "tie_word_embeddings": False}
+    plain, own = (
+        asked(tmp_path, {**sizes, **more, "architectures": [said]}, seq=8).built for said in ("LlamaModel", name)
+    )
+    assert plain is not None and own is not None
+    assert own.parameters - plain.parameters == heads
+    assert own.workload.phase == ("prefill" if name.endswith("CausalLM") else "encode")
+    assert bool(own.kv_bytes_per_token) == name.endswith("CausalLM")
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ QWEN: dict[str, Any] = {
     **{"linear_key_head_dim": 8, "linear_value_head_dim": 6, "num_experts": 4, "num_experts_per_tok": 2},
     **{"moe_intermediate_size": 16, "shared_expert_intermediate_size": 12, "intermediate_size": 16},
 }
+QWEN_3_5: dict[str, Any] = {**QWEN, "model_type": "qwen3_5_moe_text"}
 T5: dict[str, Any] = {
     **{"model_type": "t5", "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": LAYERS, "num_decoder_layers": LAYERS},
     **{"num_heads": 4, "vocab_size": 50, "relative_attention_num_buckets": 8, "relative_attention_max_distance": 10},
@@ -154,12 +155,15 @@ def _attention(state: Arrays, theirs: str, ours: str) -> Arrays:
 
 
 def _delta_net(state: Arrays, theirs: str, ours: str) -> Arrays:
-    """Theirs come in groups, one for each head of keys."""
-    packed = np.split(state[f"{theirs}.in_proj_qkvz.weight"].reshape(2, -1, 32), (8, 16, 28), axis=1)
-    beta, step = np.split(state[f"{theirs}.in_proj_ba.weight"].reshape(2, 4, 32), 2, axis=1)
+    """Those of Qwen3-Next come in groups, one for each head of keys; those of Qwen 3.5 are modules of their own."""
+    if f"{theirs}.in_proj_qkv.weight" in state:
+        packed, steps = ([state[f"{theirs}.in_proj_{name}.weight"] for name in names] for names in (("qkv", "z"), "ba"))
+    else:
+        packed = np.split(state[f"{theirs}.in_proj_qkvz.weight"].reshape(2, -1, 32), (8, 16, 28), axis=1)
+        steps = np.split(state[f"{theirs}.in_proj_ba.weight"].reshape(2, 4, 32), 2, axis=1)
     return {
         f"{ours}.qkv_gate.weight": np.concatenate([part.reshape(-1, 32) for part in packed]),
-        f"{ours}.beta_step.weight": np.concatenate([part.reshape(-1, 32) for part in (beta, step)]),
+        f"{ours}.beta_step.weight": np.concatenate([part.reshape(-1, 32) for part in steps]),
         f"{ours}.conv": state[f"{theirs}.conv1d.weight"][:, 0],
         f"{ours}.a": -np.exp(state[f"{theirs}.A_log"]),
         f"{ours}.step_bias": state[f"{theirs}.dt_bias"],
@@ -172,6 +176,7 @@ STATES: dict[str, tuple[dict[str, Any], Callable[[Arrays], Arrays]]] = {
     "mamba": (MAMBA, mamba_weights),
     "mamba2": (MAMBA2, mamba2_weights),
     "qwen3_next": (QWEN, qwen_weights),
+    "qwen3_5": (QWEN_3_5, qwen_weights),
 }
 
 

@@ -39,6 +39,7 @@ METHODS: dict[str, tuple[dict[str, Any], float]] = {
     "fp8 rows": ({"quant_method": "fbgemm_fp8"}, 8 + 0.05),
     "gptq": ({"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": False}, 4 + 20 / 128),
     "awq": ({"quant_method": "awq", "bits": 4, "group_size": 64, "zero_point": True}, 4 + 20 / 64),
+    "awq without zero points": ({"quant_method": "awq", "bits": 4, "group_size": 64, "zero_point": False}, 4 + 16 / 64),
     "nf4": ({"quant_method": "bitsandbytes", "load_in_4bit": True}, 4 + 32 / 64),
     "mxfp4": ({"quant_method": "mxfp4"}, 4 + 8 / 32),
     "compressed": (
@@ -53,6 +54,7 @@ METHODS: dict[str, tuple[dict[str, Any], float]] = {
         {
             "quant_method": "compressed-tensors",
             "format": "nvfp4-pack-quantized",
+            "ignore": ["lm_head"],
             "config_groups": {"group_0": {"weights": {"type": "float", "num_bits": 4, "group_size": 16}}},
         },
         4 + 8 / 16,
@@ -60,6 +62,7 @@ METHODS: dict[str, tuple[dict[str, Any], float]] = {
     "integers on both sides": (
         {
             "quant_method": "compressed-tensors",
+            "ignore": ["re:.*lm_head"],
             "config_groups": {
                 "group_0": {
                     "weights": {"type": "int", "num_bits": 8, "strategy": "channel"},
@@ -69,9 +72,23 @@ METHODS: dict[str, tuple[dict[str, Any], float]] = {
         },
         8 + 0.05,
     ),
+    "compressed with zero points": (
+        {
+            "quant_method": "compressed-tensors",
+            "ignore": ["lm_head"],
+            "config_groups": {
+                "group_0": {
+                    "targets": ["Linear"],
+                    "weights": {"type": "int", "num_bits": 4, "group_size": 128, "symmetric": False},
+                }
+            },
+        },
+        4 + 20 / 128,
+    ),
     "compressed blocks": (
         {
             "quant_method": "compressed-tensors",
+            "ignore": ["lm_head"],
             "config_groups": {
                 "group_0": {
                     "weights": {"type": "float", "num_bits": 8, "strategy": "block", "block_structure": [128, 128]},
@@ -82,6 +99,7 @@ METHODS: dict[str, tuple[dict[str, Any], float]] = {
         8 + 16 / 128**2,
     ),
     "modelopt fp8": ({"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head"]}, 8 + 0.05),
+    "modelopt that leaves the method out": ({"quant_algo": "FP8", "ignore": ["lm_head"]}, 8 + 0.05),
     "modelopt nvfp4": ({"quant_method": "modelopt_fp4", "quantization": {"quant_algo": "NVFP4"}}, 4 + 8 / 16),
     "modelopt w4a16": ({"quant_method": "modelopt", "quant_algo": "W4A16_AWQ", "group_size": 64}, 4 + 16 / 64),
 }
@@ -142,6 +160,17 @@ def of_modules(**algorithms: str) -> dict[str, Any]:
     return {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": layers}
 
 
+def in_groups(*targets: list[str], num_bits: int = 4, activations: int = 0, **more: Any) -> dict[str, Any]:
+    """Of compressed-tensors, 4-bit groups of targets by default."""
+    scheme = {"type": "int", "num_bits": num_bits, "symmetric": more.pop("symmetric", True)}
+    inputs = {"type": "int", "num_bits": activations} if activations else None
+    groups = {
+        f"group_{n}": {"targets": names, "weights": scheme, "input_activations": inputs}
+        for n, names in enumerate(targets)
+    }
+    return {"quant_method": "compressed-tensors", "config_groups": groups, **more}
+
+
 @pytest.mark.parametrize(
     ("section", "words"),
     [
@@ -155,6 +184,13 @@ def of_modules(**algorithms: str) -> dict[str, Any]:
         (of_modules(q_proj="FP8"), "q_proj is among them and .*k_proj is not"),
         (of_modules(o_proj="FP3"), "'quant_algo' is 'FP3'"),
         (of_modules(p_proj="FP8"), "p_proj' is no part known here"),
+        (in_groups(["Embedding"]), "'Embedding' is no part known here"),
+        (in_groups(["re:.*q_proj"]), "one product"),
+        (in_groups(["re:.*(q_proj"]), "names of modules"),
+        (in_groups(["model.embed_tokens"]), "embed_tokens' is no part known here"),
+        (in_groups([]), "'targets' is \\[\\]"),
+        (in_groups(["Linear"], format="marlin-24"), "marlin-24"),
+        (in_groups(["Linear"], symmetric=False, num_bits=8, activations=8), "zero points"),
         (
             {"quant_method": "modelopt", "quant_algo": "NVFP4", "kv_cache_quant_algo": "NVFP4_AFFINE"},
             "a cache of NVFP4_AFFINE",
@@ -263,6 +299,12 @@ def test_parts_of_experts_and_of_latent_attention_are_told_apart() -> None:
     assert second == {"experts"}
 
 
+def test_a_name_that_another_says_as_well_is_met() -> None:
+    """Qwen 3.5 of NVIDIA's: each layer's shared expert by its number, and all of them by one more wildcard."""
+    names = ["*.mlp.shared_expert.*", *(f"model.layers.{n}.mlp.shared_expert*" for n in (1, 2))]
+    assert wide_parts(names, LATENT) == [set(), *[{"experts.shared.gate_up", "experts.shared.down"}] * 2]
+
+
 def test_a_wide_part_has_its_own_bytes_and_no_other() -> None:
     """One down projection of two: 16 bits for 8."""
     narrow = built({**DENSE, "quantization_config": FP8})
@@ -298,6 +340,53 @@ def test_a_broken_file_beside_the_config_is_told(tmp_path: Path) -> None:
     (tmp_path / "hf_quant_config.json").write_text("{")
     with pytest.raises(ConfigError, match="no JSON"):
         read_architecture(tmp_path)
+
+
+def formats_of(section: dict[str, Any], **more: Any) -> dict[str, str]:
+    """Of the weights of products, by name."""
+    model = built({**DENSE, **more, "quantization_config": section})
+    products = (use for use in model.weights if use.name.endswith(".weight") and "norm" not in use.name)
+    return {use.name.removesuffix(".weight"): str(use.type.dtype) for use in products}
+
+
+def test_groups_are_of_their_targets_alone() -> None:
+    """A name counts for more than a class, whichever group is first; what no group names is wide."""
+    wide = {"head": "bf16"}
+    assert formats_of(in_groups(["re:.*mlp.*"])) == {
+        **{f"layers.0-1.attention.{name}": "bf16" for name in ("qkv", "out")},
+        **{f"layers.0-1.mlp.{name}": "u4" for name in ("gate_up", "down")},
+        **wide,
+    }
+    for order in (1, -1):
+        section = in_groups(*[["re:.*self_attn.*"], ["Linear"]][::order], ignore=["lm_head", "model.layers.0.mlp"])
+        attending = next(group for group in section["config_groups"].values() if group["targets"] != ["Linear"])
+        attending["weights"] = {"type": "int", "num_bits": 8}
+        assert formats_of(section) == {
+            **{f"layers.{n}.attention.{name}": "i8" for n in (0, 1) for name in ("qkv", "out")},
+            **{f"layers.0.mlp.{name}": "bf16" for name in ("gate_up", "down")},
+            **{f"layers.1.mlp.{name}": "u4" for name in ("gate_up", "down")},
+            **wide,
+        }
+
+
+MIXED_HEAD = {"quant_algo": "MIXED_PRECISION", "quantized_layers": {"lm_head": {"quant_algo": "W4A16_NVFP4"}}}
+
+
+@pytest.mark.parametrize(
+    ("section", "format"),
+    [
+        ({"quant_method": "gptq", "bits": 4, "lm_head": True}, "u4"),
+        ({"quant_method": "gptq", "bits": 4, "lm_head": False}, "bf16"),
+        ({"quant_method": "modelopt", **MIXED_HEAD}, "f4e2m1"),
+        (in_groups(["Linear"]), "u4"),
+        (in_groups(["Linear"], ignore=["lm_head"]), "bf16"),
+        (in_groups(["re:.*mlp.*"]), "bf16"),
+        ({"quant_method": "fp8"}, "bf16"),
+    ],
+)
+def test_a_head_is_narrow_where_a_checkpoint_says_so(section: dict[str, Any], format: str) -> None:
+    assert formats_of(section)["head"] == format
+    assert "head" not in formats_of(section, tie_word_embeddings=True), "the table of the embedding stays wide"
 
 
 def test_modules_have_forms_of_their_own() -> None:
