@@ -436,20 +436,22 @@ LARGEST_NODE = 8  # devices, where a target does not say how many stand in one
 def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
     """Between nodes the network counts; within one the fastest link that joins so many, or the bus where none does.
 
-    Over a mesh a device sends to each other one by the wire between them: of its bandwidth the part that leads to those
-    which take part.
+    Machines that a network alone joins, as boards on Ethernet, are a node each. Over a mesh a device sends to each
+    other one by the wire between them: of its bandwidth the part that leads to those which take part.
     """
     target = setting.target
     world, size = floats(columns, "world_size", "bytes")
-    here = each(columns["topology"], lambda name: devices_per_node(name) or np.inf)
+    is_alone = target.link is None and target.network is not None
+    here = each(columns["topology"], lambda name: 1.0 if is_alone else devices_per_node(name) or np.inf)
     nodes = np.where(np.isfinite(here), np.ceil(world / here), 1.0)
     ops = each(columns["op"], lambda op: float(OPS.index(op)))
     others = np.where(ops == SEND_RECV, 1.0, np.maximum(world / nodes - 1, 1.0))
     pairs = each(columns["topology"], lambda name: float("pairs" in name)) > 0
     network, links = target.network, [link for link in target.links if link.topology not in ("bus", "network")]
+    network_rate = float(network.bandwidth_bytes_per_s) if network is not None else NETWORK_BYTES_PER_S
     bus = next((x for x in target.links if x.name.startswith("pcie")), target.bus)
     bus_rate = float(bus.bandwidth_bytes_per_s) if bus is not None else BUS_BYTES_PER_S
-    rate, is_bus = np.full_like(world, bus_rate), np.ones_like(world)
+    rate, is_bus = np.full_like(world, network_rate if is_alone else bus_rate), np.full_like(world, not is_alone)
     for link in reversed(links):
         joined = world / nodes <= np.minimum(bridged(link), np.where(pairs, 2, np.inf))
         reached = float(link.bandwidth_bytes_per_s) * np.minimum(others, link.wires) / link.wires
@@ -457,7 +459,7 @@ def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
     has_bridges = any(np.isfinite(bridged(link)) for link in links)
     return CollectiveWork(
         *(ops, world, nodes, size, rate),
-        float(network.bandwidth_bytes_per_s) if network is not None else NETWORK_BYTES_PER_S,
+        network_rate,
         is_bus,
         # Where bridges join a few, a ring crosses the bus once each way; without links all devices do.
         np.where(pairs | has_bridges, 1.0, np.maximum(world / nodes / 2, 1.0)),

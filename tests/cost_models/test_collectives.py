@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import ircost
 from ircost.backends import TargetError, load_target
+from ircost.backends.target_files import parse_target
 from ircost.cost_models.collectives import collective_times, devices_in_a_node
 from ircost.cost_models.gpu.collective import OPS, collective_demand
 from ircost.cost_models.gpu.demand import Demand
@@ -121,3 +122,30 @@ def test_what_is_sent_bounds_collectives_of_tables() -> None:
         assert (estimates.latency_s >= estimates.at_best_s).all()
     twice = ircost.predict({**rows, "device": "l40s", "op": ["all_reduce", "all_gather"]})
     assert twice.at_best_s[0] == pytest.approx(2 * twice.at_best_s[1])
+
+
+BOARDS = ("raspberry_pi_4", "jetson_nano", "jetson_agx_orin", "dgx_spark")
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_boards_that_a_network_alone_joins_send_over_it(name: str) -> None:
+    """Two of them sum up over Ethernet, in tables as in models, and not over a bus that they do not share."""
+    target = load_target(name)
+    assert target.network is not None
+    sent_s = 2 * (2 - 1) / 2 * 1e6 / float(target.network.bandwidth_bytes_per_s)
+    found = collective_times("all_reduce", [1e6], 2, target)
+    (row,) = ircost.predict(
+        {"device": name, "op": "all_reduce", "world_size": 2, "bytes": 1e6}, model="analytical"
+    ).at_best_s
+    assert found.at_best_s[0] == pytest.approx(sent_s) == row
+    assert found.latency_s[0] >= sent_s
+
+
+@pytest.mark.parametrize(("link", "ranks", "steps"), [("nvlink", 8, 1), ("network", 16, 8)])
+def test_no_step_takes_less_than_the_latency_of_its_link(link: str, ranks: int, steps: int) -> None:
+    """A small sum takes one step to all within a node, and 2 log2 n of a tree between nodes."""
+    slow = parse_target(f"name: slow\nextends: h100\nsource: test\nlinks: {{{link}: {{latency: 5 ms}}}}\n")
+    near_s, far_s = (collective_times("all_reduce", [1e3], ranks, t).latency_s[0] for t in (load_target("h100"), slow))
+    assert near_s < 1e-3 and far_s == pytest.approx(steps * 5e-3, abs=1e-3)
+    one_node = collective_times("all_reduce", [1e3], 8, slow).latency_s[0]
+    assert (one_node < 1e-3) == (link == "network"), "in a node nothing goes over the network"
