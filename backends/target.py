@@ -103,6 +103,18 @@ class Target(Part):
             raise wrong(f"main memory '{self.main_memory.name}' lacks 'energy'", "such as 'energy: 3.9 pJ/bit'")
         return self
 
+    @model_validator(mode="after")
+    def _goes_inward(self) -> Target:
+        for level in self.memory[1:]:
+            copies = self.processors.count if level.per_processor else 1
+            if level.capacity_bytes * copies > self.main_memory.capacity_bytes:
+                times = f"{copies:g} times memory" if level.per_processor else "memory"
+                raise wrong(
+                    f"{times} '{level.name}' holds more than main memory '{self.main_memory.name}'",
+                    "list memories from main memory inward",
+                )
+        return self
+
     @property
     def main_memory(self) -> MemoryLevel:
         """Where inputs, weights and results live."""
@@ -179,12 +191,12 @@ class Target(Part):
         """Energy of one operation in ``dtype``, above idle power; a multiply-add is two.
 
         Where the target's file does not give it: (peak power - idle power - main memory at full bandwidth) /
-        peak rate. That presumes that the power limit is reached when arithmetic and main memory both run at
-        full speed, so it is an estimate from above. What on-chip memory takes is inside: add only the energy
-        of main memory to it.
+        peak rate; of a board that is held to another limit, by that which it was made for. That presumes that this
+        power is reached when arithmetic and main memory both run at full speed, so it is an estimate from above. What
+        on-chip memory takes is inside: add only the energy of main memory to it.
 
         Raises:
-            TargetError: the machine cannot compute in ``dtype``.
+            TargetError: the machine cannot compute in ``dtype``, or its power leaves nothing for arithmetic.
         """
         unit, unit_format = self.unit_for(dtype, engine)
         published = (self.energy.matrix if unit == "matrix" else self.energy.vector).get(unit_format)
@@ -196,7 +208,15 @@ class Target(Part):
         main = self.main_memory
         assert main.energy_j_per_byte is not None, "checked when the target was made"
         memory_w = main.bandwidth_bytes_per_s * main.energy_j_per_byte
-        arithmetic_w = max(self.power.peak_w - self.power.idle_w - memory_w, 0.0)
+        limit_w = self.power.design_w or self.power.peak_w
+        arithmetic_w = limit_w - self.power.idle_w - memory_w
+        if arithmetic_w <= 0:
+            raise TargetError(
+                f"{self.name}: its power of {limit_w:g} W leaves nothing for arithmetic: idle it draws "
+                f"{self.power.idle_w:g} W, and '{main.name}' at full bandwidth {memory_w:.3g} W by its energy",
+                help="mend one of them; else give 'energy' of operations, or 'design' in 'power' where the board is "
+                "held to less than it was made for",
+            )
         formula = "derived: (peak power - idle power - main memory at full bandwidth) / peak rate"
         return Figure(arithmetic_w / peak_flops_per_s, formula, guess=True)
 

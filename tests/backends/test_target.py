@@ -84,6 +84,16 @@ def test_energy_is_derived_where_the_file_is_silent() -> None:
     assert energy.guess
 
 
+def test_a_lower_limit_of_power_makes_no_operation_cheaper() -> None:
+    """A board that is held to less says what it was made for; where nothing is left for arithmetic nobody knows."""
+    cpu, head = load_target("cpu"), "extends: cpu\nsource: test\npower: {peak: 100 W"
+    held = parse_target(f"name: held\n{head}, design: 283 W}}\n")
+    assert held.energy_j_per_flop("f32", "vector") == cpu.energy_j_per_flop("f32", "vector")
+    with pytest.raises(TargetError, match="leaves nothing for arithmetic") as caught:
+        parse_target(f"name: starved\n{head}}}\n").energy_j_per_flop("f32", "vector")
+    assert caught.value.help is not None and "'design' in 'power'" in caught.value.help
+
+
 def test_energy_of_a_format_is_that_of_the_unit_it_runs_on() -> None:
     h100 = load_target("h100")
     assert h100.energy_j_per_flop("f32", "matrix") == h100.energy_j_per_flop("f32", "vector")
