@@ -289,3 +289,11 @@ def test_h200_is_h100_with_other_memory() -> None:
     assert changed == {"memory.hbm.capacity_bytes", "memory.hbm.bandwidth_bytes_per_s"}
     assert "H200" in h200.main_memory.bandwidth_bytes_per_s.source
     assert isinstance(h200, Target)
+
+
+@pytest.mark.parametrize("name", ["tpu_v3", "tpu_v4", "tpu_v5e", "tpu_v5p", "tpu_v6e"])
+def test_tpus_multiply_wider_floats_where_they_multiply_bf16(name: str) -> None:
+    """XLA rounds what it multiplies to bf16; with f32 in full it would take six passes, still above the lanes' rate."""
+    target = load_target(name)
+    assert target.peak_flops_per_s("f32") == target.peak_flops_per_s("f16") == target.peak_flops_per_s("bf16")
+    assert target.peak_flops_per_s("bf16") / 6 > target.vector["f32"]
