@@ -271,6 +271,16 @@ def test_kernels_without_a_tile_are_told(irc, tmp_path: Path) -> None:
     assert not any(note.startswith("tile: ") for note in large["notes"])
 
 
+def test_what_does_nothing_on_an_accelerator_is_told(irc, tmp_path: Path) -> None:
+    (tmp_path / "lone.yaml").write_text("name: lone\nextends: tpu_v5e\nsource: test\nmemory: {vmem: none}\n")
+    passes = ("--passes", "canonicalize,fuse,tile", "--json")
+    notes = json.loads(irc("compile", RESNET, *passes, "--target", f"{tmp_path / 'lone.yaml'}+vllm").out)["notes"]
+    assert "tile: lone+vllm has no memory but hbm, so there is nothing to tile for" in notes
+    assert "runtime vllm changes no kernel: those of accelerators were measured under none" in notes
+    measured = json.loads(irc("compile", RESNET, "--target", "h100+vllm", "--model", "roofline", "--json").out)["notes"]
+    assert not any("changes no kernel" in note for note in measured)
+
+
 @pytest.mark.parametrize("limit", ["much", "0", "-3GiB", "24"])
 def test_limits_are_read_before_the_model(irc, limit: str) -> None:
     outcome = irc("compile", "no_such.onnx", "--memory-limit", limit)
