@@ -454,7 +454,7 @@ def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
     rate, is_bus = np.full_like(world, network_rate if is_alone else bus_rate), np.full_like(world, not is_alone)
     for link in reversed(links):
         joined = world / nodes <= np.minimum(bridged(link), np.where(pairs, 2, np.inf))
-        reached = float(link.bandwidth_bytes_per_s) * np.minimum(others, link.wires) / link.wires
+        reached = float(link.bandwidth_bytes_per_s) * wires_among(link, others) / link.wires
         rate, is_bus = np.where(joined, reached, rate), np.where(joined, 0.0, is_bus)
     has_bridges = any(np.isfinite(bridged(link)) for link in links)
     return CollectiveWork(
@@ -465,6 +465,18 @@ def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
         np.where(pairs | has_bridges, 1.0, np.maximum(world / nodes / 2, 1.0)),
         np.full_like(world, float(target.link is not None and target.link.reduces)),
     )
+
+
+def wires_among(link: Link, others: Column) -> Column:
+    """How many of a device's wires lead to so many others, who stand as close as they can.
+
+    In a grid of k devices each has log2 k neighbours on the mean at most: two of four, three of eight.
+
+    Source: Harper, "Optimal Assignments of Numbers to Vertices", SIAM J. 12(1), 1964, for cubes; Ahlswede, Bezrukov,
+    "Edge Isoperimetric Theorems for Integer Point Arrays", Appl. Math. Lett. 8(2), 1995, for grids.
+    """
+    reached = np.ceil(np.log2(others + 1)) if link.topology == "torus" else others
+    return np.minimum(reached, link.wires)
 
 
 def bridged(link: Link) -> float:

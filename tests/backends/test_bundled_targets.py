@@ -155,9 +155,9 @@ def test_links_join_what_their_kind_can(name: str) -> None:
         ("mi250x", "pair", 2, False, 12.5),
         ("rtx_3090", "pair", 2, False, None),
         ("a10", "bus", None, False, None),
-        ("tpu_v5e", "mesh", 256, False, 3.125),
+        ("tpu_v5e", "torus", 256, False, 3.125),
         ("gaudi3", "mesh", 8, False, 75),
-        ("trainium2", "mesh", 64, False, 25),
+        ("trainium2", "torus", 64, False, 25),
     ],
 )
 def test_fastest_link_and_network(

@@ -55,6 +55,10 @@ def refusal(action: Callable[[], object]) -> TargetError:
             *("memory: {shared: {capacity: 1 GB}}", 1, "132 times memory 'shared' holds more than main memory 'hbm'"),
             "from main memory inward",
         ),
+        (
+            *("links: {grid: {bandwidth: 1 GB/s, topology: torus}}", 4, "a torus, as 'grid', needs 'neighbours'"),
+            "4 of two dimensions",
+        ),
         ("kind: gpuu", 4, "kind: input should be 'gpu'", ""),
         ("aliases: x", 4, "aliases: here goes a list", "[h100]"),
         ("memory: {hbm: {per_processor: maybe}}", 4, "memory.hbm.per_processor: neither true nor false", ""),

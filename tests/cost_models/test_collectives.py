@@ -67,7 +67,10 @@ def test_as_many_as_stand_in_a_node_take_the_fastest_link_that_joins_them(name: 
 
 @pytest.mark.parametrize(
     ("name", "ranks", "share"),
-    [("mi300x", 2, 1 / 7), ("mi300x", 4, 3 / 7), ("mi300x", 8, 1), ("v100", 2, 1 / 4), ("tpu_v5e", 8, 1)],
+    [
+        *[("mi300x", 2, 1 / 7), ("mi300x", 4, 3 / 7), ("mi300x", 8, 1), ("v100", 2, 1 / 4), ("v100", 4, 3 / 4)],
+        *[("tpu_v5e", 4, 2 / 4), ("tpu_v5e", 8, 3 / 4), ("tpu_v5e", 16, 1), ("tpu_v5p", 8, 3 / 6), ("tpu_v5p", 64, 1)],
+    ],
 )
 def test_over_a_mesh_few_devices_reach_a_part_of_the_bandwidth(name: str, ranks: int, share: float) -> None:
     """A wire leads to each neighbour; what is sent to one does not leave by the others."""
