@@ -15,7 +15,7 @@ from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.formats import format_of
 from ircost.cost_models.gpu.labels import labels_of
 from ircost.cost_models.gpu.machine import machine_of
-from ircost.cost_models.gpu.table_work import LARGEST_NODE, Setting, bridged, collective_work
+from ircost.cost_models.gpu.table_work import LARGEST_NODE, Setting, bridged, bus_between, collective_work
 
 DTYPE = "float16"  # that collectives were measured in; their bytes are what counts
 
@@ -92,7 +92,7 @@ def _no_sooner_than_links(constants: Mapping[str, float], setting: Setting, devi
     """
     target = setting.target
     joining = (link for link in target.links if link.topology not in ("bus", "network") and devices <= bridged(link))
-    ways = (next(joining, None), target.bus, target.network)
+    ways = (next(joining, None), bus_between(target), target.network)
     near_s, bus_s, far_s = (float(link.latency_s or 0.0) if link is not None else 0.0 for link in ways)
     near_s /= setting.machine.clocks_per_reference  # those steps are counted longer where clocks are slower
     least_s = {"hop": near_s, "bulk_hop": near_s, "bus_hop": bus_s, "bulk_bus_hop": bus_s, "far_hop": far_s}

@@ -449,7 +449,7 @@ def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
     pairs = each(columns["topology"], lambda name: float("pairs" in name)) > 0
     network, links = target.network, [link for link in target.links if link.topology not in ("bus", "network")]
     network_rate = float(network.bandwidth_bytes_per_s) if network is not None else NETWORK_BYTES_PER_S
-    bus = next((x for x in target.links if x.name.startswith("pcie")), target.bus)
+    bus = bus_between(target)
     bus_rate = float(bus.bandwidth_bytes_per_s) if bus is not None else BUS_BYTES_PER_S
     rate, is_bus = np.full_like(world, network_rate if is_alone else bus_rate), np.full_like(world, not is_alone)
     for link in reversed(links):
@@ -476,7 +476,13 @@ def wires_among(link: Link, others: Column) -> Column:
     "Edge Isoperimetric Theorems for Integer Point Arrays", Appl. Math. Lett. 8(2), 1995, for grids.
     """
     reached = np.ceil(np.log2(others + 1)) if link.topology == "torus" else others
-    return np.minimum(reached, link.wires)
+    wires: Column = np.minimum(reached, link.wires)
+    return wires
+
+
+def bus_between(target: Target) -> Link | None:
+    """What devices without links of their own send over: PCIe, where a faster bus leads to the host alone."""
+    return next((link for link in target.links if link.name.startswith("pcie")), target.bus)
 
 
 def bridged(link: Link) -> float:
