@@ -196,7 +196,7 @@ class Target(Part):
         on-chip memory takes is inside: add only the energy of main memory to it.
 
         Raises:
-            TargetError: the machine cannot compute in ``dtype``, or its power leaves nothing for arithmetic.
+            TargetError: the machine cannot compute in ``dtype``.
         """
         unit, unit_format = self.unit_for(dtype, engine)
         published = (self.energy.matrix if unit == "matrix" else self.energy.vector).get(unit_format)
@@ -205,20 +205,18 @@ class Target(Part):
         return self._derived_energy(self.peak_flops_per_s(unit_format, unit))
 
     def _derived_energy(self, peak_flops_per_s: float) -> Figure:
+        formula = "derived: (peak power - idle power - main memory at full bandwidth) / peak rate"
+        return Figure(max(self.arithmetic_w, 0.0) / peak_flops_per_s, formula, guess=True)
+
+    @property
+    def arithmetic_w(self) -> float:
+        """What the power that it was made for leaves for arithmetic beside main memory at full bandwidth; where that is
+        nothing, not above zero, its figures contradict each other.
+        """
         main = self.main_memory
         assert main.energy_j_per_byte is not None, "checked when the target was made"
-        memory_w = main.bandwidth_bytes_per_s * main.energy_j_per_byte
         limit_w = self.power.design_w or self.power.peak_w
-        arithmetic_w = limit_w - self.power.idle_w - memory_w
-        if arithmetic_w <= 0:
-            raise TargetError(
-                f"{self.name}: its power of {limit_w:g} W leaves nothing for arithmetic: idle it draws "
-                f"{self.power.idle_w:g} W, and '{main.name}' at full bandwidth {memory_w:.3g} W by its energy",
-                help="mend one of them; else give 'energy' of operations, or 'design' in 'power' where the board is "
-                "held to less than it was made for",
-            )
-        formula = "derived: (peak power - idle power - main memory at full bandwidth) / peak rate"
-        return Figure(arithmetic_w / peak_flops_per_s, formula, guess=True)
+        return float(limit_w - self.power.idle_w - main.bandwidth_bytes_per_s * main.energy_j_per_byte)
 
     def sources(self) -> dict[str, Figure]:
         """Every figure by its path, in file order; each knows ``source`` and ``guess``.

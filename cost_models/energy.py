@@ -38,10 +38,16 @@ def kernel_energy_j(
 
 
 def notes_on_energy(kernels: KernelTable, target: Target, latency_s: np.ndarray) -> list[str]:
-    """What a machine's own energies of operations leave out, and where they contradict its power; nothing of others.
+    """What a machine's own energies of operations leave out, and where its figures contradict each other.
 
     Energies that are derived from power hold what memories on chip take, and keep to the power by how they are made.
     """
+    if target.arithmetic_w <= 0 and not sum_of_operations_j(kernels, target).any():
+        main = target.main_memory.name
+        return [
+            f"energy: that of operations counts as nothing, since idle power and {main} at full bandwidth take all of "
+            f"{target.name}'s power; mend these, give 'energy' of operations, or in 'power' the 'design' of the board"
+        ]
     if target.kind == "gpu" or not (target.energy.matrix or target.energy.vector):
         return []
     notes = []

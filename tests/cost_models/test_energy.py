@@ -156,6 +156,9 @@ def test_what_own_energies_of_operations_leave_out_is_told() -> None:
     assert note == "energy: operations, dram and idle power; what moves through l3 and l2 and l1 is in no figure"
     assert notes_on_energy(table, greedy, latency_s)[1].startswith(f"energy: {len(table)} of {len(table)} distinct")
     assert not notes_on_energy(table, load_target("cpu"), latency_s)
+    starved = parse_target("name: starved\nextends: cpu\nsource: test\npower: {peak: 100 W}\n")
+    (note,) = notes_on_energy(table, starved, latency_s)
+    assert "counts as nothing" in note and "'design' of the board" in note
 
 
 def test_a_product_keeps_its_operands_bytes_and_all_processors_busy() -> None:
