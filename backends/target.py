@@ -103,6 +103,18 @@ class Target(Part):
             raise wrong(f"main memory '{self.main_memory.name}' lacks 'energy'", "such as 'energy: 3.9 pJ/bit'")
         return self
 
+    @model_validator(mode="after")
+    def _goes_inward(self) -> Target:
+        for level in self.memory[1:]:
+            copies = self.processors.count if level.per_processor else 1
+            if level.capacity_bytes * copies > self.main_memory.capacity_bytes:
+                times = f"{copies:g} times memory" if level.per_processor else "memory"
+                raise wrong(
+                    f"{times} '{level.name}' holds more than main memory '{self.main_memory.name}'",
+                    "list memories from main memory inward",
+                )
+        return self
+
     @property
     def main_memory(self) -> MemoryLevel:
         """Where inputs, weights and results live."""
@@ -184,9 +196,9 @@ class Target(Part):
         """Energy of one operation in ``dtype``, above idle power; a multiply-add is two.
 
         Where the target's file does not give it: (peak power - idle power - main memory at full bandwidth) /
-        peak rate. That presumes that the power limit is reached when arithmetic and main memory both run at
-        full speed, so it is an estimate from above. What on-chip memory takes is inside: add only the energy
-        of main memory to it.
+        peak rate; of a board that is held to another limit, by that which it was made for. That presumes that this
+        power is reached when arithmetic and main memory both run at full speed, so it is an estimate from above. What
+        on-chip memory takes is inside: add only the energy of main memory to it.
 
         Raises:
             TargetError: the machine cannot compute in ``dtype``.
@@ -198,12 +210,18 @@ class Target(Part):
         return self._derived_energy(self.peak_flops_per_s(unit_format, unit))
 
     def _derived_energy(self, peak_flops_per_s: float) -> Figure:
+        formula = "derived: (peak power - idle power - main memory at full bandwidth) / peak rate"
+        return Figure(max(self.arithmetic_w, 0.0) / peak_flops_per_s, formula, guess=True)
+
+    @property
+    def arithmetic_w(self) -> float:
+        """What the power that it was made for leaves for arithmetic beside main memory at full bandwidth; where that is
+        nothing, not above zero, its figures contradict each other.
+        """
         main = self.main_memory
         assert main.energy_j_per_byte is not None, "checked when the target was made"
-        memory_w = main.bandwidth_bytes_per_s * main.energy_j_per_byte
-        arithmetic_w = max(self.power.peak_w - self.power.idle_w - memory_w, 0.0)
-        formula = "derived: (peak power - idle power - main memory at full bandwidth) / peak rate"
-        return Figure(arithmetic_w / peak_flops_per_s, formula, guess=True)
+        limit_w = self.power.design_w or self.power.peak_w
+        return float(limit_w - self.power.idle_w - main.bandwidth_bytes_per_s * main.energy_j_per_byte)
 
     def sources(self) -> dict[str, Figure]:
         """Every figure by its path, in file order; each knows ``source`` and ``guess``.

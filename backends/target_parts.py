@@ -37,7 +37,7 @@ class MemoryLevel(Part):
     per_processor: bool = False
 
 
-Topology = Literal["switch", "mesh", "pair", "bus", "network"]
+Topology = Literal["switch", "mesh", "torus", "pair", "bus", "network"]
 
 # What a link is when its file does not say, by how its name starts; any other is a switch.
 USUAL_TOPOLOGY: dict[str, Topology] = {
@@ -59,10 +59,12 @@ class Link(Part):
             both directions up.
         latency_s: from send to arrival of the first byte.
         topology: what it joins, and how. ``switch``: every device reaches every other at full bandwidth. ``mesh``: a
-            wire to each neighbour, so one neighbour gets a part of the bandwidth. ``pair``: a bridge between two.
-            ``bus``: shared, through the host. ``network``: between nodes.
+            wire to each neighbour, so one neighbour gets a part of the bandwidth. ``torus``: the same in a grid, where
+            few devices are neighbours of few. ``pair``: a bridge between two. ``bus``: shared, through the host.
+            ``network``: between nodes.
         devices: how many it joins at most; None where that is open.
-        neighbours: of a ``mesh``, how many others each device has a wire to; all that it joins where left out.
+        neighbours: of a ``mesh``, how many others each device has a wire to; all that it joins where left out. A
+            ``torus`` needs them: two for each dimension.
         reduces: its switches add up what they pass on, as NVLink SHARP does.
     """
 
@@ -74,10 +76,16 @@ class Link(Part):
     neighbours: int | None = Field(default=None, ge=1)
     reduces: bool = False
 
+    @model_validator(mode="after")
+    def _torus_has_neighbours(self) -> Link:
+        if self.topology == "torus" and self.neighbours is None:
+            raise wrong(f"a torus, as '{self.name}', needs 'neighbours'", "4 of two dimensions, 6 of three")
+        return self
+
     @property
     def wires(self) -> int:
         """How many others share a device's bandwidth between them: one, where whoever is sent to gets all of it."""
-        return (self.neighbours or (self.devices or 2) - 1) if self.topology == "mesh" else 1
+        return (self.neighbours or (self.devices or 2) - 1) if self.topology in ("mesh", "torus") else 1
 
 
 class Processors(Part):

@@ -63,7 +63,7 @@ DIMENSIONS: dict[str, Dimension] = {
     "flop/s": Dimension(_OPERATIONS, LARGE, "989.4 TFLOP/s"),
     "Hz": Dimension({"Hz": 1}, LARGE, "1.98 GHz"),
     "s": Dimension({"s": 1}, SMALL, "2.5 us", zero=True),
-    "W": Dimension({"W": 1}, {**SMALL, **LARGE}, "700 W", zero=True),
+    "W": Dimension({"W": 1}, {**SMALL, "k": 10**3}, "700 W", zero=True),  # no device takes a MW: a mW was meant
     "J/B": Dimension({"J/byte": 1, "J/B": 1, "J/bit": 8}, SMALL, "3.9 pJ/bit", zero=True),
     "J/flop": Dimension({"J/flop": 1, "J/FLOP": 1, "J/op": 1, "J/OP": 1}, SMALL, "0.6 pJ/flop", zero=True),
     "1": Dimension({"": 1}, {"": 1}, "132"),

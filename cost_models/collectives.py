@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.formats import format_of
 from ircost.cost_models.gpu.labels import labels_of
 from ircost.cost_models.gpu.machine import machine_of
-from ircost.cost_models.gpu.table_work import Setting, collective_work, devices_in_a_node
+from ircost.cost_models.gpu.table_work import Setting, bridged, bus_between, collective_work, devices_in_a_node
 
 DTYPE = "float16"  # that collectives were measured in; their bytes are what counts
 
@@ -78,6 +78,22 @@ def collective_times(
     )
     work = collective_work(columns, setting)
     demand = collective_demand(work, setting.machine)
-    terms = times(demand, (constants or bundled_constants()).of(family.name, labels))
+    fitted = (constants or bundled_constants()).of(family.name, labels)
+    terms = times(demand, _no_sooner_than_links(fitted, setting, min(ranks, node)))
     named = [terms.choices[choice] for choice in terms.choice]
     return CollectiveTimes(terms.latency_s, tuple(named), least_sent_s(work))
+
+
+def _no_sooner_than_links(constants: Mapping[str, float], setting: Setting, devices: int) -> dict[str, float]:
+    """The constants, no step below the latency of the link that it goes over, where the target tells that.
+
+    Args:
+        devices: that take part in one node.
+    """
+    target = setting.target
+    joining = (link for link in target.links if link.topology not in ("bus", "network") and devices <= bridged(link))
+    ways = (next(joining, None), bus_between(target), target.network)
+    near_s, bus_s, far_s = (float(link.latency_s or 0.0) if link is not None else 0.0 for link in ways)
+    near_s /= setting.machine.clocks_per_reference  # those steps are counted longer where clocks are slower
+    least_s = {"hop": near_s, "bulk_hop": near_s, "bus_hop": bus_s, "bulk_bus_hop": bus_s, "far_hop": far_s}
+    return {name: max(value, least_s.get(name, 0.0)) for name, value in constants.items()}

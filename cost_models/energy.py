@@ -37,6 +37,35 @@ def kernel_energy_j(
     return np.where(kernels.is_unknown, 0.0, np.minimum(energy_j, target.power.peak_w * latency_s))
 
 
+def notes_on_energy(kernels: KernelTable, target: Target, latency_s: np.ndarray) -> list[str]:
+    """What a machine's own energies of operations leave out, and where its figures contradict each other.
+
+    Energies that are derived from power hold what memories on chip take, and keep to the power by how they are made.
+    """
+    if target.arithmetic_w <= 0 and not sum_of_operations_j(kernels, target).any():
+        main = target.main_memory.name
+        return [
+            f"energy: that of operations counts as nothing, since idle power and {main} at full bandwidth take all of "
+            f"{target.name}'s power; mend these, give 'energy' of operations, or in 'power' the 'design' of the board"
+        ]
+    if target.kind == "gpu" or not (target.energy.matrix or target.energy.vector):
+        return []
+    notes = []
+    inner = " and ".join(level.name for level in target.memory[1:] if level.energy_j_per_byte)
+    if inner:
+        main = target.main_memory.name
+        notes.append(f"energy: operations, {main} and idle power; what moves through {inner} is in no figure")
+    above_j = _published_j(kernels, target) + (target.power.idle_w - target.power.peak_w) * latency_s
+    cut = int((above_j > 1e-9 * target.power.peak_w * latency_s)[~kernels.is_unknown].sum())
+    if cut:
+        notes.append(
+            f"energy: {cut} of {len(kernels)} distinct kernels come to more than the power limit, "
+            f"{target.power.peak_w:g} W, for as long as they take, and are cut to it: figures of {target.name} "
+            "contradict each other, or it would slow down"
+        )
+    return notes
+
+
 def gpu_factors() -> PowerFactors:
     return bundled_power_constants().factors
 

@@ -76,7 +76,7 @@ class Given:
 
 
 def find_schedule(kernel: Op, target: Target, given: Given | None = None) -> Schedule | None:
-    """The schedule of a kernel op. None for what is no nest of loops, and where no tile fits.
+    """The schedule of a kernel op. None for what is no nest of loops, where no tile fits, and where one memory is all.
 
     Args:
         given: the tile that processors are handed, where somebody else has chosen it; others are searched around it.
@@ -88,6 +88,8 @@ def find_schedule(kernel: Op, target: Target, given: Given | None = None) -> Sch
     if nest is None or not nest.dims or not all(dim.extent for dim in nest.dims):
         return None
     levels = levels_of(target)
+    if not levels:
+        return None
     found = _Tiler(nest, target, Work(compute_s(kernel, nest, target))).tiles(levels, given)
     return None if found is None else told(nest, levels, found)
 

@@ -27,12 +27,14 @@ from ircost.passes import (
     LEVELS,
     Pass,
     PassContext,
+    PassError,
     PassReport,
     parse_pipeline,
     pipeline_of_level,
     run_pipeline,
 )
 from ircost.passes.rematerialise import limit_bytes
+from ircost.quantity_text import bytes_text
 from ircost.report import Report
 from ircost.request import FiguresAsked, with_figures
 from ircost.sweeping import Sweep, checked_axes, sweep
@@ -90,7 +92,7 @@ def compile_model(
     chosen = pipeline_of_level(opt, machine.kind, machine.runtime) if pipeline is None else pipeline
     source = model_file(model) if isinstance(model, (str, Path)) else model
     text = full_pipeline(chosen, None if takes_dtype(source) else dtype)
-    limit = None if memory_limit is None else limit_bytes(str(memory_limit))
+    limit = None if memory_limit is None else limit_within(str(memory_limit), machine)
     passes = parse_pipeline(text)  # a mistake in it is told before a large model is read
     with collector_paused():
         memory = VerifierMemory()
@@ -118,6 +120,21 @@ def compile_model(
         return report  # a request that outgrows memory has remedies of its own
     retry = Retry(source, options, text, exact, context) if isinstance(source, Path) else None
     return replace(report, remedies=remedies(report, retry, is_own_limit=limit is not None))
+
+
+def limit_within(text: str, target: Target) -> int:
+    """A limit of memory in bytes, of what the target has.
+
+    Raises:
+        PassError: it is none, or more than there is.
+    """
+    limit, capacity = limit_bytes(text), target.main_memory.capacity_bytes
+    if limit > capacity:
+        raise PassError(
+            f"the limit of memory, {text}, is more than the {bytes_text(capacity)} of {target.name}",
+            help="leave it out, and all of that is the limit; a board with more is a target that 'extends' this one",
+        )
+    return limit
 
 
 def sweep_model(

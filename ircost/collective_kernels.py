@@ -8,10 +8,11 @@ from dataclasses import replace
 from ircost.backends import Target
 from ircost.cost_models.collectives import collective_times
 from ircost.cost_models.energy import static_w
-from ircost.cost_models.gpu.table_work import devices_in_a_node
+from ircost.cost_models.gpu.table_work import NETWORK_BYTES_PER_S, devices_in_a_node
 from ircost.frontends.config.build import BuiltModel
 from ircost.frontends.config.plan import Collective
 from ircost.ir.ops.experts import experts_met
+from ircost.quantity_text import si_text
 from ircost.report import KernelReport
 
 
@@ -38,13 +39,23 @@ def collective_kernels_of(models: Sequence[BuiltModel], target: Target) -> list[
 def notes_on_networks(built: BuiltModel, target: Target) -> list[str]:
     """What collectives over a network are worth; nothing of ranks that one node holds."""
     node = devices_in_a_node(target) if built.collectives else 0
-    most = max((item.ranks for item in built.collectives), default=0)
-    if most <= node:
+    if not any(_is_far(item, built, node) for item in built.collectives):
         return []
-    return [
-        f"{most} ranks stand in nodes of {node}: the share of the network's bandwidth that is reached was fitted to "
+    where = f"in nodes of {node}" if node > 1 else "in a node each"
+    notes = [
+        f"{built.mesh.ranks} ranks stand {where}: the share of the network's bandwidth that is reached was fitted to "
         "one cluster, a slow one; a good network may take a fraction of that time"
     ]
+    if target.network is None:
+        rate = si_text(NETWORK_BYTES_PER_S, "B/s")
+        notes.append(
+            f"{target.name} names no network between nodes: {rate} of each device are taken ('links' in its file tell)"
+        )
+    return notes
+
+
+def _is_far(item: Collective, built: BuiltModel, node: int) -> bool:
+    return item.ranks > node or any(built.mesh.leaves_node(stage, node) for stage in item.stages)
 
 
 Sent = tuple[Collective, int]  # and how many devices of those that take part stand in one node

@@ -12,6 +12,8 @@ import numpy as np
 from ircost.backends import Target
 from ircost.collective_kernels import collective_kernels, notes_on_networks
 from ircost.cost_models.automatic import chosen_model
+from ircost.cost_models.energy import notes_on_energy
+from ircost.cost_models.gpu.machine import MEASURED_KINDS
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, kernel_table
 from ircost.cost_models.lower_bound import model_lower_bound_s
@@ -26,6 +28,8 @@ from ircost.ir.graph import Module, Op
 from ircost.ir.ops.experts import experts_met, spread
 from ircost.ir.schedule import parse_schedule
 from ircost.ir.types import DType
+from ircost.passes import parse_pipeline
+from ircost.passes.tile import Tile
 from ircost.passes.weight_only import is_weight_only
 from ircost.quantity_text import bytes_text
 from ircost.rank_memory import memory_of
@@ -123,9 +127,12 @@ def report_on(
             *_unbounded_loops(module),
             *_idle_matrix_units(table, target),
             *weight_only_notes(table, target),
+            *_left_untiled(table, pipeline, target),
+            *_idle_runtime(target, estimates.model),
             *_spread_experts(table),
             *([] if built is None else notes_on_networks(built, target)),
             *([] if figures is None else batches_on_the_way(figures, limit_bytes)),
+            *notes_on_energy(table, target, estimates.latency_s),
             *([ENERGY_NOTES[target.kind == "gpu"]] if built is not None else []),
         ),
         remedies=(),
@@ -261,6 +268,27 @@ def _notes(table: KernelTable, runs: Sequence[KernelRun]) -> list[str]:
     if unknown:
         notes.append(f"{unknown} opaque operators: their cost is unknown and in no figure, so every total is too low")
     return notes
+
+
+def _left_untiled(table: KernelTable, pipeline: str, target: Target) -> list[str]:
+    """Kernels that the pass ``tile`` found nothing for, so that an empty column says why."""
+    if not any(isinstance(instance, Tile) for instance in parse_pipeline(pipeline)):
+        return []
+    inner = ", ".join(level.name for level in target.memory[1:])
+    if not inner:
+        return [f"tile: {target.name} has no memory but {target.main_memory.name}, so there is nothing to tile for"]
+    left = sum(1 for op in table.ops if not op.attrs.get("schedule"))
+    return [
+        f"tile: {left} of {len(table)} distinct kernels have no schedule: no single nest of loops, or no tile of it "
+        f"fits {inner} of {target.name}"
+    ] * bool(left)
+
+
+def _idle_runtime(target: Target, model: str) -> list[str]:
+    """A runtime that was asked for, of a machine of which the roofline is all that is known."""
+    if not target.runtime or model != "roofline" or target.kind in MEASURED_KINDS:
+        return []
+    return [f"runtime {target.runtime} changes no kernel: those of {target.kind}s were measured under none"]
 
 
 def _widened_weights(module: Module, memory: MemoryUse) -> list[str]:

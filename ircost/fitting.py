@@ -20,6 +20,7 @@ from ircost.ir.graph import Module
 from ircost.ir.types import DTYPES
 from ircost.ir.verify import verify
 from ircost.passes import PassContext, run_pipeline
+from ircost.passes.rematerialise import limit_bytes
 from ircost.quantity_text import bytes_text, small_text
 from ircost.report import Report
 
@@ -161,8 +162,9 @@ def remedies(report: Report, retry: Retry | None, is_own_limit: bool) -> tuple[s
         found += _more_ranks(report, retry)
         found += _rebuilt(report, retry)
     found += _patches(report)
-    if is_own_limit:
-        found.append(f"--memory-limit {limit_text(report.allocated_bytes)}")
+    enough = limit_text(report.allocated_bytes)
+    if is_own_limit and limit_bytes(enough) <= report.memory_capacity_bytes:
+        found.append(f"--memory-limit {enough}")
     else:
         found += _larger_targets(report)
     return tuple(found)

@@ -55,10 +55,12 @@ def _scaled(value: float, unit: str, prefixes: tuple[tuple[float, str], ...]) ->
 def three_digits(value: float) -> str:
     """Whole numbers below 1000 as they are, all else with three digits.
 
-    >>> three_digits(8.2), three_digits(97.44), three_digits(4194.304)
-    ('8.20', '97.4', '4,194')
+    >>> three_digits(8.2), three_digits(97.44), three_digits(4194.304), three_digits(0.00149477)
+    ('8.20', '97.4', '4,194', '0.00149')
     """
     if value == int(value) and abs(value) < 1000:
         return str(int(value))
+    if abs(value) < 0.0995:
+        return f"{value:.3g}"  # what two decimals would leave nothing, or one digit, of
     digits = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
     return f"{value:,.{digits}f}"

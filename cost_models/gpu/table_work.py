@@ -446,29 +446,32 @@ LARGEST_NODE = 8  # devices, where a target does not say how many stand in one
 def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
     """Between nodes the network counts; within one the fastest link that joins so many, or the bus where none does.
 
-    Over a mesh a device sends to each other one by the wire between them: of its bandwidth the part that leads to those
-    which take part. Where a row tells no topology, a node has as many devices as links join.
+    Machines that a network alone joins, as boards on Ethernet, are a node each. Over a mesh a device sends to each
+    other one by the wire between them: of its bandwidth the part that leads to those which take part. Where a row tells
+    no topology, a node has as many devices as links join.
     """
     target = setting.target
     world, size = floats(columns, "world_size", "bytes")
-    unsaid = devices_in_a_node(target)
-    here = each(columns["topology"], lambda name: (devices_per_node(name) or np.inf) if name else unsaid)
+    is_alone, unsaid = is_joined_by_a_network_alone(target), devices_in_a_node(target)
+    told = each(columns["topology"], lambda name: (devices_per_node(name) or np.inf) if name else unsaid)
+    here = np.where(is_alone, 1.0, told)
     nodes = np.where(np.isfinite(here), np.ceil(world / here), 1.0)
     ops = each(columns["op"], lambda op: float(OPS.index(op)))
     others = np.where(ops == SEND_RECV, 1.0, np.maximum(world / nodes - 1, 1.0))
     pairs = each(columns["topology"], lambda name: float("pairs" in name)) > 0
     network, links = target.network, [link for link in target.links if link.topology not in ("bus", "network")]
-    bus = next((x for x in target.links if x.name.startswith("pcie")), target.bus)
+    network_rate = float(network.bandwidth_bytes_per_s) if network is not None else NETWORK_BYTES_PER_S
+    bus = bus_between(target)
     bus_rate = float(bus.bandwidth_bytes_per_s) if bus is not None else BUS_BYTES_PER_S
-    rate, is_bus = np.full_like(world, bus_rate), np.ones_like(world)
+    rate, is_bus = np.full_like(world, network_rate if is_alone else bus_rate), np.full_like(world, not is_alone)
     for link in reversed(links):
         joined = world / nodes <= np.minimum(bridged(link), np.where(pairs, 2, np.inf))
-        reached = float(link.bandwidth_bytes_per_s) * np.minimum(others, link.wires) / link.wires
+        reached = float(link.bandwidth_bytes_per_s) * wires_among(link, others) / link.wires
         rate, is_bus = np.where(joined, reached, rate), np.where(joined, 0.0, is_bus)
     has_bridges = any(np.isfinite(bridged(link)) for link in links)
     return CollectiveWork(
         *(ops, world, nodes, size, rate),
-        float(network.bandwidth_bytes_per_s) if network is not None else NETWORK_BYTES_PER_S,
+        network_rate,
         is_bus,
         # Where bridges join a few, a ring crosses the bus once each way; without links all devices do.
         np.where(pairs | has_bridges, 1.0, np.maximum(world / nodes / 2, 1.0)),
@@ -479,12 +482,39 @@ def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
 def devices_in_a_node(target: Target) -> int:
     """As many as its links join; of graphics cards at least as many as a server takes, whatever bridges join of them.
 
+    One, where there is a network and nothing else, as of boards on Ethernet.
+
     >>> from ircost.backends import load_target
-    >>> [devices_in_a_node(load_target(name)) for name in ("h100_sxm", "gb200", "h100_nvl", "xeon_8480")]
-    [8, 72, 8, 2]
+    >>> names = ("h100_sxm", "gb200", "h100_nvl", "xeon_8480", "jetson_nano")
+    >>> [devices_in_a_node(load_target(name)) for name in names]
+    [8, 72, 8, 2, 1]
     """
+    if is_joined_by_a_network_alone(target):
+        return 1
     joined = max((link.devices or 0 for link in target.links if link.topology != "network"), default=0)
     return max(joined, LARGEST_NODE) if target.kind == "gpu" else joined or LARGEST_NODE
+
+
+def is_joined_by_a_network_alone(target: Target) -> bool:
+    return target.link is None and target.network is not None
+
+
+def wires_among(link: Link, others: Column) -> Column:
+    """How many of a device's wires lead to so many others, who stand as close as they can.
+
+    In a grid of k devices each has log2 k neighbours on the mean at most: two of four, three of eight.
+
+    Source: Harper, "Optimal Assignments of Numbers to Vertices", SIAM J. 12(1), 1964, for cubes; Ahlswede, Bezrukov,
+    "Edge Isoperimetric Theorems for Integer Point Arrays", Appl. Math. Lett. 8(2), 1995, for grids.
+    """
+    reached = np.ceil(np.log2(others + 1)) if link.topology == "torus" else others
+    wires: Column = np.minimum(reached, link.wires)
+    return wires
+
+
+def bus_between(target: Target) -> Link | None:
+    """What devices without links of their own send over: PCIe, where a faster bus leads to the host alone."""
+    return next((link for link in target.links if link.name.startswith("pcie")), target.bus)
 
 
 def bridged(link: Link) -> float:

@@ -155,9 +155,9 @@ def test_links_join_what_their_kind_can(name: str) -> None:
         ("mi250x", "pair", 2, False, 12.5),
         ("rtx_3090", "pair", 2, False, None),
         ("a10", "bus", None, False, None),
-        ("tpu_v5e", "mesh", 256, False, 3.125),
+        ("tpu_v5e", "torus", 256, False, 3.125),
         ("gaudi3", "mesh", 8, False, 75),
-        ("trainium2", "mesh", 64, False, 25),
+        ("trainium2", "torus", 64, False, 25),
     ],
 )
 def test_fastest_link_and_network(
@@ -289,3 +289,11 @@ def test_h200_is_h100_with_other_memory() -> None:
     assert changed == {"memory.hbm.capacity_bytes", "memory.hbm.bandwidth_bytes_per_s"}
     assert "H200" in h200.main_memory.bandwidth_bytes_per_s.source
     assert isinstance(h200, Target)
+
+
+@pytest.mark.parametrize("name", ["tpu_v3", "tpu_v4", "tpu_v5e", "tpu_v5p", "tpu_v6e"])
+def test_tpus_multiply_wider_floats_where_they_multiply_bf16(name: str) -> None:
+    """XLA rounds what it multiplies to bf16; with f32 in full it would take six passes, still above the lanes' rate."""
+    target = load_target(name)
+    assert target.peak_flops_per_s("f32") == target.peak_flops_per_s("f16") == target.peak_flops_per_s("bf16")
+    assert target.peak_flops_per_s("bf16") / 6 > target.vector["f32"]

@@ -84,6 +84,14 @@ def test_energy_is_derived_where_the_file_is_silent() -> None:
     assert energy.guess
 
 
+def test_a_lower_limit_of_power_makes_no_operation_cheaper() -> None:
+    """A board that is held to less says what it was made for."""
+    cpu = load_target("cpu")
+    held = parse_target("name: held\nextends: cpu\nsource: test\npower: {peak: 150 W, design: 283 W}\n")
+    assert held.energy_j_per_flop("f32", "vector") == cpu.energy_j_per_flop("f32", "vector")
+    assert held.arithmetic_w == pytest.approx(283 - 80 - 204.8e9 * 20.3e-12 * 8)
+
+
 def test_energy_of_a_format_is_that_of_the_unit_it_runs_on() -> None:
     h100 = load_target("h100")
     assert h100.energy_j_per_flop("f32", "matrix") == h100.energy_j_per_flop("f32", "vector")

@@ -46,6 +46,19 @@ def refusal(action: Callable[[], object]) -> TargetError:
         ("power: {peak: [80 W]}", 4, "power.peak: here goes one figure", "700 W"),
         ("power: {peak: 30 W}", 4, "idle power, 100 W, is not below peak power, 30 W", ""),
         ("power: {design: 90 W}", 4, "design power, 90 W, is not above idle power, 100 W", ""),
+        ("power: {peak: 30 MW}", 4, "power.peak: unknown unit 'MW' in '30 MW'", "prefixes: m u n p k"),
+        (
+            *("memory: {l2: {capacity: 1 TB}}", 1, "memory 'l2' holds more than main memory 'hbm'"),
+            "from main memory inward",
+        ),
+        (
+            *("memory: {shared: {capacity: 1 GB}}", 1, "132 times memory 'shared' holds more than main memory 'hbm'"),
+            "from main memory inward",
+        ),
+        (
+            *("links: {grid: {bandwidth: 1 GB/s, topology: torus}}", 4, "a torus, as 'grid', needs 'neighbours'"),
+            "4 of two dimensions",
+        ),
         ("kind: gpuu", 4, "kind: input should be 'gpu'", ""),
         ("aliases: x", 4, "aliases: here goes a list", "[h100]"),
         ("memory: {hbm: {per_processor: maybe}}", 4, "memory.hbm.per_processor: neither true nor false", ""),

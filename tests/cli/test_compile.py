@@ -19,7 +19,10 @@ from ircost.ir.verify import verify
 from ircost.quantity_text import small_text
 
 RESNET = Path(__file__).resolve().parents[2] / "datasets/models/resnet50.onnx"
-TINY = "name: tiny\nextends: h100\nsource: test\nmemory: {hbm: {capacity: 100 B}}\n"
+TINY = (
+    "name: tiny\nextends: h100\nsource: test\n"
+    "memory: {hbm: {capacity: 100 B}, l2: none, shared: none, registers: none}\n"
+)
 
 
 def test_screen_says_what_an_expert_asks(irc) -> None:
@@ -242,6 +245,40 @@ def test_what_is_said_to_fit_is_fused_for_the_target(irc, tmp_path: Path) -> Non
     assert remedy is not None
     assert irc("compile", tmp_path / "chain.irc", "--target", "h100", "--memory-limit", remedy[1]).code == 0
     assert "would fit: --passes" not in outcome.out
+
+
+def test_no_limit_is_above_what_the_target_has(irc) -> None:
+    outcome = irc("compile", RESNET, "--target", "h100", "--memory-limit", "80GiB")
+    assert outcome.code == 2
+    assert "error: the limit of memory, 80GiB, is more than the 79.6 GiB of h100_sxm" in outcome.err
+    small = ("compile", RESNET, "--target", "iphone_6", "--dim", "N=256", "--memory-limit", "110MiB")
+    outcome = irc(*small)
+    assert outcome.code == 1
+    assert "would fit: --memory-limit" not in outcome.out and "would fit: on " in outcome.out
+
+
+def test_kernels_without_a_tile_are_told(irc, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "name: mine\nextends: gaudi2\nsource: test\nmemory: {local: {capacity: 64 B}}\n"
+    )
+    passes = ("--passes", "canonicalize,fold-batch-norm,fuse,tile", "--json")
+    small, large = (
+        json.loads(irc("compile", RESNET, *passes, "--target", target).out)
+        for target in (tmp_path / "mine.yaml", "gaudi2")
+    )
+    told = [note for note in small["notes"] if note.startswith("tile: ")]
+    assert len(told) == 1 and told[0].endswith("no tile of it fits sram, local of mine")
+    assert not any(note.startswith("tile: ") for note in large["notes"])
+
+
+def test_what_does_nothing_on_an_accelerator_is_told(irc, tmp_path: Path) -> None:
+    (tmp_path / "lone.yaml").write_text("name: lone\nextends: tpu_v5e\nsource: test\nmemory: {vmem: none}\n")
+    passes = ("--passes", "canonicalize,fuse,tile", "--json")
+    notes = json.loads(irc("compile", RESNET, *passes, "--target", f"{tmp_path / 'lone.yaml'}+vllm").out)["notes"]
+    assert "tile: lone+vllm has no memory but hbm, so there is nothing to tile for" in notes
+    assert "runtime vllm changes no kernel: those of accelerators were measured under none" in notes
+    measured = json.loads(irc("compile", RESNET, "--target", "h100+vllm", "--model", "roofline", "--json").out)["notes"]
+    assert not any("changes no kernel" in note for note in measured)
 
 
 @pytest.mark.parametrize("limit", ["much", "0", "-3GiB", "24"])

@@ -108,6 +108,26 @@ def test_ranks_beyond_a_node_are_told(irc: Irc) -> None:
     within, beyond = (facts(irc, *words, mesh)["notes"] for mesh in ("tp=8", "tp=16"))
     assert any(note.startswith("16 ranks stand in nodes of 8") for note in beyond)
     assert not any("nodes of 8" in note for note in within)
+    stages, inside = (facts(irc, *words, mesh)["notes"] for mesh in ("tp=8,pp=2", "tp=4,pp=2"))
+    assert any(note.startswith("16 ranks stand in nodes of 8") for note in stages), (
+        "the second stage is in another node"
+    )
+    assert not any("nodes of 8" in note for note in inside)
+
+
+def test_a_network_that_the_target_does_not_name_is_told(irc: Irc) -> None:
+    words = ("llama-3-70b", "--phase", "decode", "--context", "1024", "--mesh", "tp=16", "--target")
+    named, unnamed = (facts(irc, *words, target)["notes"] for target in ("h100", "l40s"))
+    assert (
+        "l40s names no network between nodes: 12.5 GB/s of each device are taken ('links' in its file tell)" in unnamed
+    )
+    assert not any("names no network" in note for note in named)
+
+
+def test_less_than_a_token_a_second_keeps_its_digits(irc: Irc) -> None:
+    out = irc("compile", "llama-3-70b", "--target", "raspberry_pi_3", "--phase", "decode", "--context", "1024").out
+    (line,) = [line for line in out.splitlines() if line.strip().startswith("decode")]
+    assert 0 < float(line.split()[1].removesuffix("/s")) < 0.1
 
 
 def test_few_tokens_a_joule_keep_their_digits(irc: Irc) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import ircost
 from ircost.backends import TargetError, load_target
+from ircost.backends.target_files import parse_target
 from ircost.cost_models.collectives import collective_times
 from ircost.cost_models.gpu.collective import OPS, collective_demand
 from ircost.cost_models.gpu.demand import Demand
@@ -66,7 +67,10 @@ def test_as_many_as_stand_in_a_node_take_the_fastest_link_that_joins_them(name: 
 
 @pytest.mark.parametrize(
     ("name", "ranks", "share"),
-    [("mi300x", 2, 1 / 7), ("mi300x", 4, 3 / 7), ("mi300x", 8, 1), ("v100", 2, 1 / 4), ("tpu_v5e", 8, 1)],
+    [
+        *[("mi300x", 2, 1 / 7), ("mi300x", 4, 3 / 7), ("mi300x", 8, 1), ("v100", 2, 1 / 4), ("v100", 4, 3 / 4)],
+        *[("tpu_v5e", 4, 2 / 4), ("tpu_v5e", 8, 3 / 4), ("tpu_v5e", 16, 1), ("tpu_v5p", 8, 3 / 6), ("tpu_v5p", 64, 1)],
+    ],
 )
 def test_over_a_mesh_few_devices_reach_a_part_of_the_bandwidth(name: str, ranks: int, share: float) -> None:
     """A wire leads to each neighbour; what is sent to one does not leave by the others."""
@@ -138,3 +142,30 @@ def test_the_roofline_of_a_message_has_the_rate_of_its_link() -> None:
     links = [link for name in names if (link := load_target(name).link) is not None]
     rates = np.array([float(link.bandwidth_bytes_per_s) for link in links])
     assert len(rates) == 2 and (found >= 1e9 / rates).all()
+
+
+BOARDS = ("raspberry_pi_4", "jetson_nano", "jetson_agx_orin", "dgx_spark")
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_boards_that_a_network_alone_joins_send_over_it(name: str) -> None:
+    """Two of them sum up over Ethernet, in tables as in models, and not over a bus that they do not share."""
+    target = load_target(name)
+    assert target.network is not None
+    sent_s = 2 * (2 - 1) / 2 * 1e6 / float(target.network.bandwidth_bytes_per_s)
+    found = collective_times("all_reduce", [1e6], 2, target)
+    (row,) = ircost.predict(
+        {"device": name, "op": "all_reduce", "world_size": 2, "bytes": 1e6}, model="analytical"
+    ).at_best_s
+    assert found.at_best_s[0] == pytest.approx(sent_s) == row
+    assert found.latency_s[0] >= sent_s
+
+
+@pytest.mark.parametrize(("link", "ranks", "steps"), [("nvlink", 8, 1), ("network", 16, 8)])
+def test_no_step_takes_less_than_the_latency_of_its_link(link: str, ranks: int, steps: int) -> None:
+    """A small sum takes one step to all within a node, and 2 log2 n of a tree between nodes."""
+    slow = parse_target(f"name: slow\nextends: h100\nsource: test\nlinks: {{{link}: {{latency: 5 ms}}}}\n")
+    near_s, far_s = (collective_times("all_reduce", [1e3], ranks, t).latency_s[0] for t in (load_target("h100"), slow))
+    assert near_s < 1e-3 and far_s == pytest.approx(steps * 5e-3, abs=1e-3)
+    one_node = collective_times("all_reduce", [1e3], 8, slow).latency_s[0]
+    assert (one_node < 1e-3) == (link == "network"), "in a node nothing goes over the network"

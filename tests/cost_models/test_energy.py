@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ircost.backends import load_target
 from ircost.backends.target_files import parse_target
 from ircost.cost_models.analytical import Analytical, activity_of_parts
-from ircost.cost_models.energy import gpu_factors, kernel_energy_j, static_w, sum_of_operations_j
+from ircost.cost_models.energy import gpu_factors, kernel_energy_j, notes_on_energy, static_w, sum_of_operations_j
 from ircost.cost_models.evaluation import ROW_MODELS, predict_table
 from ircost.cost_models.gpu.activity import Activity
 from ircost.cost_models.gpu.constants import bundled_constants
@@ -144,6 +144,21 @@ def test_other_kinds_of_machines_keep_published_energies() -> None:
     main = cpu.main_memory.energy_j_per_byte
     assert main is not None
     np.testing.assert_allclose(dynamic_j, table.flops * per_flop + table.traffic_bytes * main, rtol=1e-6)
+
+
+def test_what_own_energies_of_operations_leave_out_is_told() -> None:
+    """Energies on chip are in what is derived from power, not beside energies that the file gives."""
+    table = kernel_table(parse_module(PRODUCTS.replace("bf16", "f32")))
+    latency_s = np.full(len(table), 1.0)
+    head = "name: mine\nextends: cpu\nsource: test\nenergy: {matrix: {i8: 1 pJ/op}, vector: {f32:"
+    modest, greedy = (parse_target(f"{head} {each}/op}}}}") for each in ("1 pJ", "1 J"))
+    (note,) = notes_on_energy(table, modest, latency_s)
+    assert note == "energy: operations, dram and idle power; what moves through l3 and l2 and l1 is in no figure"
+    assert notes_on_energy(table, greedy, latency_s)[1].startswith(f"energy: {len(table)} of {len(table)} distinct")
+    assert not notes_on_energy(table, load_target("cpu"), latency_s)
+    starved = parse_target("name: starved\nextends: cpu\nsource: test\npower: {peak: 100 W}\n")
+    (note,) = notes_on_energy(table, starved, latency_s)
+    assert "counts as nothing" in note and "'design' of the board" in note
 
 
 def test_a_product_keeps_its_operands_bytes_and_all_processors_busy() -> None:

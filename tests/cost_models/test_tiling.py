@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ircost.backends import load_target
+from ircost.backends.target_files import parse_target
 from ircost.cost_models.tile_bounds import attention_bound_elements, product_bound_elements, traffic_bound_bytes
 from ircost.cost_models.tile_levels import Level, levels_of
 from ircost.cost_models.tile_search import Work, best_tile, loop_orders
@@ -141,6 +142,11 @@ def test_a_long_sum_with_few_results_is_split() -> None:
     found = nest(product(16, 16, 4096))
     split = best_tile(found, level(1e6, copies=8), Work(1.0), [(16,), (16,), (64,)])
     assert split is not None and split.parts == 8
+
+
+def test_one_memory_leaves_nothing_to_tile_for() -> None:
+    lone = parse_target("name: lone\nextends: tpu_v5e\nsource: test\nmemory: {vmem: none}\n")
+    assert levels_of(lone) == () and find_schedule(product(64, 64, 64), lone) is None
 
 
 def test_orders_are_permutations() -> None:
