@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ircost.backends import load_target
-from ircost.cost_models.gpu.calibrate import FEWEST_ONTO, Measured, calibrate, calibrate_without, measured
+from ircost.cost_models.gpu.calibrate import Measured, calibrate, calibrate_without, measured
 from ircost.cost_models.gpu.constants import ConstantsFile, FamilyFit
 from ircost.cost_models.gpu.demand import times
 from ircost.cost_models.gpu.fit import Sample
@@ -29,57 +29,50 @@ from ircost.datasets.tables import read_table
 GIVEN = 40  # rows of each machine, format and kind: about what is published
 TAKEN_FOR = {"nothing given": "", "the mean": GRAPH_REPLAY, "the fastest": FASTEST}
 
+ASKED = ("vllm", "sglang", "trtllm")
+
 target_of = lru_cache(maxsize=None)(load_target)
 
 
 def main() -> None:
     folder, *families = sys.argv[1:]
     for family in families:
-        data = measured(read_table(Path(folder) / f"{family}.parquet").columns, family, target_of)
+        columns = read_table(Path(folder) / f"{family}.parquet").columns
         errors: dict[str, list[np.ndarray]] = {}
-        for architecture, name, found in errors_of(data):
-            print(f"{family:10s} {architecture:8s} {name:14s} {told(found)}", flush=True)
+        few = [x for x in measured(columns, family, target_of, GIVEN).samples if x.labels["runtime"] == FASTEST]
+        for architecture, name, found in errors_of(measured(columns, family, target_of), few):
+            print(f"{family:10s} {architecture:8s} {name:14s} {told([found])}", flush=True)
             errors.setdefault(name, []).append(found)
         for name, parts in errors.items():
-            sizes = np.mean([(part.mean(), np.median(part)) for part in parts], axis=0)
-            print(f"{family:10s} {'each':8s} {name:14s} {sizes[0]:.3f} {sizes[1]:.3f}", flush=True)
+            print(f"{family:10s} {'each':8s} {name:14s} {told(parts)}", flush=True)
 
 
-def errors_of(data: Measured) -> Iterator[tuple[str, str, np.ndarray]]:
+def errors_of(data: Measured, few: Sequence[Sample]) -> Iterator[tuple[str, str, np.ndarray]]:
     """Of each architecture that several runtimes were measured on, and what its few rows are taken for: the errors."""
-    fastest = [sample for sample in data.samples if sample.labels["runtime"] == FASTEST]
-    of_architecture: dict[str, set[str]] = {}
+    devices: dict[str, set[str]] = {}
     for sample, device in zip(data.samples, data.devices, strict=True):
-        of_architecture.setdefault(sample.labels["architecture"], set()).add(device)
-    wanted = {name: frozenset(of_architecture[name]) for name in {x.labels["architecture"] for x in fastest}}
+        devices.setdefault(sample.labels["architecture"], set()).add(device)
+    wanted = {name: frozenset(devices[name]) for name in sorted({x.labels["architecture"] for x in few})}
     bases = calibrate_without([data], list(wanted.values()))
-    for architecture, devices in sorted(wanted.items()):
-        base = bases[devices]
-        own = [x for x in data.samples if x.labels["architecture"] == architecture]
-        runs = [x for x in own if x.labels["runtime"] in ("vllm", "sglang", "trtllm")]
+    for architecture, own in wanted.items():
+        given = [x for x in few if x.labels["architecture"] == architecture]
+        asked = [x for x in data.samples if x.labels["architecture"] == architecture and x.labels["runtime"] in ASKED]
         for name, runtime in TAKEN_FOR.items():
-            constants = onto(base, data.family, [x for x in own if x.labels["runtime"] == FASTEST], runtime)
+            constants = onto(bases[own], data.family, given, runtime)
             found = [
-                np.log(times(x.demand, constants.of(data.family, x.labels)).latency_s / x.measured_s) for x in runs
+                np.log(times(x.demand, constants.of(data.family, x.labels)).latency_s / x.measured_s) for x in asked
             ]
             yield architecture, name, np.abs(np.concatenate(found))
 
 
-def onto(base: ConstantsFile, family: str, fastest: Sequence[Sample], runtime: str) -> ConstantsFile:
-    """Constants fitted onto others by a few rows of each sample, taken for those of a runtime."""
+def onto(base: ConstantsFile, family: str, few: Sequence[Sample], runtime: str) -> ConstantsFile:
+    """Constants fitted onto others by a few rows, taken for those of a runtime."""
     if not runtime:
         return base
     if runtime == GRAPH_REPLAY:  # where no fit knows the fastest, rows stay those of the mean
         base = replace(base, fits={name: without_fastest(own) for name, own in base.fits.items()})
-    few = [some_of(sample) for sample in fastest if len(sample.measured_s) >= FEWEST_ONTO]
-    return calibrate([Measured(family, tuple(few), tuple(x.labels["device"] for x in few))], onto=base)
-
-
-def some_of(sample: Sample) -> Sample:
-    """A few rows, of nobody's runtime, as they are published."""
-    some = np.random.default_rng(len(sample.measured_s)).permutation(len(sample.measured_s))[:GIVEN]
-    labels = as_runtime(sample.labels, GRAPH_REPLAY)
-    return replace(sample, labels=labels, demand=sample.demand.at(some), measured_s=sample.measured_s[some])
+    nobodys = tuple(replace(x, labels=as_runtime(x.labels, GRAPH_REPLAY)) for x in few)
+    return calibrate([Measured(family, nobodys, tuple(x.labels["device"] for x in few))], onto=base)
 
 
 def without_fastest(own: FamilyFit) -> FamilyFit:
@@ -87,8 +80,9 @@ def without_fastest(own: FamilyFit) -> FamilyFit:
     return replace(own, effects=effects)
 
 
-def told(errors: np.ndarray) -> str:
-    return f"{errors.mean():.3f} {np.median(errors):.3f}"
+def told(errors: Sequence[np.ndarray]) -> str:
+    mean, median = np.mean([(own.mean(), np.median(own)) for own in errors], axis=0)
+    return f"{mean:.3f} {median:.3f}"
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import yaml
 from ircost.backends import load_target
 from ircost.cost_models.gpu.calibrate import FEWEST_ONTO, calibrate, measured
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
-from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.cost_models.gpu.table_work import Columns
 from ircost.cost_models.learned.storage import bundled_models
 from ircost.cost_models.row_estimates import estimate_rows
@@ -43,6 +42,16 @@ they never met is fitted, an architecture, a machine, a format. So nothing chang
 care, corrections that were learned beside the constants hold, and a new machine gets what little is known of it. What a
 few rows do not say is still the mean of all others. Three rows that are alike (one machine, format, runtime and kind)
 are enough. Your own rows are fitted the same way: `--onto bundled`.
+
+Rows that name no runtime are fitted as those of the *fastest* runtime: the tables have the same kernels from vLLM,
+SGLang and TensorRT-LLM, and how far the fastest of them, kernel by kernel, is from each is an effect like any other. So
+what is fitted is the machine, and a runtime that is named there (`b200+vllm`) keeps its distance. Where none is named,
+a machine of these tables has the fastest kernels, one of the others the mean of its runtimes.
+`python -m benchmarks.fastest_of_runtimes ../shared/measured mla gemm attention moe` puts that to the test: each
+architecture is left out, and 40 of its fastest rows of each kind given. Error of all its rows in the logarithm, mean and
+median, as each runtime's:
+
+{fastest}
 
 How far a figure is known there comes of leaving each machine out in turn: errors of machines of which only the
 architecture was left give the interval of the family (`fitted_onto.py`), unless the intervals of
@@ -112,7 +121,7 @@ def errors_of(family: str, columns: Columns) -> Mapping[str, np.ndarray]:
             constants = fitted(family, at(columns, ~out), base) if family in FITTED else base
             found[name][out] = error(family, at(columns, out), constants)
     found["fitted"] = error(family, columns, bundled)
-    estimates = estimate_rows(asked(columns), family, target_of, "hybrid", bundled_models())
+    estimates = estimate_rows(columns, family, target_of, "hybrid", bundled_models())
     measured_s = columns["latency_us"].astype(float) * 1e-6
     found["inside"] = (estimates.low_s <= measured_s) & (measured_s <= estimates.high_s)
     return found
@@ -125,15 +134,9 @@ def fitted(family: str, columns: Columns, onto: ConstantsFile) -> ConstantsFile:
 
 
 def error(family: str, columns: Columns, constants: ConstantsFile) -> np.ndarray:
-    found = estimate_rows(asked(columns), family, target_of, "analytical", fitted=constants)
+    found = estimate_rows(columns, family, target_of, "analytical", fitted=constants)
     size: np.ndarray = np.abs(found.latency_s * 1e6 / columns["latency_us"].astype(float) - 1)
     return size
-
-
-def asked(columns: Columns) -> Columns:
-    """As somebody would ask who names no runtime."""
-    runtimes = np.where(columns["framework"] == GRAPH_REPLAY, "", columns["framework"])
-    return {**columns, "framework": runtimes.astype(object)}
 
 
 def at(columns: Columns, rows: np.ndarray) -> Columns:

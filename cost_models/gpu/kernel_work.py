@@ -20,7 +20,7 @@ from ircost.cost_models.gpu.demand import Asked, Column
 from ircost.cost_models.gpu.experts import ExpertsWork, experts_demand
 from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork
 from ircost.cost_models.gpu.gemm_bound import screened_gemm
-from ircost.cost_models.gpu.labels import GRAPH_REPLAY, labels_of
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY, kernel_on, labels_of
 from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.power import product_flops_per_s, sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork, scan_demand
@@ -100,7 +100,9 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
         dtype=dtype,
         cache=cache_name(group),
         kind=group.kind,
-        kernel=library_of_group(group, runtime, machine.architecture, dtype),
+        kernel=kernel_on(
+            machine.architecture, group.family, runtime, library_of_group(group, runtime, machine.architecture, dtype)
+        ),
         machine=machine.kind,
     )
 

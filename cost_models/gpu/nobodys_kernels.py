@@ -41,15 +41,17 @@ def with_graph_replay(effects: Effects) -> dict[Effect, Mapping[str, float]]:
 
 
 def fastest_rows(family: Family, columns: Columns) -> dict[str, np.ndarray]:
-    """Of kernels that several runtimes were measured with on one machine, the fastest, as if of one runtime.
+    """Each kernel of a machine by the fastest of the runtimes that it was measured with, as if of one runtime.
 
     Args:
         columns: completed, of rows that tell of a kernel and of a latency.
+
+    Returns: those rows; none where there is one runtime only.
     """
     runtimes, names = coded(columns["framework"])
     rows = np.flatnonzero(np.isin(runtimes, [names.index(name) for name in GRAPH_REPLAYS[0] if name in names]))
-    if not len(rows):
-        return {name: column[rows] for name, column in columns.items()}
+    if len(np.unique(runtimes[rows])) < 2:
+        return {name: column[:0] for name, column in columns.items()}
     sizes = (columns[name] for name in sorted(family.columns - {"kernel", "power_w"}))
     computed = (family.kinds(columns), words(columns["kernel"], of_work))
     codes = np.zeros(len(rows), dtype=np.int64)
@@ -58,10 +60,7 @@ def fastest_rows(family: Family, columns: Columns) -> dict[str, np.ndarray]:
         numbers = coded(own)[0] if own.dtype == object else np.unique(own, return_inverse=True)[1]
         _, codes = np.unique(codes * (int(numbers.max()) + 1) + numbers, return_inverse=True)
     order = np.lexsort((columns["latency_us"][rows], codes))
-    rows, runtimes = rows[order], runtimes[rows[order]]
-    first = np.flatnonzero(np.r_[True, np.diff(codes[order]) > 0])
-    has_several = np.minimum.reduceat(runtimes, first) < np.maximum.reduceat(runtimes, first)
-    fastest = np.sort(rows[first[has_several]])
+    fastest = np.sort(rows[order][np.r_[True, np.diff(codes[order]) > 0]])
     found = {name: column[fastest] for name, column in columns.items()}
     turning = np.where(found["caches"] == "", TURNING, found["caches"]).astype(object)
     return {**found, "framework": np.full(len(fastest), FASTEST, dtype=object), "caches": turning}

@@ -15,7 +15,7 @@ from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.demand import times
 from ircost.cost_models.gpu.families import Family, kind_on, words
 from ircost.cost_models.gpu.formats import format_of
-from ircost.cost_models.gpu.labels import GRAPH_REPLAY, implementation, labels_of
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY, implementation, kernel_on, labels_of
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.gpu.power import product_flops_per_s
 from ircost.cost_models.gpu.table_work import Columns, Setting, coded
@@ -74,14 +74,16 @@ def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator
         cache, op, kernel, kind, dtype, runtime, device = parts
         setting, failure = setting_of(device, runtime, dtype, target_of)
         machine = setting.machine if setting else None
+        architecture = machine.architecture if machine else ""
+        runtime = setting.runtime if setting else runtime
         labels = labels_of(
-            architecture=machine.architecture if machine else "",
+            architecture=architecture,
             device=machine.name if machine else "",
-            runtime=setting.runtime if setting else runtime,
+            runtime=runtime,
             dtype=dtype,
             cache=cache,
             kind=kind_on(kind, op, machine.kind if machine else ""),
-            kernel=kernel,
+            kernel=kernel_on(architecture, family.name, runtime, kernel),
             machine=machine.kind if machine else "",
         )
         yield RowGroup(labels, device, rows, setting, failure)
