@@ -60,10 +60,10 @@ def classified(node: Node, scores: Value, is_positive: bool) -> list[Value]:
         return [labelled(node, ops.argmax(scores, axis=1)), transformed(node, scores)]
     limit = 0.5 if is_positive else 0.0
     index = ops.cast(ops.greater(scores, node.like(limit, scores)), to=ops.argmax(scores, axis=1).type.dtype)
-    if is_positive:
-        first, second = ops.sub(node.like(1, scores), scores), scores
-    elif transform_of(node) == "LOGISTIC":
+    if transform_of(node) == "LOGISTIC":
         first, second = ops.sigmoid(ops.neg(scores)), ops.sigmoid(scores)
+    elif is_positive:
+        first, second = ops.sub(node.like(1, scores), scores), scores
     else:
         first, second = ops.neg(scores), scores
     both = ops.concat(first, second, axis=1)

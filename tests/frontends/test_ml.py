@@ -67,7 +67,7 @@ def test_tree_classifier(transform: str) -> None:
     compare(model_of("TreeEnsembleClassifier", 2, classlabels_int64s=[3, 5, 8], post_transform=transform, **attributes))
 
 
-@pytest.mark.parametrize(("low", "transform"), [(-1.0, "LOGISTIC"), (-1.0, "NONE"), (0.0, "NONE")])
+@pytest.mark.parametrize(("low", "transform"), [(-1.0, "LOGISTIC"), (0.0, "LOGISTIC"), (-1.0, "NONE"), (0.0, "NONE")])
 def test_two_classes_with_one_score(low: float, transform: str) -> None:
     attributes = trees(3, 2, 1, "class", low)
     compare(model_of("TreeEnsembleClassifier", 2, classlabels_int64s=[0, 1], post_transform=transform, **attributes))
