@@ -34,10 +34,16 @@ class FunctionBody:
 
 def function_body(node: Node, domain: str) -> FunctionBody | None:
     """The body of a node's operator; None if it has none."""
-    own = node.importer.context.functions.get((node.proto.domain, node.proto.op_type))
+    own = own_function(node)
     if own is not None:
         return FunctionBody(own, opsets_of(own), {attribute.name: attribute for attribute in own.attribute_proto})
     return schema_body(node, domain)
+
+
+def own_function(node: Node) -> onnx.FunctionProto | None:
+    """The function of the model itself that a node calls."""
+    key = node.proto.domain, node.proto.op_type, node.proto.overload
+    return node.importer.context.functions.get(key)
 
 
 def opsets_of(proto: onnx.FunctionProto) -> dict[str, int]:

@@ -8,8 +8,9 @@ import numpy as np
 import onnx
 
 from ircost.frontends.onnx.context import ModelContext
+from ircost.frontends.onnx.declared import check_declared
 from ircost.frontends.onnx.errors import OnnxError
-from ircost.frontends.onnx.expansion import FunctionBody, function_body
+from ircost.frontends.onnx.expansion import FunctionBody, function_body, own_function
 from ircost.frontends.onnx.node import LOWERINGS, Node
 from ircost.frontends.onnx.older_opsets import FIRST_OPSET, bring_to_opset_7
 from ircost.frontends.onnx.opaque import opaque_op
@@ -154,6 +155,8 @@ class GraphImporter:
         inputs = [self.find(name) if name else None for name in proto.input]
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         node = Node(proto, inputs, self.opsets.get(domain, 1), self)
+        if own_function(node) is None:
+            check_declared(node, domain)
         if proto.op_type == "Constant" and not domain:
             if not proto.output:
                 raise node.error("it has no output", help="the model is damaged")
@@ -214,6 +217,8 @@ class GraphImporter:
 
     def _expand(self, node: Node, body: FunctionBody) -> None:
         """Lowers a function's body in place of the node."""
+        if len(node.inputs) > len(body.proto.input):
+            raise node.error(f"{len(node.inputs)} inputs, its function has {len(body.proto.input)}")
         inner = GraphImporter(self.context, self.block, self, f"{self.prefix}{node.name}/", sees_outer=False)
         inner.opsets = body.opsets
         for name, value in zip(body.proto.input, node.inputs, strict=False):

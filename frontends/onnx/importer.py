@@ -65,7 +65,7 @@ def import_loaded(loaded: LoadedModel, options: ImportOptions) -> Imported:
         file=file,
         model=proto,
         opsets=opsets,
-        functions={(f.domain, f.name): f for f in proto.functions},
+        functions={(f.domain, f.name, f.overload): f for f in proto.functions},
         external=ExternalData(loaded.path),
         constant_weights=loaded.constant_weights,
         allow_opaque=options.allow_opaque,

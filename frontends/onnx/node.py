@@ -206,18 +206,6 @@ class Node:
         """A tensor attribute that must be there."""
         return array_of(self._needed(name, Kind.TENSOR).t, self.importer.context.file)
 
-    def refuse_attributes(self, **neutral: object) -> None:
-        """Attributes that the lowering takes at one value only.
-
-        Raises:
-            OnnxError: one has another.
-        """
-        for name, value in neutral.items():
-            if name in self.attributes:
-                actual = onnx.helper.get_attribute_value(self.attributes[name])
-                if actual != value:
-                    raise self.error(f"attribute {name} = {actual!r} is not supported, only {value!r}")
-
     def error(self, message: str, help: str | None = None) -> OnnxError:
         return OnnxError(f"{self.operator} (opset {self.opset}): {message}", at=self.importer.location(self), help=help)
 

@@ -37,6 +37,7 @@ def model(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
 
 
+OPSETS = [helper.make_opsetid("", 17)]
 RELU = helper.make_node("Relu", ["x"], ["y"], name="the/relu")
 
 
@@ -257,6 +258,39 @@ def test_an_invalid_node_is_the_models_fault(node: onnx.NodeProto, words: list[s
     text = refusal(model([node], [("x", FLOAT, [1, 3, 5, 5]), ("v", FLOAT, [3])], opset=21))
     for word in (node.op_type, node.name, *words):
         assert word in text
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        (helper.make_node("Softmax", ["x"], ["y"], axiss=0, name="n"), ["attribute axiss is not known", "axis"]),
+        (helper.make_node("Cast", ["x", "x"], ["y"], to=1, name="n"), ["input 'x' is one too many: it takes 1"]),
+        (helper.make_node("Gelu", ["x"], ["y"], tanh=1, name="n"), ["attribute tanh", "approximate"]),
+        (helper.make_node("HannWindow", ["x"], ["y"], period=1, name="n"), ["attribute period", "periodic"]),
+    ],
+)
+def test_what_an_operator_does_not_declare_is_not_passed_over(node: onnx.NodeProto, words: list[str]) -> None:
+    message = refusal(model([node], [("x", FLOAT, [2, 3])], opset=20))
+    assert all(word in message for word in [*words, "'n'"])
+
+
+def test_a_call_with_more_inputs_than_the_function_has() -> None:
+    function = helper.make_function("own", "F", ["a"], ["b"], [helper.make_node("Exp", ["a"], ["b"])], OPSETS)
+    call = helper.make_node("F", ["x", "x"], ["y"], domain="own", name="call")
+    proto = model([call], [("x", FLOAT, [2])])
+    proto.functions.append(function)
+    assert "2 inputs, its function has 1" in refusal(proto)
+
+
+def test_functions_of_one_name_are_told_apart_by_their_overload() -> None:
+    proto = model([], [("x", FLOAT, [2])], ["y0", "y1"])
+    for i, operator in enumerate(("Exp", "Neg")):
+        body = [helper.make_node(operator, ["a"], ["b"])]
+        proto.functions.append(helper.make_function("own", "F", ["a"], ["b"], body, OPSETS, overload=str(i)))
+        proto.graph.node.append(helper.make_node("F", ["x"], [f"y{i}"], domain="own", overload=str(i)))
+    x = np.array([1, 2], np.float32)
+    for ours, expected in zip(interpret(import_model(proto).module, [x]), (np.exp(x), -x), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-6)
 
 
 def test_a_tensor_larger_than_any_memory() -> None:
