@@ -52,8 +52,9 @@ class Node:
 
     @property
     def name(self) -> str:
-        """The node's name, or that of its first output."""
-        return self.proto.name or next(iter(self.proto.output), "") or self.proto.op_type
+        """The node's name, or that of its first output; what a terminal would act on is written as an escape."""
+        name = self.proto.name or next(iter(self.proto.output), "") or self.proto.op_type
+        return name if name.isprintable() else name.encode("unicode_escape").decode()
 
     @property
     def operator(self) -> str:

@@ -293,6 +293,67 @@ def test_functions_of_one_name_are_told_apart_by_their_overload() -> None:
         np.testing.assert_allclose(ours, expected, rtol=1e-6)
 
 
+def test_functions_that_call_each_other_without_end_are_refused_at_once() -> None:
+    proto = model([helper.make_node("F30", ["x"], ["y"], domain="own")], [("x", FLOAT, [2])])
+    proto.functions.append(
+        helper.make_function("own", "F0", ["a"], ["b"], [helper.make_node("Exp", ["a"], ["b"])], OPSETS)
+    )
+    for i in range(1, 31):
+        ways = [(f"F{i - 1}", "a", "t"), (f"F{i - 1}", "t", "b")]
+        body = [helper.make_node(name, [x], [y], domain="own") for name, x, y in ways]
+        proto.functions.append(helper.make_function("own", f"F{i}", ["a"], ["b"], body, OPSETS))
+    assert "its functions expand to more than" in refusal(proto)
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_sparse_weight_is_dense_in_memory(flat: bool) -> None:
+    places = np.array([1, 7] if flat else [[0, 1], [1, 3]], np.int64)
+    values = onnx.numpy_helper.from_array(np.array([2, 3], np.float32), "w")
+    sparse = helper.make_sparse_tensor(values, onnx.numpy_helper.from_array(places), [2, 4])
+    proto = model([helper.make_node("MatMul", ["x", "w"], ["y"])], [("x", FLOAT, [3, 2])])
+    proto.graph.sparse_initializer.append(sparse)
+    inside = helper.make_node("Constant", [], ["w"], sparse_value=sparse)
+    of_node = model([inside, helper.make_node("MatMul", ["x", "w"], ["y"])], [("x", FLOAT, [3, 2])])
+    x = np.arange(6, dtype=np.float32).reshape(3, 2)
+    expected = x @ np.array([[0, 2, 0, 0], [0, 0, 0, 3]], np.float32)
+    for either in (proto, of_node):
+        np.testing.assert_array_equal(interpret(import_model(either).module, [x])[0], expected)
+
+
+def test_indices_that_do_not_fit_a_sparse_weight() -> None:
+    values, places = (onnx.numpy_helper.from_array(np.arange(n, dtype=t), "w") for n, t in ((2, "f4"), (3, "i8")))
+    proto = model([helper.make_node("MatMul", ["x", "w"], ["y"])], [("x", FLOAT, [3, 2])])
+    proto.graph.sparse_initializer.append(helper.make_sparse_tensor(values, places, [2, 4]))
+    assert "sparse tensor 'w' of shape [2, 4] has values 2xf32 and indices 3xi64" in refusal(proto)
+
+
+def test_two_weights_of_one_name() -> None:
+    weights = [onnx.numpy_helper.from_array(np.zeros((3, n), np.float32), "w") for n in (4, 5)]
+    product = helper.make_node("MatMul", ["x", "w"], ["y"])
+    assert "two values are called 'w'" in refusal(model([product], [("x", FLOAT, [2, 3])], weights=weights))
+
+
+def test_a_window_that_fits_nowhere() -> None:
+    pool = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[3], name="pool")
+    message = refusal(model([pool], [("x", FLOAT, [1, 4, "length"])]), dims={"length": 2})
+    assert "a window of 3, dilation 1, has no place in 2 elements" in message and "'pool'" in message
+
+
+def test_a_long_range_is_not_written_down() -> None:
+    ends = [onnx.numpy_helper.from_array(np.array(n), name) for name, n in (("a", 5), ("b", 5 + 2 * 2**39), ("c", 2))]
+    nodes = [helper.make_node("Range", ["a", "b", "c"], ["r"]), helper.make_node("Gather", ["r", "x"], ["y"])]
+    module = import_model(model(nodes, [("x", TensorProto.INT64, [2])], weights=ends)).module
+    (gather,) = (op for op in module.walk() if op.name == "gather")
+    assert gather.operands[0].type.shape == (2**39,)
+
+
+def test_what_a_terminal_would_act_on_is_escaped_in_names() -> None:
+    message = refusal(
+        model([helper.make_node("Softmax", ["x"], ["y"], axis=7, name="\x1b[31mred")], [("x", FLOAT, [2])])
+    )
+    assert "\\x1b[31mred" in message and "\x1b" not in message
+
+
 def test_a_tensor_larger_than_any_memory() -> None:
     node = helper.make_node("Expand", ["x", "shape"], ["y"], name="huge")
     weights = [helper.make_tensor("shape", TensorProto.INT64, [2], [2**40, 2**20])]
