@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ircost.frontends.onnx.node import Node
+from ircost.frontends.onnx.node import Node, lowering
 from ircost.ir import ops
 from ircost.ir.graph import Value
 from ircost.ir.types import f32
@@ -68,6 +68,13 @@ def classified(node: Node, scores: Value, is_positive: bool) -> list[Value]:
         first, second = ops.neg(scores), scores
     both = ops.concat(first, second, axis=1)
     return [labelled(node, ops.reshape(index, shape=(scores.type.shape[0],))), both]
+
+
+@lowering("ZipMap", domain=ML)
+def zip_map(node: Node) -> Value:
+    """One map from label to score a row is the scores: the labels are known before the model runs."""
+    node.importer.context.notes.append(f"{node.operator} '{node.name}': the output is its scores, without their labels")
+    return node[0]
 
 
 def labelled(node: Node, index: Value) -> Value:
