@@ -339,6 +339,16 @@ def test_a_window_that_fits_nowhere() -> None:
     assert "a window of 3, dilation 1, has no place in 2 elements" in message and "'pool'" in message
 
 
+def test_a_real_signal_may_lack_the_axis_of_its_parts() -> None:
+    given = {"step": np.array(4), "window": np.linspace(0, 1, 16, dtype=np.float32), "length": np.array(16)}
+    weights = [onnx.numpy_helper.from_array(array, name) for name, array in given.items()]
+    node = helper.make_node("STFT", ["x", "step", "window", "length"], ["y"])
+    x = np.sin(np.arange(64, dtype=np.float32)).reshape(2, 32)
+    (ours,) = interpret(import_model(model([node], [("x", FLOAT, [2, 32])], weights=weights)).module, [x])
+    frames = np.lib.stride_tricks.sliding_window_view(x, 16, axis=1)[:, ::4] * given["window"]
+    np.testing.assert_allclose(ours[..., 0] + 1j * ours[..., 1], np.fft.rfft(frames), atol=1e-5)
+
+
 def test_a_long_range_is_not_written_down() -> None:
     ends = [onnx.numpy_helper.from_array(np.array(n), name) for name, n in (("a", 5), ("b", 5 + 2 * 2**39), ("c", 2))]
     nodes = [helper.make_node("Range", ["a", "b", "c"], ["r"]), helper.make_node("Gather", ["r", "x"], ["y"])]
