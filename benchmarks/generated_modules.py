@@ -140,6 +140,15 @@ def fan_out(nodes: int) -> Module:
     return repeated(Graph(TOKENS, DIM), nodes, block)
 
 
+def alike(nodes: int) -> Module:
+    """One op written again and again, all copies of it in one concatenation."""
+    g = Graph(TOKENS, DIM)
+    parts = []
+    while g.count < nodes:
+        parts.append(g("tanh", g.x))
+    return g.module(g("concat", *parts, axis=0))
+
+
 def gathered(nodes: int) -> Module:
     """One concatenation of all there is, each part of which is rewritten."""
     g = Graph(TOKENS, DIM)
@@ -215,6 +224,6 @@ KINDS: dict[str, Callable[[int], Module]] = {
     kind.__name__: kind
     for kind in (
         *(transformer, convolutional, chain, fan_out, gathered, backward),
-        *(products, elementwise, distinct, nested),
+        *(products, elementwise, distinct, nested, alike),
     )
 }

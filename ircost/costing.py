@@ -368,7 +368,7 @@ def _inside(kernel: Op) -> Iterable[Op]:
 def _unbounded_loops(module: Module) -> list[str]:
     """Loops that stop on a condition nobody can foresee."""
     return [
-        f"loop '{node_name(op)}' has no known trip count: its body is counted once"
+        f"loop '{node_name(op)}' has no known trip count: its body is counted once (--bound {node_name(op)}=N)"
         for op in module.walk()
         if op.name == "while" and op.attrs["trip_bound"] == 0
     ]

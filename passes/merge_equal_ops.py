@@ -36,20 +36,35 @@ def merge_equal_ops(module: Module) -> int:
     Returns:
         How many were taken out.
     """
-    return sum(_merge(function.block, {}, {}, {}) for function in module.functions.values())
+    copies: dict[Op, list[Op]] = {}
+    merged = sum(_merge(function.block, {}, {}, {}, copies) for function in module.functions.values())
+    for first, others in copies.items():
+        if first.name != "constant":
+            first.location = merge_locations([op.location for op in (first, *others)])
+    return merged
 
 
-def _merge(block: Block, visible: dict[Key, Op], numbers: dict[Value, int], merged_into: dict[Value, Value]) -> int:
-    """Top to bottom; each op is told of all operands that are gone when its turn comes, and before its bodies'."""
+def _merge(
+    block: Block,
+    visible: dict[Key, Op],
+    numbers: dict[Value, int],
+    merged_into: dict[Value, Value],
+    copies: dict[Op, list[Op]],
+) -> int:
+    """Top to bottom; each op is told of all operands that are gone when its turn comes, and before its bodies'.
+
+    Args:
+        copies: of each op that stays, those that are taken out for it; where they came from is told of it at the end.
+    """
     added: list[Key] = []
     merged = 0
     for op in block.ops:
         if merged_into and any(operand in merged_into for operand in op.operands):
             op.set_operands([merged_into.get(operand, operand) for operand in op.operands])
         if op.regions and not op.definition.is_isolated:
-            merged += sum(_merge(region.block, visible, numbers, merged_into) for region in op.regions)
+            merged += sum(_merge(region.block, visible, numbers, merged_into, copies) for region in op.regions)
         if op.name == "kernel":
-            merged += _merge(op.regions[0].block, {}, {}, {})
+            merged += _merge(op.regions[0].block, {}, {}, {}, copies)
         if not is_erasable(op) or (op.regions and not op.definition.is_isolated):
             continue
         key = op_key(op, numbers)
@@ -61,16 +76,15 @@ def _merge(block: Block, visible: dict[Key, Op], numbers: dict[Value, int], merg
         if not have_equal_bodies(op, first):
             continue
         merged_into.update(zip(op.results, first.results, strict=True))
-        _take_out(op, first)
+        copies.setdefault(first, []).append(op)
+        _take_out(op)
         merged += 1
     for key in added:
         del visible[key]
     return merged
 
 
-def _take_out(op: Op, first: Op) -> None:
-    if op.name != "constant":
-        first.location = merge_locations([first.location, op.location])
+def _take_out(op: Op) -> None:
     drop_regions(op)
     assert op.block is not None
     op.block.remove(op)

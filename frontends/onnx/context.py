@@ -21,7 +21,7 @@ class ModelContext:
         file: the model, as messages and locations name it.
         model: the whole of it.
         opsets: version of each domain.
-        functions: model-local functions by (domain, name).
+        functions: model-local functions by (domain, name, overload).
         external: finds external data.
         constant_weights: values of large ``Constant`` nodes, by output name.
         allow_opaque: take unknown operators as opaque ops.
@@ -33,7 +33,7 @@ class ModelContext:
     file: str
     model: onnx.ModelProto
     opsets: Mapping[str, int]
-    functions: Mapping[tuple[str, str], onnx.FunctionProto]
+    functions: Mapping[tuple[str, str, str], onnx.FunctionProto]
     external: ExternalData
     constant_weights: Mapping[str, ConstantData]
     allow_opaque: bool

@@ -110,6 +110,8 @@ def inline_graph(
 def run_graph(importer: GraphImporter, graph: onnx.GraphProto, node: Node) -> list[OnnxValue]:
     for tensor in graph.initializer:
         importer.add_initializer(tensor.name, tensor, None)
+    for sparse in graph.sparse_initializer:
+        importer.add_sparse(sparse)
     importer.run(graph.node)
     results = []
     for info in graph.output:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import onnx
 
+from ircost.frontends.onnx.errors import OnnxError
 from ircost.frontends.onnx.node import Node
 from ircost.frontends.onnx.sequence_value import type_of
+
+MAX_DEPTH = 32  # graphs within graphs, functions within functions
+MOST_NODES = 1 << 22  # some twenty minutes; graphs of large networks, unrolled, have 100,000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +38,16 @@ class FunctionBody:
 
 def function_body(node: Node, domain: str) -> FunctionBody | None:
     """The body of a node's operator; None if it has none."""
-    own = node.importer.context.functions.get((node.proto.domain, node.proto.op_type))
+    own = own_function(node)
     if own is not None:
         return FunctionBody(own, opsets_of(own), {attribute.name: attribute for attribute in own.attribute_proto})
     return schema_body(node, domain)
+
+
+def own_function(node: Node) -> onnx.FunctionProto | None:
+    """The function of the model itself that a node calls."""
+    key = node.proto.domain, node.proto.op_type, node.proto.overload
+    return node.importer.context.functions.get(key)
 
 
 def opsets_of(proto: onnx.FunctionProto) -> dict[str, int]:
@@ -72,6 +82,30 @@ def typed_body(schema: Any, node: Node) -> onnx.FunctionProto:
         raise node.error(f"its function cannot be built: {error}", help="the model is damaged") from None
     body: onnx.FunctionProto = onnx.FunctionProto.FromString(data)
     return body
+
+
+def check_expands(model: onnx.ModelProto, file: str) -> None:
+    """Refuses functions that call functions that call functions, until no machine holds all their nodes.
+
+    Raises:
+        OnnxError: there would be too many.
+    """
+    functions = {(f.domain, f.name, f.overload): f for f in model.functions}
+    sizes: dict[tuple[str, str, str], int] = {}
+
+    def size(nodes: Iterable[onnx.NodeProto], depth: int) -> int:
+        return sum(size_of(node, depth) for node in nodes)
+
+    def size_of(node: onnx.NodeProto, depth: int) -> int:
+        key = node.domain, node.op_type, node.overload
+        if key not in functions or depth > MAX_DEPTH:  # what nests deeper is refused where it is met
+            return 1 + sum(size(a.g.node, depth + 1) for a in node.attribute if a.HasField("g"))
+        if key not in sizes:
+            sizes[key] = size(functions[key].node, depth + 1)
+        return sizes[key]
+
+    if functions and size(model.graph.node, 0) > MOST_NODES:
+        raise OnnxError(f"its functions expand to more than {MOST_NODES:,} nodes", at=file, help="the model is damaged")
 
 
 def with_attributes(node: onnx.NodeProto, given: Mapping[str, onnx.AttributeProto]) -> onnx.NodeProto:

@@ -42,6 +42,9 @@ def constant_of_shape(node: Node) -> Value:
     return ops.splat(number, TensorType(extents, value.type.dtype))
 
 
+MOST_VALUES = 1 << 20  # of a range that are written down: shapes and positions have fewer
+
+
 @lowering("Range")
 def range_(node: Node) -> Value:
     step = node.constant(2)
@@ -50,6 +53,9 @@ def range_(node: Node) -> Value:
     start, limit, delta = (node.known_number(i, what) for i, what in enumerate(("start", "limit", "delta")))
     count = max(math.ceil((limit.item() - start.item()) / delta.item()), 0)
     node.importer.check_elements(count, node)
+    if count > MOST_VALUES:
+        steps = ops.cast(ops.ramp((count,), 0), to=node[0].type.dtype)
+        return ops.add(ops.mul(steps, ops.constant_of(np.asarray(delta))), ops.constant_of(np.asarray(start)))
     values = start + np.arange(count).astype(start.dtype) * delta
     return ops.constant_of(values.astype(start.dtype))
 

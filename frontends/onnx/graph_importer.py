@@ -8,15 +8,16 @@ import numpy as np
 import onnx
 
 from ircost.frontends.onnx.context import ModelContext
+from ircost.frontends.onnx.declared import check_declared
 from ircost.frontends.onnx.errors import OnnxError
-from ircost.frontends.onnx.expansion import FunctionBody, function_body
+from ircost.frontends.onnx.expansion import MAX_DEPTH, FunctionBody, function_body, own_function
 from ircost.frontends.onnx.node import LOWERINGS, Node
 from ircost.frontends.onnx.older_opsets import FIRST_OPSET, bring_to_opset_7
 from ircost.frontends.onnx.opaque import opaque_op
 from ircost.frontends.onnx.refused import REFUSED
 from ircost.frontends.onnx.second_opinion import REPORT_IF_VALID, STUMBLES, complaint, inputs_do_not_fit
 from ircost.frontends.onnx.sequence_value import Absent, OnnxValue, SequenceValue, tensors_of, with_tensors
-from ircost.frontends.onnx.tensors import constant_of_tensor, constant_with, tensor_type
+from ircost.frontends.onnx.tensors import constant_of_tensor, constant_with, dense, tensor_type
 from ircost.frontends.placing import place
 from ircost.ir import ops
 from ircost.ir.constant import ConstantData
@@ -27,7 +28,6 @@ from ircost.ir.types import TensorType
 
 # No real tensor has more; a model that says so is damaged, or meant to exhaust the machine.
 MAX_ELEMENTS = 1 << 40
-MAX_DEPTH = 32  # graphs within graphs, functions within functions
 
 
 class GraphImporter:
@@ -80,6 +80,11 @@ class GraphImporter:
         if data is not None:
             self.types[name] = tensor_type(tensor, name, self.context.file)
             self.pending[name] = data
+
+    def add_sparse(self, tensor: onnx.SparseTensorProto) -> None:
+        """A weight that is stored sparse, and lies in memory dense."""
+        name = tensor.values.name
+        self.define(name, self.place([dense(tensor, name, self.context)], Location(self.context.file, (name,)))[0])
 
     def find(self, name: str) -> OnnxValue | None:
         """The value of that name here or in a graph around; None if there is none."""
@@ -154,6 +159,8 @@ class GraphImporter:
         inputs = [self.find(name) if name else None for name in proto.input]
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         node = Node(proto, inputs, self.opsets.get(domain, 1), self)
+        if own_function(node) is None:
+            check_declared(node, domain)
         if proto.op_type == "Constant" and not domain:
             if not proto.output:
                 raise node.error("it has no output", help="the model is damaged")
@@ -214,6 +221,8 @@ class GraphImporter:
 
     def _expand(self, node: Node, body: FunctionBody) -> None:
         """Lowers a function's body in place of the node."""
+        if len(node.inputs) > len(body.proto.input):
+            raise node.error(f"{len(node.inputs)} inputs, its function has {len(body.proto.input)}")
         inner = GraphImporter(self.context, self.block, self, f"{self.prefix}{node.name}/", sees_outer=False)
         inner.opsets = body.opsets
         for name, value in zip(body.proto.input, node.inputs, strict=False):
@@ -250,6 +259,9 @@ class GraphImporter:
             )
 
     def _constant_node(self, node: Node) -> Value:
+        if "sparse_value" in node.attributes:
+            sparse = dense(node.attributes["sparse_value"].sparse_tensor, node.name, self.context)
+            return self.place([sparse], self.location(node))[0]
         is_top_level = self.outer is None and not self.prefix
         stored = self.context.constant_weights.get(node.proto.output[0]) if is_top_level else None
         value = constant_value(node, stored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ircost.frontends.imported import Imported, ImportOptions
 from ircost.frontends.onnx.bounds import Bounds
 from ircost.frontends.onnx.context import ModelContext
 from ircost.frontends.onnx.errors import OnnxError
+from ircost.frontends.onnx.expansion import check_expands
 from ircost.frontends.onnx.external_data import ExternalData
 from ircost.frontends.onnx.graph_importer import GraphImporter
 from ircost.frontends.onnx.inputs import bind_inputs
@@ -53,7 +55,10 @@ def import_loaded(loaded: LoadedModel, options: ImportOptions) -> Imported:
     proto, graph, file = loaded.proto, loaded.proto.graph, Path(loaded.path).name
     opsets, notes = known_opsets(proto, file)
     initializers = {tensor.name: tensor for tensor in graph.initializer}
-    infos = [info for info in graph.input if info.name not in initializers]
+    sparse = {tensor.values.name: tensor for tensor in graph.sparse_initializer}
+    check_named_once(graph, file)
+    check_expands(proto, file)
+    infos = [info for info in graph.input if info.name not in initializers and info.name not in sparse]
     bound = bind_inputs(infos, options, file)
     names = [name for name in bound.types if name not in options.values]
     function = Function(
@@ -65,7 +70,7 @@ def import_loaded(loaded: LoadedModel, options: ImportOptions) -> Imported:
         file=file,
         model=proto,
         opsets=opsets,
-        functions={(f.domain, f.name): f for f in proto.functions},
+        functions={(f.domain, f.name, f.overload): f for f in proto.functions},
         external=ExternalData(loaded.path),
         constant_weights=loaded.constant_weights,
         allow_opaque=options.allow_opaque,
@@ -74,6 +79,8 @@ def import_loaded(loaded: LoadedModel, options: ImportOptions) -> Imported:
     importer = GraphImporter(context, function.block)
     for name, tensor in initializers.items():
         importer.add_initializer(name, tensor, loaded.weights.get(name))
+    for weight in sparse.values():
+        importer.add_sparse(weight)
     tensors = dict(zip(names, function.arguments, strict=True))
     for name, value in options.values.items():
         array = np.asarray(value).astype(numpy_dtype(bound.types[name].dtype))
@@ -86,6 +93,17 @@ def import_loaded(loaded: LoadedModel, options: ImportOptions) -> Imported:
     module = Module([function], name=Path(loaded.path).stem, attrs=model_attributes(proto, opsets))
     notes += [*bound.notes, *context.notes, *context.bounds.notes]
     return Imported(module, tuple(dict.fromkeys(notes)), count_nodes(graph), bound.batch_dims)
+
+
+def check_named_once(graph: onnx.GraphProto, file: str) -> None:
+    """Raises:
+    OnnxError: two inputs or two weights have one name; which of them is meant would be a guess.
+    """
+    weights = [tensor.name for tensor in graph.initializer] + [t.values.name for t in graph.sparse_initializer]
+    for names in ([info.name for info in graph.input], weights):
+        if len(set(names)) < len(names):
+            name, _ = Counter(names).most_common(1)[0]
+            raise OnnxError(f"two values are called '{name}'", at=file, help=DAMAGED)
 
 
 def count_nodes(graph: onnx.GraphProto) -> int:

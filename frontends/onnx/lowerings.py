@@ -13,6 +13,7 @@ import ircost.frontends.onnx.microsoft_attention
 import ircost.frontends.onnx.microsoft_embedding
 import ircost.frontends.onnx.microsoft_experts
 import ircost.frontends.onnx.microsoft_fused
+import ircost.frontends.onnx.microsoft_qlinear
 import ircost.frontends.onnx.microsoft_quantised
 import ircost.frontends.onnx.microsoft_recurrent
 import ircost.frontends.onnx.ml_linear

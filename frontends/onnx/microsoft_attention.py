@@ -122,7 +122,6 @@ def projected_attention(
     node: Node, projected: Value, mask: Value | None, past: Value | None, bias: Value | None
 ) -> list[Value]:
     """Attention of [b, s, widths of q, k and v]; the cache is [2, b, h, n, d], and the second output alike."""
-    node.refuse_attributes(do_rotary=0, past_present_share_buffer=0)
     hidden = projected.type.shape[-1] // 3
     widths = node.ints("qkv_hidden_sizes", (hidden,) * 3)
     q, k, v = (by_head(part, node.int("num_heads", 1)) for part in pieces(projected, widths))
@@ -150,24 +149,36 @@ def group_query_attention(node: Node) -> list[Value]:
 
     Every row of the batch is taken to be as long as the cache and the new tokens together.
     """
-    node.refuse_attributes(smooth_softmax=0)
-    if any(node.get(i) is not None for i in (9, 11)):
-        raise node.error("position_ids and head_sink (inputs 9 and 11) are not supported")
     heads, groups = node.int("num_heads", 0), node.int("kv_num_heads", 0)
     q, k, v = packed_or_not(node, heads, groups)
     q, k, v = by_head(q, heads), by_head(k, groups), by_head(v, groups)
     past = node.get(3)
-    begin = past.type.shape[2] if past is not None else 0
     if node.int("do_rotary", 0):
-        ids = ops.add(ops.ramp((q.type.shape[2],), 0), ops.constant_of(np.array(begin)))
-        cos, sin = caches(node, 7, ids, q.type.shape[0])
+        begin = past.type.shape[2] if past is not None else 0
+        cos, sin = caches(node, 7, rotary_positions(node, q.type.shape[2], begin), q.type.shape[0])
         q, k = (rotated(x, cos, sin, bool(node.int("rotary_interleaved", 0))) for x in (q, k))
     k, v = cached(past, k), cached(node.get(4), v)
     note = f"GroupQueryAttention '{node.name}': all rows are taken to be {k.type.shape[2]} long"
     node.importer.context.notes.append(note)
     masks = [] if node.get(10) is None else [node[10]]
-    window = max(node.int("local_window_size", -1), 0)
-    return [attended(node, q, k, v, masks, is_causal=True, window=window), k, v]
+    window, is_causal = max(node.int("local_window_size", -1), 0), bool(node.int("causal", 1))
+    return [attended(node, q, k, v, masks, is_causal, window, head_sinks(node, heads, q)), k, v]
+
+
+def rotary_positions(node: Node, steps: int, begin: int) -> Value:
+    """[s] or [b, s]: behind the cache, unless they are given; of a first prompt the first one is all that counts."""
+    ids = node.get(9)
+    if begin and ids is not None:
+        return ids
+    first = ops.constant_of(np.array(begin)) if ids is None else ops.slice(ids, starts=(0, 0), size=(1, 1))
+    return ops.add(ops.ramp((steps,), 0), ops.reshape(first, shape=()))
+
+
+def head_sinks(node: Node, heads: int, q: Value) -> Value | None:
+    """Logits [h] that take part in each softmax's sum; `smooth_softmax` adds exp(0)."""
+    if node.get(11) is None and node.int("smooth_softmax", -1) == 1:
+        return ops.broadcast(ops.scalar_like(0, q), shape=(heads,))
+    return node.get(11)
 
 
 def packed_or_not(node: Node, heads: int, groups: int) -> list[Value]:
@@ -178,13 +189,21 @@ def packed_or_not(node: Node, heads: int, groups: int) -> list[Value]:
 
 
 def attended(
-    node: Node, q: Value, k: Value, v: Value, masks: list[Value], is_causal: bool = False, window: int = 0
+    node: Node,
+    q: Value,
+    k: Value,
+    v: Value,
+    masks: list[Value],
+    is_causal: bool = False,
+    window: int = 0,
+    sinks: Value | None = None,
 ) -> Value:
     scale = node.float("scale", 0.0) or 1 / math.sqrt(q.type.shape[-1])
     if is_causal and k.type.shape[2] < q.type.shape[2]:  # the first queries see no key at all
         masks, is_causal = [*masks, position_mask(q, k, hidden=-math.inf)], False
     attrs = {"softcap": node.float("softcap", 0.0), "is_causal": is_causal, "window": window}
-    return side_by_side(ops.attention(q, k, v, *masks, scale=scale, **attrs))
+    more = masks if sinks is None else [*masks, sinks]
+    return side_by_side(ops.attention(q, k, v, *more, scale=scale, has_sinks=sinks is not None, **attrs))
 
 
 def by_head(x: Value, heads: int) -> Value:

@@ -70,7 +70,6 @@ def layer(node: Node, at: int, zeros_at: int, bits: int) -> tuple[Value, ...]:
 def mixture(
     node: Node, up: Value, down: Value, biases: Sequence[Value | None], scales: Sequence[Value], has_third: bool
 ) -> Value:
-    node.refuse_attributes(use_sparse_mixer=0)
     name, fusion = node.string("activation_type", "relu"), node.int("swiglu_fusion", 0)
     if name not in ACTIVATIONS or fusion not in GATES:
         raise node.error(f"activation_type '{name}' with swiglu_fusion = {fusion} is not known")

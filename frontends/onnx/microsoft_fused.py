@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from ircost.frontends.onnx.contraction import matmul_of, plain_conv, scaled
+from ircost.frontends.onnx.contraction import matmul_of, plain_conv, plain_gemm, scaled
 from ircost.frontends.onnx.node import Node, lowering
 from ircost.ir import ops
 from ircost.ir.graph import Value
@@ -39,7 +39,6 @@ def quick_gelu(node: Node) -> Value:
 @lowering("FusedMatMul", "TransposeMatMul", domain=MICROSOFT)
 def fused_matmul(node: Node) -> Value:
     """alpha * A' * B', where the last two axes may change places."""
-    node.refuse_attributes(transBatchA=0, transBatchB=0)
     sides = []
     for index, name in enumerate(("transA", "transB")):
         x = node[index]
@@ -60,11 +59,21 @@ FUSED: dict[str, Callable[..., Value]] = {
 @lowering("FusedConv", domain=MICROSOFT)
 def fused_conv(node: Node) -> Value:
     """activation(conv(X, W) + B + Z)"""
-    total = with_bias(node, plain_conv(node), 3)
+    return activated(node, with_bias(node, plain_conv(node), 3), node.floats("activation_params", ()))
+
+
+@lowering("FusedGemm", domain=MICROSOFT)
+def fused_gemm(node: Node) -> Value:
+    """activation(alpha * A' * B' + beta * C); the activation's own numbers are attributes of their own."""
+    given = [f"activation_{name}" for name in ("alpha", "beta", "gamma") if f"activation_{name}" in node.attributes]
+    return activated(node, plain_gemm(node), [node.float(name, 0.0) for name in given])
+
+
+def activated(node: Node, x: Value, numbers: Sequence[float]) -> Value:
     name = node.string("activation", "")
     if name not in FUSED:
         raise node.error(f"activation {name} is not known", help=", ".join(filter(None, FUSED)))
-    return FUSED[name](total, *node.floats("activation_params", ()))
+    return FUSED[name](x, *numbers)
 
 
 @lowering("SkipLayerNormalization", domain=MICROSOFT)

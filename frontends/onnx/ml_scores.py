@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ircost.frontends.onnx.node import Node
+from ircost.frontends.onnx.node import Node, lowering
 from ircost.ir import ops
 from ircost.ir.graph import Value
 from ircost.ir.types import f32
@@ -60,14 +60,21 @@ def classified(node: Node, scores: Value, is_positive: bool) -> list[Value]:
         return [labelled(node, ops.argmax(scores, axis=1)), transformed(node, scores)]
     limit = 0.5 if is_positive else 0.0
     index = ops.cast(ops.greater(scores, node.like(limit, scores)), to=ops.argmax(scores, axis=1).type.dtype)
-    if is_positive:
-        first, second = ops.sub(node.like(1, scores), scores), scores
-    elif transform_of(node) == "LOGISTIC":
+    if transform_of(node) == "LOGISTIC":
         first, second = ops.sigmoid(ops.neg(scores)), ops.sigmoid(scores)
+    elif is_positive:
+        first, second = ops.sub(node.like(1, scores), scores), scores
     else:
         first, second = ops.neg(scores), scores
     both = ops.concat(first, second, axis=1)
     return [labelled(node, ops.reshape(index, shape=(scores.type.shape[0],))), both]
+
+
+@lowering("ZipMap", domain=ML)
+def zip_map(node: Node) -> Value:
+    """One map from label to score a row is the scores: the labels are known before the model runs."""
+    node.importer.context.notes.append(f"{node.operator} '{node.name}': the output is its scores, without their labels")
+    return node[0]
 
 
 def labelled(node: Node, index: Value) -> Value:

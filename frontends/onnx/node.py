@@ -52,8 +52,9 @@ class Node:
 
     @property
     def name(self) -> str:
-        """The node's name, or that of its first output."""
-        return self.proto.name or next(iter(self.proto.output), "") or self.proto.op_type
+        """The node's name, or that of its first output; what a terminal would act on is written as an escape."""
+        name = self.proto.name or next(iter(self.proto.output), "") or self.proto.op_type
+        return name if name.isprintable() else name.encode("unicode_escape").decode()
 
     @property
     def operator(self) -> str:
@@ -205,18 +206,6 @@ class Node:
     def array(self, name: str) -> np.ndarray:
         """A tensor attribute that must be there."""
         return array_of(self._needed(name, Kind.TENSOR).t, self.importer.context.file)
-
-    def refuse_attributes(self, **neutral: object) -> None:
-        """Attributes that the lowering takes at one value only.
-
-        Raises:
-            OnnxError: one has another.
-        """
-        for name, value in neutral.items():
-            if name in self.attributes:
-                actual = onnx.helper.get_attribute_value(self.attributes[name])
-                if actual != value:
-                    raise self.error(f"attribute {name} = {actual!r} is not supported, only {value!r}")
 
     def error(self, message: str, help: str | None = None) -> OnnxError:
         return OnnxError(f"{self.operator} (opset {self.opset}): {message}", at=self.importer.location(self), help=help)

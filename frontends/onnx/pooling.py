@@ -78,7 +78,10 @@ def whole(number: int) -> Value:
 
 @lowering("AveragePool")
 def average_pool(node: Node) -> Value:
-    x = node[0]
+    return average_of_windows(node, node[0])
+
+
+def average_of_windows(node: Node, x: Value) -> Value:
     window = window_of(node, node.ints("kernel_shape", ()), x.type.shape[2:])
     pads, total = counted_pads(node, window), sum_over(x, window)
     return averaged(x, window.size, window.strides, window.dilations, window.pads, pads, total)

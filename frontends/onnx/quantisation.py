@@ -13,6 +13,7 @@ from ircost.ir.types import DType, f32, i32
 
 
 @lowering("QuantizeLinear")
+@lowering("QuantizeLinear", domain="com.microsoft")
 def quantize_linear(node: Node) -> Value:
     """saturate(round(x / scale) + zero point); narrow floats round by themselves"""
     x, zero = node[0], node.get(2)
@@ -37,6 +38,7 @@ def saturated(node: Node, rounded: Value, zero: Value | None, to: DType) -> Valu
 
 
 @lowering("DequantizeLinear")
+@lowering("DequantizeLinear", domain="com.microsoft")
 def dequantize_linear(node: Node) -> Value:
     """(x - zero point) * scale"""
     x, zero = node[0], node.get(2)
@@ -45,10 +47,14 @@ def dequantize_linear(node: Node) -> Value:
         scale = ops.as_format(scale, node.element_type(node.int("output_dtype", 0)))
     if x.type.dtype.is_float:
         return ops.mul(ops.cast(x, to=scale.type.dtype), scale)
+    return dequantised(x, scale, None if zero is None else along_axis(node, zero, x))
+
+
+def dequantised(x: Value, scale: Value, zero: Value | None) -> Value:
+    """Integers in the format of their scale; it and the zero point broadcast against them."""
     whole = ops.cast(x, to=i32) if x.type.dtype != i32 else x
     if zero is not None:
-        spread = along_axis(node, zero, x)
-        whole = ops.sub(whole, ops.cast(spread, to=i32) if spread.type.dtype != i32 else spread)
+        whole = ops.sub(whole, ops.cast(zero, to=i32) if zero.type.dtype != i32 else zero)
     return ops.mul(ops.cast(whole, to=scale.type.dtype), scale)
 
 

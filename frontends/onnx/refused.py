@@ -8,7 +8,7 @@ REFUSED: dict[tuple[str, str], str] = {
     ("", "ImageDecoder"): "it decodes image files: feed the model decoded pixels, and cut the operator off",
     **{
         ("ai.onnx.ml", name): f"{STRINGS}; cut the operator off the end of the model"
-        for name in ("CastMap", "CategoryMapper", "DictVectorizer", "ZipMap")
+        for name in ("CastMap", "CategoryMapper", "DictVectorizer")
     },
     **{
         ("ai.onnx.preview.training", name): "it is a training preview of ONNX: export the model for inference"

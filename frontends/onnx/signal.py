@@ -26,8 +26,13 @@ def dft(node: Node) -> Value:
 
 @lowering("STFT")
 def stft(node: Node) -> Value:
-    """Frames of the signal, each times the window, and transformed."""
+    """Frames of the signal, each times the window, and transformed.
+
+    Real signals are [b, n, 1], or [b, n], as torch.onnx writes them and onnxruntime takes them.
+    """
     signal, window = node[0], node.get(2)
+    if signal.type.rank == 2:
+        signal = ops.reshape(signal, shape=(*signal.type.shape, 1))
     step = node.known_int(1, "the frame step")
     length = node.known_int(3, "the frame length") if node.get(3) is not None else 0
     length = length or (window.type.shape[0] if window is not None else 0)

@@ -32,6 +32,29 @@ def constant_of_tensor(tensor: onnx.TensorProto, name: str, context: ModelContex
     return constant_with(literal(array_of(tensor, context.file)), type)
 
 
+def dense(sparse: onnx.SparseTensorProto, name: str, context: ModelContext) -> Value:
+    """A sparse tensor as runtimes load it: zeros, and values where the indices say, [n] of it laid flat or [n, rank].
+
+    Raises:
+        OnnxError: values and indices do not fit together.
+    """
+    values = constant_of_tensor(sparse.values, name, context)
+    places = constant_of_tensor(sparse.indices, f"indices of {name}", context)
+    shape, count = tuple(sparse.dims), values.type.elements
+    if places.type.shape not in ((count,), (count, len(shape))) or min(shape, default=0) < 0:
+        raise OnnxError(
+            f"sparse tensor '{name}' of shape {list(shape)} has values {values.type} and indices {places.type}",
+            at=context.file,
+            help="the model is damaged",
+        )
+    lies_flat = places.type.rank == 1
+    extents = (math.prod(shape),) if lies_flat else shape
+    zeros = ops.splat(0.0, TensorType(extents, values.type.dtype))
+    at = ops.reshape(places, shape=(count, 1)) if lies_flat else places
+    filled = ops.scatter_nd(zeros, at, ops.reshape(values, shape=(count,)), reduction="none")
+    return ops.reshape(filled, shape=shape) if lies_flat else filled
+
+
 def constant_with(data: ConstantData, type: TensorType) -> Value:
     return ops.constant.create((), {"value": data}, result_types=(type,)).result
 

@@ -65,6 +65,12 @@ def window_of(node: Node, size: tuple[int, ...], spatial: tuple[int, ...]) -> Wi
             (begin, end + ceil_padding(extent, n, stride, dilation, begin, end))
             for extent, n, stride, dilation, (begin, end) in zip(spatial, size, strides, dilations, pads, strict=True)
         )
+    for extent, n, dilation, (begin, end) in zip(spatial, size, dilations, pads, strict=True):
+        if extent > 0 and extent + begin + end < (n - 1) * dilation + 1:
+            raise node.error(
+                f"a window of {n}, dilation {dilation}, has no place in {extent} elements padded by {begin} and {end}",
+                help="was another size meant by --dim or --shape?",
+            )
     return Window(size, strides, dilations, pads)
 
 

@@ -37,6 +37,7 @@ def model(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
 
 
+OPSETS = [helper.make_opsetid("", 17)]
 RELU = helper.make_node("Relu", ["x"], ["y"], name="the/relu")
 
 
@@ -257,6 +258,110 @@ def test_an_invalid_node_is_the_models_fault(node: onnx.NodeProto, words: list[s
     text = refusal(model([node], [("x", FLOAT, [1, 3, 5, 5]), ("v", FLOAT, [3])], opset=21))
     for word in (node.op_type, node.name, *words):
         assert word in text
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        (helper.make_node("Softmax", ["x"], ["y"], axiss=0, name="n"), ["attribute axiss is not known", "axis"]),
+        (helper.make_node("Cast", ["x", "x"], ["y"], to=1, name="n"), ["input 'x' is one too many: it takes 1"]),
+        (helper.make_node("Gelu", ["x"], ["y"], tanh=1, name="n"), ["attribute tanh", "approximate"]),
+        (helper.make_node("HannWindow", ["x"], ["y"], period=1, name="n"), ["attribute period", "periodic"]),
+    ],
+)
+def test_what_an_operator_does_not_declare_is_not_passed_over(node: onnx.NodeProto, words: list[str]) -> None:
+    message = refusal(model([node], [("x", FLOAT, [2, 3])], opset=20))
+    assert all(word in message for word in [*words, "'n'"])
+
+
+def test_a_call_with_more_inputs_than_the_function_has() -> None:
+    function = helper.make_function("own", "F", ["a"], ["b"], [helper.make_node("Exp", ["a"], ["b"])], OPSETS)
+    call = helper.make_node("F", ["x", "x"], ["y"], domain="own", name="call")
+    proto = model([call], [("x", FLOAT, [2])])
+    proto.functions.append(function)
+    assert "2 inputs, its function has 1" in refusal(proto)
+
+
+def test_functions_of_one_name_are_told_apart_by_their_overload() -> None:
+    proto = model([], [("x", FLOAT, [2])], ["y0", "y1"])
+    for i, operator in enumerate(("Exp", "Neg")):
+        body = [helper.make_node(operator, ["a"], ["b"])]
+        proto.functions.append(helper.make_function("own", "F", ["a"], ["b"], body, OPSETS, overload=str(i)))
+        proto.graph.node.append(helper.make_node("F", ["x"], [f"y{i}"], domain="own", overload=str(i)))
+    x = np.array([1, 2], np.float32)
+    for ours, expected in zip(interpret(import_model(proto).module, [x]), (np.exp(x), -x), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-6)
+
+
+def test_functions_that_call_each_other_without_end_are_refused_at_once() -> None:
+    proto = model([helper.make_node("F30", ["x"], ["y"], domain="own")], [("x", FLOAT, [2])])
+    proto.functions.append(
+        helper.make_function("own", "F0", ["a"], ["b"], [helper.make_node("Exp", ["a"], ["b"])], OPSETS)
+    )
+    for i in range(1, 31):
+        ways = [(f"F{i - 1}", "a", "t"), (f"F{i - 1}", "t", "b")]
+        body = [helper.make_node(name, [x], [y], domain="own") for name, x, y in ways]
+        proto.functions.append(helper.make_function("own", f"F{i}", ["a"], ["b"], body, OPSETS))
+    assert "its functions expand to more than" in refusal(proto)
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_sparse_weight_is_dense_in_memory(flat: bool) -> None:
+    places = np.array([1, 7] if flat else [[0, 1], [1, 3]], np.int64)
+    values = onnx.numpy_helper.from_array(np.array([2, 3], np.float32), "w")
+    sparse = helper.make_sparse_tensor(values, onnx.numpy_helper.from_array(places), [2, 4])
+    proto = model([helper.make_node("MatMul", ["x", "w"], ["y"])], [("x", FLOAT, [3, 2])])
+    proto.graph.sparse_initializer.append(sparse)
+    inside = helper.make_node("Constant", [], ["w"], sparse_value=sparse)
+    of_node = model([inside, helper.make_node("MatMul", ["x", "w"], ["y"])], [("x", FLOAT, [3, 2])])
+    x = np.arange(6, dtype=np.float32).reshape(3, 2)
+    expected = x @ np.array([[0, 2, 0, 0], [0, 0, 0, 3]], np.float32)
+    for either in (proto, of_node):
+        np.testing.assert_array_equal(interpret(import_model(either).module, [x])[0], expected)
+
+
+def test_indices_that_do_not_fit_a_sparse_weight() -> None:
+    values, places = (onnx.numpy_helper.from_array(np.arange(n, dtype=t), "w") for n, t in ((2, "f4"), (3, "i8")))
+    proto = model([helper.make_node("MatMul", ["x", "w"], ["y"])], [("x", FLOAT, [3, 2])])
+    proto.graph.sparse_initializer.append(helper.make_sparse_tensor(values, places, [2, 4]))
+    assert "sparse tensor 'w' of shape [2, 4] has values 2xf32 and indices 3xi64" in refusal(proto)
+
+
+def test_two_weights_of_one_name() -> None:
+    weights = [onnx.numpy_helper.from_array(np.zeros((3, n), np.float32), "w") for n in (4, 5)]
+    product = helper.make_node("MatMul", ["x", "w"], ["y"])
+    assert "two values are called 'w'" in refusal(model([product], [("x", FLOAT, [2, 3])], weights=weights))
+
+
+def test_a_window_that_fits_nowhere() -> None:
+    pool = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[3], name="pool")
+    message = refusal(model([pool], [("x", FLOAT, [1, 4, "length"])]), dims={"length": 2})
+    assert "a window of 3, dilation 1, has no place in 2 elements" in message and "'pool'" in message
+
+
+def test_a_real_signal_may_lack_the_axis_of_its_parts() -> None:
+    given = {"step": np.array(4), "window": np.linspace(0, 1, 16, dtype=np.float32), "length": np.array(16)}
+    weights = [onnx.numpy_helper.from_array(array, name) for name, array in given.items()]
+    node = helper.make_node("STFT", ["x", "step", "window", "length"], ["y"])
+    x = np.sin(np.arange(64, dtype=np.float32)).reshape(2, 32)
+    (ours,) = interpret(import_model(model([node], [("x", FLOAT, [2, 32])], weights=weights)).module, [x])
+    frames = np.lib.stride_tricks.sliding_window_view(x, 16, axis=1)[:, ::4] * given["window"]
+    np.testing.assert_allclose(ours[..., 0] + 1j * ours[..., 1], np.fft.rfft(frames), atol=1e-5)
+
+
+def test_a_long_range_is_not_written_down() -> None:
+    ends = [onnx.numpy_helper.from_array(np.array(n), name) for name, n in (("a", 5), ("b", 5 + 2 * 2**39), ("c", 2))]
+    nodes = [helper.make_node("Range", ["a", "b", "c"], ["r"]), helper.make_node("Gather", ["r", "x"], ["y"])]
+    module = import_model(model(nodes, [("x", TensorProto.INT64, [2])], weights=ends)).module
+    (gather,) = (op for op in module.walk() if op.name == "gather")
+    assert gather.operands[0].type.shape == (2**39,)
+
+
+def test_what_a_terminal_would_act_on_is_escaped_in_names() -> None:
+    message = refusal(
+        model([helper.make_node("Softmax", ["x"], ["y"], axis=7, name="\x1b[31mred")], [("x", FLOAT, [2])])
+    )
+    assert "\\x1b[31mred" in message and "\x1b" not in message
 
 
 def test_a_tensor_larger_than_any_memory() -> None:

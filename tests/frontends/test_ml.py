@@ -37,21 +37,22 @@ def compare(model: onnx.ModelProto, x: np.ndarray = X) -> None:
 
 def trees(count: int, depth: int, columns: int, kind: str, low: float = -1.0) -> dict[str, Any]:
     """Full trees with random splits; each leaf gives to one column."""
+    random = np.random.default_rng([count, depth, columns])  # the same whichever tests ran before
     per_tree, first_leaf = 2 ** (depth + 1) - 1, 2**depth - 1
     nodes = [(tree, i) for tree in range(count) for i in range(per_tree)]
     leaves = [(tree, i) for tree, i in nodes if i >= first_leaf]
     return {
         "nodes_treeids": [tree for tree, _ in nodes],
         "nodes_nodeids": [i for _, i in nodes],
-        "nodes_featureids": RANDOM.integers(0, 4, len(nodes)).tolist(),
-        "nodes_values": RANDOM.uniform(-1, 1, len(nodes)).tolist(),
+        "nodes_featureids": random.integers(0, 4, len(nodes)).tolist(),
+        "nodes_values": random.uniform(-1, 1, len(nodes)).tolist(),
         "nodes_modes": ["LEAF" if i >= first_leaf else "BRANCH_LEQ" for _, i in nodes],
         "nodes_truenodeids": [2 * i + 1 if i < first_leaf else 0 for _, i in nodes],
         "nodes_falsenodeids": [2 * i + 2 if i < first_leaf else 0 for _, i in nodes],
         f"{kind}_treeids": [tree for tree, _ in leaves],
         f"{kind}_nodeids": [i for _, i in leaves],
-        f"{kind}_ids": RANDOM.integers(0, columns, len(leaves)).tolist(),
-        f"{kind}_weights": RANDOM.uniform(low, 1, len(leaves)).tolist(),
+        f"{kind}_ids": random.integers(0, columns, len(leaves)).tolist(),
+        f"{kind}_weights": random.uniform(low, 1, len(leaves)).tolist(),
     }
 
 
@@ -67,7 +68,7 @@ def test_tree_classifier(transform: str) -> None:
     compare(model_of("TreeEnsembleClassifier", 2, classlabels_int64s=[3, 5, 8], post_transform=transform, **attributes))
 
 
-@pytest.mark.parametrize(("low", "transform"), [(-1.0, "LOGISTIC"), (-1.0, "NONE"), (0.0, "NONE")])
+@pytest.mark.parametrize(("low", "transform"), [(-1.0, "LOGISTIC"), (0.0, "LOGISTIC"), (-1.0, "NONE"), (0.0, "NONE")])
 def test_two_classes_with_one_score(low: float, transform: str) -> None:
     attributes = trees(3, 2, 1, "class", low)
     compare(model_of("TreeEnsembleClassifier", 2, classlabels_int64s=[0, 1], post_transform=transform, **attributes))
@@ -141,3 +142,17 @@ def test_linear_support_vector_classifier() -> None:
     coefficients = RANDOM.uniform(-1, 1, 12).tolist()
     attributes = {"classlabels_ints": [0, 1, 2], "coefficients": coefficients, "rho": [0.3]}
     compare(model_of("SVMClassifier", 2, kernel_params=[0.3, 0.1, 2.0], **attributes))
+
+
+def test_scores_stay_scores_where_maps_would_carry_the_labels() -> None:
+    labels = [3, 5, 8]
+    model = model_of("TreeEnsembleClassifier", 2, classlabels_int64s=labels, **trees(5, 3, 3, "class"))
+    model.graph.node.append(
+        helper.make_node("ZipMap", ["z"], ["maps"], domain="ai.onnx.ml", classlabels_int64s=labels, name="zip")
+    )
+    maps = helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, None))
+    model.graph.output[1].CopyFrom(helper.make_value_info("maps", helper.make_sequence_type_proto(maps)))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    expected = [[row[label] for label in labels] for row in session.run(["maps"], {"x": X})[0]]
+    np.testing.assert_allclose(InterpreterBackend.prepare(model).run([X])[1], expected, rtol=1e-5)
+    assert any("'zip': the output is its scores" in note for note in import_model(model).notes)
