@@ -48,10 +48,8 @@ SGLang and TensorRT-LLM, and how far the fastest of them, kernel by kernel, is f
 what is fitted is the machine, and a runtime that is named there (`b200+vllm`) keeps its distance. Where none is named,
 a machine of these tables has the fastest kernels, one of the others the mean of its runtimes.
 `python -m benchmarks.fastest_of_runtimes ../shared/measured mla gemm attention moe` puts that to the test: each
-architecture is left out, and 40 of its fastest rows of each kind given. Error of all its rows in the logarithm, mean and
-median, as each runtime's:
-
-{fastest}
+architecture is left out, up to 40 of its fastest rows of each kind are given, and all its rows estimated, each as of
+its own runtime.
 
 How far a figure is known there comes of leaving each machine out in turn: errors of machines of which only the
 architecture was left give the interval of the family (`fitted_onto.py`), unless the intervals of

@@ -6,19 +6,18 @@ from collections.abc import Mapping
 
 # Formats of one width run at one speed on every matrix unit so far.
 SAME_SPEED = dict.fromkeys(("bfloat16", "float16", "half", "bf16", "f16", "fp16"), "16 bit")
+FALLBACK = "fallback"  # where a runtime has no library of its own
 # Libraries that a kernel's name tells of; the first that fits.
 IMPLEMENTATIONS = (
     *("deepgemm", "flashmla", "flashinfer", "marlin", "oaitriton", "triton", "cutlass", "fa2", "fa3", "fa4"),
-    *("nongated", "winograd", "fft", "implicit", "fallback"),
+    *("nongated", "winograd", "fft", "implicit", FALLBACK),
 )
 # TensorRT-LLM has kernels for latent attention on Hopper and later; before, what it falls back to takes 18 to 26 times
 # as long (16 heads, 4,096 keys: 18 us on an H100, 322 on an L40S, 477 on an A100). Tables call both the default.
 BEFORE_HOPPER = frozenset(("volta", "turing", "ampere", "ampere_ga102", "ada"))
 
 GRAPH_REPLAY = "graph replay"  # nobody's runtime in particular: the mean of those that replay what they recorded
-FASTEST = (
-    "fastest"  # of those, for each kernel: what others publish of a machine are the fastest kernels that they know
-)
+FASTEST = "fastest"  # of those, kernel by kernel: what others publish are the fastest kernels that they know
 OF_WORK = ("nongated",)  # words of kernels' names that tell what is computed, not who computes it
 
 # Effect -> how far its levels may spread, a standard deviation on the link scale.
@@ -73,9 +72,9 @@ def labels_of(
 
 
 def as_runtime(labels: Mapping[str, str], runtime: str) -> dict[str, str]:
-    """The same kernels as another runtime's, by whatever library."""
+    """The same kernels as another runtime's, by whatever library it has, if any."""
     alone = {effect: labels.get(effect, "") for effect in WIDTHS if ", " not in effect}
-    told = next((word for word in OF_WORK if word in alone["kernel"]), "")
+    told = next((word for word in (*OF_WORK, FALLBACK) if word in alone["kernel"]), "")
     return _with_pairs({**alone, "runtime": runtime, "kernel": f"{runtime} {told}" if told else ""})
 
 
@@ -87,7 +86,7 @@ def _with_pairs(alone: Mapping[str, str]) -> dict[str, str]:
 def kernel_on(architecture: str, family: str, runtime: str, kernel: str) -> str:
     """A kernel's name, where a runtime takes another one on some architectures and calls both alike."""
     falls_back = (family, runtime) == ("mla", "trtllm") and architecture in BEFORE_HOPPER
-    return "fallback" if falls_back else kernel
+    return FALLBACK if falls_back else kernel
 
 
 def implementation(runtime: str, kernel: str) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from ircost.cost_models.gpu.families import Family, words
 from ircost.cost_models.gpu.fit import Effect, Effects
-from ircost.cost_models.gpu.labels import FASTEST, GRAPH_REPLAY, OF_WORK
-from ircost.cost_models.gpu.table_work import TURNING, Columns, coded
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY, OF_WORK
+from ircost.cost_models.gpu.table_work import Columns, coded
 
 # Whose kernels stand for those of nobody's runtime in particular: the first of these groups that a family was measured
 # with. Each was timed without a host: as replayed graphs, by a profiler, in a loop, or on a CPU.
@@ -41,7 +41,9 @@ def with_graph_replay(effects: Effects) -> dict[Effect, Mapping[str, float]]:
 
 
 def fastest_rows(family: Family, columns: Columns) -> dict[str, np.ndarray]:
-    """Each kernel of a machine by the fastest of the runtimes that it was measured with, as if of one runtime.
+    """Each kernel of a machine by the fastest of the runtimes that it was measured with.
+
+    Kernels that one runtime alone was measured with count where no other has their format.
 
     Args:
         columns: completed, of rows that tell of a kernel and of a latency.
@@ -50,20 +52,34 @@ def fastest_rows(family: Family, columns: Columns) -> dict[str, np.ndarray]:
     """
     runtimes, names = coded(columns["framework"])
     rows = np.flatnonzero(np.isin(runtimes, [names.index(name) for name in GRAPH_REPLAYS[0] if name in names]))
-    if len(np.unique(runtimes[rows])) < 2:
+    runtimes = runtimes[rows]
+    if len(np.unique(runtimes)) < 2:
         return {name: column[:0] for name, column in columns.items()}
-    sizes = (columns[name] for name in sorted(family.columns - {"kernel", "power_w"}))
-    computed = (family.kinds(columns), words(columns["kernel"], of_work))
-    codes = np.zeros(len(rows), dtype=np.int64)
-    for column in (columns["device"], columns["caches"], *computed, *sizes):
-        own = column[rows]
-        numbers = coded(own)[0] if own.dtype == object else np.unique(own, return_inverse=True)[1]
-        _, codes = np.unique(codes * (int(numbers.max()) + 1) + numbers, return_inverse=True)
-    order = np.lexsort((columns["latency_us"][rows], codes))
-    fastest = np.sort(rows[order][np.r_[True, np.diff(codes[order]) > 0]])
-    found = {name: column[fastest] for name, column in columns.items()}
-    turning = np.where(found["caches"] == "", TURNING, found["caches"]).astype(object)
-    return {**found, "framework": np.full(len(fastest), FASTEST, dtype=object), "caches": turning}
+    formats = _numbered(columns[name][rows] for name in ("device", "dtype", "kv_dtype") if name in columns)
+    sizes = (columns[name][rows] for name in sorted(family.columns - {"kernel", "power_w"}))
+    computed = (family.kinds(columns)[rows], words(columns["kernel"], of_work)[rows])
+    kernels = _numbered((formats, columns["caches"][rows], *computed, *sizes))
+    order = np.lexsort((columns["latency_us"][rows], kernels))
+    is_fastest = np.zeros(len(rows), dtype=bool)
+    is_fastest[order[np.r_[True, np.diff(kernels[order]) > 0]]] = True
+    counts = _has_several(kernels, runtimes) | ~_has_several(formats, runtimes)
+    return {name: column[rows[is_fastest & counts]] for name, column in columns.items()}
+
+
+def _numbered(columns: Iterable[np.ndarray]) -> np.ndarray:
+    """[rows] a number for each combination of what stands in columns."""
+    found = np.zeros(1, dtype=np.int64)
+    for column in columns:
+        own = coded(column)[0] if column.dtype == object else np.unique(column, return_inverse=True)[1]
+        _, found = np.unique(found * (int(own.max(initial=0)) + 1) + own, return_inverse=True)
+    return found
+
+
+def _has_several(groups: np.ndarray, runtimes: np.ndarray) -> np.ndarray:
+    """[rows] whether more than one runtime is in a row's group."""
+    pairs = np.unique(np.stack([groups, runtimes]), axis=1)
+    found: np.ndarray = (np.bincount(pairs[0]) > 1)[groups]
+    return found
 
 
 def of_work(kernel: str) -> str:

@@ -27,7 +27,7 @@ EXPERTS = (
     (16, "triton", "pytorch", 1.0),  # an eager call: it replays no graph
     (16, "cutlass_nongated", "trtllm", 15.0),  # two matrices of an expert, not three: another kernel
     (64, "triton", "vllm", 50.0),
-    (64, "marlin", "vllm", 40.0),
+    (64, "marlin", "vllm", 40.0),  # no other runtime has it, though its format
 )
 
 
@@ -44,10 +44,15 @@ def experts() -> dict[str, np.ndarray]:
     return completed(FAMILIES["moe"], columns)
 
 
-def test_each_kernel_is_that_of_the_fastest_runtime_which_has_it() -> None:
+def test_the_fastest_are_of_kernels_that_several_runtimes_have() -> None:
     found = fastest_rows(FAMILIES["moe"], experts())
-    assert found["latency_us"].tolist() == [20.0, 15.0, 40.0]
-    assert found["framework"].tolist() == [FASTEST] * 3
+    assert found["latency_us"].tolist() == [20.0] and found["framework"].tolist() == ["vllm"]
+
+
+def test_a_format_that_one_runtime_alone_has_is_that_runtimes() -> None:
+    columns = experts()
+    columns["dtype"] = np.where(columns["tokens"] == 64, "int4_wo", columns["dtype"]).astype(object)
+    assert fastest_rows(FAMILIES["moe"], columns)["latency_us"].tolist() == [20.0, 40.0]
 
 
 def test_a_table_of_one_runtime_has_none() -> None:
@@ -96,7 +101,7 @@ def test_published_rows_are_those_of_the_fastest_runtime() -> None:
         now, before = (latency_s(decoding("b200", name), constants) for constants in (found, BASE))
         assert now == pytest.approx(before, rel=0.1)
     nobodys = latency_s(decoding("b200", GRAPH_REPLAY), found)
-    assert nobodys == pytest.approx(latency_s(decoding("b200", FASTEST), BASE), rel=0.05)
+    assert nobodys == pytest.approx(latency_s(decoding("b200", FASTEST), BASE), rel=0.1)
 
 
 def test_constants_without_a_fastest_runtime_take_published_rows_for_the_mean() -> None:
