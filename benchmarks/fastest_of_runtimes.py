@@ -1,6 +1,6 @@
 """What rows without a runtime are worth for a machine's other runtimes: architectures left out, and a few rows given.
 
-    python -m benchmarks.fastest_of_runtimes ../shared/measured mla gemm
+    python -m benchmarks.fastest_of_runtimes ../shared/measured gemm attention moe
 
 What others publish of a new machine are fast kernels of nobody's runtime. Here each architecture of the tables takes
 the part of a new one: constants are fitted to the others, then onto a few of its fastest kernels, which are taken for

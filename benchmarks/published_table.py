@@ -46,8 +46,9 @@ are enough. Your own rows are fitted the same way: `--onto bundled`.
 Rows that name no runtime are fitted as those of the *fastest* runtime: the tables have the same kernels from vLLM,
 SGLang and TensorRT-LLM, and how far the fastest of them, kernel by kernel, is from each is an effect like any other. So
 what is fitted is the machine, and a runtime that is named there (`b200+vllm`) keeps its distance. Where none is named,
-a machine of these tables has the fastest kernels, one of the others the mean of its runtimes.
-`python -m benchmarks.fastest_of_runtimes ../shared/measured mla gemm attention moe` puts that to the test: each
+a machine of these tables has the fastest kernels, one of the others the mean of its runtimes. Latent attention is left
+out of that: one of its runtimes takes ten times as long as another, and the fastest of them are no kind of kernels.
+`python -m benchmarks.fastest_of_runtimes ../shared/measured gemm attention moe` puts that to the test: each
 architecture is left out, up to 40 of its fastest rows of each kind are given, and all its rows estimated, each as of
 its own runtime.
 

@@ -10,7 +10,7 @@ import numpy as np
 from ircost.cost_models.gpu.constants import ConstantsFile, FamilyFit
 from ircost.cost_models.gpu.families import FAMILIES, Family
 from ircost.cost_models.gpu.fit import Effect, Effects, Sample, fit
-from ircost.cost_models.gpu.labels import FALLBACK, FASTEST, GRAPH_REPLAY, WIDTHS, as_runtime
+from ircost.cost_models.gpu.labels import FASTEST, GRAPH_REPLAY, WIDTHS, as_runtime
 from ircost.cost_models.gpu.nobodys_kernels import fastest_rows, with_graph_replay
 from ircost.cost_models.gpu.rows import TargetOf, groups_of
 from ircost.cost_models.gpu.table_schema import completed, family_of, number_column, unreadable
@@ -53,8 +53,7 @@ def measured(
     columns = _usable(completed(family, columns), family.name)
     found = [*_samples(family, columns, target_of, sample_rows, fewest_rows)]
     for device, sample in _samples(family, fastest_rows(family, columns), target_of, sample_rows, fewest_rows):
-        if FALLBACK not in sample.labels["kernel"]:
-            found.append((device, replace(sample, labels=as_runtime(sample.labels, FASTEST))))
+        found.append((device, replace(sample, labels=as_runtime(sample.labels, FASTEST))))
     return Measured(family.name, tuple(sample for _, sample in found), tuple(device for device, _ in found))
 
 

@@ -72,9 +72,9 @@ def labels_of(
 
 
 def as_runtime(labels: Mapping[str, str], runtime: str) -> dict[str, str]:
-    """The same kernels as another runtime's, by whatever library it has, if any."""
+    """The same kernels as another runtime's, by whatever library."""
     alone = {effect: labels.get(effect, "") for effect in WIDTHS if ", " not in effect}
-    told = next((word for word in (*OF_WORK, FALLBACK) if word in alone["kernel"]), "")
+    told = next((word for word in OF_WORK if word in alone["kernel"]), "")
     return _with_pairs({**alone, "runtime": runtime, "kernel": f"{runtime} {told}" if told else ""})
 
 

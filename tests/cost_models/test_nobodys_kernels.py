@@ -61,6 +61,15 @@ def test_a_table_of_one_runtime_has_none() -> None:
     assert not len(fastest_rows(FAMILIES["moe"], alone)["device"])
 
 
+def test_latent_attention_has_none() -> None:
+    """Its runtimes are too far apart."""
+    words = {"device": "h100_sxm", "phase": "decode"}
+    columns = {name: np.array([word] * 2, dtype=object) for name, word in words.items()}
+    columns |= {name: np.ones(2) for name in ("batch", "q_len", "kv_len", "heads")}
+    columns |= {"framework": np.array(["vllm", "trtllm"], dtype=object), "latency_us": np.array([160.0, 18.0])}
+    assert not len(fastest_rows(FAMILIES["mla"], completed(FAMILIES["mla"], columns))["device"])
+
+
 def test_labels_of_another_runtime_keep_what_is_computed_not_by_whom() -> None:
     def labels(runtime: str, kernel: str) -> dict[str, str]:
         return labels_of(
@@ -78,12 +87,12 @@ def decoding(device: str, runtime: str) -> Columns:
     return {
         **{name: np.full(len(keys), word, dtype=object) for name, word in words.items()},
         **{"batch": np.full(len(keys), 32.0), "q_len": np.ones(len(keys)), "kv_len": keys},
-        "heads": np.full(len(keys), 16.0),
+        **{name: np.full(len(keys), size) for name, size in (("heads", 32.0), ("kv_heads", 8.0), ("head_dim", 128.0))},
     }
 
 
 def latency_s(columns: Columns, constants: ConstantsFile) -> np.ndarray:
-    found: np.ndarray = estimate_rows(columns, "mla", target_of, "analytical", fitted=constants).latency_s
+    found: np.ndarray = estimate_rows(columns, "attention", target_of, "analytical", fitted=constants).latency_s
     return found
 
 
@@ -91,7 +100,7 @@ def published(times: float) -> ConstantsFile:
     """Rows of a Blackwell: so many times what the fastest of runtimes would take by the base."""
     asked = {**decoding("b200", FASTEST), "latency_us": np.zeros(4)}
     rows = {**decoding("b200", GRAPH_REPLAY), "latency_us": latency_s(asked, BASE) * 1e6 * times}
-    return calibrate([measured(rows, "mla", target_of, fewest_rows=3)], onto=BASE)
+    return calibrate([measured(rows, "attention", target_of, fewest_rows=3)], onto=BASE)
 
 
 def test_published_rows_are_those_of_the_fastest_runtime() -> None:
@@ -105,8 +114,10 @@ def test_published_rows_are_those_of_the_fastest_runtime() -> None:
 
 
 def test_constants_without_a_fastest_runtime_take_published_rows_for_the_mean() -> None:
-    old = replace(BASE.fits["mla"], effects={k: v for k, v in BASE.fits["mla"].effects.items() if FASTEST not in k[1]})
-    base = replace(BASE, fits={**BASE.fits, "mla": old})
+    old = replace(
+        BASE.fits["attention"], effects={k: v for k, v in BASE.fits["attention"].effects.items() if FASTEST not in k[1]}
+    )
+    base = replace(BASE, fits={**BASE.fits, "attention": old})
     rows = {**decoding("b200", GRAPH_REPLAY), "latency_us": latency_s(decoding("b200", GRAPH_REPLAY), base) * 1e6}
-    found = calibrate([measured(rows, "mla", target_of, fewest_rows=3)], onto=base)
+    found = calibrate([measured(rows, "attention", target_of, fewest_rows=3)], onto=base)
     assert latency_s(decoding("b200", GRAPH_REPLAY), found) == pytest.approx(rows["latency_us"] * 1e-6, rel=0.1)
