@@ -74,13 +74,18 @@ def labels_of(
 def as_runtime(labels: Mapping[str, str], runtime: str) -> dict[str, str]:
     """The same kernels as another runtime's, by whatever library."""
     alone = {effect: labels.get(effect, "") for effect in WIDTHS if ", " not in effect}
-    told = next((word for word in OF_WORK if word in alone["kernel"]), "")
+    told = of_work(alone["kernel"])
     return _with_pairs({**alone, "runtime": runtime, "kernel": f"{runtime} {told}" if told else ""})
 
 
 def _with_pairs(alone: Mapping[str, str]) -> dict[str, str]:
     pairs = {effect: [alone[part] for part in effect.split(", ")] for effect in WIDTHS if ", " in effect}
     return {**alone, **{effect: " ".join(parts) if all(parts) else "" for effect, parts in pairs.items()}}
+
+
+def of_work(kernel: str) -> str:
+    """What of a kernel's name tells what it computes; "" where nothing does."""
+    return next((word for word in OF_WORK if word in kernel), "")
 
 
 def kernel_on(architecture: str, family: str, runtime: str, kernel: str) -> str:

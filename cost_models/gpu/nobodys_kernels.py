@@ -8,7 +8,7 @@ import numpy as np
 
 from ircost.cost_models.gpu.families import Family, words
 from ircost.cost_models.gpu.fit import Effect, Effects
-from ircost.cost_models.gpu.labels import GRAPH_REPLAY, OF_WORK
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY, of_work
 from ircost.cost_models.gpu.table_work import Columns, coded
 
 # Whose kernels stand for those of nobody's runtime in particular: the first of these groups that a family was measured
@@ -17,12 +17,12 @@ GRAPH_REPLAYS = (
     *(("vllm", "sglang", "trtllm"), ("sarathi",), ("nccl",), ("vendor library",)),
     *(("pytorch graphs",), ("onnxruntime",)),
 )
-# Families whose runtimes are so far apart that the fastest of them are no kind of kernels: of latent attention's one
-# takes ten times as long as another. Published machines that were left out erred by 35 % with them, by 25 without.
-FAR_APART = frozenset(("mla",))
 # Where there is none of them: on a GPU the host of eager PyTorch has constants of its own, which networks' kernels do
 # not have.
 STANDING = (*GRAPH_REPLAYS, ("pytorch",))
+# Families whose runtimes are so far apart that the fastest of them are no kind of kernels: of latent attention's one
+# takes ten times as long as another. Published machines that were left out erred by 35 % with them, by 25 without.
+FAR_APART = frozenset(("mla",))
 
 
 def with_graph_replay(effects: Effects) -> dict[Effect, Mapping[str, float]]:
@@ -83,8 +83,3 @@ def _has_several(groups: np.ndarray, runtimes: np.ndarray) -> np.ndarray:
     pairs = np.unique(np.stack([groups, runtimes]), axis=1)
     found: np.ndarray = (np.bincount(pairs[0]) > 1)[groups]
     return found
-
-
-def of_work(kernel: str) -> str:
-    """What of a kernel's name tells what it computes."""
-    return next((word for word in OF_WORK if word in kernel), "")
