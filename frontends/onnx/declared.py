@@ -55,7 +55,10 @@ def check_neutral(node: Node, attribute: onnx.AttributeProto, signature: Signatu
         raise node.error(f"attribute {attribute.name} is not known", help=help)
     value = onnx.helper.get_attribute_value(attribute)
     if value not in known:
-        raise node.error(f"attribute {attribute.name} = {value!r} is not supported, only {known[0]!r}")
+        raise node.error(
+            f"attribute {attribute.name} = {value!r} is not supported, only {known[0]!r}",
+            help="it changes the result, so it is not passed over",
+        )
 
 
 @lru_cache(maxsize=4096)
