@@ -28,7 +28,6 @@ from ircost.datasets.tables import read_table
 
 GIVEN = 40  # rows of each machine, format and kind: about what is published
 TAKEN_FOR = {"nothing given": "", "the mean": GRAPH_REPLAY, "the fastest": FASTEST}
-
 ASKED = ("vllm", "sglang", "trtllm")
 
 target_of = lru_cache(maxsize=None)(load_target)
@@ -39,7 +38,7 @@ def main() -> None:
     for family in families:
         columns = read_table(Path(folder) / f"{family}.parquet").columns
         errors: dict[str, list[np.ndarray]] = {}
-        few = [x for x in measured(columns, family, target_of, GIVEN).samples if x.labels["runtime"] == FASTEST]
+        few = measured(columns, family, target_of, GIVEN).fastest
         for architecture, name, found in errors_of(measured(columns, family, target_of), few):
             print(f"{family:10s} {architecture:8s} {name:14s} {told([found])}", flush=True)
             errors.setdefault(name, []).append(found)

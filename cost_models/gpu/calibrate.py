@@ -24,11 +24,17 @@ OnProgress = Callable[[int, int], object]  # how many fits are done, of how many
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Samples of one family, group by group, and the target of each."""
+    """Samples of one family, group by group.
+
+    Args:
+        devices: the target of each.
+        fastest: rows of those that are of the fastest of several runtimes, once more.
+    """
 
     family: str
     samples: tuple[Sample, ...]
     devices: tuple[str, ...]
+    fastest: tuple[Sample, ...] = ()
 
 
 def measured(
@@ -52,9 +58,13 @@ def measured(
     family = family_of(columns, at)
     columns = _usable(completed(family, columns), family.name)
     found = [*_samples(family, columns, target_of, sample_rows, fewest_rows)]
-    for device, sample in _samples(family, fastest_rows(family, columns), target_of, sample_rows, fewest_rows):
-        found.append((device, replace(sample, labels=as_runtime(sample.labels, FASTEST))))
-    return Measured(family.name, tuple(sample for _, sample in found), tuple(device for device, _ in found))
+    fastest = _samples(family, fastest_rows(family, columns), target_of, sample_rows, fewest_rows)
+    return Measured(
+        family.name,
+        tuple(sample for _, sample in found),
+        tuple(device for device, _ in found),
+        tuple(replace(sample, labels=as_runtime(sample.labels, FASTEST)) for _, sample in fastest),
+    )
 
 
 def _samples(
@@ -87,7 +97,9 @@ def by_family(data: Sequence[Measured]) -> list[Measured]:
     found: dict[str, Measured] = {}
     for own in data:
         before = found.get(own.family, Measured(own.family, (), ()))
-        found[own.family] = Measured(own.family, before.samples + own.samples, before.devices + own.devices)
+        found[own.family] = Measured(
+            own.family, before.samples + own.samples, before.devices + own.devices, before.fastest + own.fastest
+        )
     return [found[name] for name in sorted(found)]
 
 
@@ -168,7 +180,10 @@ def _without(data: Measured, absent: frozenset[str]) -> Measured:
     """The samples of all other targets."""
     kept = [place for place, device in enumerate(data.devices) if device not in absent]
     return Measured(
-        data.family, tuple(data.samples[place] for place in kept), tuple(data.devices[place] for place in kept)
+        data.family,
+        tuple(data.samples[place] for place in kept),
+        tuple(data.devices[place] for place in kept),
+        tuple(sample for sample in data.fastest if sample.labels["device"] not in absent),
     )
 
 
@@ -193,7 +208,7 @@ def _family_fit(data: Measured, known: FamilyFit | None = None) -> FamilyFit | N
     Args:
         known: what is known of the family already, and stays.
     """
-    samples = [sample for sample in data.samples if sample.labels["runtime"] != FASTEST]
+    samples: Sequence[Sample] = data.samples
     if not samples:
         return None
     family = FAMILIES[data.family]
@@ -201,7 +216,7 @@ def _family_fit(data: Measured, known: FamilyFit | None = None) -> FamilyFit | N
     if known is None:
         found = fit(family.parameters, samples, WIDTHS, family.stiffness)
         effects = with_graph_replay(found.effects)
-        return FamilyFit(_with_fastest(family, effects, data.samples), rows, tuple(sorted(devices)), found.median_error)
+        return FamilyFit(_with_fastest(family, effects, data.fastest), rows, tuple(sorted(devices)), found.median_error)
     if ("runtime", FASTEST) in known.effects:
         samples = [_as_published(sample) for sample in samples]
     held = _staying(known.all_effects, samples)
@@ -215,9 +230,8 @@ def _family_fit(data: Measured, known: FamilyFit | None = None) -> FamilyFit | N
     )
 
 
-def _with_fastest(family: Family, effects: Effects, samples: Sequence[Sample]) -> Effects:
+def _with_fastest(family: Family, effects: Effects, fastest: Sequence[Sample]) -> Effects:
     """The same, knowing what the fastest of several runtimes have in common."""
-    fastest = [sample for sample in samples if sample.labels["runtime"] == FASTEST]
     if not fastest:
         return effects
     found = fit(family.parameters, fastest, WIDTHS, family.stiffness, held=effects)

@@ -121,3 +121,10 @@ def test_constants_without_a_fastest_runtime_take_published_rows_for_the_mean() 
     rows = {**decoding("b200", GRAPH_REPLAY), "latency_us": latency_s(decoding("b200", GRAPH_REPLAY), base) * 1e6}
     found = calibrate([measured(rows, "attention", target_of, fewest_rows=3)], onto=base)
     assert latency_s(decoding("b200", GRAPH_REPLAY), found) == pytest.approx(rows["latency_us"] * 1e-6, rel=0.1)
+
+
+def test_rows_that_say_themselves_that_they_are_the_fastest_are_fitted() -> None:
+    rows = {**decoding("b200", FASTEST), "latency_us": latency_s(decoding("b200", FASTEST), BASE) * 2e6}
+    found = calibrate([measured(rows, "attention", target_of, fewest_rows=3)], onto=BASE)
+    assert ("device", "b200_sxm") in found.fits["attention"].added
+    assert latency_s(decoding("b200", FASTEST), found).sum() > 1.5 * latency_s(decoding("b200", FASTEST), BASE).sum()
