@@ -194,7 +194,8 @@ def _reduce(reduce: str, values: np.ndarray, axes: tuple[int, ...], dtype: DType
 def _merge_last(values: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     """The reduced axes, flattened in order, at the end: the position that argmax returns."""
     moved = np.moveaxis(values, axes, range(values.ndim - len(axes), values.ndim))
-    return moved.reshape(*moved.shape[: values.ndim - len(axes)], -1)
+    kept = moved.shape[: values.ndim - len(axes)]
+    return moved.reshape(*kept, math.prod(moved.shape[len(kept) :]))
 
 
 def _place(values: np.ndarray, space: IterationSpace) -> np.ndarray:

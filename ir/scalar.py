@@ -46,8 +46,21 @@ def erf(x: np.ndarray) -> Any:
 def power_of_two_below(x: np.ndarray) -> Any:
     """The largest power of two that is not larger than x; of 0, infinities and NaN, themselves."""
     _, exponent = np.frexp(x)
-    power = np.ldexp(np.ones_like(x), exponent - 1)
-    return np.where(np.isfinite(x) & (x > 0), power, x)
+    below = np.ldexp(np.ones_like(x), exponent - 1)
+    return np.where(np.isfinite(x) & (x > 0), below, x)
+
+
+def power(base: np.ndarray, exponent: np.ndarray) -> Any:
+    """base ** exponent; of integers, negative exponents give what the real number is, cut towards 0.
+
+    >>> int(power(np.array(-2), np.array(-1))), int(power(np.array(3), np.array(4)))
+    (0, 81)
+    """
+    if base.dtype.kind in "iu" and exponent.dtype.kind == "i" and (exponent < 0).any():
+        with np.errstate(divide="ignore", invalid="ignore"):
+            inverse = np.power(base.astype(np.float64), exponent).astype(base.dtype)
+        return np.where(exponent < 0, inverse, np.power(base, np.maximum(exponent, 0)))
+    return np.power(base, exponent)
 
 
 _FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
@@ -55,7 +68,7 @@ _FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
     "multiply": {"mul": np.multiply},
     "divide": {"div": divide, "mod": np.mod, "fmod": np.fmod},
     "transcendental": {
-        **{"exp": np.exp, "log": np.log, "log1p": np.log1p, "sqrt": np.sqrt, "erf": erf, "pow": np.power},
+        **{"exp": np.exp, "log": np.log, "log1p": np.log1p, "sqrt": np.sqrt, "erf": erf, "pow": power},
         **{"sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan},
         **{"sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh},
         **{"asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh},
@@ -74,7 +87,7 @@ _FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
     },
 }
 # Of those that are no NumPy ufuncs, which know it themselves.
-ARITIES = {"div": 2, "erf": 1, "where": 3, "power_of_two_below": 1}
+ARITIES = {"div": 2, "erf": 1, "pow": 2, "where": 3, "power_of_two_below": 1}
 SCALAR_FUNCTIONS: dict[str, ScalarFunction] = {
     name: ScalarFunction(function, kind, ARITIES.get(name, getattr(function, "nin", 0)))
     for kind, functions in _FUNCTIONS.items()

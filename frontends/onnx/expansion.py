@@ -73,15 +73,23 @@ def schema_body(node: Node, domain: str) -> FunctionBody | None:
     return FunctionBody(proto, {"": onnx.defs.onnx_opset_version(), **opsets}, defaults)
 
 
-def typed_body(schema: Any, node: Node) -> onnx.FunctionProto:
+def typed_body(schema: Any, node: Node) -> onnx.FunctionProto | None:
+    """The body for the node's opset, or the newest before it: it says itself which versions it is written for.
+
+    ONNX builds none where an operator in it has a newer version than the body was written for.
+    """
     types = [type_of(value).SerializeToString() for value in node.inputs if value is not None]
     call = node.proto.SerializeToString()
-    try:
-        data = schema.get_context_dependent_function_with_opset_version(node.opset, call, types)
-    except RuntimeError as error:
-        raise node.error(f"its function cannot be built: {error}", help="the model is damaged") from None
-    body: onnx.FunctionProto = onnx.FunctionProto.FromString(data)
-    return body
+    before = [version for version in schema.context_dependent_function_opset_versions if version <= node.opset]
+    for version in (node.opset, *sorted(before, reverse=True)):
+        try:
+            data = schema.get_context_dependent_function_with_opset_version(version, call, types)
+        except RuntimeError as error:
+            raise node.error(f"its function cannot be built: {error}", help="the model is damaged") from None
+        body: onnx.FunctionProto = onnx.FunctionProto.FromString(data)
+        if body.node:
+            return body
+    return None
 
 
 def check_expands(model: onnx.ModelProto, file: str) -> None:

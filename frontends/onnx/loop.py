@@ -70,7 +70,7 @@ def as_structured(
         first: number of the first step.
     """
     known = ops.constant_value(begins)
-    if trips is not None and known is not None and known.reshape(()) and keeps_going(body):
+    if trips == 0 or (trips is not None and known is not None and known.reshape(()) and keeps_going(body)):
         return as_scan(node, body, states, trips, first)
     return as_while(node, body, states, trips, scalar(begins), first)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ircost.frontends.average_pool import average_pool as averaged
 from ircost.frontends.onnx.node import Node, lowering
-from ircost.frontends.onnx.windows import Window, window_of
+from ircost.frontends.onnx.windows import Window, resolve_pads, window_of
 from ircost.ir import ops
 from ircost.ir.attributes import Attribute, Pairs
 from ircost.ir.graph import Value
@@ -83,17 +83,15 @@ def average_pool(node: Node) -> Value:
 
 def average_of_windows(node: Node, x: Value) -> Value:
     window = window_of(node, node.ints("kernel_shape", ()), x.type.shape[2:])
-    pads, total = counted_pads(node, window), sum_over(x, window)
+    pads, total = counted_pads(node, window, x.type.shape[2:]), sum_over(x, window)
     return averaged(x, window.size, window.strides, window.dilations, window.pads, pads, total)
 
 
-def counted_pads(node: Node, window: Window) -> Pairs:
+def counted_pads(node: Node, window: Window, spatial: tuple[int, ...]) -> Pairs:
     """Padding that counts as elements, where the node says so; never what ceil_mode adds at the end."""
-    rank = len(window.size)
     if not node.int("count_include_pad", 0):
-        return ((0, 0),) * rank
-    ends = node.ints("pads", ())[rank:] or (0,) * rank
-    return tuple((begin, end) for (begin, _), end in zip(window.pads, ends, strict=True))
+        return ((0, 0),) * len(window.size)
+    return resolve_pads(node, window.size, spatial, window.strides, window.dilations)
 
 
 def sum_over(x: Value, window: Window) -> Value:

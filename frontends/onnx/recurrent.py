@@ -12,6 +12,8 @@ from ircost.ir.ops.recurrent import ACTIVATIONS
 from ircost.ir.types import TensorType
 
 Direction = Callable[[int, Value, Value, Value, bool], Sequence[Value]]
+# Defaults are "the same as of corresponding ONNX operators", and for these there is none; an offset is left out as 0.
+WITHOUT_DEFAULT = {"affine": ("alpha",), "scaledtanh": ("alpha", "beta")}
 
 
 @lowering("LSTM")
@@ -70,6 +72,12 @@ def shared_attributes(node: Node, direction: int, default: tuple[str, ...]) -> d
     words = []
     for name in given:
         _, defaults = ACTIVATIONS.get(name.lower(), (None, ()))
+        for parameter, rest in (("alpha", alphas), ("beta", betas)):
+            if not rest and parameter in WITHOUT_DEFAULT.get(name.lower(), ()):
+                raise node.error(
+                    f"activation {name} needs its {parameter}, for which ONNX has no usual value",
+                    help=f"activation_{parameter} has an entry for each activation that takes one, in order",
+                )
         parameters = [rest.pop(0) if rest else number for number, rest in zip(defaults, (alphas, betas), strict=False)]
         words.append(":".join([name.lower(), *map(repr, parameters)]))
     count = len(default)

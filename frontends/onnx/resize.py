@@ -94,7 +94,8 @@ def resized_axes(node: Node, x: Value) -> list[Axis]:
 def scaled(node: Node, axis: Axis, scale: float) -> Axis:
     if scale <= 0:
         raise node.error(f"scale {scale} must be above 0")
-    return Axis(axis.extent, math.floor(axis.extent * scale), scale)
+    # In f32 5 x 2.6 is the 13 that was meant, as onnxruntime has it: the f32 next to 2.6 is a little less.
+    return Axis(axis.extent, math.floor(np.float32(axis.extent) * np.float32(scale)), scale)
 
 
 def sized(node: Node, axes: list[Axis], sizes: tuple[int, ...]) -> list[Axis]:

@@ -87,7 +87,7 @@ def split(node: Node) -> list[Value]:
 
 @lowering("Slice")
 def slice_(node: Node) -> Value:
-    """Attributes up to opset 9, inputs since; ends are clamped as NumPy does."""
+    """Attributes up to opset 9, inputs since; ends are clamped as NumPy does, starts of steps back to an element."""
     x = node[0]
     axes = node.ints_from("axes", 3)
     if len(node.inputs) > 2 and (node.constant(1) is None or node.constant(2) is None):
@@ -100,7 +100,8 @@ def slice_(node: Node) -> Value:
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         if not -x.type.rank <= axis < x.type.rank or step == 0:
             raise node.error(f"axis {axis} with step {step} does not fit {x.type}")
-        ranges[axis] = range(x.type.shape[axis])[start:end:step]
+        first = start if step > 0 else max(start, -x.type.shape[axis])
+        ranges[axis] = range(x.type.shape[axis])[first:end:step]
     if x.type.bounded:
         return picked(node, x, ranges)
     return ops.slice(

@@ -57,7 +57,7 @@ class NonZero(_Selection):
 
     def evaluate(self, op: Op, operands: Arrays) -> Sequence[np.ndarray]:
         (x,) = operands
-        places = np.array(np.nonzero(np.atleast_1d(x)), np.int64).reshape(-1, np.count_nonzero(x))[: x.ndim]
+        places = np.array(np.nonzero(np.atleast_1d(x)), np.int64)[: x.ndim]
         self.check_bound(op, places.shape[1])
         return [places]
 
