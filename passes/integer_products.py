@@ -143,7 +143,9 @@ def _column_axis(op: Op) -> int | None:
     assert isinstance(notation, str)
     operands, _, result = notation.partition("->")
     lhs, rhs, out = (part.split() for part in (*operands.split(","), result))
-    if len(rhs) != 2 or lhs[-1] not in rhs or len(out) != len(lhs) or out[:-1] != lhs[:-1] or out[-1] == lhs[-1]:
+    if not lhs or len(rhs) != 2 or lhs[-1] not in rhs:
+        return None
+    if len(out) != len(lhs) or out[:-1] != lhs[:-1] or out[-1] == lhs[-1]:
         return None
     return rhs.index(out[-1]) if out[-1] in rhs else None
 
