@@ -101,6 +101,7 @@ def axis_taps(place: Value, extent: int, mode: str, outside: str, is_aligned: bo
     """Along one axis: index (i64) and weight of each element that takes part; None is a weight of 1."""
     if mode == "nearest":
         place = round(place)
+    # Cubic weights are of where the point is; only its elements are brought to the border, each for itself (``tap``).
     place = brought_near(place, extent, "zeros" if (mode, outside) == ("cubic", "border") else outside, is_aligned)
     if mode == "nearest":
         return [tap(round(place), None, extent, outside, is_aligned)]
