@@ -283,6 +283,26 @@ def test_headline_figures(name: str, f16_tflops: float, sold_gb: float, gb_per_s
     assert target.power.peak_w == watt
 
 
+@pytest.mark.parametrize(
+    ("name", "told_bytes"),
+    [
+        ("gaudi2", 98304 * 2**20),
+        ("gaudi3", 128 * 2**30),
+        ("rx_7900_xtx", 25_753_026_560),
+        ("mi100", 34_342_961_152),
+        ("p100_sxm2", 16280 * 2**20),
+        ("p40", 23040 * 2**20),
+        ("rtx_2080_ti", 11264 * 2**20),
+        ("jetson_agx_orin", 62827 * 2**20),
+        ("tpu_v5e", 15.75 * 2**30),
+        ("tpu_v6e", 31.25 * 2**30),
+    ],
+)
+def test_memory_is_what_drivers_tell(name: str, told_bytes: float) -> None:
+    """Of chips in units of 2^30 bytes: sequences that ran on a Gaudi 2 did not fit in 96e9."""
+    assert load_target(name).main_memory.capacity_bytes == told_bytes
+
+
 def test_h200_is_h100_with_other_memory() -> None:
     h100, h200 = load_target("h100"), load_target("h200")
     changed = {path for path, figure in h200.sources().items() if h100.sources()[path] != figure}
