@@ -55,13 +55,16 @@ class Eager(Pass):
 
     Args:
         attention: written out too; else it stays one kernel, as ``scaled_dot_product_attention`` is.
+        activations: those that its models write out are; else each stays one op, as under a compiler.
     """
 
     attention: bool = True
+    activations: bool = True
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
         opened = (OpenedAttention(),) if self.attention else ()
-        fired = apply_patterns(module, (*opened, WrittenOutGelu()))
+        written_out = (WrittenOutGelu(),) if self.activations else ()
+        fired = apply_patterns(module, (*opened, *written_out))
         for op in list(rewritable_ops(module)):
             product = biased_product(op)
             if product is not None:
