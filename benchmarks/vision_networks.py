@@ -47,7 +47,7 @@ the machine. What is off is off for reasons:
   which makes up for some of that.
 - Layer norms are priced too high: under `torch.compile` they take about half of it. So do concatenations,
   slices and shifts of windows, which it fuses with what is around and we do not.
-- On an RTX 5090 whatever is element by element takes a quarter longer eager than predicted, and nothing longer
+- On an RTX 5090 whatever is element by element takes a third longer eager than predicted, and nothing longer
   compiled.
 - Memory formats are not ours to tell apart: channels last is faster for convolutions, and slower for group
   norms, by half in PyTorch 2.4.
