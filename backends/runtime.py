@@ -54,6 +54,7 @@ _ROWS = (
     Runtime("sarathi", "Sarathi-Serve, serving with chunked prefill", "eager"),
     Runtime("nccl", "NVIDIA NCCL, collectives between devices", "eager"),
     Runtime("pytorch graphs", "PyTorch, recorded as CUDA graphs and replayed", "graph"),
+    Runtime("pytorch compile", "PyTorch under torch.compile, what it made replayed as CUDA graphs", "graph"),
     Runtime("onnxruntime", "ONNX Runtime, op by op", "eager"),
 )
 RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in _ROWS}

@@ -407,7 +407,12 @@ def stream_kind(op: Op, work: Sequence[InnerWork]) -> str:
 
 
 def is_plain(op: Op) -> bool:
+    """Whether no element waits for others; a composite that tables do not name is what it is made of, as a batch norm
+    of known statistics is.
+    """
     definition = op.definition
     if definition.is_view or definition.is_terminator or op.name == "constant":
         return True
+    if definition.is_composite and op.name not in KINDS:
+        return all(map(is_plain, op.regions[0].block.ops))
     return isinstance(definition, StructuredOp) and definition.reduce is None

@@ -13,7 +13,7 @@ from ircost.ir.graph import Module, Op, Value
 from ircost.ir.ops.normalization import scalar_like
 from ircost.ir.rewrite import RewritePattern, apply_patterns, erase_dead_ops, rewritable_ops
 from ircost.passes.base import Pass, PassContext, register_pass
-from ircost.passes.kernel_making import make_kernel
+from ircost.passes.kernel_making import is_scalar_constant, make_kernel
 
 
 class OpenedAttention(RewritePattern):
@@ -50,24 +50,28 @@ class WrittenOutGelu(RewritePattern):
 class Eager(Pass):
     """Write out what PyTorch runs op by op: attention, and activations that its models write out.
 
-    A product and the bias behind it are one kernel, as in ``addmm``. For estimates of what eager frameworks take; never
-    a gain.
+    A product and the bias behind it are one kernel, as in ``addmm``, and so are both limits of a ``clamp``. For
+    estimates of what eager frameworks take; never a gain.
 
     Args:
         attention: written out too; else it stays one kernel, as ``scaled_dot_product_attention`` is.
+        activations: those that its models write out are; else each stays one op, as under a compiler.
     """
 
     attention: bool = True
+    activations: bool = True
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
         opened = (OpenedAttention(),) if self.attention else ()
-        fired = apply_patterns(module, (*opened, WrittenOutGelu()))
+        written_out = (WrittenOutGelu(),) if self.activations else ()
+        fired = apply_patterns(module, (*opened, *written_out))
         for op in list(rewritable_ops(module)):
-            product = biased_product(op)
-            if product is not None:
-                make_kernel([product, op], op.results)
-                fired["biases"] += 1
-        if fired["biases"]:
+            for name, behind in (("biases", biased_product), ("clamps", clamped_below)):
+                inner = behind(op)
+                if inner is not None:
+                    make_kernel([inner, op], op.results)
+                    fired[name] += 1
+        if fired["biases"] or fired["clamps"]:
             erase_dead_ops(module)  # constants that kernels have copies of
         return fired
 
@@ -82,3 +86,20 @@ def biased_product(op: Op) -> Op | None:
         if is_product and bias.type.rank == 1 and len(product.uses) == 1 and product.type == op.result.type:
             return producer
     return None
+
+
+LIMITS = frozenset(("relu", "maximum", "minimum"))
+
+
+def clamped_below(op: Op) -> Op | None:
+    """The first limit of a number that this op limits again, as ReLU6 does, where nobody else reads it."""
+    first = op.operands[0].producer if op.operands else None
+    if not is_limit(op) or first is None or not is_limit(first) or first.block is not op.block:
+        return None
+    is_pair = (op.name == "minimum") != (first.name == "minimum") and len(first.result.uses) == 1
+    return first if is_pair and (op.parent is None or op.parent.name != "kernel") else None
+
+
+def is_limit(op: Op) -> bool:
+    """Whether each element is held above or below a constant."""
+    return op.name in LIMITS and all(map(is_scalar_constant, op.operands[1:]))

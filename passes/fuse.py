@@ -15,7 +15,7 @@ from ircost.ir.rewrite import rewritable_ops
 from ircost.passes import fusion_search
 from ircost.passes.base import Pass, PassContext, check_least, register_pass
 from ircost.passes.chosen_target import chosen_target
-from ircost.passes.fusion_legality import Room
+from ircost.passes.fusion_legality import Room, is_product
 from ircost.passes.fusion_search import Pricer
 from ircost.passes.kernel_making import can_fuse, is_elementwise, make_kernel
 
@@ -39,6 +39,8 @@ class Fuse(Pass):
         chains: by cost, also kernels with several products, chained through tiles on chip: convolutions between which
             channels are narrow, feed-forward layers, attention that is not recognised as such. Of these, only attention
             was measured.
+        products: products take in what is beside them. Where they do not, they are a library's kernels and everything
+            else is fused: what torch.compile does by default.
         target: machine to fuse for by cost, in place of that.
     """
 
@@ -48,6 +50,7 @@ class Fuse(Pass):
     max_ops: int = 16
     by_cost: bool = False
     chains: bool = False
+    products: bool = True
     target: str = ""
 
     def __post_init__(self) -> None:
@@ -65,11 +68,11 @@ class Fuse(Pass):
         blocks = {block: cold for module in modules for block, cold in blocks_of(module).items()}
         pricer = self._pricer(context)
         if pricer is None:
-            return sum(fuse_block(block, self.max_ops) for block in blocks)
+            return sum(fuse_block(block, self.max_ops, self.products) for block in blocks)
         try:
             groups = [group for own in fusion_search.find_groups(blocks, pricer, self.max_ops) for group in own]
         except TargetError:  # no estimate on this target: whoever asks for one is told why
-            return sum(fuse_block(block, self.max_ops) for block in blocks)
+            return sum(fuse_block(block, self.max_ops, self.products) for block in blocks)
         for group in groups:
             make_kernel(group.ops, group.results, group.schedule)
         return len(groups)
@@ -81,7 +84,7 @@ class Fuse(Pass):
         if target is None or (context.cost_model is None and not self.target):
             return None
         model = context.cost_model or search_model(target)
-        return Pricer(model, target, Room.of(target), self.chains)
+        return Pricer(model, target, Room.of(target), self.chains, self.products)
 
 
 def blocks_of(module: Module) -> dict[Block, ColdValues]:
@@ -103,25 +106,28 @@ class Group:
     heavy: int = 0  # ops that are not element-wise
 
 
-def fuse_block(block: Block, max_ops: int) -> int:
+def fuse_block(block: Block, max_ops: int, products: bool = True) -> int:
     """Fuses within one block by the plain rule; linear in its ops.
+
+    Args:
+        products: see ``Fuse``.
 
     Returns:
         How many kernels were made.
     """
-    groups = find_groups(block, max_ops)
+    groups = find_groups(block, max_ops, products)
     for group in groups:
         make_kernel(group.ops, group.ops[-1].results)
     return len(groups)
 
 
-def find_groups(block: Block, max_ops: int) -> list[Group]:
+def find_groups(block: Block, max_ops: int, products: bool = True) -> list[Group]:
     """Which ops of a block go together, by the place of the last of each."""
     at_load = load_time_ops(block)
     group_of: dict[Op, Group] = {}
     order = {op: i for i, op in enumerate(block.ops)}
     for op in block.ops:
-        if op in at_load or not can_fuse(op):
+        if op in at_load or not can_fuse(op) or (is_product(op) and not products):
             continue
         group = group_of[op] = Group([op], int(not is_elementwise(op)))
         if not is_elementwise(op):

@@ -94,6 +94,7 @@ class Pricer:
 
     Args:
         may_chain: whether a kernel may hold several products.
+        may_join: whether one that holds a product may hold anything else.
         known: by structure; None where they cannot be one kernel.
     """
 
@@ -101,6 +102,7 @@ class Pricer:
     target: Target
     room: Room
     may_chain: bool = False
+    may_join: bool = True
     known: dict[Key, Price | None] = field(default_factory=dict)
     numbers: dict[Key, int] = field(default_factory=dict)  # of structures of single ops
     number_of: dict[Op, int] = field(default_factory=dict)
@@ -162,7 +164,11 @@ class Pricer:
             yield schedule, op, (*[cold.has(operand) for operand in op.operands], leaves)
 
     def schedules(self, group: Group) -> list[str]:
-        if len(group.ops) == 1 or may_be_kernel(group.ops, group.results, self.room):
+        if len(group.ops) == 1:
+            return [""]
+        if not self.may_join and holds_product(group):
+            return []
+        if may_be_kernel(group.ops, group.results, self.room):
             return [""]
         if self.may_chain and sum(map(is_product, group.ops)) > 1:
             return schedules(group.ops, group.results, self.room)

@@ -30,7 +30,15 @@ _FOLDED = "canonicalize,recognise,fold-batch-norm,canonicalize,layout"
 _LONG_KERNELS = f"{_FOLDED},fuse{{by_cost=true,max_ops=64}},merge-products,outline"
 # What PyTorch launches one by one; its scaled_dot_product_attention is one kernel.
 _OP_BY_OP = "weight-only,canonicalize,recognise,eager{attention=false}"
-OP_BY_OP_RUNTIME = "pytorch"
+# Inductor's default: products, with the bias of a linear layer, are calls of cuBLAS and cuDNN, batch norms are not
+# folded into them, and everything between is fused. Source: PyTorch 2.13, torch/_inductor/config.py, max_autotune and
+# freezing, both off.
+_COMPILED = (
+    "weight-only,canonicalize,recognise,eager{attention=false,activations=false},"
+    "fuse{by_cost=true,max_ops=64,products=false}"
+)
+# What a runtime runs by default, where that is not what its kind of machine does.
+OF_RUNTIMES = {"pytorch": _OP_BY_OP, "pytorch compile": _COMPILED}
 _CHAINS = f"weight-only,{_FOLDED},fuse{{by_cost=true,chains=true,max_ops=64}},merge-products,outline"
 
 LEVELS: tuple[Level, ...] = (
@@ -56,7 +64,8 @@ def pipeline_of_level(level: int, kind: str, runtime: str = "") -> str:
     """The pipeline of a level on a kind of machine.
 
     Args:
-        runtime: whose kernels run there: a GPU that PyTorch launches op by op on fuses nothing by default.
+        runtime: whose kernels run there. On a GPU PyTorch fuses nothing by default, and its compiler nothing with
+            products.
 
     Raises:
         PassError: there is no such level.
@@ -64,8 +73,8 @@ def pipeline_of_level(level: int, kind: str, runtime: str = "") -> str:
     >>> pipeline_of_level(1, "gpu")
     'weight-only,canonicalize'
     """
-    if level == DEFAULT_LEVEL and kind == "gpu" and runtime == OP_BY_OP_RUNTIME:
-        return _OP_BY_OP
+    if level == DEFAULT_LEVEL and kind == "gpu" and runtime in OF_RUNTIMES:
+        return OF_RUNTIMES[runtime]
     if not 0 <= level < len(LEVELS):
         raise PassError(f"no level {level}", help=f"--opt takes 0 to {len(LEVELS) - 1}; irc passes --levels lists them")
     return LEVELS[level].pipelines[kind]

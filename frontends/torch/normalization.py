@@ -136,6 +136,28 @@ def batch_norm_no_training(
     return [normal, none, none]
 
 
+@lowering("_native_batch_norm_legit.no_stats")
+def batch_norm_of_batch(
+    call: Call,
+    x: Value,
+    weight: Value | None,
+    bias: Value | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> list[Value]:
+    """By the batch's own statistics, which none were kept of; networks without normalisers standardise weights so."""
+    axes = tuple(axis for axis in range(x.type.rank) if axis != 1)
+    channels = (x.type.shape[1],)
+    mean = ops.reduce_mean(x, axes=axes, keepdims=True)
+    centred = ops.sub(x, mean)
+    variance = ops.reduce_mean(ops.mul(centred, centred), axes=axes)
+    flat = ops.reshape(mean, shape=channels)
+    scale, offset = or_full(weight, 1.0, channels, x), or_full(bias, 0.0, channels, x)
+    normal = ops.batch_norm(x, scale, offset, flat, variance, epsilon=eps)
+    return [normal, flat, ops.rsqrt(ops.add(variance, ops.scalar_like(eps, x)))]
+
+
 @lowering("instance_norm")
 def instance_norm(
     call: Call,

@@ -47,14 +47,14 @@ def test_a_runtime_of_one_maker_runs_on_no_others_machines(name: str) -> None:
     "name",
     [
         *("vllm", "sglang", "trtllm", "tensorrt", "pytorch", "vendor library", "sarathi", "nccl"),
-        *("pytorch graphs", "onnxruntime"),
+        *("pytorch graphs", "pytorch compile", "onnxruntime"),
     ],
 )
 def test_known_runtimes(name: str) -> None:
     runtime = RUNTIMES[name]
     assert runtime.name == name
     assert runtime.description
-    graphs = ("vllm", "sglang", "trtllm", "tensorrt", "pytorch graphs")
+    graphs = ("vllm", "sglang", "trtllm", "tensorrt", "pytorch graphs", "pytorch compile")
     assert runtime.launch == ("graph" if name in graphs else "eager")
     assert load_target(f"t4+{runtime.key}").runtime == name
 
@@ -72,7 +72,7 @@ def test_a_runtime_changes_nothing_else() -> None:
     ("asked", "message", "help"),
     [
         ("h100+vlm", "no runtime 'vlm'", "did you mean vllm?"),
-        ("h100+", "no runtime ''", "pytorch, vendor_library, sarathi, nccl, pytorch_graphs, onnx"),
+        ("h100+", "no runtime ''", "pytorch, vendor_library, sarathi, nccl, pytorch_graphs, pytorch_compile, onnx"),
         ("h100+vendor", "no runtime 'vendor'", "vendor_library"),
         ("h10+vllm", "no target 'h10'", "did you mean h100"),
         ("h10+vlm", "no target 'h10'", "did you mean h100"),

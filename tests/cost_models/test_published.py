@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -27,6 +28,12 @@ def rows(name: str) -> Columns:
     return read_table(FOLDER / f"{name}.csv").columns
 
 
+def networks() -> list[dict[str, str]]:
+    """Whole ones, which `benchmarks/vision_networks.py` compares."""
+    with (FOLDER / "networks.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 @pytest.mark.parametrize("name", [*FITTED, "conv"])
 def test_every_row_has_a_source_and_tells_of_a_kernel(name: str) -> None:
     columns = rows(name)
@@ -38,8 +45,17 @@ def test_every_row_has_a_source_and_tells_of_a_kernel(name: str) -> None:
 def test_every_source_is_used_and_says_how_it_was_timed() -> None:
     used = {source for name in (*FITTED, "conv") for source in rows(name)["source"].tolist()}
     used |= {row.source for row in published_rows()}
+    used |= {network["source"] for network in networks()}
     assert list(SOURCES) == sorted(used)
     assert all(about["at"] and about["how"] for about in SOURCES.values())
+
+
+def test_networks_are_of_known_machines_and_runtimes_and_no_faster_than_their_products() -> None:
+    assert len(networks()) > 400
+    for network in networks():
+        target = target_of(f"{network['device']}+{network['framework'].replace(' ', '_')}")
+        flops = 2e9 * float(network["gmacs"]) * int(network["batch"])
+        assert float(network["latency_ms"]) * 1e-3 > flops / target.peak_flops_per_s("f16")
 
 
 @pytest.mark.parametrize("name", [*FITTED, "conv"])

@@ -302,6 +302,10 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         lambda x: F.layer_norm(x, (6, 6)) + F.group_norm(x, 2) + F.instance_norm(x) + F.rms_norm(x, (6,)),
         (IMAGE,),
     ),
+    "batch_statistics": (
+        lambda x, w: (F.batch_norm(x, None, None, training=True, eps=1e-3), F.batch_norm(x, None, None, w, w, True)),
+        (IMAGE, torch.randn(4)),
+    ),
     "attention": (
         lambda q, mask: F.scaled_dot_product_attention(q, q, q, attn_mask=mask, scale=0.3),
         (torch.randn(2, 3, 4, 8), torch.tensor([[1, 0, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]]).bool()),
