@@ -11,7 +11,7 @@ import click
 from ircost.backends import RUNTIMES, Target, TargetError, load_target, target_names
 from ircost.failures import readable, tell_unreadable
 from ircost.figure_text import figure_text
-from ircost.quantity_text import si_text, three_digits
+from ircost.quantity_text import si_text, small_text, three_digits
 from ircost.table import print_table
 
 
@@ -63,7 +63,7 @@ def row(target: Target) -> tuple[str, ...]:
         tera_flops(target, "bf16"),
         si_text(main.capacity_bytes, "B"),
         si_text(main.bandwidth_bytes_per_s, "B/s"),
-        f"{target.power.peak_w:g} W",
+        f"{target.power.peak_w:g} W" if target.power.peak_w >= 1 else small_text(target.power.peak_w, "W"),
         target.description,
     )
 
