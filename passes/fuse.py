@@ -40,6 +40,8 @@ class Fuse(Pass):
             channels are narrow, feed-forward layers, attention that is not recognised as such. Of these, only attention
             was measured.
         target: machine to fuse for by cost, in place of that.
+        residuals: by the plain rule, also ops that read a second activation; else a bias or a relu joins its producer,
+            and the sum of a residual stands alone, as in CMSIS-NN and its kin.
     """
 
     is_exact = True
@@ -49,6 +51,7 @@ class Fuse(Pass):
     by_cost: bool = False
     chains: bool = False
     target: str = ""
+    residuals: bool = True
 
     def __post_init__(self) -> None:
         check_least(self, "max_ops", 1)
@@ -65,11 +68,11 @@ class Fuse(Pass):
         blocks = {block: cold for module in modules for block, cold in blocks_of(module).items()}
         pricer = self._pricer(context)
         if pricer is None:
-            return sum(fuse_block(block, self.max_ops) for block in blocks)
+            return sum(fuse_block(block, self.max_ops, self.residuals) for block in blocks)
         try:
             groups = [group for own in fusion_search.find_groups(blocks, pricer, self.max_ops) for group in own]
         except TargetError:  # no estimate on this target: whoever asks for one is told why
-            return sum(fuse_block(block, self.max_ops) for block in blocks)
+            return sum(fuse_block(block, self.max_ops, self.residuals) for block in blocks)
         for group in groups:
             make_kernel(group.ops, group.results, group.schedule)
         return len(groups)
@@ -103,19 +106,19 @@ class Group:
     heavy: int = 0  # ops that are not element-wise
 
 
-def fuse_block(block: Block, max_ops: int) -> int:
+def fuse_block(block: Block, max_ops: int, residuals: bool = True) -> int:
     """Fuses within one block by the plain rule; linear in its ops.
 
     Returns:
         How many kernels were made.
     """
-    groups = find_groups(block, max_ops)
+    groups = find_groups(block, max_ops, residuals)
     for group in groups:
         make_kernel(group.ops, group.ops[-1].results)
     return len(groups)
 
 
-def find_groups(block: Block, max_ops: int) -> list[Group]:
+def find_groups(block: Block, max_ops: int, residuals: bool = True) -> list[Group]:
     """Which ops of a block go together, by the place of the last of each."""
     at_load = load_time_ops(block)
     group_of: dict[Op, Group] = {}
@@ -124,7 +127,7 @@ def find_groups(block: Block, max_ops: int) -> list[Group]:
         if op in at_load or not can_fuse(op):
             continue
         group = group_of[op] = Group([op], int(not is_elementwise(op)))
-        if not is_elementwise(op):
+        if not is_elementwise(op) or not (residuals or reads_one_activation(op, at_load)):
             continue
         for producer in producers_inside(op, group_of):
             other = group_of[producer]
@@ -134,6 +137,10 @@ def find_groups(block: Block, max_ops: int) -> list[Group]:
     for group in groups:
         group.ops.sort(key=order.__getitem__)
     return groups
+
+
+def reads_one_activation(op: Op, at_load: set[Op]) -> bool:
+    return len({operand for operand in op.operands if operand.producer not in at_load}) == 1
 
 
 def producers_inside(op: Op, group_of: dict[Op, Group]) -> list[Op]:
