@@ -106,7 +106,8 @@ def main() -> None:
         for source in columns["source"].tolist():
             counts[source] = counts.get(source, 0) + 1
     for source, about in yaml.safe_load((FOLDER / "sources.yaml").read_text()).items():
-        print(f"| {source} | {counts[source]} | {about['at']} | {about['how']} | {about.get('doubt', '')} |")
+        if source in counts:  # others are of docs/microcontrollers.md
+            print(f"| {source} | {counts[source]} | {about['at']} | {about['how']} | {about.get('doubt', '')} |")
 
 
 def errors_of(family: str, columns: Columns) -> Mapping[str, np.ndarray]:
