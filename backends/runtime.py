@@ -20,6 +20,7 @@ class Runtime:
             the host launches kernels one by one.
         sums_narrow: it lets lanes add up products of 16 bits in 16 bits where that is faster; others add up in f32.
         only_on: whose machines alone it runs on; empty where that is not told.
+        is_small: it runs on microcontrollers, and on nothing else; others do not run there.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Runtime:
     launch: Literal["graph", "eager"]
     sums_narrow: bool = False
     only_on: str = ""
+    is_small: bool = False
 
     @property
     def key(self) -> str:
@@ -56,6 +58,15 @@ _ROWS = (
     Runtime("pytorch graphs", "PyTorch, recorded as CUDA graphs and replayed", "graph"),
     Runtime("pytorch compile", "PyTorch under torch.compile, what it made replayed as CUDA graphs", "graph"),
     Runtime("onnxruntime", "ONNX Runtime, op by op", "eager"),
+    Runtime(
+        "tflite micro", "TensorFlow Lite Micro with its vendor's kernels, such as CMSIS-NN", "eager", is_small=True
+    ),
+    Runtime("microtvm", "Apache microTVM with CMSIS-NN", "eager", is_small=True),
+    Runtime("x cube ai", "STMicroelectronics X-CUBE-AI", "eager", only_on="STMicroelectronics", is_small=True),
+    Runtime("plumerai", "Plumerai Inference Engine", "eager", is_small=True),
+    Runtime("hale", "Bosch Hardware-Aware Lowering Engine", "eager", is_small=True),
+    Runtime("onnc", "Skymizer ONNC with CMSIS-NN", "eager", is_small=True),
+    Runtime("tinyengine", "TinyEngine of MCUNet", "eager", is_small=True),
 )
 RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in _ROWS}
 

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_va
 from ircost.backends.errors import TargetError
 from ircost.backends.figure import Figure, Quantity
 from ircost.backends.number_formats import Engine, unit_for
-from ircost.backends.runtime import runtime_named
+from ircost.backends.runtime import RUNTIMES, runtime_named
 from ircost.backends.target_parts import (
     ArithmeticEnergy,
     Link,
@@ -31,6 +31,10 @@ def _named(levels: object) -> object:
     if not isinstance(levels, Mapping):
         return levels
     return tuple({**level, "name": name} if isinstance(level, Mapping) else level for name, level in levels.items())
+
+
+def _flash(level: object) -> object:
+    return {**level, "name": "flash"} if isinstance(level, Mapping) else level
 
 
 def _fastest_first(links: tuple[Link, ...]) -> tuple[Link, ...]:
@@ -61,6 +65,8 @@ class Target(Part):
         vector: the same of the vector lanes.
         special_per_s: transcendental functions (exp, tanh, rsqrt, ...) per second, f32.
         memory: from main memory inward.
+        flash: memory apart that weights and code lie in and are read from in place; main memory then holds what a run
+            writes, and no weights. None where weights lie in main memory.
         links: the fastest first.
         launch_overhead_s: least time from one kernel's start to the next's, launched one by one on a stream.
         processors, power: see there.
@@ -83,6 +89,7 @@ class Target(Part):
     vector: Peaks
     special_per_s: Annotated[Figure, Quantity("flop/s")] | None = Field(default=None, alias="special")
     memory: Annotated[tuple[MemoryLevel, ...], BeforeValidator(_named, json_schema_input_type=dict[str, MemoryLevel])]
+    flash: Annotated[MemoryLevel, BeforeValidator(_flash)] | None = None
     links: Annotated[
         tuple[Link, ...],
         BeforeValidator(_named, json_schema_input_type=dict[str, Link]),
@@ -99,7 +106,7 @@ class Target(Part):
             raise wrong("the vector units have no number format", "such as 'vector: {f32: 67 TFLOP/s}'")
         if not self.memory:
             raise wrong("no memory", "list at least main memory: capacity, bandwidth, energy")
-        if self.main_memory.energy_j_per_byte is None:
+        if self.main_memory.energy_j_per_byte is None and self.kind != "microcontroller":
             raise wrong(f"main memory '{self.main_memory.name}' lacks 'energy'", "such as 'energy: 3.9 pJ/bit'")
         return self
 
@@ -117,8 +124,20 @@ class Target(Part):
 
     @property
     def main_memory(self) -> MemoryLevel:
-        """Where inputs, weights and results live."""
+        """Where inputs and results live, and weights where there is no flash for them."""
         return self.memory[0]
+
+    def holds(self, weights_bytes: float, others_bytes: float) -> bool:
+        """Whether its memories have room for weights and for all else that a run holds.
+
+        >>> from ircost.backends import load_target
+        >>> nucleo = load_target("nucleo_l4r5zi")  # 640 KB of SRAM, 2 MB of flash
+        >>> nucleo.holds(1e6, 300e3), nucleo.holds(1e6, 700e3), nucleo.holds(3e6, 300e3)
+        (True, False, False)
+        """
+        if self.flash is None:
+            return weights_bytes + others_bytes <= self.main_memory.capacity_bytes
+        return weights_bytes <= self.flash.capacity_bytes and others_bytes <= self.main_memory.capacity_bytes
 
     @property
     def link(self) -> Link | None:
@@ -156,6 +175,11 @@ class Target(Part):
                 f"{runtime.name} runs on machines of {runtime.only_on} alone, not on {self.name} of {self.vendor}",
                 help=f"name another runtime, or none: {self.name}",
             )
+        if runtime.is_small != (self.kind == "microcontroller"):
+            small = [row.key for row in RUNTIMES.values() if row.is_small]
+            where = "microcontrollers alone" if runtime.is_small else "no microcontroller"
+            help = None if runtime.is_small else f"on them run {', '.join(small)}; or name none: {self.name}"
+            raise TargetError(f"{runtime.name} runs on {where}, {self.name} is a {self.kind}", help=help)
         return self.model_copy(update={"name": f"{self.name}+{runtime.key}", "runtime": runtime.name})
 
     def unit_for(self, dtype: DType | str, engine: Engine = "matrix") -> tuple[Engine, str]:
@@ -219,9 +243,10 @@ class Target(Part):
         nothing, not above zero, its figures contradict each other.
         """
         main = self.main_memory
-        assert main.energy_j_per_byte is not None, "checked when the target was made"
         limit_w = self.power.design_w or self.power.peak_w
-        return float(limit_w - self.power.idle_w - main.bandwidth_bytes_per_s * main.energy_j_per_byte)
+        # A microcontroller's file may leave its memory's energy out: the power of the running chip has it in it.
+        moved_w = main.bandwidth_bytes_per_s * (main.energy_j_per_byte or 0.0)
+        return float(limit_w - self.power.idle_w - moved_w)
 
     def sources(self) -> dict[str, Figure]:
         """Every figure by its path, in file order; each knows ``source`` and ``guess``.
@@ -234,7 +259,8 @@ class Target(Part):
 
     def digest(self) -> str:
         """SHA-256 of all that is said here, sources included, as 64 hex digits."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        unsaid = {"flash"} if self.flash is None else set()  # so that reports of before the key still compare
+        content = json.dumps(self.model_dump(mode="json", exclude=unsaid), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()
 
     def __hash__(self) -> int:

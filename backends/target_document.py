@@ -30,6 +30,7 @@ OWN = frozenset({"name", "aliases", "description", "extends"})
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "memory": MemoryLevel,
+    "flash": MemoryLevel,
     "links": Link,
     "processors": Processors,
     "power": Power,
@@ -200,9 +201,10 @@ def _known_keys(path: list[str]) -> list[str]:
         return [*_keys_of(Target), "extends", "source", "guess"]
     if path[0] in ("matrix", "vector") or path[:-1] == ["energy"]:
         return list(DTYPES)
-    if path[0] in ("memory", "links"):
-        return [key for key in _keys_of(SECTIONS[path[0]]) if key != "name"] if len(path) > 1 else []
-    return _keys_of(SECTIONS[path[0]]) if path[0] in SECTIONS else []
+    if path[0] in ("memory", "links") and len(path) == 1:
+        return []
+    keys = _keys_of(SECTIONS[path[0]]) if path[0] in SECTIONS else []
+    return [key for key in keys if key != "name" or path[0] not in ("memory", "links", "flash")]
 
 
 def _keys_of(model: type[BaseModel]) -> list[str]:

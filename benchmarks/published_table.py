@@ -106,7 +106,7 @@ def main() -> None:
         for source in columns["source"].tolist():
             counts[source] = counts.get(source, 0) + 1
     for source, about in yaml.safe_load((FOLDER / "sources.yaml").read_text()).items():
-        if source in counts:  # others are of whole models: language_models_published.py, vision_networks.py
+        if source in counts:  # others are of whole models, on pages of their own
             print(f"| {source} | {counts[source]} | {about['at']} | {about['how']} | {about.get('doubt', '')} |")
 
 

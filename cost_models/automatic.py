@@ -11,9 +11,14 @@ from ircost.cost_models.gpu.machine import MEASURED_KINDS
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelTable
 
+MODELS = {"microcontroller": "microcontroller"}  # of kinds of which whole networks were measured, but no kernels
+
 
 class Automatic(CostModel):
-    """``hybrid`` for GPUs and CPUs, whose kernels were measured; ``roofline`` for all else."""
+    """``hybrid`` for GPUs and CPUs, whose kernels were measured; microcontrollers have a model of their own.
+
+    ``roofline`` for all else.
+    """
 
     name = "auto"
 
@@ -28,7 +33,7 @@ def chosen_model(name: str, target: Target) -> CostModel:
         UnknownNameError, LearnedModelError: as of ``cost_model_named``.
     """
     if name == Automatic.name:
-        name = "hybrid" if target.kind in MEASURED_KINDS else "roofline"
+        name = "hybrid" if target.kind in MEASURED_KINDS else MODELS.get(target.kind, "roofline")
     return cost_model_named(name)
 
 

@@ -17,8 +17,8 @@ def kernel_energy_j(
 ) -> np.ndarray:
     """Energy of one run of each kernel, never more than the power limit times latency: the device throttles there.
 
-    GPUs: what ``gpu.drawn`` says. All others: operations and main-memory bytes at the target's energy for each, and
-    idle power times latency.
+    GPUs: what ``gpu.drawn`` says. Microcontrollers: the power of the running chip times latency. All others: operations
+    and main-memory bytes at the target's energy for each, and idle power times latency.
 
     Args:
         latency_s: [rows] how long each run takes.
@@ -32,6 +32,9 @@ def kernel_energy_j(
         activity = activity or _whole(kernels, latency_s)
         operations_j = sum_of_operations_j(kernels, target)
         energy_j = drawn(activity, operations_j, latency_s, target).energy_j(gpu_factors())
+    elif target.kind == "microcontroller":
+        # It varies by a tenth from network to network: docs/microcontrollers.md.
+        energy_j = target.power.peak_w * latency_s
     else:
         energy_j = _published_j(kernels, target) + target.power.idle_w * latency_s
     return np.where(kernels.is_unknown, 0.0, np.minimum(energy_j, target.power.peak_w * latency_s))

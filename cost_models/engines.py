@@ -28,6 +28,8 @@ def unit_and_peak(target: Target, engine: str, dtype: DType) -> tuple[str, float
     if engine == "special":
         return engine, target.special_per_s if target.special_per_s is not None else np.inf
     wanted = arithmetic_format(engine, dtype)
+    if engine == "vector" and target.kind == "microcontroller" and dtype.name in target.vector:
+        wanted = dtype  # its data sheet does give the rate of integers, and without an FPU that of floats is far below
     unit, _ = target.unit_for(wanted, "matrix" if engine == "matrix" else "vector")
     return unit, target.peak_flops_per_s(wanted, unit)
 

@@ -22,6 +22,8 @@ from ircost.cost_models.gpu.machine import PORT_BYTES_PER_CLOCK, SHARED_BYTES_PE
 from ircost.cost_models.interface import Estimates
 from ircost.cost_models.kernel_table import KernelTable
 
+# Where terms add up, no data sheet alone gives one.
+FITTED_TERM = "the data sheet's rate, or a clock an element, times what was fitted to published runs of whole networks"
 How = Literal["leaf", "sum", "product", "quotient", "loss odds"]
 
 
@@ -103,12 +105,18 @@ def explain_kernels(
 
 
 def explain_terms(kernels: KernelTable, target: Target, estimates: Estimates, rows: Sequence[int]) -> dict[int, Node]:
-    """The same of any model that gives no more than terms: the longest is the time, all others are hidden by it."""
+    """The same of any model that gives no more than terms: they add up, or the longest hides all others."""
     found = {}
     for row in rows:
         longest = int(estimates.bound[row])
         children = tuple(
-            Node(name, float(seconds), "s", _source_of_bound(name, target), is_hidden=place != longest)
+            Node(
+                name,
+                float(seconds),
+                "s",
+                FITTED_TERM if estimates.adds_up else _source_of_bound(name, target),
+                is_hidden=place != longest and not estimates.adds_up,
+            )
             for place, (name, seconds) in enumerate(zip(estimates.bound_names, estimates.terms_s[row], strict=True))
             if seconds > 0 or place == longest
         )

@@ -25,6 +25,7 @@ class Estimates:
         bound_names: ``matrix``, ``vector``, ``special``, ``shared``, ``l2``, the main memory's name, ``launch``,
             ``steps`` (latency of steps that wait for each other).
         terms_s: [rows, bounds] time that each resource alone would take.
+        adds_up: the terms follow one another, and their sum is the latency; of others the longest hides the rest.
         model: which cost model the figures are from.
         choice: [rows] the tile and split that a kernel runs with, in words; none where the model knows of none.
         notes: what whoever reads the figures should know.
@@ -41,6 +42,7 @@ class Estimates:
     bound_names: tuple[str, ...]
     terms_s: np.ndarray
     model: str
+    adds_up: bool = False
     choice: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     learned_s: np.ndarray | None = None
@@ -151,6 +153,7 @@ def _load_models() -> None:
     import ircost.cost_models.analytical
     import ircost.cost_models.automatic
     import ircost.cost_models.learned.hybrid
+    import ircost.cost_models.microcontroller
     import ircost.cost_models.roofline  # noqa: F401
 
 

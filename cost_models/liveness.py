@@ -74,7 +74,12 @@ class Lifetimes:
 
 
 def lifetimes(
-    module: Module, in_place: bool = True, function: Function | None = None, *, nested: bool = True
+    module: Module,
+    in_place: bool = True,
+    function: Function | None = None,
+    *,
+    nested: bool = True,
+    keeps_inputs: bool = True,
 ) -> Lifetimes:
     """Buffers of one run of a verified module, its inputs and results included. Linear in the ops.
 
@@ -85,8 +90,9 @@ def lifetimes(
             never written over, and results of the module have buffers of their own.
         function: that is run; ``main`` where left out.
         nested: let parts of a concatenation, and slices, lie inside of the whole, where no moment gets fuller.
+        keeps_inputs: else the place of an input of the model is free behind the last op that reads it.
     """
-    return _Modules(module, in_place, nested).of(function or module.main, is_main=True)
+    return _Modules(module, in_place, nested, keeps_inputs).of(function or module.main, is_main=True)
 
 
 def may_overwrite(op: Op, index: int) -> bool:
@@ -124,8 +130,9 @@ def _is_written_where_read(space: IterationSpace, index: int) -> bool:
 class _Modules:
     """Lifetimes of each function, once; and the weights of all."""
 
-    def __init__(self, module: Module, in_place: bool, nested: bool) -> None:
+    def __init__(self, module: Module, in_place: bool, nested: bool, keeps_inputs: bool) -> None:
         self.module = module
+        self.keeps_inputs = keeps_inputs
         self.in_place = in_place
         self.nested = nested
         self.weights: dict[object, int] = {}
@@ -195,7 +202,7 @@ class _Walk:
         """Results are in use to the end; a callee writes them into its caller's buffers."""
         end = len(self.ops) - 1
         for group in self.groups:
-            if group.is_fixed:
+            if group.is_fixed and (self.modules.keeps_inputs or not is_main):
                 group.last = end
         for value in block.terminator.operands:
             leaving = self.group_of.get(value)

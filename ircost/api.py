@@ -116,7 +116,8 @@ def compile_model(
     asked = FiguresAsked(output_tokens, price_per_hour, intensity)
     report = replace(report, notes=(*report.notes, *fitted.notes(report.latency_s)))
     report = with_figures(report, asked, source, options, machine, text)
-    if report.fits or report.remedies or report.allocated_bytes <= report.memory_limit_bytes:
+    has_room = report.allocated_bytes <= report.memory_limit_bytes and report.weights_fit
+    if report.fits or report.remedies or has_room:
         return report  # a request that outgrows memory has remedies of its own
     retry = Retry(source, options, text, exact, context) if isinstance(source, Path) else None
     return replace(report, remedies=remedies(report, retry, is_own_limit=limit is not None))

@@ -78,7 +78,7 @@ def report_on(
     sent = [] if built is None else uncorrected(collective_kernels(built, target), estimates)
     kernels = (*kernels, *sent)
     stages = costed_stages(built, target, model, pipeline)
-    memory = fullest_stage(stages).memory if stages else memory or memory_use(module)
+    memory = fullest_stage(stages).memory if stages else memory or memory_use(module, target=target)
     capacity_bytes = int(target.main_memory.capacity_bytes)
     limit_bytes = capacity_bytes if memory_limit_bytes is None else memory_limit_bytes
     lower_bound_s = model_lower_bound_s(module, table, runs, target)
@@ -110,6 +110,7 @@ def report_on(
         lower_bound_bytes=memory.allocation.lower_bound_bytes,
         memory_capacity_bytes=capacity_bytes,
         memory_limit_bytes=limit_bytes,
+        flash_bytes=None if target.flash is None else int(target.flash.capacity_bytes),
         flops=sum(kernel.flops for kernel in kernels),
         macs=sum(kernel.macs for kernel in kernels),
         bytes=sum(kernel.bytes for kernel in kernels),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,8 @@ def fit(
         cost_model: of the report that the note stands in: what the limit costs is a difference of two of its figures.
     """
     module = imported.module
-    memory = memory_use(module, exact=exact)
+    use = partial(memory_use, exact=exact, target=context.target)
+    memory = use(module)
     if imported.built is not None and imported.built.mesh.pp > 1:
         return Fitted(memory)  # each stage is a module of its own; nothing in the whole one says how full they are
     if limit_bytes is None or memory.allocated_bytes <= limit_bytes:
@@ -88,7 +90,7 @@ def fit(
     latency_s = report_on(imported, context.target, cost_model=cost_model, memory=memory).latency_s
     (order,) = run_pipeline(module, "order-for-memory", context=context)
     ran = [order.text] if order.fired["blocks"] else []
-    memory = memory_use(module, exact=exact)
+    memory = use(module)
     copies = 0
     for _ in range(2):  # the second time for what the arena has beyond its bound
         if memory.allocated_bytes <= limit_bytes:
@@ -101,7 +103,7 @@ def fit(
             break
         ran.append(report.text)
         copies += report.fired["copies"]
-        memory = memory_use(module, exact=exact)
+        memory = use(module)
     return Fitted(memory, ",".join(ran), before, latency_s, copies)
 
 
@@ -118,11 +120,18 @@ class Retry:
     def allocated_bytes(
         self, dims: Mapping[str, int] | None = None, convert: str = "", then: str = "", **others: Any
     ) -> int:
-        """Weights and arena, with other extents of dims, conversion by a pass, passes behind the others, or options."""
+        """Of main memory, with other extents of dims, conversion by a pass, passes behind the others, or options."""
+        return self.memory(dims, convert, then, **others).allocated_bytes
+
+    def memory(
+        self, dims: Mapping[str, int] | None = None, convert: str = "", then: str = "", **others: Any
+    ) -> MemoryUse:
+        """Likewise, all that is known of it, of the device that holds most."""
         options = replace(self.options, dims={**self.options.dims, **(dims or {})}, **others)
         imported = load(self.model, options)
         passes = ",".join(filter(None, [convert, self.pipeline, then]))
-        return max(self._allocated_bytes(module, passes) for module in _on_devices(imported))
+        uses = [self._memory(module, passes) for module in _on_devices(imported)]
+        return max(uses, key=lambda use: use.allocated_bytes)
 
     def has_arithmetic(self, dtype: str) -> bool:
         """Whether the machine multiplies in a format; without it nothing could be costed."""
@@ -131,10 +140,10 @@ class Retry:
         except IrcError:
             return False
 
-    def _allocated_bytes(self, module: Module, passes: str) -> int:
+    def _memory(self, module: Module, passes: str) -> MemoryUse:
         verify(module)
         run_pipeline(module, passes, context=self.context)
-        return memory_use(module, exact=self.exact).allocated_bytes
+        return memory_use(module, exact=self.exact, target=self.context.target)
 
 
 def _on_devices(imported: Imported) -> Iterator[Module]:
@@ -155,15 +164,16 @@ def remedies(report: Report, retry: Retry | None, is_own_limit: bool) -> tuple[s
         is_own_limit: the limit was given, and is not that of the target.
     """
     found: list[str] = []
-    if retry is not None and report.weights_bytes < report.memory_limit_bytes:
+    if retry is not None and report.resident_bytes < report.memory_limit_bytes and report.weights_fit:
         found += _smaller_dims(report, retry)
     if retry is not None:
         found += _narrower_formats(report, retry)
         found += _more_ranks(report, retry)
+    if retry is not None and report.weights_fit:
         found += _rebuilt(report, retry)
     found += _patches(report)
     enough = limit_text(report.allocated_bytes)
-    if is_own_limit and limit_bytes(enough) <= report.memory_capacity_bytes:
+    if is_own_limit and limit_bytes(enough) <= report.memory_capacity_bytes and report.weights_fit:
         found.append(f"--memory-limit {enough}")
     else:
         found += _larger_targets(report)
@@ -213,13 +223,14 @@ def _narrower_formats(report: Report, retry: Retry) -> Iterator[str]:
         if report.dtype not in DTYPES or DTYPES[name].bits >= DTYPES[report.dtype].bits:
             continue
         if report.transformer is None:
-            taken = retry.allocated_bytes(convert=f"convert-dtype{{to={name}}}")
+            use = retry.memory(convert=f"convert-dtype{{to={name}}}")
         elif not retry.has_arithmetic(name):
             continue
         else:
-            taken = retry.allocated_bytes(dtype=DTYPES[name])  # models by their configuration are built in a format
-        if taken <= report.memory_limit_bytes:
-            yield f"--dtype {name} instead of {report.dtype}, {bytes_text(taken)}"
+            use = retry.memory(dtype=DTYPES[name])  # models by their configuration are built in a format
+        has_room = report.flash_bytes is None or use.weights_bytes <= report.flash_bytes
+        if use.allocated_bytes <= report.memory_limit_bytes and has_room:
+            yield f"--dtype {name} instead of {report.dtype}, {bytes_text(use.allocated_bytes)}"
             return
 
 
@@ -254,7 +265,7 @@ def _allocated(retry: Retry, mesh: Mesh) -> int | None:
 def _rebuilt(report: Report, retry: Retry) -> Iterator[str]:
     """Values had back from what was computed of them: reversible blocks keep their last result alone."""
     goal = report.memory_limit_bytes - (report.allocated_bytes - report.peak_memory_bytes)
-    if goal <= report.weights_bytes:
+    if goal <= report.resident_bytes:
         return
     then = f"rematerialise{{limit={goal},rebuild=true}}"
     taken = retry.allocated_bytes(then=then)
@@ -264,21 +275,26 @@ def _rebuilt(report: Report, retry: Retry) -> Iterator[str]:
 
 def _patches(report: Report) -> Iterator[str]:
     """The first layers patch by patch, the image held as a whole; in small memories only."""
-    room = report.memory_limit_bytes - report.weights_bytes
-    if report.memory_limit_bytes > SMALL_MEMORY_BYTES or room <= 0:
+    room = report.memory_limit_bytes - report.resident_bytes
+    if report.memory_limit_bytes > SMALL_MEMORY_BYTES or room <= 0 or not report.weights_fit:
         return
     plan = LayerChain(report.module.main, is_streamed=False).best(room)
     if plan.stage_ops and plan.peak_bytes <= room:
+        taken = bytes_text(report.resident_bytes + plan.peak_bytes)
         yield (
-            f"the first {plan.stage_ops} kernels in {plan.grid} x {plan.grid} patches, "
-            f"{bytes_text(report.weights_bytes + plan.peak_bytes)}, {plan.overhead:.1%} of the multiply-adds done again"
+            f"the first {plan.stage_ops} kernels in {plan.grid} x {plan.grid} patches, {taken}, "
+            f"{plan.overhead:.1%} of the multiply-adds done again"
         )
 
 
 def _larger_targets(report: Report) -> Iterator[str]:
     """Machines with enough memory, the smallest first."""
-    machines = [(load_target(name).main_memory.capacity_bytes, name) for name in target_names()]
-    enough = sorted((capacity, name) for capacity, name in machines if capacity >= report.allocated_bytes)
+    machines = [load_target(name) for name in target_names()]
+    enough = sorted(
+        (machine.main_memory.capacity_bytes, machine.name)
+        for machine in machines
+        if machine.holds(report.weights_bytes, report.arena_bytes)
+    )
     names = [f"{name} ({bytes_text(capacity)})" for capacity, name in enough[:TARGETS_NAMED]]
     if names:
         yield f"on {', '.join(names)}"

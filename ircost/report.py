@@ -87,8 +87,8 @@ class Report:
         latency_s: one run, kernels one after another. Opaque operators are left out: see ``unknown``.
         lower_bound_s: no run on this machine is shorter, by its data sheet.
         energy_j: of one run, idle power included.
-        peak_memory_bytes: weights and, at the fullest moment, activations.
-        weights_bytes: what stays in memory for the whole run.
+        peak_memory_bytes: of main memory: weights and, at the fullest moment, activations.
+        weights_bytes: what stays for the whole run: in main memory, or in flash where the target has that.
         arena_bytes: what inputs, intermediates and results take once each has its place.
         lower_bound_bytes: what they take at the fullest moment: no arena is smaller, in this order of ops.
         peak_at: the node at the fullest moment.
@@ -106,6 +106,7 @@ class Report:
         pipeline: the passes that ran, as text that can be run again.
         notes: what the reader should know: dims that were bound, branches that were chosen.
         module: the IR that was costed.
+        flash_bytes: of the memory apart that holds weights; None where they lie in main memory.
         low_s, high_s: ends of the interval that ``latency_s`` lies in with a probability of 90 %; None of cost models
             that give none.
     """
@@ -140,23 +141,35 @@ class Report:
     remedies: tuple[str, ...]
     transformer: TransformerFigures | None
     module: Module
+    flash_bytes: int | None = None
     low_s: float | None = None
     high_s: float | None = None
 
     @property
     def fits(self) -> bool:
-        """Whether weights and arena fit the limit: the target's main memory, where no other was given.
+        """Whether weights and arena fit the limit: the target's main memory, where no other was given; and weights
+        that lie in flash, that.
 
         Of a request all of its passes have to, up to the last token.
         """
         request = None if self.transformer is None else self.transformer.request
         held = self.allocated_bytes if request is None else max(self.allocated_bytes, request.peak_memory_bytes)
-        return held <= self.memory_limit_bytes
+        return held <= self.memory_limit_bytes and self.weights_fit
+
+    @property
+    def weights_fit(self) -> bool:
+        """Whether the memory apart that holds weights, if there is one, has room for them."""
+        return self.flash_bytes is None or self.weights_bytes <= self.flash_bytes
+
+    @property
+    def resident_bytes(self) -> int:
+        """Of weights, in main memory."""
+        return self.weights_bytes if self.flash_bytes is None else 0
 
     @property
     def allocated_bytes(self) -> int:
-        """Weights and arena: what a run asks for."""
-        return self.weights_bytes + self.arena_bytes
+        """Of main memory: weights and arena, what a run asks for."""
+        return self.resident_bytes + self.arena_bytes
 
     @property
     def power_w(self) -> float:

@@ -26,6 +26,7 @@ QUANTITY = {"type": "number", "minimum": 0}
 SCHEMAS: dict[str, dict[str, Any]] = {
     "str": TEXT,
     "int": COUNT,
+    "int | None": {**COUNT, "type": ["integer", "null"]},
     "float": QUANTITY,
     "float | None": {**QUANTITY, "type": ["number", "null"]},
     "tuple[str, ...]": {"type": "array", "items": TEXT},
@@ -42,7 +43,8 @@ ADDED: dict[str, dict[str, Any]] = {
     "irc_version": {**TEXT, "description": "the release that wrote the report"},
     "fits": {
         "type": "boolean",
-        "description": "weights and arena fit ``memory_limit_bytes``, up to the last token of a request",
+        "description": "weights and arena fit ``memory_limit_bytes``, up to the last token of a request; weights that "
+        "lie in flash fit that",
     },
     "power_w": {**QUANTITY, "description": "mean power over one run"},
 }

@@ -98,7 +98,10 @@ def interval_text(report: Report) -> str:
 def memory_text(report: Report) -> str:
     arena, bound = bytes_text(report.arena_bytes), bytes_text(report.lower_bound_bytes)
     place = f" at '{report.peak_at}'" if report.peak_at else ""
-    return f"weights {bytes_text(report.weights_bytes)}, activations {arena}{place} (bound {bound})"
+    if report.flash_bytes is None:
+        return f"weights {bytes_text(report.weights_bytes)}, activations {arena}{place} (bound {bound})"
+    flash = f"weights {bytes_text(report.weights_bytes)} of {bytes_text(report.flash_bytes)} flash"
+    return f"activations {arena}{place} (bound {bound}); {flash}"
 
 
 def bounds_text(shares: dict[str, float]) -> str:
@@ -107,6 +110,10 @@ def bounds_text(shares: dict[str, float]) -> str:
 
 
 def misfit(report: Report) -> str:
+    flash_bytes = report.flash_bytes
+    if flash_bytes is not None and not report.weights_fit:
+        over = bytes_text(report.weights_bytes - flash_bytes)
+        return f"does not fit: weights are {over} more than the {bytes_text(flash_bytes)} flash of {report.target}"
     request = None if report.transformer is None else report.transformer.request
     is_of_request = report.allocated_bytes <= report.memory_limit_bytes and request is not None
     held = request.peak_memory_bytes if is_of_request and request is not None else report.allocated_bytes

@@ -365,7 +365,7 @@ class _Priced:
             flow = in_flight(len(stages), latency_s, slowest_stage_s(stages), held, self.target)
             batches, pace_s, waiting_j = flow.batches, flow.pace_s, flow.waiting_j
         else:
-            memory = memory_use(imported.module)
+            memory = memory_use(imported.module, target=self.target)
         return SweepPoint(
             dims=dims,
             latency_s=latency_s,
@@ -380,7 +380,7 @@ class _Priced:
             items_per_s=items / pace_s if pace_s else 0.0,
             items_per_j=items / ((energy_j + waiting_j) * ranks) if energy_j else 0.0,
             memory_bytes=memory.allocated_bytes,
-            fits=memory.allocated_bytes <= self.target.main_memory.capacity_bytes,
+            fits=self.target.holds(memory.weights_bytes, memory.allocation.arena_bytes),
             bound=bound,
             bound_share=shares[bound] / latency_s if latency_s else 0.0,
         )

@@ -12,6 +12,7 @@ import ircost.passes.fold_constants
 import ircost.passes.fold_control_flow
 import ircost.passes.fold_pads
 import ircost.passes.fuse
+import ircost.passes.inline
 import ircost.passes.integer_products
 import ircost.passes.layout
 import ircost.passes.loop_invariants

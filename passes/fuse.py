@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ircost.backends import TargetError
@@ -42,6 +42,8 @@ class Fuse(Pass):
         products: products take in what is beside them. Where they do not, they are a library's kernels and everything
             else is fused: what torch.compile does by default.
         target: machine to fuse for by cost, in place of that.
+        residuals: by the plain rule, also ops that read a second activation; else a bias or a relu joins its producer,
+            and the sum of a residual stands alone, as in CMSIS-NN and its kin.
     """
 
     is_exact = True
@@ -52,6 +54,7 @@ class Fuse(Pass):
     chains: bool = False
     products: bool = True
     target: str = ""
+    residuals: bool = True
 
     def __post_init__(self) -> None:
         check_least(self, "max_ops", 1)
@@ -68,14 +71,18 @@ class Fuse(Pass):
         blocks = {block: cold for module in modules for block, cold in blocks_of(module).items()}
         pricer = self._pricer(context)
         if pricer is None:
-            return sum(fuse_block(block, self.max_ops, self.products) for block in blocks)
+            return self._fuse_plainly(blocks)
         try:
             groups = [group for own in fusion_search.find_groups(blocks, pricer, self.max_ops) for group in own]
         except TargetError:  # no estimate on this target: whoever asks for one is told why
-            return sum(fuse_block(block, self.max_ops, self.products) for block in blocks)
+            return self._fuse_plainly(blocks)
         for group in groups:
             make_kernel(group.ops, group.results, group.schedule)
         return len(groups)
+
+    def _fuse_plainly(self, blocks: Iterable[Block]) -> int:
+        asked = {"products": self.products, "residuals": self.residuals}
+        return sum(fuse_block(block, self.max_ops, **asked) for block in blocks)
 
     def _pricer(self, context: PassContext) -> Pricer | None:
         if not (self.by_cost or self.target):
@@ -106,22 +113,22 @@ class Group:
     heavy: int = 0  # ops that are not element-wise
 
 
-def fuse_block(block: Block, max_ops: int, products: bool = True) -> int:
+def fuse_block(block: Block, max_ops: int, *, products: bool = True, residuals: bool = True) -> int:
     """Fuses within one block by the plain rule; linear in its ops.
 
     Args:
-        products: see ``Fuse``.
+        products, residuals: see ``Fuse``.
 
     Returns:
         How many kernels were made.
     """
-    groups = find_groups(block, max_ops, products)
+    groups = find_groups(block, max_ops, products=products, residuals=residuals)
     for group in groups:
         make_kernel(group.ops, group.ops[-1].results)
     return len(groups)
 
 
-def find_groups(block: Block, max_ops: int, products: bool = True) -> list[Group]:
+def find_groups(block: Block, max_ops: int, *, products: bool = True, residuals: bool = True) -> list[Group]:
     """Which ops of a block go together, by the place of the last of each."""
     at_load = load_time_ops(block)
     group_of: dict[Op, Group] = {}
@@ -130,7 +137,7 @@ def find_groups(block: Block, max_ops: int, products: bool = True) -> list[Group
         if op in at_load or not can_fuse(op) or (is_product(op) and not products):
             continue
         group = group_of[op] = Group([op], int(not is_elementwise(op)))
-        if not is_elementwise(op):
+        if not is_elementwise(op) or not (residuals or reads_one_activation(op, at_load)):
             continue
         for producer in producers_inside(op, group_of):
             other = group_of[producer]
@@ -140,6 +147,10 @@ def find_groups(block: Block, max_ops: int, products: bool = True) -> list[Group
     for group in groups:
         group.ops.sort(key=order.__getitem__)
     return groups
+
+
+def reads_one_activation(op: Op, at_load: set[Op]) -> bool:
+    return len({operand for operand in op.operands if operand.producer not in at_load}) == 1
 
 
 def producers_inside(op: Op, group_of: dict[Op, Group]) -> list[Op]:

@@ -24,6 +24,9 @@ KINDS = ("gpu", "cpu", "accelerator", "microcontroller")
 DEFAULT_LEVEL = 2
 
 _STANDARD = "canonicalize,recognise,fold-batch-norm,fuse"
+# Runtimes of microcontrollers run a list of integer kernels with a bias and a relu in them; a call would hold its
+# operands to its end.
+_LISTED = "integer-products,canonicalize,recognise,fold-batch-norm,inline,fuse{residuals=false}"
 _BY_COST = "weight-only,canonicalize,recognise,fold-batch-norm,fuse{by_cost=true}"
 # Kernels of compilers grow as long as values fit registers; 64 ops is more than any measured fusion has.
 _FOLDED = "canonicalize,recognise,fold-batch-norm,canonicalize,layout"
@@ -50,12 +53,12 @@ LEVELS: tuple[Level, ...] = (
     Level(
         "composites named, batch norm folded, ops fused; on GPUs by predicted time",
         # Kernels of GPUs were measured and their model fitted; elsewhere the plain rule is as good as a roofline.
-        {**dict.fromkeys(KINDS, _STANDARD), "gpu": _BY_COST},
+        {**dict.fromkeys(KINDS, _STANDARD), "gpu": _BY_COST, "microcontroller": _LISTED},
     ),
     Level(
         "fewest transposes; long kernels, on GPUs of several products; q, k and v at once; repeats as functions",
         # A microcontroller has neither the registers nor the code memory for long kernels.
-        {**dict.fromkeys(KINDS, _LONG_KERNELS), "gpu": _CHAINS, "microcontroller": f"{_STANDARD},outline"},
+        {**dict.fromkeys(KINDS, _LONG_KERNELS), "gpu": _CHAINS, "microcontroller": _LISTED},
     ),
 )
 

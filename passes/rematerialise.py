@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ircost.backends import Target
 from ircost.backends.errors import TargetError
 from ircost.backends.units import parse_quantity
 from ircost.cost_models.kernel_table import kernel_table
 from ircost.cost_models.liveness import Lifetimes, lifetimes
+from ircost.cost_models.memory import keeps_inputs
 from ircost.ir.graph import Module, Op, Value
 from ircost.passes.base import Pass, PassContext, PassError, register_pass
 from ircost.passes.recomputation import Applied, Candidate, Moment
@@ -33,7 +35,8 @@ class Rematerialise(Pass):
     both ways is taken. Stops where nothing more can be freed. Outputs stay bit-identical, unless ``rebuild``.
 
     Args:
-        limit: bytes in use at any time, weights included: ``24GiB``, or a plain number of bytes.
+        limit: bytes in use at any time, weights included where they lie in main memory: ``24GiB``, or a plain number of
+            bytes.
         rebuild: also have values back from what was computed of them, ``x = y - f(z)`` after ``y = x + f(z)``: of
             floats that is equal up to rounding only. A chain of reversible blocks then keeps its last result alone.
             Source: Gomez, Ren, Urtasun, Grosse, "The Reversible Residual Network", NeurIPS 2017.
@@ -46,7 +49,7 @@ class Rematerialise(Pass):
     rebuild: bool = False
 
     def run(self, module: Module, context: PassContext) -> Counter[str]:
-        search = _Search(module, limit_bytes(self.limit), latencies(module, context), self.rebuild)
+        search = _Search(module, limit_bytes(self.limit), latencies(module, context), self.rebuild, context.target)
         first_bytes, first_fired = search.run(free_first=self.rebuild), search.fired
         if search.fits:
             return first_fired
@@ -65,6 +68,7 @@ class _Search:
 
     Args:
         latency_s: of each kernel, and of each copy.
+        target: which may have flash for weights, and give the places of inputs to others.
         done: what was applied. copies: by what they are copies of.
         fits: whether the limit is kept.
     """
@@ -73,28 +77,33 @@ class _Search:
     limit: int
     latency_s: dict[Op, float]
     rebuild: bool
+    target: Target | None = None
     done: list[Applied] = field(default_factory=list)
     copies: dict[Value, Value] = field(default_factory=dict)
     fits: bool = False
 
     def run(self, free_first: bool) -> int:
         """Applies what lowers the peak; returns that. ``free_first``: what leans on nothing that is kept goes first."""
-        lived = lifetimes(self.module)
+        lived = self._lifetimes()
         most, looked_at = COPIES_PER_OP * len(lived.ops), len(lived.ops)
         useful, lowest = 0, lived.peak_bytes  # copies up to the lowest peak so far; those behind it lowered none
         while True:
             if lived.peak_bytes < lowest:
                 lowest, useful = lived.peak_bytes, len(self.done)
-            self.fits = lived.weights_bytes + lived.peak_bytes <= self.limit
+            weights_bytes = 0 if self.target is not None and self.target.flash else lived.weights_bytes
+            self.fits = weights_bytes + lived.peak_bytes <= self.limit
             is_futile = len(self.done) - useful >= PATIENCE or len(self.done) >= most or looked_at > OPS_LOOKED_AT
             candidate = None if self.fits or is_futile else self._cheapest(lived, free_first)
             if candidate is None:
                 break
             self._apply(candidate)
-            lived = lifetimes(self.module)
+            lived = self._lifetimes()
             looked_at += len(lived.ops)
         self.undo(useful)
         return lowest
+
+    def _lifetimes(self) -> Lifetimes:
+        return lifetimes(self.module, keeps_inputs=keeps_inputs(self.target))
 
     def _cheapest(self, lived: Lifetimes, free_first: bool) -> Candidate | None:
         """The candidate with least latency for each byte that it frees at the fullest moment."""

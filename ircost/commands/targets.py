@@ -11,8 +11,10 @@ import click
 from ircost.backends import RUNTIMES, Target, TargetError, load_target, target_names
 from ircost.failures import readable, tell_unreadable
 from ircost.figure_text import figure_text
-from ircost.quantity_text import si_text, three_digits
+from ircost.quantity_text import si_text, small_text
 from ircost.table import print_table
+
+PEAKS_SHOWN = ("f16", "bf16", "i8")
 
 
 @click.command()
@@ -50,8 +52,8 @@ def facts(target: Target) -> dict[str, Any]:
 
 
 def show_all(targets: list[Target]) -> None:
-    head = ("target", "aliases", "f16 TFLOP/s", "bf16", "memory", "bandwidth", "power", "")
-    print_table(head, [row(target) for target in targets], right=(2, 3, 4, 5, 6))
+    head = ("target", "aliases", *PEAKS_SHOWN, "memory", "bandwidth", "power", "")
+    print_table(head, [row(target) for target in targets], right=range(2, len(head) - 1))
 
 
 def row(target: Target) -> tuple[str, ...]:
@@ -59,19 +61,18 @@ def row(target: Target) -> tuple[str, ...]:
     return (
         target.name,
         ", ".join(target.aliases),
-        tera_flops(target, "f16"),
-        tera_flops(target, "bf16"),
+        *(peak_text(target, dtype) for dtype in PEAKS_SHOWN),
         si_text(main.capacity_bytes, "B"),
         si_text(main.bandwidth_bytes_per_s, "B/s"),
-        f"{target.power.peak_w:g} W",
+        f"{target.power.peak_w:g} W" if target.power.peak_w >= 1 else small_text(target.power.peak_w, "W"),
         target.description,
     )
 
 
-def tera_flops(target: Target, dtype: str) -> str:
+def peak_text(target: Target, dtype: str) -> str:
     """Peak of contractions in ``dtype``, on whichever unit does them; a dash where none can."""
     try:
-        return three_digits(target.peak_flops_per_s(dtype) / 1e12)
+        return si_text(target.peak_flops_per_s(dtype), "OP/s" if dtype == "i8" else "FLOP/s")
     except TargetError:
         return "-"
 

@@ -48,6 +48,7 @@ TWICE_THE_SPECIAL_RATE = {
     *("titan_x_maxwell", "m40", "jetson_nano", "gtx_1080_ti", "titan_x_pascal", "titan_xp", "p4", "p40", "jetson_tx2"),
     *("b300_sxm", "gb300"),
 }
+SMALL = {name for name in NAMES if load_target(name).kind == "microcontroller"}
 NVIDIA = [name for name in NAMES if load_target(name).vendor == "NVIDIA"]
 
 
@@ -96,7 +97,7 @@ def test_every_figure_has_a_source(name: str) -> None:
         assert len(figure.source) >= 10, path
 
 
-@pytest.mark.parametrize("name", sorted({*NAMES} - UNPUBLISHED))
+@pytest.mark.parametrize("name", sorted({*NAMES} - UNPUBLISHED - SMALL))
 def test_what_a_data_sheet_gives_is_no_guess(name: str) -> None:
     """Vector f32, main memory's bandwidth and peak power are published for every machine but a few."""
     target = load_target(name)
@@ -178,7 +179,7 @@ def test_narrower_is_never_slower(name: str) -> None:
         assert floats == sorted(floats)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted({*NAMES} - SMALL))
 def test_derived_energy_exhausts_the_power_limit(name: str) -> None:
     """Arithmetic and main memory at full speed, above idle: that is what the derivation presumes."""
     target = load_target(name)
@@ -317,3 +318,15 @@ def test_tpus_multiply_wider_floats_where_they_multiply_bf16(name: str) -> None:
     target = load_target(name)
     assert target.peak_flops_per_s("f32") == target.peak_flops_per_s("f16") == target.peak_flops_per_s("bf16")
     assert target.peak_flops_per_s("bf16") / 6 > target.vector["f32"]
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_a_microcontroller_has_two_memories_and_rates_of_its_clock(name: str) -> None:
+    target = load_target(name)
+    assert target.flash is not None
+    assert 128 * 2**10 <= target.main_memory.capacity_bytes < target.flash.capacity_bytes <= 8 * 2**20
+    assert target.flash.bandwidth_bytes_per_s <= target.main_memory.bandwidth_bytes_per_s
+    each_clock = target.vector["i8"] / (target.processors.clock_hz * target.processors.count)
+    assert each_clock == near({"cortex_m0plus": 1, "xtensa_lx7": 32}.get(target.architecture, 4), 1e-9)
+    published = (target.vector["i8"], target.main_memory.capacity_bytes, target.flash.capacity_bytes)
+    assert not any(figure.guess for figure in published)

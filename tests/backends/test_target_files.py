@@ -222,13 +222,23 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_pages_targets_load() -> None:
-    short, whole = blocks("yaml")
+    short, whole, board = blocks("yaml")
     assert len(short.strip().splitlines()) == 5
     assert parse_target(short).power.peak_w == 500.0
     toy = parse_target(whole)
     assert toy.peak_flops_per_s("i8") == 8e12
     assert toy.peak_flops_per_s("f16", "vector") == 250e9
     assert [level.name for level in toy.memory] == ["dram", "scratchpad"]
+    small = parse_target(board)
+    assert small.holds(weights_bytes=2 * 2**20, others_bytes=640 * 2**10)
+    assert not small.holds(weights_bytes=0, others_bytes=641 * 2**10)
+
+
+def test_flash_is_a_memory_without_a_name() -> None:
+    error = refusal(lambda: parse_target("extends: stm32l4r5\nsource: x\nflash: {capacty: 1 MiB}\n"))
+    assert "flash.capacty: no such key" in error.message and "capacity" in str(error.help)
+    assert load_target("stm32l4r5").sources()["flash.capacity_bytes"] == 2.0 * 2**20
+    assert load_target("h100").flash is None
 
 
 def test_the_pages_python_runs() -> None:

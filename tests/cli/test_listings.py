@@ -20,7 +20,8 @@ def first_words(text: str) -> list[str]:
 def test_all_targets(irc) -> None:
     text = irc("targets").out
     assert first_words(text) == target_names()
-    assert "3.35 TB/s   700 W  H100 SXM5 80 GB" in text
+    assert "3.35 TB/s    700 W  H100 SXM5 80 GB" in text
+    assert "480 MB/s  44.8 mW  STM32L4R5" in text
 
 
 def test_one_target_shows_every_figure_with_its_source(irc) -> None:

@@ -549,9 +549,9 @@ func @main(%x: 64x4xf32, %y: 64x4xf32) -> 64x4xf32 {
 """)
     seen = []
 
-    def counted(module: Module) -> Lifetimes:
+    def counted(module: Module, *, keeps_inputs: bool) -> Lifetimes:
         seen.append(module)
-        return lifetimes(module)
+        return lifetimes(module, keeps_inputs=keeps_inputs)
 
     monkeypatch.setattr("ircost.passes.rematerialise.lifetimes", counted)
     run_pipeline(module, "rematerialise{limit=1}")
