@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ircost.backends import Target
 from ircost.backends.runtime import RUNTIMES
+from ircost.cost_models.collectives import CollectiveTimes, collective_times
 from ircost.cost_models.energy import kernel_energy_j
 from ircost.cost_models.engines import BOUNDING_ENGINES, ENGINES
 from ircost.cost_models.gpu.activity import Activity, activity_of
@@ -84,6 +85,11 @@ class Analytical(CostModel):
 
     def estimate(self, kernels: KernelTable, target: Target) -> Estimates:
         return self.estimate_of(self.evaluated(kernels, target), kernels, target)
+
+    def collectives(
+        self, kind: str, sizes_bytes: Sequence[float], ranks: int, target: Target, node: int | None = None
+    ) -> CollectiveTimes:
+        return collective_times(kind, sizes_bytes, ranks, target, self.constants, node)
 
     def estimate_of(self, parts: Iterable[Evaluated], kernels: KernelTable, target: Target) -> Estimates:
         """Estimates of kernels whose parts are evaluated already."""

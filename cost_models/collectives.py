@@ -3,32 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ircost.backends import Target, TargetError
-from ircost.cost_models.gpu.collective import collective_demand, least_sent_s
+from ircost.cost_models.gpu.collective import CollectiveWork, collective_demand, least_sent_s
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
-from ircost.cost_models.gpu.demand import times
+from ircost.cost_models.gpu.demand import Terms, times
 from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.formats import format_of
+from ircost.cost_models.gpu.kernel_work import runtime_label
 from ircost.cost_models.gpu.labels import labels_of
-from ircost.cost_models.gpu.machine import machine_of
+from ircost.cost_models.gpu.machine import GpuMachine, machine_of
 from ircost.cost_models.gpu.table_work import Setting, bridged, bus_between, collective_work, devices_in_a_node
 
+FAMILY = "collective"
 DTYPE = "float16"  # that collectives were measured in; their bytes are what counts
 
 
 @dataclass(frozen=True, slots=True)
 class CollectiveTimes:
-    """Args:
-    latency_s: [sizes] of each collective. algorithm: of each, in words. at_best_s: bytes over links, nothing else.
+    """Every field is [sizes].
+
+    Args:
+        latency_s: of each collective; never below ``at_best_s``, the time of its bytes over links and of nothing else.
+        algorithm: in words.
+        low_s, high_s: ends of the interval of 90 %; None of models that give none.
+        grades: how well each is known, as of ``learned.grades``; none likewise.
     """
 
     latency_s: np.ndarray
     algorithm: tuple[str, ...]
     at_best_s: np.ndarray
+    low_s: np.ndarray | None = None
+    high_s: np.ndarray | None = None
+    grades: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AskedCollectives:
+    """Collectives of one kind, as the analytical model has understood them.
+
+    Args:
+        labels: what their constants depend on. terms: where their time goes. at_best_s: see ``CollectiveTimes``.
+        apart_s: [sizes] the time if no two messages shared the host's bus: as over links of the same rate, through a
+            switch.
+    """
+
+    work: CollectiveWork
+    labels: Mapping[str, str]
+    machine: GpuMachine
+    terms: Terms
+    at_best_s: np.ndarray
+    apart_s: np.ndarray
+
+    @property
+    def times(self) -> CollectiveTimes:
+        named = tuple(self.terms.choices[choice] for choice in self.terms.choice)
+        return CollectiveTimes(np.maximum(self.terms.latency_s, self.at_best_s), named, self.at_best_s)
 
 
 def collective_times(
@@ -39,6 +72,18 @@ def collective_times(
     constants: ConstantsFile | None = None,
     node: int | None = None,
 ) -> CollectiveTimes:
+    """Collectives of one kind, by the analytical model: see ``asked_collectives``."""
+    return asked_collectives(kind, sizes_bytes, ranks, target, constants or bundled_constants(), node).times
+
+
+def asked_collectives(
+    kind: str,
+    sizes_bytes: Sequence[float],
+    ranks: int,
+    target: Target,
+    constants: ConstantsFile,
+    node: int | None = None,
+) -> AskedCollectives:
     """Collectives of one kind among ``ranks`` devices: within a node as far as its links reach, else over the network.
 
     Args:
@@ -52,7 +97,7 @@ def collective_times(
         raise TargetError(
             f"{target.name} has no links to other devices", help="leave --mesh out, or give the target some 'links'"
         )
-    family = FAMILIES["collective"]
+    family = FAMILIES[FAMILY]
     count = len(sizes_bytes)
     node = node or devices_in_a_node(target)
     topology = f"{target.name}; {node} per node" if ranks > node else target.name
@@ -67,21 +112,21 @@ def collective_times(
     machine = machine_of(target)
     dtype = format_of(DTYPE)
     assert dtype is not None, "a format of the tables"
-    setting = Setting(target, machine, machine.runtime, dtype, "f16", 1.0)
+    started = str(family.kinds(columns)[0])
     labels = labels_of(
         architecture=machine.architecture,
         device=machine.name.partition("+")[0],
-        runtime=machine.runtime,
+        runtime=runtime_label(machine.runtime, machine.kind, FAMILY, started, constants),
         dtype=DTYPE,
-        kind=str(family.kinds(columns)[0]),
+        kind=started,
         machine=machine.kind,
     )
+    setting = Setting(target, machine, labels["runtime"], dtype, "f16", 1.0)
     work = collective_work(columns, setting)
-    demand = collective_demand(work, setting.machine)
-    fitted = (constants or bundled_constants()).of(family.name, labels)
-    terms = times(demand, _no_sooner_than_links(fitted, setting, min(ranks, node)))
-    named = [terms.choices[choice] for choice in terms.choice]
-    return CollectiveTimes(terms.latency_s, tuple(named), least_sent_s(work))
+    fitted = _no_sooner_than_links(constants.of(FAMILY, labels), setting, min(ranks, node))
+    switched = replace(work, is_bus=np.where(work.crossing > 1, 0.0, work.is_bus), crossing=np.ones(count))
+    terms, apart = (times(collective_demand(own, machine), fitted) for own in (work, switched))
+    return AskedCollectives(work, labels, machine, terms, least_sent_s(work), apart.latency_s)
 
 
 def _no_sooner_than_links(constants: Mapping[str, float], setting: Setting, devices: int) -> dict[str, float]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ircost.backends import Target
+from ircost.cost_models.collectives import CollectiveTimes, collective_times
 from ircost.cost_models.kernel_table import KernelTable
 from ircost.ir.errors import IrcError
 from ircost.ir.fault import InternalError, is_ours
@@ -65,6 +67,18 @@ class CostModel(ABC):
             TargetError: the target cannot compute in a format that a kernel needs.
         """
 
+    def collectives(
+        self, kind: str, sizes_bytes: Sequence[float], ranks: int, target: Target, node: int | None = None
+    ) -> CollectiveTimes:
+        """What ranks send each other: by the analytical model of collectives, unless a model knows more.
+
+        Args: as of ``collectives.asked_collectives``.
+
+        Raises:
+            TargetError: the target has no links.
+        """
+        return collective_times(kind, sizes_bytes, ranks, target, node=node)
+
     @property
     def for_search(self) -> CostModel:
         """The model by which passes choose among kernels that nobody has measured; laws hold for it."""
@@ -104,6 +118,11 @@ class CheckedModel(CostModel):
     def for_search(self) -> CostModel:
         chosen = self.model.for_search
         return self if chosen is self.model else checked(chosen)
+
+    def collectives(
+        self, kind: str, sizes_bytes: Sequence[float], ranks: int, target: Target, node: int | None = None
+    ) -> CollectiveTimes:
+        return self.model.collectives(kind, sizes_bytes, ranks, target, node)
 
     def estimate(self, kernels: KernelTable, target: Target) -> Estimates:
         """The model's estimates.

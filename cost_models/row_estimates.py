@@ -146,7 +146,7 @@ def as_networks(
         rows = kept[group.rows]
         kind, dtype = group.labels["kind"], str(whole["dtype"][rows[0]])
         cache = str(whole["kv_dtype"][rows[0]]) if "kv_dtype" in family.columns else ""
-        runtimes[rows] = runtime_label(group.setting.runtime, group.setting.machine.kind, family.name, constants)
+        runtimes[rows] = runtime_label(group.setting.runtime, group.setting.machine.kind, family.name, kind, constants)
         if runtimes[rows[0]] == GRAPH_REPLAY != group.setting.runtime:
             caches[rows] = np.where(caches[rows] == "", TURNING, caches[rows])
         words = (family.name, kind, dtype, "" if cache == dtype else cache)

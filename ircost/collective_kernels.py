@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ircost.backends import Target
-from ircost.cost_models.collectives import collective_times
 from ircost.cost_models.energy import static_w
-from ircost.cost_models.gpu.table_work import NETWORK_BYTES_PER_S, devices_in_a_node
+from ircost.cost_models.gpu.table_work import NETWORK_BYTES_PER_S, devices_in_a_node, shares_bus
+from ircost.cost_models.interface import CostModel
 from ircost.frontends.config.build import BuiltModel
 from ircost.frontends.config.plan import Collective
 from ircost.ir.ops.experts import experts_met
@@ -16,31 +16,36 @@ from ircost.quantity_text import si_text
 from ircost.report import KernelReport
 
 
-def collective_kernels(built: BuiltModel, target: Target) -> list[KernelReport]:
-    """Of one pass of a model.
+def collective_kernels(built: BuiltModel, target: Target, model: CostModel) -> list[KernelReport]:
+    """Of one pass of a model, as a cost model has them.
 
     Raises:
         TargetError: the target has no links.
     """
-    return collective_kernels_of([built], target)[0]
+    return collective_kernels_of([built], target, model)[0]
 
 
-def collective_kernels_of(models: Sequence[BuiltModel], target: Target) -> list[list[KernelReport]]:
+def collective_kernels_of(models: Sequence[BuiltModel], target: Target, model: CostModel) -> list[list[KernelReport]]:
     """The same of many models at once: all collectives of one kind among as many ranks are priced together.
 
     Raises:
         TargetError: the target has no links.
     """
     placed = [list(_placed(built, target)) for built in models]
-    times = _times([sent for own in placed for sent in own], target)
-    return [[_kernel(item, *_time_of((item, node), times, target), target) for item, node in own] for own in placed]
+    times = _times([sent for own in placed for sent in own], target, model)
+    return [[_kernel(item, _time_of((item, node), times, target), target) for item, node in own] for own in placed]
 
 
-def notes_on_networks(built: BuiltModel, target: Target) -> list[str]:
-    """What collectives over a network are worth; nothing of ranks that one node holds."""
+def notes_on_links(built: BuiltModel, target: Target) -> list[str]:
+    """What collectives over a bus that is shared, or over a network, are worth; nothing where links join all ranks."""
     node = devices_in_a_node(target) if built.collectives else 0
+    crowd = max((min(item.ranks, node) for item in built.collectives), default=0)
+    bus = [
+        f"{crowd} ranks share the host's bus: how far they are in each other's way was measured on one server, a slow "
+        "one; where switches join them, what they send takes down to the low end of its interval"
+    ] * shares_bus(target, crowd)
     if not any(_is_far(item, built, node) for item in built.collectives):
-        return []
+        return bus
     where = f"in nodes of {node}" if node > 1 else "in a node each"
     notes = [
         f"{built.mesh.ranks} ranks stand {where}: the share of the network's bandwidth that is reached was fitted to "
@@ -51,7 +56,7 @@ def notes_on_networks(built: BuiltModel, target: Target) -> list[str]:
         notes.append(
             f"{target.name} names no network between nodes: {rate} of each device are taken ('links' in its file tell)"
         )
-    return notes
+    return [*bus, *notes]
 
 
 def _is_far(item: Collective, built: BuiltModel, node: int) -> bool:
@@ -60,7 +65,19 @@ def _is_far(item: Collective, built: BuiltModel, node: int) -> bool:
 
 Sent = tuple[Collective, int]  # and how many devices of those that take part stand in one node
 Leg = tuple[str, int, int, float]  # kind, ranks, devices of a node, bytes
-Times = dict[Leg, tuple[float, float, str]]
+Times = dict[Leg, "_Time"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Time:
+    """Of one leg; ``low_s`` and ``high_s`` are None of cost models that give no intervals."""
+
+    latency_s: float
+    at_best_s: float
+    algorithm: str
+    low_s: float | None = None
+    high_s: float | None = None
+    grade: str = ""
 
 
 def _placed(built: BuiltModel, target: Target) -> Iterator[Sent]:
@@ -82,25 +99,30 @@ def _placed(built: BuiltModel, target: Target) -> Iterator[Sent]:
             yield Collective("all_gather", item.size_bytes, tp, far, "parts from the stage in another node"), node
 
 
-def _times(items: Iterable[Sent], target: Target) -> Times:
-    """Seconds, seconds at best, and the algorithm, of each leg."""
+def _times(items: Iterable[Sent], target: Target, model: CostModel) -> Times:
+    """Of each leg."""
     sizes: dict[tuple[str, int, int], dict[float, None]] = {}
     for item in items:
         for kind, ranks, node, size in _legs(item, target):
             sizes.setdefault((kind, ranks, node), {})[size] = None
     found = {}
     for (kind, ranks, node), distinct in sizes.items():
-        own = collective_times(kind, list(distinct), ranks, target, node=node)
-        for size, latency_s, at_best_s, algorithm in zip(
-            distinct, own.latency_s, own.at_best_s, own.algorithm, strict=True
-        ):
-            found[kind, ranks, node, size] = (max(float(latency_s), float(at_best_s)), float(at_best_s), algorithm)
+        own = model.collectives(kind, list(distinct), ranks, target, node)
+        for row, size in enumerate(distinct):
+            found[kind, ranks, node, size] = _Time(
+                float(own.latency_s[row]),
+                float(own.at_best_s[row]),
+                own.algorithm[row],
+                None if own.low_s is None else float(own.low_s[row]),
+                None if own.high_s is None else float(own.high_s[row]),
+                own.grades[row] if own.grades else "",
+            )
     return found
 
 
-def _time_of(item: Sent, times: Times, target: Target) -> tuple[float, float, str]:
+def _time_of(item: Sent, times: Times, target: Target) -> _Time:
     """Of the slower leg: what is handed on within nodes streams behind what comes in."""
-    return max(times[leg] for leg in _legs(item, target))
+    return max((times[leg] for leg in _legs(item, target)), key=lambda time: time.latency_s)
 
 
 def _legs(sent: Sent, target: Target) -> list[Leg]:
@@ -120,7 +142,8 @@ def _legs(sent: Sent, target: Target) -> list[Leg]:
     return [(item.kind, item.ranks, node, away_bytes), (item.kind, node, node, item.size_bytes)]
 
 
-def _kernel(item: Collective, once_s: float, at_best_s: float, algorithm: str, target: Target) -> KernelReport:
+def _kernel(item: Collective, once: _Time, target: Target) -> KernelReport:
+    once_s = once.latency_s
     return KernelReport(
         name=item.purpose,
         op=item.kind,
@@ -132,6 +155,9 @@ def _kernel(item: Collective, once_s: float, at_best_s: float, algorithm: str, t
         macs=0,
         bytes=0,
         bound="link",
-        of_peak=min(at_best_s / once_s, 1.0) if once_s else None,
-        tile=algorithm,
+        of_peak=min(once.at_best_s / once_s, 1.0) if once_s else None,
+        tile=once.algorithm,
+        low_s=None if once.low_s is None else once.low_s * item.count,
+        high_s=None if once.high_s is None else once.high_s * item.count,
+        grade=once.grade,
     )

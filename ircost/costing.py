@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from ircost.backends import Target
-from ircost.collective_kernels import collective_kernels, notes_on_networks
+from ircost.collective_kernels import collective_kernels, notes_on_links
 from ircost.cost_models.automatic import chosen_model
 from ircost.cost_models.energy import notes_on_energy
 from ircost.cost_models.gpu.machine import MEASURED_KINDS
@@ -75,7 +75,7 @@ def report_on(
     at_peak_s = data_sheet_s(table, target)
     kernels = tuple(_kernel_report(table, estimates, at_peak_s, run) for run in runs)
     built = imported.built
-    sent = [] if built is None else uncorrected(collective_kernels(built, target), estimates)
+    sent = [] if built is None else uncorrected(collective_kernels(built, target, model), estimates)
     kernels = (*kernels, *sent)
     stages = costed_stages(built, target, model, pipeline)
     memory = fullest_stage(stages).memory if stages else memory or memory_use(module, target=target)
@@ -131,7 +131,7 @@ def report_on(
             *_left_untiled(table, pipeline, target),
             *_idle_runtime(target, estimates.model),
             *_spread_experts(table),
-            *([] if built is None else notes_on_networks(built, target)),
+            *([] if built is None else notes_on_links(built, target)),
             *([] if figures is None else batches_on_the_way(figures, limit_bytes)),
             *notes_on_energy(table, target, estimates.latency_s),
             *([ENERGY_NOTES[target.kind == "gpu"]] if built is not None else []),
@@ -166,7 +166,7 @@ def totals_of(
         float(sum(float(column[run.row]) * run.count for run in runs if not table.is_unknown[run.row]))
         for column in (estimates.latency_s, estimates.energy_j)
     )
-    sent = [] if built is None else collective_kernels(built, target)
+    sent = [] if built is None else collective_kernels(built, target, model)
     latency_s += sum(kernel.latency_s or 0.0 for kernel in sent)
     energy_j += sum(kernel.energy_j or 0.0 for kernel in sent)
     return Totals(max(latency_s, model_lower_bound_s(module, table, runs, target)), energy_j)

@@ -14,6 +14,7 @@ from ircost.cost_models.automatic import chosen_model
 from ircost.cost_models.explanation import Node, explain_kernels, explain_terms
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, kernel_table
+from ircost.cost_models.learned.grades import GRADES, UNCORRECTED
 from ircost.cost_models.learned.hybrid import Hybrid
 from ircost.cost_models.tiling import LevelFigures, figures_of
 from ircost.costing import branches_taken, node_name
@@ -118,7 +119,9 @@ def explain_report(
 
 def _sent(own: KernelReport) -> Node:
     """What ranks tell each other, as the report has it: the fitted model of collectives, on the target's links."""
-    once = Node(own.op, (own.latency_s or 0.0) / own.count, "s", f"{own.tile}; fitted to measured collectives")
+    learned = ", corrected by what was learned of them" if own.grade in GRADES[:UNCORRECTED] else ""
+    source = f"{own.tile}; fitted to measured collectives{learned}"
+    once = Node(own.op, (own.latency_s or 0.0) / own.count, "s", source)
     count = Node("runs", float(own.count), "1", "loops and calls around it")
     if own.count == 1:
         return Node(own.name, once.value, "s", f"{own.op}, {once.source}")

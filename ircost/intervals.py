@@ -15,13 +15,16 @@ from ircost.report import KernelReport
 
 
 def uncorrected(sent: Sequence[KernelReport], estimates: Estimates) -> list[KernelReport]:
-    """What ranks send each other, beside kernels with intervals: as well known as one that nothing was learned of."""
+    """What ranks send each other, beside kernels with intervals.
+
+    Where the model gives none of it, it is as well known as a kernel that nothing was learned of.
+    """
     if estimates.low_s is None:
         return [*sent]
     low, high = np.exp((-UNKNOWN_HALF_WIDTH, UNKNOWN_HALF_WIDTH)).tolist()
     return [
         kernel
-        if kernel.latency_s is None
+        if kernel.latency_s is None or kernel.low_s is not None
         else replace(kernel, low_s=kernel.latency_s * low, high_s=kernel.latency_s * high, grade=GRADES[UNCORRECTED])
         for kernel in sent
     ]

@@ -100,5 +100,5 @@ def _costed(stage: BuiltModel, target: Target, model: CostModel, pipeline: str) 
     table = kernel_table(stage.module)
     latency_s = model.estimate(table, target).latency_s
     kernels_s = float(sum(latency_s[run.row] * run.count for run in table.runs))
-    sent_s = sum(kernel.latency_s or 0.0 for kernel in collective_kernels(stage, target))
+    sent_s = sum(kernel.latency_s or 0.0 for kernel in collective_kernels(stage, target, model))
     return Stage(stage, kernels_s + sent_s, memory_use(stage.module, target=target))

@@ -16,7 +16,7 @@ import numpy as np
 
 from ircost.backends import Target
 from ircost.bound_text import bound_text
-from ircost.collective_kernels import collective_kernels_of, notes_on_networks
+from ircost.collective_kernels import collective_kernels_of, notes_on_links
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, table_of_modules
 from ircost.cost_models.lower_bound import LowerBounds
@@ -248,7 +248,7 @@ def sweep(
             )
             stages = [costed_stages(imported.built, target, cost_model, pipeline) for imported in built]
             own = [dims for dims, point in zip(some, read, strict=True) if isinstance(point, Imported)]
-            points = map(priced.point, own, built, runs, _sent(built, target), stages)
+            points = map(priced.point, own, built, runs, _sent(built, target, cost_model), stages)
             priced_points = zip(points, (priced.notes(imported) for imported in built), strict=True)
             return [point if isinstance(point, SweepError) else next(priced_points) for point in read]
 
@@ -305,10 +305,10 @@ def _rewritten(points: Iterable[Imported], passes: tuple[Pass, ...], context: Pa
     return built
 
 
-def _sent(points: Sequence[Imported], target: Target) -> list[list[KernelReport]]:
+def _sent(points: Sequence[Imported], target: Target, model: CostModel) -> list[list[KernelReport]]:
     """What the ranks of each point's model send each other."""
     models = [imported.built for imported in points if imported.built is not None]
-    return collective_kernels_of(models, target) if len(models) == len(points) else [[] for _ in points]
+    return collective_kernels_of(models, target, model) if len(models) == len(points) else [[] for _ in points]
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +327,7 @@ class _Priced:
 
     def notes(self, imported: Imported) -> tuple[str, ...]:
         """Of one point, before it is known which all points have."""
-        networks = [] if imported.built is None else notes_on_networks(imported.built, self.target)
+        networks = [] if imported.built is None else notes_on_links(imported.built, self.target)
         return (*self.estimates.notes, *imported.notes, *self.formats, *networks)
 
     def point(

@@ -20,7 +20,7 @@ from ircost.cost_models.gpu.demand import Asked, Column
 from ircost.cost_models.gpu.experts import ExpertsWork, experts_demand
 from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork
 from ircost.cost_models.gpu.gemm_bound import screened_gemm
-from ircost.cost_models.gpu.labels import GRAPH_REPLAY, kernel_on, labels_of
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY, OF_COLLECTIVES, kernel_on, labels_of
 from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.power import product_flops_per_s, sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork, scan_demand
@@ -47,6 +47,11 @@ WEIGHT_ONLY = {4: "int4_wo", 8: "int8_wo"}  # by bits of a weight that is unpack
 SAME_KERNELS = {"int8_wo": "int4_wo"}
 
 OF_CPUS = "onnxruntime"  # whose kernels a CPU's are where nobody says: those that most is known of
+
+# Runtimes that replay graphs have kernels of their own for sums within a node; all else that devices send each other
+# they leave to NCCL, and so do all others. Source: vLLM 0.30, distributed/device_communicators; SGLang 0.5,
+# distributed/parallel_state.py; TensorRT-LLM 1.0, plugins/ncclPlugin.
+OWN_COLLECTIVE = "all_reduce"
 
 ALONE = "row_in_a_block"  # beside the sizes of a stream, by its kind
 PACKS = "packs_heads"  # of a kernel's library, beside the sizes of a part of attention
@@ -91,7 +96,7 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
 
     A runtime that replays graphs, but that this family was never measured with, counts as nobody's in particular.
     """
-    runtime = runtime_label(machine.runtime, machine.kind, group.family, constants)
+    runtime = runtime_label(machine.runtime, machine.kind, group.family, group.kind, constants)
     dtype = measured_name(group, constants)
     return labels_of(
         architecture=machine.architecture,
@@ -107,17 +112,22 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
     )
 
 
-def runtime_label(runtime: str, machine_kind: str, family: str, constants: ConstantsFile) -> str:
+def runtime_label(runtime: str, machine_kind: str, family: str, kind: str, constants: ConstantsFile) -> str:
     """By whose constants kernels of a runtime are estimated.
 
     Args:
         runtime: a name in ``RUNTIMES``, or one that a table has; "" where nobody says. Then a CPU's are ONNX Runtime's.
+        kind: of kernels within the family.
     """
     if not runtime and machine_kind == "cpu":
         return OF_CPUS
-    known = RUNTIMES.get(runtime)
-    is_unmeasured = known is not None and known.launch == "graph" and not constants.has_met(family, "runtime", runtime)
-    return GRAPH_REPLAY if not runtime or is_unmeasured else runtime
+    if runtime and runtime not in RUNTIMES:
+        return runtime
+    is_replayed = not runtime or RUNTIMES[runtime].launch == "graph"
+    is_met = constants.has_met(family, "runtime", runtime)
+    if family == "collective" and not (kind == OWN_COLLECTIVE and (is_replayed or is_met)):
+        return OF_COLLECTIVES
+    return runtime if is_met or not is_replayed else GRAPH_REPLAY
 
 
 _VLLM_EXPERTS = {"moe bfloat16": "triton", "moe int4_wo": "marlin"}  # FP8 with block scales on Hopper: several

@@ -18,6 +18,7 @@ BEFORE_HOPPER = frozenset(("volta", "turing", "ampere", "ampere_ga102", "ada"))
 
 GRAPH_REPLAY = "graph replay"  # nobody's runtime in particular: the mean of those that replay what they recorded
 FASTEST = "fastest"  # of those, kernel by kernel: what others publish are the fastest kernels that they know
+OF_COLLECTIVES = "nccl"  # whose kernels send between devices, whatever runtime asks for it
 OF_WORK = ("nongated",)  # words of kernels' names that tell what is computed, not who computes it
 
 # Effect -> how far its levels may spread, a standard deviation on the link scale.

@@ -15,7 +15,7 @@ from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.demand import times
 from ircost.cost_models.gpu.families import Family, kind_on, words
 from ircost.cost_models.gpu.formats import format_of
-from ircost.cost_models.gpu.labels import GRAPH_REPLAY, implementation, kernel_on, labels_of
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY, OF_COLLECTIVES, implementation, kernel_on, labels_of
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.gpu.power import product_flops_per_s
 from ircost.cost_models.gpu.table_work import Columns, Setting, coded
@@ -115,7 +115,7 @@ def setting_of(device: str, runtime: str, dtype: str, target_of: TargetOf) -> tu
         peak = product_flops_per_s(target, arithmetic)
     except TargetError as error:
         return None, error.message
-    if target.runtime and runtime not in ("", GRAPH_REPLAY, target.runtime):
+    if target.runtime and runtime not in ("", GRAPH_REPLAY, OF_COLLECTIVES, target.runtime):
         return None, f"framework '{runtime}' is not that of device '{device}', {target.runtime}"
     known = known_runtime(runtime)
     if known is not None and not known.runs_on(target.vendor):

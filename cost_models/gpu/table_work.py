@@ -499,6 +499,17 @@ def is_joined_by_a_network_alone(target: Target) -> bool:
     return target.link is None and target.network is not None
 
 
+def shares_bus(target: Target, devices: int) -> bool:
+    """Whether so many devices of a node have no links of their own, and more than one pair sends over the host's bus.
+
+    >>> from ircost.backends import load_target
+    >>> [shares_bus(load_target(name), 4) for name in ("l40s", "h100_sxm", "h100_nvl", "jetson_agx_orin")]
+    [True, False, False, False]
+    """
+    has_links = any(link.topology not in ("bus", "network") for link in target.links)
+    return devices > 2 and not has_links and not is_joined_by_a_network_alone(target)
+
+
 def wires_among(link: Link, others: Column) -> Column:
     """How many of a device's wires lead to so many others, who stand as close as they can.
 

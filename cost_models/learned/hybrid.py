@@ -10,6 +10,8 @@ import numpy as np
 
 from ircost.backends import Target
 from ircost.cost_models.analytical import Analytical, Evaluated, activity_of_parts
+from ircost.cost_models.collectives import FAMILY as COLLECTIVE
+from ircost.cost_models.collectives import CollectiveTimes, asked_collectives
 from ircost.cost_models.energy import kernel_energy_j
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
@@ -95,6 +97,31 @@ class Hybrid(CostModel):
             notes=(*plain.notes, *_notes(kernels, rows, latency_s, target)),
         )
 
+    def collectives(
+        self, kind: str, sizes_bytes: Sequence[float], ranks: int, target: Target, node: int | None = None
+    ) -> CollectiveTimes:
+        """What ranks send each other, corrected like kernels.
+
+        How far messages are in each other's way on a host's bus is a matter of the board, and of whether its devices
+        reach one another: it was measured on one, a slow one. The interval reaches down to what it would be behind a
+        switch.
+        """
+        asked = asked_collectives(kind, sizes_bytes, ranks, target, self.analytical.constants, node)
+        plain = asked.times
+        x = Expressed(COLLECTIVE, asked.work, asked.terms, asked.machine, asked.labels)
+        corrected = self._corrected(x)
+        width = np.where(np.isnan(corrected.half_width), UNKNOWN_HALF_WIDTH, corrected.half_width)
+        latency_s = np.maximum(plain.latency_s * np.exp(corrected.believed), plain.at_best_s)
+        is_shared = asked.apart_s < asked.terms.latency_s
+        low_s = np.minimum(latency_s, np.where(is_shared, asked.apart_s, np.inf)) * np.exp(-width)
+        return replace(
+            plain,
+            latency_s=latency_s,
+            low_s=np.maximum(low_s, plain.at_best_s),
+            high_s=latency_s * np.exp(width),
+            grades=tuple(GRADES[grade] for grade in corrected.grade),
+        )
+
     def energy_j(
         self, kernels: KernelTable, parts: list[Evaluated], target: Target, latency_s: np.ndarray
     ) -> np.ndarray:
@@ -107,12 +134,13 @@ class Hybrid(CostModel):
 
     def corrected(self, part: Evaluated, target: Target) -> Corrected:
         """What was learned of some parts."""
-        model = self.models.get(part.group.family)
+        return self._corrected(Expressed(part.group.family, part.work, part.terms, machine_of(target), part.labels))
+
+    def _corrected(self, x: Expressed) -> Corrected:
+        model = self.models.get(x.family)
         if model is None:
-            return Corrected.none(len(part.rows))
-        machine = machine_of(target)
-        x = Expressed(model.family, part.work, part.terms, machine, part.labels)
-        asked = model.asked(machine, part.labels, self.analytical.constants)
+            return Corrected.none(len(x.terms.latency_s))
+        asked = model.asked(x.machine, x.labels, self.analytical.constants)
         return model.correct(model.features(x, asked), octaves(x), asked)
 
 

@@ -10,15 +10,17 @@ from hypothesis import strategies as st
 import ircost
 from ircost.backends import TargetError, load_target
 from ircost.backends.target_files import parse_target
-from ircost.cost_models.collectives import collective_times
+from ircost.cost_models.collectives import asked_collectives, collective_times
 from ircost.cost_models.gpu.collective import OPS, collective_demand
+from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.gpu.demand import Demand
 from ircost.cost_models.gpu.formats import format_of
 from ircost.cost_models.gpu.machine import machine_of
-from ircost.cost_models.gpu.table_work import Setting, collective_work, devices_in_a_node
+from ircost.cost_models.gpu.table_work import Setting, collective_work, devices_in_a_node, shares_bus
+from ircost.cost_models.learned.hybrid import Hybrid
 from ircost.ir.ops.experts import experts_met
 
-SIZES = [float(size) for size in np.geomspace(1e3, 1e9, 25)]
+SIZES = [float(round(size)) for size in np.geomspace(1e3, 1e9, 25)]
 
 
 @given(
@@ -100,7 +102,7 @@ def test_tokens_to_experts_between_nodes_take_about_as_long_as_published(ranks: 
     for element_bytes, published in zip((1 + 4 / 128, 2), PUBLISHED[ranks], strict=True):
         size = 128 * experts_met(8, 1, ranks) * 7168 * element_bytes
         latency_us = collective_times("all_to_all", [size], ranks, load_target("h100_sxm")).latency_s[0] * 1e6
-        assert 1.0 < latency_us / published < 1.8
+        assert 1.0 < latency_us / published < 2.0
 
 
 def demand_of(name: str, ranks: int) -> Demand:
@@ -169,3 +171,55 @@ def test_no_step_takes_less_than_the_latency_of_its_link(link: str, ranks: int, 
     assert near_s < 1e-3 and far_s == pytest.approx(steps * 5e-3, abs=1e-3)
     one_node = collective_times("all_reduce", [1e3], 8, slow).latency_s[0]
     assert (one_node < 1e-3) == (link == "network"), "in a node nothing goes over the network"
+
+
+@pytest.mark.parametrize("device", ["h100_sxm", "a100_sxm_80gb", "l40s", "b200", "h100+vllm", "l40s+pytorch"])
+@pytest.mark.parametrize("kind", ["all_reduce", "all_gather"])
+@pytest.mark.parametrize("ranks", [2, 8])
+def test_models_and_tables_are_told_the_same(device: str, kind: str, ranks: int) -> None:
+    """What ranks of a model send is corrected as a row of a table is."""
+    columns = {"device": device, "op": kind, "world_size": ranks, "bytes": SIZES, "dtype": "float16"}
+    row = ircost.predict(columns)
+    found = Hybrid().collectives(kind, SIZES, ranks, load_target(device))
+    assert found.latency_s == pytest.approx(row.latency_s)
+    assert found.grades == tuple(row.grade)
+    assert found.high_s == pytest.approx(row.high_s)
+    if not shares_bus(load_target(device), ranks):
+        assert found.low_s == pytest.approx(row.low_s)
+
+
+def test_the_interval_of_a_shared_bus_reaches_down_to_what_a_switch_would_give() -> None:
+    """32 MiB among four L40S: 10 to 14 ms where it was measured, at most 3 where TensorRT-LLM's prompts ran."""
+    target = load_target("l40s")
+    found = Hybrid().collectives("all_reduce", [2.0**25], 4, target)
+    assert found.low_s is not None and found.low_s[0] < 3e-3 and 9e-3 < found.latency_s[0] < 15e-3
+    assert found.low_s[0] >= found.at_best_s[0]
+    pair = Hybrid().collectives("all_reduce", [2.0**25], 2, target)
+    assert pair.low_s is not None and pair.low_s[0] > 0.7 * pair.latency_s[0]
+
+
+@pytest.mark.parametrize(
+    ("device", "kind", "runtime"),
+    [
+        *[("h100", "all_reduce", "graph replay"), ("h100", "all_gather", "nccl"), ("h100+vllm", "all_reduce", "vllm")],
+        *[("h100+vllm", "all_to_all", "nccl"), ("h100+pytorch", "all_reduce", "nccl")],
+        *[("h100+tensorrt", "all_reduce", "graph replay"), ("h100+nccl", "all_reduce", "nccl")],
+    ],
+)
+def test_whose_kernels_send(device: str, kind: str, runtime: str) -> None:
+    asked = asked_collectives(kind, [1e6], 8, load_target(device), bundled_constants())
+    assert asked.labels["runtime"] == runtime
+    between = asked_collectives(kind, [1e6], 16, load_target(device), bundled_constants())
+    assert between.labels["runtime"] == "nccl", "none has kernels of its own between nodes"
+
+
+def test_a_model_in_ranks_is_told_how_well_its_messages_are_known() -> None:
+    """On an H100 they were measured; on an L40S the note says whose bus it was."""
+    h100, l40s = (
+        ircost.compile("llama-3-8b", name, mesh="tp=4", phase="prefill", dims={"seq": 512}) for name in ("h100", "l40s")
+    )
+    sums = next(kernel for kernel in h100.kernels if kernel.op == "all_reduce")
+    assert sums.grade == "A" and sums.low_s is not None and sums.latency_s is not None and sums.high_s is not None
+    assert sums.low_s < sums.latency_s < sums.high_s
+    told = [any("ranks share the host's bus" in note for note in report.notes) for report in (h100, l40s)]
+    assert told == [False, True]

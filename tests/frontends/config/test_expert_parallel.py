@@ -12,6 +12,7 @@ import pytest
 from ircost.api import compile_model
 from ircost.backends import Target, load_target
 from ircost.collective_kernels import collective_kernels, collective_kernels_of
+from ircost.cost_models.analytical import Analytical
 from ircost.cost_models.collectives import collective_times
 from ircost.cost_models.memory import memory_use
 from ircost.frontends import ImportOptions
@@ -174,7 +175,7 @@ def test_tokens_of_prompts_cross_the_network_once_for_each_node() -> None:
 
 def collective_times_of(items: list[Collective], target: Target) -> list[float]:
     models = [replace(built(""), collectives=(item,)) for item in items]
-    return [kernel.latency_s or 0.0 for (kernel,) in collective_kernels_of(models, target)]
+    return [kernel.latency_s or 0.0 for (kernel,) in collective_kernels_of(models, target, Analytical())]
 
 
 def test_narrow_tokens_go_out_in_8_bits_and_come_back_wide() -> None:
@@ -238,7 +239,7 @@ def test_stages_in_other_nodes_are_sent_parts_over_the_network() -> None:
 
     def kernels(mesh: str) -> list[tuple[str, float]]:
         model = replace(built(""), mesh=parse_mesh(mesh), collectives=(handed,))
-        return [(kernel.op, kernel.latency_s or 0.0) for kernel in collective_kernels(model, target)]
+        return [(kernel.op, kernel.latency_s or 0.0) for kernel in collective_kernels(model, target, Analytical())]
 
     (whole,) = kernels("tp=4,pp=2")
     part, gathered = kernels("tp=8,pp=2")
