@@ -49,6 +49,7 @@ class ExpertsWork:
         experts, ranks: of the whole layer, and over how many ranks they are spread.
         matrices: 3 with a gate, 2 without.
         skew: exponent of the power law that tokens follow over the experts; 0: all get as many.
+        is_row_summed: as of ``GemmWork``.
         is_drawn: 1 where each token draws its experts at random, all alike; 0 where they are dealt out by ``skew``.
         activation_bytes, weight_bytes: of an element.
         unpack_flops: vector operations on each weight before it can be multiplied.
@@ -72,6 +73,7 @@ class ExpertsWork:
     sets: Amount
     sustained_flops_per_s: Amount = np.inf
     is_drawn: Amount = 0.0
+    is_row_summed: Amount = 0.0
 
 
 def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
@@ -85,11 +87,13 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
     """
     loads = rank_loads(work)
     rows, met, tiles_down = loads[:, :1], loads[:, 1:2], loads[:, 2:]
-    tokens, chosen, hidden, inner, matrices, total, ranks, activation, weight, unpack, peak, sets, sustained = beside(
+    tokens, chosen, hidden, inner, matrices, total, ranks, activation, weight, *others = beside(
         *(work.tokens, work.chosen, work.hidden, work.inner, work.matrices, work.experts, work.ranks),
-        work.activation_bytes,
-        *(work.weight_bytes, work.unpack_flops, work.flops_per_s, work.sets, work.sustained_flops_per_s),
+        *(work.activation_bytes, work.weight_bytes),
+        *(work.unpack_flops, work.flops_per_s, work.sets, work.sustained_flops_per_s, work.is_row_summed),
     )
+    unpack, peak, sets, sustained, is_summed = others
+    tall = np.where((tokens == 1) & (is_summed > 0), 1.0, ROW_TILE)
     down = np.repeat(tiles_down, len(COLUMN_TILES), axis=1)
     processors, slower = machine.processors, machine.clocks_per_reference
     matrix_s = power_s = shared_s = l2_s = vector_s = wave = step = active = np.zeros_like(down)
@@ -98,8 +102,8 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
         waves = np.ceil(blocks / processors)
         steps = np.ceil(depth / STEP)
         deep = steps * STEP
-        fed = ROW_TILE * activation + COLUMN_TILE * weight
-        of_tile = 2 * ROW_TILE * COLUMN_TILE * deep
+        fed = tall * activation + COLUMN_TILE * weight
+        of_tile = 2 * tall * COLUMN_TILE * deep
         matrix_s = matrix_s + waves * of_tile * processors / peak
         power_s = power_s + blocks * of_tile / sustained
         shared_s = shared_s + waves * deep * fed / machine.shared_bytes_per_s
@@ -110,7 +114,7 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
         step = step + steps * np.ceil(blocks / processors / 2)
     weights = met * matrices * hidden * inner * weight
     moved = rows * (hidden + inner) * activation
-    others = np.maximum(tokens * chosen - rows, 0.0) * (hidden + inner) * activation * (ranks > 1)
+    elsewhere = np.maximum(tokens * chosen - rows, 0.0) * (hidden + inner) * activation * (ranks > 1)
     rate = machine.main_bytes_per_s
     ones = np.ones_like(down)
     return Demand(
@@ -126,7 +130,7 @@ def experts_demand(work: ExpertsWork, machine: GpuMachine) -> Demand:
             "wave": wave * slower,
             "step": step * slower,
             "rows": moved / rate * ones,
-            "others": others / rate * ones,
+            "others": elsewhere / rate * ones,
             "expert": total / ranks * slower * ones,
         },
         reused=(((weights + moved) / rate, machine.share_of_cache(sets * weights + moved)),),

@@ -59,6 +59,18 @@ PARAMETERS = {
 }
 
 
+def sums_rows(unit: str, arithmetic: str) -> bool:
+    """Whether products of one row have kernels of their own: those of floats on lanes, one sum in each, no tile.
+
+    Source: cuBLAS, level 2 functions (gemv); ggml-org/llama.cpp, ``mul_mat_vec``. Integers on lanes were measured to
+    take tiles (DeepBench, GTX 1080 Ti and Titan X), and matrix units have nothing smaller.
+
+    Args:
+        unit: ``matrix`` or ``vector``. arithmetic: the format that products are in.
+    """
+    return unit == "vector" and not arithmetic.startswith(("i", "u"))
+
+
 @dataclass(frozen=True, slots=True)
 class GemmWork:
     """Products ``batch m k, batch n k -> batch m n``; every field is [rows], or one number for all.
@@ -74,6 +86,7 @@ class GemmWork:
         extra_flops, extra_special: of that, on the vector lanes and in the special units.
         least_tile: rows and columns of the smallest tile that there is a kernel for.
         most_split: how many blocks may share a reduction.
+        is_row_summed: 1 where one row is no tile, but a sum of each lane's own (``sums_rows``).
         sustained_flops_per_s: what the board's power leaves of it while all processors compute.
     """
 
@@ -94,6 +107,7 @@ class GemmWork:
     extra_special: Amount = 0.0
     least_tile: Amount = 16.0
     most_split: Amount = np.inf
+    is_row_summed: Amount = 0.0
     sustained_flops_per_s: Amount = np.inf
 
     def converted_pieces(self, machine: GpuMachine) -> Column:
@@ -150,7 +164,8 @@ class Candidates:
         down, across = np.ceil(m / self.rows), np.ceil(n / self.columns)
         if machine.cuts_to_size:
             return Cut(m / down, n / across, down, across)
-        return Cut(self.rows, self.columns, down, across)
+        is_summed = (m == 1) & (np.asarray(work.is_row_summed) > 0)
+        return Cut(np.where(is_summed, 1.0, self.rows) if is_summed.any() else self.rows, self.columns, down, across)
 
     def steps(self, work: GemmWork, machine: GpuMachine) -> Column:
         """Of the main loop in each block: whole ones, but where the machine cuts them to size."""

@@ -18,7 +18,7 @@ from ircost.cost_models.gpu.convolution import asked_convolution
 from ircost.cost_models.gpu.convolution_work import ConvolutionWork, alignment
 from ircost.cost_models.gpu.demand import Asked, Column
 from ircost.cost_models.gpu.experts import ExpertsWork, experts_demand
-from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork
+from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork, sums_rows
 from ircost.cost_models.gpu.gemm_bound import screened_gemm
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY, OF_COLLECTIVES, kernel_on, labels_of
 from ircost.cost_models.gpu.machine import GpuMachine
@@ -64,12 +64,13 @@ class Rates:
     """What one number format gets on one machine.
 
     Args:
-        unit: ``matrix`` or ``vector``: what runs products.
+        unit: ``matrix`` or ``vector``: what runs products. arithmetic: the format that they are in.
         flops_per_s: its peak. sustained_flops_per_s: what the board's power leaves of it.
         lane_slowness: how much slower than in f32 the vector lanes are; 1 at least.
     """
 
     unit: str
+    arithmetic: str
     flops_per_s: float
     sustained_flops_per_s: float
     lane_slowness: float
@@ -77,6 +78,10 @@ class Rates:
     @property
     def least_tile(self) -> float:
         return LEAST_TILE[self.unit]
+
+    @property
+    def is_row_summed(self) -> float:
+        return float(sums_rows(self.unit, self.arithmetic))
 
 
 def rates_of(target: Target, machine: GpuMachine, dtype: DType) -> Rates:
@@ -88,7 +93,7 @@ def rates_of(target: Target, machine: GpuMachine, dtype: DType) -> Rates:
     _, lanes = unit_and_peak(target, "vector", dtype)
     lanes_per_s = float(lanes) * target.processors.boost
     peak, sustained = product_flops_per_s(target, arithmetic), sustained_flops_per_s(target, arithmetic)
-    return Rates(unit, peak, sustained, max(machine.vector_flops_per_s / lanes_per_s, 1.0))
+    return Rates(unit, arithmetic, peak, sustained, max(machine.vector_flops_per_s / lanes_per_s, 1.0))
 
 
 def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsFile) -> dict[str, str]:
@@ -241,6 +246,7 @@ def _gemm(of: Columns, machine: GpuMachine, rates: Rates) -> GemmWork:
         flops_per_s=_all(rates.flops_per_s, of),
         sustained_flops_per_s=rates.sustained_flops_per_s,
         least_tile=rates.least_tile,
+        is_row_summed=rates.is_row_summed,
         **_extra(of, rates),
     )
 
@@ -295,6 +301,7 @@ def _experts(of: Columns, machine: GpuMachine, rates: Rates) -> ExpertsWork:
         ranks=_all(1.0, of),
         skew=_all(0.0, of),
         is_drawn=_all(1.0, of),
+        is_row_summed=rates.is_row_summed,
         flops_per_s=_all(rates.flops_per_s, of),
         sustained_flops_per_s=rates.sustained_flops_per_s,
         sets=sets(of["is_rhs_cold"]),

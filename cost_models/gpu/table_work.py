@@ -16,7 +16,7 @@ from ircost.cost_models.gpu.convolution_work import ConvolutionWork, alignment
 from ircost.cost_models.gpu.demand import Amount, Column
 from ircost.cost_models.gpu.experts import ExpertsWork, rank_loads
 from ircost.cost_models.gpu.formats import Format, format_of
-from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork
+from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork, sums_rows
 from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.power import sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork
@@ -65,6 +65,10 @@ class Setting:
     @property
     def least_tile(self) -> float:
         return LEAST_TILE[self.unit]
+
+    @property
+    def is_row_summed(self) -> float:
+        return float(sums_rows(self.unit, self.arithmetic))
 
     @property
     def sustained_flops_per_s(self) -> float:
@@ -137,6 +141,7 @@ def gemm_work(columns: Columns, setting: Setting) -> GemmWork:
         *(batch, m, n, k, form.activation_bytes, form.weight_bytes, form.result_bytes),
         *(form.unpack_flops, form.converted_bytes, lhs_sets, rhs_sets, setting.flops_per_s),
         least_tile=setting.least_tile,
+        is_row_summed=setting.is_row_summed,
         sustained_flops_per_s=setting.sustained_flops_per_s,
     )
 
@@ -265,6 +270,7 @@ def experts_work(columns: Columns, setting: Setting) -> ExpertsWork:
         each(columns["distribution"], _known_skew),
         *(form.activation_bytes, form.weight_bytes, form.unpack_flops, setting.flops_per_s, sets_of(columns)),
         sustained_flops_per_s=setting.sustained_flops_per_s,
+        is_row_summed=setting.is_row_summed,
     )
 
 

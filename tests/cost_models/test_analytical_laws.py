@@ -276,3 +276,26 @@ def test_weights_come_from_main_memory_and_fresh_activations_may_not(base: str) 
     latency_s = MODEL.estimate(kernel_table(Module([function])), target).latency_s
     first, middle, last = latency_s
     assert middle <= min(first, last)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "is_summed"),
+    [
+        *[("p40", "float16", True), ("p100_pcie", "float32", True), ("mi50", "int4_wo", True)],
+        *[("gtx_1080_ti", "int8", False), ("h100", "float16", False), ("t4", "float16", False)],
+    ],
+)
+def test_one_row_of_floats_on_lanes_is_no_tile(device: str, dtype: str, is_summed: bool) -> None:
+    """Two rows take the time of a whole tile, one that of the weights; where one is a tile, both take the same."""
+    rows = {"device": device, "dtype": dtype, "m": [1, 2], "n": 4096, "k": 16384}
+    one_s, two_s = ircost.predict(rows, model="analytical").latency_s
+    assert two_s > 1.1 * one_s if is_summed else two_s < 1.01 * one_s
+
+
+def test_a_token_of_experts_on_lanes_is_no_tile_either() -> None:
+    rows = {
+        **{"device": "p100_pcie", "dtype": "float16", "tokens": [1, 2], "hidden": 4096, "inter": 4096, "topk": 8},
+        "experts": 8,
+    }
+    one_s, two_s = ircost.predict(rows, model="analytical").latency_s
+    assert two_s > 1.5 * one_s, "both meet all experts"

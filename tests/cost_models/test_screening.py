@@ -61,6 +61,7 @@ def products(draw: st.DrawFn) -> GemmWork:
         extra_special=one_of(0.0, 1e6),
         least_tile=one_of(16.0, 32.0, 64.0),
         most_split=one_of(np.inf, 1.0, rng.choice([1.0, np.inf], ROWS)),
+        is_row_summed=one_of(0.0, 1.0),
         sustained_flops_per_s=one_of(np.inf, 0.6) * peak,
     )
 
