@@ -20,7 +20,7 @@ from ircost.cost_models.gpu.demand import Asked, Column
 from ircost.cost_models.gpu.experts import ExpertsWork, experts_demand
 from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork, sums_rows
 from ircost.cost_models.gpu.gemm_bound import screened_gemm
-from ircost.cost_models.gpu.labels import GRAPH_REPLAY, OF_COLLECTIVES, kernel_on, labels_of
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY, OF_COLLECTIVES, labels_of, runtime_on
 from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.power import product_flops_per_s, sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork, scan_demand
@@ -106,13 +106,11 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
     return labels_of(
         architecture=machine.architecture,
         device=machine.name.partition("+")[0],
-        runtime=runtime,
+        runtime=runtime_on(machine.architecture, group.family, runtime),
         dtype=dtype,
         cache=cache_name(group),
         kind=group.kind,
-        kernel=kernel_on(
-            machine.architecture, group.family, runtime, library_of_group(group, runtime, machine.architecture, dtype)
-        ),
+        kernel=library_of_group(group, runtime, machine.architecture, dtype),
         machine=machine.kind,
     )
 

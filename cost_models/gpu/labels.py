@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 # Formats of one width run at one speed on every matrix unit so far.
 SAME_SPEED = dict.fromkeys(("bfloat16", "float16", "half", "bf16", "f16", "fp16"), "16 bit")
-FALLBACK = "fallback"  # where a runtime has no library of its own
 # Libraries that a kernel's name tells of; the first that fits.
 IMPLEMENTATIONS = (
     *("deepgemm", "flashmla", "flashinfer", "marlin", "oaitriton", "triton", "cutlass", "fa2", "fa3", "fa4"),
-    *("nongated", "winograd", "fft", "implicit", FALLBACK),
+    *("nongated", "winograd", "fft", "implicit"),
 )
 # TensorRT-LLM has kernels for latent attention on Hopper and later; before, what it falls back to takes 18 to 26 times
 # as long (16 heads, 4,096 keys: 18 us on an H100, 322 on an L40S, 477 on an A100). Tables call both the default.
+FALLBACK = "fallback"
 BEFORE_HOPPER = frozenset(("volta", "turing", "ampere", "ampere_ga102", "ada"))
 
 GRAPH_REPLAY = "graph replay"  # nobody's runtime in particular: the mean of those that replay what they recorded
@@ -89,10 +89,10 @@ def of_work(kernel: str) -> str:
     return next((word for word in OF_WORK if word in kernel), "")
 
 
-def kernel_on(architecture: str, family: str, runtime: str, kernel: str) -> str:
-    """A kernel's name, where a runtime takes another one on some architectures and calls both alike."""
+def runtime_on(architecture: str, family: str, runtime: str) -> str:
+    """Whose kernels a runtime has on an architecture: those of another runtime where they have nothing in common."""
     falls_back = (family, runtime) == ("mla", "trtllm") and architecture in BEFORE_HOPPER
-    return FALLBACK if falls_back else kernel
+    return f"{FALLBACK} of {runtime}" if falls_back else runtime
 
 
 def implementation(runtime: str, kernel: str) -> str:

@@ -15,7 +15,7 @@ from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.demand import times
 from ircost.cost_models.gpu.families import Family, kind_on, words
 from ircost.cost_models.gpu.formats import format_of
-from ircost.cost_models.gpu.labels import GRAPH_REPLAY, OF_COLLECTIVES, implementation, kernel_on, labels_of
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY, OF_COLLECTIVES, implementation, labels_of, runtime_on
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.gpu.power import product_flops_per_s
 from ircost.cost_models.gpu.table_work import Columns, Setting, coded
@@ -79,11 +79,11 @@ def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator
         labels = labels_of(
             architecture=architecture,
             device=machine.name if machine else "",
-            runtime=runtime,
+            runtime=runtime_on(architecture, family.name, runtime),
             dtype=dtype,
             cache=cache,
             kind=kind_on(kind, op, machine.kind if machine else ""),
-            kernel=kernel_on(architecture, family.name, runtime, kernel),
+            kernel=kernel,
             machine=machine.kind if machine else "",
         )
         yield RowGroup(labels, device, rows, setting, failure)
