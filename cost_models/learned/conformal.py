@@ -62,8 +62,12 @@ def conformal_quantile(scores: np.ndarray, coverage: float = COVERAGE) -> float:
 
 
 def worst_of_groups(size: np.ndarray, group: np.ndarray) -> float:
-    """What covers the errors of the worst group, whatever trees foretell of single rows."""
-    return max(conformal_quantile(size[group == name]) for name in np.unique(group))
+    """What covers the errors of the worst group, whatever trees foretell of single rows.
+
+    Of two or three groups the worst is likely not as bad as the next: what that one needs (``group_quantile``) counts.
+    """
+    worst = max(conformal_quantile(size[group == name]) for name in np.unique(group))
+    return max(worst, group_quantile(size, group))
 
 
 def group_quantile(scores: np.ndarray, group: np.ndarray) -> float:
