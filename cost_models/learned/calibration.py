@@ -79,7 +79,8 @@ def calibrated(held: Held, by_group: bool, doubt: float = DOUBT) -> Calibration:
 
     Args:
         by_group: a new group (a device) is to be foreseen: no group may lose by corrections, and intervals are as wide
-            as groups need them, each by itself, but no wider than what suits the kernels of the worst one.
+            as groups need them, each by itself, but no wider than what suits the kernels of the worst one, or of
+            the next to be expected.
         doubt: in standard errors, how sure the gain of a new group must be.
     """
     from ircost.cost_models.learned import conformal  # slow to import, and for fits only

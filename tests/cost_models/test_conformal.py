@@ -80,6 +80,12 @@ def test_no_interval_is_wider_than_what_the_worst_machine_needs() -> None:
     assert calibration.widest == pytest.approx(np.quantile(np.abs(error[:, 2]), 0.9), rel=0.02)
 
 
+def test_of_two_machines_the_worst_is_not_what_the_next_needs() -> None:
+    error = np.random.default_rng(0).normal(size=(EACH, 2)) * [0.1, 0.12]
+    widest = calibrated(held(error, np.zeros(2)), by_group=True).widest
+    assert 1.2 < widest / np.quantile(np.abs(error[:, 1]), 0.9) < 1.6
+
+
 def test_what_helps_some_and_harms_others_is_not_believed() -> None:
     """Two of four machines gain two points, none loses more than is allowed; a fifth may be of either kind."""
     error = np.full((EACH, 4), 0.1)
