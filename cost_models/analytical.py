@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from ircost.cost_models.energy import kernel_energy_j
 from ircost.cost_models.engines import BOUNDING_ENGINES, ENGINES
 from ircost.cost_models.gpu.activity import Activity, activity_of
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
-from ircost.cost_models.gpu.demand import HOST, ISSUE, Terms, times
+from ircost.cost_models.gpu.demand import HOST, ISSUE, Terms, host_beside_s, times
 from ircost.cost_models.gpu.families import WAITED_FOR
 from ircost.cost_models.gpu.kernel_work import Rates, demand_of, labels_of_group, rates_of, work_of
 from ircost.cost_models.gpu.machine import GpuMachine, machine_of
@@ -97,12 +97,13 @@ class Analytical(CostModel):
         count = len(kernels)
         latency_s, terms_s = np.zeros(count), np.zeros((count, len(names)))
         choice = np.full(count, "", dtype=object)
-        machine, busy = machine_of(target), _Busy.of(count)
+        machine, busy, launched = machine_of(target), _Busy.of(count), _Launched.of(count)
         for part in parts:
             np.add.at(latency_s, part.rows, part.terms.latency_s * part.launches)
             for resource, seconds in resources_s(part).items():
                 np.add.at(terms_s[:, BUSY.index(resource)], part.rows, seconds * part.launches)
             busy.add(part, machine)
+            launched.add(part)
             if not machine.cuts_to_size:  # what is cut to size is no kernel that a library has a name for
                 choice[part.rows] = np.array(part.terms.choices, dtype=object)[part.terms.choice]
         limit_s = physical_limits_s(kernels, target)
@@ -118,6 +119,7 @@ class Analytical(CostModel):
             model=self.name,
             choice=tuple(map(str, choice)),
             notes=self._notes(kernels, target),
+            **(asdict(launched) if self.launches_one_by_one(target) else {}),
         )
 
     def evaluated(self, kernels: KernelTable, target: Target) -> Iterator[Evaluated]:
@@ -135,6 +137,11 @@ class Analytical(CostModel):
                 work = work_of(group, at, machine, rates)
                 terms = times(demand_of(group.family, work, machine), constants)
                 yield Evaluated(group, group.rows[at], group.times[at], terms, constants, labels, rates, work)
+
+    def launches_one_by_one(self, target: Target) -> bool:
+        """Whether a host launches each kernel while the device runs those before."""
+        runtime = RUNTIMES.get(target.runtime)
+        return target.kind == "gpu" and runtime is not None and runtime.launch == "eager"
 
     def constants_of(self, group: PartGroup, labels: Mapping[str, str], target: Target) -> Mapping[str, float]:
         """The fitted constants of a group's kernels, as the target's runtime launches them."""
@@ -155,7 +162,8 @@ class Analytical(CostModel):
             host_s = [self.constants.of(family, own)[ISSUE] for family, own in labels.items()]
             notes.append(
                 f"PyTorch launches op by op: {1e6 * min(host_s):.0f} to {1e6 * max(host_s):.0f} us of the host each, "
-                "as measured of single calls; more Python between them takes longer, beyond the interval"
+                "as measured of single calls, which do not show where it runs ahead; more Python between them takes "
+                "longer, beyond the interval"
             )
         homes = {family: self.constants.home(family, own, "launch") for family, own in labels.items()}
         for family, home in homes.items():
@@ -207,6 +215,23 @@ class _Busy:
     def activity(self) -> Activity:
         share = self.active_s / np.where(self.latency_s > 0, self.latency_s, 1.0)
         return Activity(share, self.port_bytes, self.main_bytes)
+
+
+@dataclass(slots=True)
+class _Launched:
+    """What the host takes to launch each kernel, and the device to run it."""
+
+    host_s: np.ndarray
+    device_s: np.ndarray
+
+    @staticmethod
+    def of(count: int) -> _Launched:
+        return _Launched(np.zeros(count), np.zeros(count))
+
+    def add(self, part: Evaluated) -> None:
+        host_s = np.broadcast_to(host_beside_s(part.terms.demand, part.constants), part.terms.device_s.shape)
+        np.add.at(self.host_s, part.rows, host_s * part.launches)
+        np.add.at(self.device_s, part.rows, part.terms.device_s * part.launches)
 
 
 def activity_of_parts(parts: Iterable[Evaluated], count: int, target: Target) -> Activity:

@@ -35,6 +35,9 @@ class Estimates:
         low_s, high_s: [rows] ends of the interval of 90 % around the latency.
         shared: [rows] part of the variance of errors that a kernel shares with all others on its machine.
         grades: [rows] how well a kernel is known: A, B or C (see ``learned.family_model``).
+        host_s, device_s: [rows] where a host launches kernel by kernel: what that takes, and what the device takes for
+            it. The latency is of a kernel by itself, the longer of the two; behind long kernels the host runs ahead
+            (``ircost.launching``). None where launches are replayed.
     """
 
     latency_s: np.ndarray
@@ -52,6 +55,8 @@ class Estimates:
     high_s: np.ndarray | None = None
     shared: np.ndarray | None = None
     grades: tuple[str, ...] = ()
+    host_s: np.ndarray | None = None
+    device_s: np.ndarray | None = None
 
 
 class CostModel(ABC):

@@ -37,12 +37,18 @@ class FreeLaunches(Analytical):
 class Replayed(Analytical):
     """Kernels of whichever runtime, recorded once and replayed as a whole."""
 
+    def launches_one_by_one(self, target: Target) -> bool:
+        return False
+
     def constants_of(self, group: PartGroup, labels: Mapping[str, str], target: Target) -> Mapping[str, float]:
         return self.constants.of(group.family, labels)
 
 
 class OneByOne(Analytical):
     """Kernels of whichever runtime, launched one by one by the host as PyTorch launches its own."""
+
+    def launches_one_by_one(self, target: Target) -> bool:
+        return True
 
     def constants_of(self, group: PartGroup, labels: Mapping[str, str], target: Target) -> Mapping[str, float]:
         eager = target.model_copy(update={"name": target.name.partition("+")[0], "runtime": ""}).with_runtime(EAGER)

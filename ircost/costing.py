@@ -12,7 +12,7 @@ import numpy as np
 from ircost.backends import Target
 from ircost.collective_kernels import collective_kernels, notes_on_links
 from ircost.cost_models.automatic import chosen_model
-from ircost.cost_models.energy import notes_on_energy
+from ircost.cost_models.energy import notes_on_energy, static_w
 from ircost.cost_models.gpu.machine import MEASURED_KINDS
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, kernel_table
@@ -28,6 +28,7 @@ from ircost.ir.graph import Module, Op
 from ircost.ir.ops.experts import experts_met, spread
 from ircost.ir.schedule import parse_schedule
 from ircost.ir.types import DType
+from ircost.launching import run_seconds
 from ircost.passes import parse_pipeline
 from ircost.passes.tile import Tile
 from ircost.passes.weight_only import is_weight_only
@@ -73,7 +74,11 @@ def report_on(
     estimates = model.estimate(table, target)
     runs = branches_taken(table, estimates)
     at_peak_s = data_sheet_s(table, target)
-    kernels = tuple(_kernel_report(table, estimates, at_peak_s, run) for run in runs)
+    seconds = run_seconds(runs, estimates)
+    kernels = tuple(
+        _kernel_report(table, estimates, at_peak_s, run, own_s, target)
+        for run, own_s in zip(runs, seconds.tolist(), strict=True)
+    )
     built = imported.built
     sent = [] if built is None else uncorrected(collective_kernels(built, target, model), estimates)
     kernels = (*kernels, *sent)
@@ -84,7 +89,7 @@ def report_on(
     lower_bound_s = model_lower_bound_s(module, table, runs, target)
     # Each kernel may find in the caches what all together cannot: the whole model's limit is a limit of its own.
     latency_s = max(float(sum(kernel.latency_s or 0.0 for kernel in kernels)), lower_bound_s)
-    low_s, high_s = interval_of_runs(estimates, runs, sent, latency_s, lower_bound_s)
+    low_s, high_s = interval_of_runs(estimates, runs, seconds, sent, latency_s, lower_bound_s)
     energy_j = float(sum(kernel.energy_j or 0.0 for kernel in kernels))
     figures = None
     if built is not None:
@@ -162,10 +167,12 @@ def totals_of(
     """
     estimates = model.estimate(table, target)
     runs = branches_taken(table, estimates)
-    latency_s, energy_j = (
-        float(sum(float(column[run.row]) * run.count for run in runs if not table.is_unknown[run.row]))
-        for column in (estimates.latency_s, estimates.energy_j)
-    )
+    seconds = run_seconds(runs, estimates)
+    latency_s = energy_j = 0.0
+    for run, own_s in zip(runs, seconds.tolist(), strict=True):
+        if not table.is_unknown[run.row]:
+            latency_s += own_s
+            energy_j += _energy_j(estimates, run, own_s, target)
     sent = [] if built is None else collective_kernels(built, target, model)
     latency_s += sum(kernel.latency_s or 0.0 for kernel in sent)
     energy_j += sum(kernel.energy_j or 0.0 for kernel in sent)
@@ -190,25 +197,37 @@ def branches_taken(table: KernelTable, estimates: Estimates) -> list[KernelRun]:
     return [run for run in table.runs if dropped.isdisjoint(run.branch)]
 
 
-def _kernel_report(table: KernelTable, estimates: Estimates, at_peak_s: np.ndarray, run: KernelRun) -> KernelReport:
+def _energy_j(estimates: Estimates, run: KernelRun, seconds: float, target: Target) -> float:
+    """Of all repetitions of a run that adds so many seconds: a device that need not wait for its host draws less."""
+    alone_s = float(estimates.latency_s[run.row]) * run.count
+    return float(estimates.energy_j[run.row]) * run.count - static_w(target) * max(alone_s - seconds, 0.0)
+
+
+def _kernel_report(
+    table: KernelTable, estimates: Estimates, at_peak_s: np.ndarray, run: KernelRun, seconds: float, target: Target
+) -> KernelReport:
+    """Args:
+    seconds: that all repetitions of the run add to the whole.
+    """
     row, count = run.row, run.count
     is_unknown = bool(table.is_unknown[row])
-    once_s = float(estimates.latency_s[row])
+    once_s, alone_s = seconds / count if count else 0.0, float(estimates.latency_s[row])
+    repeats = seconds / alone_s if alone_s else 0.0
     return KernelReport(
         name=node_name(run.op),
         op=_op_label(run.op),
         source_nodes=run.location.nodes if run.location else (),
         count=count,
-        latency_s=None if is_unknown else once_s * count,
-        energy_j=None if is_unknown else float(estimates.energy_j[row]) * count,
+        latency_s=None if is_unknown else seconds,
+        energy_j=None if is_unknown else _energy_j(estimates, run, seconds, target),
         flops=int(table.flops[row]) * count,
         macs=int(table.macs[row]) * count,
         bytes=int(table.traffic_bytes[row]) * count,
         bound="unknown" if is_unknown else estimates.bound_names[int(estimates.bound[row])],
         of_peak=None if is_unknown or not once_s else min(float(at_peak_s[row]) / once_s, 1.0),
         tile=(estimates.choice[row] if estimates.choice else "") or innermost_tile(run.op),
-        low_s=None if is_unknown or estimates.low_s is None else float(estimates.low_s[row]) * count,
-        high_s=None if is_unknown or estimates.high_s is None else float(estimates.high_s[row]) * count,
+        low_s=None if is_unknown or estimates.low_s is None else float(estimates.low_s[row]) * repeats,
+        high_s=None if is_unknown or estimates.high_s is None else float(estimates.high_s[row]) * repeats,
         grade=estimates.grades[row] if estimates.grades and not is_unknown else "",
     )
 

@@ -31,28 +31,36 @@ def uncorrected(sent: Sequence[KernelReport], estimates: Estimates) -> list[Kern
 
 
 def interval_of_runs(
-    estimates: Estimates, runs: Sequence[KernelRun], sent: Sequence[KernelReport], latency_s: float, at_least_s: float
+    estimates: Estimates,
+    runs: Sequence[KernelRun],
+    seconds: np.ndarray,
+    sent: Sequence[KernelReport],
+    latency_s: float,
+    at_least_s: float,
 ) -> tuple[float | None, float | None]:
     """Ends of the interval of 90 % around a run's latency; None of cost models that give none.
 
     Runs of one kernel err alike, and so does all that ranks send each other.
 
     Args:
+        seconds: [runs] of each, all repetitions together; see ``launching``.
         sent: what ranks send each other. latency_s: of all. at_least_s: no run is shorter.
     """
     if estimates.low_s is None or estimates.high_s is None or estimates.shared is None:
         return None, None
-    repeats: dict[int, int] = {}  # in the order of the runs, so that sums are the same whatever else is in the table
-    for run in runs:
-        repeats[run.row] = repeats.get(run.row, 0) + run.count
-    rows, counts = np.array([*repeats], dtype=int), np.array([*repeats.values()], dtype=float)
-    seconds, lows, highs = (
-        np.append(counts * column[rows], sum(getattr(kernel, name) or 0.0 for kernel in sent))
+    of_row: dict[int, float] = {}  # in the order of the runs, so that sums are the same whatever else is in the table
+    for run, own_s in zip(runs, seconds.tolist(), strict=True):
+        of_row[run.row] = of_row.get(run.row, 0.0) + own_s
+    rows, own = np.array([*of_row], dtype=int), np.array([*of_row.values()])
+    alone_s = estimates.latency_s[rows]
+    repeats = np.divide(own, alone_s, out=np.zeros(len(rows)), where=alone_s > 0)
+    middles, lows, highs = (
+        np.append(repeats * column[rows], sum(getattr(kernel, name) or 0.0 for kernel in sent))
         for name, column in (
             ("latency_s", estimates.latency_s),
             ("low_s", estimates.low_s),
             ("high_s", estimates.high_s),
         )
     )
-    low_s, high_s = interval_of_sum(Spread(seconds, lows, highs, np.append(estimates.shared[rows], 1.0)))
+    low_s, high_s = interval_of_sum(Spread(middles, lows, highs, np.append(estimates.shared[rows], 1.0)))
     return min(max(low_s, at_least_s), latency_s), max(high_s, latency_s)

@@ -11,6 +11,7 @@ from ircost.cost_models.interface import CostModel
 from ircost.cost_models.kernel_table import kernel_table
 from ircost.cost_models.memory import MemoryUse, memory_use
 from ircost.frontends.config.build import BuiltModel
+from ircost.launching import run_seconds
 from ircost.passes import PassContext, run_pipeline
 from ircost.rank_memory import RankMemory, batches_held
 
@@ -98,7 +99,6 @@ def waiting_j(stages: int, latency_s: float, pace_s: float, target: Target) -> f
 def _costed(stage: BuiltModel, target: Target, model: CostModel, pipeline: str) -> Stage:
     run_pipeline(stage.module, pipeline, context=PassContext(target=target, cost_model=model.for_search))
     table = kernel_table(stage.module)
-    latency_s = model.estimate(table, target).latency_s
-    kernels_s = float(sum(latency_s[run.row] * run.count for run in table.runs))
+    kernels_s = float(run_seconds(table.runs, model.estimate(table, target)).sum())
     sent_s = sum(kernel.latency_s or 0.0 for kernel in collective_kernels(stage, target, model))
     return Stage(stage, kernels_s + sent_s, memory_use(stage.module, target=target))

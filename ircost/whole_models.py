@@ -21,6 +21,7 @@ from ircost.frontends.config.config_file import Config
 from ircost.frontends.config.workload import workload_of
 from ircost.ir.errors import IrcError
 from ircost.ir.types import f32
+from ircost.launching import run_seconds
 from ircost.passes import PassContext, run_pipeline
 
 COLUMNS = frozenset(("model", "mode", "seq", "batch", "option", "layers", "forward_us"))
@@ -76,8 +77,7 @@ def _seconds(facts: dict[str, Any], target_of: Callable[[str], Target], model: C
         target = target_of(f"{facts['device']}+{str(facts['framework']).replace(' ', '_')}")
     run_pipeline(module, COMPILED if option else EAGER, context=PassContext(target, model.for_search))
     table = kernel_table(module)
-    latency_s = model.estimate(table, target).latency_s
-    total_s = float(sum(latency_s[run.row] * run.count for run in table.runs))
+    total_s = float(run_seconds(table.runs, model.estimate(table, target)).sum())
     bound_s = model_lower_bound_s(module, table, table.runs, target)
     return max(total_s, bound_s), bound_s
 

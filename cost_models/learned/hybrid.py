@@ -94,6 +94,8 @@ class Hybrid(CostModel):
             high_s=np.maximum(rows.high_s, limit_s),
             shared=rows.shared,
             grades=tuple(GRADES[grade] for grade in rows.grade),
+            host_s=None if plain.host_s is None else plain.host_s * ratio,
+            device_s=None if plain.device_s is None else plain.device_s * ratio,
             notes=(*plain.notes, *_notes(kernels, rows, latency_s, target)),
         )
 

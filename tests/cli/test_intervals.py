@@ -37,7 +37,7 @@ def test_every_kernel_has_an_interval_and_a_grade(irc, case: str, monkeypatch: p
         assert report["latency_s"] == pytest.approx(plain["latency_s"], rel=1e-9)
         assert {kernel["grade"] for kernel in report["kernels"]} == {"C"}
     if case == "ranks":
-        assert {kernel["grade"] for kernel in report["kernels"] if kernel["bound"] == "link"} == {"C"}
+        assert {kernel["grade"] for kernel in report["kernels"] if kernel["bound"] == "link"} <= {"A", "B"}
 
 
 def test_the_text_has_the_interval_beside_the_latency(irc, monkeypatch: pytest.MonkeyPatch) -> None:
