@@ -24,6 +24,9 @@ EAGER = "pytorch"
 class FreeLaunches(Analytical):
     """The analytical model's own choice of tiles, and no time for launches: neither the host's nor the device's."""
 
+    def launches_one_by_one(self, target: Target) -> bool:
+        return False
+
     def evaluated(self, kernels: KernelTable, target: Target) -> Iterator[Evaluated]:
         for part in Analytical.evaluated(self, kernels, target):
             terms = part.terms

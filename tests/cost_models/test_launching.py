@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 import ircost
 from ircost.backends import load_target
 from ircost.cost_models.analytical import Analytical
-from ircost.cost_models.interface import Estimates
+from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, kernel_table
 from ircost.cost_models.learned.hybrid import Hybrid
+from ircost.cost_models.other_launches import FreeLaunches, OneByOne, Replayed
 from ircost.explaining import explain_report
 from ircost.ir import Builder, Function, Module, ops
 from ircost.ir.types import TensorType, f16
@@ -26,12 +27,16 @@ KERNELS = st.lists(st.tuples(SECONDS, SECONDS, st.sampled_from([1, 1, 2, 32])), 
 RESNET = Path(__file__).parents[2] / "datasets/models/resnet50.onnx"
 
 
+def one_relu() -> Module:
+    function = Function("main", [TensorType((8, 8), f16)])
+    build = Builder(function.block)
+    build.op(ops.return_.create((build(ops.relu(function.arguments[0])),)))
+    return Module([function])
+
+
 def launched(host_s: list[float], device_s: list[float]) -> Estimates:
     host, device = np.array(host_s), np.array(device_s)
-    (parameter,) = (function := Function("main", [TensorType((8, 8), f16)])).arguments
-    build = Builder(function.block)
-    build.op(ops.return_.create((build(ops.relu(parameter)),)))
-    one = Analytical().estimate(kernel_table(Module([function])), load_target("h100+pytorch"))
+    one = Analytical().estimate(kernel_table(one_relu()), load_target("h100+pytorch"))
     assert one.host_s is not None and one.host_s[0] > 0
     return replace(one, latency_s=np.maximum(host, device), host_s=host, device_s=device)
 
@@ -93,3 +98,18 @@ def test_reports_and_their_explanation_add_up(target: str, is_ahead: bool) -> No
     tree = explain_report(report, load_target(target))
     assert tree.value == pytest.approx(report.latency_s)
     assert sum(node.value for node in tree.children) == pytest.approx(tree.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "target", "is_launched"),
+    [
+        *[(FreeLaunches(), "h100+pytorch", False), (Replayed(), "h100+pytorch", False), (OneByOne(), "h100", True)],
+        *[(Analytical(), "h100+pytorch", True), (Analytical(), "h100+vllm", False), (Hybrid(), "h100+pytorch", True)],
+    ],
+)
+def test_who_launches_kernel_by_kernel(model: CostModel, target: str, is_launched: bool) -> None:
+    estimates = model.estimate(kernel_table(one_relu()), load_target(target))
+    assert (estimates.host_s is not None) == (estimates.device_s is not None) == is_launched
+    if estimates.host_s is not None and estimates.device_s is not None:
+        longer_s = np.maximum(estimates.host_s, estimates.device_s)
+        assert (longer_s <= estimates.latency_s * (1 + 1e-9)).all() and (longer_s > 0.85 * estimates.latency_s).all()
