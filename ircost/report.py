@@ -27,8 +27,8 @@ class KernelReport:
         op: the op, or those fused into it, joined by ``+``.
         source_nodes: every node of the user's model in it.
         count: how often one run of the model executes it here; loops and calls around it multiply.
-        latency_s, energy_j: what it adds to the whole, which is less than it takes by itself where a host launches kernel
-            by kernel and runs ahead; None where nobody knows: an opaque operator.
+        latency_s, energy_j: what it adds to the whole, which is less than it takes by itself where a host launches
+            kernel by kernel and runs ahead; None where nobody knows: an opaque operator.
         flops, macs: operations; a multiply-add is one MAC and two flops.
         bytes: read from and written to main memory.
         bound: what limits it: ``matrix``, ``vector``, ``special``, ``shared``, ``l2``, the main memory's name,

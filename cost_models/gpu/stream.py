@@ -15,6 +15,11 @@ BLOCK_ELEMENTS = 1024
 # What one processor keeps on its way from main memory: some 2,048 threads with 16 bytes each.
 # Source: CUDA C++ Programming Guide, "Compute Capabilities" (threads per SM); 16-byte loads.
 IN_FLIGHT_BYTES = 32768
+# Kernels for faster memory keep more on its way, as much as it takes; of the machines that constants are fitted to an
+# H100 has most bandwidth for a processor. Source: NVIDIA/cccl, cub/device/dispatch/tuning/tuning_transform.cuh, bytes
+# in flight for a processor: 12 KiB on a V100, 16 on an A100, 32 on an H100, 48 on an H200, 64 on a B200, about as
+# their bandwidths for a processor are.
+FITTED_BYTES_PER_S = 3.35e12 / 132
 # From main memory to a register. Source: Jia et al., "Dissecting the NVIDIA Volta GPU", 2018, some 400 ns unloaded.
 MEMORY_LATENCY_S = 5e-7
 
@@ -73,6 +78,12 @@ class StreamWork:
     row_in_a_block: Amount = 0.0
 
 
+def in_flight_bytes(machine: GpuMachine) -> float:
+    """Of one processor, where enough of a tensor is its own."""
+    more = machine.main_bytes_per_s / machine.processors / FITTED_BYTES_PER_S
+    return IN_FLIGHT_BYTES * (max(more, 1.0) if machine.kind == "gpu" else 1.0)
+
+
 def stream_demand(work: StreamWork, machine: GpuMachine) -> Demand:
     """Bytes over bandwidth, arithmetic beside it, and what a kernel costs anyhow.
 
@@ -99,7 +110,7 @@ def stream_demand(work: StreamWork, machine: GpuMachine) -> Demand:
         busy={
             "main": traffic / rate,
             "l2": traffic / machine.l2_bytes_per_s(active),
-            "flight": traffic * MEMORY_LATENCY_S * slower / (active * IN_FLIGHT_BYTES),
+            "flight": traffic * MEMORY_LATENCY_S * slower / (active * in_flight_bytes(machine)),
             "vector": (flops / machine.vector_flops_per_s + special / machine.special_per_s) / share,
         },
         fixed={"launch": slower * ones, "row": np.ceil(rows / machine.processors) * slower * ones},
