@@ -11,6 +11,7 @@ import pytest
 import yaml
 from language_models_published import PHASES, Row, Seconds, checkpoint, compiled, predicted, published_rows
 
+import ircost
 from ircost.backends import load_target
 from ircost.cost_models.gpu.table_work import Columns
 from ircost.cost_models.learned.hybrid import Hybrid
@@ -75,6 +76,25 @@ def test_fitted_rows_lie_in_their_intervals(name: str) -> None:
     measured_s = columns["latency_us"].astype(float) * 1e-6
     assert ((found.low_s <= measured_s) & (measured_s <= found.high_s)).mean() > 0.88
     assert np.median(np.abs(found.latency_s / measured_s - 1)) < 0.12
+
+
+@pytest.mark.parametrize(
+    ("device", "op", "elements", "dtype", "latency_us"),
+    [
+        *[("b200_sxm", "relu", 2**28, "float16", 163.846), ("b200_sxm", "add", 2**28, "float16", 239.643)],
+        ("h200_sxm+pytorch", "tanh", 4096 * 393216, "float32", 3050),
+    ],
+)
+def test_memory_faster_than_any_that_was_fitted_is_kept_busy(
+    device: str, op: str, elements: int, dtype: str, latency_us: float
+) -> None:
+    """As many bytes are on their way as it takes; with those of an H100 they would take 1.2 to 1.5 times as long.
+
+    Source: the rows of cccl_7391 and kernelbench, which no constant is fitted to.
+    """
+    columns = {"device": device, "op": op, "rows": elements // 4096, "cols": 4096, "dtype": dtype}
+    (found_s,) = ircost.predict(columns, model="analytical").latency_s
+    assert found_s == pytest.approx(latency_us * 1e-6, rel=0.1)
 
 
 WHOLE_MODELS = published_rows()
