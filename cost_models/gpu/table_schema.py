@@ -11,7 +11,7 @@ from ircost.backends.runtime import known_runtime
 from ircost.cost_models.gpu.collective import OPS
 from ircost.cost_models.gpu.families import FAMILIES, Family, words
 from ircost.cost_models.gpu.formats import format_name, format_of
-from ircost.cost_models.gpu.table_work import COLD, TURNING, VECTOR_OPS, WARM, Columns, coded, skew_of
+from ircost.cost_models.gpu.table_work import COLD, QUANTIZING, TURNING, VECTOR_OPS, WARM, Columns, coded, skew_of
 
 WORDS = frozenset(
     ("device", "framework", "kernel", "op", "dtype", "kv_dtype", "phase", "distribution", "topology", "caches")
@@ -34,7 +34,6 @@ LACKING = {
 }
 MOST_EXPERTS = 1 << 20  # each is looked at by itself, and no model comes near
 KNOWN_OF_ALL: Mapping[str, Callable[[str], bool]] = {"caches": ("", COLD, WARM, TURNING).__contains__}
-QUANTIZING = frozenset(("computescale", "scale_matrix"))
 KNOWN: Mapping[str, Mapping[str, Callable[[str], bool]]] = {
     "attention": {
         "phase": ("prefill", "decode", "encoder").__contains__,

@@ -345,6 +345,7 @@ VECTOR_OPS = {
     "computescale": PerElement(1, 0, 2, 0, True),
     "scale_matrix": PerElement(1, 0.5, 2, 0),
 }
+QUANTIZING = frozenset(("computescale", "scale_matrix"))
 
 
 def stream_work(columns: Columns, setting: Setting) -> StreamWork:
@@ -363,6 +364,7 @@ def stream_work(columns: Columns, setting: Setting) -> StreamWork:
         *(elements * of("flops"), elements * of("special"), rows * of("is_reduced"), sets_of(columns)),
         row_length=cols,
         row_in_a_block=each(columns["op"], lambda op: float(op in ROW_IN_A_BLOCK)),
+        keeps_pace=each(columns["op"], lambda op: float(op not in QUANTIZING)),
     )
 
 
