@@ -97,14 +97,12 @@ WHY = """
 
 As found when the rows were first compared:
 
-- **L40S in groups of 4 and 8** (2 to 9 times too slow): sums over a bus are fitted to one machine, where 32 MiB take
-  four L40S 10 ms; the prompt of TensorRT-LLM's 70B leaves them at most 3 ms. That is a matter of the board, and of
-  whether cards reach one another, more than of the card. All cards without links of their own inherit it.
-- **Sums of ranks** have none of the learned corrections in whole models that `irc predict` gives single ones: two L40S
-  sum 16 MiB in 0.84 ms by the tables, in 0.82 by `irc predict`, in 1.65 within a model; eight H100 in 122, 114, 79 us.
-- **Cards without matrix units** (P40, P100: 1.8 to 2.6 times too slow with narrow weights; P100 and MI50 in 16 bits at
-  more than three times what memory allows): the smallest tile of their vector units has 32 rows, and the one row of a
-  token pays for all of them. Kernels for one row are not modelled.
+- **L40S in groups of 4 and 8** (2 to 11 times too slow): sums over a bus are fitted to one machine, where 32 MiB take
+  four L40S 10 to 14 ms; the prompt of TensorRT-LLM's 70B leaves them at most 3 ms. That is a matter of the board, and
+  of whether cards reach one another, more than of the card: the interval reaches down to what a switch would give, and
+  a note says so. All cards without links of their own inherit it.
+- **Cards without matrix units** (P40 0.9, P100 0.57): products of one row are sums in each lane, with no tile, as
+  libraries have them; those of a few rows were measured to take a tile of 32.
 - **gpt-oss on GeForce and GB10** (1.2 to 1.4): experts in MXFP4 at one token were measured on an L40S, with kernels
   that reach half of its memory's bandwidth; llama.cpp's reach more. On cards for servers both take as long.
 - **Mistral and Falcon under TensorRT-LLM 0.9** (0.5 to 0.7): its kernels for few heads of keys were not enabled by
