@@ -56,9 +56,14 @@ def check_neutral(node: Node, attribute: onnx.AttributeProto, signature: Signatu
     value = onnx.helper.get_attribute_value(attribute)
     if value not in known:
         raise node.error(
-            f"attribute {attribute.name} = {value!r} is not supported, only {known[0]!r}",
+            f"attribute {attribute.name} = {attribute_text(value)} is not supported, only {attribute_text(known[0])}",
             help="it changes the result, so it is not passed over",
         )
+
+
+def attribute_text(value: object) -> str:
+    """As users wrote it: ONNX keeps strings as bytes."""
+    return repr(value.decode(errors="replace") if isinstance(value, bytes) else value)
 
 
 @lru_cache(maxsize=4096)

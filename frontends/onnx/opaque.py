@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx
 
+from ircost.frontends.onnx.declared import attribute_text
 from ircost.frontends.onnx.element_types import ELEMENT_TYPES
 from ircost.frontends.onnx.node import Node
 from ircost.ir import ops
@@ -23,7 +24,8 @@ def opaque_op(node: Node) -> Op:
     """
     types = [inferred_type(name, node) for name in node.proto.output if name]
     attributes = sorted(
-        f"{a.name}={onnx.helper.get_attribute_value(a)!r}"[:LONGEST_ATTRIBUTE] for a in node.proto.attribute
+        f"{a.name}={attribute_text(onnx.helper.get_attribute_value(a))}"[:LONGEST_ATTRIBUTE]
+        for a in node.proto.attribute
     )
     attrs: dict[str, Attribute] = {"op": node.operator, "attributes": tuple(attributes)}
     return ops.opaque.create(node.given, attrs, result_types=types, location=node.importer.location(node))

@@ -353,7 +353,7 @@ def test_every_lowering_says_what_it_takes(operator: str) -> None:
     [
         ({"scaled": 2.0}, ["attribute scaled is not known", "did you mean scale"]),
         ({"qk_output": 1}, ["attribute qk_output = 1 is not supported, only 0"]),
-        ({"k_quant_type": "PER_TENSOR"}, ["attribute k_quant_type", "only b'NONE'"]),
+        ({"k_quant_type": "PER_TENSOR"}, ["attribute k_quant_type", "= 'PER_TENSOR' is not supported, only 'NONE'"]),
     ],
 )
 def test_what_would_change_the_meaning_is_refused(attributes: dict[str, Any], words: list[str]) -> None:
