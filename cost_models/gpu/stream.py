@@ -16,11 +16,11 @@ BLOCK_ELEMENTS = 1024
 # Source: CUDA C++ Programming Guide, "Compute Capabilities" (threads per SM); 16-byte loads.
 IN_FLIGHT_BYTES = 32768
 # Kernels for faster memory keep more on its way, as much as it takes; of the machines that constants are fitted to an
-# H100 has most bandwidth for a processor. Source: NVIDIA/cccl, cub/device/dispatch/tuning/tuning_transform.cuh, bytes
-# in flight for a processor: 12 KiB on a V100, 16 on an A100, 32 on an H100, 48 on an H200, 64 on a B200, about as
-# their bandwidths for a processor are. Kernels that quantise do not: an H200's take as long as with an H100's bytes
-# (with its own, errors of each of the two, left out, rise from 13.0 and 14.5 % to 16.8 and 19.0).
-FITTED_BYTES_PER_S = 3.35e12 / 132
+# H100 has the fastest. Source: NVIDIA/cccl, cub/device/dispatch/tuning/tuning_transform.cuh, bytes in flight for a
+# processor: 12 KiB on a V100, 16 on an A100, 32 on an H100, 48 on an H200, 64 on a B200, about as their bandwidths.
+# Kernels that quantise do not: an H200's take as long as with an H100's bytes (with its own, errors of each of the two,
+# left out, rise from 13.0 and 14.5 % to 16.8 and 19.0).
+FITTED_BYTES_PER_S = 3.35e12
 # From main memory to a register. Source: Jia et al., "Dissecting the NVIDIA Volta GPU", 2018, some 400 ns unloaded.
 MEMORY_LATENCY_S = 5e-7
 
@@ -83,7 +83,7 @@ class StreamWork:
 
 def in_flight_bytes(work: StreamWork, machine: GpuMachine) -> Column:
     """[rows, 1] of one processor, where enough of a tensor is its own."""
-    more = machine.main_bytes_per_s / machine.processors / FITTED_BYTES_PER_S
+    more = machine.main_bytes_per_s / FITTED_BYTES_PER_S
     (keeps_pace,) = beside(work.keeps_pace)
     return IN_FLIGHT_BYTES * np.where(keeps_pace > 0, max(more, 1.0) if machine.kind == "gpu" else 1.0, 1.0)
 
