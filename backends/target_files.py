@@ -107,6 +107,7 @@ ALIASES: dict[str, str] = {
     "jetson_orin_nano_8gb": "jetson_orin_nano",
     "jetson_orin_nx_16gb": "jetson_orin_nx",
     "jetson_xavier": "jetson_agx_xavier",
+    "k40m": "k40",
     "m1": "apple_m1",
     "m1_max": "apple_m1_max",
     "m1_pro": "apple_m1_pro",
