@@ -188,6 +188,7 @@ ALIASES: dict[str, str] = {
     "trillium": "tpu_v6e",
     "trn1": "trainium1",
     "trn2": "trainium2",
+    "trn3": "trainium3",
     "v100": "v100_sxm2",
     "v100_pcie_32gb": "v100_pcie",
     "v100_sxm": "v100_sxm2",

@@ -30,7 +30,18 @@ REQUIRED = {
     *("rtx_2060", "rtx_2070", "quadro_rtx_6000", "quadro_rtx_8000", "rtx_3050", "rtx_3060_ti", "rtx_4060_ti_16gb"),
     *("rtx_4070_ti", "rtx_4080_super", "rtx_4500_ada", "rtx_5000_ada", "rtx_5060", "rtx_5060_ti", "rtx_pro_5000_48gb"),
     *("mi300a", "rx_6800_xt", "rx_6900_xt", "rx_7800_xt", "rx_7900_xt", "rx_9070_xt", "w7900", "ryzen_ai_max_395"),
-    *("jetson_thor", "max_1550", "k40", "k80", "arc_a770", "arc_b580", "trainium1", "inferentia2", "tpu_v7"),
+    *(
+        "jetson_thor",
+        "max_1550",
+        "k40",
+        "k80",
+        "arc_a770",
+        "arc_b580",
+        "trainium1",
+        "trainium3",
+        "inferentia2",
+        "tpu_v7",
+    ),
     *("epyc_7742", "epyc_7763", "epyc_9554", "xeon_8280", "graviton3", "graviton4", "ryzen_9_7950x"),
     *("arc_pro_b60", "ascend_910b", "cpu", "xeon_8480", "epyc_9654", "knl_7250", "raspberry_pi_3", "iphone_6"),
 }
@@ -52,7 +63,7 @@ TYPED = (
 UNPUBLISHED = {
     *("tpu_v3", "tpu_v4", "tpu_v5e", "tpu_v5p", "tpu_v6e", "trainium2", "ascend_910b"),
     *("raspberry_pi_3", "iphone_6", "epyc_7003_core", "epyc_7003_2cores"),
-    *("tpu_v7", "trainium1", "inferentia2", "graviton3", "graviton4"),
+    *("tpu_v7", "trainium1", "trainium3", "inferentia2", "graviton3", "graviton4"),
     *(name for name in NAMES if name.startswith("apple_")),
 }
 # Maxwell and the small Pascal chips have twice the special units, Blackwell Ultra runs them at twice the rate.
