@@ -21,6 +21,7 @@ BUNDLED = Path(__file__).parent / "targets"
 
 # Each bundled file lists its aliases too (a test compares), but to find one no file should have to be read.
 ALIASES: dict[str, str] = {
+    "7950x": "ryzen_9_7950x",
     "910b": "ascend_910b",
     "a100": "a100_sxm_80gb",
     "a100_40gb": "a100_sxm_40gb",
@@ -30,14 +31,18 @@ ALIASES: dict[str, str] = {
     "a4000": "rtx_a4000",
     "a5000": "rtx_a5000",
     "a6000": "rtx_a6000",
+    "a770": "arc_a770",
     "a800": "a800_sxm",
     "agx_orin": "jetson_agx_orin",
+    "agx_thor": "jetson_thor",
     "agx_xavier": "jetson_agx_xavier",
     "ascend910b": "ascend_910b",
     "b200": "b200_sxm",
     "b300": "b300_sxm",
+    "b580": "arc_b580",
     "b60": "arc_pro_b60",
     "b_u585i_iot02a": "stm32u585",
+    "cascade_lake": "xeon_8280",
     "cy8cproto_062_4343w": "psoc62",
     "disco_f746ng": "stm32f746",
     "ek_ra6m4": "ra6m4",
@@ -49,10 +54,20 @@ ALIASES: dict[str, str] = {
     "gb200_sxm": "gb200",
     "gb300_nvl72": "gb300",
     "gb300_sxm": "gb300",
+    "geforce_gtx_1060": "gtx_1060_6gb",
+    "geforce_gtx_1060_6gb": "gtx_1060_6gb",
+    "geforce_gtx_1070": "gtx_1070",
+    "geforce_gtx_1080": "gtx_1080",
+    "geforce_gtx_1650": "gtx_1650",
+    "geforce_gtx_1650_super": "gtx_1650_super",
     "geforce_gtx_1660_ti": "gtx_1660_ti",
+    "geforce_rtx_2060": "rtx_2060",
+    "geforce_rtx_2070": "rtx_2070",
     "geforce_rtx_2080": "rtx_2080",
     "geforce_rtx_2080_ti": "rtx_2080_ti",
+    "geforce_rtx_3050": "rtx_3050",
     "geforce_rtx_3060": "rtx_3060",
+    "geforce_rtx_3060_ti": "rtx_3060_ti",
     "geforce_rtx_3070": "rtx_3070",
     "geforce_rtx_3070_ti": "rtx_3070_ti",
     "geforce_rtx_3080": "rtx_3080",
@@ -61,11 +76,17 @@ ALIASES: dict[str, str] = {
     "geforce_rtx_3090_ti": "rtx_3090_ti",
     "geforce_rtx_4060": "rtx_4060",
     "geforce_rtx_4060_ti": "rtx_4060_ti",
+    "geforce_rtx_4060_ti_16gb": "rtx_4060_ti_16gb",
     "geforce_rtx_4070": "rtx_4070",
     "geforce_rtx_4070_super": "rtx_4070_super",
+    "geforce_rtx_4070_ti": "rtx_4070_ti",
     "geforce_rtx_4070_ti_super": "rtx_4070_ti_super",
     "geforce_rtx_4080": "rtx_4080",
+    "geforce_rtx_4080_super": "rtx_4080_super",
     "geforce_rtx_4090": "rtx_4090",
+    "geforce_rtx_5060": "rtx_5060",
+    "geforce_rtx_5060_ti": "rtx_5060_ti",
+    "geforce_rtx_5060_ti_8gb": "rtx_5060_ti_8gb",
     "geforce_rtx_5070": "rtx_5070",
     "geforce_rtx_5070_ti": "rtx_5070_ti",
     "geforce_rtx_5080": "rtx_5080",
@@ -75,18 +96,40 @@ ALIASES: dict[str, str] = {
     "gh200_480gb": "gh200_96gb",
     "gh200_hbm3": "gh200_96gb",
     "gh200_hbm3e": "gh200",
+    "gtx_1060": "gtx_1060_6gb",
     "h100": "h100_sxm",
     "h20": "h20_sxm",
     "h200": "h200_sxm",
     "h800": "h800_sxm",
     "ice_lake": "cpu",
+    "inf2": "inferentia2",
+    "ironwood": "tpu_v7",
     "jetson_agx_orin_64gb": "jetson_agx_orin",
+    "jetson_agx_thor": "jetson_thor",
     "jetson_orin_nano_8gb": "jetson_orin_nano",
     "jetson_orin_nx_16gb": "jetson_orin_nx",
+    "jetson_t5000": "jetson_thor",
+    "jetson_xavier": "jetson_agx_xavier",
+    "k40m": "k40",
     "m1": "apple_m1",
+    "m1_max": "apple_m1_max",
+    "m1_pro": "apple_m1_pro",
+    "m1_ultra": "apple_m1_ultra",
+    "m2": "apple_m2",
+    "m2_max": "apple_m2_max",
+    "m2_pro": "apple_m2_pro",
+    "m2_ultra": "apple_m2_ultra",
+    "m3": "apple_m3",
+    "m3_max": "apple_m3_max",
+    "m3_pro": "apple_m3_pro",
+    "m3_ultra": "apple_m3_ultra",
+    "m4": "apple_m4",
+    "m4_max": "apple_m4_max",
+    "m4_pro": "apple_m4_pro",
     "mi250_gcd": "mi250",
     "mi250x_gcd": "mi250x",
     "mi50_16gb": "mi50",
+    "milan": "epyc_7763",
     "milan_2cores": "epyc_7003_2cores",
     "milan_core": "epyc_7003_core",
     "nrf5340_dk": "nrf5340",
@@ -103,26 +146,49 @@ ALIASES: dict[str, str] = {
     "orin_nx": "jetson_orin_nx",
     "p100": "p100_pcie",
     "p100_sxm": "p100_sxm2",
+    "ponte_vecchio": "max_1550",
+    "pvc": "max_1550",
+    "radeon_8060s": "ryzen_ai_max_395",
+    "radeon_pro_w7900": "w7900",
+    "radeon_rx_6800_xt": "rx_6800_xt",
+    "radeon_rx_6900_xt": "rx_6900_xt",
+    "radeon_rx_7800_xt": "rx_7800_xt",
+    "radeon_rx_7900_xt": "rx_7900_xt",
     "radeon_rx_7900_xtx": "rx_7900_xtx",
+    "radeon_rx_9070_xt": "rx_9070_xt",
     "raspberry_pi_4b": "raspberry_pi_4",
     "raspberry_pi_pico": "rp2040",
+    "rome": "epyc_7742",
     "rpi_4": "raspberry_pi_4",
     "rpi_5": "raspberry_pi_5",
     "rtx_4060_ti_8gb": "rtx_4060_ti",
+    "rtx_4500_ada_generation": "rtx_4500_ada",
+    "rtx_5000_ada_generation": "rtx_5000_ada",
+    "rtx_5060_ti_16gb": "rtx_5060_ti",
     "rtx_6000_ada_generation": "rtx_6000_ada",
+    "rtx_6000_pro": "rtx_pro_6000",
+    "rtx_6000_pro_server": "rtx_pro_6000_server",
     "rtx_pro_5000_72gb": "rtx_pro_5000",
     "rtx_pro_5000_blackwell": "rtx_pro_5000",
     "rtx_pro_6000_blackwell": "rtx_pro_6000",
     "rtx_pro_6000_blackwell_server": "rtx_pro_6000_server",
     "rtx_pro_6000_workstation": "rtx_pro_6000",
+    "ryzen_ai_max+_395": "ryzen_ai_max_395",
     "sapphire_rapids": "xeon_8480",
     "stm32f412zg": "stm32f412",
     "stm32f746ng": "stm32f746",
     "stm32h743zi": "stm32h743",
     "stm32l4r5zi": "stm32l4r5",
+    "strix_halo": "ryzen_ai_max_395",
+    "thor": "jetson_thor",
+    "tpu7x": "tpu_v7",
     "tpu_v5_lite": "tpu_v5e",
+    "tpu_v7x": "tpu_v7",
+    "trainium": "trainium1",
     "trillium": "tpu_v6e",
+    "trn1": "trainium1",
     "trn2": "trainium2",
+    "trn3": "trainium3",
     "v100": "v100_sxm2",
     "v100_pcie_32gb": "v100_pcie",
     "v100_sxm": "v100_sxm2",
@@ -162,9 +228,9 @@ def load_target(name_or_path: str | Path, folders: Sequence[str | Path] = ()) ->
     """The machine of that name, alias or file.
 
     Args:
-        name_or_path: a name or alias, in capitals or not, with dashes, blanks or the vendor before it, as drivers have
-            it; or a path that ends in ``.yaml`` or ``.yml``. After it may stand the runtime whose kernels run there,
-            as in ``h100+vllm``.
+        name_or_path: a name or alias, in capitals or not, with dashes, blanks or nothing between its words, or with the
+            vendor before it, as drivers have it; or a path that ends in ``.yaml`` or ``.yml``. After it may stand the
+            runtime whose kernels run there, as in ``h100+vllm``.
         folders: more folders of target files; they come before the bundled ones.
 
     Raises:
@@ -225,7 +291,13 @@ def _find(name_or_path: str | Path, folders: Sequence[str | Path]) -> Path | Tar
     name = os.fspath(name_or_path)
     if _is_path(name) or os.sep in name:
         return _file(Path(name))
-    return _named(name, folders) or _named(plainly_spelt(name), folders) or _unknown(name, folders)
+    plain = plainly_spelt(name)
+    return (
+        _named(name, folders)
+        or _named(plain, folders)
+        or _named(_parted(plain, folders), folders)
+        or _unknown(name, folders)
+    )
 
 
 def _named(name: str, folders: Sequence[str | Path]) -> Path | Target | None:
@@ -245,6 +317,12 @@ def plainly_spelt(name: str) -> str:
     while len(words) > 1 and words[0] in VENDORS:
         words = words[1:]
     return "_".join(words)
+
+
+def _parted(name: str, folders: Sequence[str | Path]) -> str:
+    """The known name that differs in where its words are parted: ``rtx_3080ti`` is ``rtx_3080_ti``."""
+    known = (*target_names(folders), *sorted({*ALIASES, *DRIVER_NAMES}))
+    return next((other for other in known if other.replace("_", "") == name.replace("_", "")), name)
 
 
 def _file(path: Path) -> Path:
