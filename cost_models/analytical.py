@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -97,13 +97,15 @@ class Analytical(CostModel):
         count = len(kernels)
         latency_s, terms_s = np.zeros(count), np.zeros((count, len(names)))
         choice = np.full(count, "", dtype=object)
-        machine, busy, launched = machine_of(target), _Busy.of(count), _Launched.of(count)
+        machine, busy = machine_of(target), _Busy.of(count)
+        launched = _Launched.of(count) if self.launches_one_by_one(target) else None
         for part in parts:
             np.add.at(latency_s, part.rows, part.terms.latency_s * part.launches)
             for resource, seconds in resources_s(part).items():
                 np.add.at(terms_s[:, BUSY.index(resource)], part.rows, seconds * part.launches)
             busy.add(part, machine)
-            launched.add(part)
+            if launched is not None:
+                launched.add(part)
             if not machine.cuts_to_size:  # what is cut to size is no kernel that a library has a name for
                 choice[part.rows] = np.array(part.terms.choices, dtype=object)[part.terms.choice]
         limit_s = physical_limits_s(kernels, target)
@@ -119,7 +121,8 @@ class Analytical(CostModel):
             model=self.name,
             choice=tuple(map(str, choice)),
             notes=self._notes(kernels, target),
-            **(asdict(launched) if self.launches_one_by_one(target) else {}),
+            host_s=None if launched is None else launched.host_s,
+            device_s=None if launched is None else launched.device_s,
         )
 
     def evaluated(self, kernels: KernelTable, target: Target) -> Iterator[Evaluated]:

@@ -124,8 +124,10 @@ def asked_collectives(
     setting = Setting(target, machine, labels["runtime"], dtype, "f16", 1.0)
     work = collective_work(columns, setting)
     fitted = _no_sooner_than_links(constants.of(FAMILY, labels), setting, min(ranks, node))
-    switched = replace(work, is_bus=np.where(work.crossing > 1, 0.0, work.is_bus), crossing=np.ones(count))
-    terms, apart = (times(collective_demand(own, machine), fitted) for own in (work, switched))
+    terms = apart = times(collective_demand(work, machine), fitted)
+    if np.any(work.crossing > 1):
+        switched = replace(work, is_bus=np.where(work.crossing > 1, 0.0, work.is_bus), crossing=np.ones(count))
+        apart = times(collective_demand(switched, machine), fitted)
     return AskedCollectives(work, labels, machine, terms, least_sent_s(work), apart.latency_s)
 
 

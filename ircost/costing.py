@@ -12,7 +12,7 @@ import numpy as np
 from ircost.backends import Target
 from ircost.collective_kernels import collective_kernels, notes_on_links
 from ircost.cost_models.automatic import chosen_model
-from ircost.cost_models.energy import notes_on_energy, static_w
+from ircost.cost_models.energy import notes_on_energy
 from ircost.cost_models.gpu.machine import MEASURED_KINDS
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, kernel_table
@@ -28,7 +28,7 @@ from ircost.ir.graph import Module, Op
 from ircost.ir.ops.experts import experts_met, spread
 from ircost.ir.schedule import parse_schedule
 from ircost.ir.types import DType
-from ircost.launching import run_seconds
+from ircost.launching import run_energies_j, run_seconds
 from ircost.passes import parse_pipeline
 from ircost.passes.tile import Tile
 from ircost.passes.weight_only import is_weight_only
@@ -75,9 +75,10 @@ def report_on(
     runs = branches_taken(table, estimates)
     at_peak_s = data_sheet_s(table, target)
     seconds = run_seconds(runs, estimates)
+    energies_j = run_energies_j(runs, seconds, estimates, target)
     kernels = tuple(
-        _kernel_report(table, estimates, at_peak_s, run, own_s, target)
-        for run, own_s in zip(runs, seconds.tolist(), strict=True)
+        _kernel_report(table, estimates, at_peak_s, run, own_s, own_j)
+        for run, own_s, own_j in zip(runs, seconds.tolist(), energies_j.tolist(), strict=True)
     )
     built = imported.built
     sent = [] if built is None else uncorrected(collective_kernels(built, target, model), estimates)
@@ -168,11 +169,10 @@ def totals_of(
     estimates = model.estimate(table, target)
     runs = branches_taken(table, estimates)
     seconds = run_seconds(runs, estimates)
-    latency_s = energy_j = 0.0
-    for run, own_s in zip(runs, seconds.tolist(), strict=True):
-        if not table.is_unknown[run.row]:
-            latency_s += own_s
-            energy_j += _energy_j(estimates, run, own_s, target)
+    known = ~table.is_unknown[[run.row for run in runs]]
+    latency_s, energy_j = (
+        float(sum(column[known].tolist())) for column in (seconds, run_energies_j(runs, seconds, estimates, target))
+    )
     sent = [] if built is None else collective_kernels(built, target, model)
     latency_s += sum(kernel.latency_s or 0.0 for kernel in sent)
     energy_j += sum(kernel.energy_j or 0.0 for kernel in sent)
@@ -197,17 +197,11 @@ def branches_taken(table: KernelTable, estimates: Estimates) -> list[KernelRun]:
     return [run for run in table.runs if dropped.isdisjoint(run.branch)]
 
 
-def _energy_j(estimates: Estimates, run: KernelRun, seconds: float, target: Target) -> float:
-    """Of all repetitions of a run that adds so many seconds: a device that need not wait for its host draws less."""
-    alone_s = float(estimates.latency_s[run.row]) * run.count
-    return float(estimates.energy_j[run.row]) * run.count - static_w(target) * max(alone_s - seconds, 0.0)
-
-
 def _kernel_report(
-    table: KernelTable, estimates: Estimates, at_peak_s: np.ndarray, run: KernelRun, seconds: float, target: Target
+    table: KernelTable, estimates: Estimates, at_peak_s: np.ndarray, run: KernelRun, seconds: float, energy_j: float
 ) -> KernelReport:
     """Args:
-    seconds: that all repetitions of the run add to the whole.
+    seconds, energy_j: that all repetitions of the run add to the whole.
     """
     row, count = run.row, run.count
     is_unknown = bool(table.is_unknown[row])
@@ -219,7 +213,7 @@ def _kernel_report(
         source_nodes=run.location.nodes if run.location else (),
         count=count,
         latency_s=None if is_unknown else seconds,
-        energy_j=None if is_unknown else _energy_j(estimates, run, seconds, target),
+        energy_j=None if is_unknown else energy_j,
         flops=int(table.flops[row]) * count,
         macs=int(table.macs[row]) * count,
         bytes=int(table.traffic_bytes[row]) * count,

@@ -8,6 +8,8 @@ from itertools import groupby
 
 import numpy as np
 
+from ircost.backends import Target
+from ircost.cost_models.energy import static_w
 from ircost.cost_models.interface import Estimates
 from ircost.cost_models.kernel_table import KernelRun
 
@@ -27,6 +29,19 @@ def run_seconds(runs: Sequence[KernelRun], estimates: Estimates) -> np.ndarray:
         found: np.ndarray = estimates.latency_s[rows] * counts
         return found
     return _side_by_side(estimates.host_s[rows], estimates.device_s[rows], counts)
+
+
+def run_energies_j(runs: Sequence[KernelRun], seconds: np.ndarray, estimates: Estimates, target: Target) -> np.ndarray:
+    """[runs] of all repetitions: a device that need not wait for its host draws nothing while it would.
+
+    Args:
+        seconds: of ``run_seconds``.
+    """
+    rows = np.array([run.row for run in runs], dtype=int)
+    counts = np.array([run.count for run in runs], dtype=float)
+    saved_s = np.maximum(estimates.latency_s[rows] * counts - seconds, 0.0)
+    found: np.ndarray = estimates.energy_j[rows] * counts - static_w(target) * saved_s
+    return found
 
 
 def _side_by_side(host_s: np.ndarray, device_s: np.ndarray, counts: np.ndarray) -> np.ndarray:

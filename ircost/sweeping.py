@@ -17,7 +17,6 @@ import numpy as np
 from ircost.backends import Target
 from ircost.bound_text import bound_text
 from ircost.collective_kernels import collective_kernels_of, notes_on_links
-from ircost.cost_models.energy import static_w
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, table_of_modules
 from ircost.cost_models.lower_bound import LowerBounds
@@ -32,7 +31,7 @@ from ircost.frontends.config.plan import AXES, with_axes
 from ircost.intervals import interval_of_runs, uncorrected
 from ircost.ir.collector import collector_paused
 from ircost.ir.errors import IrcError
-from ircost.launching import run_seconds
+from ircost.launching import run_energies_j, run_seconds
 from ircost.passes import Pass, PassContext, parse_pipeline, run_pipeline
 from ircost.passes.fuse import Fuse
 from ircost.rank_memory import memory_of
@@ -343,14 +342,12 @@ class _Priced:
         estimates = self.estimates
         runs = branches_taken(replace(self.table, runs=all_runs), estimates)
         rows = np.array([run.row for run in runs], dtype=int)
-        counts = np.array([run.count for run in runs], dtype=float)
         own_s = run_seconds(runs, estimates)
         shares: dict[str, float] = {}
         for row, seconds in zip(rows, own_s, strict=True):
             bound = estimates.bound_names[int(estimates.bound[row])]
             shares[bound] = shares.get(bound, 0.0) + float(seconds)
-        hidden_s = np.maximum(estimates.latency_s[rows] * counts - own_s, 0.0)
-        energy_j = float((estimates.energy_j[rows] * counts - static_w(self.target) * hidden_s).sum())
+        energy_j = float(run_energies_j(runs, own_s, estimates, self.target).sum())
         ranks, devices, batches, items = 1, 1, 1, max(imported.batch_dims.values(), default=1)
         if imported.built is not None:
             shares["link"] = sum(kernel.latency_s or 0.0 for kernel in sent)
