@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from language_models_published import PHASES, Row, Seconds, checkpoint, compiled, predicted, published_rows
+from language_model_rows import PHASES, Row, Seconds, checkpoint, compiled, predicted, published_rows
 
 import ircost
 from ircost.backends import load_target
