@@ -62,6 +62,8 @@ class Target(Part):
         runtime: whose kernels run on it, a name in ``RUNTIMES``; "" is nobody's in particular. Given as
             ``h100_sxm+vllm``.
         matrix: peak flop/s of the matrix units per number format, dense; a multiply-add is two.
+        block_scaled: how many times that rate 8-bit floats get whose blocks share a scale (Microscaling): above 1 where
+            the plain rate is halved because sums are kept in f32, as a GeForce halves it.
         vector: the same of the vector lanes.
         special_per_s: transcendental functions (exp, tanh, rsqrt, ...) per second, f32.
         memory: from main memory inward.
@@ -86,6 +88,7 @@ class Target(Part):
     architecture: str = ""
     runtime: Annotated[str, AfterValidator(_known_runtime)] = ""
     matrix: Peaks = Field(default_factory=dict)
+    block_scaled: Annotated[Figure, Quantity("1")] | None = None
     vector: Peaks
     special_per_s: Annotated[Figure, Quantity("flop/s")] | None = Field(default=None, alias="special")
     memory: Annotated[tuple[MemoryLevel, ...], BeforeValidator(_named, json_schema_input_type=dict[str, MemoryLevel])]
@@ -198,13 +201,14 @@ class Target(Part):
             raise TargetError(f"{self.name} has no {engine} arithmetic in {dtype}", help=has)
         return unit
 
-    def peak_flops_per_s(self, dtype: DType | str, engine: Engine = "matrix") -> Figure:
+    def peak_flops_per_s(self, dtype: DType | str, engine: Engine = "matrix", is_block_scaled: bool = False) -> Figure:
         """Highest rate of arithmetic in ``dtype``, dense; a multiply-add is two operations.
 
         Args:
             dtype: format of the arithmetic, not of storage.
             engine: ``matrix`` for contractions, ``vector`` for all else. Falls back as ``unit_for`` says: f32
                 contractions on a machine whose matrix units lack f32 run at the vector peak.
+            is_block_scaled: of operands whose blocks share a scale.
 
         Raises:
             TargetError: the machine cannot; lists the formats it has.
@@ -214,7 +218,9 @@ class Target(Part):
         989.4
         """
         unit, unit_format = self.unit_for(dtype, engine)
-        return (self.matrix if unit == "matrix" else self.vector)[unit_format]
+        peak = (self.matrix if unit == "matrix" else self.vector)[unit_format]
+        faster = self.block_scaled if is_block_scaled and unit == "matrix" and unit_format.startswith("f8") else None
+        return peak if faster is None else Figure(peak * faster, faster.source, faster.guess)
 
     def energy_j_per_flop(self, dtype: DType | str, engine: Engine = "matrix") -> Figure:
         """Energy of one operation in ``dtype``, above idle power; a multiply-add is two.
@@ -259,7 +265,8 @@ class Target(Part):
 
     def digest(self) -> str:
         """SHA-256 of all that is said here, sources included, as 64 hex digits."""
-        unsaid = {"flash"} if self.flash is None else set()  # so that reports of before the key still compare
+        # Left out where they are not said, so that reports of before these keys still compare.
+        unsaid = {name for name in ("flash", "block_scaled") if getattr(self, name) is None}
         content = json.dumps(self.model_dump(mode="json", exclude=unsaid), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()
 

@@ -135,7 +135,7 @@ class Analytical(CostModel):
         for group in kernels.parts:
             labels = labels_of_group(group, machine, self.constants)
             constants = self.constants_of(group, labels, target)
-            rates = rates_of(target, machine, group.dtype)
+            rates = rates_of(target, machine, group.dtype, group.scales)
             for at in _chunks(group):
                 work = work_of(group, at, machine, rates)
                 terms = times(demand_of(group.family, work, machine), constants)

@@ -12,7 +12,7 @@ ENGINES = ("matrix", "vector", "special")
 BOUNDING_ENGINES = slice(0, 2)
 
 
-def unit_and_peak(target: Target, engine: str, dtype: DType) -> tuple[str, float]:
+def unit_and_peak(target: Target, engine: str, dtype: DType, is_block_scaled: bool = False) -> tuple[str, float]:
     """The unit that runs such work, and its peak in operations per second.
 
     Contractions in a format that matrix units lack run on the vector lanes. A target that says nothing of its
@@ -20,7 +20,7 @@ def unit_and_peak(target: Target, engine: str, dtype: DType) -> tuple[str, float
 
     Args:
         engine: ``matrix`` (contractions), ``vector`` (all other arithmetic) or ``special`` (transcendental functions).
-        dtype: format of the arithmetic.
+        dtype: format of the arithmetic. is_block_scaled: as of ``Target.peak_flops_per_s``.
 
     Raises:
         TargetError: the target cannot compute in this format.
@@ -31,7 +31,7 @@ def unit_and_peak(target: Target, engine: str, dtype: DType) -> tuple[str, float
     if engine == "vector" and target.kind == "microcontroller" and dtype.name in target.vector:
         wanted = dtype  # its data sheet does give the rate of integers, and without an FPU that of floats is far below
     unit, _ = target.unit_for(wanted, "matrix" if engine == "matrix" else "vector")
-    return unit, target.peak_flops_per_s(wanted, unit)
+    return unit, target.peak_flops_per_s(wanted, unit, is_block_scaled)
 
 
 def energy_j_per_flop(target: Target, engine: str, dtype: DType) -> float:

@@ -51,15 +51,18 @@ def data_sheet_s(kernels: KernelTable, target: Target) -> np.ndarray:
     return busiest_s
 
 
-def engine_times_s(kernels: KernelTable, target: Target) -> np.ndarray:
+def engine_times_s(kernels: KernelTable, target: Target, is_block_scaled: bool = False) -> np.ndarray:
     """[rows, engines] seconds that each kind of unit needs at its peak.
+
+    Args:
+        is_block_scaled: as of ``Target.peak_flops_per_s``.
 
     Raises:
         TargetError: the target cannot compute in a format that a kernel needs.
     """
     times = np.zeros((len(kernels), len(ENGINES)))
     for column, (engine, dtype) in enumerate(kernels.work_columns):
-        unit, peak_per_s = unit_and_peak(target, engine, dtype)
+        unit, peak_per_s = unit_and_peak(target, engine, dtype, is_block_scaled)
         times[:, ENGINES.index(unit)] += kernels.work[:, column] / peak_per_s
     return times
 
@@ -67,12 +70,13 @@ def engine_times_s(kernels: KernelTable, target: Target) -> np.ndarray:
 def shortest_arithmetic_s(kernels: KernelTable, target: Target) -> np.ndarray:
     """[rows, 2] seconds that matrix and vector units need at least.
 
-    By the algorithms with the fewest operations, at the highest clock.
+    By the algorithms with the fewest operations, at the highest clock and, of 8-bit floats, as if their blocks shared
+    scales.
 
     Raises:
         TargetError: as of ``engine_times_s``.
     """
-    rated_s = engine_times_s(kernels.by_shortest_algorithms(), target)[:, BOUNDING_ENGINES]
+    rated_s = engine_times_s(kernels.by_shortest_algorithms(), target, is_block_scaled=True)[:, BOUNDING_ENGINES]
     return rated_s / target.processors.boost
 
 

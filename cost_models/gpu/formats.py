@@ -22,6 +22,11 @@ class Format:
     converted_bytes: float = 0.0
 
     @property
+    def is_block_scaled(self) -> bool:
+        """Whether matrix units take the scales in: of blocks of 32, powers of two (Microscaling)."""
+        return self.arithmetic == "f8e4m3" and self.activation_bytes == self.weight_bytes == 1 + 1 / 32
+
+    @property
     def is_blocked(self) -> bool:
         """Whether blocks of activations have scales of their own."""
         return self.activation_bytes % 0.5 != 0

@@ -84,15 +84,19 @@ class Rates:
         return float(sums_rows(self.unit, self.arithmetic))
 
 
-def rates_of(target: Target, machine: GpuMachine, dtype: DType) -> Rates:
-    """Raises:
+def rates_of(target: Target, machine: GpuMachine, dtype: DType, scales: str = "") -> Rates:
+    """Args:
+    scales: as of ``Part.scales``.
+
+    Raises:
     TargetError: the target cannot compute in this format.
     """
     unit, _ = unit_and_peak(target, "matrix", dtype)
     arithmetic = arithmetic_format("matrix", dtype).name
     _, lanes = unit_and_peak(target, "vector", dtype)
     lanes_per_s = float(lanes) * target.processors.boost
-    peak, sustained = product_flops_per_s(target, arithmetic), sustained_flops_per_s(target, arithmetic)
+    peak = product_flops_per_s(target, arithmetic, is_block_scaled=scales == "mx")
+    sustained = sustained_flops_per_s(target, arithmetic)
     return Rates(unit, arithmetic, peak, sustained, max(machine.vector_flops_per_s / lanes_per_s, 1.0))
 
 

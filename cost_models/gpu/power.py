@@ -75,14 +75,14 @@ def sustained_flops_per_s(target: Target, arithmetic: str) -> float:
 LACKS_MIXED = frozenset(("maxwell", "pascal", "turing", "gcn5"))
 
 
-def product_flops_per_s(target: Target, arithmetic: str) -> float:
+def product_flops_per_s(target: Target, arithmetic: str, is_block_scaled: bool = False) -> float:
     """Peak of products in a format, at the highest clock; their sums are kept in f32 where it is narrower, unless the
     runtime says otherwise.
 
     Raises:
         TargetError: the target cannot compute in the format.
     """
-    peak = float(target.peak_flops_per_s(arithmetic))
+    peak = float(target.peak_flops_per_s(arithmetic, is_block_scaled=is_block_scaled))
     unit, _ = target.unit_for(arithmetic)
     runtime = RUNTIMES.get(target.runtime)
     sums_wide = runtime is None or not runtime.sums_narrow

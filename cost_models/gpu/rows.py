@@ -112,7 +112,7 @@ def setting_of(device: str, runtime: str, dtype: str, target_of: TargetOf) -> tu
     try:
         target = target_of(device)
         arithmetic = _arithmetic(target, form.arithmetic)
-        peak = product_flops_per_s(target, arithmetic)
+        peak = product_flops_per_s(target, arithmetic, form.is_block_scaled)
     except TargetError as error:
         return None, error.message
     if target.runtime and runtime not in ("", GRAPH_REPLAY, OF_COLLECTIVES, target.runtime):
@@ -240,6 +240,7 @@ def physical_limit_s(family: Family, columns: Columns, setting: Setting) -> np.n
     )
     memory_s = np.maximum(totals.touched_bytes - held, 0.0) / setting.machine.main_bytes_per_s
     # The data sheet's peak, not that of sums in f32: kernels that sum in 16 bits do reach it.
-    peak = float(setting.target.peak_flops_per_s(setting.arithmetic)) * setting.target.processors.boost
-    limit: np.ndarray = np.maximum(np.maximum(totals.flops / peak, memory_s), totals.sent_s)
+    peak = setting.target.peak_flops_per_s(setting.arithmetic, is_block_scaled=setting.format.is_block_scaled)
+    peak_per_s = float(peak) * setting.target.processors.boost
+    limit: np.ndarray = np.maximum(np.maximum(totals.flops / peak_per_s, memory_s), totals.sent_s)
     return limit
