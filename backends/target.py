@@ -267,7 +267,11 @@ class Target(Part):
         """SHA-256 of all that is said here, sources included, as 64 hex digits."""
         # Left out where they are not said, so that reports of before these keys still compare.
         unsaid = {name for name in ("flash", "block_scaled") if getattr(self, name) is None}
-        content = json.dumps(self.model_dump(mode="json", exclude=unsaid), sort_keys=True, separators=(",", ":"))
+        said = self.model_dump(mode="json", exclude=unsaid)
+        for link in said["links"]:
+            if link["peers"]:
+                del link["peers"]
+        content = json.dumps(said, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()
 
     def __hash__(self) -> int:

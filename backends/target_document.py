@@ -20,7 +20,7 @@ from ircost.ir.yaml_document import Entry
 NOT_FIGURES = frozenset(
     {
         *("name", "aliases", "vendor", "kind", "description", "architecture", "runtime", "extends"),
-        *("per_processor", "topology", "devices", "neighbours", "reduces"),
+        *("per_processor", "topology", "devices", "neighbours", "reduces", "peers"),
     }
 )
 # Drops what the extended target has under this key.

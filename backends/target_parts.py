@@ -66,6 +66,8 @@ class Link(Part):
         neighbours: of a ``mesh``, how many others each device has a wire to; all that it joins where left out. A
             ``torus`` needs them: two for each dimension.
         reduces: its switches add up what they pass on, as NVLink SHARP does.
+        peers: over a ``bus``, devices write to one another; else through the host's memory, as drivers of a GeForce
+            since Turing have it.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Link(Part):
     devices: int | None = Field(default=None, ge=2)
     neighbours: int | None = Field(default=None, ge=1)
     reduces: bool = False
+    peers: bool = True
 
     @model_validator(mode="after")
     def _torus_has_neighbours(self) -> Link:

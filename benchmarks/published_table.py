@@ -23,7 +23,7 @@ from ircost.cost_models.row_estimates import estimate_rows
 from ircost.datasets.tables import read_table
 
 FOLDER = Path(__file__).resolve().parents[1] / "datasets/published"
-FITTED = ("gemm", "attention", "mla", "moe", "vector")
+FITTED = ("gemm", "attention", "mla", "moe", "vector", "collective")
 ONLY_COMPARED = ("conv",)  # they would stand for products, which stand in for convolutions of today
 HEAD = """# Machines that others measured
 
@@ -34,7 +34,7 @@ this decade. Others have measured kernels there, and published what they found: 
 and issues. `datasets/published` has {rows:,} such rows of {devices} machines, each with its source
 ([below](#sources)); of several kernels for one shape the fastest.
 
-    irc calibrate --data datasets/published/{{gemm,attention,mla,moe,vector}}.csv --onto constants.json \\
+    irc calibrate --data datasets/published/{{gemm,attention,mla,moe,vector,collective}}.csv --onto constants.json \\
         -o constants.json
 
 fits the constants *onto* those of the tables: whatever those have met stays as it is, to the last digit, and only what
@@ -51,6 +51,9 @@ out of that: one of its runtimes takes ten times as long as another, and the fas
 `python -m benchmarks.fastest_of_runtimes ../shared/measured gemm attention moe` puts that to the test: each
 architecture is left out, up to 40 of its fastest rows of each kind are given, and all its rows estimated, each as of
 its own runtime.
+
+Collectives are of cards without links of their own. What their server makes of its bus counts there, not whose cards
+they are: all servers are fitted as one (`server` tells them apart, and is what is left out), since nobody names theirs.
 
 How far a figure is known there comes of leaving each machine out in turn: errors of machines of which only the
 architecture was left give the interval of the family (`fitted_onto.py`), unless the intervals of
@@ -114,7 +117,8 @@ def errors_of(family: str, columns: Columns) -> Mapping[str, np.ndarray]:
     """[rows] each: sizes of relative errors; and whether rows lie inside of their interval."""
     base, bundled = bundled_constants().base, bundled_constants()
     found = {"base": error(family, columns, base)}
-    for name, column in (("source left out", "source"), ("machine left out", "device")):
+    machine = "server" if "server" in columns else "device"
+    for name, column in (("source left out", "source"), ("machine left out", machine)):
         found[name] = np.full(len(columns["device"]), np.nan)
         for left_out in sorted(set(columns[column].tolist())):
             out = columns[column] == left_out

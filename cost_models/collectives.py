@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,12 +14,19 @@ from ircost.cost_models.gpu.demand import Terms, times
 from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.formats import format_of
 from ircost.cost_models.gpu.kernel_work import runtime_label
-from ircost.cost_models.gpu.labels import labels_of
+from ircost.cost_models.gpu.labels import OF_BYTES, labels_of
 from ircost.cost_models.gpu.machine import GpuMachine, machine_of
-from ircost.cost_models.gpu.table_work import Setting, bridged, bus_between, collective_work, devices_in_a_node
+from ircost.cost_models.gpu.table_work import (
+    Setting,
+    architecture_on_a_bus,
+    bridged,
+    bus_between,
+    collective_work,
+    devices_in_a_node,
+    is_on_a_bus,
+)
 
 FAMILY = "collective"
-DTYPE = "float16"  # that collectives were measured in; their bytes are what counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +54,6 @@ class AskedCollectives:
 
     Args:
         labels: what their constants depend on. terms: where their time goes. at_best_s: see ``CollectiveTimes``.
-        apart_s: [sizes] the time if no two messages shared the host's bus: as over links of the same rate, through a
-            switch.
     """
 
     work: CollectiveWork
@@ -56,7 +61,6 @@ class AskedCollectives:
     machine: GpuMachine
     terms: Terms
     at_best_s: np.ndarray
-    apart_s: np.ndarray
 
     @property
     def times(self) -> CollectiveTimes:
@@ -110,25 +114,25 @@ def asked_collectives(
         "device": np.full(count, target.name, dtype=object),
     }
     machine = machine_of(target)
-    dtype = format_of(DTYPE)
+    dtype = format_of(OF_BYTES)
     assert dtype is not None, "a format of the tables"
     started = str(family.kinds(columns)[0])
+    architecture, device = machine.architecture, machine.name.partition("+")[0]
+    if is_on_a_bus(target):
+        architecture, device = architecture_on_a_bus(target), ""
     labels = labels_of(
-        architecture=machine.architecture,
-        device=machine.name.partition("+")[0],
+        architecture=architecture,
+        device=device,
         runtime=runtime_label(machine.runtime, machine.kind, FAMILY, started, constants),
-        dtype=DTYPE,
+        dtype=OF_BYTES,
         kind=started,
         machine=machine.kind,
     )
     setting = Setting(target, machine, labels["runtime"], dtype, "f16", 1.0)
     work = collective_work(columns, setting)
     fitted = _no_sooner_than_links(constants.of(FAMILY, labels), setting, min(ranks, node))
-    terms = apart = times(collective_demand(work, machine), fitted)
-    if np.any(work.crossing > 1):
-        switched = replace(work, is_bus=np.where(work.crossing > 1, 0.0, work.is_bus), crossing=np.ones(count))
-        apart = times(collective_demand(switched, machine), fitted)
-    return AskedCollectives(work, labels, machine, terms, least_sent_s(work), apart.latency_s)
+    terms = times(collective_demand(work, machine), fitted)
+    return AskedCollectives(work, labels, machine, terms, least_sent_s(work))
 
 
 def _no_sooner_than_links(constants: Mapping[str, float], setting: Setting, devices: int) -> dict[str, float]:

@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 
 from ircost.backends import Target
 from ircost.cost_models.energy import static_w
-from ircost.cost_models.gpu.table_work import NETWORK_BYTES_PER_S, devices_in_a_node, shares_bus
+from ircost.cost_models.gpu.labels import WITH_PEERS
+from ircost.cost_models.gpu.table_work import (
+    NETWORK_BYTES_PER_S,
+    architecture_on_a_bus,
+    devices_in_a_node,
+    is_on_a_bus,
+)
 from ircost.cost_models.interface import CostModel
 from ircost.frontends.config.build import BuiltModel
 from ircost.frontends.config.plan import Collective
@@ -40,10 +46,11 @@ def notes_on_links(built: BuiltModel, target: Target) -> list[str]:
     """What collectives over a bus that is shared, or over a network, are worth; nothing where links join all ranks."""
     node = devices_in_a_node(target) if built.collectives else 0
     crowd = max((min(item.ranks, node) for item in built.collectives), default=0)
+    way = "over the host's bus" if architecture_on_a_bus(target) == WITH_PEERS else "through the host's memory"
     bus = [
-        f"{crowd} ranks share the host's bus: how far they are in each other's way was measured on one server, a slow "
-        "one; where switches join them, what they send takes down to the low end of its interval"
-    ] * shares_bus(target, crowd)
+        f"{crowd} ranks send {way}: how fast is a matter of their server; times are of a usual one, and the interval holds "
+        "nine in ten"
+    ] * (crowd > 1 and is_on_a_bus(target))
     if not any(_is_far(item, built, node) for item in built.collectives):
         return bus
     where = f"in nodes of {node}" if node > 1 else "in a node each"

@@ -70,16 +70,17 @@ def measured(
 def _samples(
     family: Family, columns: Columns, target_of: TargetOf, sample_rows: int, fewest_rows: int
 ) -> Iterator[tuple[str, Sample]]:
-    """The name of the target, and a sample of its rows, of each group of measured rows."""
+    """The name of the target, or of the server, and a sample of its rows, of each group of measured rows."""
     for group in groups_of(family, columns, target_of):
         is_known = group.setting is not None and group.setting.machine.is_of_measured_kind
-        if group.setting is None or not is_known or len(group.rows) < fewest_rows:
+        # All servers are fitted as one: of each any row counts.
+        if group.setting is None or not is_known or len(group.rows) < (1 if group.server else fewest_rows):
             continue
         chosen = np.random.default_rng(len(group.rows)).permutation(group.rows)[:sample_rows]
         own = {name: column[chosen] for name, column in columns.items()}
         demand = family.demand(own, group.setting).narrowed()
         weight = min((len(group.rows) / 100) ** 0.5, 4.0)
-        yield group.setting.machine.name, Sample(group.labels, demand, own["latency_us"] * 1e-6, weight)
+        yield group.server or group.setting.machine.name, Sample(group.labels, demand, own["latency_us"] * 1e-6, weight)
 
 
 def _usable(columns: Columns, family: str) -> dict[str, np.ndarray]:

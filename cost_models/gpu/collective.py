@@ -18,9 +18,12 @@ ALGORITHMS = ("ring", "tree", "direct", "in switch")
 PROTOCOLS = ("flags", "bulk")
 CHOICES = tuple(f"{algorithm}, {protocol}" for algorithm in ALGORITHMS for protocol in PROTOCOLS)
 
+MOST_CROSSING = 4  # messages one way between eight devices, as many as a server takes
+
 PARAMETERS = {
     "link": Parameter("share", 0.75, "share of the links' bandwidth within a node"),
-    "bus": Parameter("share", 0.4, "share of the bandwidth through a bus that all devices of a node share"),
+    "bus": Parameter("share", 0.7, "share of a device's bandwidth to the host's bus"),
+    "root": Parameter("share", 0.15, "share of what eight devices send over the bus at once that the host passes on"),
     "network": Parameter("share", 0.5, "share of the bandwidth of the network cards"),
     "launch": Parameter("time", 5e-6, "start and end of the collective"),
     "hop": Parameter("time", 1e-6, "one step between neighbours in a node, with flags"),
@@ -115,7 +118,8 @@ def collective_demand(work: CollectiveWork, machine: GpuMachine) -> Demand:
     return Demand(
         busy={
             "link": np.where(on_bus, 0.0, moved / link),
-            "bus": np.where(on_bus, moved / link * crowd, 0.0),
+            "bus": np.where(on_bus, moved / link, 0.0),
+            "root": np.where(on_bus, moved / link * crowd / MOST_CROSSING, 0.0),
             "network": np.where(is_far, moved / (network * rings), 0.0),
         },
         fixed={

@@ -61,6 +61,7 @@ class FamilyFit:
         added_rows, added_devices: that they were fitted to.
         added_half_width: in ln of the latency, of an interval that holds nine in ten kernels of a machine that those
             rows do not have, but its architecture; None where nobody knows.
+        half_width_of: the same by architecture, of those that many machines are of.
     """
 
     effects: Effects
@@ -71,6 +72,7 @@ class FamilyFit:
     added_rows: int = 0
     added_devices: tuple[str, ...] = ()
     added_half_width: float | None = None
+    half_width_of: Mapping[str, float] = field(default_factory=dict)
 
     def is_added(self, labels: Mapping[str, str]) -> bool:
         """Whether the machine, or its architecture, was fitted onto others."""
@@ -150,7 +152,9 @@ class ConstantsFile:
         all others.
         """
         fit = self.fits.get(lenders(family)[0])
-        return fit.added_half_width if fit is not None and fit.is_added(labels) else None
+        if fit is None or not fit.is_added(labels):
+            return None
+        return fit.half_width_of.get(labels.get("architecture", ""), fit.added_half_width)
 
     def has_met(self, family: str, effect: str, level: str) -> bool:
         """Whether kernels of that level were measured."""
@@ -201,6 +205,8 @@ def _family_text(name: str, fit: FamilyFit) -> str:
         about = {"rows": fit.added_rows, "devices": list(fit.added_devices)}
         if fit.added_half_width is not None:
             about["half_width"] = round(fit.added_half_width, 4)
+        if fit.half_width_of:
+            about["half_width_of"] = {name: round(width, 4) for name, width in sorted(fit.half_width_of.items())}
         text += f',\n "added_about": {json.dumps(about)}, "added": [\n  {_effects_text(fit.added)}]'
     return text + "}"
 
@@ -257,6 +263,7 @@ def _family_fit(entry: Any) -> FamilyFit:
         int(added["rows"]),
         tuple(map(str, added["devices"])),
         _bounded(added["half_width"], 0.0, MOST) if "half_width" in added else None,
+        {str(name): _bounded(width, 0.0, MOST) for name, width in added.get("half_width_of", {}).items()},
     )
 
 

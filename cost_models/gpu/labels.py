@@ -19,6 +19,11 @@ BEFORE_HOPPER = frozenset(("volta", "turing", "ampere", "ampere_ga102", "ada"))
 GRAPH_REPLAY = "graph replay"  # nobody's runtime in particular: the mean of those that replay what they recorded
 FASTEST = "fastest"  # of those, kernel by kernel: what others publish are the fastest kernels that they know
 OF_COLLECTIVES = "nccl"  # whose kernels send between devices, whatever runtime asks for it
+# Architectures of collectives between cards without links of their own: what their server makes of its bus counts, and
+# whether they write to one another over it; whatever they are does not.
+WITH_PEERS, THROUGH_HOST = "peers on a bus", "cards behind their host"
+ON_A_BUS = (WITH_PEERS, THROUGH_HOST)
+OF_BYTES = "float16"  # format of collectives whose bytes are all that counts
 OF_WORK = ("nongated",)  # words of kernels' names that tell what is computed, not who computes it
 
 # Effect -> how far its levels may spread, a standard deviation on the link scale.

@@ -15,16 +15,24 @@ from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.demand import times
 from ircost.cost_models.gpu.families import Family, kind_on, words
 from ircost.cost_models.gpu.formats import format_of
-from ircost.cost_models.gpu.labels import GRAPH_REPLAY, OF_COLLECTIVES, implementation, labels_of, runtime_on
+from ircost.cost_models.gpu.labels import (
+    GRAPH_REPLAY,
+    OF_BYTES,
+    OF_COLLECTIVES,
+    implementation,
+    labels_of,
+    runtime_on,
+)
 from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.gpu.power import product_flops_per_s
-from ircost.cost_models.gpu.table_work import Columns, Setting, coded
+from ircost.cost_models.gpu.table_work import Columns, Setting, architecture_on_a_bus, coded, is_on_a_bus
 from ircost.cost_models.side_by_side import processors, side_by_side
 
 TargetOf = Callable[[str], Target]
 # Rows at a time: of fewer the way through Python counts, of more what no cache of the CPU holds. No power of two, for
 # which rows of all candidates would meet in the same lines of a cache.
 CHUNK = 3000
+COLLECTIVE = "collective"
 FEWEST_ROWS = 20_000  # that are worth a process of their own
 # Where a matrix unit lacks a narrow format, kernels unpack it to the next that it has.
 WIDER = {"f4e2m1": "f8e4m3", "f8e4m3": "bf16", "bf16": "f16"}
@@ -39,6 +47,7 @@ class RowGroup:
         device: as the table has it.
         rows: their places in the table.
         setting: None where the target is unknown or cannot compute in the format; then ``failure`` says why.
+        server: of collectives, that the devices are in, where the table names it.
     """
 
     labels: Mapping[str, str]
@@ -46,6 +55,7 @@ class RowGroup:
     rows: np.ndarray
     setting: Setting | None
     failure: str = ""
+    server: str = ""
 
 
 def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator[RowGroup]:
@@ -59,7 +69,11 @@ def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator
     made_by = words(columns["kernel"], lambda kernel: implementation("", kernel))
     ops = columns["op"] if "rows" in columns else none
     caches = columns.get("kv_dtype", none)
-    keys = [columns["device"], columns["framework"], columns["dtype"], family.kinds(columns), made_by, ops, caches]
+    told = [columns.get(name, none) if family.name == COLLECTIVE else none for name in ("server", "peer", "source")]
+    keys = [
+        *(columns["device"], columns["framework"], columns["dtype"], family.kinds(columns), made_by, ops, caches),
+        *told,
+    ]
     codes = np.zeros(count, dtype=np.int64)
     vocabularies = []
     for key in keys:
@@ -71,14 +85,18 @@ def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator
         for names in reversed(vocabularies):
             code, number = divmod(code, max(len(names), 1))
             parts.append(names[number])
-        cache, op, kernel, kind, dtype, runtime, device = parts
+        source, peer, server, cache, op, kernel, kind, dtype, runtime, device = parts
         setting, failure = setting_of(device, runtime, dtype, target_of)
         machine = setting.machine if setting else None
         architecture = machine.architecture if machine else ""
         runtime = setting.runtime if setting else runtime
+        name = machine.name if machine else ""
+        # A source that names no server has measured one.
+        if family.name == COLLECTIVE and setting and (server or (not source and is_on_a_bus(setting.target))):
+            architecture, name, dtype = architecture_on_a_bus(setting.target, peer), "", OF_BYTES
         labels = labels_of(
             architecture=architecture,
-            device=machine.name if machine else "",
+            device=name,
             runtime=runtime_on(architecture, family.name, runtime),
             dtype=dtype,
             cache=cache,
@@ -86,7 +104,7 @@ def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator
             kernel=kernel,
             machine=machine.kind if machine else "",
         )
-        yield RowGroup(labels, device, rows, setting, failure)
+        yield RowGroup(labels, device, rows, setting, failure, server)
 
 
 def by_code(codes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

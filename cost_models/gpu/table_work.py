@@ -17,6 +17,7 @@ from ircost.cost_models.gpu.demand import Amount, Column
 from ircost.cost_models.gpu.experts import ExpertsWork, rank_loads
 from ircost.cost_models.gpu.formats import Format, format_of
 from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork, sums_rows
+from ircost.cost_models.gpu.labels import THROUGH_HOST, WITH_PEERS
 from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.power import sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork
@@ -456,7 +457,7 @@ def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
 
     Machines that a network alone joins, as boards on Ethernet, are a node each. Over a mesh a device sends to each
     other one by the wire between them: of its bandwidth the part that leads to those which take part. Where a row tells
-    no topology, a node has as many devices as links join.
+    no topology, a node has as many devices as links join. Where it names a server, that has no such links.
     """
     target = setting.target
     world, size = floats(columns, "world_size", "bytes")
@@ -467,13 +468,14 @@ def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
     ops = each(columns["op"], lambda op: float(OPS.index(op)))
     others = np.where(ops == SEND_RECV, 1.0, np.maximum(world / nodes - 1, 1.0))
     pairs = each(columns["topology"], lambda name: float("pairs" in name)) > 0
+    in_a_server = each(columns["server"], lambda name: float(name != "")) > 0 if "server" in columns else False
     network, links = target.network, [link for link in target.links if link.topology not in ("bus", "network")]
     network_rate = float(network.bandwidth_bytes_per_s) if network is not None else NETWORK_BYTES_PER_S
     bus = bus_between(target)
     bus_rate = float(bus.bandwidth_bytes_per_s) if bus is not None else BUS_BYTES_PER_S
     rate, is_bus = np.full_like(world, network_rate if is_alone else bus_rate), np.full_like(world, not is_alone)
     for link in reversed(links):
-        joined = world / nodes <= np.minimum(bridged(link), np.where(pairs, 2, np.inf))
+        joined = (world / nodes <= np.minimum(bridged(link), np.where(pairs, 2, np.inf))) & ~np.asarray(in_a_server)
         reached = float(link.bandwidth_bytes_per_s) * wires_among(link, others) / link.wires
         rate, is_bus = np.where(joined, reached, rate), np.where(joined, 0.0, is_bus)
     has_bridges = any(np.isfinite(bridged(link)) for link in links)
@@ -482,7 +484,7 @@ def collective_work(columns: Columns, setting: Setting) -> CollectiveWork:
         network_rate,
         is_bus,
         # Where bridges join a few, a ring crosses the bus once each way; without links all devices do.
-        np.where(pairs | has_bridges, 1.0, np.maximum(world / nodes / 2, 1.0)),
+        np.where((pairs | has_bridges) & ~np.asarray(in_a_server), 1.0, np.maximum(world / nodes / 2, 1.0)),
         np.full_like(world, float(target.link is not None and target.link.reduces)),
     )
 
@@ -507,15 +509,30 @@ def is_joined_by_a_network_alone(target: Target) -> bool:
     return target.link is None and target.network is not None
 
 
-def shares_bus(target: Target, devices: int) -> bool:
-    """Whether so many devices of a node have no links of their own, and more than one pair sends over the host's bus.
+def is_on_a_bus(target: Target) -> bool:
+    """Whether the devices of a node have no links of their own, and send over the host's bus.
 
     >>> from ircost.backends import load_target
-    >>> [shares_bus(load_target(name), 4) for name in ("l40s", "h100_sxm", "h100_nvl", "jetson_agx_orin")]
+    >>> [is_on_a_bus(load_target(name)) for name in ("l40s", "h100_sxm", "h100_nvl", "jetson_agx_orin")]
     [True, False, False, False]
     """
     has_links = any(link.topology not in ("bus", "network") for link in target.links)
-    return devices > 2 and not has_links and not is_joined_by_a_network_alone(target)
+    return not has_links and not is_joined_by_a_network_alone(target)
+
+
+def architecture_on_a_bus(target: Target, peer: str = "") -> str:
+    """What collectives over the host's bus go by.
+
+    Args:
+        peer: ``yes`` or ``no`` where somebody saw whether devices write to one another; else the target's file tells.
+
+    >>> from ircost.backends import load_target
+    >>> [architecture_on_a_bus(load_target(name)) for name in ("l40s", "rtx_4090")]
+    ['peers on a bus', 'cards behind their host']
+    """
+    bus = bus_between(target)
+    has_peers = {"yes": True, "no": False}.get(peer, bus is None or bus.peers)
+    return WITH_PEERS if has_peers else THROUGH_HOST
 
 
 def wires_among(link: Link, others: Column) -> Column:

@@ -103,7 +103,7 @@ BUSY: Mapping[str, tuple[str, ...]] = {
     "moe": _GEMM[:-1],
     "recurrent": ("matrix", "main", "l2"),
     **dict.fromkeys(("vector", "quantize"), _STREAM),
-    "collective": ("link", "bus", "network"),
+    "collective": ("link", "bus", "root", "network"),
 }
 FIXED: Mapping[str, tuple[str, ...]] = {
     "gemm": ("launch", "convert", "row", "wave", "split"),

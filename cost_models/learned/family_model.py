@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ircost.cost_models.gpu.constants import ConstantsFile
-from ircost.cost_models.gpu.labels import GRAPH_REPLAY
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY, ON_A_BUS
 from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.learned.calibration import Calibration
 from ircost.cost_models.learned.columns import DEVICE, WORDS, Expressed
@@ -49,6 +49,7 @@ class Asked:
         stand_in: the measured machine that stands for theirs; None where theirs stands for itself.
         widest: half of the widest interval, where constants were fitted to other rows of their machine or its
             architecture.
+        narrowest: half of the narrowest one, where that is what such machines needed, and no head learned of any.
     """
 
     head: Head
@@ -56,11 +57,12 @@ class Asked:
     sees_machine: bool = True
     stand_in: str | None = None
     widest: float | None = None
+    narrowest: float | None = None
 
     @property
-    def key(self) -> tuple[int, int, float | None]:
+    def key(self) -> tuple[int, int, float | None, float | None]:
         """Equal for all that one head answers alike."""
-        return id(self.head.residual), id(self.head.calibration), self.widest
+        return id(self.head.residual), id(self.head.calibration), self.widest, self.narrowest
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +119,10 @@ class FamilyModel:
             return Asked(Head(residual, self.kin), is_measured=False, stand_in=stand_in, widest=widest)
         if self.unseen is None:
             return None
-        is_fitted = constants.has_met(self.family, "architecture", machine.architecture)
+        is_fitted = constants.has_met(self.family, "architecture", labels["architecture"])
         head = Head(None, self.unseen.calibration) if is_fitted else self.unseen
-        return Asked(head, is_measured=False, sees_machine=False, widest=widest)
+        narrowest = widest if labels["architecture"] in ON_A_BUS else None
+        return Asked(head, is_measured=False, sees_machine=False, widest=widest, narrowest=narrowest)
 
     def asked_as_measured(self, runtime: str) -> Asked:
         """Who answers for kernels of a machine that was measured."""
@@ -180,4 +183,6 @@ class FamilyModel:
         half_width = calibration.half_width(self._seen_by(asked, features), level)
         if asked.widest is not None:
             half_width = np.minimum(half_width, asked.widest)
+        if asked.narrowest is not None:
+            half_width = np.maximum(half_width, asked.narrowest)
         return half_width, np.where(is_corrected, grade, UNCORRECTED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ircost.cost_models.gpu.demand import times
 from ircost.cost_models.learned.conformal import FLOOR, group_quantile
 
 FEWEST_MACHINES = 3  # of which one is left out: of fewer nothing follows for the next
+MANY_MACHINES = 12  # of one architecture: the next of it needs no others to tell
 
 
 def with_half_widths(
@@ -31,36 +32,54 @@ def with_half_widths(
     families = by_family(data)
     fits = dict(constants.fits)
     for done, own in enumerate(families, start=1):
-        if own.family in onto.fits and (found := half_width(own, onto)) is not None:
-            fits[own.family] = replace(fits[own.family], added_half_width=found)
+        if own.family in onto.fits and (found := half_widths(own, onto)):
+            all_of_them = found.pop("")
+            fits[own.family] = replace(fits[own.family], added_half_width=all_of_them, half_width_of=found)
         if on_progress is not None:
             on_progress(done, len(families))
     return replace(constants, fits=fits)
 
 
-def half_width(data: Measured, onto: ConstantsFile) -> float | None:
-    """In ln of the latency, as machines need that were left out; None where there are too few of them.
+def half_widths(data: Measured, onto: ConstantsFile) -> dict[str, float]:
+    """In ln of the latency, as machines need that were left out: of all, under "", and of each architecture that many
+    machines are of. Nothing where there are too few of them.
 
     What is left out must leave its architecture behind, on another machine or in what the rows are fitted onto.
     """
-    errors = {device: size for device, size in _errors(data, onto) if len(size)}
-    if len(errors) < FEWEST_MACHINES:
+    found = [*_errors(data, onto)]
+    needed = {"": _needed(found, FEWEST_MACHINES)}
+    for architecture in sorted({own.architecture for own in found}):
+        needed[architecture] = _needed([own for own in found if own.architecture == architecture], MANY_MACHINES)
+    return {name: width for name, width in needed.items() if width is not None} if needed[""] is not None else {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Errors:
+    """Sizes of errors of one sample, under constants that never saw its machine."""
+
+    device: str
+    architecture: str
+    size: np.ndarray
+
+
+def _needed(errors: Sequence[_Errors], fewest: int) -> float | None:
+    """None of fewer machines than that."""
+    if len({own.device for own in errors}) < fewest:
         return None
-    group = np.repeat(list(errors), [len(size) for size in errors.values()])
-    return group_quantile(np.maximum(np.concatenate([*errors.values()]), FLOOR), group)
+    sizes = np.concatenate([own.size for own in errors])
+    group = np.repeat([own.device for own in errors], [len(own.size) for own in errors])
+    return group_quantile(np.maximum(sizes, FLOOR), group)
 
 
-def _errors(data: Measured, onto: ConstantsFile) -> Iterator[tuple[str, np.ndarray]]:
-    """Of each machine: sizes of errors under constants that never saw it."""
+def _errors(data: Measured, onto: ConstantsFile) -> Iterator[_Errors]:
     devices = sorted(set(data.devices))
     files: Mapping[frozenset[str], ConstantsFile] = calibrate_without(
         [data], [frozenset((x,)) for x in devices], onto=onto
     )
     for device in devices:
         constants = files[frozenset((device,))]
-        found = [
-            np.abs(np.log(times(sample.demand, constants.of(data.family, sample.labels)).latency_s / sample.measured_s))
-            for sample, name in zip(data.samples, data.devices, strict=True)
-            if name == device and constants.has_met(data.family, "architecture", sample.labels["architecture"])
-        ]
-        yield device, np.concatenate([np.zeros(0), *found])
+        for sample, name in zip(data.samples, data.devices, strict=True):
+            architecture = sample.labels["architecture"]
+            if name == device and constants.has_met(data.family, "architecture", architecture):
+                found_s = times(sample.demand, constants.of(data.family, sample.labels)).latency_s
+                yield _Errors(device, architecture, np.abs(np.log(found_s / sample.measured_s)))

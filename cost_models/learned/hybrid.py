@@ -102,24 +102,17 @@ class Hybrid(CostModel):
     def collectives(
         self, kind: str, sizes_bytes: Sequence[float], ranks: int, target: Target, node: int | None = None
     ) -> CollectiveTimes:
-        """What ranks send each other, corrected like kernels.
-
-        How far messages are in each other's way on a host's bus is a matter of the board, and of whether its devices
-        reach one another: it was measured on one, a slow one. The interval reaches down to what it would be behind a
-        switch.
-        """
+        """What ranks send each other, corrected like kernels."""
         asked = asked_collectives(kind, sizes_bytes, ranks, target, self.analytical.constants, node)
         plain = asked.times
         x = Expressed(COLLECTIVE, asked.work, asked.terms, asked.machine, asked.labels)
         corrected = self._corrected(x)
         width = np.where(np.isnan(corrected.half_width), UNKNOWN_HALF_WIDTH, corrected.half_width)
         latency_s = np.maximum(plain.latency_s * np.exp(corrected.believed), plain.at_best_s)
-        is_shared = asked.apart_s < asked.terms.latency_s
-        low_s = np.minimum(latency_s, np.where(is_shared, asked.apart_s, np.inf)) * np.exp(-width)
         return replace(
             plain,
             latency_s=latency_s,
-            low_s=np.maximum(low_s, plain.at_best_s),
+            low_s=np.maximum(latency_s * np.exp(-width), plain.at_best_s),
             high_s=latency_s * np.exp(width),
             grades=tuple(GRADES[grade] for grade in corrected.grade),
         )

