@@ -48,8 +48,8 @@ def notes_on_links(built: BuiltModel, target: Target) -> list[str]:
     crowd = max((min(item.ranks, node) for item in built.collectives), default=0)
     way = "over the host's bus" if architecture_on_a_bus(target) == WITH_PEERS else "through the host's memory"
     bus = [
-        f"{crowd} ranks send {way}: how fast is a matter of their server; times are of a usual one, and the interval holds "
-        "nine in ten"
+        f"{crowd} ranks send {way}: how fast is a matter of their server; times are of a usual one, the interval "
+        "holds nine in ten"
     ] * (crowd > 1 and is_on_a_bus(target))
     if not any(_is_far(item, built, node) for item in built.collectives):
         return bus
