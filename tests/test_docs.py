@@ -79,3 +79,17 @@ def test_the_page_on_architecture_names_files_that_are_there() -> None:
     named = re.findall(r"`([\w/*]+\.(?:py|lark))`", (DOCS / "architecture.md").read_text())
     assert len(named) > 100
     assert [name for name in named if not any(fnmatch(f"/{file}", f"*/{name}") for file in files)] == []
+
+
+@pytest.mark.parametrize("target", ["jetson_nano", "jetson_agx_xavier"])
+def test_the_page_on_cost_models_has_the_predictions_of_embedded_gpus(target: str) -> None:
+    """Of the network that the repository carries."""
+    import ircost
+    from ircost.quantity_text import three_digits
+
+    page = (DOCS / "cost-models.md").read_text()
+    row = re.search(rf"^\| ResNet-50 \| {target} \| (\S+) ms \| (\S+) to (\S+) ms \|", page, re.MULTILINE)
+    report = ircost.compile(ROOT / "datasets/models/resnet50.onnx", target, dtype="f16")
+    assert row is not None and report.low_s is not None and report.high_s is not None
+    figures_s = (report.latency_s, report.low_s, report.high_s)
+    assert row.groups() == tuple(three_digits(seconds * 1e3) for seconds in figures_s)
