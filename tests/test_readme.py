@@ -82,7 +82,7 @@ def test_errors_of_kernels_are_those_of_the_pages(row: list[str]) -> None:
     analytical = {cells[1]: cells for cells in table_rows(COST_MODELS, "family | model") if cells[0] == family}
     shapes, unnamed = (
         next(cells for cells in table_rows(part, "family | rows") if cells[0] == family)
-        for part in re.split("The same where no runtime is named", LEARNED_MODELS)
+        for part in re.split("The same with no runtime named", LEARNED_MODELS)
     )
     in_turn = analytical["analytical, device left out"]
     assert rows == analytical["roofline"][2] == shapes[1]
