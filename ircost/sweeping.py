@@ -22,7 +22,7 @@ from ircost.cost_models.kernel_table import KernelRun, KernelTable, table_of_mod
 from ircost.cost_models.lower_bound import LowerBounds
 from ircost.cost_models.memory import memory_use
 from ircost.cost_models.side_by_side import side_by_side
-from ircost.costing import branches_taken, weight_only_notes
+from ircost.costed_runs import costed_runs
 from ircost.dequantised import noted
 from ircost.frontends import Imported, ImportOptions, load
 from ircost.frontends.config.architecture import Architecture
@@ -31,11 +31,11 @@ from ircost.frontends.config.plan import AXES, with_axes
 from ircost.intervals import interval_of_runs, uncorrected
 from ircost.ir.collector import collector_paused
 from ircost.ir.errors import IrcError
-from ircost.launching import run_energies_j, run_seconds
 from ircost.passes import Pass, PassContext, parse_pipeline, run_pipeline
 from ircost.passes.fuse import Fuse
 from ircost.rank_memory import memory_of
 from ircost.report import KernelReport
+from ircost.report_notes import weight_only_notes
 from ircost.stages import Stage, costed_stages, fullest_stage, in_flight, slowest_stage_s
 
 MOST_POINTS = 20_000
@@ -339,15 +339,12 @@ class _Priced:
         sent: Sequence[KernelReport],
         stages: tuple[Stage, ...],
     ) -> SweepPoint:
-        estimates = self.estimates
-        runs = branches_taken(replace(self.table, runs=all_runs), estimates)
-        rows = np.array([run.row for run in runs], dtype=int)
-        own_s = run_seconds(runs, estimates)
+        costed = costed_runs(replace(self.table, runs=all_runs), self.estimates, self.target)
         shares: dict[str, float] = {}
-        for row, seconds in zip(rows, own_s, strict=True):
-            bound = estimates.bound_names[int(estimates.bound[row])]
+        for run, seconds in zip(costed.runs, costed.seconds, strict=True):
+            bound = self.estimates.bound_names[int(self.estimates.bound[run.row])]
             shares[bound] = shares.get(bound, 0.0) + float(seconds)
-        energy_j = float(run_energies_j(runs, own_s, estimates, self.target).sum())
+        energy_j = float(costed.energies_j.sum())
         ranks, devices, batches, items = 1, 1, 1, max(imported.batch_dims.values(), default=1)
         if imported.built is not None:
             shares["link"] = sum(kernel.latency_s or 0.0 for kernel in sent)
@@ -355,11 +352,11 @@ class _Priced:
             work = imported.built.workload
             mesh = imported.built.mesh
             ranks, devices, items = mesh.stage_ranks, mesh.ranks, work.batch * work.rows
-        lower_bound_s = self.bounds.of(imported.module, runs)
+        lower_bound_s = self.bounds.of(imported.module, costed.runs)
         latency_s = max(sum(shares.values()), lower_bound_s)
         bound = max(shares, key=lambda name: shares[name], default="")
-        messages = uncorrected(sent, estimates)
-        low_s, high_s = interval_of_runs(estimates, runs, own_s, messages, latency_s, lower_bound_s)
+        messages = uncorrected(sent, self.estimates)
+        low_s, high_s = interval_of_runs(costed, messages, latency_s, lower_bound_s)
         pace_s, waiting_j = latency_s, 0.0
         if stages:
             fullest = fullest_stage(stages)
