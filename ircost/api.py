@@ -37,7 +37,9 @@ from ircost.passes.rematerialise import limit_bytes
 from ircost.quantity_text import bytes_text
 from ircost.report import Report
 from ircost.request import FiguresAsked, with_figures
-from ircost.sweeping import Sweep, checked_axes, sweep
+from ircost.sweep_axes import checked_axes
+from ircost.sweep_points import Sweep
+from ircost.sweeping import sweep
 
 DEFAULT_PIPELINE = LEVELS[DEFAULT_LEVEL].pipelines["gpu"]
 # As above without kernels, which no ONNX operator is; what folding leaves is folded once more.

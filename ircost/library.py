@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ircost.ir.graph import Module
     from ircost.passes import Pass, PassReport
     from ircost.report import Report
-    from ircost.sweeping import Sweep
+    from ircost.sweep_points import Sweep
 
 P = ParamSpec("P")
 Answer = TypeVar("Answer")

@@ -16,7 +16,8 @@ from ircost.ir.errors import IrcError
 from ircost.quantity_text import bytes_text
 from ircost.report import Report
 from ircost.stages import waiting_j
-from ircost.sweeping import SweepPoint, sweep
+from ircost.sweep_points import SweepPoint
+from ircost.sweeping import sweep
 from ircost.transformer_figures import TransformerFigures, at_intensity, priced
 
 CONTEXTS = 5  # at which a step is costed; between them it is taken to grow evenly

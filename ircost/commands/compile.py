@@ -246,7 +246,7 @@ def print_sweep_of(model: str, target: str, axes: tuple[str, ...], form: str, pl
     """Every combination of sizes, as text, CSV or JSON, and drawn."""
     from ircost.api import sweep_model
     from ircost.cost_models.side_by_side import processors
-    from ircost.sweeping import parse_axes
+    from ircost.sweep_axes import parse_axes
 
     sizes = parse_axes(axes)
     arguments = compile_arguments(target, **options)
