@@ -40,6 +40,9 @@ class FiguresAsked:
     intensity: float | None = None
 
 
+NO_FIGURES = FiguresAsked()
+
+
 @dataclass(frozen=True, slots=True)
 class RequestFigures:
     """A prompt, then tokens one by one, for all sequences of the batch at once; nothing waits in between.
@@ -98,7 +101,7 @@ def with_figures(
     Raises:
         RequestError: the model came in another way than by its configuration, or its phase is not that of a prompt.
     """
-    if asked == FiguresAsked():
+    if asked == NO_FIGURES:
         return report
     figures = report.transformer
     if figures is None:
