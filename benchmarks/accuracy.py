@@ -55,7 +55,7 @@ def accuracy(folder: Path) -> Iterator[str]:
         for (name, _, _), prediction in zip(runs, predictions, strict=True):
             yield from (f"| {score.family}{whose} | {name} | {cells(score)} |" for score in scores_of(prediction))
     yield ""
-    yield "Each device judged by constants that were fitted to the others only, worst first:"
+    yield "Each device predicted by constants fitted to the others only, worst first:"
     yield ""
     yield f"| family | device | {HEAD}"
     yield "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"

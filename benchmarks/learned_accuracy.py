@@ -2,8 +2,9 @@
 
     python -m benchmarks.learned_accuracy DIR
 
-DIR holds the measured tables as Parquet or CSV. What cards of the bundled models say is taken from there; little data,
-extrapolation and speed are measured here, in some minutes. `irc evaluate TABLE --split shape` prints a family's anew.
+DIR holds the measured tables as Parquet or CSV. Held-out errors are those on the cards of the bundled models; results
+on little data and on larger sizes are computed here, in a few minutes. The speed is printed, not written. `irc evaluate
+TABLE --split shape` computes the errors of one family again.
 """
 
 from __future__ import annotations
@@ -47,17 +48,20 @@ RECIPE = RECIPES["gemm"]
 def main() -> None:
     folder = Path(sys.argv[1])
     page = PAGE.read_text()
-    sections = {"columns": column_lines(), "results": card_lines(), "other": other_lines(folder)}
+    path = table_of_products(folder)
+    products = readable(read_table(path).columns, str(path), load_target)
+    sections = {"columns": column_lines(), "results": card_lines(), "other": other_lines(products, path)}
     for name, lines in sections.items():
         first, last = f"<!-- {name}: written by benchmarks/learned_accuracy.py -->", f"<!-- end of {name} -->"
         before, _, rest = page.partition(first)
         _, _, after = rest.partition(last)
         page = "\n".join([before + first, "", *lines, "", last + after])
     PAGE.write_text(page)
+    print(speed_line(products))
 
 
 def column_lines() -> Iterator[str]:
-    """The columns of all families, from their declaration."""
+    """The columns of all families, read off their declaration."""
     found: dict[str, tuple[str, list[str]]] = {}
     for family in SIZES:
         for column in columns_of(family):
@@ -67,7 +71,7 @@ def column_lines() -> Iterator[str]:
     for name, (meaning, families) in found.items():
         yield f"| `{name}` | {meaning} | {'all' if len(families) == len(SIZES) else ', '.join(families)} |"
     for name, meaning in {**WORDS, DEVICE: "the target's name"}.items():
-        yield f"| `{name}` | word: {meaning} | all |"
+        yield f"| `{name}` | category: {meaning} | all |"
 
 
 def card_lines() -> Iterator[str]:
@@ -80,7 +84,7 @@ def card_lines() -> Iterator[str]:
     ]
     for held_out, title in (
         ("shapes", "Shapes held out, MAPE / median:"),
-        (UNNAMED, "The same where no runtime is named, so that what the runtimes differ by is error too:"),
+        (UNNAMED, "The same with no runtime named, so that differences between runtimes count as error:"),
     ):
         yield title
         yield ""
@@ -107,17 +111,16 @@ def _card_table(lines: Iterable[tuple[str, dict[str, Any]]], kind: int) -> Itera
         yield f"| {family} | {where}{line['rows']:,} | {pairs} | {aim} | {rest} |"
 
 
-def other_lines(folder: Path) -> Iterator[str]:
-    path = next(path for ending in ("parquet", "csv") if (path := folder / f"gemm.{ending}").exists())
-    found = read_table(path)
-    table = readable(found.columns, str(path), load_target)
+def other_lines(table: Readable, path: Path) -> Iterator[str]:
     yield "| test | rows | analytical | learned | aim (MAPE) |"
     yield "|---|--:|--:|--:|--:|"
     for device in FEW_DEVICES:
         yield _line(f"{FEW:,} products of {device}, its other shapes", *few_rows(table, str(path), device), 6)
     yield _line(f"products with m up to {LARGEST_M:,}, those above", *larger_products(table), 8)
-    yield ""
-    yield speed_line(table)
+
+
+def table_of_products(folder: Path) -> Path:
+    return next(path for ending in ("parquet", "csv") if (path := folder / f"gemm.{ending}").exists())
 
 
 def _line(name: str, rows: Rows, correction: np.ndarray, aim: int) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ircost.api import compile_model
+import ircost
 from ircost.backends import load_target
 from ircost.cost_models.kernel_table import KernelTable, kernel_table
 from ircost.cost_models.microcontroller_constants import BUNDLED, bundled_microcontroller_constants
@@ -149,7 +149,7 @@ def _dims(text: str) -> tuple[tuple[str, int], ...]:
 
 @cache
 def report_on(network: str, dims: tuple[tuple[str, int], ...], target: str, cost_model: str = "auto") -> Report:
-    return compile_model(ROOT / f"examples/{network}.yaml", target, dims=dict(dims), cost_model=cost_model)
+    return ircost.compile(ROOT / f"examples/{network}.yaml", target, dims=dict(dims), cost_model=cost_model)
 
 
 @cache

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ircost.api import compile_model, full_pipeline, import_options_of, imported_model, takes_dtype
+from ircost.api import NOTHING_BOUND, compile_model, full_pipeline, imported_model, takes_dtype
 from ircost.backends import Target, load_target
 from ircost.changed_target import TWICE, resources, with_free_launches
 from ircost.cost_models.analytical import Analytical
@@ -112,16 +112,9 @@ class WhatIf:
 def what_if(
     model: str | Path | Module | Imported,
     target: str | Path | Target = "h100_sxm",
+    bindings: ImportOptions = NOTHING_BOUND,
     *,
     dtype: str | None = None,
-    dims: Mapping[str, int] | None = None,
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    values: Mapping[str, object] | None = None,
-    bounds: Mapping[str, int] | None = None,
-    phase: str = "",
-    mesh: str = "",
-    cache_dtype: str | None = None,
-    allow_opaque: bool = False,
     pipeline: str | None = None,
     opt: int = DEFAULT_LEVEL,
     cost_model: str = "auto",
@@ -135,7 +128,7 @@ def what_if(
     model without what was learned of machines as they are.
 
     Args:
-        model, target, dtype, ...: as of ``compile_model``, ``hooks`` too. A module is left as it is.
+        model, target, bindings, dtype, ...: as of ``compile_model``, ``hooks`` too. A module is left as it is.
 
     Raises:
         IrcError: as ``compile_model``.
@@ -147,17 +140,7 @@ def what_if(
     parse_pipeline(full_pipeline(passes, dtype))  # a mistake in it is told before a large model is read
     source = model_file(model) if isinstance(model, str | Path) else model
     is_built = not isinstance(source, Module | Imported) and takes_dtype(source)
-    options = import_options_of(
-        dtype=dtype if is_built else None,
-        dims=dims,
-        shapes=shapes,
-        values=values,
-        bounds=bounds,
-        phase=phase,
-        mesh=mesh,
-        cache_dtype=cache_dtype,
-        allow_opaque=allow_opaque,
-    )
+    options = replace(bindings, dtype=parse_dtype(dtype) if is_built and dtype is not None else None)
     with collector_paused():
         imported = imported_model(source, options, VerifierMemory())
     convert = None if is_built else dtype

@@ -13,8 +13,8 @@ from ircost.cost_models.explanation import Node
 from ircost.explanation_text import about_text, label_text, quantity_text
 from ircost.report import Report
 from ircost.report_text import KERNELS_SHOWN, figures, kernels_table, misfit, notes_of, subject
+from ircost.sweep_points import Sweep
 from ircost.sweep_text import points_table
-from ircost.sweeping import Sweep
 from ircost.table import Table
 from ircost.transformer_text import transformer_lines
 

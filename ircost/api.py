@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -36,36 +35,30 @@ from ircost.passes import (
 from ircost.passes.rematerialise import limit_bytes
 from ircost.quantity_text import bytes_text
 from ircost.report import Report
-from ircost.request import FiguresAsked, with_figures
-from ircost.sweeping import Sweep, checked_axes, sweep
+from ircost.request import NO_FIGURES, FiguresAsked, with_figures
+from ircost.sweep_axes import checked_axes
+from ircost.sweep_points import Sweep
+from ircost.sweeping import sweep
 
 DEFAULT_PIPELINE = LEVELS[DEFAULT_LEVEL].pipelines["gpu"]
 # As above without kernels, which no ONNX operator is; what folding leaves is folded once more.
 EXPORT_PIPELINE = "canonicalize,loop-invariants,recognise,fold-batch-norm,fold-pads,fold-affine,canonicalize"
+NOTHING_BOUND = ImportOptions()
 
 
 def compile_model(
     model: str | Path | Module | Imported,
     target: str | Path | Target = "h100_sxm",
+    bindings: ImportOptions = NOTHING_BOUND,
     *,
     dtype: str | None = None,
-    dims: Mapping[str, int] | None = None,
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    values: Mapping[str, object] | None = None,
-    bounds: Mapping[str, int] | None = None,
-    phase: str = "",
-    mesh: str = "",
-    cache_dtype: str | None = None,
-    allow_opaque: bool = False,
     pipeline: str | None = None,
     opt: int = DEFAULT_LEVEL,
     cost_model: str = "auto",
     target_folders: Sequence[str | Path] = (),
     memory_limit: str | int | None = None,
     exact: bool = False,
-    output_tokens: int | None = None,
-    price_per_hour: float | None = None,
-    intensity: float | None = None,
+    figures: FiguresAsked = NO_FIGURES,
     after_pass: Callable[[Pass, Module], None] | None = None,
     on_reports: Callable[[tuple[PassReport, ...]], None] | None = None,
 ) -> Report:
@@ -73,21 +66,15 @@ def compile_model(
 
     It is ``ircost.compile``, which says what each option means.
 
+    Args:
+        bindings: dims, shapes and values of a model that is read from a file; its number format is ``dtype``.
+        figures: that a report on a language model has on request.
+
     Raises:
         IrcError: the model, the target or an option is wrong; says what, where, and how to mend it.
     """
     machine = target if isinstance(target, Target) else load_target(target, target_folders)
-    options = import_options_of(
-        dims=dims,
-        shapes=shapes,
-        values=values,
-        bounds=bounds,
-        phase=phase,
-        mesh=mesh,
-        dtype=dtype,
-        cache_dtype=cache_dtype,
-        allow_opaque=allow_opaque,
-    )
+    options = replace(bindings, dtype=None if dtype is None else parse_dtype(dtype))
     context = PassContext(target=machine, cost_model=chosen_model(cost_model, machine).for_search)
     chosen = pipeline_of_level(opt, machine.kind, machine.runtime) if pipeline is None else pipeline
     source = model_file(model) if isinstance(model, (str, Path)) else model
@@ -113,9 +100,8 @@ def compile_model(
             memory=fitted.memory,
             memory_limit_bytes=limit,
         )
-    asked = FiguresAsked(output_tokens, price_per_hour, intensity)
     report = replace(report, notes=(*report.notes, *fitted.notes(report.latency_s)))
-    report = with_figures(report, asked, source, options, machine, text)
+    report = with_figures(report, figures, source, options, machine, text)
     has_room = report.allocated_bytes <= report.memory_limit_bytes and report.weights_fit
     if report.fits or report.remedies or has_room:
         return report  # a request that outgrows memory has remedies of its own
@@ -142,6 +128,7 @@ def sweep_model(
     model: str | Path,
     axes: Mapping[str, Sequence[int]],
     target: str | Path | Target = "h100_sxm",
+    bindings: ImportOptions = NOTHING_BOUND,
     *,
     dtype: str | None = None,
     pipeline: str | None = None,
@@ -150,14 +137,13 @@ def sweep_model(
     target_folders: Sequence[str | Path] = (),
     processes: int = 1,
     price_per_hour: float | None = None,
-    **bindings: Any,
 ) -> Sweep:
     """A model at many sizes: ``ircost.sweep``, which says what each option means.
 
     Args:
-        processes: that points are split over; copies of this one, which is no good while threads run in it.
+        bindings: as of ``compile_model``.
+        processes: to split the points over; they are copies of this one, which must not run threads then.
         price_per_hour: of one device, in any currency: what do a million items cost?
-        bindings: as of ``import_options_of``, which refuses others.
 
     Raises:
         IrcError: the model, an axis, the target or an option is wrong.
@@ -169,7 +155,7 @@ def sweep_model(
         )
     source = model_file(model)
     passes = pipeline_of_level(opt, machine.kind, machine.runtime) if pipeline is None else pipeline
-    options = import_options_of(dtype=dtype, **bindings)
+    options = replace(bindings, dtype=None if dtype is None else parse_dtype(dtype))
     for name in axes.keys() & options.dims.keys():
         raise UnsupportedError(
             f"{name} is swept, and bound to {options.dims[name]}", help=f"leave {name}={options.dims[name]} out"
@@ -194,11 +180,10 @@ def import_options_of(
     bounds: Mapping[str, int] | None = None,
     phase: str = "",
     mesh: str = "",
-    dtype: str | None = None,
     cache_dtype: str | None = None,
     allow_opaque: bool = False,
 ) -> ImportOptions:
-    """What a frontend is asked, out of the arguments of ``compile_model``.
+    """What a frontend is asked, out of the options of ``ircost.compile``.
 
     Raises:
         DTypeError: there is no such number format.
@@ -212,7 +197,6 @@ def import_options_of(
         allow_opaque=allow_opaque,
         phase=phase,
         mesh=mesh,
-        dtype=parse_dtype(dtype) if dtype is not None else None,
         cache_dtype=parse_dtype(cache_dtype) if cache_dtype is not None else None,
     )
 

@@ -17,10 +17,11 @@ from ircost.cost_models.kernel_table import KernelRun, KernelTable, kernel_table
 from ircost.cost_models.learned.grades import GRADES, UNCORRECTED
 from ircost.cost_models.learned.hybrid import Hybrid
 from ircost.cost_models.tiling import LevelFigures, figures_of
-from ircost.costing import branches_taken, node_name
+from ircost.costed_runs import branches_taken
 from ircost.ir.errors import IrcError
 from ircost.ir.graph import Op
 from ircost.ir.schedule import parse_schedule
+from ircost.kernel_reports import node_name
 from ircost.launching import run_seconds
 from ircost.quantity_text import si_text, small_text
 from ircost.report import KernelReport, Report

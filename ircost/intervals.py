@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from ircost.cost_models.interface import Estimates
-from ircost.cost_models.kernel_table import KernelRun
 from ircost.cost_models.learned.grades import GRADES, UNCORRECTED, UNKNOWN_HALF_WIDTH
 from ircost.cost_models.learned.propagation import Spread, interval_of_sum
+from ircost.costed_runs import CostedRuns
 from ircost.report import KernelReport
 
 
@@ -31,25 +31,20 @@ def uncorrected(sent: Sequence[KernelReport], estimates: Estimates) -> list[Kern
 
 
 def interval_of_runs(
-    estimates: Estimates,
-    runs: Sequence[KernelRun],
-    seconds: np.ndarray,
-    sent: Sequence[KernelReport],
-    latency_s: float,
-    at_least_s: float,
+    costed: CostedRuns, sent: Sequence[KernelReport], latency_s: float, at_least_s: float
 ) -> tuple[float | None, float | None]:
-    """Ends of the interval of 90 % around a run's latency; None of cost models that give none.
+    """Ends of the interval of 90 % around a model's latency; None of cost models that give none.
 
     Runs of one kernel err alike, and so does all that ranks send each other.
 
     Args:
-        seconds: [runs] of each, all repetitions together; see ``launching``.
         sent: what ranks send each other. latency_s: of all. at_least_s: no run is shorter.
     """
+    estimates = costed.estimates
     if estimates.low_s is None or estimates.high_s is None or estimates.shared is None:
         return None, None
     of_row: dict[int, float] = {}  # in the order of the runs, so that sums are the same whatever else is in the table
-    for run, own_s in zip(runs, seconds.tolist(), strict=True):
+    for run, own_s in zip(costed.runs, costed.seconds.tolist(), strict=True):
         of_row[run.row] = of_row.get(run.row, 0.0) + own_s
     rows, own = np.array([*of_row], dtype=int), np.array([*of_row.values()])
     alone_s = estimates.latency_s[rows]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ircost.ir.graph import Module
     from ircost.passes import Pass, PassReport
     from ircost.report import Report
-    from ircost.sweeping import Sweep
+    from ircost.sweep_points import Sweep
 
 P = ParamSpec("P")
 Answer = TypeVar("Answer")
@@ -112,12 +112,10 @@ def compile(
     >>> report.lower_bound_s < report.latency_s
     True
     """
-    from ircost.api import compile_model
+    from ircost.api import compile_model, import_options_of
+    from ircost.request import FiguresAsked
 
-    return compile_model(
-        model,
-        target,
-        dtype=dtype,
+    bindings = import_options_of(
         dims=dims,
         shapes=shapes,
         values=values,
@@ -126,15 +124,19 @@ def compile(
         mesh=mesh,
         cache_dtype=cache_dtype,
         allow_opaque=allow_opaque,
+    )
+    return compile_model(
+        model,
+        target,
+        bindings,
+        dtype=dtype,
         pipeline=pipeline,
         opt=opt,
         cost_model=cost_model,
         target_folders=target_folders,
         memory_limit=memory_limit,
         exact=exact,
-        output_tokens=output_tokens,
-        price_per_hour=price_per_hour,
-        intensity=intensity,
+        figures=FiguresAsked(output_tokens, price_per_hour, intensity),
         after_pass=after_pass,
         on_reports=on_reports,
     )
@@ -171,11 +173,9 @@ def what_if(
         IrcError: as of ``compile``; a change that cannot be costed is listed in ``not_tried`` instead.
     """
     from ircost.alternatives import what_if as ask
+    from ircost.api import import_options_of
 
-    return ask(
-        model,
-        target,
-        dtype=dtype,
+    bindings = import_options_of(
         dims=dims,
         shapes=shapes,
         values=values,
@@ -184,6 +184,12 @@ def what_if(
         mesh=mesh,
         cache_dtype=cache_dtype,
         allow_opaque=allow_opaque,
+    )
+    return ask(
+        model,
+        target,
+        bindings,
+        dtype=dtype,
         pipeline=pipeline,
         opt=opt,
         cost_model=cost_model,
@@ -228,13 +234,9 @@ def sweep(
     >>> points[0].items_per_s < points[1].items_per_s
     True
     """
-    from ircost.api import sweep_model
+    from ircost.api import import_options_of, sweep_model
 
-    return sweep_model(
-        model,
-        axes,
-        target,
-        dtype=dtype,
+    bindings = import_options_of(
         dims=dims,
         shapes=shapes,
         values=values,
@@ -243,6 +245,13 @@ def sweep(
         mesh=mesh,
         cache_dtype=cache_dtype,
         allow_opaque=allow_opaque,
+    )
+    return sweep_model(
+        model,
+        axes,
+        target,
+        bindings,
+        dtype=dtype,
         pipeline=pipeline,
         opt=opt,
         cost_model=cost_model,

@@ -16,7 +16,8 @@ from ircost.ir.errors import IrcError
 from ircost.quantity_text import bytes_text
 from ircost.report import Report
 from ircost.stages import waiting_j
-from ircost.sweeping import SweepPoint, sweep
+from ircost.sweep_points import SweepPoint
+from ircost.sweeping import sweep
 from ircost.transformer_figures import TransformerFigures, at_intensity, priced
 
 CONTEXTS = 5  # at which a step is costed; between them it is taken to grow evenly
@@ -37,6 +38,9 @@ class FiguresAsked:
     output_tokens: int | None = None
     price_per_hour: float | None = None
     intensity: float | None = None
+
+
+NO_FIGURES = FiguresAsked()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ def with_figures(
     Raises:
         RequestError: the model came in another way than by its configuration, or its phase is not that of a prompt.
     """
-    if asked == FiguresAsked():
+    if asked == NO_FIGURES:
         return report
     figures = report.transformer
     if figures is None:

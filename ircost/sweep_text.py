@@ -7,7 +7,7 @@ import click
 from ircost.bound_text import bound_text
 from ircost.quantity_text import bytes_text, small_text, three_digits
 from ircost.report_text import print_notes
-from ircost.sweeping import Sweep, SweepPoint
+from ircost.sweep_points import Sweep, SweepPoint
 from ircost.table import Table
 
 

@@ -1,12 +1,15 @@
 """The code in the docs runs, top to bottom, page by page."""
 
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+TEXTS = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -53,3 +56,40 @@ def test_a_new_structured_op_takes_under_15_lines() -> None:
 def test_a_new_pass_takes_under_25_lines() -> None:
     declaration = python_blocks(DOCS / "write-a-pass.md")[0]
     assert len([line for line in declaration.splitlines() if line.strip()]) <= 25
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
+def test_links_lead_to_headings_that_are_there(page: Path) -> None:
+    for link, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)", page.read_text()):
+        target = page.parent / link if link else page
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert anchor in [slug(heading) for heading in headings], f"{link}#{anchor}"
+
+
+def test_the_page_on_architecture_names_files_that_are_there() -> None:
+    folders = ("ir", "passes", "cost_models", "frontends", "backends", "datasets", "ircost", "tests", "benchmarks")
+    files = [path.relative_to(ROOT).as_posix() for folder in folders for path in (ROOT / folder).rglob("*.*")]
+    named = re.findall(r"`([\w/*]+\.(?:py|lark))`", (DOCS / "architecture.md").read_text())
+    assert len(named) > 100
+    assert [name for name in named if not any(fnmatch(f"/{file}", f"*/{name}") for file in files)] == []
+
+
+@pytest.mark.parametrize("target", ["jetson_nano", "jetson_agx_xavier"])
+def test_the_page_on_cost_models_has_the_predictions_of_embedded_gpus(target: str) -> None:
+    """Of the network that the repository carries."""
+    import ircost
+    from ircost.quantity_text import three_digits
+
+    page = (DOCS / "cost-models.md").read_text()
+    row = re.search(rf"^\| ResNet-50 \| {target} \| (\S+) ms \| (\S+) to (\S+) ms \|", page, re.MULTILINE)
+    report = ircost.compile(ROOT / "datasets/models/resnet50.onnx", target, dtype="f16")
+    assert row is not None and report.low_s is not None and report.high_s is not None
+    figures_s = (report.latency_s, report.low_s, report.high_s)
+    assert row.groups() == tuple(three_digits(seconds * 1e3) for seconds in figures_s)

@@ -13,13 +13,13 @@ import pytest
 
 import ircost
 from ircost.alternatives import what_if
-from ircost.api import compile_model
+from ircost.api import compile_model, import_options_of, sweep_model
 from ircost.frontends import load
 from ircost.ir import IrcError
 from ircost.ir.parser import parse_module
 from ircost.ir.printer import print_module
-from ircost.passes import DEFAULT_LEVEL
 from ircost.report import Report
+from ircost.request import FiguresAsked
 
 RESNET = Path(__file__).resolve().parents[1] / "datasets/models/resnet50.onnx"
 FUNCTIONS = [name for name in ircost.__all__ if callable(getattr(ircost, name))]
@@ -27,6 +27,10 @@ FUNCTIONS = [name for name in ircost.__all__ if callable(getattr(ircost, name))]
 
 def parameters(function: Any) -> dict[str, inspect.Parameter]:
     return dict(inspect.signature(function).parameters)
+
+
+def defaults(function: Any) -> dict[str, Any]:
+    return {name: parameter.default for name, parameter in parameters(function).items()}
 
 
 def test_names_of_the_package_are_its_functions() -> None:
@@ -47,13 +51,16 @@ def test_help_tells_of_every_option(name: str) -> None:
 
 
 def test_options_are_those_of_what_they_are_handed_to() -> None:
-    public, inner = parameters(ircost.compile), parameters(compile_model)
-    assert {name: p.default for name, p in public.items()} == {name: p.default for name, p in inner.items()}
-    asked = parameters(what_if)
-    assert {name: p.default for name, p in parameters(ircost.what_if).items()} == {
-        name: p.default for name, p in asked.items() if p.kind is not p.VAR_KEYWORD
-    }
-    assert parameters(ircost.sweep)["opt"].default == DEFAULT_LEVEL
+    bindings, figures = defaults(import_options_of), dict.fromkeys(FiguresAsked.__slots__)
+    for public, inner, more in (
+        (ircost.compile, compile_model, figures),
+        (ircost.what_if, what_if, {}),
+        (ircost.sweep, sweep_model, {}),
+    ):
+        handed_on = {**defaults(inner), **bindings, **more}
+        for own in ("bindings", "figures", "hooks", "processes"):
+            handed_on.pop(own, None)
+        assert defaults(public) == handed_on
 
 
 @pytest.mark.parametrize(

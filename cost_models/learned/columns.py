@@ -136,9 +136,9 @@ QUOTIENTS: Mapping[str, tuple[tuple[str, str], ...]] = dict.fromkeys(
 )
 # Words that rows share, as numbers; a word that was never met is missing.
 WORDS: Mapping[str, str] = {
-    "runtime": "whose kernels they are",
-    "dtype": "width of the number format, and of the cache's where that is another",
-    "kind": "of kernels within the family: phase, op, batched, ...",
+    "runtime": "the runtime whose kernel it is",
+    "dtype": "width of the number format, and of the cache's if that differs",
+    "kind": "kind of kernel within the family: phase, op, batched, ...",
     "kernel": "the library behind the kernel's name, with its runtime",
 }
 DEVICE = "device"
@@ -159,19 +159,19 @@ def _time_columns(family: str) -> Iterator[Column]:
     yield Column("log_predicted", "ln of the analytical model's seconds", lambda x: np.log(x.terms.latency_s))
     yield Column(
         "host_share",
-        "what the host adds, of the predicted time",
+        "share of the predicted time that the host adds",
         lambda x: 1.0 - x.terms.device_s / x.terms.latency_s,
     )
     for name in BUSY[family]:
-        yield Column(f"{name}_share", f"time of {name} at its fitted rate, of the predicted time", _share(name, True))
+        yield Column(f"{name}_share", f"time of {name} at its fitted rate, over the predicted time", _share(name, True))
     for name in FIXED[family]:
-        yield Column(f"{name}_share_fixed", f"fixed time of {name}, of the predicted time", _share(name, False))
+        yield Column(f"{name}_share_fixed", f"fixed time of {name}, over the predicted time", _share(name, False))
     for name in COUNTED:
         if name in FIXED[family]:
-            yield Column(f"{name}_count", f"ln of one more than how often {name} is paid", _count(name))
-    yield Column("candidate", "number of the tile and split that the analytical model took", lambda x: x.terms.choice)
+            yield Column(f"{name}_count", f"ln of 1 + the number of times that {name} is paid", _count(name))
+    yield Column("candidate", "index of the tile and split that the analytical model chose", lambda x: x.terms.choice)
     for place in range(REUSED.get(family, 1)):
-        meaning = "ln of what is touched between two uses of an operand, as a share of the last cache"
+        meaning = "ln of the bytes touched between two uses of an operand, over those of the last-level cache"
         yield Column(f"footprint_{place}", meaning, _footprint(place))
 
 
@@ -203,28 +203,28 @@ def _footprint(place: int) -> Callable[[Expressed], Numbers | float]:
 
 def _size_column(name: str) -> Column:
     if name in MAY_BE_NOUGHT:
-        return Column(f"log1p_{name}", f"ln of one more than {name} of the work", lambda x: np.log1p(x.size(name)))
-    return Column(f"log_{name}", f"ln of {name} of the work", lambda x: np.log(np.maximum(x.size(name), TINY_S)))
+        return Column(f"log1p_{name}", f"ln of 1 + {name}", lambda x: np.log1p(x.size(name)))
+    return Column(f"log_{name}", f"ln of {name}", lambda x: np.log(np.maximum(x.size(name), TINY_S)))
 
 
 def _quotient_column(of: str, by: str) -> Column:
-    """Neither is told from their logarithms by one split of a tree."""
+    """One split of a tree cannot tell a quotient from the logarithms of both."""
 
     def quotient(x: Expressed) -> Numbers:
         found: Numbers = x.size(of) / np.maximum(x.size(by), 1.0)
         return found
 
-    return Column(f"{of}_by_{by}", f"{of} for each of {by} of the work", quotient)
+    return Column(f"{of}_by_{by}", f"{of} per {by}", quotient)
 
 
 def _tile_columns(family: str) -> Iterator[Column]:
     for name, tiles in FILLED.get(family, {}).items():
         for tile in tiles:
-            yield Column(f"{name}_fill_{tile}", f"how full tiles of {tile} are along {name}", _fill(name, tile))
+            yield Column(f"{name}_fill_{tile}", f"filled share of tiles of {tile} along {name}", _fill(name, tile))
     for tall, wide in TILES.get(family, ()):
         waves = _waves(tall, wide)
-        yield Column(f"waves_{tall}x{wide}", f"ln of the tiles of {tall} x {wide} over the processors", _log(waves))
-        meaning = f"how full the last wave of tiles of {tall} x {wide} is"
+        yield Column(f"waves_{tall}x{wide}", f"ln of the waves of {tall} x {wide} tiles", _log(waves))
+        meaning = f"filled share of the waves of {tall} x {wide} tiles"
         yield Column(f"tail_{tall}x{wide}", meaning, _fullness(waves))
 
 
@@ -255,12 +255,15 @@ MACHINE_FIGURES: Mapping[str, tuple[str, Callable[[GpuMachine], float]]] = {
     "processors": ("the number of processors", lambda m: m.processors),
     "clock": ("their clock in Hz", lambda m: m.clock_hz),
     "main_rate": ("main memory's bytes per second", lambda m: m.main_bytes_per_s),
-    "cache_size": ("the last cache's bytes", lambda m: m.cache_bytes),
+    "cache_size": ("the last-level cache's bytes", lambda m: m.cache_bytes),
     "cache_ratio": (
-        "the last cache's bandwidth over main memory's",
+        "the last-level cache's bandwidth over main memory's",
         lambda m: min(m.cache_bytes_per_s / m.main_bytes_per_s, 1e3),
     ),
-    "lane_ridge": ("f32 operations on lanes for each byte", lambda m: m.vector_flops_per_s / m.main_bytes_per_s),
+    "lane_ridge": (
+        "f32 operations on vector lanes per byte of main memory",
+        lambda m: m.vector_flops_per_s / m.main_bytes_per_s,
+    ),
 }
 
 

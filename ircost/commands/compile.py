@@ -36,10 +36,7 @@ OF_ONE_SIZE = {
     "stats": "--stats",
     "print_after": "--print-ir-after",
 }
-OF_ANY_SIZE = (
-    *("target", "dtype", "dims", "shapes", "values", "bounds", "allow_opaque", "phase", "mesh", "cache_dtype"),
-    *("pipeline", "cost_model", "price_per_hour"),
-)
+OF_ANY_SIZE = ("target", "bindings", "dtype", "pipeline", "cost_model")
 
 
 @click.command()
@@ -246,13 +243,15 @@ def print_sweep_of(model: str, target: str, axes: tuple[str, ...], form: str, pl
     """Every combination of sizes, as text, CSV or JSON, and drawn."""
     from ircost.api import sweep_model
     from ircost.cost_models.side_by_side import processors
-    from ircost.sweeping import parse_axes
+    from ircost.sweep_axes import parse_axes
 
     sizes = parse_axes(axes)
     arguments = compile_arguments(target, **options)
     machine = arguments["target"]
     with working(f"compiling {model}, one size at a time"):
-        found = sweep_model(model, sizes, processes=processors(), **{name: arguments[name] for name in OF_ANY_SIZE})
+        shared = {name: arguments[name] for name in OF_ANY_SIZE}
+        price = options["price_per_hour"]
+        found = sweep_model(model, sizes, processes=processors(), price_per_hour=price, **shared)
     title = f"{model}  ->  {machine.name}"
     if plot:
         from ircost.plots.sweep import draw_sweep
@@ -293,6 +292,7 @@ def compile_arguments(
     from ircost.commands.printing import printer_after, say_stats
     from ircost.passes import parse_pipeline, pipeline_of_level
     from ircost.passes.rematerialise import limit_bytes
+    from ircost.request import FiguresAsked
 
     if memory_limit is not None:
         limit_bytes(memory_limit)  # a mistake in it is told before a large model is read
@@ -300,25 +300,15 @@ def compile_arguments(
     machine = load_target(target, target_folders)
     level = DEFAULT_OPT if opt is None else opt
     chosen = pipeline_of_level(level, machine.kind, machine.runtime) if pipeline is None else pipeline
-    bound = read_import_options(**bindings)
     return {
         "target": machine,
+        "bindings": read_import_options(**bindings),
         "dtype": dtype,
-        "dims": bound.dims,
-        "shapes": bound.shapes,
-        "values": bound.values,
-        "bounds": bound.bounds,
-        "allow_opaque": bound.allow_opaque,
-        "phase": bound.phase,
-        "mesh": bound.mesh,
-        "cache_dtype": bindings["cache_dtype"],
         "pipeline": chosen,
         "cost_model": cost_model,
         "memory_limit": memory_limit,
         "exact": exact,
-        "output_tokens": output_tokens,
-        "price_per_hour": price_per_hour,
-        "intensity": intensity,
+        "figures": FiguresAsked(output_tokens, price_per_hour, intensity),
         "after_pass": printer_after(print_after, parse_pipeline(full_pipeline(chosen, dtype))),
         "on_reports": say_stats if stats else None,
     }

@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from ircost.plots.drawing import check_drawing, save_drawing
-from ircost.sweeping import Sweep, SweepPoint
+from ircost.sweep_points import Sweep, SweepPoint
 
 MOST_CURVES = 12  # of which a reader tells one from another
 MOST_TICKS = 12

@@ -26,7 +26,8 @@ from ircost.passes import DEFAULT_LEVEL, pipeline_of_level
 from ircost.predictors.known_architecture import architecture_named
 from ircost.predictors.prediction import Point, Prediction
 from ircost.quantity_text import small_text
-from ircost.sweeping import SweepPoint, sweep
+from ircost.sweep_points import SweepPoint
+from ircost.sweeping import sweep
 
 MEASURED = Path(ircost.datasets.__file__).parent / "engines" / "splitwise.yaml"
 

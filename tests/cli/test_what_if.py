@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ircost
-from ircost.alternatives import WhatIf, what_if
+from ircost.alternatives import WhatIf
 from ircost.backends import load_target, target_names
 from ircost.changed_target import resources
 from ircost.ir import Module
@@ -35,7 +35,7 @@ def of(asked, what: str):
 @settings(deadline=None, max_examples=25)
 @given(random_modules.modules(), st.sampled_from(["h100", "a100+pytorch", "t4", "cpu", "tpu_v4", "h100+vllm"]))
 def test_more_of_anything_is_never_slower(module: Module, target: str) -> None:
-    asked = what_if(module, target)
+    asked = ircost.what_if(module, target)
     free = [item for item in asked.alternatives if item.kind == "resource" or item.name == "launches"]
     assert free
     assert [item for item in free if item.latency_s > asked.report.latency_s * SLACK] == []
@@ -73,7 +73,7 @@ def test_passes_left_out_are_pipelines_without_them(asked) -> None:
 @pytest.mark.parametrize("target", ["a100", "a100+pytorch", "h100+vllm"])
 def test_launches_alone_change(target: str) -> None:
     """Kernels stay whose they are: one by one they are never faster, replayed never slower."""
-    asked = what_if("gpt2", target, phase="decode", dims={"context": 200})
+    asked = ircost.what_if("gpt2", target, phase="decode", dims={"context": 200})
     (launched,) = (item for item in asked.alternatives if item.kind == "launch" and item.name != "launches")
     assert (launched.change > 0.05) == (launched.name == "eager") and launched.change != 0
     if launched.name == "graph":
@@ -89,17 +89,17 @@ def test_formats_batch_and_launches_are_compilations(asked) -> None:
     assert of(asked, "batch N=2").latency_s == pytest.approx(batch.latency_s)
     assert of(asked, "batch N=2").items == 2
     assert of(asked, "kernels launched one by one, by PyTorch").change > 1  # short ones wait for the host
-    again = what_if(RESNET, "h100+pytorch")
+    again = ircost.what_if(RESNET, "h100+pytorch")
     assert of(again, "kernels replayed (CUDA graphs)").change < -0.5
 
 
 def test_a_bound_batch_is_doubled_from_there() -> None:
-    assert of(what_if(RESNET, dims={"N": 4}), "batch N=8").items == 2
+    assert of(ircost.what_if(RESNET, dims={"N": 4}), "batch N=8").items == 2
 
 
 def test_what_cannot_be_costed_is_told(asked, mlp: Path) -> None:
     assert [item.name for item in asked.not_tried] == ["i8"]
-    assert [item.kind for item in what_if(mlp).not_tried] == ["format", "batch"]
+    assert [item.kind for item in ircost.what_if(mlp).not_tried] == ["format", "batch"]
 
 
 def test_energies_of_operations_stay_those_of_the_machine(asked) -> None:
@@ -112,7 +112,7 @@ def test_a_module_is_left_as_it_is(mlp: Path) -> None:
 
     module = parse_module(mlp.read_text())
     before = print_module(module)
-    assert what_if(module).alternatives
+    assert ircost.what_if(module).alternatives
     assert print_module(module) == before
 
 

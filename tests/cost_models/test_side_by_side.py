@@ -16,7 +16,8 @@ from ircost.cost_models.automatic import chosen_model
 from ircost.cost_models.side_by_side import processors, side_by_side
 from ircost.model_source import model_file
 from ircost.passes import DEFAULT_LEVEL, pipeline_of_level
-from ircost.sweeping import SweepError, sweep
+from ircost.sweep_axes import SweepError
+from ircost.sweeping import sweep
 
 pytestmark = pytest.mark.skipif(processors() == 1, reason="one processor, or no processes that can be copied")
 

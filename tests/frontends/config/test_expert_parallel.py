@@ -27,6 +27,7 @@ from ircost.ir.ops.experts import experts_met
 from ircost.ir.types import TensorType, f32, i64
 from ircost.ir.verify import verify
 from ircost.report import Report
+from ircost.request import FiguresAsked
 
 LAYERS, HIDDEN, INNER, EXPERTS, CHOSEN = 3, 512, 256, 16, 4
 MIXTURE: dict[str, Any] = {
@@ -193,7 +194,7 @@ def test_ranks_of_a_group_send_a_part_of_its_tokens_each_and_share_what_comes_ba
 
 
 def test_figures_are_of_all_devices() -> None:
-    one, copies = (report(mesh, 64, price_per_hour=2.0).transformer for mesh in ("dp=1", "dp=4"))
+    one, copies = (report(mesh, 64, figures=FiguresAsked(price_per_hour=2.0)).transformer for mesh in ("dp=1", "dp=4"))
     assert one is not None and copies is not None
     quarter = report("dp=1", 16)
     assert copies.devices == 4 and copies.batch == 64
