@@ -18,6 +18,7 @@ import pytest
 from ircost.backends import load_target
 from ircost.commands.compile import command
 from ircost.cost_models.energy import static_w
+from ircost.cost_models.gpu.table_work import devices_in_a_node
 from ircost.frontends.config.workload import PHASES
 
 Irc = Callable[..., Any]
@@ -101,6 +102,20 @@ def test_a_mesh_and_a_format_that_would_fit_are_named(irc: Irc) -> None:
         assert "--mesh tp=2, 66.3 GiB of each device" in remedies
         assert facts(irc, *words, target, "--mesh", "tp=2")["fits"]
         assert all(facts(irc, *words, target, "--dtype", format)["fits"] for format in formats)
+
+
+def test_machines_that_would_fit_can_run_it(irc: Irc) -> None:
+    """A Xeon multiplies in no floats of 8 bits, and eight boxes on Ethernet are no node of eight."""
+    words = ("llama-3-70b", "--phase", "decode", "--context", "8192", "--batch", "64", "--dtype", "f8e4m3")
+    for name in machines_named(facts(irc, *words, "--target", "h100")):
+        assert facts(irc, *words, "--target", name)["fits"], name
+    shared = facts(irc, "llama-3.1-405b", "--phase", "decode", "--mesh", "tp=8", "--target", "h100")
+    assert all(devices_in_a_node(load_target(name)) >= 8 for name in machines_named(shared))
+
+
+def machines_named(report: dict[str, Any]) -> list[str]:
+    (named,) = (remedy for remedy in report["remedies"] if remedy.startswith("on "))
+    return re.findall(r"(\w+) \(", named)
 
 
 def test_ranks_beyond_a_node_are_told(irc: Irc) -> None:
