@@ -94,6 +94,7 @@ def test_alias_table_agrees_with_the_files() -> None:
     listed = {alias: name for name in NAMES for alias in load_target(name).aliases}
     assert listed == ALIASES
     assert not ALIASES.keys() & set(NAMES)
+    assert {alias: load_target(alias).name for alias in ALIASES} == ALIASES
 
 
 @pytest.mark.parametrize("name", NAMES)
