@@ -63,8 +63,9 @@ def report_on(
 
     Args:
         cost_model: name of the cost model.
-        dtype, pipeline, source: what the report says of the number format, the passes that ran, and the model's file;
-            where left out, the format of most arithmetic, none, and the module's name.
+        dtype: the number format that was asked for, if any: where most arithmetic is in another, a note says so.
+        pipeline, source: what the report says of the passes that ran, and of the model's file; where left out, none,
+            and the module's name.
         memory: of the module, where it is known already; of a model in stages the fullest stage's is asked for.
         memory_limit_bytes: what has to be enough; the capacity of the target where left out.
     """
@@ -92,11 +93,11 @@ def report_on(
     latency_s = max(float(sum(kernel.latency_s or 0.0 for kernel in kernels)), lower_bound_s)
     low_s, high_s = interval_of_runs(estimates, runs, seconds, sent, latency_s, lower_bound_s)
     energy_j = float(sum(kernel.energy_j or 0.0 for kernel in kernels))
+    most_dtype = main_dtype(table, runs)
     figures = None
     if built is not None:
         stage_s = slowest_stage_s(stages) if stages else latency_s
         held = memory_of(fullest_stage(stages).built if stages else built, memory)
-        most_dtype = _main_dtype(table, runs)
         figures = figures_of(built, target, kernels, held, latency_s, energy_j, stage_s, most_dtype, limit_bytes)
     return Report(
         source=source or module.name,
@@ -104,7 +105,7 @@ def report_on(
         target=target.name,
         target_description=target.description,
         target_digest=target.digest(),
-        dtype=dtype or _main_dtype(table, runs),
+        dtype=most_dtype,
         model=estimates.model,
         latency_s=latency_s,
         lower_bound_s=lower_bound_s,
@@ -130,6 +131,7 @@ def report_on(
             *estimates.notes,
             *imported.notes,
             *_notes(table, runs),
+            *notes_on_format(dtype, most_dtype),
             *_widened_weights(module, memory),
             *_unbounded_loops(module),
             *_idle_matrix_units(table, target),
@@ -249,7 +251,7 @@ def _op_label(op: Op) -> str:
     return "+".join(inner.name for inner in inside if not inner.definition.is_view and inner.name != "constant")
 
 
-def _main_dtype(table: KernelTable, runs: Sequence[KernelRun]) -> str:
+def main_dtype(table: KernelTable, runs: Sequence[KernelRun]) -> str:
     """The format of most contraction work; of most work where there is none."""
     counts = np.zeros(len(table))
     for run in runs:
@@ -314,6 +316,19 @@ def _widened_weights(module: Module, memory: MemoryUse) -> list[str]:
     return [
         f"weights are widened at load: {bytes_text(stored_bytes)} as they are stored, "
         f"{bytes_text(memory.weights_bytes)} in memory and when they are read"
+    ]
+
+
+def notes_on_format(asked: str | None, found: str) -> list[str]:
+    """What became of a number format that was asked for.
+
+    >>> notes_on_format("bf16", "f8e4m3")
+    ['most arithmetic is in f8e4m3, not in bf16 (--dtype): integers and what the model itself quantises stay']
+    """
+    if asked in (None, found):
+        return []
+    return [
+        f"most arithmetic is in {found}, not in {asked} (--dtype): integers and what the model itself quantises stay"
     ]
 
 

@@ -22,7 +22,7 @@ from ircost.cost_models.kernel_table import KernelRun, KernelTable, table_of_mod
 from ircost.cost_models.lower_bound import LowerBounds
 from ircost.cost_models.memory import memory_use
 from ircost.cost_models.side_by_side import side_by_side
-from ircost.costing import branches_taken, weight_only_notes
+from ircost.costing import branches_taken, main_dtype, notes_on_format, weight_only_notes
 from ircost.dequantised import noted
 from ircost.frontends import Imported, ImportOptions, load
 from ircost.frontends.config.architecture import Architecture
@@ -245,7 +245,7 @@ def sweep(
                 cost_model.estimate(table, target),
                 LowerBounds(table, target),
                 target,
-                tuple(weight_only_notes(table, target)),
+                (*_notes_on_format(table, runs, options), *weight_only_notes(table, target)),
             )
             stages = [costed_stages(imported.built, target, cost_model, pipeline) for imported in built]
             own = [dims for dims, point in zip(some, read, strict=True) if isinstance(point, Imported)]
@@ -264,6 +264,14 @@ def sweep(
         "tokens" if isinstance(model, Architecture) else "items",
         (*(note for note in notes[0] if all(note in others for others in notes)), *_told(left_out, len(found))),
     )
+
+
+def _notes_on_format(
+    table: KernelTable, runs: Sequence[tuple[KernelRun, ...]], options: ImportOptions
+) -> Iterator[str]:
+    """Of the first point, as ``main_dtype`` has them."""
+    if options.dtype is not None and runs:
+        yield from notes_on_format(options.dtype.name, main_dtype(table, runs[0]))
 
 
 def _mesh_axes(model: Path | Architecture) -> frozenset[str]:
