@@ -72,12 +72,15 @@ RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in _ROWS}
 
 
 def known_runtime(name: str) -> Runtime | None:
-    """The runtime of that name, whatever its case; ``_`` may stand for a blank. None where there is none.
+    """The runtime of that name, whatever its case; ``_`` and ``-`` may stand for a blank. None where there is none.
 
     >>> known_runtime("vLLM").name, known_runtime("vendor_library").name, known_runtime("mine")
     ('vllm', 'vendor library', None)
+    >>> known_runtime("TensorRT-LLM").name
+    'trtllm'
     """
-    return RUNTIMES.get(name.lower().replace("_", " "))
+    words = name.lower().replace("_", " ").replace("-", " ")
+    return RUNTIMES.get("trtllm" if words == "tensorrt llm" else words)
 
 
 def runtime_named(name: str) -> Runtime:

@@ -210,11 +210,15 @@ DRIVER_NAMES: dict[str, str] = {
     "geforce_gtx_1080_ti": "gtx_1080_ti",
     "gh200_144g_hbm3e": "gh200",
     "h100_80gb_hbm3": "h100_sxm",
+    "mi300x_oam": "mi300x",
     "p100_pcie_16gb": "p100_pcie",
     "p100_sxm2_16gb": "p100_sxm2",
     "rtx_pro_6000_blackwell_server_edition": "rtx_pro_6000_server",
     "rtx_pro_6000_blackwell_workstation_edition": "rtx_pro_6000",
     "titan_x_(pascal)": "titan_x_pascal",
+    "xeon_platinum_8280": "xeon_8280",
+    "xeon_platinum_8358": "cpu",
+    "xeon_platinum_8480+": "xeon_8480",
 }
 
 # Words that drivers and sellers put before a machine's name.
@@ -244,14 +248,15 @@ def load_target(name_or_path: str | Path, folders: Sequence[str | Path] = ()) ->
             f"{type(name_or_path).__name__} {name_or_path!r} is no target",
             help="give a name, a file, or a loaded target",
         )
-    machine, runtime = _split(os.fspath(name_or_path))
+    name = os.fspath(name_or_path)
+    machine, runtime = _split(name) if _known(name, folders) is None else (name, None)
     found = _find(machine, folders)
     target = found if isinstance(found, Target) else build_target(_document(read_file(found), found, folders, ()))
     return target if runtime is None else target.with_runtime(runtime)
 
 
 def _split(name: str) -> tuple[str, str | None]:
-    """Machine and runtime; a plus sign in the name of a folder or a file is not between them."""
+    """Machine and runtime of a name that is no machine's; a plus sign in that of a folder or a file is not between."""
     machine, plus, runtime = name.rpartition("+")
     return (machine, runtime) if plus and os.sep not in runtime and not _is_path(name) else (name, None)
 
@@ -289,15 +294,18 @@ def target_names(folders: Sequence[str | Path] = ()) -> list[str]:
 
 def _find(name_or_path: str | Path, folders: Sequence[str | Path]) -> Path | Target:
     name = os.fspath(name_or_path)
-    if _is_path(name) or os.sep in name:
-        return _file(Path(name))
+    known = _known(name, folders)
+    if known is not None:
+        return known
+    return _file(Path(name)) if _is_path(name) or os.sep in name else _unknown(name, folders)
+
+
+def _known(name: str, folders: Sequence[str | Path]) -> Path | Target | None:
+    """What has the name, however it is spelt; None of paths and of what nobody knows."""
     plain = plainly_spelt(name)
-    return (
-        _named(name, folders)
-        or _named(plain, folders)
-        or _named(_parted(plain, folders), folders)
-        or _unknown(name, folders)
-    )
+    if _is_path(name) or os.sep in plain:
+        return None
+    return _named(name, folders) or _named(plain, folders) or _named(_parted(plain, folders), folders)
 
 
 def _named(name: str, folders: Sequence[str | Path]) -> Path | Target | None:
@@ -308,12 +316,16 @@ def _named(name: str, folders: Sequence[str | Path]) -> Path | Target | None:
 
 
 def plainly_spelt(name: str) -> str:
-    """A name without what people and drivers write differently: capitals, dashes, blanks, the vendor before it.
+    """A name without what people and drivers write differently: capitals, dashes, blanks, the vendor before it, marks,
+    and what processors tell of themselves behind it.
 
     >>> plainly_spelt("H100-PCIe"), plainly_spelt("NVIDIA GeForce RTX 4090"), plainly_spelt("AMD Instinct MI300X")
     ('h100_pcie', 'geforce_rtx_4090', 'mi300x')
+    >>> plainly_spelt("AMD EPYC 9654 96-Core Processor"), plainly_spelt("Intel(R) Xeon(R) Platinum 8358 CPU @ 2.60GHz")
+    ('epyc_9654', 'xeon_platinum_8358')
     """
-    words = re.split(r"[\s_-]+", name.strip().lower())
+    machine = re.split(r" \d+-core processor| cpu @ | w/ ", re.sub(r"\((r|tm)\)", "", name.strip().lower()))[0]
+    words = re.split(r"[\s_-]+", machine)
     while len(words) > 1 and words[0] in VENDORS:
         words = words[1:]
     return "_".join(words)

@@ -98,13 +98,18 @@ def did_you_mean(name: str, known: Iterable[str], listing: str = "") -> str:
     'did you mean h200_sxm?'
     >>> did_you_mean("H200-SXM", ["h100_sxm", "v100", "h200_sxm"])
     'did you mean h200_sxm, h100_sxm?'
+    >>> did_you_mean("HGX H100 80GB", ["a100_80gb", "h100", "h100_sxm"])
+    'did you mean h100, a100_80gb?'
     """
     known = sorted(known)
     written = {k: _as_spelt(k) for k in known}
+    words = {k: set(spelt.split("_")) for k, spelt in written.items()}
     starts = [k for k in known if name and written[k].startswith(_as_spelt(name))]
+    said = [k for k in known if words[k] <= set(_as_spelt(name).split("_"))]
     nearest = difflib.get_close_matches(_as_spelt(name), dict.fromkeys(written.values()), n=3, cutoff=0.5)
-    close = [k for spelt in nearest for k in known if written[k] == spelt and k not in starts]
-    near = (starts + close)[:3]
+    close = [k for spelt in nearest for k in known if written[k] == spelt]
+    most_said = sorted(said, key=lambda k: -len(words[k]))
+    near = list(dict.fromkeys((*starts, *most_said, *close)))[:3]
     guess = f"did you mean {', '.join(near)}?" if near else ""
     if not guess and not listing:
         return "known: " + ", ".join(known[:20])

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ircost.api import NOTHING_BOUND, compile_model, full_pipeline, imported_model, takes_dtype
 from ircost.backends import Target, load_target
-from ircost.changed_target import TWICE, resources, with_free_launches
+from ircost.changed_target import TWICE, resources, wider_links, with_free_launches
 from ircost.cost_models.analytical import Analytical
 from ircost.cost_models.automatic import Automatic, chosen_model, search_model
 from ircost.cost_models.interface import CostModel
@@ -187,7 +187,9 @@ class _Experiment:
 
     def _resources(self) -> Iterator[Try]:
         table = kernel_table(self.report.module)
-        for name, what, better in resources(self.target):
+        built = self.imported.built
+        links = wider_links(self.target) if built is not None and built.collectives else ()
+        for name, what, better in (*resources(self.target), *links):
             yield "resource", name, what, 1, self._on(better, table, chosen_model(self.cost_model, self.target))
 
     def _launches(self) -> Iterator[Try]:

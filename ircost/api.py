@@ -106,7 +106,7 @@ def compile_model(
     if report.fits or report.remedies or has_room:
         return report  # a request that outgrows memory has remedies of its own
     retry = Retry(source, options, text, exact, context) if isinstance(source, Path) else None
-    return replace(report, remedies=remedies(report, retry, is_own_limit=limit is not None))
+    return replace(report, remedies=remedies(report, machine, retry, is_own_limit=limit is not None))
 
 
 def limit_within(text: str, target: Target) -> int:

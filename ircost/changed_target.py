@@ -27,9 +27,20 @@ def resources(target: Target) -> Iterator[tuple[str, str, Target]]:
     for level in target.memory[1:]:
         if not level.per_processor:
             yield level.name, f"{level.name.upper()} bandwidth x2", _changed(target, memory=_memory(target, level.name))
-    yield "power", "power limit x2", _changed(target, power=_changed(target.power, peak_w=_twice(target.power.peak_w)))
-    if target.kind != "microcontroller":
+    if target.kind != "microcontroller":  # its power is what it draws, no limit, and its network runs on one core
+        power = _changed(target.power, peak_w=_twice(target.power.peak_w))
+        yield "power", "power limit x2", _changed(target, power=power)
         yield "processors", f"{target.processors.name}s x2", more_processors(target)
+
+
+def wider_links(target: Target) -> Iterator[tuple[str, str, Target]]:
+    """Likewise, twice the bandwidth of each way to other devices."""
+    for wider in target.links:
+        links = tuple(
+            _changed(link, bandwidth_bytes_per_s=_twice(link.bandwidth_bytes_per_s)) if link is wider else link
+            for link in target.links
+        )
+        yield wider.name, f"{wider.name} bandwidth x2", _changed(with_energies(target), links=links)
 
 
 def with_energies(target: Target) -> Target:

@@ -31,17 +31,21 @@ class CostedRuns:
 
     @property
     def dtype(self) -> str:
-        """The number format of most contraction work; of most work if there is none."""
-        counts = np.zeros(len(self.table))
-        for run in self.runs:
-            counts[run.row] += run.count
-        totals = (self.table.work * counts[:, None]).sum(axis=0)
-        ranked = sorted(
-            zip(self.table.work_columns, totals, strict=True),
-            key=lambda item: (item[0][0] == "matrix", item[1]),
-            reverse=True,
-        )
-        return ranked[0][0][1].name if ranked else "f32"
+        return main_dtype(self.table, self.runs)
+
+
+def main_dtype(table: KernelTable, runs: Sequence[KernelRun]) -> str:
+    """The number format of most contraction work; of most work if there is none."""
+    counts = np.zeros(len(table))
+    for run in runs:
+        counts[run.row] += run.count
+    totals = (table.work * counts[:, None]).sum(axis=0)
+    ranked = sorted(
+        zip(table.work_columns, totals, strict=True),
+        key=lambda item: (item[0][0] == "matrix", item[1]),
+        reverse=True,
+    )
+    return ranked[0][0][1].name if ranked else "f32"
 
 
 def costed_runs(table: KernelTable, estimates: Estimates, target: Target) -> CostedRuns:

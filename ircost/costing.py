@@ -40,8 +40,9 @@ def report_on(
 
     Args:
         cost_model: name of the cost model.
-        dtype, pipeline, source: what the report says of the number format, the passes that ran, and the model's file.
-            Defaults: the format of most arithmetic, none, and the module's name.
+        dtype: the number format that was asked for, if any: if most arithmetic is in another, a note says so.
+        pipeline, source: what the report says of the passes that ran, and the model's file. Defaults: none, and the
+            module's name.
         memory: of the module, if it is known already; a model in stages is reported by its fullest stage's.
         memory_limit_bytes: that has to be enough; by default the capacity of the target.
     """
@@ -71,7 +72,7 @@ def report_on(
         target=target.name,
         target_description=target.description,
         target_digest=target.digest(),
-        dtype=dtype or costed.dtype,
+        dtype=costed.dtype,
         model=costed.estimates.model,
         latency_s=latency_s,
         lower_bound_s=lower_bound_s,
@@ -93,7 +94,7 @@ def report_on(
         load_time_ops=len(table.load_time),
         unknown=tuple(kernel.name for kernel in kernels if kernel.latency_s is None),
         pipeline=pipeline,
-        notes=notes_on(imported, costed, memory, target, pipeline, figures, limit_bytes),
+        notes=notes_on(imported, costed, memory, target, dtype, pipeline, figures, limit_bytes),
         remedies=(),
         transformer=figures,
         module=module,

@@ -12,7 +12,7 @@ UNITS = (
     ("_bytes", "B", False),
     ("_hz", "Hz", False),
     ("_s", "s", True),
-    ("_w", "W", False),
+    ("_w", "W", True),
     ("count", "", False),
 )
 RATES = ("matrix.", "vector.")

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ircost.backends import load_target, target_names
+from ircost.backends import Target, load_target, target_names
 from ircost.cost_models.gpu.table_work import devices_in_a_node
 from ircost.cost_models.memory import MemoryUse, memory_use
 from ircost.cost_models.patches import LayerChain
@@ -134,11 +134,7 @@ class Retry:
         return max(uses, key=lambda use: use.allocated_bytes)
 
     def has_arithmetic(self, dtype: str) -> bool:
-        """Whether the machine multiplies in a format; without it nothing could be costed."""
-        try:
-            return self.context.target is None or bool(self.context.target.unit_for(dtype))
-        except IrcError:
-            return False
+        return self.context.target is None or _has_arithmetic(self.context.target, dtype)
 
     def _memory(self, module: Module, passes: str) -> MemoryUse:
         verify(module)
@@ -156,10 +152,11 @@ def _on_devices(imported: Imported) -> Iterator[Module]:
         yield built.of_stage(stage).module
 
 
-def remedies(report: Report, retry: Retry | None, is_own_limit: bool) -> tuple[str, ...]:
+def remedies(report: Report, target: Target, retry: Retry | None, is_own_limit: bool) -> tuple[str, ...]:
     """What would make a report's model fit, each with what it then takes; what does not help is left out.
 
     Args:
+        target: of the report.
         retry: the model to read again; None where it cannot be.
         is_own_limit: the limit was given, and is not that of the target.
     """
@@ -176,7 +173,7 @@ def remedies(report: Report, retry: Retry | None, is_own_limit: bool) -> tuple[s
     if is_own_limit and limit_bytes(enough) <= report.memory_capacity_bytes and report.weights_fit:
         found.append(f"--memory-limit {enough}")
     else:
-        found += _larger_targets(report)
+        found += _larger_targets(report, target)
     return tuple(found)
 
 
@@ -287,14 +284,29 @@ def _patches(report: Report) -> Iterator[str]:
         )
 
 
-def _larger_targets(report: Report) -> Iterator[str]:
-    """Machines with enough memory, the smallest first."""
-    machines = [load_target(name) for name in target_names()]
+def _larger_targets(report: Report, target: Target) -> Iterator[str]:
+    """Machines with enough memory that could run it: those of the same kind first, of these the smallest."""
     enough = sorted(
-        (machine.main_memory.capacity_bytes, machine.name)
-        for machine in machines
+        (machine.kind != target.kind, machine.main_memory.capacity_bytes, machine.name)
+        for machine in map(load_target, target_names())
         if machine.holds(report.weights_bytes, report.arena_bytes)
+        and _has_arithmetic(machine, report.dtype)
+        and _joins(machine, report, target)
     )
-    names = [f"{name} ({bytes_text(capacity)})" for capacity, name in enough[:TARGETS_NAMED]]
+    names = [f"{name} ({bytes_text(capacity)})" for _, capacity, name in enough[:TARGETS_NAMED]]
     if names:
         yield f"on {', '.join(names)}"
+
+
+def _has_arithmetic(machine: Target, dtype: str) -> bool:
+    """Whether a machine multiplies in a format; without it nothing could be costed."""
+    try:
+        return bool(machine.unit_for(dtype))
+    except IrcError:
+        return False
+
+
+def _joins(machine: Target, report: Report, target: Target) -> bool:
+    """Whether as many devices of it stand in a node as share a layer in one of the target."""
+    sharing = 1 if report.transformer is None else report.transformer.stage_devices
+    return devices_in_a_node(machine) >= min(sharing, devices_in_a_node(target))

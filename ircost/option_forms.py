@@ -67,7 +67,7 @@ FORMS: Mapping[str, Form] = {
     "price_per_hour": (lambda value: _is_number(value) and value >= 0, "price_per_hour=2.5"),
     "intensity": (lambda value: _is_number(value) and value >= 0, "intensity=300"),
     "kernel": (_is_text, "kernel='conv2'"),
-    "most": (_is_whole, "most=5"),
+    "most": (lambda value: value is None or (_is_whole(value) and value >= 0), "most=5, or None for all"),
     "by": (lambda value: _is_list(value) and all(map(_is_text, value)), "by=['device', 'dtype']"),
 }
 

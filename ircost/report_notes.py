@@ -39,6 +39,7 @@ def notes_on(
     costed: CostedRuns,
     memory: MemoryUse,
     target: Target,
+    dtype: str | None,
     pipeline: str,
     figures: TransformerFigures | None,
     limit_bytes: int,
@@ -46,7 +47,7 @@ def notes_on(
     """All notes of a report, the cost model's own first.
 
     Args:
-        pipeline: the passes that ran.
+        dtype: the number format that was asked for. pipeline: the passes that ran.
         figures: of a language model. limit_bytes: of memory that a device may take.
     """
     table, estimates, built = costed.table, costed.estimates, imported.built
@@ -54,6 +55,7 @@ def notes_on(
         *estimates.notes,
         *imported.notes,
         *_counted(costed),
+        *notes_on_format(dtype, costed.dtype),
         *_widened_weights(imported.module, memory),
         *_unbounded_loops(imported.module),
         *_idle_matrix_units(table, target),
@@ -112,6 +114,19 @@ def _widened_weights(module: Module, memory: MemoryUse) -> list[str]:
     return [
         f"weights are widened at load: {bytes_text(stored_bytes)} as they are stored, "
         f"{bytes_text(memory.weights_bytes)} in memory and when they are read"
+    ]
+
+
+def notes_on_format(asked: str | None, found: str) -> list[str]:
+    """What became of a number format that was asked for.
+
+    >>> notes_on_format("bf16", "f8e4m3")
+    ['most arithmetic is in f8e4m3, not in bf16 (--dtype): integers and what the model itself quantises stay']
+    """
+    if asked in (None, found):
+        return []
+    return [
+        f"most arithmetic is in {found}, not in {asked} (--dtype): integers and what the model itself quantises stay"
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from ircost.cost_models.kernel_table import KernelRun, KernelTable, table_of_mod
 from ircost.cost_models.lower_bound import LowerBounds
 from ircost.cost_models.memory import memory_use
 from ircost.cost_models.side_by_side import side_by_side
-from ircost.costed_runs import costed_runs
+from ircost.costed_runs import costed_runs, main_dtype
 from ircost.dequantised import noted
 from ircost.frontends import Imported, ImportOptions, load
 from ircost.frontends.config.architecture import Architecture
@@ -28,7 +28,7 @@ from ircost.passes import Pass, PassContext, parse_pipeline, run_pipeline
 from ircost.passes.fuse import Fuse
 from ircost.rank_memory import memory_of
 from ircost.report import KernelReport
-from ircost.report_notes import weight_only_notes
+from ircost.report_notes import notes_on_format, weight_only_notes
 from ircost.stages import InFlight, Stage, costed_stages, fullest_stage, in_flight, slowest_stage_s
 from ircost.sweep_axes import SweepError
 from ircost.sweep_points import Sweep, SweepPoint, with_knees
@@ -74,7 +74,7 @@ def sweep(
                 cost_model.estimate(table, target),
                 LowerBounds(table, target),
                 target,
-                tuple(weight_only_notes(table, target)),
+                (*_notes_on_format(table, runs, options), *weight_only_notes(table, target)),
             )
             stages = [costed_stages(imported.built, target, cost_model, pipeline) for imported in built]
             own = [dims for dims, point in zip(some, read, strict=True) if isinstance(point, Imported)]
@@ -133,6 +133,14 @@ def _rewritten(points: Iterable[Imported], passes: tuple[Pass, ...], context: Pa
             for module in others:
                 each.run(module, context)
     return built
+
+
+def _notes_on_format(
+    table: KernelTable, runs: Sequence[tuple[KernelRun, ...]], options: ImportOptions
+) -> Iterator[str]:
+    """Of the first point, as ``main_dtype`` has them."""
+    if options.dtype is not None and runs:
+        yield from notes_on_format(options.dtype.name, main_dtype(table, runs[0]))
 
 
 def _sent(points: Sequence[Imported], target: Target, model: CostModel) -> list[list[KernelReport]]:

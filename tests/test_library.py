@@ -195,3 +195,10 @@ def test_an_explanation_as_text_is_that_of_the_command_line(report: Report) -> N
     lines = str(ircost.explain(report, "layer4.2/conv2")).splitlines()
     assert "/layer4/layer4.2/conv2/Conv" in lines[0]
     assert any("fit: " in line for line in lines)
+
+
+def test_an_explanation_opens_as_many_kernels_as_asked_for(report: Report) -> None:
+    lines = [len(str(ircost.explain(report, most=most)).splitlines()) for most in (0, 3, None)]
+    assert lines[0] < lines[1] < lines[2]
+    with pytest.raises(IrcError, match="explain: most is -1"):
+        ircost.explain(report, most=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,7 @@ def test_alias_table_agrees_with_the_files() -> None:
     listed = {alias: name for name in NAMES for alias in load_target(name).aliases}
     assert listed == ALIASES
     assert not ALIASES.keys() & set(NAMES)
+    assert {alias: load_target(alias).name for alias in ALIASES} == ALIASES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -337,6 +339,12 @@ def test_a_larger_sibling_is_slower_at_nothing(smaller: str, larger: str) -> Non
     assert other.main_memory.bandwidth_bytes_per_s >= one.main_memory.bandwidth_bytes_per_s
 
 
+def test_cards_without_a_bridge_inherit_none() -> None:
+    bridged = {"rtx_2080", "rtx_2080_ti", "titan_rtx", "rtx_3090", "rtx_3090_ti"}
+    cards = [name for name in NAMES if re.match("(gtx|rtx_[2-5]0|titan)", name)]
+    assert {name for name in cards if any(link.name == "nvlink" for link in load_target(name).links)} == bridged
+
+
 def test_names_differ_in_more_than_where_their_words_are_parted() -> None:
     machines = {name: name for name in NAMES} | ALIASES
     runs = {(name.replace("_", ""), machine) for name, machine in machines.items()}
@@ -353,6 +361,8 @@ def test_names_differ_in_more_than_where_their_words_are_parted() -> None:
         ("p100_sxm2", 16280 * 2**20),
         ("p40", 23040 * 2**20),
         ("rtx_2080_ti", 11264 * 2**20),
+        ("titan_xp", 12288 * 2**20),
+        ("arc_pro_b60", 24576 * 2**20),
         ("jetson_agx_orin", 62827 * 2**20),
         ("apple_m1", 10922 * 2**20),
         ("apple_m2_max", 73728 * 2**20),

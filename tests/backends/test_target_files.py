@@ -131,6 +131,14 @@ def test_unknown_name_lists_the_nearest() -> None:
     assert re.fullmatch(r"did you mean h100, h100_nvl, h100_pcie\? \(irc targets lists \d+\)", error.help)
 
 
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [("HGX H100 80GB", "h100"), ("L40S-48GB", "l40s"), ("NVIDIA A100-SXM4-80GB MIG 1g.10gb", "a100_80gb")],
+)
+def test_a_known_name_with_words_around_it_is_the_nearest(name: str, first: str) -> None:
+    assert str(refusal(lambda: load_target(name)).help).startswith(f"did you mean {first}")
+
+
 @pytest.mark.parametrize("name", [3, None, ["h100"]])
 def test_what_is_no_name_is_told(name: Any) -> None:
     error = refusal(lambda: load_target(name))
@@ -266,6 +274,13 @@ def test_the_pages_mistake_is_told_so() -> None:
         ("Tesla T4", "t4"),
         ("AMD Instinct MI300X", "mi300x"),
         ("B200-SXM+vLLM", "b200_sxm+vllm"),
+        ("AMD Instinct MI300X OAM", "mi300x"),
+        ("AMD EPYC 9654 96-Core Processor", "epyc_9654"),
+        ("Intel(R) Xeon(R) Platinum 8480+", "xeon_8480"),
+        ("Intel(R) Xeon(R) Platinum 8358 CPU @ 2.60GHz", "cpu"),
+        ("AMD RYZEN AI MAX+ 395 w/ Radeon 8060S", "ryzen_ai_max_395"),
+        ("ryzen_ai_max+_395+pytorch", "ryzen_ai_max_395+pytorch"),
+        ("h100+TensorRT-LLM", "h100_sxm+trtllm"),
     ],
 )
 def test_names_as_people_and_drivers_spell_them(spelt: str, name: str) -> None:

@@ -54,6 +54,8 @@ def test_units_of_figures(irc) -> None:
         "power.peak_w 700 W",
     ):
         assert shown in text
+    small = " ".join(irc("targets", "stm32l4r5").out.split())
+    assert "power.idle_w 10.0 uW" in small and "power.peak_w 44.8 mW" in small
 
 
 @pytest.mark.parametrize("name", target_names())

@@ -18,6 +18,7 @@ import pytest
 from ircost.backends import load_target
 from ircost.commands.compile import command
 from ircost.cost_models.energy import static_w
+from ircost.cost_models.gpu.table_work import devices_in_a_node
 from ircost.frontends.config.workload import PHASES
 
 Irc = Callable[..., Any]
@@ -101,6 +102,33 @@ def test_a_mesh_and_a_format_that_would_fit_are_named(irc: Irc) -> None:
         assert "--mesh tp=2, 66.3 GiB of each device" in remedies
         assert facts(irc, *words, target, "--mesh", "tp=2")["fits"]
         assert all(facts(irc, *words, target, "--dtype", format)["fits"] for format in formats)
+
+
+def test_a_format_that_the_model_has_already_is_not_said_to_be_another(irc: Irc, config: str) -> None:
+    """What a checkpoint quantises stays so: no report calls it by the format that --dtype asks of all else."""
+    words = (config, "--phase", "decode", "--context", "128", "--dtype", "bf16")
+    told = "most arithmetic is in f8e4m3, not in bf16 (--dtype): integers and what the model itself quantises stay"
+    wide = facts(irc, *words)
+    assert wide["dtype"] == "bf16" and told not in wide["notes"]
+    quantised = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
+    Path(config).write_text(json.dumps({**SMALL, "quantization_config": quantised}))
+    narrow = facts(irc, *words)
+    assert narrow["dtype"] == "f8e4m3" and told in narrow["notes"]
+    assert told in irc("compile", *words, "--sweep", "batch=1,2").out
+
+
+def test_machines_that_would_fit_can_run_it(irc: Irc) -> None:
+    """A Xeon multiplies in no floats of 8 bits, and eight boxes on Ethernet are no node of eight."""
+    words = ("llama-3-70b", "--phase", "decode", "--context", "8192", "--batch", "64", "--dtype", "f8e4m3")
+    for name in machines_named(facts(irc, *words, "--target", "h100")):
+        assert facts(irc, *words, "--target", name)["fits"], name
+    shared = facts(irc, "llama-3.1-405b", "--phase", "decode", "--mesh", "tp=8", "--target", "h100")
+    assert all(devices_in_a_node(load_target(name)) >= 8 for name in machines_named(shared))
+
+
+def machines_named(report: dict[str, Any]) -> list[str]:
+    (named,) = (remedy for remedy in report["remedies"] if remedy.startswith("on "))
+    return re.findall(r"(\w+) \(", named)
 
 
 def test_ranks_beyond_a_node_are_told(irc: Irc) -> None:

@@ -49,6 +49,19 @@ def test_every_machine_can_have_more(target: str) -> None:
         assert better.digest() != machine.digest(), name
 
 
+def test_a_microcontroller_has_no_power_limit_to_lift() -> None:
+    assert [name for name, _, _ in resources(load_target("stm32h743"))] == ["sram", "vector"]
+
+
+def test_links_are_widened_where_devices_share_a_model() -> None:
+    alone, shared = (
+        ircost.what_if("llama-3.2-1b", "l40s", phase="decode", dims={"batch": 32, "context": 200}, mesh=mesh)
+        for mesh in ("", "tp=4")
+    )
+    assert of(shared, "pcie bandwidth x2").change < -0.2
+    assert not any(item.name == "pcie" for item in alone.alternatives)
+
+
 def test_the_report_is_that_of_compile(asked) -> None:
     assert asked.report.to_json() == ircost.compile(RESNET, **ANALYTICAL).to_json()
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ircost.backends import load_target
 from ircost.cost_models import patch_regions
 from ircost.cost_models.patch_regions import Regions, needed_regions, patches, regions_read
 from ircost.cost_models.patches import GRIDS, LayerChain
@@ -145,4 +146,4 @@ def test_patches_are_among_the_remedies_for_small_memories() -> None:
     report = compile_model(module, "cpu", pipeline="fuse", memory_limit=weights + 700_000)
     assert not report.fits
     assert any("x 2 patches" in remedy for remedy in report.remedies)
-    assert remedies(report, None, is_own_limit=True) == report.remedies
+    assert remedies(report, load_target("cpu"), None, is_own_limit=True) == report.remedies
