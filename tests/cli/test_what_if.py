@@ -58,7 +58,7 @@ def test_links_are_widened_where_devices_share_a_model() -> None:
         ircost.what_if("llama-3.2-1b", "l40s", phase="decode", dims={"batch": 32, "context": 200}, mesh=mesh)
         for mesh in ("", "tp=4")
     )
-    assert of(shared, "pcie bandwidth x2").change < -0.2
+    assert of(shared, "pcie bandwidth x2").change < -0.1
     assert not any(item.name == "pcie" for item in alone.alternatives)
 
 
