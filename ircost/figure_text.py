@@ -14,6 +14,7 @@ UNITS = (
     ("_s", "s", True),
     ("_w", "W", True),
     ("count", "", False),
+    ("block_scaled", "x", False),
 )
 RATES = ("matrix.", "vector.")
 ENERGIES = ("energy.",)

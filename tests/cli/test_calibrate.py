@@ -197,5 +197,5 @@ def test_what_the_bundled_file_was_fitted_onto_is_of_the_rows_that_lie_there() -
     content = json.loads((ROOT / "cost_models/gpu/constants.json").read_text())
     assert content["added_tables"] == {
         f"{name}.csv": hashlib.sha256((ROOT / f"datasets/published/{name}.csv").read_bytes()).hexdigest()
-        for name in ("attention", "gemm", "mla", "moe", "vector")
+        for name in ("attention", "collective", "gemm", "mla", "moe", "vector")
     }
