@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from ircost.frontends.config.cached_rows import as_cached, format_without_scales, with_scales
+from ircost.frontends.config.cached_rows import index_bytes_per_token, with_scales
 from ircost.frontends.config.config_file import ConfigError
 from ircost.frontends.config.layer_parts import Attention, LatentAttention, Rotary
-from ircost.frontends.config.parts import linear, normed, part_of, pieces
+from ircost.frontends.config.parts import linear, normed, part_of, pieces, scaled
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope
 from ircost.frontends.config.workload import Workload
@@ -65,6 +65,11 @@ def _with_positions(
     scope: Scope, plan: Plan, part: Attention, packed: Value, heads: int, kv_heads: int
 ) -> tuple[Value, Value]:
     """Queries and keys, normed and rotated: by one kernel where their weights are the same."""
+    if part.key_factor != 1.0:
+        q, k = part_of(scope, packed, 0, heads, axis=2), part_of(scope, packed, heads, kv_heads, axis=2)
+        return rotated(scope, plan, part.rotary, q), rotated(
+            scope, plan, part.rotary, scaled(scope, k, part.key_factor)
+        )
     if part.head_norm is None:
         both = part_of(scope, packed, 0, heads + kv_heads, axis=2)
         both = rotated(scope, plan, part.rotary, both)
@@ -104,7 +109,8 @@ def _angles(scope: Scope, plan: Plan, rotary: Rotary, function: str) -> Value:
         both = np.repeat(angles, 2, axis=1) if rotary.is_interleaved else np.concatenate([angles, angles], axis=1)
         return np.asarray(turn(both)[:, None])
 
-    name = f"{function} of {rotary.width}, base {rotary.base:g}" + (f", side {rotary.side}" if rotary.side else "")
+    told = (f", side {rotary.side}" if rotary.side else "") + (", of neighbours" if rotary.is_interleaved else "")
+    name = f"{function} of {rotary.width}, base {rotary.base:g}{told}"
     return scope.table(name, (work.rows, 1, rotary.width), scope.dtype, make)
 
 
@@ -231,87 +237,17 @@ def project_out(scope: Scope, plan: Plan, mixed: Value, hidden: int, has_bias: b
     return out
 
 
-# ---- latent attention
-
-
-def latent_attention(scope: Scope, plan: Plan, part: LatentAttention, x: Value) -> Value:
-    """Prompts by heads of their own; behind a cache in the latent space, into which queries are turned instead.
-
-    Source: DeepSeek-AI, "DeepSeek-V2", arXiv:2405.04434, 2.1.2 and appendix C (the absorbed form).
-    """
-    hidden = x.type.shape[-1]
-    with scope.at("attention"):
-        q, latent, rope = _latent_inputs(scope, plan, part, x)
-        if plan.workload.phase != "encode":
-            scope.output("latent", as_cached(scope, plan, latent))
-            scope.output("rotated_key", as_cached(scope, plan, rope))
-        if plan.workload.past:
-            mixed = _in_latent_space(scope, plan, part, q, latent, rope)
-        else:
-            mixed = _by_heads(scope, plan, part, q, latent, rope)
-        return project_out(scope, plan, mixed, hidden, part.has_bias)
-
-
-def _latent_inputs(scope: Scope, plan: Plan, part: LatentAttention, x: Value) -> tuple[Value, Value, Value]:
-    """Queries [b, t, heads, plain + rotary], the latent vector [b, t, latent], the key with positions [b, t, 1, r]."""
-    batch, rows, _ = x.type.shape
-    heads = plan.share(part.heads, "heads")
-    width = part.plain + part.rotary.width
-    down = linear(scope, x, "down", part.query_rank + part.latent + part.rotary.width, part.has_bias)
-    narrow, latent, rope = pieces(scope, down, (part.query_rank, part.latent, part.rotary.width))
-    source = normed(scope, narrow, "query_norm", part.norm) if part.query_rank else x
-    q = linear(scope, source, "query", heads * width)
-    q = scope(ops.reshape(q, shape=(batch, rows, heads, width)))
-    latent = normed(scope, latent, "latent_norm", part.norm)
-    rope = scope(ops.reshape(rope, shape=(batch, rows, 1, part.rotary.width)))
-    return q, latent, rotated(scope, plan, part.rotary, rope)
-
-
-def _by_heads(scope: Scope, plan: Plan, part: LatentAttention, q: Value, latent: Value, rope: Value) -> Value:
-    batch, rows, heads, _ = q.type.shape
-    up = linear(scope, latent, "up", heads * (part.plain + part.value_width))
-    up = scope(ops.reshape(up, shape=(batch, rows, heads, part.plain + part.value_width)))
-    plain, v = part_of(scope, up, 0, part.plain), part_of(scope, up, part.plain, part.value_width)
-    turned = rotated(scope, plan, part.rotary, part_of(scope, q, part.plain, part.rotary.width))
-    q = scope(ops.concat(part_of(scope, q, 0, part.plain), turned, axis=3))
-    shared = ops.broadcast(rope, shape=(batch, rows, heads, part.rotary.width))
-    k = scope(ops.concat(plain, shared, axis=3))
-    mixed = scope(ops.cached_attention(q, k, v, scale=part.scale, is_causal=rows > 1))
-    return scope(ops.reshape(mixed, shape=(batch, rows, heads * part.value_width)))
-
-
-def _in_latent_space(scope: Scope, plan: Plan, part: LatentAttention, q: Value, latent: Value, rope: Value) -> Value:
-    """One key and value head of latent + rotary elements, of which the values are the latent ones."""
-    batch, rows, heads, _ = q.type.shape
-    with scope.at("up"):
-        weight = scope.weight("weight", heads * (part.plain + part.value_width), part.latent)
-        weight = scope(ops.reshape(weight, shape=(heads, part.plain + part.value_width, part.latent)))
-    to_keys = part_of(scope, weight, 0, part.plain, axis=1)
-    to_values = part_of(scope, weight, part.plain, part.value_width, axis=1)
-    plain = part_of(scope, q, 0, part.plain)
-    turned = rotated(scope, plan, part.rotary, part_of(scope, q, part.plain, part.rotary.width))
-    absorbed = scope(ops.contract(plain, to_keys, notation="b t h d, h d c -> b t h c"))
-    q = scope(ops.concat(absorbed, turned, axis=3))
-    new = scope(ops.concat(latent, ops.reshape(rope, shape=(batch, rows, part.rotary.width)), axis=2))
-    new = scope(ops.reshape(new, shape=(batch, rows, 1, part.latent + part.rotary.width)))
-    work = plan.workload
-    type = TensorType((batch, work.past, 1, part.latent + part.rotary.width), format_without_scales(scope, plan))
-    past = scope.input("past_latent", type)
-    mixed = scope(ops.latent_attention(q, new, past, latent_width=part.latent, scale=part.scale, is_causal=rows > 1))
-    out = scope(ops.contract(mixed, to_values, notation="b t h c, h d c -> b t h d"))
-    return scope(ops.reshape(out, shape=(batch, rows, heads * part.value_width)))
-
-
 def kv_bytes_per_token(part: Attention | LatentAttention, bits: float, tp: int = 1) -> float:
     """Bytes that one token adds to the cache of one layer, on all ranks together.
 
     >>> from ircost.frontends.config.layer_parts import Norm
     >>> norm = Norm("rms", 1e-6)
-    >>> part = LatentAttention(128, 1536, 512, 128, Rotary(64), 128, norm, 0.1)
+    >>> part = LatentAttention(128, 1536, 512, 128, 64, Rotary(64), 128, norm, 0.1)
     >>> 61 * kv_bytes_per_token(part, 16)
     70272.0
     """
     if isinstance(part, LatentAttention):
-        return (part.latent + part.rotary.width) * bits / 8 * tp
+        own = index_bytes_per_token(part.indexer, bits) if part.indexer is not None else 0.0
+        return ((part.latent + part.shared) * bits / 8 + own) * tp
     held = max(part.kv_heads, tp)
     return held * (part.width + part.value_width) * bits / 8

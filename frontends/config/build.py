@@ -59,14 +59,14 @@ class BuiltModel:
         bits = cached_bits(self.workload.cache_dtype or self.architecture.dtype)
         if not self.architecture.is_decoder:
             return 0.0
-        mixers = [layer.mixer for layer in self.architecture.stack.layers]
+        mixers = [mixer for layer in self.architecture.stack.layers for mixer in layer.mixers]
         attending = [mixer for mixer in mixers if isinstance(mixer, Attention | LatentAttention)]
         return sum(kv_bytes_per_token(mixer, bits, self.mesh.tp) for mixer in attending)
 
     @property
     def state_bytes_per_sequence(self) -> int:
         """Of layers that keep a state in place of a cache, on all ranks together; however long a sequence is."""
-        mixers = [layer.mixer for layer in self.architecture.stack.layers]
+        mixers = [mixer for layer in self.architecture.stack.layers for mixer in layer.mixers]
         return sum(state_bytes(mixer, self.architecture.dtype) for mixer in mixers if isinstance(mixer, Recurrent))
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
+from ircost.ir.types import DType
+
 
 @dataclass(frozen=True, slots=True)
 class Norm:
@@ -52,6 +54,7 @@ class Attention:
         is_gated: the output is multiplied by a sigmoid of a projection as wide as the queries.
         tuning: (floor, factor, first): queries grow by factor log(1 + position // floor), positions counted from
             ``first`` on (Llama 4, layers without positions; Ministral 3).
+        key_factor: of keys, before they turn.
     """
 
     heads: int
@@ -75,6 +78,28 @@ class Attention:
     has_bias_table: bool = False
     is_gated: bool = False
     tuning: tuple[float, float, int] | None = None
+    key_factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Indexer:
+    """What chooses the tokens that latent attention sees, by a key a token that is kept beside the latents.
+
+    Args:
+        heads, width: of its own queries; keys have one head. rotary: of what stands first in both.
+        norm: of keys. chosen: tokens that each query sees at most.
+        form: of cached keys, and of products with them, with a scale a row; None: that of activations.
+
+    Source: DeepSeek-AI, "DeepSeek-V3.2", 2025, 2.1; its inference/model.py, class Indexer, for the format. Its rotation
+    of queries and keys by a Hadamard matrix, which changes no score, is left out, as servers do.
+    """
+
+    heads: int
+    width: int
+    rotary: Rotary
+    norm: Norm
+    chosen: int
+    form: DType | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +108,10 @@ class LatentAttention:
 
     Args:
         query_rank: of the compressed queries; 0: they are projected at once.
-        latent: of keys and values; rotary: the part of a key with positions, shared by all heads.
+        latent: of keys and values. shared: the part of a key that all heads share; rotary: which turns it, or nothing
+            does (Kimi Linear).
         plain: the part without; value_width: of a head.
+        indexer: of the tokens that each query sees; ``takes_choice``: those that the layer before saw are (GLM-5.2).
 
     Source: DeepSeek-AI, "DeepSeek-V2", arXiv:2405.04434, 2.1.
     """
@@ -93,23 +120,29 @@ class LatentAttention:
     query_rank: int
     latent: int
     plain: int
-    rotary: Rotary
+    shared: int
+    rotary: Rotary | None
     value_width: int
     norm: Norm
     scale: float
     has_bias: bool = False
+    indexer: Indexer | None = None
+    takes_choice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class FeedForward:
     """Args:
     is_gated: down(activation(gate(x)) * up(x)), else down(activation(up(x))).
+    gate_factor, factor: of the gate before the activation, and of what is put out.
     """
 
     inner: int
     activation: str
     is_gated: bool
     has_bias: bool = False
+    gate_factor: float = 1.0
+    factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +156,8 @@ class Experts:
         has_router_bias: a bias that takes part in the choice only (DeepSeek-V3), or in the logits (gpt-oss).
         groups, groups_chosen: experts are chosen in the best groups only.
         is_normalised: the chosen shares add up to 1. factor: of them.
+        is_gated: as of a feed-forward layer. latent: width that tokens are projected to before routed experts, and
+            back from behind them; 0: they are not (Nemotron 3 Super).
     """
 
     count: int
@@ -141,6 +176,8 @@ class Experts:
     groups_chosen: int = 1
     is_normalised: bool = True
     factor: float = 1.0
+    is_gated: bool = True
+    latent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +204,9 @@ class Mamba2:
 
     Args:
         width: of a head. state: rows of its state. groups: of heads that share projections to the state and from it.
+        norm: of what is put out, in groups; none in Falcon-H1. is_norm_first: it is normed before the gate.
         steps: least and most size of one; 0: no limit.
+        factors: of what is projected: gate, values, into the state, from it, steps.
     """
 
     heads: int
@@ -177,8 +216,10 @@ class Mamba2:
     window: int
     has_bias: bool
     has_conv_bias: bool
-    norm: Norm
+    norm: Norm | None
     steps: tuple[float, float] = (0.0, 0.0)
+    is_norm_first: bool = False
+    factors: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +248,53 @@ class DeltaNet:
     norm: Norm
 
 
-Recurrent: TypeAlias = Mamba | Mamba2 | LightningAttention | DeltaNet
-Mixer: TypeAlias = Attention | LatentAttention | Recurrent
+@dataclass(frozen=True, slots=True)
+class KimiDelta:
+    """The delta rule that forgets each row of the state by itself, behind a short convolution of ``window`` tokens.
+
+    Args:
+        width: of a head's queries, keys and values. rank: of the projections to what is forgotten and to the gate.
+
+    Source: Kimi Team, "Kimi Linear", arXiv:2510.26692, 3 and 4.
+    """
+
+    heads: int
+    width: int
+    rank: int
+    window: int
+    norm: Norm
+
+
+@dataclass(frozen=True, slots=True)
+class ShortConvolution:
+    """Each channel over the last ``window`` tokens, between two gates that are projections of the input (LFM2).
+
+    Source: Liquid AI, "LFM2 Technical Report", arXiv:2511.23404, 2.
+    """
+
+    channels: int
+    window: int
+    has_bias: bool
+
+
+Recurrent: TypeAlias = Mamba | Mamba2 | LightningAttention | DeltaNet | KimiDelta | ShortConvolution
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """Attention and a state that read the same, what they put out added up (Falcon-H1).
+
+    Args:
+        attention_factors, state_factors: of what comes into each, and of what it puts out.
+    """
+
+    attention: Attention
+    state: Mamba2
+    attention_factors: tuple[float, float] = (1.0, 1.0)
+    state_factors: tuple[float, float] = (1.0, 1.0)
+
+
+Mixer: TypeAlias = Attention | LatentAttention | Recurrent | SideBySide
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +323,13 @@ class Layer:
     feed_forward_sum: tuple[float, float] = (1.0, 1.0)
     wide: tuple[str, ...] = ()
     forms: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def mixers(self) -> tuple[Attention | LatentAttention | Recurrent, ...]:
+        """What mixes tokens: one part, several, or none."""
+        if isinstance(self.mixer, SideBySide):
+            return self.mixer.attention, self.mixer.state
+        return () if self.mixer is None else (self.mixer,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +429,18 @@ def groups(layers: tuple[Item, ...]) -> Iterator[tuple[tuple[Item, ...], int]]:
         period, count = _longest_run(layers, start)
         yield layers[start : start + period], count
         start += period * count
+
+
+def groups_of_choices(layers: tuple[Layer, ...]) -> Iterator[tuple[tuple[Layer, ...], int]]:
+    """`groups` whose periods begin with no layer that sees what the one before it chose."""
+    bound: list[tuple[Layer, ...]] = []
+    for layer in layers:
+        if bound and isinstance(layer.mixer, LatentAttention) and layer.mixer.takes_choice:
+            bound[-1] = (*bound[-1], layer)
+        else:
+            bound.append((layer,))
+    for period, count in groups(tuple(bound)):
+        yield tuple(layer for together in period for layer in together), count
 
 
 def _longest_run(layers: tuple[Item, ...], start: int) -> tuple[int, int]:

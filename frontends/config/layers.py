@@ -6,10 +6,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from ircost.frontends.config.attention_layers import latent_attention, self_attention
+from ircost.frontends.config.attention_layers import self_attention
 from ircost.frontends.config.cross_attention import cross_attention
 from ircost.frontends.config.feed_forward_layers import experts, feed_forward
-from ircost.frontends.config.layer_parts import Attention, Experts, LatentAttention, Layer, Stack, groups
+from ircost.frontends.config.latent_attention import latent_attention
+from ircost.frontends.config.layer_parts import (
+    Attention,
+    Experts,
+    LatentAttention,
+    Layer,
+    SideBySide,
+    Stack,
+    groups_of_choices,
+)
 from ircost.frontends.config.parts import in_format, normed, scaled
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.position_bias import position_bias
@@ -26,7 +35,8 @@ def run_stack(scope: Scope, plan: Plan, stack: Stack, x: Value, begin: int = 0, 
     if stack.has_wide_sums:
         x = in_format(scope, x, f32)
     plan.position_bias = position_bias(scope, plan, stack.bias_table) if stack.bias_table else None
-    for period, count in groups(stack.layers[begin:end]):
+    plan.chosen, plan.has_choice = None, False
+    for period, count in groups_of_choices(stack.layers[begin:end]):
         plan.repeats = count
         x = run_layers(scope, x, begin, len(period), count, partial(_at_place, plan, period))
         begin += len(period) * count
@@ -96,7 +106,15 @@ def _mixed(scope: Scope, plan: Plan, layer: Layer, x: Value) -> Value:
     if isinstance(mixer, Attention):
         return self_attention(scope, plan, mixer, x)
     assert mixer is not None, "asked for where there is one"
-    return recurrent(scope, plan, mixer, x)
+    return _side_by_side(scope, plan, mixer, x) if isinstance(mixer, SideBySide) else recurrent(scope, plan, mixer, x)
+
+
+def _side_by_side(scope: Scope, plan: Plan, part: SideBySide, x: Value) -> Value:
+    """Source: Zuo et al., "Falcon-H1", arXiv:2507.22448, 2.1."""
+    (before, behind), (before_state, behind_state) = part.attention_factors, part.state_factors
+    attended = self_attention(scope, plan, part.attention, scaled(scope, x, before))
+    kept = recurrent(scope, plan, part.state, scaled(scope, x, before_state))
+    return scope(ops.add(scaled(scope, kept, behind_state), scaled(scope, attended, behind)))
 
 
 def _fed(scope: Scope, plan: Plan, layer: Layer, x: Value) -> Value:

@@ -182,6 +182,7 @@ class Plan:
     workload, mesh: what one group of ranks runs, and how many ranks there are.
     repeats: how often what is being built runs: the steps of the scan that it stands in.
     source: the encoder's output [batch, source, width], where it comes in. position_bias: of the stack being built.
+    chosen: tokens that the last indexer chose, none where all are seen; has_choice: whether there was one.
     """
 
     workload: Workload
@@ -190,6 +191,8 @@ class Plan:
     collectives: list[Collective] = field(default_factory=list)
     source: Value | None = None
     position_bias: Value | None = None
+    chosen: Value | None = None
+    has_choice: bool = False
 
     def of_tower(self, rows: int) -> Plan:
         """For an encoder of so many tokens; what its ranks tell each other joins the rest."""

@@ -87,6 +87,18 @@ class Scope:
     def constant(self, data: ConstantData, type: TensorType) -> Value:
         return self.build(ops.constant.create((), {"value": data}, result_types=(type,)).result)
 
+    @contextmanager
+    def idle(self) -> Iterator[None]:
+        """Weights that are asked for inside stand by: they are loaded, and nothing that is made of them runs."""
+        block = self.build.block
+        last = list(block.ops)[-1:]
+        yield
+        made = list(block.ops)
+        begin = made.index(last[0]) + 1 if last else 0
+        for op in reversed(made[begin:]):
+            if op.name != "constant":
+                block.remove(op)
+
     def input(self, name: str, type: TensorType) -> Value:
         """An argument of the model, or of its state."""
         return self.set_input(".".join((*self.path, name)), type)
