@@ -28,13 +28,14 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
     heads = plan.share(part.heads, "heads")
     kv_heads = _kv_heads(plan, part)
     with scope.at("attention"):
-        together = heads + 2 * kv_heads
+        together = heads + (2 if part.has_values else 1) * kv_heads
         padding = 0 if part.has_k_bias else kv_heads * part.width
         packed = linear(scope, x, "qkv", together * part.width, part.has_qkv_bias, padding)
         packed = _whole_normed(scope, packed, part, heads, kv_heads)
         packed = scope(ops.reshape(packed, shape=(batch, rows, together, part.width)))
         q, k = _with_positions(scope, plan, part, packed, heads, kv_heads)
-        v = part_of(scope, packed, heads + kv_heads, kv_heads, axis=2)
+        v = part_of(scope, packed, together - kv_heads, kv_heads, axis=2)
+        v = normed(scope, v, "v_norm", part.value_norm)
         if part.tuning is not None:
             q = scope(ops.mul(q, _tuned(scope, plan, *part.tuning)))
         mixed = _attended(scope, plan, part, q, k, v)
@@ -110,6 +111,7 @@ def _angles(scope: Scope, plan: Plan, rotary: Rotary, function: str) -> Value:
         return np.asarray(turn(both)[:, None])
 
     told = (f", side {rotary.side}" if rotary.side else "") + (", of neighbours" if rotary.is_interleaved else "")
+    told += f", {rotary.turning} pairs" if rotary.turning else ""
     name = f"{function} of {rotary.width}, base {rotary.base:g}{told}"
     return scope.table(name, (work.rows, 1, rotary.width), scope.dtype, make)
 
@@ -127,7 +129,10 @@ def _tuned(scope: Scope, plan: Plan, floor: float, factor: float, first: int) ->
 
 def line_angles(rotary: Rotary, begin: int, end: int) -> np.ndarray:
     """[tokens, width / 2]."""
-    return np.outer(np.arange(begin, end), rotary.base ** -(np.arange(0, rotary.width, 2) / rotary.width))
+    rates = rotary.base ** -(np.arange(0, rotary.width, 2) / rotary.width)
+    if rotary.turning:
+        rates[rotary.turning :] = 0.0
+    return np.outer(np.arange(begin, end), rates)
 
 
 def grid_angles(rotary: Rotary, tokens: int) -> np.ndarray:

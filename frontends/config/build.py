@@ -130,7 +130,7 @@ def check_phase(architecture: Architecture, workload: Workload, mesh: Mesh) -> N
     is_tower = phase == "encode" and architecture.is_decoder
     if mesh.pp > 1 and (is_tower or phase == "denoise" or architecture.contrast is not None):
         raise ConfigError(f"phase {phase} of {name} is not split into stages", help="--mesh tp=N splits it")
-    mixtures = [layer.feed_forward for layer in architecture.stack.layers if isinstance(layer.feed_forward, Experts)]
+    mixtures = [part for layer in architecture.stack.layers for part in layer.fed if isinstance(part, Experts)]
     if mesh.ep > 1 and (not mixtures or is_tower):
         raise ConfigError(f"phase {phase} of {name} has no experts to spread", help="leave ep out of --mesh")
     if architecture.has_source and not is_tower and not workload.source:

@@ -6,7 +6,7 @@ import math
 
 from ircost.frontends.config.architecture import Quantisation
 from ircost.frontends.config.layer_parts import Experts, FeedForward
-from ircost.frontends.config.parts import ACTIVATIONS, linear, part_of, scaled
+from ircost.frontends.config.parts import ACTIVATIONS, linear, normed, part_of, scaled
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.quantised_parts import expert_scales, form_of, short_block
 from ircost.frontends.config.scope import Scope
@@ -32,14 +32,18 @@ def feed_forward(scope: Scope, plan: Plan, part: FeedForward, x: Value, name: st
         return out
 
 
-def experts(scope: Scope, plan: Plan, part: Experts, x: Value) -> Value:
-    """Routed experts, and the shared layer where there is one; each rank has a part of each expert, or some experts."""
+def experts(scope: Scope, plan: Plan, part: Experts, x: Value, routed_by: Value | None = None) -> Value:
+    """Routed experts, and the shared layer where there is one; each rank has a part of each expert, or some experts.
+
+    Args:
+        routed_by: what the router reads, where that is not x.
+    """
     batch, rows, hidden = x.type.shape
     count, inner, mesh = plan.local_experts(part.count), plan.expert_share(part.inner), plan.mesh
     width, first = part.latent or hidden, "gate_up" if part.is_gated else "up"
     up = 2 * inner if part.is_gated else inner
     with scope.at("experts"):
-        shares, chosen = _routed(scope, part, x)
+        shares, chosen = _routed(scope, part, x if routed_by is None else routed_by)
         taken = linear(scope, x, "latent_in", width) if part.latent else x
         flat = scope(ops.reshape(taken, shape=(batch * rows, width)))
         form = form_of(scope)
@@ -127,6 +131,9 @@ def _routed(scope: Scope, part: Experts, x: Value) -> tuple[Value, Value]:
     """
     batch, rows, _ = x.type.shape
     with scope.at("router"):
+        if part.router_norm is not None:
+            x = normed(scope, x, "norm", part.router_norm)
+            x = scaled(scope, scope(ops.mul(x, scope.weight("scale", x.type.shape[-1]))), x.type.shape[-1] ** -0.5)
         logits = scope(ops.reshape(linear(scope, x, "gate", part.count), shape=(batch * rows, part.count)))
         bias = [scope.weight("bias", part.count)] if part.has_router_bias else []
         if bias and part.router == "softmax of chosen":
@@ -147,4 +154,7 @@ def _routed(scope: Scope, part: Experts, x: Value) -> tuple[Value, Value]:
             },
         )
         shares, chosen = scope.build.op(routing).results
+        if part.has_scales:
+            factors = ops.gather(scope.weight("expert_scales", part.count), chosen, axis=0)
+            shares = scope(ops.mul(shares, factors))
         return shares, chosen

@@ -27,7 +27,7 @@ class Rotary:
 
     Args:
         width: leading elements of a head that are rotated. base: of the angles' geometric series.
-        is_interleaved: pairs are neighbours (GPT-J), not halves.
+        is_interleaved: pairs are neighbours (GPT-J), not halves. turning: of the pairs, the first so many; 0: all.
         side: patches in a row of an image, whose row turns one half of the pairs and whose column the other; 0: none.
     """
 
@@ -35,6 +35,7 @@ class Rotary:
     base: float = 10000.0
     is_interleaved: bool = False
     side: int = 0
+    turning: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Attention:
         tuning: (floor, factor, first): queries grow by factor log(1 + position // floor), positions counted from
             ``first`` on (Llama 4, layers without positions; Ministral 3).
         key_factor: of keys, before they turn.
+        value_norm: of each head of values. has_values: else values are what keys are before their norm (Gemma 4).
     """
 
     heads: int
@@ -79,6 +81,8 @@ class Attention:
     is_gated: bool = False
     tuning: tuple[float, float, int] | None = None
     key_factor: float = 1.0
+    value_norm: Norm | None = None
+    has_values: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,8 @@ class Experts:
         is_normalised: the chosen shares add up to 1. factor: of them.
         is_gated: as of a feed-forward layer. latent: width that tokens are projected to before routed experts, and
             back from behind them; 0: they are not (Nemotron 3 Super).
+        router_norm: of what the router reads, which has a scale of its own then. has_scales: shares of experts have a
+            learnt factor each (Gemma 4).
     """
 
     count: int
@@ -178,6 +184,21 @@ class Experts:
     factor: float = 1.0
     is_gated: bool = True
     latent: int = 0
+    router_norm: Norm | None = None
+    has_scales: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DenseAndExperts:
+    """A layer that every token passes beside experts, each with norms of its own (Gemma 4).
+
+    Args:
+        norm: before the experts, and behind each of both.
+    """
+
+    dense: FeedForward
+    experts: Experts
+    norm: Norm
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,18 +328,19 @@ class Layer:
             read one norm; ``parallel two``: each its own.
             ``normed``: before each part, and what they put out is added to the norm's result (MiniMax-01).
         cross: attention to an encoder's output, between the two.
-        has_mixer_norm: before the mixer, where norms are there.
+        has_mixer_norm: before the mixer, where norms are there. has_scale: what it hands on has a learnt factor.
         mixer_sum, feed_forward_sum: factors of what comes in and of what the part makes, where they are added.
         wide: parts whose weights a quantised checkpoint leaves as wide as activations, such as ``attention.out``.
         forms: of a checkpoint with several, parts and which of them each has, by their order; others are wide.
     """
 
     mixer: Mixer | None
-    feed_forward: FeedForward | Experts | None
+    feed_forward: FeedForward | Experts | DenseAndExperts | None
     norm: Norm
     placement: str = "pre"
     cross: Attention | None = None
     has_mixer_norm: bool = True
+    has_scale: bool = False
     mixer_sum: tuple[float, float] = (1.0, 1.0)
     feed_forward_sum: tuple[float, float] = (1.0, 1.0)
     wide: tuple[str, ...] = ()
@@ -330,6 +352,13 @@ class Layer:
         if isinstance(self.mixer, SideBySide):
             return self.mixer.attention, self.mixer.state
         return () if self.mixer is None else (self.mixer,)
+
+    @property
+    def fed(self) -> tuple[FeedForward | Experts, ...]:
+        """What each token passes by itself: one part, several, or none."""
+        if isinstance(self.feed_forward, DenseAndExperts):
+            return self.feed_forward.dense, self.feed_forward.experts
+        return () if self.feed_forward is None else (self.feed_forward,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from ircost.frontends.config.feed_forward_layers import experts, feed_forward
 from ircost.frontends.config.latent_attention import latent_attention
 from ircost.frontends.config.layer_parts import (
     Attention,
+    DenseAndExperts,
     Experts,
     LatentAttention,
     Layer,
@@ -66,9 +67,12 @@ def _at_place(plan: Plan, period: tuple[Layer, ...], scope: Scope, x: Value, pla
         x = _around(scope, x, bare, "attention_norm", partial(_mixed, scope, plan, layer), layer.mixer_sum)
     if layer.cross is not None:
         x = _around(scope, x, layer, "source_norm", partial(cross_attention, scope, plan, layer.cross))
-    if layer.feed_forward is not None:
+    if isinstance(layer.feed_forward, DenseAndExperts):
+        both = partial(_dense_and_experts, scope, plan, layer.feed_forward, x)
+        x = _around(scope, x, layer, "mlp_norm", both, layer.feed_forward_sum)
+    elif layer.feed_forward is not None:
         x = _around(scope, x, layer, "mlp_norm", partial(_fed, scope, plan, layer), layer.feed_forward_sum)
-    return x
+    return scope(ops.mul(x, scope.weight("scale", 1))) if layer.has_scale else x
 
 
 def _around(
@@ -118,8 +122,16 @@ def _side_by_side(scope: Scope, plan: Plan, part: SideBySide, x: Value) -> Value
 
 
 def _fed(scope: Scope, plan: Plan, layer: Layer, x: Value) -> Value:
-    part = layer.feed_forward
-    if isinstance(part, Experts):
-        return experts(scope, plan, part, x)
-    assert part is not None, "asked for where there is one"
-    return feed_forward(scope, plan, part, x)
+    (part,) = layer.fed
+    return experts(scope, plan, part, x) if isinstance(part, Experts) else feed_forward(scope, plan, part, x)
+
+
+def _dense_and_experts(scope: Scope, plan: Plan, part: DenseAndExperts, whole: Value, x: Value) -> Value:
+    """Both added up; experts and their router read what stands before the norm of the dense layer, ``whole``.
+
+    Source: huggingface/transformers, ``Gemma4TextDecoderLayer``.
+    """
+    dense = normed(scope, feed_forward(scope, plan, part.dense, x), "dense_norm_behind", part.norm)
+    taken = normed(scope, whole, "experts_norm", part.norm)
+    routed = experts(scope, plan, part.experts, taken, routed_by=whole)
+    return scope(ops.add(dense, normed(scope, routed, "experts_norm_behind", part.norm)))

@@ -13,6 +13,7 @@ from ircost.frontends.config.feed_forward_reading import INNER, FeedForwardReade
 from ircost.frontends.config.layer_parts import (
     Attention,
     BiasTable,
+    DenseAndExperts,
     Embedding,
     Experts,
     FeedForward,
@@ -72,6 +73,7 @@ TOLD = {
     "nemotron_h": NEMOTRON_PARTS,
     "falcon_h1": ("attn_layer_indices",),
     "glm_moe_dsa": ("moe_router_dtype",),
+    "gemma4_text": ("vocab_size_per_layer_input",),
     "lfm2": LFM2_PARTS,
     "lfm2_moe": (*LFM2_PARTS, "norm_topk_eps"),
     "dots1": ("scoring_func",),
@@ -83,6 +85,10 @@ EXPECTED: Mapping[str, Mapping[str, object]] = {
     "qwen3_5_moe_text": {"attn_output_gate": True},
     "nemotron_h": {"attention_bias": False},
     "glm_moe_dsa": {"indexer_rope_interleave": True},
+    "gemma4_text": {
+        **{"hidden_size_per_layer_input": 0, "num_kv_shared_layers": 0, "use_double_wide_mlp": False},
+        "use_bidirectional_attention": "vision",  # of images alone
+    },
     "falcon_h1": {"mamba_use_mlp": True},
     "kimi_linear": {"mla_use_nope": True, "moe_router_activation_func": "sigmoid", "use_grouped_topk": True},
     "lfm2": {"block_use_swiglu": True, "use_pos_enc": True},
@@ -375,6 +381,7 @@ class Reader(FamilyReader):
             norm=self.norm,
             placement=self._placement(),
             has_mixer_norm=place > 0 or self.family.has_first_norm,
+            has_scale=self.family.has_layer_scale,
             mixer_sum=mixer_sum,
             feed_forward_sum=feed_forward_sum,
         )
@@ -408,7 +415,7 @@ class Reader(FamilyReader):
 
     def attention(self, place: int) -> Attention:
         config, family = self.config, self.family
-        heads, kv_heads, width = self._heads()
+        heads, kv_heads, width = self._heads(place)
         has_rotary = self._has_rotary(place)
         scale = config.number("query_pre_attn_scalar", default=float(width)) ** -0.5 if family.is_scaled else 1.0
         if self.name == "gpt2":
@@ -439,6 +446,8 @@ class Reader(FamilyReader):
             is_gated=family.is_gated_output,
             tuning=self._tuning(has_rotary),
             key_factor=config.number("key_multiplier", default=1.0),
+            value_norm=replace(norm, has_scale=False) if family.has_value_norm else None,
+            has_values=not self._keys_are_values(place),
         )
 
     def _tuning(self, has_rotary: bool) -> tuple[float, float, int] | None:
@@ -457,10 +466,12 @@ class Reader(FamilyReader):
             raise self.config.error("'scale_attn_weights' is false, which is not known here")
         self.config.passed("scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn")
 
-    def _heads(self) -> tuple[int, int, int]:
+    def _heads(self, place: int) -> tuple[int, int, int]:
         config, family = self.config, self.family
         heads = config.size(*HEADS)
         width = config.size("head_dim", "attention_head_dim", "d_kv", default=family.head_width or None)
+        if self.name == "gemma4_text":
+            return self._heads_of_kind(place, heads, width)
         if width is None:
             if self.hidden % heads:
                 raise config.error(
@@ -471,6 +482,27 @@ class Reader(FamilyReader):
         if heads % kv_heads:
             raise config.error(f"{heads} heads cannot share {kv_heads} heads of keys and values evenly")
         return heads, kv_heads, width
+
+    def _heads_of_kind(self, place: int, heads: int, width: int) -> tuple[int, int, int]:
+        """Layers without a window have wider heads, and where their values are keys, another number of these.
+
+        In what transformers 5.24 saves a section says what differs, by the number of the layer.
+        """
+        config, kv_heads = self.config, self._kv_heads(heads)
+        said = config.section("per_layer_config")
+        wide = config.size("global_head_dim", default=512)
+        others = config.size("num_global_key_value_heads", default=kv_heads)
+        if said is not None:
+            own = said.section(str(place)) or said
+            width, kv_heads = own.size("head_dim", default=width), own.size(*KV_HEADS, default=kv_heads)
+        elif not self._window(place):
+            width, kv_heads = wide, others if self._keys_are_values(place) else kv_heads
+        if heads % kv_heads:
+            raise config.error(f"{heads} heads cannot share {kv_heads} heads of keys and values evenly")
+        return heads, kv_heads, width
+
+    def _keys_are_values(self, place: int) -> bool:
+        return self.config.flag("attention_k_eq_v") and not self._window(place)
 
     def _kv_heads(self, heads: int) -> int:
         config = self.config
@@ -509,6 +541,8 @@ class Reader(FamilyReader):
         said = self._rotary_section(is_windowed)
         names = ("partial_rotary_factor", "rotary_pct", "rope_pct")
         share = said.number(*names, default=config.number(*names, default=family.rotary_share))
+        is_spread = said is not config and said.raw("rope_type", default="") == "proportional"
+        turning, share = (int(share * width // 2), 1.0) if is_spread else (0, share)
         rotated = config.size("rotary_dim", "attn_rotary_emb", default=int(width * share))
         if not 0 < rotated <= width or rotated % 2:
             raise config.error(f"{rotated} of {width} elements of a head cannot be rotated in pairs")
@@ -518,7 +552,7 @@ class Reader(FamilyReader):
             base = said.number(*own, *(names if said is not config else ()), default=family.window_base)
         else:
             base = said.number(*own, *names, default=family.rotary_base)
-        return Rotary(rotated, base, family.rotary == "interleaved")
+        return Rotary(rotated, base, family.rotary == "interleaved", turning=turning)
 
     def _rotary_section(self, is_windowed: bool) -> Config:
         """Since transformers 5 what is told of positions has a section, and may have one for each kind of layer."""
@@ -556,6 +590,8 @@ class Reader(FamilyReader):
         config.passed("sliding_window_pattern", "_sliding_window_pattern")
         if self.name == "gemma2":
             config.passed("sliding_window_size")  # in published files, and read by nobody
+        if self.name == "gemma4_text" and place == self.layers - 1:
+            return 0  # whatever is said of it. Source: huggingface/transformers, ``Gemma4TextConfig``
         if kinds:
             self.check_per_layer("layer_types", kinds)
             if kinds[place] not in (*WINDOWED, *FULL):
@@ -635,7 +671,7 @@ class Reader(FamilyReader):
     def feed_forward(self, place: int) -> FeedForward | Experts:
         return FeedForwardReader(self.config, self.family, self.name).layer(place)
 
-    def _fed(self, place: int, kind: str) -> FeedForward | Experts | None:
+    def _fed(self, place: int, kind: str) -> FeedForward | Experts | DenseAndExperts | None:
         """Of a layer that a pattern names, that which it names."""
         reader, routing = FeedForwardReader(self.config, self.family, self.name), self.family.experts
         if kind == "experts" and routing is not None:
@@ -644,7 +680,19 @@ class Reader(FamilyReader):
         if kind == "feed-forward":
             self.config.size("intermediate_size")
             return reader.dense()
+        if self.name == "gemma4_text":
+            return self._gemma_fed(reader)
         return self.feed_forward(place) if kind == "both" else None
+
+    def _gemma_fed(self, reader: FeedForwardReader) -> FeedForward | DenseAndExperts:
+        """A dense layer, beside which there may be experts."""
+        dense, routing = reader.dense(), self.family.experts
+        self.config.passed("num_experts", "top_k_experts", "moe_intermediate_size")
+        if not self.config.flag("enable_moe_block"):
+            return dense
+        assert routing is not None, "its row has some"
+        bare = replace(self.norm, has_scale=False)
+        return DenseAndExperts(dense, replace(reader.experts(routing), router_norm=bare, has_scales=True), self.norm)
 
     def _check_nemotron_experts(self) -> None:
         """Raises:

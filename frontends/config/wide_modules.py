@@ -153,10 +153,10 @@ def _parts_in(layer: Layer, number: int, named: _Named) -> tuple[str, ...]:
 
 def parts_of_layer(layer: Layer) -> Iterator[tuple[str, tuple[tuple[str, ...], ...]]]:
     """Parts whose weights may be narrow, as scopes call them; of each the modules in it, each by all its names."""
-    fed = layer.feed_forward
     for mixer in layer.mixers:
         if isinstance(mixer, Attention):
             own = {**_ATTENTION, "gate": (("gate_proj", "g_proj"),)} if mixer.is_gated else _ATTENTION
+            own = own if mixer.has_values else {**own, "qkv": own["qkv"][:2]}
             yield from _placed("attention", SELF, own)
         elif isinstance(mixer, LatentAttention):
             yield from _placed("attention", SELF, _latent(mixer))
@@ -166,18 +166,21 @@ def parts_of_layer(layer: Layer) -> Iterator[tuple[str, tuple[tuple[str, ...], .
     if layer.cross is not None:
         keys = {"query": (("q_proj",),), "key_value": (("k_proj",), ("v_proj",)), "out": (_OUT,)}
         yield from _placed("source", ("encoder_attn", "cross_attn"), keys)
-    if isinstance(fed, FeedForward):
-        yield from _placed("mlp", FED, _GATED if fed.is_gated else _PLAIN)
-    elif isinstance(fed, Experts):
-        yield "experts", tuple(_routed(fed))
-        if fed.latent:
-            latent: Modules = {"latent_in": (("fc1_latent_proj",),), "latent_out": (("fc2_latent_proj",),)}
-            yield from _placed("experts", FED, latent)
-        if fed.shared is not None:
-            within = [
-                f"{place}.{name}" for place, name in product(FED, ("shared_experts", "shared_expert", "shared_mlp"))
-            ]
-            yield from _placed("experts.shared", within, _GATED if fed.shared.is_gated else _PLAIN)
+    for fed in layer.fed:
+        if isinstance(fed, FeedForward):
+            yield from _placed("mlp", FED, _GATED if fed.is_gated else _PLAIN)
+        else:
+            yield from _of_experts(fed)
+
+
+def _of_experts(fed: Experts) -> Iterator[tuple[str, tuple[tuple[str, ...], ...]]]:
+    yield "experts", tuple(_routed(fed))
+    if fed.latent:
+        latent: Modules = {"latent_in": (("fc1_latent_proj",),), "latent_out": (("fc2_latent_proj",),)}
+        yield from _placed("experts", FED, latent)
+    if fed.shared is not None:
+        within = [f"{place}.{name}" for place, name in product(FED, ("shared_experts", "shared_expert", "shared_mlp"))]
+        yield from _placed("experts.shared", within, _GATED if fed.shared.is_gated else _PLAIN)
 
 
 def _placed(part: str, places: Iterable[str], modules: Modules) -> Iterator[tuple[str, tuple[tuple[str, ...], ...]]]:
@@ -199,7 +202,8 @@ def _routed(fed: Experts) -> Iterator[tuple[str, ...]]:
     """Gate, up and down of the first expert and of the last, which stand for all; or all experts at once."""
     modules = _GATED if fed.is_gated else _PLAIN
     for number, names in product((0, fed.count - 1), (names for part in modules.values() for names in part)):
-        yield tuple(f"{place}.experts.{at}" for place in FED for name in names for at in (f"{number}.{name}", name))
+        places = [*(f"{place}.experts" for place in FED), "experts"]
+        yield tuple(f"{place}.{at}" for place in places for name in names for at in (f"{number}.{name}", name))
 
 
 IN_LAYER = re.compile(r"(?P<stack>(?:[\w.]*\.)?(?:layers|h|blocks))\.(?P<number>\d+)(?:\.(?P<module>.+))?")

@@ -38,6 +38,7 @@ DELTA = {
     **{"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8},
     "linear_value_head_dim": 12,
 }
+GEMMA_4 = {"head_dim": 16, "global_head_dim": 32, "hidden_size_per_layer_input": 0}
 INDEXED = {**DEEPSEEK, "n_group": 2, "topk_group": 1, "index_topk": 3, "index_n_heads": 2, "index_head_dim": 12}
 GLM_MOE = {key: value for key, value in DEEPSEEK.items() if "lora" not in key and "head" not in key}
 ERNIE_MOE = {
@@ -83,6 +84,11 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
     "gemma": ({}, ATTENTION_BIAS),
     "gemma2": ({}, ATTENTION_BIAS),
     "gemma3_text": ({}, ATTENTION_BIAS),
+    "gemma4_text": (
+        {**GEMMA_4, "num_global_key_value_heads": 1},
+        {**GEMMA_4, "attention_k_eq_v": True, "num_global_key_value_heads": 1, "attention_bias": True},
+        {**GEMMA_4, **TWO_OF_FOUR, "enable_moe_block": True, "top_k_experts": 2, "moe_intermediate_size": 24},
+    ),
     "phi": ({}, {"qk_layernorm": True}),
     "phi3": ({}, {"tie_word_embeddings": True}),
     "gpt2": ({}, {"n_inner": 48}),
@@ -250,7 +256,9 @@ def weights_of(config: Any, family: str) -> int:
     with torch.device("meta"):
         model = getattr(transformers, HEADS.get(family, "AutoModelForCausalLM")).from_config(config)
     biases = sum(
-        value.numel() for name, value in model.named_buffers() if name.endswith(("correction_bias", "expert_bias"))
+        value.numel()
+        for name, value in model.named_buffers()
+        if name.endswith(("correction_bias", "expert_bias", "layer_scalar"))
     )
     return biases + sum(value.numel() for value in model.parameters())
 

@@ -60,7 +60,7 @@ def reference(config: dict[str, Any], kind: str = "AutoModelForCausalLM") -> tup
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
         for name, buffer in model.named_buffers():
-            if name.endswith(("correction_bias", "expert_bias")):
+            if name.endswith(("correction_bias", "expert_bias", "layer_scalar")):
                 buffer.add_(0.1 * torch.randn_like(buffer))
     return model, {name: value.numpy() for name, value in model.state_dict().items()}
 
@@ -349,6 +349,42 @@ def with_wide_keys(architecture: Architecture) -> Architecture:
     return replace(architecture, stack=replace(architecture.stack, layers=tuple(layers)))
 
 
+# ---- Gemma 4
+
+GEMMA: dict[str, Any] = {
+    **{**TEXT, **ATTENDING, "model_type": "gemma4_text", "global_head_dim": 16, "num_global_key_value_heads": 1},
+    **{"attention_k_eq_v": True, "layer_types": ["sliding_attention", "full_attention"], "sliding_window": 64},
+    **{"intermediate_size": 24, "hidden_size_per_layer_input": 0, "enable_moe_block": True, "num_experts": 6},
+    **{"top_k_experts": 2, "moe_intermediate_size": 12, "final_logit_softcapping": 30.0},
+}
+TURNED = {  # as published models turn, and as they are without these keys, too
+    "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 1000000.0},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+}
+
+
+def gemma_weights(state: Arrays) -> Arrays:
+    found = {"embedding.tokens": state["model.embed_tokens.weight"], "norm.weight": state["model.norm.weight"]}
+    for i in range(LAYERS):
+        theirs, ours = f"model.layers.{i}", f"layers.{i}"
+        names = {"attention_norm": "input_layernorm", "attention_norm_behind": "post_attention_layernorm"}
+        names |= {"mlp_norm": "pre_feedforward_layernorm", "mlp_norm_behind": "post_feedforward_layernorm"}
+        names |= {"dense_norm_behind": "post_feedforward_layernorm_1", "experts_norm": "pre_feedforward_layernorm_2"}
+        names |= {"experts_norm_behind": "post_feedforward_layernorm_2", "experts.router.gate": "router.proj"}
+        names |= {f"attention.{name}_norm": f"self_attn.{name}_norm" for name in "qk"}
+        names |= {"attention.out": "self_attn.o_proj"}
+        found |= {f"{ours}.{name}.weight": state[f"{theirs}.{other}.weight"] for name, other in names.items()}
+        own = (f"{theirs}.self_attn.{name}_proj.weight" for name in "qkv")
+        found[f"{ours}.attention.qkv.weight"] = joined(state, (name for name in own if name in state))
+        found |= _gated(state, f"{theirs}.mlp", f"{ours}.mlp")
+        found[f"{ours}.scale"] = state[f"{theirs}.layer_scalar"]
+        found[f"{ours}.experts.router.scale"] = state[f"{theirs}.router.scale"]
+        found[f"{ours}.experts.router.expert_scales"] = state[f"{theirs}.router.per_expert_scale"]
+        found[f"{ours}.experts.gate_up"] = state[f"{theirs}.experts.gate_up_proj"]
+        found[f"{ours}.experts.down"] = state[f"{theirs}.experts.down_proj"]
+    return found
+
+
 # ---- Kimi Linear
 
 KIMI: dict[str, Any] = {
@@ -404,6 +440,7 @@ def _experts_of_deepseek(state: Arrays, theirs: str, ours: str) -> Arrays:
 
 STATES: dict[str, tuple[dict[str, Any], Callable[[Arrays], Arrays]]] = {
     "kimi_linear": (KIMI, kimi_weights),
+    "gemma4": ({**GEMMA, "rope_parameters": TURNED}, gemma_weights),
     "deepseek_v32": (DEEPSEEK, deepseek_weights),
     "glm_moe_dsa": (GLM_5, deepseek_weights),
     "nemotron_h": (NEMOTRON, nemotron_weights),

@@ -36,6 +36,13 @@ INDEXED = {**DEEPSEEK, "index_topk": 4, "index_n_heads": 8, "index_head_dim": 8}
 MODELS: dict[str, Mapping[str, Any]] = {
     "llama": {**SIZES, "model_type": "llama"},
     "gemma3": {**SIZES, "model_type": "gemma3_text", "head_dim": 8, "sliding_window": 3, "sliding_window_pattern": 2},
+    "gemma4": {
+        **SIZES,
+        **{"model_type": "gemma4_text", "head_dim": 8, "global_head_dim": 16, "num_global_key_value_heads": 1},
+        **{"attention_k_eq_v": True, "layer_types": ["sliding_attention", "full_attention"] * 2, "sliding_window": 3},
+        **{"hidden_size_per_layer_input": 0, "enable_moe_block": True, "num_experts": 6, "top_k_experts": 2},
+        "moe_intermediate_size": 12,
+    },
     "llama4": {
         **SIZES,
         **{"model_type": "llama4_text", "head_dim": 8, "num_local_experts": 4, "num_experts_per_tok": 1},
