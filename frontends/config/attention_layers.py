@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ircost.frontends.config.cached_rows import index_bytes_per_token, with_scales
+from ircost.frontends.config.cached_rows import SCALES, cached_format, index_bytes_per_token, with_scales
 from ircost.frontends.config.config_file import ConfigError
 from ircost.frontends.config.layer_parts import Attention, LatentAttention, Rotary
 from ircost.frontends.config.parts import linear, normed, part_of, pieces, scaled
@@ -27,6 +27,8 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
     batch, rows, hidden = x.type.shape
     heads = plan.share(part.heads, "heads")
     kv_heads = _kv_heads(plan, part)
+    if part.is_shared:
+        return _with_kept(scope, plan, part, x, heads)
     with scope.at("attention"):
         together = heads + (2 if part.has_values else 1) * kv_heads
         padding = 0 if part.has_k_bias else kv_heads * part.width
@@ -42,6 +44,25 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
         if part.is_gated:
             gate = linear(scope, x, "gate", heads * part.width, part.has_qkv_bias)
             mixed = scope(ops.mul(mixed, ops.sigmoid(gate)))
+        return project_out(scope, plan, mixed, hidden, part.has_out_bias)
+
+
+def _with_kept(scope: Scope, plan: Plan, part: Attention, x: Value, heads: int) -> Value:
+    """Queries alone are the layer's own.
+
+    Raises:
+        ConfigError: the layer whose keys and values it sees stands in another stage.
+    """
+    batch, rows, hidden = x.type.shape
+    if bool(part.window) not in plan.kept:
+        raise ConfigError(
+            "a stage lacks the layer whose keys and values later ones see", help="choose another --mesh pp=N"
+        )
+    with scope.at("attention"):
+        q = linear(scope, x, "query", heads * part.width, part.has_qkv_bias)
+        q = scope(ops.reshape(q, shape=(batch, rows, heads, part.width)))
+        q = _head_normed(scope, q, "q_norm", part) if part.head_norm is not None else q
+        mixed = _over(scope, plan, part, rotated(scope, plan, part.rotary, q), plan.kept[bool(part.window)])
         return project_out(scope, plan, mixed, hidden, part.has_out_bias)
 
 
@@ -149,13 +170,24 @@ def grid_angles(rotary: Rotary, tokens: int) -> np.ndarray:
 
 def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: Value) -> Value:
     """[batch, tokens, heads * width] over what the cache holds and the new tokens, which join it."""
-    batch, rows, heads, _ = q.type.shape
     (k, k_scale), (v, v_scale) = (with_scales(scope, plan, x) for x in (k, v))
     past = _cached(scope, plan, {"key": k, "value": v}, part)
     scales = [scale for scale in (k_scale, v_scale) if scale is not None]
     past_scales = _cached(scope, plan, dict(zip(("key_scales", "value_scales"), scales, strict=False)), part)
-    operands = [q, k, v, *past, *scales, *past_scales]
-    keys = rows + (past[0].type.shape[1] if past else 0)
+    held = (k, v, *past, *scales, *past_scales)
+    if part.is_kept:
+        plan.kept[bool(part.window)] = held
+    return _over(scope, plan, part, q, held)
+
+
+def _over(scope: Scope, plan: Plan, part: Attention, q: Value, held: tuple[Value, ...]) -> Value:
+    """[batch, tokens, heads * width]; ``held`` are new keys and values, those of the past, and scales of both."""
+    batch, rows, heads, _ = q.type.shape
+    has_scales = cached_format(plan) in SCALES
+    count = 4 if has_scales else 2
+    has_past = len(held) == 2 * count
+    operands = [q, *held]
+    keys = rows + (held[2].type.shape[1] if has_past else 0)
     if part.chunk and rows > part.chunk:
         operands = [_chunked(scope, plan, x, part.chunk) for x in operands]
     if part.has_bias_table:
@@ -168,12 +200,12 @@ def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: 
     mixed = ops.cached_attention(
         *operands,
         scale=part.scale,
-        has_cache=bool(past),
+        has_cache=has_past,
         is_causal=part.is_causal and rows > 1,
         window=part.window if part.window < keys else 0,
         softcap=part.softcap,
         has_sinks=part.has_sinks,
-        has_scales=bool(scales),
+        has_scales=has_scales,
         has_alibi=part.has_alibi,
     )
     return scope(ops.reshape(scope(mixed), shape=(batch, rows, heads * part.value_width)))
@@ -254,5 +286,7 @@ def kv_bytes_per_token(part: Attention | LatentAttention, bits: float, tp: int =
     if isinstance(part, LatentAttention):
         own = index_bytes_per_token(part.indexer, bits) if part.indexer is not None else 0.0
         return ((part.latent + part.shared) * bits / 8 + own) * tp
+    if part.is_shared:
+        return 0.0
     held = max(part.kv_heads, tp)
     return held * (part.width + part.value_width) * bits / 8

@@ -79,6 +79,7 @@ DECODERS: dict[str, Family] = {
         head_norm=True,
         has_value_norm=True,
         has_layer_scale=True,
+        has_layer_inputs=True,
         is_scaled=False,
         experts=Routing(count="num_experts", chosen="top_k_experts"),
         needed=("num_key_value_heads", "hidden_size_per_layer_input"),

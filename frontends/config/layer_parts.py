@@ -57,6 +57,8 @@ class Attention:
             ``first`` on (Llama 4, layers without positions; Ministral 3).
         key_factor: of keys, before they turn.
         value_norm: of each head of values. has_values: else values are what keys are before their norm (Gemma 4).
+        is_shared: keys and values are those of the last layer before that ``is_kept`` and has a window, or none, as
+            this one (Gemma 3n and 4).
     """
 
     heads: int
@@ -83,6 +85,8 @@ class Attention:
     key_factor: float = 1.0
     value_norm: Norm | None = None
     has_values: bool = True
+    is_shared: bool = False
+    is_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +323,23 @@ Mixer: TypeAlias = Attention | LatentAttention | Recurrent | SideBySide
 
 
 @dataclass(frozen=True, slots=True)
+class LayerInputs:
+    """A vector for each token and layer, of the token and of what the first layer reads, and how layers take it in.
+
+    Args:
+        vocabulary: of its table. width: of a vector. activation: of the gate that a layer multiplies it by.
+        norm: of the vectors, and of what a layer adds.
+
+    Source: Google, Gemma 3n, "Per-Layer Embeddings"; huggingface/transformers, ``Gemma4TextModel``.
+    """
+
+    vocabulary: int
+    width: int
+    activation: str
+    norm: Norm
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """Mixer and feed-forward with what is around them.
 
@@ -329,6 +350,7 @@ class Layer:
             ``normed``: before each part, and what they put out is added to the norm's result (MiniMax-01).
         cross: attention to an encoder's output, between the two.
         has_mixer_norm: before the mixer, where norms are there. has_scale: what it hands on has a learnt factor.
+        inputs: that it adds behind both parts.
         mixer_sum, feed_forward_sum: factors of what comes in and of what the part makes, where they are added.
         wide: parts whose weights a quantised checkpoint leaves as wide as activations, such as ``attention.out``.
         forms: of a checkpoint with several, parts and which of them each has, by their order; others are wide.
@@ -341,6 +363,7 @@ class Layer:
     cross: Attention | None = None
     has_mixer_norm: bool = True
     has_scale: bool = False
+    inputs: LayerInputs | None = None
     mixer_sum: tuple[float, float] = (1.0, 1.0)
     feed_forward_sum: tuple[float, float] = (1.0, 1.0)
     wide: tuple[str, ...] = ()
@@ -460,8 +483,20 @@ def groups(layers: tuple[Item, ...]) -> Iterator[tuple[tuple[Item, ...], int]]:
         start += period * count
 
 
-def groups_of_choices(layers: tuple[Layer, ...]) -> Iterator[tuple[tuple[Layer, ...], int]]:
-    """`groups` whose periods begin with no layer that sees what the one before it chose."""
+def built_groups(layers: tuple[Layer, ...]) -> Iterator[tuple[tuple[Layer, ...], int]]:
+    """`groups` as they are built: a layer whose keys and values others see stands alone, and no period begins with one
+    that sees what the layer before it chose.
+    """
+    start = 0
+    for place, layer in enumerate(layers):
+        if isinstance(layer.mixer, Attention) and layer.mixer.is_kept:
+            yield from _bound_groups(layers[start:place])
+            yield (layer,), 1
+            start = place + 1
+    yield from _bound_groups(layers[start:])
+
+
+def _bound_groups(layers: tuple[Layer, ...]) -> Iterator[tuple[tuple[Layer, ...], int]]:
     bound: list[tuple[Layer, ...]] = []
     for layer in layers:
         if bound and isinstance(layer.mixer, LatentAttention) and layer.mixer.takes_choice:

@@ -16,11 +16,12 @@ from ircost.frontends.config.layer_parts import (
     Experts,
     LatentAttention,
     Layer,
+    LayerInputs,
     SideBySide,
     Stack,
-    groups_of_choices,
+    built_groups,
 )
-from ircost.frontends.config.parts import in_format, normed, scaled
+from ircost.frontends.config.parts import ACTIVATIONS, in_format, linear, normed, scaled
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.position_bias import position_bias
 from ircost.frontends.config.recurrent_layers import recurrent
@@ -36,8 +37,8 @@ def run_stack(scope: Scope, plan: Plan, stack: Stack, x: Value, begin: int = 0, 
     if stack.has_wide_sums:
         x = in_format(scope, x, f32)
     plan.position_bias = position_bias(scope, plan, stack.bias_table) if stack.bias_table else None
-    plan.chosen, plan.has_choice = None, False
-    for period, count in groups_of_choices(stack.layers[begin:end]):
+    plan.chosen, plan.has_choice, plan.kept = None, False, {}
+    for period, count in built_groups(stack.layers[begin:end]):
         plan.repeats = count
         x = run_layers(scope, x, begin, len(period), count, partial(_at_place, plan, period))
         begin += len(period) * count
@@ -72,7 +73,18 @@ def _at_place(plan: Plan, period: tuple[Layer, ...], scope: Scope, x: Value, pla
         x = _around(scope, x, layer, "mlp_norm", both, layer.feed_forward_sum)
     elif layer.feed_forward is not None:
         x = _around(scope, x, layer, "mlp_norm", partial(_fed, scope, plan, layer), layer.feed_forward_sum)
+    if layer.inputs is not None:
+        x = _with_inputs(scope, plan, layer.inputs, x)
     return scope(ops.mul(x, scope.weight("scale", 1))) if layer.has_scale else x
+
+
+def _with_inputs(scope: Scope, plan: Plan, part: LayerInputs, x: Value) -> Value:
+    """x and the layer's own vectors, behind a gate; every rank has both projections whole."""
+    assert plan.layer_inputs is not None, "made before the first layer"
+    with scope.at("inputs"):
+        gate = ACTIVATIONS[part.activation](linear(scope, x, "gate", part.width))
+        out = linear(scope, scope(ops.mul(gate, scope.of_layer(plan.layer_inputs))), "out", x.type.shape[-1])
+        return scope(ops.add(x, normed(scope, out, "norm", part.norm)))
 
 
 def _around(

@@ -21,6 +21,7 @@ from ircost.frontends.config.layer_parts import (
     Indexer,
     LatentAttention,
     Layer,
+    LayerInputs,
     Mamba2,
     Mixer,
     Norm,
@@ -85,10 +86,7 @@ EXPECTED: Mapping[str, Mapping[str, object]] = {
     "qwen3_5_moe_text": {"attn_output_gate": True},
     "nemotron_h": {"attention_bias": False},
     "glm_moe_dsa": {"indexer_rope_interleave": True},
-    "gemma4_text": {
-        **{"hidden_size_per_layer_input": 0, "num_kv_shared_layers": 0, "use_double_wide_mlp": False},
-        "use_bidirectional_attention": "vision",  # of images alone
-    },
+    "gemma4_text": {"use_bidirectional_attention": "vision"},  # of images alone
     "falcon_h1": {"mamba_use_mlp": True},
     "kimi_linear": {"mla_use_nope": True, "moe_router_activation_func": "sigmoid", "use_grouped_topk": True},
     "lfm2": {"block_use_swiglu": True, "use_pos_enc": True},
@@ -382,6 +380,7 @@ class Reader(FamilyReader):
             placement=self._placement(),
             has_mixer_norm=place > 0 or self.family.has_first_norm,
             has_scale=self.family.has_layer_scale,
+            inputs=self._layer_inputs(),
             mixer_sum=mixer_sum,
             feed_forward_sum=feed_forward_sum,
         )
@@ -448,7 +447,32 @@ class Reader(FamilyReader):
             key_factor=config.number("key_multiplier", default=1.0),
             value_norm=replace(norm, has_scale=False) if family.has_value_norm else None,
             has_values=not self._keys_are_values(place),
+            is_shared=place >= self._first_shared(),
+            is_kept=self._is_kept(place),
         )
+
+    def _first_shared(self) -> int:
+        """The first layer that has no keys and values of its own."""
+        return self.layers - self.config.size("num_kv_shared_layers", default=0, least=0)
+
+    def _is_kept(self, place: int) -> bool:
+        """Whether later layers see its keys and values: the last before those of its kind, with a window or without."""
+        first = self._first_shared()
+        if not place < first < self.layers:
+            return False
+        kinds = [bool(self._window(n)) for n in range(place, first)]
+        return kinds.count(kinds[0]) == 1
+
+    def _layer_inputs(self) -> LayerInputs | None:
+        config = self.config
+        width = config.size("hidden_size_per_layer_input", default=0, least=0) if self.family.has_layer_inputs else 0
+        if not width:
+            return None
+        vocabulary = config.size("vocab_size_per_layer_input", default=262144)
+        return LayerInputs(vocabulary, width, self._reader().activation(), self.norm)
+
+    def _reader(self) -> FeedForwardReader:
+        return FeedForwardReader(self.config, self.family, self.name)
 
     def _tuning(self, has_rotary: bool) -> tuple[float, float, int] | None:
         """Source: huggingface/transformers, ``Llama4TextAttention``, ``get_llama_4_attn_scale`` of Ministral 3."""
@@ -669,11 +693,11 @@ class Reader(FamilyReader):
         return bool(kinds[place] == "full")
 
     def feed_forward(self, place: int) -> FeedForward | Experts:
-        return FeedForwardReader(self.config, self.family, self.name).layer(place)
+        return self._reader().layer(place)
 
     def _fed(self, place: int, kind: str) -> FeedForward | Experts | DenseAndExperts | None:
         """Of a layer that a pattern names, that which it names."""
-        reader, routing = FeedForwardReader(self.config, self.family, self.name), self.family.experts
+        reader, routing = self._reader(), self.family.experts
         if kind == "experts" and routing is not None:
             self._check_nemotron_experts()
             return reader.experts(routing)
@@ -681,12 +705,14 @@ class Reader(FamilyReader):
             self.config.size("intermediate_size")
             return reader.dense()
         if self.name == "gemma4_text":
-            return self._gemma_fed(reader)
+            return self._gemma_fed(reader, place)
         return self.feed_forward(place) if kind == "both" else None
 
-    def _gemma_fed(self, reader: FeedForwardReader) -> FeedForward | DenseAndExperts:
-        """A dense layer, beside which there may be experts."""
+    def _gemma_fed(self, reader: FeedForwardReader, place: int) -> FeedForward | DenseAndExperts:
+        """A dense layer, beside which there may be experts; twice as wide, maybe, where keys are those of another."""
         dense, routing = reader.dense(), self.family.experts
+        if self.config.flag("use_double_wide_mlp") and place >= self._first_shared():
+            dense = replace(dense, inner=2 * dense.inner)
         self.config.passed("num_experts", "top_k_experts", "moe_intermediate_size")
         if not self.config.flag("enable_moe_block"):
             return dense

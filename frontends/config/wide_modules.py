@@ -157,6 +157,7 @@ def parts_of_layer(layer: Layer) -> Iterator[tuple[str, tuple[tuple[str, ...], .
         if isinstance(mixer, Attention):
             own = {**_ATTENTION, "gate": (("gate_proj", "g_proj"),)} if mixer.is_gated else _ATTENTION
             own = own if mixer.has_values else {**own, "qkv": own["qkv"][:2]}
+            own = {"query": own["qkv"][:1], "out": own["out"]} if mixer.is_shared else own
             yield from _placed("attention", SELF, own)
         elif isinstance(mixer, LatentAttention):
             yield from _placed("attention", SELF, _latent(mixer))
@@ -166,6 +167,9 @@ def parts_of_layer(layer: Layer) -> Iterator[tuple[str, tuple[tuple[str, ...], .
     if layer.cross is not None:
         keys = {"query": (("q_proj",),), "key_value": (("k_proj",), ("v_proj",)), "out": (_OUT,)}
         yield from _placed("source", ("encoder_attn", "cross_attn"), keys)
+    if layer.inputs is not None:
+        yield "inputs.gate", (("per_layer_input_gate",),)
+        yield "inputs.out", (("per_layer_projection",),)
     for fed in layer.fed:
         if isinstance(fed, FeedForward):
             yield from _placed("mlp", FED, _GATED if fed.is_gated else _PLAIN)

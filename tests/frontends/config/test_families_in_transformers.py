@@ -38,6 +38,10 @@ DELTA = {
     **{"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8},
     "linear_value_head_dim": 12,
 }
+SHARED = {
+    "layer_types": ["sliding_attention", "full_attention"] * 2,
+    **{"num_kv_shared_layers": 2, "use_double_wide_mlp": True},
+}
 GEMMA_4 = {"head_dim": 16, "global_head_dim": 32, "hidden_size_per_layer_input": 0}
 INDEXED = {**DEEPSEEK, "n_group": 2, "topk_group": 1, "index_topk": 3, "index_n_heads": 2, "index_head_dim": 12}
 GLM_MOE = {key: value for key, value in DEEPSEEK.items() if "lora" not in key and "head" not in key}
@@ -88,6 +92,7 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
         {**GEMMA_4, "num_global_key_value_heads": 1},
         {**GEMMA_4, "attention_k_eq_v": True, "num_global_key_value_heads": 1, "attention_bias": True},
         {**GEMMA_4, **TWO_OF_FOUR, "enable_moe_block": True, "top_k_experts": 2, "moe_intermediate_size": 24},
+        {**GEMMA_4, **SHARED, "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 300},
     ),
     "phi": ({}, {"qk_layernorm": True}),
     "phi3": ({}, {"tie_word_embeddings": True}),

@@ -363,6 +363,38 @@ TURNED = {  # as published models turn, and as they are without these keys, too
 }
 
 
+SMALL_GEMMA: dict[str, Any] = {
+    **{**GEMMA, "num_hidden_layers": 10, "enable_moe_block": False, "hidden_size_per_layer_input": 6},
+    **{"layer_types": ["sliding_attention", "full_attention"] * 5, "num_kv_shared_layers": 4},
+    **{"attention_k_eq_v": False, "use_double_wide_mlp": True, "rope_parameters": TURNED},
+}
+
+
+def small_gemma_weights(state: Arrays) -> Arrays:
+    """Vectors for each layer; the last layers have no keys and values of their own."""
+    found = {
+        "embedding.tokens": state["model.embed_tokens.weight"],
+        "norm.weight": state["model.norm.weight"],
+        "inputs.tokens": state["model.embed_tokens_per_layer.weight"],
+        "inputs.projection.weight": state["model.per_layer_model_projection.weight"],
+        "inputs.norm.weight": state["model.per_layer_projection_norm.weight"],
+    }
+    for i in range(SMALL_GEMMA["num_hidden_layers"]):
+        theirs, ours = f"model.layers.{i}", f"layers.{i}"
+        names = {"attention_norm": "input_layernorm", "attention_norm_behind": "post_attention_layernorm"}
+        names |= {"mlp_norm": "pre_feedforward_layernorm", "mlp_norm_behind": "post_feedforward_layernorm"}
+        names |= {"inputs.gate": "per_layer_input_gate", "inputs.out": "per_layer_projection"}
+        names |= {"inputs.norm": "post_per_layer_input_norm", "attention.out": "self_attn.o_proj"}
+        is_shared = f"{theirs}.self_attn.k_proj.weight" not in state
+        names |= {f"attention.{name}_norm": f"self_attn.{name}_norm" for name in ("q" if is_shared else "qk")}
+        found |= {f"{ours}.{name}.weight": state[f"{theirs}.{other}.weight"] for name, other in names.items()}
+        own = f"{ours}.attention.{'query' if is_shared else 'qkv'}.weight"
+        found[own] = joined(state, (f"{theirs}.self_attn.{name}_proj.weight" for name in ("q" if is_shared else "qkv")))
+        found |= _gated(state, f"{theirs}.mlp", f"{ours}.mlp")
+        found[f"{ours}.scale"] = state[f"{theirs}.layer_scalar"]
+    return found
+
+
 def gemma_weights(state: Arrays) -> Arrays:
     found = {"embedding.tokens": state["model.embed_tokens.weight"], "norm.weight": state["model.norm.weight"]}
     for i in range(LAYERS):
@@ -440,6 +472,7 @@ def _experts_of_deepseek(state: Arrays, theirs: str, ours: str) -> Arrays:
 
 STATES: dict[str, tuple[dict[str, Any], Callable[[Arrays], Arrays]]] = {
     "kimi_linear": (KIMI, kimi_weights),
+    "gemma4, small": (SMALL_GEMMA, small_gemma_weights),
     "gemma4": ({**GEMMA, "rope_parameters": TURNED}, gemma_weights),
     "deepseek_v32": (DEEPSEEK, deepseek_weights),
     "glm_moe_dsa": (GLM_5, deepseek_weights),
