@@ -17,6 +17,7 @@ from ircost.ir.counts import Counts
 from ircost.ir.graph import Block, Op, Value
 from ircost.ir.index import IterationSpace
 from ircost.ir.ops.attention import visibility
+from ircost.ir.ops.chosen_keys import seen_keys
 from ircost.ir.ops.experts import rows_of_busiest, spread
 from ircost.ir.structured import StructuredOp
 from ircost.ir.types import DType, TensorType, f8e8m0
@@ -298,6 +299,23 @@ class Reader:
     def _short_convolution(self, op: Op) -> Part:
         return self._recurrent(op, f"conv {scan_phase(op)}", (1, 1, 1), is_chunked=False)
 
+    def _index_scores(self, op: Op) -> Part:
+        """One product of all heads with the keys that queries see, what is summed up over heads fused behind it."""
+        has_cache = bool(op.attrs["has_cache"])
+        read = [op.operands[i].type for i in (0, 1, *(3,) * has_cache)]
+        batch, queries, heads, width = read[0].shape
+        product = next((inner, times) for inner, times, _ in self.work if inner.definition.is_contraction)
+        ((flops, special),) = self._fused([product])
+        out = op.result.type
+        # Of each head's scores what is left is its part of a sum: as many bytes less.
+        widths = (read[0].dtype.bits / 8, read[-1].dtype.bits / 8, out.dtype.bits / 8 / max(heads, 1), 0.0)
+        cold = (self.is_cold(op.operands[0]), self.is_cold(op.operands[3 if has_cache else 1]))
+        extra = max(sum(self.traffic_bytes) - sum(type.size_bytes for type in (*read, out)), 0.0)
+        sizes = (float(batch), float(queries * heads), seen_keys(op), float(width))
+        return Part(
+            "gemm", "batched" if batch > 1 else "", read[0].dtype, (*sizes, *widths, *cold, extra, flops, special)
+        )
+
     def _recurrent(self, op: Op, kind: str, state: tuple[int, int, int], is_chunked: bool) -> Part:
         """What belongs to no sequence, such as the weights of a window, stays in the processors, as fits have it."""
         batch, steps = op.results[0].type.shape[:2]
@@ -343,6 +361,7 @@ WHOLE: dict[str, Callable[[Reader, Op], Part]] = {
     **dict.fromkeys(("gated_delta_rule", "linear_attention", "ssd_scan"), Reader._scan),
     "selective_scan": Reader._selective_scan,
     "mixture_of_experts": Reader._experts,
+    "index_scores": Reader._index_scores,
     "scaled_matmul": Reader._scaled_product,
 }
 

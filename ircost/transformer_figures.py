@@ -133,7 +133,7 @@ def figures_of(
     tokens = work.batch * work.rows
     flops, moved = sum(kernel.flops for kernel in kernels), sum(kernel.bytes for kernel in kernels)
     ridge = ridge_flops_per_byte(target, dtype)
-    fed = [layer.feed_forward for layer in built.architecture.stack.layers]
+    fed = [part for layer in built.architecture.stack.layers for part in layer.fed]
     most = max((part for part in fed if isinstance(part, Experts)), key=lambda part: part.count, default=None)
     flow = in_flight(mesh.pp, latency_s, stage_s, memory, target, limit_bytes)
     sharing = tokens if mesh.sends_tokens else tokens // mesh.dp  # copies that share nothing have experts each

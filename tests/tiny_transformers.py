@@ -88,7 +88,7 @@ def as_inputs(outputs: Arrays, architecture: Architecture) -> Arrays:
     found: Arrays = {}
     for name, value in outputs.items():
         path, _, last = name.rpartition(".")
-        if last in ("key", "value"):
+        if last in ("key", "value", "key_scale"):
             found[f"{path}.past_{last}"] = value
         elif last in ("state", "conv_state"):
             found[name] = value

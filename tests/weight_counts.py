@@ -59,7 +59,8 @@ def decoder(c: Config, family: Family) -> int:
     tied = c.get("tie_word_embeddings", family.tied)
     head = c["vocab_size"] * family.head_bias + (0 if tied else c["vocab_size"] * hidden)
     norm = hidden * family.norm_vectors
-    return c["vocab_size"] * hidden + layers * (attention + norms * norm) + mlps + norm + head
+    mixers = layers * attention + indexers(c)
+    return c["vocab_size"] * hidden + mixers + layers * norms * norm + mlps + norm + head
 
 
 def is_sparse(c: Config, layer: int) -> bool:
@@ -130,6 +131,16 @@ def latent_attention(c: Config) -> int:
     return queries + keys_values + heads * c["v_head_dim"] * hidden
 
 
+def indexers(c: Config) -> int:
+    """Of layers that choose for themselves which tokens they see: all, or those that are listed."""
+    if "index_topk" not in c:
+        return 0
+    heads, width, layers = c["index_n_heads"], c["index_head_dim"], c["num_hidden_layers"]
+    keys = c["hidden_size"] * width + 2 * width  # and a layer norm
+    own = c["q_lora_rank"] * heads * width + keys + c["hidden_size"] * heads
+    return own * c.get("indexer_types", ["full"] * layers).count("full")
+
+
 DECODERS = {
     "baichuan": Family(),
     "cohere": Family(norms=1, tied=True),
@@ -137,11 +148,13 @@ DECODERS = {
     "deepseek": Family(experts=deepseek_experts),
     "deepseek_v2": Family(attention=latent_attention, experts=deepseek_experts),
     "deepseek_v3": Family(attention=latent_attention, experts=deepseek_experts),
+    "deepseek_v32": Family(attention=latent_attention, experts=deepseek_experts),
     "gemma": Family(tied=True),
     "gemma2": Family(norms=4, tied=True),
     "gemma3_text": Family(norms=4, qk_norm="head", tied=True),
     "glm": Family(),
     "glm4": Family(norms=4),
+    "glm_moe_dsa": Family(attention=latent_attention, experts=deepseek_experts),
     "gpt_oss": Family(attention=gpt_oss_attention, experts=gpt_oss_experts),
     "internlm2": Family(),
     "kimi_k2": Family(attention=latent_attention, experts=deepseek_experts),
@@ -232,6 +245,72 @@ def mamba(c: Config) -> int:
     return c["vocab_size"] * hidden + c["num_hidden_layers"] * block + hidden
 
 
+def mamba2(hidden: int, heads: int, width: int, state: int, groups: int, window: int, is_normed: bool = True) -> int:
+    inner, channels = heads * width, heads * width + 2 * groups * state
+    projections = hidden * (inner + channels + heads) + inner * hidden
+    return projections + channels * (window + 1) + 3 * heads + inner * is_normed
+
+
+def nemotron_h(c: Config) -> int:
+    """Each layer is one part: a state space, attention, a feed-forward layer, or experts."""
+    hidden, latent = c["hidden_size"], c.get("moe_latent_size") or c["hidden_size"]
+    width = c.get("head_dim") or c["attention_head_dim"]
+    queries, keys = c["num_attention_heads"] * width, c["num_key_value_heads"] * width
+    mixer = (c["mamba_num_heads"], c["mamba_head_dim"], c["ssm_state_size"], c["n_groups"], c["conv_kernel"])
+    experts = c.get("n_routed_experts", 0)
+    routed = experts * (2 * latent * c.get("moe_intermediate_size", 0) + hidden + 1)
+    projections = 2 * hidden * latent if c.get("moe_latent_size") else 0
+    parts = {
+        "M": mamba2(hidden, *mixer),
+        "*": 2 * hidden * (queries + keys),
+        "-": 2 * hidden * c["intermediate_size"],
+        "E": routed + projections + 2 * hidden * c.get("moe_shared_expert_intermediate_size", 0),
+    }
+    letters = {"mamba": "M", "attention": "*", "mlp": "-", "moe": "E"}
+    layers = c.get("hybrid_override_pattern") or [letters[kind] for kind in c["layers_block_type"]]
+    return 2 * c["vocab_size"] * hidden + sum(parts[kind] + hidden for kind in layers) + hidden
+
+
+def falcon_h1(c: Config) -> int:
+    hidden, heads = c["hidden_size"], c["num_attention_heads"]
+    attention = grouped_attention(c, Family())
+    mixer = (c["mamba_n_heads"], c["mamba_d_head"], c["mamba_d_state"], c["mamba_n_groups"], c["mamba_d_conv"])
+    block = (
+        attention + mamba2(hidden, *mixer, is_normed=c["mamba_rms_norm"]) + gated_mlp(hidden, c["intermediate_size"])
+    )
+    assert heads % c["num_key_value_heads"] == 0
+    return 2 * c["vocab_size"] * hidden + c["num_hidden_layers"] * (block + 2 * hidden) + hidden
+
+
+def lfm2(c: Config) -> int:
+    """Convolutions of three tokens between gates, here and there attention; the first layers of a mixture are dense."""
+    hidden, layers = c["hidden_size"], c["num_hidden_layers"]
+    kinds = c.get("layer_types") or ["full_attention" if i in c["full_attn_idxs"] else "conv" for i in range(layers)]
+    attending = kinds.count("full_attention")
+    convolution = 4 * hidden * hidden + c["conv_L_cache"] * hidden
+    mixers = attending * grouped_attention(c, Family(qk_norm="head")) + (layers - attending) * convolution
+    inner = c["intermediate_size"] * 2 // 3 if c.get("block_auto_adjust_ff_dim") else c["intermediate_size"]
+    dense = c.get("num_dense_layers", layers)
+    experts = c.get("num_experts", 0) * (gated_mlp(hidden, c.get("moe_intermediate_size", 0)) + hidden + 1)
+    fed = dense * gated_mlp(hidden, inner) + (layers - dense) * experts
+    return c["vocab_size"] * hidden + mixers + fed + (2 * layers + 1) * hidden
+
+
+def kimi_linear(c: Config) -> int:
+    hidden, said = c["hidden_size"], c["linear_attn_config"]
+    layers, heads, width = c["num_hidden_layers"], said["num_heads"], said["head_dim"]
+    inner = heads * width
+    gates = 2 * (hidden * width + width * inner) + hidden * heads
+    delta = 4 * hidden * inner + gates + 3 * inner * said["short_conv_kernel_size"] + heads + inner + width
+    full = len(said["full_attn_layers"])
+    expert = gated_mlp(hidden, c["moe_intermediate_size"])
+    experts = (c["num_experts"] + c["num_shared_experts"]) * expert + c["num_experts"] * (hidden + 1)
+    dense = c["first_k_dense_replace"]
+    fed = dense * gated_mlp(hidden, c["intermediate_size"]) + (layers - dense) * experts
+    mixers = (layers - full) * delta + full * latent_attention({"q_lora_rank": 0, **c})
+    return 2 * c["vocab_size"] * hidden + mixers + fed + (2 * layers + 1) * hidden
+
+
 def encoder(c: Config) -> int:
     """BERT and RoBERTa: embeddings, layers, pooler."""
     hidden = c["hidden_size"]
@@ -244,12 +323,17 @@ OTHERS: dict[str, Callable[[Config], int]] = {
     "bert": encoder,
     "bloom": bloom,
     "falcon": falcon,
+    "falcon_h1": falcon_h1,
     "gpt2": gpt2,
     "gpt_bigcode": gpt2,
     "gpt_neox": gpt_neox,
     "gptj": gptj,
+    "kimi_linear": kimi_linear,
+    "lfm2": lfm2,
+    "lfm2_moe": lfm2,
     "mamba": mamba,
     "mpt": mpt,
+    "nemotron_h": nemotron_h,
     "opt": opt,
     "roberta": encoder,
 }

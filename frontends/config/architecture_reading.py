@@ -24,7 +24,7 @@ VISION_KEYS = (
     *("vision_config", "projector_hidden_act", "multimodal_projector_bias", "spatial_merge_size", "downsample_ratio"),
     *("vision_feature_layer", "vision_feature_select_strategy", "image_seq_length", "force_image_size", "ps_version"),
     *("template", "select_layer", "dynamic_image_size", "min_dynamic_patch", "max_dynamic_patch", "use_thumbnail"),
-    *("use_backbone_lora", "use_llm_lora", "hidden_size"),
+    *("use_backbone_lora", "use_llm_lora", "hidden_size", "audio_config", "vision_soft_tokens_per_image"),
 )
 
 
@@ -61,7 +61,8 @@ def _whole(config: Config, name: str) -> Architecture:
         fill(text, text.text("model_type", default=TEXT_OF.get(family_name, "llama")))
     if family_name in TEXT_ALONE:
         config.passed(*VISION_KEYS)
-        return replace(_of_text(text, name, _dtype(config, text)), unbuilt="vision tower")
+        towers = "tower of images and sound" if "audio_config" in config else "vision tower"
+        return replace(_of_text(text, name, _dtype(config, text)), unbuilt=towers)
     has_vision = config.section("vision_config") is not None
     if (has_vision or text is not config) and family_name not in VISION:
         raise config.error(

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from ircost.frontends.config.cached_rows import as_cached, format_without_scales, with_scales
+from ircost.frontends.config.cached_rows import SCALES, cached_format, index_bytes_per_token, with_scales
 from ircost.frontends.config.config_file import ConfigError
 from ircost.frontends.config.layer_parts import Attention, LatentAttention, Rotary
-from ircost.frontends.config.parts import linear, normed, part_of, pieces
+from ircost.frontends.config.parts import linear, normed, part_of, pieces, scaled
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope
 from ircost.frontends.config.workload import Workload
@@ -27,20 +27,42 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
     batch, rows, hidden = x.type.shape
     heads = plan.share(part.heads, "heads")
     kv_heads = _kv_heads(plan, part)
+    if part.is_shared:
+        return _with_kept(scope, plan, part, x, heads)
     with scope.at("attention"):
-        together = heads + 2 * kv_heads
+        together = heads + (2 if part.has_values else 1) * kv_heads
         padding = 0 if part.has_k_bias else kv_heads * part.width
         packed = linear(scope, x, "qkv", together * part.width, part.has_qkv_bias, padding)
         packed = _whole_normed(scope, packed, part, heads, kv_heads)
         packed = scope(ops.reshape(packed, shape=(batch, rows, together, part.width)))
         q, k = _with_positions(scope, plan, part, packed, heads, kv_heads)
-        v = part_of(scope, packed, heads + kv_heads, kv_heads, axis=2)
+        v = part_of(scope, packed, together - kv_heads, kv_heads, axis=2)
+        v = normed(scope, v, "v_norm", part.value_norm)
         if part.tuning is not None:
             q = scope(ops.mul(q, _tuned(scope, plan, *part.tuning)))
         mixed = _attended(scope, plan, part, q, k, v)
         if part.is_gated:
             gate = linear(scope, x, "gate", heads * part.width, part.has_qkv_bias)
             mixed = scope(ops.mul(mixed, ops.sigmoid(gate)))
+        return project_out(scope, plan, mixed, hidden, part.has_out_bias)
+
+
+def _with_kept(scope: Scope, plan: Plan, part: Attention, x: Value, heads: int) -> Value:
+    """Queries alone are the layer's own.
+
+    Raises:
+        ConfigError: the layer whose keys and values it sees stands in another stage.
+    """
+    batch, rows, hidden = x.type.shape
+    if bool(part.window) not in plan.kept:
+        raise ConfigError(
+            "a stage lacks the layer whose keys and values later ones see", help="choose another --mesh pp=N"
+        )
+    with scope.at("attention"):
+        q = linear(scope, x, "query", heads * part.width, part.has_qkv_bias)
+        q = scope(ops.reshape(q, shape=(batch, rows, heads, part.width)))
+        q = _head_normed(scope, q, "q_norm", part) if part.head_norm is not None else q
+        mixed = _over(scope, plan, part, rotated(scope, plan, part.rotary, q), plan.kept[bool(part.window)])
         return project_out(scope, plan, mixed, hidden, part.has_out_bias)
 
 
@@ -65,6 +87,11 @@ def _with_positions(
     scope: Scope, plan: Plan, part: Attention, packed: Value, heads: int, kv_heads: int
 ) -> tuple[Value, Value]:
     """Queries and keys, normed and rotated: by one kernel where their weights are the same."""
+    if part.key_factor != 1.0:
+        q, k = part_of(scope, packed, 0, heads, axis=2), part_of(scope, packed, heads, kv_heads, axis=2)
+        return rotated(scope, plan, part.rotary, q), rotated(
+            scope, plan, part.rotary, scaled(scope, k, part.key_factor)
+        )
     if part.head_norm is None:
         both = part_of(scope, packed, 0, heads + kv_heads, axis=2)
         both = rotated(scope, plan, part.rotary, both)
@@ -104,7 +131,9 @@ def _angles(scope: Scope, plan: Plan, rotary: Rotary, function: str) -> Value:
         both = np.repeat(angles, 2, axis=1) if rotary.is_interleaved else np.concatenate([angles, angles], axis=1)
         return np.asarray(turn(both)[:, None])
 
-    name = f"{function} of {rotary.width}, base {rotary.base:g}" + (f", side {rotary.side}" if rotary.side else "")
+    told = (f", side {rotary.side}" if rotary.side else "") + (", of neighbours" if rotary.is_interleaved else "")
+    told += f", {rotary.turning} pairs" if rotary.turning else ""
+    name = f"{function} of {rotary.width}, base {rotary.base:g}{told}"
     return scope.table(name, (work.rows, 1, rotary.width), scope.dtype, make)
 
 
@@ -121,7 +150,10 @@ def _tuned(scope: Scope, plan: Plan, floor: float, factor: float, first: int) ->
 
 def line_angles(rotary: Rotary, begin: int, end: int) -> np.ndarray:
     """[tokens, width / 2]."""
-    return np.outer(np.arange(begin, end), rotary.base ** -(np.arange(0, rotary.width, 2) / rotary.width))
+    rates = rotary.base ** -(np.arange(0, rotary.width, 2) / rotary.width)
+    if rotary.turning:
+        rates[rotary.turning :] = 0.0
+    return np.outer(np.arange(begin, end), rates)
 
 
 def grid_angles(rotary: Rotary, tokens: int) -> np.ndarray:
@@ -138,13 +170,24 @@ def grid_angles(rotary: Rotary, tokens: int) -> np.ndarray:
 
 def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: Value) -> Value:
     """[batch, tokens, heads * width] over what the cache holds and the new tokens, which join it."""
-    batch, rows, heads, _ = q.type.shape
     (k, k_scale), (v, v_scale) = (with_scales(scope, plan, x) for x in (k, v))
     past = _cached(scope, plan, {"key": k, "value": v}, part)
     scales = [scale for scale in (k_scale, v_scale) if scale is not None]
     past_scales = _cached(scope, plan, dict(zip(("key_scales", "value_scales"), scales, strict=False)), part)
-    operands = [q, k, v, *past, *scales, *past_scales]
-    keys = rows + (past[0].type.shape[1] if past else 0)
+    held = (k, v, *past, *scales, *past_scales)
+    if part.is_kept:
+        plan.kept[bool(part.window)] = held
+    return _over(scope, plan, part, q, held)
+
+
+def _over(scope: Scope, plan: Plan, part: Attention, q: Value, held: tuple[Value, ...]) -> Value:
+    """[batch, tokens, heads * width]; ``held`` are new keys and values, those of the past, and scales of both."""
+    batch, rows, heads, _ = q.type.shape
+    has_scales = cached_format(plan) in SCALES
+    count = 4 if has_scales else 2
+    has_past = len(held) == 2 * count
+    operands = [q, *held]
+    keys = rows + (held[2].type.shape[1] if has_past else 0)
     if part.chunk and rows > part.chunk:
         operands = [_chunked(scope, plan, x, part.chunk) for x in operands]
     if part.has_bias_table:
@@ -157,12 +200,12 @@ def _attended(scope: Scope, plan: Plan, part: Attention, q: Value, k: Value, v: 
     mixed = ops.cached_attention(
         *operands,
         scale=part.scale,
-        has_cache=bool(past),
+        has_cache=has_past,
         is_causal=part.is_causal and rows > 1,
         window=part.window if part.window < keys else 0,
         softcap=part.softcap,
         has_sinks=part.has_sinks,
-        has_scales=bool(scales),
+        has_scales=has_scales,
         has_alibi=part.has_alibi,
     )
     return scope(ops.reshape(scope(mixed), shape=(batch, rows, heads * part.value_width)))
@@ -231,87 +274,19 @@ def project_out(scope: Scope, plan: Plan, mixed: Value, hidden: int, has_bias: b
     return out
 
 
-# ---- latent attention
-
-
-def latent_attention(scope: Scope, plan: Plan, part: LatentAttention, x: Value) -> Value:
-    """Prompts by heads of their own; behind a cache in the latent space, into which queries are turned instead.
-
-    Source: DeepSeek-AI, "DeepSeek-V2", arXiv:2405.04434, 2.1.2 and appendix C (the absorbed form).
-    """
-    hidden = x.type.shape[-1]
-    with scope.at("attention"):
-        q, latent, rope = _latent_inputs(scope, plan, part, x)
-        if plan.workload.phase != "encode":
-            scope.output("latent", as_cached(scope, plan, latent))
-            scope.output("rotated_key", as_cached(scope, plan, rope))
-        if plan.workload.past:
-            mixed = _in_latent_space(scope, plan, part, q, latent, rope)
-        else:
-            mixed = _by_heads(scope, plan, part, q, latent, rope)
-        return project_out(scope, plan, mixed, hidden, part.has_bias)
-
-
-def _latent_inputs(scope: Scope, plan: Plan, part: LatentAttention, x: Value) -> tuple[Value, Value, Value]:
-    """Queries [b, t, heads, plain + rotary], the latent vector [b, t, latent], the key with positions [b, t, 1, r]."""
-    batch, rows, _ = x.type.shape
-    heads = plan.share(part.heads, "heads")
-    width = part.plain + part.rotary.width
-    down = linear(scope, x, "down", part.query_rank + part.latent + part.rotary.width, part.has_bias)
-    narrow, latent, rope = pieces(scope, down, (part.query_rank, part.latent, part.rotary.width))
-    source = normed(scope, narrow, "query_norm", part.norm) if part.query_rank else x
-    q = linear(scope, source, "query", heads * width)
-    q = scope(ops.reshape(q, shape=(batch, rows, heads, width)))
-    latent = normed(scope, latent, "latent_norm", part.norm)
-    rope = scope(ops.reshape(rope, shape=(batch, rows, 1, part.rotary.width)))
-    return q, latent, rotated(scope, plan, part.rotary, rope)
-
-
-def _by_heads(scope: Scope, plan: Plan, part: LatentAttention, q: Value, latent: Value, rope: Value) -> Value:
-    batch, rows, heads, _ = q.type.shape
-    up = linear(scope, latent, "up", heads * (part.plain + part.value_width))
-    up = scope(ops.reshape(up, shape=(batch, rows, heads, part.plain + part.value_width)))
-    plain, v = part_of(scope, up, 0, part.plain), part_of(scope, up, part.plain, part.value_width)
-    turned = rotated(scope, plan, part.rotary, part_of(scope, q, part.plain, part.rotary.width))
-    q = scope(ops.concat(part_of(scope, q, 0, part.plain), turned, axis=3))
-    shared = ops.broadcast(rope, shape=(batch, rows, heads, part.rotary.width))
-    k = scope(ops.concat(plain, shared, axis=3))
-    mixed = scope(ops.cached_attention(q, k, v, scale=part.scale, is_causal=rows > 1))
-    return scope(ops.reshape(mixed, shape=(batch, rows, heads * part.value_width)))
-
-
-def _in_latent_space(scope: Scope, plan: Plan, part: LatentAttention, q: Value, latent: Value, rope: Value) -> Value:
-    """One key and value head of latent + rotary elements, of which the values are the latent ones."""
-    batch, rows, heads, _ = q.type.shape
-    with scope.at("up"):
-        weight = scope.weight("weight", heads * (part.plain + part.value_width), part.latent)
-        weight = scope(ops.reshape(weight, shape=(heads, part.plain + part.value_width, part.latent)))
-    to_keys = part_of(scope, weight, 0, part.plain, axis=1)
-    to_values = part_of(scope, weight, part.plain, part.value_width, axis=1)
-    plain = part_of(scope, q, 0, part.plain)
-    turned = rotated(scope, plan, part.rotary, part_of(scope, q, part.plain, part.rotary.width))
-    absorbed = scope(ops.contract(plain, to_keys, notation="b t h d, h d c -> b t h c"))
-    q = scope(ops.concat(absorbed, turned, axis=3))
-    new = scope(ops.concat(latent, ops.reshape(rope, shape=(batch, rows, part.rotary.width)), axis=2))
-    new = scope(ops.reshape(new, shape=(batch, rows, 1, part.latent + part.rotary.width)))
-    work = plan.workload
-    type = TensorType((batch, work.past, 1, part.latent + part.rotary.width), format_without_scales(scope, plan))
-    past = scope.input("past_latent", type)
-    mixed = scope(ops.latent_attention(q, new, past, latent_width=part.latent, scale=part.scale, is_causal=rows > 1))
-    out = scope(ops.contract(mixed, to_values, notation="b t h c, h d c -> b t h d"))
-    return scope(ops.reshape(out, shape=(batch, rows, heads * part.value_width)))
-
-
 def kv_bytes_per_token(part: Attention | LatentAttention, bits: float, tp: int = 1) -> float:
     """Bytes that one token adds to the cache of one layer, on all ranks together.
 
     >>> from ircost.frontends.config.layer_parts import Norm
     >>> norm = Norm("rms", 1e-6)
-    >>> part = LatentAttention(128, 1536, 512, 128, Rotary(64), 128, norm, 0.1)
+    >>> part = LatentAttention(128, 1536, 512, 128, 64, Rotary(64), 128, norm, 0.1)
     >>> 61 * kv_bytes_per_token(part, 16)
     70272.0
     """
     if isinstance(part, LatentAttention):
-        return (part.latent + part.rotary.width) * bits / 8 * tp
+        own = index_bytes_per_token(part.indexer, bits) if part.indexer is not None else 0.0
+        return ((part.latent + part.shared) * bits / 8 + own) * tp
+    if part.is_shared:
+        return 0.0
     held = max(part.kv_heads, tp)
     return held * (part.width + part.value_width) * bits / 8

@@ -14,7 +14,7 @@ from ircost.frontends.config.cached_rows import cached_bits
 from ircost.frontends.config.config_file import ConfigError
 from ircost.frontends.config.denoiser_parts import Latents
 from ircost.frontends.config.diffusion_layers import denoised
-from ircost.frontends.config.entrances import entered, vocabulary_share
+from ircost.frontends.config.entrances import entered, layer_inputs, vocabulary_share
 from ircost.frontends.config.layer_parts import Attention, Embedding, Experts, Head, LatentAttention, Recurrent
 from ircost.frontends.config.layers import hold_idle, run_stack
 from ircost.frontends.config.outlets import put_out
@@ -59,14 +59,14 @@ class BuiltModel:
         bits = cached_bits(self.workload.cache_dtype or self.architecture.dtype)
         if not self.architecture.is_decoder:
             return 0.0
-        mixers = [layer.mixer for layer in self.architecture.stack.layers]
+        mixers = [mixer for layer in self.architecture.stack.layers for mixer in layer.mixers]
         attending = [mixer for mixer in mixers if isinstance(mixer, Attention | LatentAttention)]
         return sum(kv_bytes_per_token(mixer, bits, self.mesh.tp) for mixer in attending)
 
     @property
     def state_bytes_per_sequence(self) -> int:
         """Of layers that keep a state in place of a cache, on all ranks together; however long a sequence is."""
-        mixers = [layer.mixer for layer in self.architecture.stack.layers]
+        mixers = [mixer for layer in self.architecture.stack.layers for mixer in layer.mixers]
         return sum(state_bytes(mixer, self.architecture.dtype) for mixer in mixers if isinstance(mixer, Recurrent))
 
 
@@ -130,7 +130,7 @@ def check_phase(architecture: Architecture, workload: Workload, mesh: Mesh) -> N
     is_tower = phase == "encode" and architecture.is_decoder
     if mesh.pp > 1 and (is_tower or phase == "denoise" or architecture.contrast is not None):
         raise ConfigError(f"phase {phase} of {name} is not split into stages", help="--mesh tp=N splits it")
-    mixtures = [layer.feed_forward for layer in architecture.stack.layers if isinstance(layer.feed_forward, Experts)]
+    mixtures = [part for layer in architecture.stack.layers for part in layer.fed if isinstance(part, Experts)]
     if mesh.ep > 1 and (not mixtures or is_tower):
         raise ConfigError(f"phase {phase} of {name} has no experts to spread", help="leave ep out of --mesh")
     if architecture.has_source and not is_tower and not workload.source:
@@ -191,6 +191,7 @@ class _Model:
         assert not isinstance(model.embedding, Latents), "those have a way of their own"
         x = entered(scope, plan, model.embedding) if is_first else self._handed_over()
         self._take_source()
+        self._make_layer_inputs(x, is_whole=is_first and (stages == 1 or stage is None))
         x = run_stack(scope, plan, model.stack, x, begin, end)
         if stages > 1 and not (is_first and is_last and stage is not None):
             handing = tuple(range(stages - 1)) if stage is None else (stage,) * (not is_last)
@@ -212,6 +213,19 @@ class _Model:
         return self.scope.input(
             "hidden", TensorType((work.batch, work.rows, self.architecture.hidden), self.scope.dtype)
         )
+
+    def _make_layer_inputs(self, x: Value, is_whole: bool) -> None:
+        """Raises:
+        ConfigError: stages are apart, and tokens come into the first alone.
+        """
+        parts = [layer.inputs for layer in self.architecture.stack.layers]
+        part = next((part for part in parts if part is not None), None)
+        if part is None:
+            return
+        if not is_whole or self.plan.mesh.pp > 1:
+            name = self.architecture.name
+            raise ConfigError(f"{name} has inputs for each layer, whose stages are not known here", help="leave pp out")
+        self.plan.layer_inputs = layer_inputs(self.scope, self.plan, part, len(parts), x)
 
     def _take_source(self) -> None:
         """The encoder's output, which the first pass makes keys and values from."""

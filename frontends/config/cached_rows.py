@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ircost.frontends.config.config_file import ConfigError
+from ircost.frontends.config.layer_parts import Indexer
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope
 from ircost.ir import ops
@@ -85,3 +86,20 @@ def with_scales(scope: Scope, plan: Plan, x: Value) -> tuple[Value, Value | None
         raise ConfigError(f"heads of {width} do not divide into blocks of {block}", help="--cache-dtype f8e4m3")
     narrow, scale = scope.build.op(ops.quantise_rows.create([x], {"to": dtype, "block": block})).results
     return narrow, scope(ops.cast(scale, to=form))
+
+
+def index_rows(scope: Scope, plan: Plan, x: Value, form: DType | None) -> tuple[Value, Value | None]:
+    """Rows of an indexer in its format, whatever the rest of a cache is in, and their scales, if there are any."""
+    if form is None:
+        return as_cached(scope, plan, x), None
+    narrow, scale = scope.build.op(ops.quantise_rows.create([x], {"to": form, "block": x.type.shape[-1]})).results
+    return narrow, scale
+
+
+def index_bytes_per_token(part: Indexer, bits: float) -> float:
+    """Of the key of one layer's indexer, its scale in f32 included.
+
+    Args:
+        bits: of an element of the cache, where the indexer's has no format of its own.
+    """
+    return part.width * bits / 8 if part.form is None else part.width * part.form.bits / 8 + 4

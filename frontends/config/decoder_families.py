@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ircost.frontends.config.family import Family
+from ircost.frontends.config.family import Family, Routing
 
 _LLAMA = Family(qkv_bias="attention_bias", out_bias="attention_bias", mlp_bias="mlp_bias")
 GPT2 = Family(
@@ -69,6 +69,21 @@ DECODERS: dict[str, Family] = {
         head_norm=True,
         needed=("num_key_value_heads",),
         window_width=4096,
+        rotary_base=1000000.0,
+        window_base=10000.0,
+    ),
+    "gemma4_text": replace(
+        _GEMMA,
+        placement="both",
+        window="pattern",
+        head_norm=True,
+        has_value_norm=True,
+        has_layer_scale=True,
+        has_layer_inputs=True,
+        is_scaled=False,
+        experts=Routing(count="num_experts", chosen="top_k_experts"),
+        needed=("num_key_value_heads", "hidden_size_per_layer_input"),
+        window_width=512,
         rotary_base=1000000.0,
         window_base=10000.0,
     ),

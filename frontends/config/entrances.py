@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ircost.frontends.config.layer_parts import Embedding
+from ircost.frontends.config.layer_parts import Embedding, LayerInputs
 from ircost.frontends.config.parts import biased, linear, normed, part_of, scaled
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope
@@ -26,7 +26,7 @@ def entered(scope: Scope, plan: Plan, part: Entrance, name: str = "tokens") -> V
 def embedded(scope: Scope, plan: Plan, part: Embedding, name: str = "tokens") -> Value:
     """Each rank holds a part of the vocabulary, and the parts are added up."""
     work = plan.workload
-    tokens = scope.set_input(name, TensorType((work.batch, work.rows), i64))
+    tokens = plan.tokens = scope.set_input(name, TensorType((work.batch, work.rows), i64))
     table = token_table(scope, plan, part)
     with scope.at("embedding"):
         x = scope(ops.gather(table, tokens, axis=0))
@@ -42,6 +42,21 @@ def embedded(scope: Scope, plan: Plan, part: Embedding, name: str = "tokens") ->
             segments = scope.weight("token_types", part.token_types, part.hidden)
             x = scope(ops.add(x, ops.gather(segments, types, axis=0)))
         return normed(scope, x, "norm", part.norm)
+
+
+def layer_inputs(scope: Scope, plan: Plan, part: LayerInputs, layers: int, x: Value) -> Value:
+    """[layers, batch, tokens, width] of the tokens, and of x [batch, tokens, hidden]; every rank projects all of it."""
+    assert plan.tokens is not None, "tokens come in before"
+    batch, rows, hidden = x.type.shape
+    with scope.at("inputs"):
+        table = scope.weight("tokens", vocabulary_share(plan, part.vocabulary), layers * part.width)
+        own = scope(ops.gather(table, plan.tokens, axis=0))
+        plan.exchange("all_reduce", own.type.size_bytes, "sum of the vocabulary's parts")
+        own = scaled(scope, own, part.width**0.5)
+        seen = scaled(scope, linear(scope, x, "projection", layers * part.width), hidden**-0.5)
+        own, seen = (scope(ops.reshape(value, shape=(batch, rows, layers, part.width))) for value in (own, seen))
+        both = scope(ops.add(normed(scope, seen, "norm", part.norm), own))
+        return scope(ops.transpose(scaled(scope, both, 2**-0.5), perm=(2, 0, 1, 3)))
 
 
 def token_table(scope: Scope, plan: Plan, part: Embedding) -> Value:

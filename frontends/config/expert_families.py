@@ -25,6 +25,16 @@ _DEEPSEEK = Routing(
     groups=("n_group", "topk_group"),
 )
 _SIGMOIDS = replace(_DEEPSEEK, router="sigmoid", listed="mlp_layer_types")
+_SCORED = replace(_DEEPSEEK, scoring="sigmoid", listed="mlp_layer_types")
+
+_DEEPSEEK_V3 = Family(
+    has_latent=True,
+    qkv_bias="attention_bias",
+    rotary="interleaved",
+    experts=replace(_DEEPSEEK, scoring="sigmoid"),
+)
+_LATENT_SIZES = ("n_routed_experts", "num_experts_per_tok", "moe_intermediate_size", "n_shared_experts", "q_lora_rank")
+_INDEXER_SIZES = ("index_topk", "index_n_heads", "index_head_dim")
 
 EXPERTS: dict[str, Family] = {
     "mixtral": Family(
@@ -72,11 +82,19 @@ EXPERTS: dict[str, Family] = {
         experts=replace(_DEEPSEEK, router="softmax", groups=None),
     ),
     "deepseek_v2": Family(has_latent=True, qkv_bias="attention_bias", rotary="interleaved", experts=_DEEPSEEK),
-    "deepseek_v3": Family(
-        has_latent=True,
-        qkv_bias="attention_bias",
-        rotary="interleaved",
-        experts=replace(_DEEPSEEK, scoring="sigmoid"),
+    "deepseek_v3": _DEEPSEEK_V3,
+    "deepseek_v32": replace(
+        _DEEPSEEK_V3,
+        indexer="half",
+        experts=replace(_SCORED, dense_before=3),
+        needed=(*_LATENT_SIZES, *_INDEXER_SIZES),
+    ),
+    "glm_moe_dsa": replace(
+        _DEEPSEEK_V3,
+        indexer="interleaved",
+        experts=replace(_SCORED, dense_before=3),
+        needed=(*_LATENT_SIZES, *_INDEXER_SIZES),
+        epsilon=1e-05,
     ),
     "gpt_oss": Family(
         qkv_bias="attention_bias",
@@ -137,7 +155,7 @@ EXPERTS: dict[str, Family] = {
         qkv_bias="attention_bias",
         rotary="interleaved",
         experts=replace(_SIGMOIDS, dense_before=1),
-        needed=("n_routed_experts", "num_experts_per_tok", "moe_intermediate_size", "n_shared_experts", "q_lora_rank"),
+        needed=_LATENT_SIZES,
         epsilon=1e-05,
     ),
     "dots1": Family(

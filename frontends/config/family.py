@@ -11,12 +11,13 @@ class Routing:
     """Where a family's mixtures of experts are told.
 
     Args:
-        count, chosen, inner: keys. router, is_normalised: as in `Experts`; text names a key. scoring: the
-            router where that key is missing.
+        count, chosen, inner: keys; of several of one meaning, ``a|b``, the first that is there counts.
+        router, is_normalised: as in `Experts`; text names a key. scoring: the router where that key is missing.
         shared_inner: key of the shared layer's width; shared_count: key of how many experts make it up.
         first, last, step: keys of the first and of the last layer with experts, and of every how many there are some.
             offset: key of the first one's place in each step. dense_before: layers without any where no key says.
         listed: key with ``sparse`` or ``dense`` for each layer, which says it in place of those.
+        latent: key of the width of the projection before routed experts.
     """
 
     count: str
@@ -40,6 +41,7 @@ class Routing:
     listed: str = ""
     dense_layers: str = ""
     groups: tuple[str, str] | None = None
+    latent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ class States:
     Args:
         kind: as in ``recurrent.py``. attention: how those that attend instead are told: not at all (none do),
             ``period`` and ``interval`` of layers, ``indices``, ``listed``: a key with the kind of each, or
-            ``pattern``: a key with a letter for each, of which some are feed-forward layers alone.
+            ``pattern``: a key with a letter for each, of which some are feed-forward layers alone. ``beside``: in each
+            layer, beside the state.
     """
 
     kind: str
@@ -116,6 +119,9 @@ class Family:
     needed: keys of sizes for which the class has numbers of its own that fit no other model.
     is_gated_output: what attention puts out is multiplied by a sigmoid of a projection.
     images: of vision towers, which read those.
+    indexer: whether latent attention sees what one chooses: how its keys turn, ``half`` or ``interleaved``.
+    has_layer_inputs: a vector for each token and layer, where ``hidden_size_per_layer_input`` is not 0.
+    has_value_norm: of each head of values, without weights. has_layer_scale: what a layer hands on has a learnt factor.
     is_scaled: whether scores are divided by the root of a head's width; is_head_scaled: what a tied head reads, by
         that of the hidden size.
     """
@@ -144,6 +150,9 @@ class Family:
     head_norm: bool | str = False
     whole_norm: bool | str = False
     is_norm_by_head: bool = False
+    has_value_norm: bool = False
+    has_layer_scale: bool = False
+    has_layer_inputs: bool = False
     has_plain_norm: bool = False
     head_width: int = 0
     kv_heads: int = 0
@@ -154,6 +163,7 @@ class Family:
     is_tied: bool = False
     is_causal: bool = True
     has_latent: bool = False
+    indexer: str = ""
     final_norm: bool = True
     has_pooler: bool = False
     experts: Routing | None = None

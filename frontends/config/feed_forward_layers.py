@@ -6,7 +6,7 @@ import math
 
 from ircost.frontends.config.architecture import Quantisation
 from ircost.frontends.config.layer_parts import Experts, FeedForward
-from ircost.frontends.config.parts import ACTIVATIONS, linear, part_of
+from ircost.frontends.config.parts import ACTIVATIONS, linear, normed, part_of, scaled
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.quantised_parts import expert_scales, form_of, short_block
 from ircost.frontends.config.scope import Scope
@@ -24,41 +24,48 @@ def feed_forward(scope: Scope, plan: Plan, part: FeedForward, x: Value, name: st
         if part.is_gated:
             both = linear(scope, x, "gate_up", 2 * inner, part.has_bias)
             gate, up = part_of(scope, both, 0, inner), part_of(scope, both, inner, inner)
-            hidden = scope(ops.mul(activation(gate), up))
+            hidden = scope(ops.mul(activation(scaled(scope, gate, part.gate_factor)), up))
         else:
             hidden = scope(activation(linear(scope, x, "up", inner, part.has_bias)))
-        out = linear(scope, hidden, "down", x.type.shape[-1], part.has_bias)
+        out = scaled(scope, linear(scope, hidden, "down", x.type.shape[-1], part.has_bias), part.factor)
         plan.exchange("all_reduce", out.type.size_bytes, "sum of the columns' parts")
         return out
 
 
-def experts(scope: Scope, plan: Plan, part: Experts, x: Value) -> Value:
-    """Routed experts, and the shared layer where there is one; each rank has a part of each expert, or some experts."""
+def experts(scope: Scope, plan: Plan, part: Experts, x: Value, routed_by: Value | None = None) -> Value:
+    """Routed experts, and the shared layer where there is one; each rank has a part of each expert, or some experts.
+
+    Args:
+        routed_by: what the router reads, where that is not x.
+    """
     batch, rows, hidden = x.type.shape
     count, inner, mesh = plan.local_experts(part.count), plan.expert_share(part.inner), plan.mesh
+    width, first = part.latent or hidden, "gate_up" if part.is_gated else "up"
+    up = 2 * inner if part.is_gated else inner
     with scope.at("experts"):
-        flat = scope(ops.reshape(x, shape=(batch * rows, hidden)))
-        shares, chosen = _routed(scope, part, x)
+        shares, chosen = _routed(scope, part, x if routed_by is None else routed_by)
+        taken = linear(scope, x, "latent_in", width) if part.latent else x
+        flat = scope(ops.reshape(taken, shape=(batch * rows, width)))
         form = form_of(scope)
         dtype = form.weights if form is not None else None
         weights = [
-            scope.weight("gate_up", count, 2 * inner, hidden, dtype=dtype),
-            scope.weight("down", count, hidden, inner, dtype=dtype),
+            scope.weight(first, count, up, width, dtype=dtype),
+            scope.weight("down", count, width, inner, dtype=dtype),
         ]
         biases = []
         if part.has_bias:
             biases = [
-                scope.weight("gate_up_bias", count, 2 * inner),
-                scope.weight("down_bias", count, hidden),
+                scope.weight(f"{first}_bias", count, up),
+                scope.weight("down_bias", count, width),
             ]
         scales = []
         if form is not None:
-            named = zip(("gate_up", "down"), weights, strict=True)
+            named = zip((first, "down"), weights, strict=True)
             scales = [value for name, weight in named for value in expert_scales(scope, name, weight.type)]
         mixed = ops.mixture_of_experts(
             *(flat, shares, chosen, *weights, *biases, *scales),
             activation=part.activation,
-            gate="pairs" if part.is_interleaved else "halves",
+            gate=("pairs" if part.is_interleaved else "halves") if part.is_gated else "none",
             slope=part.slope,
             offset=1.0 if part.is_interleaved else 0.0,
             limit=part.limit,
@@ -68,13 +75,16 @@ def experts(scope: Scope, plan: Plan, part: Experts, x: Value) -> Value:
             ranks=mesh.ep,
             senders=mesh.dp if mesh.sends_tokens else 1,
             balance=mesh.balance,
-            block=short_block(form.block, hidden, inner) if form is not None else 0,
+            block=short_block(form.block, width, inner) if form is not None else 0,
         )
-        out = scope(ops.reshape(scope(mixed), shape=x.type.shape))
-        if part.shared is not None:
-            out = scope(ops.add(out, _shared(scope, plan, part, x)))
+        out = scope(ops.reshape(scope(mixed), shape=taken.type.shape))
         if mesh.sends_tokens:
             _note_sent(plan, part, form, batch * rows, out.type)
+        if part.latent:
+            # Each rank has all of it, and the sums of ranks are taken behind it, with those of the shared layer.
+            out = linear(scope, out, "latent_out", hidden)
+        if part.shared is not None:
+            out = scope(ops.add(out, _shared(scope, plan, part, x)))
         if not mesh.sends_tokens or part.shared is not None:
             plan.exchange("all_reduce", out.type.size_bytes, "sum of the experts' parts")
         else:
@@ -121,6 +131,9 @@ def _routed(scope: Scope, part: Experts, x: Value) -> tuple[Value, Value]:
     """
     batch, rows, _ = x.type.shape
     with scope.at("router"):
+        if part.router_norm is not None:
+            x = normed(scope, x, "norm", part.router_norm)
+            x = scaled(scope, scope(ops.mul(x, scope.weight("scale", x.type.shape[-1]))), x.type.shape[-1] ** -0.5)
         logits = scope(ops.reshape(linear(scope, x, "gate", part.count), shape=(batch * rows, part.count)))
         bias = [scope.weight("bias", part.count)] if part.has_router_bias else []
         if bias and part.router == "softmax of chosen":
@@ -141,4 +154,7 @@ def _routed(scope: Scope, part: Experts, x: Value) -> tuple[Value, Value]:
             },
         )
         shares, chosen = scope.build.op(routing).results
+        if part.has_scales:
+            factors = ops.gather(scope.weight("expert_scales", part.count), chosen, axis=0)
+            shares = scope(ops.mul(shares, factors))
         return shares, chosen

@@ -16,9 +16,13 @@ class FeedForwardReader(FamilyReader):
     def layer(self, place: int) -> FeedForward | Experts:
         routing = self.family.experts
         if routing is not None and self._has_experts(routing, place):
-            return self._experts(routing)
+            return self.experts(routing)
+        return self.dense()
+
+    def dense(self) -> FeedForward:
         activation, is_gated = self._activation_and_gate()
-        return FeedForward(self._inner(), activation, is_gated, self.says(self.family.mlp_bias))
+        factors = self.config.listed("mlp_multipliers", of=(int, float), length=2, default=[1.0, 1.0])
+        return FeedForward(self._inner(), activation, is_gated, self.says(self.family.mlp_bias), *map(float, factors))
 
     def _activation_and_gate(self) -> tuple[str, bool]:
         """T5 names both at once: ``gated-gelu``, which stands for the approximation by tanh."""
@@ -34,9 +38,21 @@ class FeedForwardReader(FamilyReader):
 
     def _inner(self) -> int:
         config = self.config
+        if self.name == "lfm2":
+            return self._rounded_inner()
         ratio = config.number("expansion_ratio", "ffn_ratio", default=4.0)
         own = (self.family.dense_inner,) if self.family.dense_inner else INNER
         return config.size(*own, default=None) or round(ratio * self.hidden)
+
+    def _rounded_inner(self) -> int:
+        """Of LFM2: two thirds of what is said, as for a layer without a gate, up to a whole number of blocks."""
+        config = self.config
+        inner = config.size("block_ff_dim", "intermediate_size")
+        multiple = config.size("block_multiple_of", default=256)
+        factor = config.number("block_ffn_dim_multiplier", default=1.0)
+        if not config.flag("block_auto_adjust_ff_dim", default=True):
+            return inner
+        return -(-int(factor * int(2 * inner / 3)) // multiple) * multiple
 
     # ---- experts
 
@@ -53,6 +69,7 @@ class FeedForwardReader(FamilyReader):
         first = config.size(routing.first, default=routing.dense_before, least=0) if routing.first else 0
         kinds = config.listed(routing.listed, default=[]) if routing.listed else []
         if kinds:
+            config.passed(*filter(None, (routing.first, routing.step)))
             self.check_per_layer(routing.listed, kinds)
             if kinds[place] not in ("sparse", "dense"):
                 raise config.error(f"'{routing.listed}' names '{kinds[place]}'", help="known: sparse, dense")
@@ -72,10 +89,10 @@ class FeedForwardReader(FamilyReader):
             return count > 1 and place % step == begin
         return place >= first and place % step == 0 and place not in dense
 
-    def _experts(self, routing: Routing) -> Experts:
-        config = self.config
+    def experts(self, routing: Routing) -> Experts:
+        config, family = self.config, self.family
         count = config.size(routing.count, *EXPERTS)
-        chosen = config.size(routing.chosen, "num_experts_per_token", "experts_per_token")
+        chosen = config.size(routing.chosen, "num_experts_per_tok", "num_experts_per_token", "experts_per_token")
         if chosen > count:
             raise config.error(f"{chosen} of {count} experts cannot be chosen")
         inner = config.size(routing.inner)
@@ -86,7 +103,7 @@ class FeedForwardReader(FamilyReader):
         if router not in ("softmax", "softmax of chosen", "sigmoid", "sigmoid of chosen"):
             raise config.error(f"'scoring_func' is '{router}'", help="known: softmax, sigmoid")
         method = config.text("topk_method", default="greedy")
-        groups = tuple(config.size(key, default=1) for key in routing.groups) if routing.groups else (1, 1)
+        groups = tuple(config.size(*key.split("|"), default=1) for key in routing.groups) if routing.groups else (1, 1)
         return Experts(
             count=count,
             chosen=chosen,
@@ -103,7 +120,11 @@ class FeedForwardReader(FamilyReader):
             groups=groups[0],
             groups_chosen=groups[1],
             factor=config.number("routed_scaling_factor", default=1.0),
-            is_normalised=normalised if isinstance(normalised, bool) else config.flag(normalised, default=True),
+            is_normalised=normalised
+            if isinstance(normalised, bool)
+            else config.flag(*normalised.split("|"), default=True),
+            is_gated=family.is_gated,
+            latent=config.size(routing.latent, default=0) if routing.latent else 0,
         )
 
     def _shared(self, routing: Routing, inner: int) -> FeedForward | None:
@@ -112,5 +133,6 @@ class FeedForwardReader(FamilyReader):
         if routing.shared_inner:
             width = config.size(routing.shared_inner, default=0, least=0)
         elif routing.shared_count:
-            width = inner * config.size(routing.shared_count, default=0, least=0)
-        return FeedForward(width, self.activation(), True, self.says(self.family.mlp_bias)) if width else None
+            width = inner * config.size(*routing.shared_count.split("|"), default=0, least=0)
+        has_bias = self.says(self.family.mlp_bias)
+        return FeedForward(width, self.activation(), self.family.is_gated, has_bias) if width else None

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
+from ircost.ir.types import DType
+
 
 @dataclass(frozen=True, slots=True)
 class Norm:
@@ -25,7 +27,7 @@ class Rotary:
 
     Args:
         width: leading elements of a head that are rotated. base: of the angles' geometric series.
-        is_interleaved: pairs are neighbours (GPT-J), not halves.
+        is_interleaved: pairs are neighbours (GPT-J), not halves. turning: of the pairs, the first so many; 0: all.
         side: patches in a row of an image, whose row turns one half of the pairs and whose column the other; 0: none.
     """
 
@@ -33,6 +35,7 @@ class Rotary:
     base: float = 10000.0
     is_interleaved: bool = False
     side: int = 0
+    turning: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,10 @@ class Attention:
         is_gated: the output is multiplied by a sigmoid of a projection as wide as the queries.
         tuning: (floor, factor, first): queries grow by factor log(1 + position // floor), positions counted from
             ``first`` on (Llama 4, layers without positions; Ministral 3).
+        key_factor: of keys, before they turn.
+        value_norm: of each head of values. has_values: else values are what keys are before their norm (Gemma 4).
+        is_shared: keys and values are those of the last layer before that ``is_kept`` and has a window, or none, as
+            this one (Gemma 3n and 4).
     """
 
     heads: int
@@ -75,6 +82,32 @@ class Attention:
     has_bias_table: bool = False
     is_gated: bool = False
     tuning: tuple[float, float, int] | None = None
+    key_factor: float = 1.0
+    value_norm: Norm | None = None
+    has_values: bool = True
+    is_shared: bool = False
+    is_kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Indexer:
+    """What chooses the tokens that latent attention sees, by a key a token that is kept beside the latents.
+
+    Args:
+        heads, width: of its own queries; keys have one head. rotary: of what stands first in both.
+        norm: of keys. chosen: tokens that each query sees at most.
+        form: of cached keys, and of products with them, with a scale a row; None: that of activations.
+
+    Source: DeepSeek-AI, "DeepSeek-V3.2", 2025, 2.1; its inference/model.py, class Indexer, for the format. Its rotation
+    of queries and keys by a Hadamard matrix, which changes no score, is left out, as servers do.
+    """
+
+    heads: int
+    width: int
+    rotary: Rotary
+    norm: Norm
+    chosen: int
+    form: DType | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +116,10 @@ class LatentAttention:
 
     Args:
         query_rank: of the compressed queries; 0: they are projected at once.
-        latent: of keys and values; rotary: the part of a key with positions, shared by all heads.
+        latent: of keys and values. shared: the part of a key that all heads share; rotary: which turns it, or nothing
+            does (Kimi Linear).
         plain: the part without; value_width: of a head.
+        indexer: of the tokens that each query sees; ``takes_choice``: those that the layer before saw are (GLM-5.2).
 
     Source: DeepSeek-AI, "DeepSeek-V2", arXiv:2405.04434, 2.1.
     """
@@ -93,23 +128,29 @@ class LatentAttention:
     query_rank: int
     latent: int
     plain: int
-    rotary: Rotary
+    shared: int
+    rotary: Rotary | None
     value_width: int
     norm: Norm
     scale: float
     has_bias: bool = False
+    indexer: Indexer | None = None
+    takes_choice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class FeedForward:
     """Args:
     is_gated: down(activation(gate(x)) * up(x)), else down(activation(up(x))).
+    gate_factor, factor: of the gate before the activation, and of what is put out.
     """
 
     inner: int
     activation: str
     is_gated: bool
     has_bias: bool = False
+    gate_factor: float = 1.0
+    factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +164,10 @@ class Experts:
         has_router_bias: a bias that takes part in the choice only (DeepSeek-V3), or in the logits (gpt-oss).
         groups, groups_chosen: experts are chosen in the best groups only.
         is_normalised: the chosen shares add up to 1. factor: of them.
+        is_gated: as of a feed-forward layer. latent: width that tokens are projected to before routed experts, and
+            back from behind them; 0: they are not (Nemotron 3 Super).
+        router_norm: of what the router reads, which has a scale of its own then. has_scales: shares of experts have a
+            learnt factor each (Gemma 4).
     """
 
     count: int
@@ -141,6 +186,23 @@ class Experts:
     groups_chosen: int = 1
     is_normalised: bool = True
     factor: float = 1.0
+    is_gated: bool = True
+    latent: int = 0
+    router_norm: Norm | None = None
+    has_scales: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DenseAndExperts:
+    """A layer that every token passes beside experts, each with norms of its own (Gemma 4).
+
+    Args:
+        norm: before the experts, and behind each of both.
+    """
+
+    dense: FeedForward
+    experts: Experts
+    norm: Norm
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +229,9 @@ class Mamba2:
 
     Args:
         width: of a head. state: rows of its state. groups: of heads that share projections to the state and from it.
+        norm: of what is put out, in groups; none in Falcon-H1. is_norm_first: it is normed before the gate.
         steps: least and most size of one; 0: no limit.
+        factors: of what is projected: gate, values, into the state, from it, steps.
     """
 
     heads: int
@@ -177,8 +241,10 @@ class Mamba2:
     window: int
     has_bias: bool
     has_conv_bias: bool
-    norm: Norm
+    norm: Norm | None
     steps: tuple[float, float] = (0.0, 0.0)
+    is_norm_first: bool = False
+    factors: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +273,70 @@ class DeltaNet:
     norm: Norm
 
 
-Recurrent: TypeAlias = Mamba | Mamba2 | LightningAttention | DeltaNet
-Mixer: TypeAlias = Attention | LatentAttention | Recurrent
+@dataclass(frozen=True, slots=True)
+class KimiDelta:
+    """The delta rule that forgets each row of the state by itself, behind a short convolution of ``window`` tokens.
+
+    Args:
+        width: of a head's queries, keys and values. rank: of the projections to what is forgotten and to the gate.
+
+    Source: Kimi Team, "Kimi Linear", arXiv:2510.26692, 3 and 4.
+    """
+
+    heads: int
+    width: int
+    rank: int
+    window: int
+    norm: Norm
+
+
+@dataclass(frozen=True, slots=True)
+class ShortConvolution:
+    """Each channel over the last ``window`` tokens, between two gates that are projections of the input (LFM2).
+
+    Source: Liquid AI, "LFM2 Technical Report", arXiv:2511.23404, 2.
+    """
+
+    channels: int
+    window: int
+    has_bias: bool
+
+
+Recurrent: TypeAlias = Mamba | Mamba2 | LightningAttention | DeltaNet | KimiDelta | ShortConvolution
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """Attention and a state that read the same, what they put out added up (Falcon-H1).
+
+    Args:
+        attention_factors, state_factors: of what comes into each, and of what it puts out.
+    """
+
+    attention: Attention
+    state: Mamba2
+    attention_factors: tuple[float, float] = (1.0, 1.0)
+    state_factors: tuple[float, float] = (1.0, 1.0)
+
+
+Mixer: TypeAlias = Attention | LatentAttention | Recurrent | SideBySide
+
+
+@dataclass(frozen=True, slots=True)
+class LayerInputs:
+    """A vector for each token and layer, of the token and of what the first layer reads, and how layers take it in.
+
+    Args:
+        vocabulary: of its table. width: of a vector. activation: of the gate that a layer multiplies it by.
+        norm: of the vectors, and of what a layer adds.
+
+    Source: Google, Gemma 3n, "Per-Layer Embeddings"; huggingface/transformers, ``Gemma4TextModel``.
+    """
+
+    vocabulary: int
+    width: int
+    activation: str
+    norm: Norm
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,22 +349,39 @@ class Layer:
             read one norm; ``parallel two``: each its own.
             ``normed``: before each part, and what they put out is added to the norm's result (MiniMax-01).
         cross: attention to an encoder's output, between the two.
-        has_mixer_norm: before the mixer, where norms are there.
+        has_mixer_norm: before the mixer, where norms are there. has_scale: what it hands on has a learnt factor.
+        inputs: that it adds behind both parts.
         mixer_sum, feed_forward_sum: factors of what comes in and of what the part makes, where they are added.
         wide: parts whose weights a quantised checkpoint leaves as wide as activations, such as ``attention.out``.
         forms: of a checkpoint with several, parts and which of them each has, by their order; others are wide.
     """
 
     mixer: Mixer | None
-    feed_forward: FeedForward | Experts | None
+    feed_forward: FeedForward | Experts | DenseAndExperts | None
     norm: Norm
     placement: str = "pre"
     cross: Attention | None = None
     has_mixer_norm: bool = True
+    has_scale: bool = False
+    inputs: LayerInputs | None = None
     mixer_sum: tuple[float, float] = (1.0, 1.0)
     feed_forward_sum: tuple[float, float] = (1.0, 1.0)
     wide: tuple[str, ...] = ()
     forms: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def mixers(self) -> tuple[Attention | LatentAttention | Recurrent, ...]:
+        """What mixes tokens: one part, several, or none."""
+        if isinstance(self.mixer, SideBySide):
+            return self.mixer.attention, self.mixer.state
+        return () if self.mixer is None else (self.mixer,)
+
+    @property
+    def fed(self) -> tuple[FeedForward | Experts, ...]:
+        """What each token passes by itself: one part, several, or none."""
+        if isinstance(self.feed_forward, DenseAndExperts):
+            return self.feed_forward.dense, self.feed_forward.experts
+        return () if self.feed_forward is None else (self.feed_forward,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +481,30 @@ def groups(layers: tuple[Item, ...]) -> Iterator[tuple[tuple[Item, ...], int]]:
         period, count = _longest_run(layers, start)
         yield layers[start : start + period], count
         start += period * count
+
+
+def built_groups(layers: tuple[Layer, ...]) -> Iterator[tuple[tuple[Layer, ...], int]]:
+    """`groups` as they are built: a layer whose keys and values others see stands alone, and no period begins with one
+    that sees what the layer before it chose.
+    """
+    start = 0
+    for place, layer in enumerate(layers):
+        if isinstance(layer.mixer, Attention) and layer.mixer.is_kept:
+            yield from _bound_groups(layers[start:place])
+            yield (layer,), 1
+            start = place + 1
+    yield from _bound_groups(layers[start:])
+
+
+def _bound_groups(layers: tuple[Layer, ...]) -> Iterator[tuple[tuple[Layer, ...], int]]:
+    bound: list[tuple[Layer, ...]] = []
+    for layer in layers:
+        if bound and isinstance(layer.mixer, LatentAttention) and layer.mixer.takes_choice:
+            bound[-1] = (*bound[-1], layer)
+        else:
+            bound.append((layer,))
+    for period, count in groups(tuple(bound)):
+        yield tuple(layer for together in period for layer in together), count
 
 
 def _longest_run(layers: tuple[Item, ...], start: int) -> tuple[int, int]:

@@ -6,11 +6,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from ircost.frontends.config.attention_layers import latent_attention, self_attention
+from ircost.frontends.config.attention_layers import self_attention
 from ircost.frontends.config.cross_attention import cross_attention
 from ircost.frontends.config.feed_forward_layers import experts, feed_forward
-from ircost.frontends.config.layer_parts import Attention, Experts, LatentAttention, Layer, Stack, groups
-from ircost.frontends.config.parts import in_format, normed, scaled
+from ircost.frontends.config.latent_attention import latent_attention
+from ircost.frontends.config.layer_parts import (
+    Attention,
+    DenseAndExperts,
+    Experts,
+    LatentAttention,
+    Layer,
+    LayerInputs,
+    SideBySide,
+    Stack,
+    built_groups,
+)
+from ircost.frontends.config.parts import ACTIVATIONS, in_format, linear, normed, scaled
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.position_bias import position_bias
 from ircost.frontends.config.recurrent_layers import recurrent
@@ -26,7 +37,8 @@ def run_stack(scope: Scope, plan: Plan, stack: Stack, x: Value, begin: int = 0, 
     if stack.has_wide_sums:
         x = in_format(scope, x, f32)
     plan.position_bias = position_bias(scope, plan, stack.bias_table) if stack.bias_table else None
-    for period, count in groups(stack.layers[begin:end]):
+    plan.chosen, plan.has_choice, plan.kept = None, False, {}
+    for period, count in built_groups(stack.layers[begin:end]):
         plan.repeats = count
         x = run_layers(scope, x, begin, len(period), count, partial(_at_place, plan, period))
         begin += len(period) * count
@@ -56,9 +68,23 @@ def _at_place(plan: Plan, period: tuple[Layer, ...], scope: Scope, x: Value, pla
         x = _around(scope, x, bare, "attention_norm", partial(_mixed, scope, plan, layer), layer.mixer_sum)
     if layer.cross is not None:
         x = _around(scope, x, layer, "source_norm", partial(cross_attention, scope, plan, layer.cross))
-    if layer.feed_forward is not None:
+    if isinstance(layer.feed_forward, DenseAndExperts):
+        both = partial(_dense_and_experts, scope, plan, layer.feed_forward, x)
+        x = _around(scope, x, layer, "mlp_norm", both, layer.feed_forward_sum)
+    elif layer.feed_forward is not None:
         x = _around(scope, x, layer, "mlp_norm", partial(_fed, scope, plan, layer), layer.feed_forward_sum)
-    return x
+    if layer.inputs is not None:
+        x = _with_inputs(scope, plan, layer.inputs, x)
+    return scope(ops.mul(x, scope.weight("scale", 1))) if layer.has_scale else x
+
+
+def _with_inputs(scope: Scope, plan: Plan, part: LayerInputs, x: Value) -> Value:
+    """x and the layer's own vectors, behind a gate; every rank has both projections whole."""
+    assert plan.layer_inputs is not None, "made before the first layer"
+    with scope.at("inputs"):
+        gate = ACTIVATIONS[part.activation](linear(scope, x, "gate", part.width))
+        out = linear(scope, scope(ops.mul(gate, scope.of_layer(plan.layer_inputs))), "out", x.type.shape[-1])
+        return scope(ops.add(x, normed(scope, out, "norm", part.norm)))
 
 
 def _around(
@@ -96,12 +122,28 @@ def _mixed(scope: Scope, plan: Plan, layer: Layer, x: Value) -> Value:
     if isinstance(mixer, Attention):
         return self_attention(scope, plan, mixer, x)
     assert mixer is not None, "asked for where there is one"
-    return recurrent(scope, plan, mixer, x)
+    return _side_by_side(scope, plan, mixer, x) if isinstance(mixer, SideBySide) else recurrent(scope, plan, mixer, x)
+
+
+def _side_by_side(scope: Scope, plan: Plan, part: SideBySide, x: Value) -> Value:
+    """Source: Zuo et al., "Falcon-H1", arXiv:2507.22448, 2.1."""
+    (before, behind), (before_state, behind_state) = part.attention_factors, part.state_factors
+    attended = self_attention(scope, plan, part.attention, scaled(scope, x, before))
+    kept = recurrent(scope, plan, part.state, scaled(scope, x, before_state))
+    return scope(ops.add(scaled(scope, kept, behind_state), scaled(scope, attended, behind)))
 
 
 def _fed(scope: Scope, plan: Plan, layer: Layer, x: Value) -> Value:
-    part = layer.feed_forward
-    if isinstance(part, Experts):
-        return experts(scope, plan, part, x)
-    assert part is not None, "asked for where there is one"
-    return feed_forward(scope, plan, part, x)
+    (part,) = layer.fed
+    return experts(scope, plan, part, x) if isinstance(part, Experts) else feed_forward(scope, plan, part, x)
+
+
+def _dense_and_experts(scope: Scope, plan: Plan, part: DenseAndExperts, whole: Value, x: Value) -> Value:
+    """Both added up; experts and their router read what stands before the norm of the dense layer, ``whole``.
+
+    Source: huggingface/transformers, ``Gemma4TextDecoderLayer``.
+    """
+    dense = normed(scope, feed_forward(scope, plan, part.dense, x), "dense_norm_behind", part.norm)
+    taken = normed(scope, whole, "experts_norm", part.norm)
+    routed = experts(scope, plan, part.experts, taken, routed_by=whole)
+    return scope(ops.add(dense, normed(scope, routed, "experts_norm_behind", part.norm)))

@@ -182,6 +182,9 @@ class Plan:
     workload, mesh: what one group of ranks runs, and how many ranks there are.
     repeats: how often what is being built runs: the steps of the scan that it stands in.
     source: the encoder's output [batch, source, width], where it comes in. position_bias: of the stack being built.
+    chosen: tokens that the last indexer chose, none where all are seen; has_choice: whether there was one.
+    tokens: that came in. layer_inputs: [layers, batch, tokens, width] for each layer.
+    kept: keys and values, of the past too, that later layers see: of one with a window (True) and of one without.
     """
 
     workload: Workload
@@ -190,6 +193,11 @@ class Plan:
     collectives: list[Collective] = field(default_factory=list)
     source: Value | None = None
     position_bias: Value | None = None
+    chosen: Value | None = None
+    has_choice: bool = False
+    tokens: Value | None = None
+    layer_inputs: Value | None = None
+    kept: dict[bool, tuple[Value, ...]] = field(default_factory=dict)
 
     def of_tower(self, rows: int) -> Plan:
         """For an encoder of so many tokens; what its ranks tell each other joins the rest."""

@@ -21,6 +21,8 @@ def form_of(scope: Scope) -> Quantisation | None:
         return form.head
     if form is None or not scope.path[0].startswith("layers") or WIDE & set(scope.path) or part in scope.wide:
         return None
+    if part == "attention.indexer.weights":  # one for each head
+        return None
     if not form.mixed:
         return form
     number = dict(scope.forms).get(part)

@@ -13,21 +13,26 @@ from ircost.frontends.config.feed_forward_reading import INNER, FeedForwardReade
 from ircost.frontends.config.layer_parts import (
     Attention,
     BiasTable,
+    DenseAndExperts,
     Embedding,
     Experts,
     FeedForward,
     Head,
+    Indexer,
     LatentAttention,
     Layer,
+    LayerInputs,
+    Mamba2,
     Mixer,
     Norm,
     Rotary,
+    SideBySide,
     Stack,
     alike_once,
 )
 from ircost.frontends.config.recurrent import KINDS
 from ircost.frontends.config.tower_parts import Pooler
-from ircost.ir.types import DType
+from ircost.ir.types import DType, f8e4m3
 
 # Names of one thing, by family.
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
@@ -52,14 +57,26 @@ ROTARY_SCALING = (
 # Ends of names of classes that have something else than a head of the vocabulary. Source: huggingface/transformers,
 # ``modeling_layers.py``; code beside checkpoints of Qwen's reward models and of NVIDIA's models of vectors.
 OTHER_HEADS = ("ForTokenClassification", "ForQuestionAnswering", "ForRewardModel", "BidirectionalModel")
-# Read by layers of experts, which a pattern that is known here does not have.
-NEMOTRON_EXPERTS = (
+# Read by layers that not every pattern has; and what says when experts run.
+NEMOTRON_PARTS = (
+    "intermediate_size",
     *("n_routed_experts", "n_shared_experts", "moe_intermediate_size", "moe_shared_expert_intermediate_size"),
     *("moe_latent_size", "moe_shared_expert_overlap", "num_experts_per_tok", "routed_scaling_factor", "n_group"),
-    *("topk_group", "norm_topk_prob", "attention_bias", "time_step_rank"),
+    *("topk_group", "norm_topk_prob", "time_step_rank"),
 )
-# What files of a family say of its experts, and what its class does whatever they say.
-TOLD_OF_EXPERTS = {
+# Of LFM2: how weights were drawn, and other names of sizes.
+LFM2_PARTS = (
+    *("block_mlp_init_scale", "block_out_init_scale", "block_use_xavier_init", "conv_use_xavier_init"),
+    *("block_norm_eps", "full_attn_idxs", "theta"),
+)
+# What files of a family say, and what its class does whatever they say.
+TOLD = {
+    "nemotron_h": NEMOTRON_PARTS,
+    "falcon_h1": ("attn_layer_indices",),
+    "glm_moe_dsa": ("moe_router_dtype",),
+    "gemma4_text": ("vocab_size_per_layer_input",),
+    "lfm2": LFM2_PARTS,
+    "lfm2_moe": (*LFM2_PARTS, "norm_topk_eps"),
     "dots1": ("scoring_func",),
     "ernie4_5_moe": ("moe_norm_min", "moe_capacity", "moe_gate", "moe_gate_act", "moe_use_aux_free", "use_moe"),
 }
@@ -67,16 +84,25 @@ TOLD_OF_EXPERTS = {
 EXPECTED: Mapping[str, Mapping[str, object]] = {
     "qwen3_5_text": {"attn_output_gate": True},
     "qwen3_5_moe_text": {"attn_output_gate": True},
+    "nemotron_h": {"attention_bias": False},
+    "glm_moe_dsa": {"indexer_rope_interleave": True},
+    "gemma4_text": {"use_bidirectional_attention": "vision"},  # of images alone
+    "falcon_h1": {"mamba_use_mlp": True},
+    "kimi_linear": {"mla_use_nope": True, "moe_router_activation_func": "sigmoid", "use_grouped_topk": True},
+    "lfm2": {"block_use_swiglu": True, "use_pos_enc": True},
+    "lfm2_moe": {"use_expert_bias": True, "block_use_swiglu": True, "use_pos_enc": True},
     "minimax_m2": {"qk_norm_type": "per_layer", "scoring_func": "sigmoid", "use_routing_bias": True},
     "minimax_text_01": {"postnorm": True, "shared_intermediate_size": 0},
 }
 # Letters and names of a pattern of layers.
 PATTERN = {
-    **{"M": "mixer", "*": "attention", "-": "feed-forward"},
-    **{"mamba": "mixer", "linear_attention": "mixer", "mlp": "feed-forward"},
+    **{"M": "mixer", "*": "attention", "-": "feed-forward", "E": "experts"},
+    **{"mamba": "mixer", "linear_attention": "mixer", "mlp": "feed-forward", "moe": "experts"},
     **{"attention": "attention", "full_attention": "attention"},
 }
 FULL = ("full_attention", "global_attention", "attention", "full", "global")
+INDEXED = ("indexed_attention", "deepseek_sparse_attention")
+WITH_STATE = ("linear_attention", "mamba", "conv")
 
 
 class Reader(FamilyReader):
@@ -148,7 +174,8 @@ class Reader(FamilyReader):
         yield from (Idle(name, (width,)) for name, (is_there, width) in rest.items() if is_there)
 
     def max_context(self) -> int:
-        limit = self.config.size(*POSITIONS, default=0, least=0)
+        own = ("model_max_length",) if self.name == "kimi_linear" else ()  # elsewhere that is a tokenizer's
+        limit = self.config.size(*own, *POSITIONS, default=0, least=0)
         if limit:
             limit = max(limit, self._stretched_context())
         return max(limit - self.family.offset, 0) if self.family.is_offset_counted else limit
@@ -187,12 +214,9 @@ class Reader(FamilyReader):
             config.passed(self.family.dense_inner, *INNER, "attn_temperature_tuning", "floor_scale", "attn_scale")
         if self.family.states is not None:
             config.passed(*HEADS, *KV_HEADS)
-        if self.name == "nemotron_h":
-            config.passed(*NEMOTRON_EXPERTS)
         if True in (self.family.head_norm, self.family.whole_norm):
             config.passed("use_qk_norm")
-        if self.family.experts is not None:
-            config.passed(*TOLD_OF_EXPERTS.get(self.name, ()))
+        config.passed(*TOLD.get(self.name, ()))
         for key, expected in EXPECTED.get(self.name, {}).items():
             if (value := config.raw(key, default=expected)) != expected:
                 raise config.error(f"'{key}' is {value}, and what it changes is not known")
@@ -244,8 +268,10 @@ class Reader(FamilyReader):
     def head(self) -> Head | None:
         """Encoders hand out what their last layer makes."""
         config, family = self.config, self.family
-        tied = config.flag("tie_word_embeddings", default=family.is_tied)
+        names = ("tie_embedding",) if self.name.startswith("lfm2") else ()
+        tied = config.flag(*names, "tie_word_embeddings", default=family.is_tied)
         factor = config.number("logit_scale", default=1.0) / config.number("logits_scaling", default=1.0)
+        factor *= config.number("lm_head_multiplier", default=1.0)
         if not family.is_causal:
             return None
         return Head(
@@ -299,6 +325,8 @@ class Reader(FamilyReader):
         config, states = self.config, self.family.states
         if states is None:
             return True
+        if states.attention == "beside":
+            return True
         if states.attention == "period":
             period, offset = config.size("attn_layer_period", default=8), config.size("attn_layer_offset", default=4)
             return place % period == offset
@@ -308,17 +336,38 @@ class Reader(FamilyReader):
             return place in config.listed("attn_layer_indices")
         kinds = config.listed("layer_types", "attn_type_list", default=[]) if states.attention else []
         every = config.size("full_attention_interval", default=4) if states.attention == "interval" else 0
+        attending = config.listed("full_attn_idxs", of=(int,), default=[]) or self._counted_from_one()
         if kinds:
             self.check_per_layer("layer_types", kinds)
+            if kinds[place] not in (0, 1, *FULL, *WITH_STATE):
+                raise config.error(
+                    f"'layer_types' names '{kinds[place]}'", help=f"known: {', '.join(FULL + WITH_STATE)}"
+                )
             return kinds[place] in (1, *FULL)
+        if attending:
+            return place in attending
         if states.attention == "listed":
             raise config.error("'layer_types' is missing: which layers attend must be told")
         return bool(every) and (place + 1) % every == 0
 
+    def _counted_from_one(self) -> list[int]:
+        """Places of layers that attend, which Kimi Linear numbers from 1 on.
+
+        Raises:
+            ConfigError: a layer is in neither of both lists, or in both.
+        """
+        said = self.config.section("linear_attn_config")
+        if said is None or "full_attn_layers" not in said:
+            return []
+        full, kept = (said.listed(key, of=(int,)) for key in ("full_attn_layers", "kda_layers"))
+        if sorted((*full, *kept)) != [*range(1, self.layers + 1)]:
+            raise said.error(f"'full_attn_layers' and 'kda_layers' are not the numbers from 1 to {self.layers}")
+        return [number - 1 for number in full]
+
     def _layer(self, place: int) -> Layer:
         mixer_sum, feed_forward_sum = self._factors(self._is_attention(place))
         kind = self._kind(place)
-        mixer = None if kind == "feed-forward" else self._mixer(place)
+        mixer = None if kind in ("feed-forward", "experts") else self._mixer(place)
         cross = None
         if self.family.has_cross:
             assert isinstance(mixer, Attention), "families with an encoder have plain attention"
@@ -326,10 +375,12 @@ class Reader(FamilyReader):
         return Layer(
             mixer=mixer,
             cross=cross,
-            feed_forward=self.feed_forward(place) if kind in ("both", "feed-forward") else None,
+            feed_forward=self._fed(place, kind),
             norm=self.norm,
             placement=self._placement(),
             has_mixer_norm=place > 0 or self.family.has_first_norm,
+            has_scale=self.family.has_layer_scale,
+            inputs=self._layer_inputs(),
             mixer_sum=mixer_sum,
             feed_forward_sum=feed_forward_sum,
         )
@@ -347,13 +398,23 @@ class Reader(FamilyReader):
 
     def _mixer(self, place: int) -> Mixer:
         states = self.family.states
+        if states is not None and states.attention == "beside":
+            return self._side_by_side(states.kind, place)
         if states is not None and not self._is_attention(place):
             return KINDS[states.kind](self.config, self.hidden, self.norm)
-        return self._latent() if self.family.has_latent else self.attention(place)
+        return self._latent(place) if self.family.has_latent else self.attention(place)
+
+    def _side_by_side(self, kind: str, place: int) -> SideBySide:
+        config = self.config
+        state = KINDS[kind](config, self.hidden, self.norm)
+        assert isinstance(state, Mamba2), "no others stand beside attention"
+        names = [(f"{part}_in_multiplier", f"{part}_out_multiplier") for part in ("attention", "ssm")]
+        attended, kept = ((config.number(a, default=1.0), config.number(b, default=1.0)) for a, b in names)
+        return SideBySide(self.attention(place), state, attended, kept)
 
     def attention(self, place: int) -> Attention:
         config, family = self.config, self.family
-        heads, kv_heads, width = self._heads()
+        heads, kv_heads, width = self._heads(place)
         has_rotary = self._has_rotary(place)
         scale = config.number("query_pre_attn_scalar", default=float(width)) ** -0.5 if family.is_scaled else 1.0
         if self.name == "gpt2":
@@ -383,7 +444,35 @@ class Reader(FamilyReader):
             has_bias_table=family.has_bias_table,
             is_gated=family.is_gated_output,
             tuning=self._tuning(has_rotary),
+            key_factor=config.number("key_multiplier", default=1.0),
+            value_norm=replace(norm, has_scale=False) if family.has_value_norm else None,
+            has_values=not self._keys_are_values(place),
+            is_shared=place >= self._first_shared(),
+            is_kept=self._is_kept(place),
         )
+
+    def _first_shared(self) -> int:
+        """The first layer that has no keys and values of its own."""
+        return self.layers - self.config.size("num_kv_shared_layers", default=0, least=0)
+
+    def _is_kept(self, place: int) -> bool:
+        """Whether later layers see its keys and values: the last before those of its kind, with a window or without."""
+        first = self._first_shared()
+        if not place < first < self.layers:
+            return False
+        kinds = [bool(self._window(n)) for n in range(place, first)]
+        return kinds.count(kinds[0]) == 1
+
+    def _layer_inputs(self) -> LayerInputs | None:
+        config = self.config
+        width = config.size("hidden_size_per_layer_input", default=0, least=0) if self.family.has_layer_inputs else 0
+        if not width:
+            return None
+        vocabulary = config.size("vocab_size_per_layer_input", default=262144)
+        return LayerInputs(vocabulary, width, self._reader().activation(), self.norm)
+
+    def _reader(self) -> FeedForwardReader:
+        return FeedForwardReader(self.config, self.family, self.name)
 
     def _tuning(self, has_rotary: bool) -> tuple[float, float, int] | None:
         """Source: huggingface/transformers, ``Llama4TextAttention``, ``get_llama_4_attn_scale`` of Ministral 3."""
@@ -401,10 +490,12 @@ class Reader(FamilyReader):
             raise self.config.error("'scale_attn_weights' is false, which is not known here")
         self.config.passed("scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn")
 
-    def _heads(self) -> tuple[int, int, int]:
+    def _heads(self, place: int) -> tuple[int, int, int]:
         config, family = self.config, self.family
         heads = config.size(*HEADS)
         width = config.size("head_dim", "attention_head_dim", "d_kv", default=family.head_width or None)
+        if self.name == "gemma4_text":
+            return self._heads_of_kind(place, heads, width)
         if width is None:
             if self.hidden % heads:
                 raise config.error(
@@ -415,6 +506,27 @@ class Reader(FamilyReader):
         if heads % kv_heads:
             raise config.error(f"{heads} heads cannot share {kv_heads} heads of keys and values evenly")
         return heads, kv_heads, width
+
+    def _heads_of_kind(self, place: int, heads: int, width: int) -> tuple[int, int, int]:
+        """Layers without a window have wider heads, and where their values are keys, another number of these.
+
+        In what transformers 5.24 saves a section says what differs, by the number of the layer.
+        """
+        config, kv_heads = self.config, self._kv_heads(heads)
+        said = config.section("per_layer_config")
+        wide = config.size("global_head_dim", default=512)
+        others = config.size("num_global_key_value_heads", default=kv_heads)
+        if said is not None:
+            own = said.section(str(place)) or said
+            width, kv_heads = own.size("head_dim", default=width), own.size(*KV_HEADS, default=kv_heads)
+        elif not self._window(place):
+            width, kv_heads = wide, others if self._keys_are_values(place) else kv_heads
+        if heads % kv_heads:
+            raise config.error(f"{heads} heads cannot share {kv_heads} heads of keys and values evenly")
+        return heads, kv_heads, width
+
+    def _keys_are_values(self, place: int) -> bool:
+        return self.config.flag("attention_k_eq_v") and not self._window(place)
 
     def _kv_heads(self, heads: int) -> int:
         config = self.config
@@ -453,6 +565,8 @@ class Reader(FamilyReader):
         said = self._rotary_section(is_windowed)
         names = ("partial_rotary_factor", "rotary_pct", "rope_pct")
         share = said.number(*names, default=config.number(*names, default=family.rotary_share))
+        is_spread = said is not config and said.raw("rope_type", default="") == "proportional"
+        turning, share = (int(share * width // 2), 1.0) if is_spread else (0, share)
         rotated = config.size("rotary_dim", "attn_rotary_emb", default=int(width * share))
         if not 0 < rotated <= width or rotated % 2:
             raise config.error(f"{rotated} of {width} elements of a head cannot be rotated in pairs")
@@ -462,7 +576,7 @@ class Reader(FamilyReader):
             base = said.number(*own, *(names if said is not config else ()), default=family.window_base)
         else:
             base = said.number(*own, *names, default=family.rotary_base)
-        return Rotary(rotated, base, family.rotary == "interleaved")
+        return Rotary(rotated, base, family.rotary == "interleaved", turning=turning)
 
     def _rotary_section(self, is_windowed: bool) -> Config:
         """Since transformers 5 what is told of positions has a section, and may have one for each kind of layer."""
@@ -500,6 +614,8 @@ class Reader(FamilyReader):
         config.passed("sliding_window_pattern", "_sliding_window_pattern")
         if self.name == "gemma2":
             config.passed("sliding_window_size")  # in published files, and read by nobody
+        if self.name == "gemma4_text" and place == self.layers - 1:
+            return 0  # whatever is said of it. Source: huggingface/transformers, ``Gemma4TextConfig``
         if kinds:
             self.check_per_layer("layer_types", kinds)
             if kinds[place] not in (*WINDOWED, *FULL):
@@ -523,21 +639,96 @@ class Reader(FamilyReader):
             raise config.error(f"'sliding_window' is {window}, and which layers of a {self.name} have it is not known")
         return window if is_windowed else 0
 
-    def _latent(self) -> LatentAttention:
+    def _latent(self, place: int) -> LatentAttention:
         config = self.config
         plain, rotated = config.size("qk_nope_head_dim"), config.size("qk_rope_head_dim")
         config.passed(*KV_HEADS, "qk_head_dim")
+        base = config.number("rope_theta", default=self.family.rotary_base)
+        has_indexer = self._has_indexer(place)
         return LatentAttention(
             heads=config.size(*HEADS),
             query_rank=config.size("q_lora_rank", default=0),
             latent=config.size("kv_lora_rank"),
             plain=plain,
-            rotary=Rotary(rotated, config.number("rope_theta", default=self.family.rotary_base), is_interleaved=True),
+            shared=rotated,
+            rotary=Rotary(rotated, base, is_interleaved=True) if self.family.rotary else None,
             value_width=config.size("v_head_dim"),
             norm=self.norm,
             scale=(plain + rotated) ** -0.5,
             has_bias=self.says(self.family.qkv_bias),
+            indexer=self._indexer(Rotary(rotated, base, self.family.indexer == "interleaved")) if has_indexer else None,
+            takes_choice=bool(self.family.indexer) and not has_indexer,
         )
 
+    def _indexer(self, rotary: Rotary) -> Indexer:
+        config = self.config
+        width = config.size("index_head_dim")
+        if rotary.width > width:
+            raise config.error(f"{rotary.width} of {width} elements of an indexer's key cannot turn")
+        norm = Norm("layer", 1e-6, has_bias=True)
+        return Indexer(config.size("index_n_heads"), width, rotary, norm, config.size("index_topk"), f8e4m3)
+
+    def _has_indexer(self, place: int) -> bool:
+        """Whether a layer chooses by itself: listed, by letters, every so many, or all of them.
+
+        Source: huggingface/transformers, ``GlmMoeDsaConfig``.
+        """
+        config = self.config
+        if not self.family.indexer:
+            return False
+        if others := set(config.listed("layer_types", default=[])) - set(INDEXED):
+            raise config.error(f"'layer_types' names '{min(others)}'", help=f"known: {', '.join(INDEXED)}")
+        kinds = config.listed("indexer_types", default=[])
+        letters = config.raw("index_topk_pattern", default="")
+        every = config.size("index_topk_freq", default=1)
+        first = config.size("index_skip_topk_offset", default=2, least=0)
+        kinds = kinds or [{"F": "full", "S": "shared"}.get(str(letter), letter) for letter in letters]
+        if not kinds:
+            return max(place - first + 1, 0) % every == 0
+        self.check_per_layer("indexer_types", kinds)
+        if kinds[place] not in ("full", "shared"):
+            raise config.error(f"'indexer_types' names '{kinds[place]}'", help="known: full, shared")
+        if place == 0 and kinds[0] == "shared":
+            raise config.error("'indexer_types' says that the first layer sees what one before it chose")
+        return bool(kinds[place] == "full")
+
     def feed_forward(self, place: int) -> FeedForward | Experts:
-        return FeedForwardReader(self.config, self.family, self.name).layer(place)
+        return self._reader().layer(place)
+
+    def _fed(self, place: int, kind: str) -> FeedForward | Experts | DenseAndExperts | None:
+        """Of a layer that a pattern names, that which it names."""
+        reader, routing = self._reader(), self.family.experts
+        if kind == "experts" and routing is not None:
+            self._check_nemotron_experts()
+            return reader.experts(routing)
+        if kind == "feed-forward":
+            self.config.size("intermediate_size")
+            return reader.dense()
+        if self.name == "gemma4_text":
+            return self._gemma_fed(reader, place)
+        return self.feed_forward(place) if kind == "both" else None
+
+    def _gemma_fed(self, reader: FeedForwardReader, place: int) -> FeedForward | DenseAndExperts:
+        """A dense layer, beside which there may be experts; twice as wide, maybe, where keys are those of another."""
+        dense, routing = reader.dense(), self.family.experts
+        if self.config.flag("use_double_wide_mlp") and place >= self._first_shared():
+            dense = replace(dense, inner=2 * dense.inner)
+        self.config.passed("num_experts", "top_k_experts", "moe_intermediate_size")
+        if not self.config.flag("enable_moe_block"):
+            return dense
+        assert routing is not None, "its row has some"
+        bare = replace(self.norm, has_scale=False)
+        return DenseAndExperts(dense, replace(reader.experts(routing), router_norm=bare, has_scales=True), self.norm)
+
+    def _check_nemotron_experts(self) -> None:
+        """Raises:
+        ConfigError: no width of the shared layer; several of them, which transformers takes for one, and vLLM for a
+            wider one; biases between experts and the width of the model.
+        """
+        config = self.config
+        config.size("moe_shared_expert_intermediate_size")
+        shared = config.size("n_shared_experts", default=1, least=0)
+        if shared != 1:
+            raise config.error(f"'n_shared_experts' is {shared}", help="one shared layer is what is known here")
+        if config.flag("mlp_bias"):
+            raise config.error("'mlp_bias' is true, which of experts is not known here")

@@ -7,7 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ircost.frontends.config.config_file import Config
-from ircost.frontends.config.layer_parts import DeltaNet, LightningAttention, Mamba, Mamba2, Norm, Recurrent
+from ircost.frontends.config.layer_parts import (
+    DeltaNet,
+    KimiDelta,
+    LightningAttention,
+    Mamba,
+    Mamba2,
+    Norm,
+    Recurrent,
+    ShortConvolution,
+)
 
 
 def mamba(config: Config, hidden: int, norm: Norm) -> Mamba:
@@ -145,6 +154,58 @@ def nemotron_mamba2(config: Config, hidden: int, norm: Norm) -> Mamba2:
     )
 
 
+def falcon_mamba2(config: Config, hidden: int, norm: Norm) -> Mamba2:
+    """Beside attention in each layer (Falcon-H1)."""
+    heads = config.size("mamba_n_heads")
+    inner = config.size("mamba_d_ssm", default=None) or config.size("mamba_expand", default=2) * hidden
+    width = inner // heads if config.raw("mamba_d_head", default="auto") == "auto" else config.size("mamba_d_head")
+    if heads * width != inner:
+        raise config.error(f"{heads} heads of {width}, and the inner width is {inner}", help="mamba_d_ssm")
+    has_bias = config.flag("mamba_proj_bias")
+    if has_bias != config.flag("projectors_bias"):
+        raise config.error("'mamba_proj_bias' and 'projectors_bias' differ, which is not known here")
+    config.passed("mamba_expand", "mamba_chunk_size")
+    factors = config.listed("ssm_multipliers", of=(int, float), length=5, default=[1.0] * 5)
+    is_normed, is_norm_first = config.flag("mamba_rms_norm"), config.flag("mamba_norm_before_gate", default=True)
+    return Mamba2(
+        heads=heads,
+        width=width,
+        state=config.size("mamba_d_state", default=256),
+        groups=config.size("mamba_n_groups", default=1),
+        window=config.size("mamba_d_conv", default=4),
+        has_bias=has_bias,
+        has_conv_bias=config.flag("mamba_conv_bias", default=True),
+        norm=norm if is_normed else None,
+        is_norm_first=is_normed and is_norm_first,
+        steps=_step_limits(config),
+        factors=tuple(float(factor) for factor in factors),
+    )
+
+
+def short_convolution(config: Config, hidden: int, norm: Norm) -> ShortConvolution:
+    """Of LFM2: as many channels as the model is wide."""
+    for key in ("conv_dim", "conv_dim_out", "block_dim"):
+        if (width := config.size(key, default=hidden)) != hidden:
+            raise config.error(f"'{key}' is {width}, and the model is {hidden} wide", help="they are one here")
+    return ShortConvolution(hidden, config.size("conv_L_cache", default=3), config.flag("conv_bias"))
+
+
+def kimi_delta(config: Config, hidden: int, norm: Norm) -> KimiDelta:
+    """Checkpoints have a section for it, transformers keys of its own."""
+    _check_activation(config)
+    said, names = (
+        config.section("linear_attn_config"),
+        ("linear_num_heads", "linear_head_dim", "linear_conv_kernel_dim"),
+    )
+    if said is None:
+        said = config
+    else:
+        config.passed(*names)
+        names = ("num_heads", "head_dim", "short_conv_kernel_size")
+    heads, width, window = (said.size(key, default=usual) for key, usual in zip(names, (32, 128, 4), strict=True))
+    return KimiDelta(heads, width, width, window, norm)
+
+
 KINDS: Mapping[str, Callable[[Config, int, Norm], Recurrent]] = {
     "mamba": mamba,
     "falcon mamba": falcon_mamba,
@@ -154,4 +215,7 @@ KINDS: Mapping[str, Callable[[Config, int, Norm], Recurrent]] = {
     "nemotron mamba2": nemotron_mamba2,
     "lightning": lightning,
     "delta net": delta_net,
+    "falcon mamba2": falcon_mamba2,
+    "short convolution": short_convolution,
+    "kimi delta": kimi_delta,
 }

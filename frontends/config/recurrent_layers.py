@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ircost.frontends.config.layer_parts import DeltaNet, LightningAttention, Mamba, Mamba2, Norm, Recurrent
+from ircost.frontends.config.layer_parts import (
+    DeltaNet,
+    KimiDelta,
+    LightningAttention,
+    Mamba,
+    Mamba2,
+    Norm,
+    Recurrent,
+    ShortConvolution,
+)
 from ircost.frontends.config.parts import linear, normed, part_of, pieces
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope
@@ -62,7 +71,8 @@ def mamba2(scope: Scope, plan: Plan, part: Mamba2, x: Value) -> tuple[Value, boo
     batch, rows, _ = x.type.shape
     heads, groups = plan.share(part.heads, "heads"), _groups(plan, part)
     inner, shared = heads * part.width, groups * part.state
-    packed = linear(scope, x, "in", 2 * inner + 2 * shared + heads, part.has_bias)
+    widths = (inner, inner, shared, shared, heads)
+    packed = _scaled_apart(scope, linear(scope, x, "in", sum(widths), part.has_bias), widths, part.factors)
     gate, mixed, dt = pieces(scope, packed, (inner, inner + 2 * shared, heads))
     mixed = _convolved(scope, plan, mixed, part.window, part.has_conv_bias)
     taken, b, c = pieces(scope, mixed, (inner, shared, shared))
@@ -80,8 +90,21 @@ def mamba2(scope: Scope, plan: Plan, part: Mamba2, x: Value) -> tuple[Value, boo
         least_step=part.steps[0],
         most_step=part.steps[1],
     )
-    out = scope(ops.mul(ops.reshape(out, shape=(batch, rows, inner)), ops.silu(gate)))
-    return _normed_in_groups(scope, out, part.norm, groups), part.has_bias
+    out, gate = scope(ops.reshape(out, shape=(batch, rows, inner))), scope(ops.silu(gate))
+    if part.norm is None:
+        return scope(ops.mul(out, gate)), part.has_bias
+    if part.is_norm_first:
+        return scope(ops.mul(_normed_in_groups(scope, out, part.norm, groups), gate)), part.has_bias
+    return _normed_in_groups(scope, scope(ops.mul(out, gate)), part.norm, groups), part.has_bias
+
+
+def _scaled_apart(scope: Scope, x: Value, widths: tuple[int, ...], factors: tuple[float, ...]) -> Value:
+    """Each part of the last axis times its factor: one product with a row of them, as engines run it."""
+    if set(factors) == {1.0}:
+        return x
+    told = ", ".join(f"{factor:g}" for factor in factors)
+    row = scope.table(f"factors {told}", (sum(widths),), scope.dtype, lambda: np.repeat(factors, widths))
+    return scope(ops.mul(x, row))
 
 
 def _groups(plan: Plan, part: Mamba2) -> int:
@@ -146,22 +169,55 @@ def delta_net(scope: Scope, plan: Plan, part: DeltaNet, x: Value) -> tuple[Value
 
 
 def _forgotten(scope: Scope, step: Value, heads: int) -> Value:
-    """The logarithm of what is kept, a softplus(step + bias), in f32."""
-    a, bias = (scope.weight(name, heads, dtype=f32) for name in ("a", "step_bias"))
-    wide = ops.cast(step, to=f32) if step.type.dtype != f32 else step
-    return scope(ops.mul(ops.softplus(ops.add(wide, bias)), a))
+    """The logarithm of what is kept, a softplus(step + bias), in f32; step [.., heads], or [.., heads * width]."""
+    batch, rows, width = step.type.shape
+    a, bias = scope.weight("a", heads, dtype=f32), scope.weight("step_bias", width, dtype=f32)
+    steps = ops.softplus(ops.add(ops.as_format(step, f32), bias))
+    if width == heads:
+        return scope(ops.mul(steps, a))
+    steps = ops.reshape(steps, shape=(batch, rows, heads, width // heads))
+    return scope(ops.mul(steps, ops.reshape(a, shape=(heads, 1))))
+
+
+def kimi_delta(scope: Scope, plan: Plan, part: KimiDelta, x: Value) -> tuple[Value, bool]:
+    """Source: Kimi Team, "Kimi Linear", arXiv:2510.26692, 4; every rank has the narrow projections whole."""
+    batch, rows, _ = x.type.shape
+    heads = plan.share(part.heads, "heads")
+    inner = heads * part.width
+    mixed = _convolved(scope, plan, linear(scope, x, "qkv", 3 * inner), part.window, False)
+    mixed = scope(ops.reshape(mixed, shape=(batch, rows, 3 * heads, part.width)))
+    q, k, v = (part_of(scope, mixed, start * heads, heads, axis=2) for start in range(3))
+    g = _forgotten(scope, linear(scope, linear(scope, x, "forget_in", part.rank), "forget", inner), heads)
+    beta = scope(ops.sigmoid(linear(scope, x, "beta", heads)))
+    state = TensorType((batch, heads, part.width, part.width), f32)
+    more: dict[str, Any] = {"scale": part.width**-0.5}
+    out = _with_state(scope, plan, ops.gated_delta_rule.results, (q, k, v, g, beta), state, **more)
+    out = normed(scope, out, "norm", part.norm)
+    gate = linear(scope, linear(scope, x, "gate_in", part.rank), "gate", inner)
+    gate = scope(ops.reshape(gate, shape=out.type.shape))
+    return scope(ops.reshape(ops.mul(out, ops.sigmoid(gate)), shape=(batch, rows, inner))), False
+
+
+def short_convolution(scope: Scope, plan: Plan, part: ShortConvolution, x: Value) -> tuple[Value, bool]:
+    """Source: Liquid AI, "LFM2 Technical Report", arXiv:2511.23404, 2."""
+    channels = plan.share(part.channels, "channels")
+    before, behind, taken = pieces(scope, linear(scope, x, "in", 3 * channels, part.has_bias), (channels,) * 3)
+    taken = scope(ops.mul(before, taken))
+    mixed = _convolved(scope, plan, taken, part.window, part.has_bias, activation="identity")
+    return scope(ops.mul(behind, mixed)), part.has_bias
 
 
 # ---- what all share
 
 
-def _convolved(scope: Scope, plan: Plan, x: Value, window: int, has_bias: bool) -> Value:
+def _convolved(scope: Scope, plan: Plan, x: Value, window: int, has_bias: bool, activation: str = "silu") -> Value:
     batch, _, channels = x.type.shape
     operands = [x, scope.weight("conv", channels, window)]
     if has_bias:
         operands.append(scope.weight("conv_bias", channels))
     state = TensorType((batch, window - 1, channels), x.type.dtype)
-    return _with_state(scope, plan, ops.causal_conv1d.results, operands, state, "conv_state", has_bias=has_bias)
+    attrs = {"has_bias": has_bias, "activation": activation}
+    return _with_state(scope, plan, ops.causal_conv1d.results, operands, state, "conv_state", **attrs)
 
 
 def _with_state(
@@ -185,6 +241,8 @@ BUILDERS: Mapping[type, Callable[[Scope, Plan, Any, Value], tuple[Value, bool]]]
     Mamba2: mamba2,
     LightningAttention: lightning,
     DeltaNet: delta_net,
+    KimiDelta: kimi_delta,
+    ShortConvolution: short_convolution,
 }
 
 
@@ -197,6 +255,10 @@ def state_bytes(part: Recurrent, dtype: DType) -> int:
         elements, held = part.heads * part.width * part.state, channels * (part.window - 1)
     elif isinstance(part, LightningAttention):
         elements, held = part.heads * part.width**2, 0
+    elif isinstance(part, KimiDelta):
+        elements, held = part.heads * part.width**2, 3 * part.heads * part.width * (part.window - 1)
+    elif isinstance(part, ShortConvolution):
+        elements, held = 0, part.channels * (part.window - 1)
     else:
         channels = 2 * part.key_heads * part.key_width + part.value_heads * part.value_width
         elements, held = part.value_heads * part.key_width * part.value_width, channels * (part.window - 1)

@@ -84,8 +84,25 @@ class Scope:
         (number,) = layer_numbers(self.path)
         return self.table(".".join((*self.path, name)), shape, dtype, lambda: make(number))
 
+    def of_layer(self, whole: Value) -> Value:
+        """The part of the layer at hand of what all layers have, [layers, ..]."""
+        (number,) = layer_numbers(self.path)
+        return self(ops.reshape(_rows_of(self, whole, number, 1), shape=whole.type.shape[1:]))
+
     def constant(self, data: ConstantData, type: TensorType) -> Value:
         return self.build(ops.constant.create((), {"value": data}, result_types=(type,)).result)
+
+    @contextmanager
+    def idle(self) -> Iterator[None]:
+        """Weights that are asked for inside stand by: they are loaded, and nothing that is made of them runs."""
+        block = self.build.block
+        last = list(block.ops)[-1:]
+        yield
+        made = list(block.ops)
+        begin = made.index(last[0]) + 1 if last else 0
+        for op in reversed(made[begin:]):
+            if op.name != "constant":
+                block.remove(op)
 
     def input(self, name: str, type: TensorType) -> Value:
         """An argument of the model, or of its state."""
@@ -145,6 +162,18 @@ class LayerScope(Scope):
         stacked = self.outer.table(full, whole, dtype, lambda: np.stack([make(number) for number in numbers]))
         return self._sequence(stacked, TensorType(shape, dtype))
 
+    def of_layer(self, whole: Value) -> Value:
+        numbers, (layers, *rest) = layer_numbers(self.path), whole.type.shape
+        step = numbers.step
+        # Whole periods are cut out; where the last one is not all there, they begin before the layer.
+        ahead = max(numbers.start + self.count * step - layers, 0)
+        together = _rows_of(self.outer, whole, numbers.start - ahead, self.count * step)
+        together = self.outer(ops.reshape(together, shape=(self.count, step, *rest)))
+        starts, size = (0, ahead, *(0,) * len(rest)), (self.count, 1, *rest)
+        together = self.outer(ops.subview(together, starts=starts, size=size))
+        together = self.outer(ops.reshape(together, shape=(self.count, *rest)))
+        return self._sequence(together, TensorType(tuple(rest), whole.type.dtype))
+
     def input(self, name: str, type: TensorType) -> Value:
         whole = TensorType((self.count, *type.shape), type.dtype)
         full = ".".join((*self.path, name))
@@ -159,6 +188,12 @@ class LayerScope(Scope):
 
     def _names(self, full: str) -> LayerNames:
         return LayerNames(full, self.path[len(self.outer.path)], layer_numbers(self.path))
+
+
+def _rows_of(scope: Scope, whole: Value, begin: int, count: int) -> Value:
+    shape = whole.type.shape
+    starts = (begin, *(0,) * (len(shape) - 1))
+    return scope(ops.subview(whole, starts=starts, size=(count, *shape[1:])))
 
 
 @dataclass(frozen=True, slots=True)

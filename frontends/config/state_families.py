@@ -22,6 +22,15 @@ _QWEN_NEXT = Family(
 )
 _QWEN_EXPERTS = replace(QWEN, shared_inner="shared_expert_intermediate_size", is_shared_gated=True)
 
+_LFM2 = Family(
+    head_norm=True,
+    epsilon=1e-5,
+    rotary_base=1e6,
+    is_tied=True,
+    states=States("short convolution", "listed"),
+    needed=("num_key_value_heads",),
+)
+
 STATES: dict[str, Family] = {
     "qwen3_next": replace(_QWEN_NEXT, experts=_QWEN_EXPERTS),
     "qwen3_5_text": _QWEN_NEXT,
@@ -86,7 +95,55 @@ STATES: dict[str, Family] = {
         rotary="",
         head_width=128,
         states=States("nemotron mamba2", "pattern"),
-        needed=("num_key_value_heads", "mamba_num_heads", "intermediate_size"),
+        experts=Routing(
+            count="n_routed_experts",
+            router="sigmoid",
+            is_normalised="norm_topk_prob",
+            shared_inner="moe_shared_expert_intermediate_size",
+            groups=("n_group", "topk_group"),
+            latent="moe_latent_size",
+        ),
+        needed=("num_key_value_heads", "mamba_num_heads"),
+    ),
+    "falcon_h1": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        mlp_bias="mlp_bias",
+        epsilon=1e-5,
+        states=States("falcon mamba2", "beside"),
+        needed=("num_key_value_heads", "mamba_n_heads", "mamba_d_ssm"),
+    ),
+    "kimi_linear": Family(
+        has_latent=True,
+        qkv_bias="attention_bias",
+        rotary="",
+        states=States("kimi delta", "listed"),
+        experts=Routing(
+            count="num_experts",
+            chosen="num_experts_per_token",
+            router="sigmoid",
+            is_normalised="moe_renormalize|norm_topk_prob",
+            shared_count="num_shared_experts|n_shared_experts",
+            first="first_k_dense_replace",
+            step="moe_layer_freq",
+            dense_before=1,
+            listed="mlp_layer_types",
+            groups=("num_expert_group|n_group", "topk_group"),
+        ),
+        needed=("moe_intermediate_size", "kv_lora_rank", "qk_nope_head_dim"),
+        epsilon=1e-5,
+    ),
+    "lfm2": _LFM2,
+    "lfm2_moe": replace(
+        _LFM2,
+        experts=Routing(
+            count="num_experts",
+            router="sigmoid",
+            is_normalised="norm_topk_prob",
+            first="num_dense_layers",
+            dense_before=2,
+        ),
+        needed=("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size", "intermediate_size"),
     ),
     "mamba": Family(rotary="", states=States("mamba"), has_feed_forward=False, is_tied=True, epsilon=1e-05),
     "falcon_mamba": Family(

@@ -17,11 +17,13 @@ from ircost.frontends.config.layer_parts import (
     DeltaNet,
     Experts,
     FeedForward,
+    KimiDelta,
     LatentAttention,
     Layer,
     LightningAttention,
     Mamba,
     Mamba2,
+    ShortConvolution,
     Stack,
     alike_once,
 )
@@ -35,7 +37,7 @@ STACKS = (
 ALWAYS_WIDE = (
     *("lm_head", "embed", "router", "norm", "output", "visual", "vision", "multi_modal", "mm_projector", "proj_out"),
     *("audio", "mtp", "eh_proj", "shared_head", "conv1d", "A_log", "dt_bias", "wte", "wpe", "ln_f"),
-    "e_score_correction_bias",
+    *("e_score_correction_bias", "weights_proj", "indexers_proj"),
 )
 ALWAYS_WIDE_ENDS = ("gate", "shared_expert_gate", "gate_proj_router", "wg")
 # Names of the head, and what it hangs in. Source: huggingface/transformers, ``modeling_*.py``.
@@ -45,7 +47,7 @@ AROUND_HEADS = ("", "model.", "language_model.")
 # Names of one thing.
 SELF = ("self_attn", "attn", "attention", "self_attention", "mixer")
 FED = ("mlp", "feed_forward", "block_sparse_moe", "ffn", "mixer")
-STATES = ("linear_attn", "mixer", "mamba", "self_attn")
+STATES = ("linear_attn", "mixer", "mamba", "self_attn", "conv")
 # Our part -> the modules that it joins, each by all its names; what joins several of them stands under each.
 Modules = dict[str, tuple[tuple[str, ...], ...]]
 _JOINED = ("qkv_proj", "c_attn", "query_key_value", "Wqkv", "W_pack", "wqkv")
@@ -61,6 +63,14 @@ _PLAIN: Modules = {"up": (_UP,), "down": (_DOWN,)}
 _RECURRENT: dict[type, Modules] = {
     Mamba: {"in": (("in_proj",),), "steps": (("x_proj",),), "step": (("dt_proj",),), "out": (_OUT,)},
     Mamba2: {"in": (("in_proj",),), "out": (_OUT,)},
+    KimiDelta: {
+        "qkv": (("q_proj",), ("k_proj",), ("v_proj",)),
+        **{name: ((other,),) for name, other in (("forget_in", "f_a_proj"), ("forget", "f_b_proj"))},
+        **{name: ((other,),) for name, other in (("gate_in", "g_a_proj"), ("gate", "g_b_proj"))},
+        "beta": (("b_proj",),),
+        "out": (_OUT,),
+    },
+    ShortConvolution: {"in": (("in_proj",),), "out": (_OUT,)},
     LightningAttention: {"qkv": (("qkv_proj",),), "gate": (("output_gate",),), "out": (_OUT,)},
     DeltaNet: {
         "qkv_gate": (("in_proj_qkvz", "in_proj_qkv"), ("in_proj_qkvz", "in_proj_z")),
@@ -143,26 +153,38 @@ def _parts_in(layer: Layer, number: int, named: _Named) -> tuple[str, ...]:
 
 def parts_of_layer(layer: Layer) -> Iterator[tuple[str, tuple[tuple[str, ...], ...]]]:
     """Parts whose weights may be narrow, as scopes call them; of each the modules in it, each by all its names."""
-    mixer, fed = layer.mixer, layer.feed_forward
-    if isinstance(mixer, Attention):
-        own = {**_ATTENTION, "gate": (("gate_proj", "g_proj"),)} if mixer.is_gated else _ATTENTION
-        yield from _placed("attention", SELF, own)
-    elif isinstance(mixer, LatentAttention):
-        yield from _placed("attention", SELF, _latent(mixer))
-    elif mixer is not None:
-        yield from _placed("mixer", STATES, _RECURRENT[type(mixer)])
+    for mixer in layer.mixers:
+        if isinstance(mixer, Attention):
+            own = {**_ATTENTION, "gate": (("gate_proj", "g_proj"),)} if mixer.is_gated else _ATTENTION
+            own = own if mixer.has_values else {**own, "qkv": own["qkv"][:2]}
+            own = {"query": own["qkv"][:1], "out": own["out"]} if mixer.is_shared else own
+            yield from _placed("attention", SELF, own)
+        elif isinstance(mixer, LatentAttention):
+            yield from _placed("attention", SELF, _latent(mixer))
+        else:
+            states = STATES if len(layer.mixers) == 1 else ("mamba",)
+            yield from _placed("mixer", states, _RECURRENT[type(mixer)])
     if layer.cross is not None:
         keys = {"query": (("q_proj",),), "key_value": (("k_proj",), ("v_proj",)), "out": (_OUT,)}
         yield from _placed("source", ("encoder_attn", "cross_attn"), keys)
-    if isinstance(fed, FeedForward):
-        yield from _placed("mlp", FED, _GATED if fed.is_gated else _PLAIN)
-    elif isinstance(fed, Experts):
-        yield "experts", tuple(_routed(fed))
-        if fed.shared is not None:
-            within = [
-                f"{place}.{name}" for place, name in product(FED, ("shared_experts", "shared_expert", "shared_mlp"))
-            ]
-            yield from _placed("experts.shared", within, _GATED if fed.shared.is_gated else _PLAIN)
+    if layer.inputs is not None:
+        yield "inputs.gate", (("per_layer_input_gate",),)
+        yield "inputs.out", (("per_layer_projection",),)
+    for fed in layer.fed:
+        if isinstance(fed, FeedForward):
+            yield from _placed("mlp", FED, _GATED if fed.is_gated else _PLAIN)
+        else:
+            yield from _of_experts(fed)
+
+
+def _of_experts(fed: Experts) -> Iterator[tuple[str, tuple[tuple[str, ...], ...]]]:
+    yield "experts", tuple(_routed(fed))
+    if fed.latent:
+        latent: Modules = {"latent_in": (("fc1_latent_proj",),), "latent_out": (("fc2_latent_proj",),)}
+        yield from _placed("experts", FED, latent)
+    if fed.shared is not None:
+        within = [f"{place}.{name}" for place, name in product(FED, ("shared_experts", "shared_expert", "shared_mlp"))]
+        yield from _placed("experts.shared", within, _GATED if fed.shared.is_gated else _PLAIN)
 
 
 def _placed(part: str, places: Iterable[str], modules: Modules) -> Iterator[tuple[str, tuple[tuple[str, ...], ...]]]:
@@ -173,6 +195,8 @@ def _placed(part: str, places: Iterable[str], modules: Modules) -> Iterator[tupl
 
 def _latent(mixer: LatentAttention) -> Modules:
     rest: Modules = {"up": (("kv_b_proj",),), "out": (_OUT,)}
+    if mixer.indexer is not None:
+        rest |= {"indexer.query": (("indexer.wq_b",),), "indexer.key": (("indexer.wk",),)}
     if not mixer.query_rank:
         return {"down": (("kv_a_proj_with_mqa",),), "query": (("q_proj",),), **rest}
     return {"down": (("q_a_proj",), ("kv_a_proj_with_mqa",)), "query": (("q_b_proj",),), **rest}
@@ -180,8 +204,10 @@ def _latent(mixer: LatentAttention) -> Modules:
 
 def _routed(fed: Experts) -> Iterator[tuple[str, ...]]:
     """Gate, up and down of the first expert and of the last, which stand for all; or all experts at once."""
-    for number, names in product((0, fed.count - 1), (*_GATED["gate_up"], *_GATED["down"])):
-        yield tuple(f"{place}.experts.{at}" for place in FED for name in names for at in (f"{number}.{name}", name))
+    modules = _GATED if fed.is_gated else _PLAIN
+    for number, names in product((0, fed.count - 1), (names for part in modules.values() for names in part)):
+        places = [*(f"{place}.experts" for place in FED), "experts"]
+        yield tuple(f"{place}.{at}" for place in places for name in names for at in (f"{number}.{name}", name))
 
 
 IN_LAYER = re.compile(r"(?P<stack>(?:[\w.]*\.)?(?:layers|h|blocks))\.(?P<number>\d+)(?:\.(?P<module>.+))?")

@@ -4,6 +4,7 @@ from ircost.ir.ops.attention import attention, rotary_embedding
 from ircost.ir.ops.bitwise import bitwise_and, bitwise_not, bitwise_or, bitwise_xor, shift_left, shift_right
 from ircost.ir.ops.cache import update_cache
 from ircost.ir.ops.cached_attention import cached_attention, latent_attention
+from ircost.ir.ops.chosen_keys import chosen_attention, chosen_keys, index_scores
 from ircost.ir.ops.constant import constant, constant_array, constant_of, constant_value, iota, opaque, ramp, splat
 from ircost.ir.ops.contraction import contract, conv, conv_integer, conv_transpose, matmul, matmul_integer
 from ircost.ir.ops.control import call, if_, kernel, scan, while_
@@ -146,6 +147,8 @@ __all__ = [
     "cast",
     "causal_conv1d",
     "ceil",
+    "chosen_attention",
+    "chosen_keys",
     "compress",
     "concat",
     "constant",
@@ -186,6 +189,7 @@ __all__ = [
     "hard_sigmoid",
     "hard_swish",
     "if_",
+    "index_scores",
     "iota",
     "isinf",
     "isnan",

@@ -143,6 +143,7 @@ expert_matmul = register_op(ExpertMatmul())
 
 ACTIVATIONS: dict[str, Callable[[Value], Value]] = {
     **{"silu": silu, "gelu": gelu, "gelu_tanh": gelu_tanh, "relu": relu, "identity": lambda x: x},
+    "relu2": lambda x: mul(relu(x), relu(x)),
 }
 GATES = ("none", "halves", "pairs")
 

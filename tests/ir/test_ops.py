@@ -376,6 +376,7 @@ ELSEWHERE = {
     *("cumprod", "det", "fft", "bitcast", "random", "sample", "roi_align", "max_pool_position"),
     *("attention", "rotary_embedding", "quick_gelu", "swiglu"),
     *("cached_attention", "latent_attention", "subview"),  # test_cached_attention.py
+    *("index_scores", "chosen_keys", "chosen_attention"),  # test_chosen_keys.py
     *("quantise_rows", "scaled_matmul"),  # test_scaled.py
     "update_cache",  # test_cache.py
     *("causal_conv1d", "selective_scan", "ssd_scan", "linear_attention", "gated_delta_rule"),  # test_state_space.py

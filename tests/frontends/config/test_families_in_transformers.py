@@ -38,6 +38,12 @@ DELTA = {
     **{"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8},
     "linear_value_head_dim": 12,
 }
+SHARED = {
+    "layer_types": ["sliding_attention", "full_attention"] * 2,
+    **{"num_kv_shared_layers": 2, "use_double_wide_mlp": True},
+}
+GEMMA_4 = {"head_dim": 16, "global_head_dim": 32, "hidden_size_per_layer_input": 0}
+INDEXED = {**DEEPSEEK, "n_group": 2, "topk_group": 1, "index_topk": 3, "index_n_heads": 2, "index_head_dim": 12}
 GLM_MOE = {key: value for key, value in DEEPSEEK.items() if "lora" not in key and "head" not in key}
 ERNIE_MOE = {
     **{"moe_num_experts": 8, "moe_k": 2, "moe_intermediate_size": 24, "moe_num_shared_experts": 2},
@@ -52,7 +58,22 @@ SIDES = {
 HYBRID = {"mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 8}
 LISTED = {"layer_types": ["linear_attention", "full_attention"] * 2}
 NEMOTRON = {"mamba_num_heads": 8, "mamba_head_dim": 16, "ssm_state_size": 8, "n_groups": 2, "head_dim": 16}
+NEMOTRON_MOE = {
+    **{**NEMOTRON, "n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 24},
+    **{
+        "moe_shared_expert_intermediate_size": 40,
+        "layers_block_type": ["linear_attention", "moe", "full_attention", "moe"],
+    },
+}
 GRANITE = {"attention_multiplier": 0.1}
+FALCON_H1 = {"mamba_n_heads": 8, "mamba_d_ssm": 96, "mamba_d_state": 8, "head_dim": 16}
+KIMI = {
+    **{"kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8, "moe_intermediate_size": 24},
+    **{"num_experts": 8, "num_experts_per_token": 2, "num_shared_experts": 2, "linear_num_heads": 4},
+    "linear_head_dim": 8,
+}
+KIMI_STATES = {"num_heads": 3, "head_dim": 10, "short_conv_kernel_size": 3}
+CONVOLVED = {"layer_types": ["conv", "full_attention"] * 2}
 
 # What is set beside SIZES, by family.
 CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
@@ -67,6 +88,12 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
     "gemma": ({}, ATTENTION_BIAS),
     "gemma2": ({}, ATTENTION_BIAS),
     "gemma3_text": ({}, ATTENTION_BIAS),
+    "gemma4_text": (
+        {**GEMMA_4, "num_global_key_value_heads": 1},
+        {**GEMMA_4, "attention_k_eq_v": True, "num_global_key_value_heads": 1, "attention_bias": True},
+        {**GEMMA_4, **TWO_OF_FOUR, "enable_moe_block": True, "top_k_experts": 2, "moe_intermediate_size": 24},
+        {**GEMMA_4, **SHARED, "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 300},
+    ),
     "phi": ({}, {"qk_layernorm": True}),
     "phi3": ({}, {"tie_word_embeddings": True}),
     "gpt2": ({}, {"n_inner": 48}),
@@ -143,6 +170,27 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
     "nemotron_h": (
         {**NEMOTRON, "layers_block_type": ["linear_attention", "mlp", "full_attention", "mlp"]},
         {**NEMOTRON, "layers_block_type": ["linear_attention"] * 3 + ["mlp"], "use_bias": True, "mlp_bias": True},
+        NEMOTRON_MOE,
+        {**NEMOTRON_MOE, "moe_latent_size": 20, "n_group": 2},
+    ),
+    "falcon_h1": (
+        FALCON_H1,
+        {**FALCON_H1, "mamba_rms_norm": True, "mamba_n_groups": 2, "attention_bias": True, "mlp_bias": True},
+        {**FALCON_H1, "mamba_proj_bias": True, "projectors_bias": True, "mamba_conv_bias": False},
+    ),
+    "kimi_linear": (
+        {**KIMI, "layer_types": LISTED["layer_types"]},
+        {**KIMI, "linear_attn_config": {**KIMI_STATES, "kda_layers": [1, 2, 3], "full_attn_layers": [4]}},
+        {**KIMI, **LISTED, "linear_num_heads": 3, "q_lora_rank": 24, "mlp_layer_types": ["dense", "sparse"] * 2},
+    ),
+    "lfm2": (
+        CONVOLVED,
+        {**CONVOLVED, "conv_bias": True, "conv_L_cache": 4, "tie_word_embeddings": False},
+        {"full_attn_idxs": [1], "block_auto_adjust_ff_dim": False},
+    ),
+    "lfm2_moe": (
+        {**CONVOLVED, **TWO_OF_FOUR, "moe_intermediate_size": 24},
+        {**CONVOLVED, **TWO_OF_FOUR, "moe_intermediate_size": 24, "num_dense_layers": 1, "norm_topk_prob": False},
     ),
     "granitemoehybrid": (
         {**HYBRID, **GRANITE, **LISTED, **TWO_OF_FOUR_LOCAL, "shared_intermediate_size": 40},
@@ -152,6 +200,12 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
     "deepseek_v3": (
         {**DEEPSEEK, "n_group": 2, "topk_group": 1},
         {**DEEPSEEK, "n_group": 2, "topk_group": 1, "attention_bias": True, "q_lora_rank": None},
+    ),
+    "deepseek_v32": (INDEXED, {**INDEXED, **ATTENTION_BIAS}, {**INDEXED, "mlp_layer_types": ["dense", "sparse"] * 2}),
+    "glm_moe_dsa": (
+        INDEXED,
+        {**INDEXED, "indexer_types": ["full", "shared", "full", "shared"]},
+        {**INDEXED, "index_topk_freq": 2, "index_skip_topk_offset": 1},
     ),
     "gpt_oss": (TWO_OF_FOUR_LOCAL, {**TWO_OF_FOUR_LOCAL, "attention_bias": False}),
     "llama4_text": (
@@ -206,7 +260,11 @@ def weights_of(config: Any, family: str) -> int:
     """What a checkpoint holds: parameters, and the biases of routers, which are buffers there."""
     with torch.device("meta"):
         model = getattr(transformers, HEADS.get(family, "AutoModelForCausalLM")).from_config(config)
-    biases = sum(value.numel() for name, value in model.named_buffers() if name.endswith("e_score_correction_bias"))
+    biases = sum(
+        value.numel()
+        for name, value in model.named_buffers()
+        if name.endswith(("correction_bias", "expert_bias", "layer_scalar"))
+    )
     return biases + sum(value.numel() for value in model.parameters())
 
 

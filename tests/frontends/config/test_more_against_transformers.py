@@ -6,13 +6,15 @@ Skipped without torch and transformers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from tiny_transformers import Arrays, names_of, read
+from tiny_transformers import Arrays, as_inputs, names_of, read
 
 from ircost.frontends.config import Architecture, build_model
+from ircost.frontends.config.layer_parts import LatentAttention
 from ircost.frontends.config.workload import workload_of
 from ircost.ir import interpret
 from ircost.ir.verify import verify
@@ -20,7 +22,7 @@ from ircost.ir.verify import verify
 torch = pytest.importorskip("torch", reason="needs pip install 'ircost[torch]'")
 transformers = pytest.importorskip("transformers", reason="needs pip install transformers")
 
-RTOL, ATOL = 1e-4, 1e-5
+RTOL, ATOL = 1e-4, 5e-5
 LAYERS = 2
 TEXT = {"hidden_size": 32, "num_hidden_layers": LAYERS, "vocab_size": 50, "pad_token_id": 0}
 MAMBA: dict[str, Any] = {**TEXT, "model_type": "mamba", "state_size": 4, "time_step_rank": 3}
@@ -57,6 +59,9 @@ def reference(config: dict[str, Any], kind: str = "AutoModelForCausalLM") -> tup
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
+        for name, buffer in model.named_buffers():
+            if name.endswith(("correction_bias", "expert_bias", "layer_scalar")):
+                buffer.add_(0.1 * torch.randn_like(buffer))
     return model, {name: value.numpy() for name, value in model.state_dict().items()}
 
 
@@ -172,7 +177,309 @@ def _delta_net(state: Arrays, theirs: str, ours: str) -> Arrays:
     }
 
 
+# ---- states beside other parts
+
+ATTENDING: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+NEMOTRON: dict[str, Any] = {
+    **{
+        **TEXT,
+        **ATTENDING,
+        "model_type": "nemotron_h",
+        "layers_block_type": ["linear_attention", "moe", "full_attention"],
+    },
+    **{"mamba_num_heads": 8, "mamba_head_dim": 8, "ssm_state_size": 4, "n_groups": 2, "n_routed_experts": 6},
+    **{"num_experts_per_tok": 2, "moe_intermediate_size": 12, "moe_shared_expert_intermediate_size": 20},
+    **{"moe_latent_size": 8, "routed_scaling_factor": 2.5, "num_hidden_layers": 3},
+}
+FALCON: dict[str, Any] = {
+    **{**TEXT, **ATTENDING, "model_type": "falcon_h1", "intermediate_size": 24, "mamba_d_ssm": 48, "mamba_n_heads": 6},
+    **{"mamba_d_state": 4, "mamba_n_groups": 2, "lm_head_multiplier": 0.5, "embedding_multiplier": 3.0},
+    **{"mlp_multipliers": [0.5, 2.0], "key_multiplier": 0.7, "attention_in_multiplier": 1.2},
+    **{"attention_out_multiplier": 0.8, "ssm_multipliers": [0.5, 0.6, 1.7, 0.8, 0.9], "ssm_in_multiplier": 1.3},
+    "ssm_out_multiplier": 0.4,
+}
+NORMED_FALCON: dict[str, Any] = {**FALCON, "mamba_rms_norm": True}
+LFM2: dict[str, Any] = {
+    **{**TEXT, **ATTENDING, "model_type": "lfm2_moe", "layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
+    **{"intermediate_size": 24, "moe_intermediate_size": 12, "num_experts": 6, "num_experts_per_tok": 2},
+    **{"conv_bias": True, "routed_scaling_factor": 1.5},
+}
+
+
+def nemotron_weights(state: Arrays) -> Arrays:
+    """Each layer is one part, behind a norm of its own."""
+    found = {
+        "embedding.tokens": state["model.embeddings.weight"],
+        "norm.weight": state["model.norm_f.weight"],
+        "head.weight": state["lm_head.weight"],
+    }
+    for i, kind in enumerate(NEMOTRON["layers_block_type"]):
+        theirs, ours = f"model.layers.{i}.mixer", f"layers.{i}"
+        norm = f"{ours}.mlp_norm.weight" if kind == "moe" else f"{ours}.attention_norm.weight"
+        found[norm] = state[f"model.layers.{i}.norm.weight"]
+        if kind == "linear_attention":
+            found |= state_space(state, theirs, f"{ours}.mixer")
+            found[f"{ours}.mixer.step_bias"] = state[f"{theirs}.dt_bias"]
+            found[f"{ours}.mixer.norm.weight"] = state[f"{theirs}.norm.weight"]
+        elif kind == "moe":
+            found |= _latent_experts(state, theirs, f"{ours}.experts")
+        else:
+            found |= _plain_attention(state, theirs, f"{ours}.attention")
+    return found
+
+
+def _latent_experts(state: Arrays, theirs: str, ours: str) -> Arrays:
+    return {
+        f"{ours}.router.gate.weight": state[f"{theirs}.gate.weight"],
+        f"{ours}.router.bias": state[f"{theirs}.gate.e_score_correction_bias"],
+        f"{ours}.latent_in.weight": state[f"{theirs}.fc1_latent_proj.weight"],
+        f"{ours}.latent_out.weight": state[f"{theirs}.fc2_latent_proj.weight"],
+        f"{ours}.up": state[f"{theirs}.experts.up_proj"],
+        f"{ours}.down": state[f"{theirs}.experts.down_proj"],
+        f"{ours}.shared.up.weight": state[f"{theirs}.shared_experts.up_proj.weight"],
+        f"{ours}.shared.down.weight": state[f"{theirs}.shared_experts.down_proj.weight"],
+    }
+
+
+def _plain_attention(state: Arrays, theirs: str, ours: str, out: str = "o_proj") -> Arrays:
+    return {
+        f"{ours}.qkv.weight": joined(state, (f"{theirs}.{name}_proj.weight" for name in "qkv")),
+        f"{ours}.out.weight": state[f"{theirs}.{out}.weight"],
+    }
+
+
+def falcon_weights(state: Arrays) -> Arrays:
+    found = {
+        "embedding.tokens": state["model.embed_tokens.weight"],
+        "norm.weight": state["model.final_layernorm.weight"],
+        "head.weight": state["lm_head.weight"],
+    }
+    for i in range(LAYERS):
+        theirs, ours = f"model.layers.{i}", f"layers.{i}"
+        found[f"{ours}.attention_norm.weight"] = state[f"{theirs}.input_layernorm.weight"]
+        found[f"{ours}.mlp_norm.weight"] = state[f"{theirs}.pre_ff_layernorm.weight"]
+        found |= _plain_attention(state, f"{theirs}.self_attn", f"{ours}.attention")
+        found |= state_space(state, f"{theirs}.mamba", f"{ours}.mixer")
+        found[f"{ours}.mixer.step_bias"] = state[f"{theirs}.mamba.dt_bias"]
+        if f"{theirs}.mamba.norm.weight" in state:
+            found[f"{ours}.mixer.norm.weight"] = state[f"{theirs}.mamba.norm.weight"]
+        found |= _gated(state, f"{theirs}.feed_forward", f"{ours}.mlp")
+    return found
+
+
+def lfm2_weights(state: Arrays) -> Arrays:
+    found = {
+        "embedding.tokens": state["model.embed_tokens.weight"],
+        "norm.weight": state["model.embedding_norm.weight"],
+    }
+    for i in range(LAYERS):
+        theirs, ours = f"model.layers.{i}", f"layers.{i}"
+        found[f"{ours}.attention_norm.weight"] = state[f"{theirs}.operator_norm.weight"]
+        found[f"{ours}.mlp_norm.weight"] = state[f"{theirs}.ffn_norm.weight"]
+        fed = f"{theirs}.feed_forward"
+        if i == 0:
+            for kind in ("weight", "bias"):
+                for name in ("in", "out"):
+                    found[f"{ours}.mixer.{name}.{kind}"] = state[f"{theirs}.conv.{name}_proj.{kind}"]
+            found[f"{ours}.mixer.conv"] = state[f"{theirs}.conv.conv.weight"][:, 0]
+            found[f"{ours}.mixer.conv_bias"] = state[f"{theirs}.conv.conv.bias"]
+            found[f"{ours}.mlp.gate_up.weight"] = joined(state, (f"{fed}.w1.weight", f"{fed}.w3.weight"))
+            found[f"{ours}.mlp.down.weight"] = state[f"{fed}.w2.weight"]
+            continue
+        found |= _plain_attention(state, f"{theirs}.self_attn", f"{ours}.attention", "out_proj")
+        for name in "qk":
+            found[f"{ours}.attention.{name}_norm.weight"] = state[f"{theirs}.self_attn.{name}_layernorm.weight"]
+        found[f"{ours}.experts.router.gate.weight"] = state[f"{fed}.gate.weight"]
+        found[f"{ours}.experts.router.bias"] = state[f"{fed}.expert_bias"]
+        found[f"{ours}.experts.gate_up"] = state[f"{fed}.experts.gate_up_proj"]
+        found[f"{ours}.experts.down"] = state[f"{fed}.experts.down_proj"]
+    return found
+
+
+# ---- tokens that an indexer chooses
+
+DEEPSEEK: dict[str, Any] = {
+    **{**TEXT, "model_type": "deepseek_v32", "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 24},
+    **{"num_key_value_heads": 4, "q_lora_rank": 12, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4},
+    **{"v_head_dim": 8, "first_k_dense_replace": 1, "n_routed_experts": 8, "num_experts_per_tok": 2, "n_group": 2},
+    **{"topk_group": 1, "moe_intermediate_size": 16, "n_shared_experts": 1, "index_topk": 3, "index_n_heads": 16},
+    **{"index_head_dim": 8, "routed_scaling_factor": 2.5},
+}
+GLM_5: dict[str, Any] = {**DEEPSEEK, "model_type": "glm_moe_dsa", "indexer_types": ["full", "shared"] * 2}
+
+
+def deepseek_weights(state: Arrays) -> Arrays:
+    found = {
+        "embedding.tokens": state["model.embed_tokens.weight"],
+        "norm.weight": state["model.norm.weight"],
+        "head.weight": state["lm_head.weight"],
+    }
+    for i in range(DEEPSEEK["num_hidden_layers"]):
+        theirs, ours = f"model.layers.{i}", f"layers.{i}"
+        own, fed = f"{theirs}.self_attn", f"{theirs}.mlp"
+        found[f"{ours}.attention_norm.weight"] = state[f"{theirs}.input_layernorm.weight"]
+        found[f"{ours}.mlp_norm.weight"] = state[f"{theirs}.post_attention_layernorm.weight"]
+        names = {"query_norm": "q_a_layernorm", "query": "q_b_proj", "latent_norm": "kv_a_layernorm", "up": "kv_b_proj"}
+        names |= {"out": "o_proj"}
+        down = (f"{own}.q_a_proj.weight", f"{own}.kv_a_proj_with_mqa.weight")
+        found[f"{ours}.attention.down.weight"] = joined(state, down)
+        found |= {f"{ours}.attention.{name}.weight": state[f"{own}.{other}.weight"] for name, other in names.items()}
+        found |= _indexer(state, f"{own}.indexer", f"{ours}.attention.indexer")
+        found |= _experts_of_deepseek(state, fed, f"{ours}.experts") if i else _gated(state, fed, f"{ours}.mlp")
+    return found
+
+
+def _indexer(state: Arrays, theirs: str, ours: str) -> Arrays:
+    """None in layers that see what the one before them chose."""
+    if f"{theirs}.wk.weight" not in state:
+        return {}
+    names = {"query.weight": "wq_b.weight", "key.weight": "wk.weight", "weights.weight": "weights_proj.weight"}
+    names |= {f"key_norm.{kind}": f"k_norm.{kind}" for kind in ("weight", "bias")}
+    return {f"{ours}.{name}": state[f"{theirs}.{other}"] for name, other in names.items()}
+
+
+def with_wide_keys(architecture: Architecture) -> Architecture:
+    """Indexers whose keys are in the format of activations, as transformers has them."""
+    layers = []
+    for layer in architecture.stack.layers:
+        mixer = layer.mixer
+        if isinstance(mixer, LatentAttention) and mixer.indexer is not None:
+            mixer = replace(mixer, indexer=replace(mixer.indexer, form=None))
+        layers.append(replace(layer, mixer=mixer))
+    return replace(architecture, stack=replace(architecture.stack, layers=tuple(layers)))
+
+
+# ---- Gemma 4
+
+GEMMA: dict[str, Any] = {
+    **{**TEXT, **ATTENDING, "model_type": "gemma4_text", "global_head_dim": 16, "num_global_key_value_heads": 1},
+    **{"attention_k_eq_v": True, "layer_types": ["sliding_attention", "full_attention"], "sliding_window": 64},
+    **{"intermediate_size": 24, "hidden_size_per_layer_input": 0, "enable_moe_block": True, "num_experts": 6},
+    **{"top_k_experts": 2, "moe_intermediate_size": 12, "final_logit_softcapping": 30.0},
+}
+TURNED = {  # as published models turn, and as they are without these keys, too
+    "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 1000000.0},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+}
+
+
+SMALL_GEMMA: dict[str, Any] = {
+    **{**GEMMA, "num_hidden_layers": 10, "enable_moe_block": False, "hidden_size_per_layer_input": 6},
+    **{"layer_types": ["sliding_attention", "full_attention"] * 5, "num_kv_shared_layers": 4},
+    **{"attention_k_eq_v": False, "use_double_wide_mlp": True, "rope_parameters": TURNED},
+}
+
+
+def small_gemma_weights(state: Arrays) -> Arrays:
+    """Vectors for each layer; the last layers have no keys and values of their own."""
+    found = {
+        "embedding.tokens": state["model.embed_tokens.weight"],
+        "norm.weight": state["model.norm.weight"],
+        "inputs.tokens": state["model.embed_tokens_per_layer.weight"],
+        "inputs.projection.weight": state["model.per_layer_model_projection.weight"],
+        "inputs.norm.weight": state["model.per_layer_projection_norm.weight"],
+    }
+    for i in range(SMALL_GEMMA["num_hidden_layers"]):
+        theirs, ours = f"model.layers.{i}", f"layers.{i}"
+        names = {"attention_norm": "input_layernorm", "attention_norm_behind": "post_attention_layernorm"}
+        names |= {"mlp_norm": "pre_feedforward_layernorm", "mlp_norm_behind": "post_feedforward_layernorm"}
+        names |= {"inputs.gate": "per_layer_input_gate", "inputs.out": "per_layer_projection"}
+        names |= {"inputs.norm": "post_per_layer_input_norm", "attention.out": "self_attn.o_proj"}
+        is_shared = f"{theirs}.self_attn.k_proj.weight" not in state
+        names |= {f"attention.{name}_norm": f"self_attn.{name}_norm" for name in ("q" if is_shared else "qk")}
+        found |= {f"{ours}.{name}.weight": state[f"{theirs}.{other}.weight"] for name, other in names.items()}
+        own = f"{ours}.attention.{'query' if is_shared else 'qkv'}.weight"
+        found[own] = joined(state, (f"{theirs}.self_attn.{name}_proj.weight" for name in ("q" if is_shared else "qkv")))
+        found |= _gated(state, f"{theirs}.mlp", f"{ours}.mlp")
+        found[f"{ours}.scale"] = state[f"{theirs}.layer_scalar"]
+    return found
+
+
+def gemma_weights(state: Arrays) -> Arrays:
+    found = {"embedding.tokens": state["model.embed_tokens.weight"], "norm.weight": state["model.norm.weight"]}
+    for i in range(LAYERS):
+        theirs, ours = f"model.layers.{i}", f"layers.{i}"
+        names = {"attention_norm": "input_layernorm", "attention_norm_behind": "post_attention_layernorm"}
+        names |= {"mlp_norm": "pre_feedforward_layernorm", "mlp_norm_behind": "post_feedforward_layernorm"}
+        names |= {"dense_norm_behind": "post_feedforward_layernorm_1", "experts_norm": "pre_feedforward_layernorm_2"}
+        names |= {"experts_norm_behind": "post_feedforward_layernorm_2", "experts.router.gate": "router.proj"}
+        names |= {f"attention.{name}_norm": f"self_attn.{name}_norm" for name in "qk"}
+        names |= {"attention.out": "self_attn.o_proj"}
+        found |= {f"{ours}.{name}.weight": state[f"{theirs}.{other}.weight"] for name, other in names.items()}
+        own = (f"{theirs}.self_attn.{name}_proj.weight" for name in "qkv")
+        found[f"{ours}.attention.qkv.weight"] = joined(state, (name for name in own if name in state))
+        found |= _gated(state, f"{theirs}.mlp", f"{ours}.mlp")
+        found[f"{ours}.scale"] = state[f"{theirs}.layer_scalar"]
+        found[f"{ours}.experts.router.scale"] = state[f"{theirs}.router.scale"]
+        found[f"{ours}.experts.router.expert_scales"] = state[f"{theirs}.router.per_expert_scale"]
+        found[f"{ours}.experts.gate_up"] = state[f"{theirs}.experts.gate_up_proj"]
+        found[f"{ours}.experts.down"] = state[f"{theirs}.experts.down_proj"]
+    return found
+
+
+# ---- Kimi Linear
+
+KIMI: dict[str, Any] = {
+    **{**TEXT, "model_type": "kimi_linear", "num_attention_heads": 4, "num_key_value_heads": 4, "kv_lora_rank": 16},
+    **{"qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8, "intermediate_size": 24, "num_experts": 8},
+    **{"num_experts_per_token": 2, "num_shared_experts": 1, "moe_intermediate_size": 16, "linear_num_heads": 3},
+    **{"linear_head_dim": 8, "layer_types": ["linear_attention", "full_attention"], "routed_scaling_factor": 2.5},
+}
+
+
+def kimi_weights(state: Arrays) -> Arrays:
+    found = {
+        "embedding.tokens": state["model.embed_tokens.weight"],
+        "norm.weight": state["model.norm.weight"],
+        "head.weight": state["lm_head.weight"],
+        **_experts_of_deepseek(state, "model.layers.1.mlp", "layers.1.experts"),
+        **_gated(state, "model.layers.0.mlp", "layers.0.mlp"),
+    }
+    for i in range(LAYERS):
+        theirs, ours = f"model.layers.{i}", f"layers.{i}"
+        found[f"{ours}.attention_norm.weight"] = state[f"{theirs}.input_layernorm.weight"]
+        found[f"{ours}.mlp_norm.weight"] = state[f"{theirs}.post_attention_layernorm.weight"]
+    theirs, ours = "model.layers.0.self_attn", "layers.0.mixer"
+    names = {"forget_in": "forget_gate.f_a_proj", "forget": "forget_gate.f_b_proj", "gate_in": "g_a_proj"}
+    names |= {"gate": "g_b_proj", "beta": "b_proj", "norm": "o_norm", "out": "o_proj"}
+    found |= {f"{ours}.{name}.weight": state[f"{theirs}.{other}.weight"] for name, other in names.items()}
+    found[f"{ours}.qkv.weight"] = joined(state, (f"{theirs}.{name}_proj.weight" for name in "qkv"))
+    found[f"{ours}.conv"] = state[f"{theirs}.conv1d.weight"][:, 0]
+    found[f"{ours}.a"] = -np.exp(state[f"{theirs}.forget_gate.A_log"].reshape(-1))
+    found[f"{ours}.step_bias"] = state[f"{theirs}.forget_gate.dt_bias"]
+    theirs, ours = "model.layers.1.self_attn", "layers.1.attention"
+    names = {"down": "kv_a_proj_with_mqa", "query": "q_proj", "latent_norm": "kv_a_layernorm", "up": "kv_b_proj"}
+    names |= {"out": "o_proj"}
+    return found | {f"{ours}.{name}.weight": state[f"{theirs}.{other}.weight"] for name, other in names.items()}
+
+
+def _gated(state: Arrays, theirs: str, ours: str) -> Arrays:
+    return {
+        f"{ours}.gate_up.weight": joined(state, (f"{theirs}.{name}_proj.weight" for name in ("gate", "up"))),
+        f"{ours}.down.weight": state[f"{theirs}.down_proj.weight"],
+    }
+
+
+def _experts_of_deepseek(state: Arrays, theirs: str, ours: str) -> Arrays:
+    return {
+        f"{ours}.router.gate.weight": state[f"{theirs}.gate.weight"],
+        f"{ours}.router.bias": state[f"{theirs}.gate.e_score_correction_bias"],
+        f"{ours}.gate_up": state[f"{theirs}.experts.gate_up_proj"],
+        f"{ours}.down": state[f"{theirs}.experts.down_proj"],
+        **_gated(state, f"{theirs}.shared_experts", f"{ours}.shared"),
+    }
+
+
 STATES: dict[str, tuple[dict[str, Any], Callable[[Arrays], Arrays]]] = {
+    "kimi_linear": (KIMI, kimi_weights),
+    "gemma4, small": (SMALL_GEMMA, small_gemma_weights),
+    "gemma4": ({**GEMMA, "rope_parameters": TURNED}, gemma_weights),
+    "deepseek_v32": (DEEPSEEK, deepseek_weights),
+    "glm_moe_dsa": (GLM_5, deepseek_weights),
+    "nemotron_h": (NEMOTRON, nemotron_weights),
+    "falcon_h1": (FALCON, falcon_weights),
+    "falcon_h1, normed": (NORMED_FALCON, falcon_weights),
+    "lfm2_moe": (LFM2, lfm2_weights),
     "mamba": (MAMBA, mamba_weights),
     "mamba2": (MAMBA2, mamba2_weights),
     "qwen3_next": (QWEN, qwen_weights),
@@ -184,14 +491,15 @@ STATES: dict[str, tuple[dict[str, Any], Callable[[Arrays], Arrays]]] = {
 def test_a_prompt_and_a_token_behind_its_state(name: str) -> None:
     config, weights_of = STATES[name]
     model, state = reference(config)
-    architecture, weights = read(config), weights_of(state)
+    architecture, weights = with_wide_keys(read(config)), weights_of(state)
     tokens = np.random.default_rng(0).integers(1, 50, (2, 9))
     with torch.no_grad():
         want = model(torch.tensor(tokens), use_cache=False).logits.numpy()
     first = run(architecture, weights, {"tokens": tokens[:, :8]}, "prefill", batch=2, seq=8)
     np.testing.assert_allclose(first["logits"][:, 0], want[:, 7], rtol=RTOL, atol=ATOL)
-    held = {name.replace(".key", ".past_key").replace(".value", ".past_value"): x for name, x in first.items()}
-    then = run(architecture, weights, {**held, "tokens": tokens[:, 8:]}, "decode", batch=2, context=9)
+    then = run(
+        architecture, weights, {**as_inputs(first, architecture), "tokens": tokens[:, 8:]}, "decode", batch=2, context=9
+    )
     np.testing.assert_allclose(then["logits"][:, 0], want[:, 8], rtol=RTOL, atol=ATOL)
 
 

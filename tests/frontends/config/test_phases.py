@@ -24,9 +24,31 @@ SIDES = {
     for side in ("encoder", "decoder")
     for key, value in {"layers": 2, "attention_heads": 4, "ffn_dim": 48}.items()
 }
+DEEPSEEK = {
+    **SIZES,
+    **{"model_type": "deepseek_v3", "q_lora_rank": 12, "kv_lora_rank": 16, "qk_nope_head_dim": 8},
+    **{"qk_rope_head_dim": 4, "v_head_dim": 8, "n_routed_experts": 8, "num_experts_per_tok": 2},
+    **{"moe_intermediate_size": 16, "n_shared_experts": 1, "first_k_dense_replace": 1, "n_group": 2},
+    **{"topk_group": 1, "routed_scaling_factor": 2.5},
+}
+KIMI_STATES = {"num_heads": 3, "head_dim": 8, "kda_layers": [1, 3, 4], "full_attn_layers": [2]}
+INDEXED = {**DEEPSEEK, "index_topk": 4, "index_n_heads": 8, "index_head_dim": 8}
 MODELS: dict[str, Mapping[str, Any]] = {
     "llama": {**SIZES, "model_type": "llama"},
     "gemma3": {**SIZES, "model_type": "gemma3_text", "head_dim": 8, "sliding_window": 3, "sliding_window_pattern": 2},
+    "gemma4": {
+        **SIZES,
+        **{"model_type": "gemma4_text", "head_dim": 8, "global_head_dim": 16, "num_global_key_value_heads": 1},
+        **{"attention_k_eq_v": True, "layer_types": ["sliding_attention", "full_attention"] * 2, "sliding_window": 3},
+        **{"hidden_size_per_layer_input": 0, "enable_moe_block": True, "num_experts": 6, "top_k_experts": 2},
+        "moe_intermediate_size": 12,
+    },
+    "gemma4, small": {
+        **SIZES,
+        **{"model_type": "gemma4_text", "head_dim": 8, "global_head_dim": 16, "sliding_window": 3},
+        **{"layer_types": ["sliding_attention", "full_attention"] * 4, "num_hidden_layers": 8},
+        **{"hidden_size_per_layer_input": 6, "vocab_size_per_layer_input": 50, "num_kv_shared_layers": 4},
+    },
     "llama4": {
         **SIZES,
         **{"model_type": "llama4_text", "head_dim": 8, "num_local_experts": 4, "num_experts_per_tok": 1},
@@ -38,13 +60,10 @@ MODELS: dict[str, Mapping[str, Any]] = {
         "num_experts_per_tok": 2,
     },
     "mpt": {"model_type": "mpt", "d_model": 32, "n_heads": 4, "n_layers": 2, "vocab_size": 50, "max_seq_len": 64},
-    "deepseek_v3": {
-        **SIZES,
-        **{"model_type": "deepseek_v3", "q_lora_rank": 12, "kv_lora_rank": 16, "qk_nope_head_dim": 8},
-        **{"qk_rope_head_dim": 4, "v_head_dim": 8, "n_routed_experts": 8, "num_experts_per_tok": 2},
-        **{"moe_intermediate_size": 16, "n_shared_experts": 1, "first_k_dense_replace": 1, "n_group": 2},
-        **{"topk_group": 1, "routed_scaling_factor": 2.5},
-    },
+    "deepseek_v3": DEEPSEEK,
+    "deepseek_v32": {**INDEXED, "model_type": "deepseek_v32"},
+    "glm_moe_dsa": {**INDEXED, "model_type": "glm_moe_dsa", "indexer_types": ["full", "shared"] * 2},
+    "glm_moe_dsa, wide": {**INDEXED, "model_type": "glm_moe_dsa", "index_topk": 20},
     "mamba": {"model_type": "mamba", "hidden_size": 32, "num_hidden_layers": 2, "vocab_size": 50, "state_size": 4},
     "falcon_mamba": {
         **{"model_type": "falcon_mamba", "hidden_size": 32, "num_hidden_layers": 2, "vocab_size": 50},
@@ -63,6 +82,23 @@ MODELS: dict[str, Mapping[str, Any]] = {
         **SIZES,
         **{"model_type": "nemotron_h", "mamba_num_heads": 8, "mamba_head_dim": 8, "ssm_state_size": 4, "n_groups": 2},
         **{"head_dim": 8, "hybrid_override_pattern": "M-*-"},
+    },
+    "nemotron_h, experts": {
+        **SIZES,
+        **{"model_type": "nemotron_h", "mamba_num_heads": 8, "mamba_head_dim": 8, "ssm_state_size": 4, "n_groups": 2},
+        **{"head_dim": 8, "hybrid_override_pattern": "ME*E", "n_routed_experts": 4, "num_experts_per_tok": 2},
+        **{"moe_intermediate_size": 12, "moe_shared_expert_intermediate_size": 20, "moe_latent_size": 10},
+    },
+    "falcon_h1": {
+        **SIZES,
+        **{"model_type": "falcon_h1", "mamba_n_heads": 6, "mamba_d_ssm": 48, "mamba_d_state": 4, "mamba_n_groups": 2},
+        **{"key_multiplier": 0.5, "ssm_multipliers": [0.5, 2.0, 1.0, 1.5, 0.7], "mamba_rms_norm": True},
+    },
+    "lfm2": {**SIZES, "model_type": "lfm2", "layer_types": ["conv", "full_attention"] * 2, "conv_bias": True},
+    "kimi_linear": {
+        **{key: value for key, value in DEEPSEEK.items() if key not in ("n_group", "topk_group")},
+        **{"model_type": "kimi_linear", "linear_attn_config": KIMI_STATES, "num_experts": 8},
+        **{"num_experts_per_token": 2, "num_shared_experts": 1},
     },
     "granitemoehybrid": {
         **SIZES,
