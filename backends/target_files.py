@@ -238,7 +238,7 @@ def load_target(name_or_path: str | Path, folders: Sequence[str | Path] = ()) ->
         folders: more folders of target files; they come before the bundled ones.
 
     Raises:
-        TargetError: there is none, no such runtime, or its file is wrong: what, in which line, and the cure.
+        TargetError: there is none, no such runtime or folder, or its file is wrong: what, in which line, and the cure.
 
     >>> load_target("h100"), load_target("h100+vllm")
     (Target('h100_sxm'), Target('h100_sxm+vllm'))
@@ -248,6 +248,7 @@ def load_target(name_or_path: str | Path, folders: Sequence[str | Path] = ()) ->
             f"{type(name_or_path).__name__} {name_or_path!r} is no target",
             help="give a name, a file, or a loaded target",
         )
+    _check_folders(folders)
     name = os.fspath(name_or_path)
     machine, runtime = _split(name) if _known(name, folders) is None else (name, None)
     found = _find(machine, folders)
@@ -285,11 +286,21 @@ def parse_target(text: str, file: str = "text.yaml", folders: Sequence[str | Pat
 def target_names(folders: Sequence[str | Path] = ()) -> list[str]:
     """All names, aliases left out, sorted.
 
+    Raises:
+        TargetError: no such folder.
+
     >>> "h100_sxm" in target_names()
     True
     """
+    _check_folders(folders)
     files = {path.stem for folder in (*folders, BUNDLED) for path in Path(folder).glob("*.yaml")}
     return sorted({*files, *TARGETS.names()})
+
+
+def _check_folders(folders: Sequence[str | Path]) -> None:
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise TargetError(f"no folder '{folder}'", help="give the folder of your target files")
 
 
 def _find(name_or_path: str | Path, folders: Sequence[str | Path]) -> Path | Target:

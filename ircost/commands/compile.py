@@ -165,13 +165,13 @@ def command(
 
 def check_output(output: str) -> None:
     """Raises:
-    OptionError: the file is named like a report, which is what the screen gets.
+    OptionError: the file is named like a report, which is what the screen gets, or like a drawing.
     """
     kind = Path(output).suffix.lower()
-    if kind in {".json", ".csv"}:
+    if kind not in {"", ".irc", ".onnx"}:
+        report = f"--{kind[1:]} > {output}" if kind in {".json", ".csv"} else "--json or --csv; drawn: --plot FILE.svg"
         raise OptionError(
-            f"-o {output} would hold IR: it writes FILE.irc, or the model as FILE.onnx",
-            help=f"a report: --{kind[1:]} > {output}",
+            f"-o {output} would hold IR: it writes FILE.irc, or the model as FILE.onnx", help=f"a report: {report}"
         )
 
 

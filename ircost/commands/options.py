@@ -52,8 +52,9 @@ IMPORT_OPTIONS = (
     ),
     click.option(
         "--mesh",
+        multiple=True,
+        callback=lambda context, option, texts: ",".join(texts),
         metavar="tp=8,dp=2,ep=16,pp=2",
-        default="",
         help="Devices that share a model by its configuration: layers, sequences, experts, stages.",
     ),
     click.option("--cache-dtype", metavar="FORMAT", help="Number format of cached keys and values."),

@@ -211,6 +211,11 @@ def test_folders_come_first_and_their_aliases_count(tmp_path: Path) -> None:
     assert "other" not in target_names()
 
 
+def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
+    for look in (lambda: load_target("t4", [tmp_path / "nowhere"]), lambda: target_names([tmp_path / "nowhere"])):
+        assert refusal(look).message == f"no folder '{tmp_path / 'nowhere'}'"
+
+
 def test_entry_points_add_targets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "theirs.yaml").write_text("name: theirs\nextends: h100\n")
     entry = EntryPoint("theirs", f"{__name__}:THEIRS", TARGETS.group)

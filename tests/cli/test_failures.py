@@ -73,6 +73,10 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("compile", "@mlp", "-o", "report.json"),
         ("-o report.json would hold IR", "--json > report.json"),
     ),
+    "page to be written as IR": (
+        ("compile", "@mlp", "-o", "report.html"),
+        ("-o report.html would hold IR", "--json or --csv; drawn: --plot FILE.svg"),
+    ),
     "json and csv": (("compile", "@mlp", "--json", "--csv"), ("--json and --csv",)),
     "pass that does not run": (
         ("compile", "@mlp", "--print-ir-after", "dce"),

@@ -66,6 +66,13 @@ def test_ranks_share_weights_and_talk(irc: Irc, config: str) -> None:
     assert [kernel["count"] for kernel in two["kernels"] if kernel["op"] == "all_reduce"].count(4) == 2
 
 
+def test_axes_of_a_mesh_may_be_given_one_by_one(irc: Irc, config: str) -> None:
+    words = (config, "--phase", "decode", "--context", "1024", "--mesh")
+    assert facts(irc, *words, "tp=2", "--mesh", "pp=2") == facts(irc, *words, "tp=2,pp=2")
+    twice = irc("compile", *words, "tp=2", "--mesh", "tp=4")
+    assert twice.code == 2 and "--mesh tp is given twice: 2 and 4" in twice.err
+
+
 def test_stages_hold_a_part_each(irc: Irc, config: str) -> None:
     words = (config, "--phase", "decode", "--context", "1024", "--batch", "8")
     one, two = facts(irc, *words)["transformer"], facts(irc, *words, "--mesh", "pp=2")["transformer"]
