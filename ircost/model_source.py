@@ -33,4 +33,4 @@ def not_found(model: str, error: IrcError) -> IrcError:
             f"cannot tell what {model} is: its name ends in '{ending}'", help=f"files end in {known}"
         )
     nearest = error.help or "irc models lists all"
-    return UnsupportedError(f"no file and no known model '{model}'", help=f"{nearest}; files end in {known}")
+    return UnsupportedError(f"no file or known model '{model}'", help=f"{nearest}; files end in {known}")

@@ -188,7 +188,7 @@ def _without(data: Measured, absent: frozenset[str]) -> Measured:
 
 
 def _staying(known: Effects, samples: Sequence[Sample]) -> Effects:
-    """What is known; and nought for a runtime's format or kind, where both were met, if not together.
+    """What is known; and zero for a runtime's format or kind, where both were met, if not together.
 
     Such an effect would move kernels of all machines, those that were measured with care among them.
     """

@@ -124,10 +124,10 @@ def command(
     code 1: it does not fit the target's memory, or the limit.
     """
     if as_json and as_csv:
-        raise OptionError("--json and --csv exclude each other", help="run twice, or take the kernels out of the JSON")
+        raise OptionError("--json and --csv exclude each other", help="run twice; the JSON also lists the kernels")
     is_model = output is not None and output.endswith(".onnx")
     if for_runtime and not is_model:
-        raise OptionError("--for is of ONNX files", help="name one: -o optimised.onnx")
+        raise OptionError("--for applies to ONNX output only", help="name a file: -o optimised.onnx")
     if output:
         check_output(output)
     if plot:
@@ -135,17 +135,17 @@ def command(
 
         check_drawing(plot)  # before a large model is read
     if as_csv and what_if:
-        raise OptionError("--csv lists kernels, and --what-if changes", help="take the changes out of the JSON")
+        raise OptionError("--csv lists kernels, not the changes of --what-if", help="--json has the changes")
     alone = ("output_tokens", "intensity") if axes else ("output_tokens", "price_per_hour", "intensity")
     asked = [name for name in alone if options[name] is not None]
     if asked and (what_if or axes):
         option = asked[0].replace("_", "-")
-        raise OptionError(f"--{option} goes with neither --what-if nor --sweep", help="run them one after the other")
+        raise OptionError(f"--{option} cannot be combined with --what-if or --sweep", help="run them separately")
     if what_if:
         check_what_if(options["cost_model"])
     if axes:
         if what_if or output:
-            raise OptionError("--sweep goes with neither --what-if nor -o", help="run those at one size")
+            raise OptionError("--sweep cannot be combined with --what-if or -o", help="run those at one size")
         check_sweep({**options, "show_all": show_all})
         print_sweep_of(model, target, axes, "json" if as_json else "csv" if as_csv else "text", plot, **options)
         return 0
@@ -170,8 +170,8 @@ def check_output(output: str) -> None:
     kind = Path(output).suffix.lower()
     if kind in {".json", ".csv"}:
         raise OptionError(
-            f"-o {output} would hold IR: it writes FILE.irc, or the model as FILE.onnx",
-            help=f"a report: --{kind[1:]} > {output}",
+            f"-o writes IR (FILE.irc) or the model (FILE.onnx), not {output}",
+            help=f"for a report: --{kind[1:]} > {output}",
         )
 
 
@@ -181,7 +181,7 @@ def check_sweep(options: Mapping[str, Any]) -> None:
     """
     for name, option in OF_ONE_SIZE.items():
         if options[name]:
-            raise OptionError(f"--sweep and {option}", help=f"a sweep has no answer to {option}: run it at one size")
+            raise OptionError(f"--sweep cannot be combined with {option}", help=f"run {option} at one size")
 
 
 def check_what_if(cost_model: str) -> None:
@@ -192,7 +192,8 @@ def check_what_if(cost_model: str) -> None:
 
     if is_learned(cost_model):
         raise OptionError(
-            f"--what-if and --model {cost_model}", help="what was learned of a machine says nothing of a changed one"
+            f"--what-if cannot be combined with --model {cost_model}",
+            help="what was learned of a machine says nothing about a changed one",
         )
 
 

@@ -151,7 +151,7 @@ def shape(option: str, text: str) -> tuple[int, ...]:
 def extent(option: str, text: str) -> int:
     if not text.strip().isdecimal():
         raise OptionError(
-            f"{option}={text}: '{text.strip()}' is no extent", help="extents are whole numbers, 0 or more"
+            f"{option}={text}: '{text.strip()}' is not an extent", help="extents are whole numbers, 0 or more"
         )
     return int(text)
 

@@ -347,7 +347,7 @@ def test_a_sweep_tells_what_all_its_points_are_told(irc: Irc, config: str) -> No
 def test_a_sweep_refuses_what_is_of_one_size(irc: Irc, config: str, option: str) -> None:
     outcome = irc("compile", config, "--sweep", "batch=1,2", option)
     assert (outcome.code, outcome.out) == (2, "")
-    assert f"--sweep and {option.partition('=')[0]}" in outcome.err
+    assert f"--sweep cannot be combined with {option.partition('=')[0]}" in outcome.err
 
 
 def test_a_sweep_is_priced_as_its_compilations_are(irc: Irc, config: str) -> None:
@@ -515,7 +515,7 @@ def test_prices_and_bytes_count_as_they_are_given(irc: Irc, config: str) -> None
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--phase", "decode", "--context", "64", "--output-tokens", "4"), "goes with phase prefill, not decode"),
+        (("--phase", "decode", "--context", "64", "--output-tokens", "4"), "needs phase prefill, not decode"),
         (("--seq", "4000", "--output-tokens", "200"), "made for 4096"),
     ],
 )
@@ -525,7 +525,7 @@ def test_requests_that_cannot_be(irc: Irc, config: str, words: tuple[str, ...], 
 
 
 def test_other_models_have_no_request(irc: Irc, mlp: Path) -> None:
-    assert "by their configuration" in irc("compile", mlp, "--output-tokens", "4").err
+    assert "from a configuration" in irc("compile", mlp, "--output-tokens", "4").err
 
 
 def test_a_screen_names_what_users_ask(irc: Irc, config: str) -> None:
