@@ -19,7 +19,7 @@ from ircost.cost_models.gpu.demand import HOST, ISSUE, Terms, host_beside_s, tim
 from ircost.cost_models.gpu.families import WAITED_FOR
 from ircost.cost_models.gpu.kernel_work import Rates, demand_of, labels_of_group, rates_of, work_of
 from ircost.cost_models.gpu.machine import GpuMachine, machine_of
-from ircost.cost_models.gpu.power import product_flops_per_s
+from ircost.cost_models.gpu.power_limit import product_flops_per_s
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelTable
 from ircost.cost_models.main_memory import main_memory_floor_s

@@ -1,4 +1,4 @@
-"""Cost models held against measured tables: errors, bias, order, and whether physics is kept."""
+"""Cost models compared with measured tables: errors, bias, order, and whether physical limits hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of kernels as people have them: frames of pandas and polars, tables of Arrow, dicts of lists, as columns."""
+"""Tables of kernels in the forms that users have: pandas and polars frames, Arrow tables, dicts of lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the models say of kernels that a table tells of, measured or not: latency, interval, grade, limit."""
+"""Estimates for the rows of a table of kernels, measured or not: latency, interval, grade, limit."""
 
 from __future__ import annotations
 

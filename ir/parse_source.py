@@ -1,4 +1,4 @@
-"""The text that is parsed, and what is said of a place in it that is wrong."""
+"""The text being parsed, and errors that point into it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the number formats of an op's operands and results hang together."""
+"""Type signatures: how the number formats of an op's operands and results are related."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Structured ops: declared by index notation and a scalar body, all else follows."""
+"""Structured ops: declared by index notation and a scalar body; everything else follows."""
 
 from __future__ import annotations
 

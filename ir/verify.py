@@ -1,4 +1,4 @@
-"""The verifier: what every module must hold to. Run after each pass; a breach is pinned on its op."""
+"""The verifier: the rules that every module obeys. It runs after each pass and pins a violation on its op."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What if: one thing of a compilation changed at a time, and the time and energy that it would take then."""
+"""What-if analysis: one thing of a compilation changed at a time, and the time and energy it would take then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: finds the verb and runs it. What a verb needs is imported when it runs."""
+"""The command line: finds the command and runs it. What a command needs is imported when it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one place where the command line tells what went wrong, and picks the exit code."""
+"""The one place where the command line reports what went wrong, and picks the exit code."""
 
 from __future__ import annotations
 

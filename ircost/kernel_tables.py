@@ -1,4 +1,4 @@
-"""Single kernels from Python: tables of them predicted, or held against what was measured."""
+"""Tables of single kernels from Python: predicted, or compared with measurements."""
 
 from __future__ import annotations
 

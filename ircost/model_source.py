@@ -1,4 +1,4 @@
-"""From what a user calls a model to the file that holds it: a path, or the name of a bundled configuration."""
+"""From what a user calls a model to its file: a path, or the name of a bundled configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims held against predictions."""
+"""Claims of papers compared with predictions."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from ircost.cost_models.gpu.families import Family, kind_on, words
 from ircost.cost_models.gpu.formats import format_of
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY, OF_COLLECTIVES, implementation, labels_of, runtime_on
 from ircost.cost_models.gpu.machine import machine_of
-from ircost.cost_models.gpu.power import product_flops_per_s
+from ircost.cost_models.gpu.power_limit import product_flops_per_s
 from ircost.cost_models.gpu.table_work import Columns, Setting, coded
 from ircost.cost_models.side_by_side import processors, side_by_side
 

@@ -20,7 +20,6 @@ from ircost.cost_models.energy import gpu_factors, kernel_energy_j, notes_on_ene
 from ircost.cost_models.evaluation import ROW_MODELS, predict_table
 from ircost.cost_models.gpu.activity import Activity
 from ircost.cost_models.gpu.constants import bundled_constants
-from ircost.cost_models.gpu.drawn import board_budget_w, drawn, operation_j
 from ircost.cost_models.gpu.power_constants import (
     FACTORS,
     PowerConstants,
@@ -30,6 +29,7 @@ from ircost.cost_models.gpu.power_constants import (
     power_differences,
     read_power_constants,
 )
+from ircost.cost_models.gpu.power_draw import board_budget_w, drawn, operation_j
 from ircost.cost_models.gpu.power_fit import fit_power, power_samples
 from ircost.cost_models.gpu.power_rows import USUAL_STEADY_S, power_rows
 from ircost.cost_models.interface import COST_MODELS
