@@ -1,4 +1,4 @@
-"""``irc measure``: times kernels on the machine it runs on, as tables that the other verbs read."""
+"""``irc measure``: times kernels on the machine it runs on, as tables that the other commands read."""
 
 from __future__ import annotations
 
