@@ -57,7 +57,7 @@ def notes_on_energy(kernels: KernelTable, target: Target, latency_s: np.ndarray)
     inner = " and ".join(level.name for level in target.memory[1:] if level.energy_j_per_byte)
     if inner:
         main = target.main_memory.name
-        notes.append(f"energy: operations, {main} and idle power; what moves through {inner} is in no figure")
+        notes.append(f"energy: operations, {main} and idle power; what moves through {inner} is not included")
     above_j = _published_j(kernels, target) + (target.power.idle_w - target.power.peak_w) * latency_s
     cut = int((above_j > 1e-9 * target.power.peak_w * latency_s)[~kernels.is_unknown].sum())
     if cut:

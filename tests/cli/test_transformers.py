@@ -140,7 +140,7 @@ def test_few_tokens_a_joule_keep_their_digits(irc: Irc) -> None:
 def test_caches_of_all_batches_on_their_way_are_told(irc: Irc) -> None:
     words = ("llama-3-70b", "--target", "h100", "--phase", "decode", "--context", "4096", "--mesh")
     few, many = (facts(irc, *words, "pp=4", "--batch", batch)["notes"] for batch in ("32", "64"))
-    assert any("4 batches of 32 on their way at once; their caches take 40 GiB" in note for note in few)
+    assert any("4 batches of 32 in flight; their caches take 40 GiB" in note for note in few)
     assert any("take 80 GiB of the fullest device, and it has 45.8 GiB for them" in note for note in many)
     assert not any("on their way" in note for note in facts(irc, *words, "tp=4", "--batch", "32")["notes"])
 
@@ -388,7 +388,7 @@ def test_a_sweep_names_its_knees(irc: Irc) -> None:
         (("--phase", "verify", "--seq", "9", "--context", "8"), "the context counts the new ones"),
         (("--dim", "sequence=4"), "no dim 'sequence'"),
         (("--sweep", "batch=4..1"), "backwards"),
-        (("--sweep", "batch=x"), "no value"),
+        (("--sweep", "batch=x"), "is not a value"),
         (("--phase", "decode", "--context", "64", "--sweep", "tp=3,6"), "at tp=3: "),
         (("--phase", "decode", "--context", "64", "--sweep", "cp=2"), "no dim 'cp'"),
         (("--phase", "decode", "--sweep", "context=4096..8192"), "at context=8192"),

@@ -153,7 +153,7 @@ def test_what_own_energies_of_operations_leave_out_is_told() -> None:
     head = "name: mine\nextends: cpu\nsource: test\nenergy: {matrix: {i8: 1 pJ/op}, vector: {f32:"
     modest, greedy = (parse_target(f"{head} {each}/op}}}}") for each in ("1 pJ", "1 J"))
     (note,) = notes_on_energy(table, modest, latency_s)
-    assert note == "energy: operations, dram and idle power; what moves through l3 and l2 and l1 is in no figure"
+    assert note == "energy: operations, dram and idle power; what moves through l3 and l2 and l1 is not included"
     assert notes_on_energy(table, greedy, latency_s)[1].startswith(f"energy: {len(table)} of {len(table)} distinct")
     assert not notes_on_energy(table, load_target("cpu"), latency_s)
     starved = parse_target("name: starved\nextends: cpu\nsource: test\npower: {peak: 100 W}\n")
