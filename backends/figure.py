@@ -73,7 +73,7 @@ class Quantity:
         if isinstance(written, Figure):
             return written
         if not isinstance(written, WrittenFigure):
-            raise _problem(TargetError("here goes one figure", help=DIMENSIONS[self.unit].accepted()))
+            raise _problem(TargetError("one figure belongs here", help=DIMENSIONS[self.unit].accepted()))
         try:
             return Figure(parse_quantity(written.text, self.unit), _source(written), written.guess)
         except TargetError as error:

@@ -175,7 +175,7 @@ class Target(Part):
         runtime = runtime_named(name)
         if not runtime.runs_on(self.vendor):
             raise TargetError(
-                f"{runtime.name} runs on machines of {runtime.only_on} alone, not on {self.name} of {self.vendor}",
+                f"{runtime.name} runs on machines of {runtime.only_on} only, not on {self.name} of {self.vendor}",
                 help=f"name another runtime, or none: {self.name}",
             )
         if runtime.is_small != (self.kind == "microcontroller"):

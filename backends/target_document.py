@@ -89,7 +89,7 @@ def _text(section: dict[str, Entry], key: str, default: str) -> str:
     if entry is None:
         return default
     if not isinstance(entry.value, str):
-        raise TargetError(f"'{key}' has to be one line of text", at=entry.place)
+        raise TargetError(f"'{key}' must be one line of text", at=entry.place)
     return entry.value
 
 

@@ -245,7 +245,7 @@ def load_target(name_or_path: str | Path, folders: Sequence[str | Path] = ()) ->
     """
     if not isinstance(name_or_path, (str, os.PathLike)):
         raise TargetError(
-            f"{type(name_or_path).__name__} {name_or_path!r} is no target",
+            f"{type(name_or_path).__name__} {name_or_path!r} is not a target",
             help="give a name, a file, or a loaded target",
         )
     _check_folders(folders)
@@ -391,7 +391,7 @@ def _document(own: Entry, path: Path, folders: Sequence[str | Path], above: tupl
     if path.resolve() in above:
         circle = " -> ".join(file.name for file in (*above, path))
         help = "let one of them stand alone"
-        raise TargetError(f"'extends' goes in a circle: {circle}", at=own.section["extends"].place, help=help)
+        raise TargetError(f"'extends' is circular: {circle}", at=own.section["extends"].place, help=help)
     named = {"name": Entry(path.stem, own.file, 1), **own.section}
     sourced = with_sources(replace(own, value=named))
     base = _base(own, path, folders)

@@ -9,8 +9,8 @@ import numpy as np
 
 from ircost.backends import load_target
 from ircost.cost_models.gpu.constants import bundled_constants
-from ircost.cost_models.gpu.drawn import Drawn
 from ircost.cost_models.gpu.power_constants import bundled_power_constants
+from ircost.cost_models.gpu.power_draw import Drawn
 from ircost.cost_models.gpu.power_rows import PowerRows, power_rows
 from ircost.cost_models.gpu.table_work import Columns
 from ircost.cost_models.learned.estimator import BoostedResidual

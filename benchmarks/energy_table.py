@@ -16,8 +16,8 @@ from benchmarks.energy_diffusion import diffusion_lines
 from benchmarks.energy_kernels import POWERED, kernel_lines
 from benchmarks.energy_servers import is_fitted, sampling_s_per_logit, server_lines, server_rows
 from ircost.backends import Target, load_target
-from ircost.cost_models.gpu.drawn import board_budget_w, operation_j, port_bytes_per_s
 from ircost.cost_models.gpu.power_constants import FACTORS, bundled_power_constants
+from ircost.cost_models.gpu.power_draw import board_budget_w, operation_j, port_bytes_per_s
 from ircost.datasets.tables import read_table
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/energy.md"

@@ -1,4 +1,4 @@
-"""Bytes that really move: memory gives sectors, not elements."""
+"""Bytes that are really moved: memory delivers sectors, not elements."""
 
 from __future__ import annotations
 

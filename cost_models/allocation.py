@@ -1,4 +1,4 @@
-"""Places for buffers in one arena, such that none overlaps another that is in use at the same time."""
+"""Addresses for buffers in one arena, so that no two overlap that are in use at the same time."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from ircost.cost_models.gpu.demand import HOST, ISSUE, Terms, host_beside_s, tim
 from ircost.cost_models.gpu.families import WAITED_FOR
 from ircost.cost_models.gpu.kernel_work import Rates, demand_of, labels_of_group, rates_of, work_of
 from ircost.cost_models.gpu.machine import GpuMachine, machine_of
-from ircost.cost_models.gpu.power import product_flops_per_s
+from ircost.cost_models.gpu.power_limit import product_flops_per_s
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelTable
 from ircost.cost_models.main_memory import main_memory_floor_s
@@ -37,6 +37,8 @@ PAID_FOR = {
 # Columns of busy resources that are another's: loads in flight are main memory's latency.
 WORKS_FOR = {"flight": MAIN, "chain": "steps"}
 BUSY = ("matrix", "vector", "shared", "l2", MAIN, "launch", "steps")
+
+Labels = Mapping[str, Mapping[str, str]]  # family -> what its kernels have in common: effect -> level
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,36 +154,53 @@ class Analytical(CostModel):
 
     def _notes(self, kernels: KernelTable, target: Target) -> tuple[str, ...]:
         machine = machine_of(target)
-        notes = []
         labels = {group.family: labels_of_group(group, machine, self.constants) for group in kernels.parts}
+        return (
+            *self._unmeasured_device(labels, target),
+            *self._assumed_launches(labels, target),
+            *self._stand_ins(labels, machine),
+            *_unknown_products(kernels),
+            *_wide_sums(kernels, target),
+        )
+
+    def _unmeasured_device(self, labels: Labels, target: Target) -> Iterator[str]:
         unmet = [name for name, own in labels.items() if not self.constants.has_met(name, "device", own["device"])]
         if target.kind != "gpu" and unmet:
             has_met = all(self.constants.has_met(name, "machine", target.kind) for name in unmet)
             others = f"other {target.kind.upper()}s stand" if has_met else "GPUs stand"
-            notes.append(f"no {', '.join(unmet)} kernel of {target.name} was measured: those of {others} in")
-        if target.kind == "cpu" and not machine.runtime and labels:
-            notes.append("no runtime is named: kernels as of ONNX Runtime")
-        if machine.runtime in WAITED_FOR and target.kind == "gpu" and labels:
+            yield f"no {', '.join(unmet)} kernel of {target.name} was measured: those of {others} in"
+
+    def _assumed_launches(self, labels: Labels, target: Target) -> Iterator[str]:
+        """Whose kernels they are taken to be, and what a host adds that launches them one by one."""
+        runtime = machine_of(target).runtime
+        if target.kind == "cpu" and not runtime and labels:
+            yield "no runtime is named: kernels as of ONNX Runtime"
+        if runtime in WAITED_FOR and target.kind == "gpu" and labels:
             host_s = [self.constants.of(family, own)[ISSUE] for family, own in labels.items()]
-            notes.append(
+            yield (
                 f"PyTorch launches op by op: {1e6 * min(host_s):.0f} to {1e6 * max(host_s):.0f} us of the host each, "
                 "as measured of single calls, which do not show where it runs ahead; more Python between them takes "
                 "longer, beyond the interval"
             )
+
+    def _stand_ins(self, labels: Labels, machine: GpuMachine) -> Iterator[str]:
+        """Constants of other families, architectures or runtimes that are used, since none of these were fitted."""
         homes = {family: self.constants.home(family, own, "launch") for family, own in labels.items()}
         for family, home in homes.items():
             if family != home:
                 whose = "its" if self.constants.has_met(home, "architecture", machine.architecture) else "other"
                 measured = f"no {family} kernel of {machine.architecture} was measured"
-                notes.append(f"{measured}: {whose} {home} kernels stand in")
+                yield f"{measured}: {whose} {home} kernels stand in"
         for effect, level in {"architecture": machine.architecture, "runtime": machine.runtime}.items():
             families = [family for family, own in labels.items() if effect in self.constants.unseen(homes[family], own)]
             if level and families:
                 met = ", ".join(dict.fromkeys(families))
-                notes.append(f"{effect} {level} is in no fit of {met} kernels: the mean of the others stands in")
-        if any(group.family == "vector" and _column(group, "contraction_flops").any() for group in kernels.parts):
-            notes.append("products of no known family count as streams that compute at peak")
-        return (*notes, *_wide_sums(kernels, target))
+                yield f"{effect} {level} is in no fit of {met} kernels: the mean of the others stands in"
+
+
+def _unknown_products(kernels: KernelTable) -> list[str]:
+    has_some = any(group.family == "vector" and _column(group, "contraction_flops").any() for group in kernels.parts)
+    return ["products of no known family count as streams that compute at peak"] * has_some
 
 
 def _wide_sums(kernels: KernelTable, target: Target) -> list[str]:

@@ -1,4 +1,4 @@
-"""What it takes to send between devices of a target: the fitted model of collectives, on the target's own links."""
+"""Costs of sending between the devices of a target: the fitted model of collectives on the target's own links."""
 
 from __future__ import annotations
 

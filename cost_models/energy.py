@@ -7,8 +7,8 @@ import numpy as np
 from ircost.backends import Target
 from ircost.cost_models.engines import arithmetic_format, energy_j_per_flop
 from ircost.cost_models.gpu.activity import Activity
-from ircost.cost_models.gpu.drawn import drawn, main_memory_j_per_byte, operation_j
 from ircost.cost_models.gpu.power_constants import PowerFactors, bundled_power_constants
+from ircost.cost_models.gpu.power_draw import drawn, main_memory_j_per_byte, operation_j
 from ircost.cost_models.kernel_table import KernelTable
 
 
@@ -17,8 +17,8 @@ def kernel_energy_j(
 ) -> np.ndarray:
     """Energy of one run of each kernel, never more than the power limit times latency: the device throttles there.
 
-    GPUs: what ``gpu.drawn`` says. Microcontrollers: the power of the running chip times latency. All others: operations
-    and main-memory bytes at the target's energy for each, and idle power times latency.
+    GPUs: what ``gpu.power_draw`` says. Microcontrollers: the power of the running chip times latency. All others:
+    operations and main-memory bytes at the target's energy for each, and idle power times latency.
 
     Args:
         latency_s: [rows] how long each run takes.
@@ -57,7 +57,7 @@ def notes_on_energy(kernels: KernelTable, target: Target, latency_s: np.ndarray)
     inner = " and ".join(level.name for level in target.memory[1:] if level.energy_j_per_byte)
     if inner:
         main = target.main_memory.name
-        notes.append(f"energy: operations, {main} and idle power; what moves through {inner} is in no figure")
+        notes.append(f"energy: operations, {main} and idle power; what moves through {inner} is not included")
     above_j = _published_j(kernels, target) + (target.power.idle_w - target.power.peak_w) * latency_s
     cut = int((above_j > 1e-9 * target.power.peak_w * latency_s)[~kernels.is_unknown].sum())
     if cut:

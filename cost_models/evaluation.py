@@ -1,4 +1,4 @@
-"""Cost models held against measured tables: errors, bias, order, and whether physics is kept."""
+"""Cost models compared with measured tables: errors, bias, order, and whether physical limits hold."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def _predict_part(
     own = columns if len(kept) == count else {name: column[kept] for name, column in columns.items()}
     predicted_s, bound_s = np.full(count, np.nan), np.full(count, np.nan)
     groups = list(groups_of(family, own, target_of))
-    with np.errstate(all="ignore"):  # what comes of extents of nought is told below
+    with np.errstate(all="ignore"):  # what comes of extents of zero is told below
         bound_s[kept] = limit_rows(family, own, groups)
         for name, some in _by_target(groups):
             rows = np.concatenate([group.rows for group in some])

@@ -1,4 +1,4 @@
-"""Tables of kernels as people have them: frames of pandas and polars, tables of Arrow, dicts of lists, as columns."""
+"""Tables of kernels in the forms that users have: pandas and polars frames, Arrow tables, dicts of lists."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def _names(table: Any, at: str) -> list[str]:
     else:
         listed = getattr(table, "column_names", getattr(table, "columns", None))  # Arrow's `columns` are the arrays
         if listed is None or not hasattr(table, "__getitem__"):
-            raise FrameError(f"{at}: a {type(table).__name__} is no table", help=HELP)
+            raise FrameError(f"{at}: a {type(table).__name__} is not a table", help=HELP)
         names = list(listed)
     for name, count in Counter(names).items():
         if not isinstance(name, str):
-            raise FrameError(f"{at}: a column is named {name!r}, which is no text", help=HELP)
+            raise FrameError(f"{at}: a column is named {name!r}, which is not text", help=HELP)
         if count > 1:
             raise FrameError(f"{at} has {count} columns '{name}'", help="leave one, or rename the others")
     return names
@@ -77,7 +77,7 @@ def _array(column: Any, name: str, at: str) -> np.ndarray:
     elif isinstance(column, np.ndarray) or hasattr(column, "to_numpy"):
         array = np.asarray(column if isinstance(column, np.ndarray) else column.to_numpy())
     else:
-        raise FrameError(f"{at}: column {name} is a {type(column).__name__}, no list", help=HELP)
+        raise FrameError(f"{at}: column {name} is a {type(column).__name__}, not a list", help=HELP)
     if array.ndim != 1:
         raise FrameError(f"{at}: column {name} has shape {array.shape}", help="give one value for each row")
     return array if array.dtype.kind in NUMERIC else array.astype(object, copy=False)

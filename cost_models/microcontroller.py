@@ -48,8 +48,8 @@ class Microcontroller(CostModel):
         """
         if target.kind != "microcontroller":
             raise TargetError(
-                f"the cost model microcontroller is for microcontrollers, {target.name} is a {target.kind}",
-                help="leave --model out, and the one that suits the machine is taken",
+                f"the cost model 'microcontroller' is for microcontrollers; {target.name} is a {target.kind}",
+                help="without --model, the one that suits the machine is used",
             )
         constants = self.constants
         factors = np.array([constants.terms[name] for name in TERMS])

@@ -1,4 +1,4 @@
-"""Buffers inside of other buffers: parts of a concatenation lie where the whole will, slices where their operand is."""
+"""Buffers inside other buffers: parts of a concatenation are stored in the whole, slices in their operand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The analytical model with its kernels as they are, but launched otherwise."""
+"""The analytical model with the same kernels, launched in another way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the models say of kernels that a table tells of, measured or not: latency, interval, grade, limit."""
+"""Estimates for the rows of a table of kernels, measured or not: latency, interval, grade, limit."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def _certainty(
         asked = asked_of(batch[0][0], constants, model)
         if asked is None:
             continue
-        with np.errstate(all="ignore"):  # what comes of extents of nought is told by who asks
+        with np.errstate(all="ignore"):  # what comes of extents of zero is told by who asks
             pieces = [piece_of(family, columns, group, rows, constants, model) for group, rows in batch]
         features, sizes = (np.concatenate([getattr(x, name) for x in pieces]) for name in ("features", "octaves"))
         own_width, own_grade = model.certainty(features, sizes, asked)

@@ -1,4 +1,4 @@
-"""Work split over processes: copies of this one, as Unix makes them, so that nothing but results is handed on."""
+"""Work split over forked copies of the process, so that only results are passed between them."""
 
 from __future__ import annotations
 

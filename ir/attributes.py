@@ -22,7 +22,7 @@ Pairs: TypeAlias = tuple[tuple[int, int], ...]
 def int_of(attrs: Attributes, name: str) -> int:
     """An attribute that is a whole number."""
     value = attrs[name]
-    assert isinstance(value, int), f"{name} is no int"
+    assert isinstance(value, int), f"{name} is not an int"
     return value
 
 
@@ -36,14 +36,14 @@ def float_of(attrs: Attributes, name: str) -> float:
 def ints_of(attrs: Attributes, name: str) -> Ints:
     """An attribute that is a list of whole numbers."""
     value = attrs[name]
-    assert isinstance(value, tuple), f"{name} is no list"
+    assert isinstance(value, tuple), f"{name} is not a list"
     return value  # type: ignore[return-value]  # the kind, Ints, was checked when the op was made
 
 
 def pairs_of(attrs: Attributes, name: str) -> Pairs:
     """An attribute that is a list of [begin, end]."""
     value = attrs[name]
-    assert isinstance(value, tuple), f"{name} is no list"
+    assert isinstance(value, tuple), f"{name} is not a list"
     return value  # type: ignore[return-value]  # the kind, Pairs, was checked when the op was made
 
 

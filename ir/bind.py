@@ -93,21 +93,24 @@ class _Binder:
         packs = [pack for axis in axes if (pack := _pack_of(axis)) is not None]
         unknown = [pack for pack in packs if pack not in self.packs and pack != "..."]
         length = len(shape) - fixed - sum(self.packs.get(p, 0) for p in packs if p not in unknown and p != "...")
-        if len(unknown) > 1 or (unknown and "..." in packs):
+        has_ellipsis = "..." in packs
+        if len(unknown) > 1 or (unknown and has_ellipsis):
             return False
-        if length < 0 or (length > 0 and not packs) or (packs and not unknown and "..." not in packs and length != 0):
+        if length < 0 or (length > 0 and not unknown and not has_ellipsis):
             raise ShapeError(
-                f"rank {len(shape)} does not fit '{_show(axes)}': shape is {_x(shape)}",
+                f"rank {len(shape)} does not fit '{_axes_text(axes)}': shape is {_shape_text(shape)}",
                 help=f"notation: {self.notation}",
             )
         if unknown:
-            for axis in axes:  # all packs of one window run side by side
-                if _pack_of(axis) == unknown[0]:
-                    for name in _packs_in(axis):
-                        self.packs[name] = length
-        elif "..." in packs:
+            self._set_packs(axes, unknown[0], length)
+        elif has_ellipsis:
             self.broadcast["..."] = max(self.broadcast.get("...", 0), length)
         return True
+
+    def _set_packs(self, axes: tuple[Axis, ...], pack: str, length: int) -> None:
+        for axis in axes:  # all packs of one window run side by side
+            if _pack_of(axis) == pack:
+                self.packs |= dict.fromkeys(_packs_in(axis), length)
 
     def _check_lists(self) -> None:
         """An attribute that is a list has an entry for each axis of its pack, or none at all."""
@@ -167,7 +170,7 @@ class _Binder:
             if len(left) == len(equations):
                 axis, _, extent, position = left[0]
                 raise ShapeError(
-                    f"operand {position}: cannot split an axis of {extent} by '{_show((axis,))}'",
+                    f"operand {position}: cannot split an axis of {extent} by '{_axes_text((axis,))}'",
                     help=f"notation: {self.notation}",
                 )
             equations = left
@@ -194,7 +197,7 @@ class _Binder:
             shown = f"broadcast dim {name[1:]}" if can_broadcast else f"dim {name}"
             raise ShapeError(
                 f"{shown} is {known} in one operand and {extent} in operand {position}",
-                help=f"shapes {', '.join(map(_x, self.shapes))}; notation: {self.notation}",
+                help=f"shapes {', '.join(map(_shape_text, self.shapes))}; notation: {self.notation}",
             )
 
     def _solve_composed(self, axis: Composed, i: int, extent: int, position: int) -> bool:
@@ -208,7 +211,7 @@ class _Binder:
                 raise ShapeError(f"operand {position}: an axis of {extent} does not divide into groups of {known}")
             self.extents[unknown[0]] = extent // known
         elif known != extent:
-            raise ShapeError(f"operand {position}: an axis is {extent}, '{_show((axis,))}' makes {known}")
+            raise ShapeError(f"operand {position}: an axis is {extent}, '{_axes_text((axis,))}' makes {known}")
         return True
 
     def _solve_window(self, axis: Window, i: int, extent: int, position: int) -> bool:
@@ -338,7 +341,9 @@ def broadcast_shapes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
             own = shape[axis] if len(shape) >= -axis else 1
             if own != 1:
                 if extent not in (1, own):
-                    raise ShapeError(f"shapes {', '.join(map(_x, shapes))} do not broadcast: {extent} against {own}")
+                    raise ShapeError(
+                        f"shapes {', '.join(map(_shape_text, shapes))} do not broadcast: {extent} against {own}"
+                    )
                 extent = own
         result.append(extent)
     return tuple(result)
@@ -382,7 +387,7 @@ def _dims_of(axis: Axis, i: int) -> list[str]:
     return [_dim_name(dim, i) for dim in axis.dims] if isinstance(axis, Composed) else []
 
 
-def _show(axes: tuple[Axis, ...]) -> str:
+def _axes_text(axes: tuple[Axis, ...]) -> str:
     def one(axis: Axis) -> str:
         if isinstance(axis, AnyDims):
             return "..."
@@ -401,5 +406,5 @@ def _show(axes: tuple[Axis, ...]) -> str:
     return " ".join(map(one, axes))
 
 
-def _x(shape: tuple[int, ...]) -> str:
+def _shape_text(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "scalar"

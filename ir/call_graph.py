@@ -1,4 +1,4 @@
-"""Who calls whom: functions call downwards, to a depth, and not so often that following all calls never ends."""
+"""The call graph: without cycles, of limited depth, and with a limited number of calls in all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data of constants as they are written: read once their type is known."""
+"""Constant data in the text format, parsed once its type is known."""
 
 from __future__ import annotations
 

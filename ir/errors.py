@@ -1,4 +1,4 @@
-"""What a user can cause, and how it is told: what is wrong, where, and how to mend it."""
+"""Errors that a user can cause, and how they are reported: what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults: code that somebody declared is wrong, whatever model it meets."""
+"""Faults in the code of an op, a pass or a cost model, whoever wrote it, as opposed to faults in a model."""
 
 from __future__ import annotations
 

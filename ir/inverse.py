@@ -1,4 +1,4 @@
-"""What an op has read, built again out of what it made: the step by which a reversible chain runs backwards."""
+"""An op's operands computed from its results: the step by which a reversible chain runs backwards."""
 
 from __future__ import annotations
 

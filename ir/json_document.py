@@ -1,4 +1,4 @@
-"""Reads JSON, from anyone: whatever is wrong with the text is a ``ValueError``."""
+"""Reads untrusted JSON: anything wrong with the text is a ``ValueError``."""
 
 from __future__ import annotations
 

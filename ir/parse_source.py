@@ -1,4 +1,4 @@
-"""The text that is parsed, and what is said of a place in it that is wrong."""
+"""The text being parsed, and errors that point into it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Source:
         if "TYPE" in wanted_terminals(error):
             word = re.match(r"[\w<=.-]*", self.lines[line - 1][column - 1 :])
             if word and word[0]:
-                return self.error(line, column, f"'{word[0]}' is no type", type_help(word[0]))
+                return self.error(line, column, f"'{word[0]}' is not a type", type_help(word[0]))
         found = repr(str(error.token)) if isinstance(error, UnexpectedToken) else "this character"
         return self.error(line, column, f"{found} does not belong here", _expectation(error))
 

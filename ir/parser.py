@@ -188,7 +188,7 @@ class _ModuleBuilder(Transformer[Token, Any]):
 
     def _find(self, names: Token) -> list[Value]:
         if self.scope is None:
-            self.source.fail(names, "a value stands outside of any function")
+            self.source.fail(names, "a value is outside any function")
         values = []
         for name in re.split(" *, *", names):
             value = self.scope.find(name)
@@ -240,7 +240,7 @@ class _ModuleBuilder(Transformer[Token, Any]):
         definition, token = pending.definition, pending.token
         if types is None and definition.needs_result_types:
             self.source.fail(
-                token, f"{definition.name} needs its result types", "write them behind a colon: ' : 2x3xf32'"
+                token, f"{definition.name} needs its result types", "write them after a colon: ' : 2x3xf32'"
             )
         if pending.regions and len(pending.regions) != len(definition.region_names):
             self.source.fail(
@@ -317,12 +317,12 @@ class _ModuleBuilder(Transformer[Token, Any]):
     def word(self, children: list[Token]) -> Attribute:
         word = str(children[0])
         if word not in WORDS:
-            self.source.fail(children[0], f"'{word}' is no value", did_you_mean(word, [*WORDS, *DTYPES]))
+            self.source.fail(children[0], f"'{word}' is not a value", did_you_mean(word, [*WORDS, *DTYPES]))
         return WORDS[word]
 
     def negative(self, children: list[Token]) -> float:
         if str(children[0]) != "inf":
-            self.source.fail(children[0], f"'-{children[0]}' is no value", "-inf?")
+            self.source.fail(children[0], f"'-{children[0]}' is not a value", "-inf?")
         return float("-inf")
 
     def type(self, children: list[Token]) -> DType | TensorType:

@@ -1,4 +1,4 @@
-"""Where one tensor lies as it is inside of another: no element would have to move."""
+"""Tensors that are parts of another one as it lies in memory, so that no element has to move."""
 
 from __future__ import annotations
 

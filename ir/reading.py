@@ -1,4 +1,4 @@
-"""IR text as a module that holds: parsed and verified, with faults of either kind said by line and column."""
+"""IR text as a valid module: parsed and verified; errors of either kind give line and column."""
 
 from __future__ import annotations
 

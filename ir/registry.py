@@ -1,4 +1,4 @@
-"""Things that are found by name, ours and third parties'."""
+"""Registries of things found by name, our own and those of third parties."""
 
 from __future__ import annotations
 

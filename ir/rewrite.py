@@ -171,7 +171,7 @@ def check_root(pattern: RewritePattern) -> None:
     for root in (pattern.root,) if isinstance(pattern.root, str) else pattern.root or ():
         if root not in OPS:
             help = did_you_mean(root, OPS.names(), "irc ops lists all")
-            raise RewriteError(f"pattern '{name}' looks at '{root}', which is no op", help=help)
+            raise RewriteError(f"pattern '{name}' looks at '{root}', which is not an op", help=help)
 
 
 def values_of(replacement: object, pattern: RewritePattern, op: Op) -> list[Value]:
@@ -186,7 +186,7 @@ def values_of(replacement: object, pattern: RewritePattern, op: Op) -> list[Valu
         if not isinstance(value, Value):
             help = "return the op's result" if isinstance(value, Op) else "return values, or None to leave the op alone"
             name = type(pattern).__name__
-            raise RewriteError(f"pattern '{name}' gives {type(value).__name__}, no value", at=op, help=help)
+            raise RewriteError(f"pattern '{name}' gives {type(value).__name__}, not a value", at=op, help=help)
     return values
 
 

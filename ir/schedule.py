@@ -115,7 +115,7 @@ def _directive(part: str, text: str) -> Directive:
     match = DIRECTIVE.fullmatch(part)
     if match is None:
         raise ScheduleError(
-            f"'{part}' is no directive of a schedule: '{text}'",
+            f"'{part}' is not a directive of a schedule: '{text}'",
             help="write it like 'tile@shared m=128 n=128 k=64; stages shared=2'",
         )
     settings = tuple(_setting(pair) for pair in match["values"].split())
@@ -161,7 +161,7 @@ def check_schedule(schedule: Schedule, extents: Mapping[str, int], reductions: I
         around |= schedule.tile(level)
     for dim in schedule.splits:
         if dim not in set(reductions):
-            raise ScheduleError(f"'split {dim}=...': {dim} is no reduction of the kernel")
+            raise ScheduleError(f"'split {dim}=...': {dim} is not a reduction dim of the kernel")
 
 
 def _check_numbers(directive: Directive) -> None:

@@ -1,4 +1,4 @@
-"""How the number formats of an op's operands and results hang together."""
+"""Type signatures: how the number formats of an op's operands and results are related."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class TypeSignature:
         unknown = [symbol for symbol in operands if symbol not in DTYPES and symbol[:1] not in CLASSES]
         if unknown:
             meanings = ", ".join(f"{letter} ({words})" for letter, (words, _) in CLASSES.items())
-            raise DeclarationError(f"{op}: '{unknown[0]}' in '{text}' is no format", help=f"variables: {meanings}")
+            raise DeclarationError(f"{op}: '{unknown[0]}' in '{text}' is not a format", help=f"variables: {meanings}")
         self._check_results(attributes)
 
     def _check_results(self, attributes: Collection[str]) -> None:

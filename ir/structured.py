@@ -1,4 +1,4 @@
-"""Structured ops: declared by index notation and a scalar body, all else follows."""
+"""Structured ops: declared by index notation and a scalar body; everything else follows."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class StructuredOp(OpDefinition):
             raise DeclarationError(
                 f"{self.name}: '{notation}' has {len(notation.operands)} operands, "
                 f"the function {len(self.operand_names)} ({', '.join(self.operand_names)})",
-                help="attributes stand behind a *",
+                help="attributes come after a *",
             )
         reduced = notation.dims(notation.operands) - notation.dims(notation.results)
         if reduced and self.reduce is None:
@@ -215,7 +215,7 @@ class StructuredOp(OpDefinition):
         for axis, (least, most) in enumerate(zip(shape, result.shape, strict=True)):
             if least > most or (least < most and axis not in result.bounded):
                 given = ", ".join(map(str, operands))
-                raise ShapeError(f"{self.name}: axis {axis} of the result is no bound where data decide: {given}")
+                raise ShapeError(f"{self.name}: axis {axis} of the result depends on data but is not a bound: {given}")
 
     def iteration_space(self, op: Op) -> IterationSpace:
         return self.bind([value.type for value in op.operands], op.attrs)

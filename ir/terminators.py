@@ -1,4 +1,4 @@
-"""What ends a block, and hands values to whoever runs it."""
+"""Terminators: they end a block and pass values to the op or function around it."""
 
 from __future__ import annotations
 

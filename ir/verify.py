@@ -1,4 +1,4 @@
-"""The verifier: what every module must hold to. Run after each pass; a breach is pinned on its op."""
+"""The verifier: the rules that every module obeys. It runs after each pass and pins a violation on its op."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class _Verifier:
 
     def run(self) -> None:
         if not self.module.functions:
-            raise VerifyError("the module holds no function")
+            raise VerifyError("the module has no function")
         for name, function in self.module.functions.items():
             if name != function.name:
                 raise VerifyError(f"function @{function.name} is filed under the name '{name}'")
@@ -86,13 +86,13 @@ class _Verifier:
         self.open_blocks.append(block)
         for op in block.ops:
             if op.definition.is_terminator and op is not last:
-                self._fail(op, f"'{op.name}' stands before the end of its block")
+                self._fail(op, f"'{op.name}' is before the end of its block")
             self._op(op, block, function)
         self.open_blocks.pop()
 
     def _op(self, op: Op, block: Block, function: Function) -> None:
         if op in self.seen:
-            self._fail(op, "the op stands in two places")
+            self._fail(op, "the op is in two places")
         operands = op.operands
         for index, operand in enumerate(operands):
             producer = operand.producer

@@ -1,4 +1,4 @@
-"""Reads YAML, from anyone, into entries that know their place."""
+"""Reads untrusted YAML into entries that know their place in the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What if: one thing of a compilation changed at a time, and the time and energy that it would take then."""
+"""What-if analysis: one thing of a compilation changed at a time, and the time and energy it would take then."""
 
 from __future__ import annotations
 
@@ -227,7 +227,9 @@ class _Experiment:
     def _compiled_as(self, dtype: str) -> Callable[[], Totals]:
         def cost() -> Totals:
             if not parse_dtype(dtype).is_float:
-                raise IrcError("integers need quantisation, with scales that data give; only floats are converted")
+                raise IrcError(
+                    "integers need quantisation, with scales from calibration data; only floats are converted"
+                )
             if isinstance(self.model, Path) and takes_dtype(self.model):
                 return self._compiled(self.passes, self._read(replace(self.options, dtype=parse_dtype(dtype))))()
             return self._compiled(full_pipeline(self.passes, dtype))()
@@ -242,7 +244,7 @@ class _Experiment:
 
     def _larger(self, dims: Mapping[str, int]) -> Totals:
         if not dims or not isinstance(self.model, str | Path):
-            raise IrcError("no leading symbolic dim of an input is open; bind dims by name to have it doubled")
+            raise IrcError("no input has a leading dim, bound by name, that could be doubled")
         larger = self._read(replace(self.options, dims={**self.options.dims, **dims}))
         return self._compiled(full_pipeline(self.passes, self.dtype), larger)()
 

@@ -118,8 +118,8 @@ def limit_within(text: str, target: Target) -> int:
     limit, capacity = limit_bytes(text), target.main_memory.capacity_bytes
     if limit > capacity:
         raise PassError(
-            f"the limit of memory, {text}, is more than the {bytes_text(capacity)} of {target.name}",
-            help="leave it out, and all of that is the limit; a board with more is a target that 'extends' this one",
+            f"the memory limit of {text} is more than the {bytes_text(capacity)} of {target.name}",
+            help="leave it out to allow all of that; for a board with more, write a target that 'extends' this one",
         )
     return limit
 
@@ -151,14 +151,15 @@ def sweep_model(
     machine = target if isinstance(target, Target) else load_target(target, target_folders)
     if not isinstance(model, (str, Path)):
         raise UnsupportedError(
-            f"a {type(model).__name__} has one size", help="give the file or the name of a model: each size is read"
+            f"a {type(model).__name__} has one size",
+            help="give the file or the name of a model: it is read again for each size",
         )
     source = model_file(model)
     passes = pipeline_of_level(opt, machine.kind, machine.runtime) if pipeline is None else pipeline
     options = replace(bindings, dtype=None if dtype is None else parse_dtype(dtype))
     for name in axes.keys() & options.dims.keys():
         raise UnsupportedError(
-            f"{name} is swept, and bound to {options.dims[name]}", help=f"leave {name}={options.dims[name]} out"
+            f"{name} is both swept and bound to {options.dims[name]}", help=f"leave {name}={options.dims[name]} out"
         )
     found = sweep(
         source,
@@ -234,7 +235,7 @@ def imported_model(model: Path | Module | Imported, options: ImportOptions, memo
         return imported
     if not isinstance(model, Module | Imported):
         raise UnsupportedError(
-            f"a {type(model).__name__} is no model",
+            f"a {type(model).__name__} is not a model",
             help="give a file, a name, a Module, or what ircost.from_torch gave",
         )
     _check_unbound(options)
@@ -251,7 +252,7 @@ def _check_unbound(options: ImportOptions) -> None:
     for name, value in {**asked, "cache_dtype": options.cache_dtype}.items():
         if value:
             raise UnsupportedError(
-                f"the model is a module already, its shapes are fixed: {name} is of models that are read from a file",
+                f"the model is a module with fixed shapes: {name} applies only to models that are read from a file",
                 help="give the file, or bind it where the module is made: ircost.frontends.load, ircost.from_torch",
             )
 

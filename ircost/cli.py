@@ -1,4 +1,4 @@
-"""The command line: finds the verb and runs it. What a verb needs is imported when it runs."""
+"""The command line: finds the command and runs it. What a command needs is imported when it runs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ircost import __version__
 from ircost.failures import tell
 from ircost.terminal import colour_choice
 
-# Verb -> (module, one line of help). The module is imported when the verb is run, not to list it.
-VERBS = {
+# Command -> (module, one line of help). The module is imported when the command runs, not to list it.
+COMMANDS = {
     "compile": ("ircost.commands.compile", "Latency, energy and memory of a model on a target."),
-    "diff": ("ircost.commands.diff", "What changes between two compilations, and why; a gate."),
+    "diff": ("ircost.commands.diff", "What changes between two compilations, and why; a gate for CI."),
     "explain": ("ircost.commands.explain", "Where each figure comes from: terms, data sheets, fits."),
     "opt": ("ircost.commands.opt", "Read IR, run passes, print IR."),
     "run": ("ircost.commands.run", "Execute a model with the reference interpreter."),
@@ -27,36 +27,36 @@ VERBS = {
     "predict": ("ircost.commands.predict", "Latency of single kernels, from a table or by their sizes."),
     "train": ("ircost.commands.train", "Learn corrections of the analytical model from measurements."),
     "calibrate": ("ircost.commands.calibrate", "Fit the analytical model's constants to measurements."),
-    "measure": ("ircost.commands.measure", "Time kernels on this machine, as tables to fit to."),
-    "reproduce": ("ircost.commands.reproduce", "Claims of papers, held against predictions."),
-    "targets": ("ircost.commands.targets", "The machines that are known, and their figures."),
-    "models": ("ircost.commands.models", "The models that are known by name, and their sources."),
+    "measure": ("ircost.commands.measure", "Time kernels on this machine, as tables for fitting."),
+    "reproduce": ("ircost.commands.reproduce", "Claims of papers, compared with predictions."),
+    "targets": ("ircost.commands.targets", "The known machines, and the source of each figure."),
+    "models": ("ircost.commands.models", "The models known by name, and their sources."),
     "passes": ("ircost.commands.passes", "The passes that pipelines are made of."),
     "ops": ("ircost.commands.ops", "The ops of the IR."),
 }
 
 
 class LazyGroup(click.Group):
-    """Verbs by the table above."""
+    """Commands by the table above."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in VERBS:
+        if name not in COMMANDS:
             return None
-        return importlib.import_module(VERBS[name][0]).command  # type: ignore[no-any-return]
+        return importlib.import_module(COMMANDS[name][0]).command  # type: ignore[no-any-return]
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and not args[0].startswith("-") and args[0] not in VERBS:
-            near = difflib.get_close_matches(args[0], VERBS, n=2, cutoff=0.5)
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=2, cutoff=0.5)
             guess = f"did you mean {', '.join(near)}? " if near else ""
             raise click.UsageError(f"no command '{args[0]}'\n  help: {guess}(irc --help lists all)")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in VERBS.items()])
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
 @click.group(

@@ -1,4 +1,4 @@
-"""What the ranks of a model send each other, as kernels of a report."""
+"""Communication between the ranks of a model, as kernels of a report."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def compare(a: Report | str | Path, b: Report | str | Path) -> Comparison:
 def side_of(report: Report | str | Path) -> Side:
     if not isinstance(report, (Report, str, Path)):
         raise ReportFileError(
-            f"a {type(report).__name__} is no report", help="give what ircost.compile gave, or a file"
+            f"a {type(report).__name__} is not a report", help="give what ircost.compile returned, or a file"
         )
     values = report.to_dict() if isinstance(report, Report) else read_report(report)
     kernels = [{**kernel, "source_nodes": tuple(kernel["source_nodes"])} for kernel in values["kernels"]]

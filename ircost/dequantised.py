@@ -1,4 +1,4 @@
-"""Products of dequantised tensors (QDQ), which some runtimes make integer kernels of."""
+"""Products of dequantised tensors (QDQ), which some runtimes run as integer kernels."""
 
 from __future__ import annotations
 

@@ -67,10 +67,12 @@ def explain_again(
 ) -> Explanation:
     """``ircost.explain``, which says what each argument means."""
     if not isinstance(report, Report):
-        raise ExplainError(f"a {type(report).__name__} is no report", help="give what ircost.compile gave")
+        raise ExplainError(f"a {type(report).__name__} is not a report", help="give what ircost.compile returned")
     machine = target if isinstance(target, Target) else load_target(report.target if target is None else target)
     if machine.digest() != report.target_digest:
-        raise ExplainError(f"the report is of another {report.target} than this one", help="give it: target=...")
+        raise ExplainError(
+            f"the report is for another version of target {report.target}", help="give that one: target=..."
+        )
     return Explanation(explain_report(report, machine, report.model, kernel, most))
 
 

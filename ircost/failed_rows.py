@@ -1,4 +1,4 @@
-"""Rows of tables that tell of no kernel: why, which, and how to mend them."""
+"""Rows of tables that describe no valid kernel: which, why, and how to fix them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one place where the command line tells what went wrong, and picks the exit code."""
+"""The one place where the command line reports what went wrong, and picks the exit code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def tell(error: Exception, arguments: Sequence[str], verbose: bool = False) -> i
     """Writes on stderr what went wrong.
 
     Args:
-        error: what a verb raised.
+        error: what a command raised.
         arguments: the command line, for the file about a fault of ours.
         verbose: show the traceback of a fault of ours.
 
@@ -87,7 +87,7 @@ def readable(names: Iterable[str], load: Callable[[str], Thing]) -> tuple[list[T
 
 
 def tell_unreadable(errors: Sequence[IrcError]) -> None:
-    """After a list: what is not in it, and why; ends the verb with exit code 2 then."""
+    """After a list: what is not in it, and why; ends the command with exit code 2 then."""
     for error in errors:
         say(error.render())
     if errors:

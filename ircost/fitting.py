@@ -1,4 +1,4 @@
-"""Making a module fit a limit of memory, and what else would make it fit."""
+"""Making a module fit a memory limit, and suggesting what else would make it fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Single kernels from Python: tables of them predicted, or held against what was measured."""
+"""Tables of single kernels from Python: predicted, or compared with measurements."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def estimates_of(columns: Columns, at: str, target_of: Callable[[str], Target], 
     """
     name, learned, constants = row_model(model)
     if is_model_ops(columns):
-        raise FrameError(f"{at} is of operators inside of models", help="irc evaluate takes it")
+        raise FrameError(f"{at} lists operators inside models", help="irc evaluate accepts it")
     return estimate_rows(columns, at, target_of, name, learned, constants)
 
 

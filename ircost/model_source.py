@@ -1,4 +1,4 @@
-"""From what a user calls a model to the file that holds it: a path, or the name of a bundled configuration."""
+"""From what a user calls a model to its file: a path, or the name of a bundled configuration."""
 
 from __future__ import annotations
 
@@ -33,4 +33,4 @@ def not_found(model: str, error: IrcError) -> IrcError:
             f"cannot tell what {model} is: its name ends in '{ending}'", help=f"files end in {known}"
         )
     nearest = error.help or "irc models lists all"
-    return UnsupportedError(f"no file and no known model '{model}'", help=f"{nearest}; files end in {known}")
+    return UnsupportedError(f"no file or known model '{model}'", help=f"{nearest}; files end in {known}")

@@ -1,4 +1,4 @@
-"""Which values options of the library take: what is in another form is told before a model is read."""
+"""Which values the library's options accept; anything else is an error before a model is read."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def read_report(path: str | Path) -> dict[str, Any]:
     wrong = mistakes(value)
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise ReportFileError(f"{path} is no report of irc: {wrong[0]}{more}", help=HELP)
+        raise ReportFileError(f"{path} is not a report by irc: {wrong[0]}{more}", help=HELP)
     found: dict[str, Any] = value
     return found
 

@@ -22,7 +22,7 @@ from ircost.passes import parse_pipeline
 from ircost.passes.tile import Tile
 from ircost.passes.weight_only import is_weight_only
 from ircost.quantity_text import bytes_text
-from ircost.transformer_figures import TransformerFigures, batches_on_the_way
+from ircost.transformer_figures import TransformerFigures, notes_on_batches
 
 # Weights that grow by this, and by so many bytes, when they are loaded are told of.
 MUCH_WIDER, LARGE_BYTES = 1.5, 2**20
@@ -64,7 +64,7 @@ def notes_on(
         *_idle_runtime(target, estimates.model),
         *_spread_experts(table),
         *([] if built is None else notes_on_links(built, target)),
-        *([] if figures is None else batches_on_the_way(figures, limit_bytes)),
+        *([] if figures is None else notes_on_batches(figures, limit_bytes)),
         *notes_on_energy(table, target, estimates.latency_s),
         *([] if built is None else [ENERGY_NOTES[target.kind == "gpu"]]),
     )
@@ -75,12 +75,12 @@ def _counted(costed: CostedRuns) -> list[str]:
     table, runs, notes = costed.table, costed.runs, []
     if table.load_time:
         depend = "op depends" if len(table.load_time) == 1 else "ops depend"
-        notes.append(f"{len(table.load_time)} {depend} on weights only: run once, at load, and in no figure")
+        notes.append(f"{len(table.load_time)} {depend} on weights only: run once, at load, and not included")
     if len(runs) < len(table.runs):
-        notes.append("of each `if` the costlier branch is counted (--value binds an input that decides one)")
+        notes.append("of each `if` the more expensive branch is counted (--value binds an input that decides one)")
     unknown = sum(1 for run in runs if table.is_unknown[run.row])
     if unknown:
-        notes.append(f"{unknown} opaque operators: their cost is unknown and in no figure, so every total is too low")
+        notes.append(f"{unknown} opaque operators: their cost is unknown and not included, so every total is too low")
     return notes
 
 
@@ -102,7 +102,7 @@ def _idle_runtime(target: Target, model: str) -> list[str]:
     """A runtime that was asked for, of a machine of which the roofline is all that is known."""
     if not target.runtime or model != "roofline" or target.kind in MEASURED_KINDS:
         return []
-    return [f"runtime {target.runtime} changes no kernel: those of {target.kind}s were measured under none"]
+    return [f"runtime {target.runtime} changes nothing: no kernels of {target.kind}s were measured under any"]
 
 
 def _widened_weights(module: Module, memory: MemoryUse) -> list[str]:
@@ -112,8 +112,8 @@ def _widened_weights(module: Module, memory: MemoryUse) -> list[str]:
     if memory.weights_bytes < MUCH_WIDER * stored_bytes or memory.weights_bytes - stored_bytes < LARGE_BYTES:
         return []
     return [
-        f"weights are widened at load: {bytes_text(stored_bytes)} as they are stored, "
-        f"{bytes_text(memory.weights_bytes)} in memory and when they are read"
+        f"weights are widened at load: {bytes_text(stored_bytes)} as stored, "
+        f"{bytes_text(memory.weights_bytes)} in memory and whenever they are read"
     ]
 
 
@@ -178,13 +178,13 @@ def _spread_experts(table: KernelTable) -> list[str]:
 
 def _routing_note(tokens: int, chosen: int, experts: int, ranks: int, balance: float) -> str:
     met = experts_met(tokens, chosen, experts)
-    load = "which real prompts load more than chance does (--mesh balance=)"
+    load = "which real prompts load more than random routing does (--mesh balance=)"
     if balance < 1:
-        load = f"which gets {1 / balance:.2f} times the mean, or what chance deals out where that is more"
+        load = f"which gets {1 / balance:.2f} times the mean, or what random routing gives it if that is more"
     busiest = f"; all wait for the busiest of {ranks} ranks, {load}"
     return (
-        f"routing is taken as random: {tokens:,} tokens of {chosen} experts each "
-        f"read {met:.0f} of {experts} a layer, and fewer where they agree{busiest if ranks > 1 else ''}"
+        f"routing is assumed random: {tokens:,} tokens with {chosen} experts each "
+        f"read {met:.0f} of {experts} a layer, and fewer if they agree{busiest if ranks > 1 else ''}"
     )
 
 
@@ -195,7 +195,7 @@ def _inside(kernel: Op) -> Iterable[Op]:
 def _unbounded_loops(module: Module) -> list[str]:
     """Loops that stop on a condition nobody can foresee."""
     return [
-        f"loop '{node_name(op)}' has no known trip count: its body is counted once (--bound {node_name(op)}=N)"
+        f"loop '{node_name(op)}' has no known trip count, so its body is counted once (--bound {node_name(op)}=N)"
         for op in module.walk()
         if op.name == "while" and op.attrs["trip_bound"] == 0
     ]

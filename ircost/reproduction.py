@@ -1,4 +1,4 @@
-"""Claims held against predictions."""
+"""Claims of papers compared with predictions."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Judgement:
 
     @property
     def ratio(self) -> float | None:
-        """Predicted over claimed; None for words, and where nought was claimed."""
+        """Predicted over claimed; None for words, and where zero was claimed."""
         if isinstance(self.claimed, str) or isinstance(self.predicted, str) or not self.claimed:
             return None
         return self.predicted / self.claimed

@@ -106,7 +106,7 @@ def with_figures(
     figures = report.transformer
     if figures is None:
         raise RequestError(
-            "--output-tokens, --price-per-hour and --intensity are of models by their configuration",
+            "--output-tokens, --price-per-hour and --intensity apply only to models built from a configuration",
             help="irc models lists known ones",
         )
     if asked.output_tokens is not None:
@@ -227,7 +227,7 @@ def decode_steps(
     """
     if prompt.phase != "prefill":
         raise RequestError(
-            f"--output-tokens goes with phase prefill, not {prompt.phase}", help="--seq N is the length of the prompt"
+            f"--output-tokens needs phase prefill, not {prompt.phase}", help="--seq N is the length of the prompt"
         )
     if output_tokens < 2:
         return ()

@@ -51,7 +51,9 @@ def checked_axes(axes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]
     found = {name: tuple(dict.fromkeys(values)) for name, values in axes.items()}
     count = int(np.prod([len(values) for values in found.values()], dtype=float))
     if count > MOST_POINTS:
-        raise SweepError(f"{count:,} points, {MOST_POINTS:,} are the most", help="take fewer values, or larger steps")
+        raise SweepError(
+            f"{count:,} points, but at most {MOST_POINTS:,} are allowed", help="take fewer values, or larger steps"
+        )
     return found
 
 
@@ -60,7 +62,7 @@ def _values(text: str, item: str) -> Iterator[int]:
     last, colon, step = rest.partition(":")
     words = [first, *([last] if dots else []), *([step] if colon else [])]
     if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
-        raise SweepError(f"--sweep {text}: '{item}' is no value", help="whole numbers, 4..256 or 1024..8192:1024")
+        raise SweepError(f"--sweep {text}: '{item}' is not a value", help="whole numbers, 4..256 or 1024..8192:1024")
     value, end = int(first), int(last) if dots else int(first)
     if end < value:
         raise SweepError(f"--sweep {text}: '{item}' runs backwards")

@@ -174,7 +174,7 @@ def figures_of(
     )
 
 
-def batches_on_the_way(figures: TransformerFigures, capacity_bytes: int) -> list[str]:
+def notes_on_batches(figures: TransformerFigures, capacity_bytes: int) -> list[str]:
     """How many batches keep stages busy, and whether a device holds so many; nothing of a model in one stage.
 
     Args:
@@ -186,7 +186,7 @@ def batches_on_the_way(figures: TransformerFigures, capacity_bytes: int) -> list
     if figures.batches_in_flight == figures.pp:
         told = f"; their caches take {caches} of the fullest device" if figures.cache_bytes else ""
         batches = f"{figures.pp} batches of {figures.batch:,}"
-        return [f"tokens a second are those of full stages: {batches} on their way at once{told}"]
+        return [f"tokens per second are for full stages: {batches} in flight{told}"]
     left_bytes = max(capacity_bytes - figures.weights_bytes - figures.activations_bytes, 0)
     held = figures.batches_in_flight if figures.cache_bytes <= left_bytes else "none"
     return [

@@ -1,4 +1,4 @@
-"""Whole models that were measured, held against sums of their kernels: `irc evaluate model_latency.parquet`."""
+"""Whole models that were measured, compared with sums of their kernels: `irc evaluate model_latency.parquet`."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class ConvertDType(Pass):
     def run(self, module: Module, context: PassContext) -> Counter[str]:
         if not self.to.is_float or self.to.name == "f8e8m0":
             raise PassError(
-                f"convert-dtype: {self.to} is no format that a model computes in",
+                f"convert-dtype: {self.to} is not a format that models compute in",
                 help="floats convert: f32, tf32, f16, bf16, f8e4m3, f8e5m2, f4e2m1; integers need quantisation, and "
                 "of a model that has it (QDQ) the pass integer-products costs them",
             )

@@ -1,4 +1,4 @@
-"""Control flow whose course is known."""
+"""Folds control flow whose condition or trip count is known."""
 
 from __future__ import annotations
 

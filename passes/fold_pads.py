@@ -1,4 +1,4 @@
-"""Padding before a convolution or a pool, as the padding that it has itself."""
+"""Folds padding before a convolution or a pool into the op's own padding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fusion: ops that run as one kernel, by a plain rule, or by predicted time where that is asked for."""
+"""Fusion: ops that run as one kernel, chosen by a simple rule or by predicted time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who reads a value: asked again for every merge in reach, also of values that thousands of ops read."""
+"""Readers of values during fusion, kept sorted: they are asked for at every possible merge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting ops that run as one unit into a kernel op."""
+"""Wraps ops that run as one unit into a kernel op."""
 
 from __future__ import annotations
 

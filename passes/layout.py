@@ -1,4 +1,4 @@
-"""Which way round tensors are stored: chosen for a whole graph at once, so that least is moved."""
+"""The order of axes in which tensors are stored, chosen for a whole graph at once so that least is moved."""
 
 from __future__ import annotations
 

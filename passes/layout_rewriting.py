@@ -1,4 +1,4 @@
-"""Putting a choice of layouts into effect: ops on permuted axes, and transposes only where orders meet."""
+"""Puts a choice of layouts into effect: ops on permuted axes, and transposes only where orders meet."""
 
 from __future__ import annotations
 

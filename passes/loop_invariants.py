@@ -1,4 +1,4 @@
-"""What is the same on every trip of a loop: read from around it, and computed once before it."""
+"""Loop-invariant code motion: what is the same on every trip of a loop is computed once, before it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms: expressions that a value is compared with, whatever the order in which somebody wrote them down.
+"""Expressions to match values against, whatever the order in which operands were written down.
 
 A form reads as its equation: ``product(x, call("sigmoid", x))``. Products and sums are compared as bags of factors and
 addends, with their constants multiplied or added up.

@@ -135,23 +135,9 @@ class _Dependences:
         self.fixed = [op for op in block.ops if op in at_load]
         self.ops = [op for op in block.ops if op not in at_load and op is not block.last]
         self.number = {op: i for i, op in enumerate(self.ops)}
-        self.owner: dict[Value, Value] = {}
-        for op in self.ops:
-            for result in op.results:
-                source = op.operands[0] if op.definition.is_view else result
-                self.owner[result] = self.owner.get(source, source)
-        self.before: list[tuple[int, ...]] = []
-        self.reads: list[tuple[Value, ...]] = []
-        impure = -1
-        for i, op in enumerate(self.ops):
-            operands = [v for inner in _reading(op) for v in inner.operands]
-            found = {self.number[v.producer] for v in operands if v.producer in self.number and v.producer is not op}
-            if not all(inner.definition.is_pure for inner in _reading(op)) and op.name != "call":
-                found |= {impure} - {-1}
-                impure = i
-            self.before.append(tuple(sorted(found)))
-            own = dict.fromkeys(self.owner[v] for v in operands if v in self.owner)
-            self.reads.append(tuple(v for v in own if v.producer in self.number and v.producer is not op))
+        self.owner = self._owners()
+        self.before = self._waits()
+        self.reads = [self._reads(op) for op in self.ops]
         self.behind: list[list[int]] = [[] for _ in self.ops]
         for i, befores in enumerate(self.before):
             for j in befores:
@@ -165,6 +151,34 @@ class _Dependences:
         self.leaving = returned & set(self.owner.values())
         self.made = [sum(r.type.size_bytes for r in op.results if self.owner[r] is r) for op in self.ops]
         self.in_place = [self._overwritten(op) for op in self.ops]
+
+    def _owners(self) -> dict[Value, Value]:
+        """Results -> the value whose buffer each is in: views are in that of what they view."""
+        owner: dict[Value, Value] = {}
+        for op in self.ops:
+            for result in op.results:
+                source = op.operands[0] if op.definition.is_view else result
+                owner[result] = owner.get(source, source)
+        return owner
+
+    def _waits(self) -> list[tuple[int, ...]]:
+        """What each op waits for: producers of what it reads, and of impure ops the one before."""
+        before: list[tuple[int, ...]] = []
+        impure = -1
+        for i, op in enumerate(self.ops):
+            producers = [value.producer for inner in _reading(op) for value in inner.operands]
+            found = {self.number[made] for made in producers if made in self.number and made is not op}
+            if not all(inner.definition.is_pure for inner in _reading(op)) and op.name != "call":
+                found |= {impure} - {-1}
+                impure = i
+            before.append(tuple(sorted(found)))
+        return before
+
+    def _reads(self, op: Op) -> tuple[Value, ...]:
+        """Buffers that an op reads, each once."""
+        values = [value for inner in _reading(op) for value in inner.operands]
+        own = dict.fromkeys(self.owner[value] for value in values if value in self.owner)
+        return tuple(value for value in own if value.producer in self.number and value.producer is not op)
 
     def _overwritten(self, op: Op) -> tuple[Value, ...]:
         if len(op.results) != 1 or op.definition.is_view or op.result in self.leaving:

@@ -1,4 +1,4 @@
-"""Repeated layers as one function: what stands there n times in a row becomes n calls."""
+"""Repeated layers as one function: n equal runs of ops in a row become n calls."""
 
 from __future__ import annotations
 

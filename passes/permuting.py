@@ -1,4 +1,4 @@
-"""Ops on permuted axes: which may run so, and how they are written then."""
+"""Ops on permuted axes: which ops can run on them, and how they are rewritten."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def _run(module: Module, instance: Pass, context: PassContext, memory: VerifierM
 def _counts(returned: object) -> Counter[str]:
     """What a pass says that it did. One that says nothing did nothing that it counts."""
     if returned is not None and not isinstance(returned, Counter):
-        raise TypeError(f"run gave a {type(returned).__name__}, a Counter expected")
+        raise TypeError(f"run returned a {type(returned).__name__}, not a Counter")
     return returned or Counter()
 
 
@@ -169,5 +169,5 @@ def load_reproducer(path: str | Path) -> tuple[Module, tuple[Pass, ...]]:
     text = Path(path).read_text()
     line = next((line for line in text.splitlines() if line.startswith(PIPELINE_LINE)), None)
     if line is None:
-        raise PassError(f"{path} is no reproducer: no line begins with '{PIPELINE_LINE.strip()}'")
+        raise PassError(f"{path} is not a reproducer: no line begins with '{PIPELINE_LINE.strip()}'")
     return parse_module(text, str(path)), parse_pipeline(line.removeprefix(PIPELINE_LINE))

@@ -51,7 +51,7 @@ def make_pass(name: str, options: str) -> Pass:
         match = OPTION.match(options, position)
         if match is None:
             raise PassError(
-                f"pass '{name}': '{options}' is no list of options", help="write them like {max_ops=16, deep=true}"
+                f"pass '{name}': '{options}' is not a list of options", help="write them like {max_ops=16, deep=true}"
             )
         option = match["name"].replace("-", "_")
         if option in values:

@@ -1,4 +1,4 @@
-"""Composites that exporters wrote out, recognised by their structure."""
+"""Composites written out by exporters, recognised by their structure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Activations that somebody wrote out, as the ops that they are."""
+"""Recognises activations that are written out as simpler ops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attention and rotary embeddings that somebody wrote out, as the composites that they are."""
+"""Recognises attention and rotary embeddings that are written out as simpler ops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps of recurrent layers that somebody unrolled."""
+"""Recognises the steps of recurrent layers that were unrolled."""
 
 from __future__ import annotations
 

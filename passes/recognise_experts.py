@@ -1,4 +1,4 @@
-"""Mixtures of experts that somebody wrote out: each row with the weights of its experts."""
+"""Recognises mixtures of experts that are written out: each row with the weights of its experts."""
 
 from __future__ import annotations
 

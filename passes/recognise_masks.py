@@ -1,4 +1,4 @@
-"""Masks that are the same in every run and hide what lies behind a query, as attributes of attention."""
+"""Recognises masks that are the same in every run and hide what is behind a query, as attributes of attention."""
 
 from __future__ import annotations
 

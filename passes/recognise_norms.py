@@ -1,4 +1,4 @@
-"""Softmax and the norms that somebody wrote out, as the composites that they are."""
+"""Recognises softmax and norms that are written out as simpler ops."""
 
 from __future__ import annotations
 

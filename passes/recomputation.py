@@ -1,4 +1,4 @@
-"""Ways to have a value a second time: from what it was computed of, or from what was computed of it."""
+"""Ways to compute a value again: forwards from its operands, or backwards from its results."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def limit_bytes(text: str) -> int:
     try:
         return int(parse_quantity(text, "B"))
     except TargetError as error:
-        raise PassError(f"no limit of memory: {error.message}", help="write 24GiB, or a number of bytes") from None
+        raise PassError(f"not a memory limit: {error.message}", help="write 24GiB, or a number of bytes") from None
 
 
 def latencies(module: Module, context: PassContext) -> dict[Op, float]:

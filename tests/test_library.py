@@ -88,9 +88,9 @@ def test_a_mistaken_option_is_told_with_its_cure(options: dict[str, Any], messag
 
 
 def test_what_is_no_report_or_model_is_told() -> None:
-    with pytest.raises(IrcError, match="a NoneType is no report"):
+    with pytest.raises(IrcError, match="a NoneType is not a report"):
         ircost.diff(None, RESNET)  # type: ignore[arg-type]
-    with pytest.raises(IrcError, match="a str is no report"):
+    with pytest.raises(IrcError, match="a str is not a report"):
         ircost.explain("report.json")  # type: ignore[arg-type]
     with pytest.raises(IrcError, match="a Module has one size"):
         ircost.sweep(load(RESNET).module, {"N": [1, 2]})  # type: ignore[arg-type]
@@ -119,7 +119,7 @@ def test_a_model_that_is_given_stays_as_it_is() -> None:
 def test_what_would_bind_a_module_anew_is_an_error(options: dict[str, Any]) -> None:
     """To leave it out of account would be an answer to something else."""
     for ask in (ircost.compile, ircost.what_if):
-        with pytest.raises(IrcError, match=f"{next(iter(options))} is of models that are read from a file"):
+        with pytest.raises(IrcError, match=f"{next(iter(options))} applies only to models that are read from a file"):
             ask(load(RESNET), **options)
 
 
@@ -140,7 +140,7 @@ def test_explanations_are_of_the_target_of_the_report(tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text("name: t4\nextends: h100_sxm\nsource: a test\npower: {peak: 500 W}\n")
     report = ircost.compile(RESNET, mine)
-    with pytest.raises(IrcError, match="the report is of another t4"):
+    with pytest.raises(IrcError, match="the report is for another version of target t4"):
         ircost.explain(report)
     assert ircost.explain(report, target=mine).latency_s == pytest.approx(report.latency_s)
 

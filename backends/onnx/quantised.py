@@ -179,7 +179,7 @@ def integer_product(product: Op, zero: Input, scope: Scope, w_zero: Value | None
 
 @emits("conv_integer")
 def emit_conv_integer(op: Op, scope: Scope) -> Input:
-    """Padding of another number than nought is that of a Pad: what the operator subtracts it takes from all of x."""
+    """Padding of another number than zero is that of a Pad: what the operator subtracts it takes from all of x."""
     made = integer_convolution(op, None, scope)
     pads, outside = pairs_of(op.attrs, "pads"), int_of(op.attrs, "outside")
     if not isinstance(made, Node) or not outside:

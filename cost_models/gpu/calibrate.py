@@ -11,10 +11,10 @@ from ircost.cost_models.gpu.constants import ConstantsFile, FamilyFit
 from ircost.cost_models.gpu.families import FAMILIES, Family
 from ircost.cost_models.gpu.fit import Effect, Effects, Sample, fit
 from ircost.cost_models.gpu.labels import FASTEST, GRAPH_REPLAY, WIDTHS, as_runtime
-from ircost.cost_models.gpu.nobodys_kernels import fastest_rows, with_graph_replay
 from ircost.cost_models.gpu.rows import TargetOf, groups_of
 from ircost.cost_models.gpu.table_schema import completed, family_of, number_column, unreadable
 from ircost.cost_models.gpu.table_work import Columns
+from ircost.cost_models.gpu.unnamed_runtime import fastest_rows, with_graph_replay
 
 SAMPLE_ROWS = 800  # of a group: more change the constants by less than their noise
 FEWEST_ROWS = 8
@@ -189,7 +189,7 @@ def _without(data: Measured, absent: frozenset[str]) -> Measured:
 
 
 def _staying(known: Effects, samples: Sequence[Sample]) -> Effects:
-    """What is known; and nought for a runtime's format or kind, where both were met, if not together.
+    """What is known; and zero for a runtime's format or kind, where both were met, if not together.
 
     Such an effect would move kernels of all machines, those that were measured with care among them.
     """

@@ -231,7 +231,7 @@ def read_constants(path: str | Path) -> ConstantsFile:
         version = content["version"]
         if version != VERSION:
             raise ConstantsError(
-                f"{path}: version {version}, {VERSION} expected", help="write it anew with irc calibrate"
+                f"{path}: version {version}, {VERSION} expected", help="write it again with irc calibrate"
             )
         fits = {str(name): _family_fit(entry) for name, entry in content.get("families", {}).items()}
         tables = {str(k): str(v) for k, v in content["tables"].items()}

@@ -10,7 +10,7 @@ from ircost.cost_models.gpu.demand import Amount, Column, Demand, beside
 from ircost.cost_models.gpu.gemm import GemmWork
 from ircost.cost_models.gpu.machine import GpuMachine
 
-# What matrix units take of a pixel at once: channels of fewer bytes are filled up with noughts. Source: NVIDIA, "Deep
+# What matrix units take of a pixel at once: channels of fewer bytes are filled up with zeros. Source: NVIDIA, "Deep
 # Learning Performance Guide: Convolutional Layers", section "Channels in and out".
 ALIGNED_BYTES = 16.0
 FEW_CHANNELS = 16.0  # fewer fill no tile's columns

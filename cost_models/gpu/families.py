@@ -27,7 +27,7 @@ class Family:
     model: what such work asks of a machine, once it is launched.
     totals: for the physical limit.
     asked: as ``model``, where only the fastest candidate counts; None where that is no shorter way.
-    stiffness: how hard effects are held to nought when its constants are fitted: the less, the
+    stiffness: how hard effects are held to zero when its constants are fitted: the less, the
         harder. Of 8 to 720, three to a decade, about the one that errs least on devices that were left out.
     """
 

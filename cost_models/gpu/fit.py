@@ -1,7 +1,7 @@
 """Fits the constants of a family to measurements: partial pooling over what kernels have in common.
 
 A constant is a sum of effects on a link scale (log of a time; logit of a share): one of the family, and one each of the
-machine's architecture, the runtime, the number format, ... Effects are drawn towards nought by a ridge, so that what is
+machine's architecture, the runtime, the number format, ... Effects are drawn towards zero by a ridge, so that what is
 seen on few machines moves little, and a machine that was never seen gets what all have in common.
 
 Source: Gelman, Hill, "Data Analysis Using Regression and Multilevel/Hierarchical Models", 2007, chapter 12.
@@ -134,7 +134,7 @@ class _Design:
     Args:
         levels: (effect, level) of each row of a point.
         matrix: [samples, levels] 1 where a level holds for a sample.
-        origin: [levels, parameters] where the ridge draws to: the defaults for the family's own, else nought; of what
+        origin: [levels, parameters] where the ridge draws to: the defaults for the family's own, else zero; of what
             is held its amounts.
         penalty: [levels, parameters] one over the square of each width.
         is_free: [levels, parameters] whether an effect may move a parameter.

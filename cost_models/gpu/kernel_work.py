@@ -22,7 +22,7 @@ from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork, sums_rows
 from ircost.cost_models.gpu.gemm_bound import screened_gemm
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY, OF_COLLECTIVES, labels_of, runtime_on
 from ircost.cost_models.gpu.machine import GpuMachine
-from ircost.cost_models.gpu.power import product_flops_per_s, sustained_flops_per_s
+from ircost.cost_models.gpu.power_limit import product_flops_per_s, sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork, scan_demand
 from ircost.cost_models.gpu.stream import ROW_IN_A_BLOCK, StreamWork, stream_demand
 from ircost.cost_models.gpu.table_work import COLD_SETS, MOST_SHARED, masks_window, packs_heads

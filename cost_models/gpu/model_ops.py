@@ -92,7 +92,7 @@ def kernels_of(op: str, dims: str, input_shapes: str, is_trained: bool) -> tuple
     parts = [_listed(part) for part in _listed(_literal(dims))]
     found = tuple(kernel for kind, extents in parts for kernel in _kernels(op, kind, extents, by_number, is_trained))
     if not found or any(isinstance(dim, int) and dim > LARGEST for _, kernel in found for dim in kernel):
-        raise ValueError("no kernels, or larger ones than any")
+        raise ValueError("no kernels, or impossibly large ones")
     return found
 
 
@@ -147,6 +147,6 @@ def _memory_kernels(op: str, shapes: Sequence[Sequence[int]], is_trained: bool) 
     name = MEMORY_NAMES[op]
     if name == "where" and sum(prod(shape) == prod(result) for shape in operands) < 2:
         name = "copy"  # a mask and a number that all rows share: one operand is read in full
-    assert name in VECTOR_OPS, f"{name} is no op of tables"
+    assert name in VECTOR_OPS, f"{name} is not an op of tables"
     for _ in range(1 + is_trained):
         yield "vector", (name, prod(result[:-1]), result[-1])

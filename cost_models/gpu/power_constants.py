@@ -93,7 +93,7 @@ def read_power_constants(path: str | Path) -> PowerConstants:
         if content["version"] != VERSION:
             raise PowerConstantsError(
                 f"{path}: version {content['version']}, {VERSION} expected",
-                help="write it anew with irc calibrate --power",
+                help="write it again with irc calibrate --power",
             )
         about = content["about"]
         return PowerConstants(
@@ -107,14 +107,14 @@ def read_power_constants(path: str | Path) -> PowerConstants:
         )
     except (OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
         raise PowerConstantsError(
-            f"{path} holds no constants of power: {error}", help="irc calibrate --power writes such a file"
+            f"{path} holds no power constants: {error}", help="irc calibrate --power writes such a file"
         ) from error
 
 
 def _factors(entry: Mapping[str, float]) -> PowerFactors:
     values = [float(entry[name]) for name in FACTORS]
     if not all(np.isfinite(value) and value >= 0 for value in values):
-        raise ValueError("factors are numbers of nought and above")
+        raise ValueError("factors must be numbers, zero or more")
     return PowerFactors(*values)
 
 

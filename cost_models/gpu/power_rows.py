@@ -10,9 +10,9 @@ import numpy as np
 from ircost.cost_models.gpu.activity import activity_of
 from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.demand import Column, Terms, times
-from ircost.cost_models.gpu.drawn import Drawn, drawn, operation_j
 from ircost.cost_models.gpu.families import Family
 from ircost.cost_models.gpu.machine import GpuMachine
+from ircost.cost_models.gpu.power_draw import Drawn, drawn, operation_j
 from ircost.cost_models.gpu.rows import RowGroup, TargetOf, groups_of
 from ircost.cost_models.gpu.table_schema import completed, family_of, number_column, unreadable
 from ircost.cost_models.gpu.table_work import Columns, Setting

@@ -24,7 +24,7 @@ from ircost.cost_models.gpu.labels import (
     runtime_on,
 )
 from ircost.cost_models.gpu.machine import machine_of
-from ircost.cost_models.gpu.power import product_flops_per_s
+from ircost.cost_models.gpu.power_limit import product_flops_per_s
 from ircost.cost_models.gpu.table_work import Columns, Setting, architecture_on_a_bus, coded, is_on_a_bus
 from ircost.cost_models.side_by_side import processors, side_by_side
 
@@ -137,7 +137,7 @@ def setting_of(device: str, runtime: str, dtype: str, target_of: TargetOf) -> tu
         return None, f"framework '{runtime}' is not that of device '{device}', {target.runtime}"
     known = known_runtime(runtime)
     if known is not None and not known.runs_on(target.vendor):
-        return None, f"framework '{runtime}' runs on machines of {known.only_on} alone, not on {target.name}"
+        return None, f"framework '{runtime}' runs on machines of {known.only_on} only, not on {target.name}"
     machine = target.model_copy(update={"name": target.name.partition("+")[0]})
     return Setting(machine, machine_of(machine), runtime or target.runtime, form, arithmetic, peak), ""
 
@@ -223,7 +223,7 @@ def on_all_processors(count: int, tasks: Sequence[tuple[np.ndarray, Callable[[],
     """
 
     def found_of(some: Sequence[int]) -> list[np.ndarray]:
-        with np.errstate(all="ignore"):  # what comes of extents of nought is told by who asks
+        with np.errstate(all="ignore"):  # what comes of extents of zero is told by who asks
             return [tasks[place][1]() for place in some]
 
     sizes = np.array([len(rows) for rows, _ in tasks], dtype=int)

@@ -22,7 +22,7 @@ DEFAULTS: Mapping[str, str | float] = {
     **{"batch": 1, "groups": 1, "window": 0, "tp": 1, "ep": 1, "stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0},
     "power_w": float("nan"),
 }
-MAY_BE_NOUGHT = frozenset(("window", "pad_h", "pad_w"))
+MAY_BE_ZERO = frozenset(("window", "pad_h", "pad_w"))
 # Dims that some ops of a family have not: there stands -1.
 LACKING = {
     "recurrent": frozenset(
@@ -54,7 +54,7 @@ KNOWN: Mapping[str, Mapping[str, Callable[[str], bool]]] = {
 # Sizes that no kernel has together.
 IMPOSSIBLE: Mapping[str, Mapping[str, Callable[[Columns], np.ndarray]]] = {
     "attention": {
-        "heads is no multiple of kv_heads": lambda x: np.asarray(x["heads"] % x["kv_heads"] != 0),
+        "heads is not a multiple of kv_heads": lambda x: np.asarray(x["heads"] % x["kv_heads"] != 0),
         "kv_len, which counts the new tokens too, is less than q_len": lambda x: np.asarray(x["kv_len"] < x["q_len"]),
     },
     "mla": {
@@ -70,7 +70,7 @@ IMPOSSIBLE: Mapping[str, Mapping[str, Callable[[Columns], np.ndarray]]] = {
         "channels do not divide by groups": lambda x: np.asarray(
             (x["in_channels"] % x["groups"] > 0) | (x["out_channels"] % x["groups"] > 0)
         ),
-        "a depthwise convolution is no product, but a stream: irc compile costs it": lambda x: np.asarray(
+        "a depthwise convolution is a stream, not a product: irc compile costs it": lambda x: np.asarray(
             (x["groups"] > 1) & (x["groups"] == x["in_channels"])
         ),
     },
@@ -90,8 +90,8 @@ def family_of(columns: Columns, at: str) -> Family:
         nearest = max(needed, key=lambda name: len(needed[name] & columns.keys()) / len(needed[name]))
         missing = ", ".join(sorted(needed[nearest] - columns.keys()))
         raise TargetError(
-            f"{at}: its columns tell of no family of kernels",
-            help=f"for {nearest} it lacks {missing}; families are {', '.join(FAMILIES)}, model_ops",
+            f"{at}: its columns match no family of kernels",
+            help=f"{nearest} also needs {missing}; families are {', '.join(FAMILIES)}, model_ops",
         )
     name = max(fitting, key=lambda name: len(needed[name]))
     if name in ("vector", "quantize"):  # both are ops on rows x cols: only the ops tell them apart
@@ -156,9 +156,9 @@ def unreadable(family: Family, columns: Columns) -> dict[str, np.ndarray]:
     found = {}
     for name in sorted(family.columns - WORDS - {"power_w"}):
         numbers = columns[name]
-        found[f"{name} is no number"] = ~np.isfinite(numbers)
-        found[f"{name} is no whole number"] = np.isfinite(numbers) & (numbers != np.round(numbers))
-        if name in MAY_BE_NOUGHT:
+        found[f"{name} is not a number"] = ~np.isfinite(numbers)
+        found[f"{name} is not a whole number"] = np.isfinite(numbers) & (numbers != np.round(numbers))
+        if name in MAY_BE_ZERO:
             found[f"{name} is negative"] = numbers < 0
         elif name not in LACKING.get(family.name, ()):
             found[f"{name} is not positive"] = numbers <= 0
@@ -168,6 +168,6 @@ def unreadable(family: Family, columns: Columns) -> dict[str, np.ndarray]:
             if not is_known(word):
                 found[f"{name} '{word}' is not known" if word else f"{name} is missing"] = codes == number
     for reason, is_broken in IMPOSSIBLE.get(family.name, {}).items():
-        with np.errstate(all="ignore"):  # extents that are no numbers, or nought, are told above
+        with np.errstate(all="ignore"):  # extents that are no numbers, or zero, are told above
             found[reason] = is_broken(columns)
     return {reason: np.flatnonzero(mask) for reason, mask in found.items() if mask.any()}

@@ -19,7 +19,7 @@ from ircost.cost_models.gpu.formats import Format, format_of
 from ircost.cost_models.gpu.gemm import LEAST_TILE, GemmWork, sums_rows
 from ircost.cost_models.gpu.labels import THROUGH_HOST, WITH_PEERS
 from ircost.cost_models.gpu.machine import GpuMachine
-from ircost.cost_models.gpu.power import sustained_flops_per_s
+from ircost.cost_models.gpu.power_limit import sustained_flops_per_s
 from ircost.cost_models.gpu.scan import ScanWork
 from ircost.cost_models.gpu.stream import ROW_IN_A_BLOCK, StreamWork
 from ircost.cost_models.gpu.winograd import TILES, may_take, saved

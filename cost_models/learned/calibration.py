@@ -145,7 +145,7 @@ def _sure_gain(errors: np.ndarray, doubt: float) -> np.ndarray:
     Corrections that help some machines as much as they harm others are worth nothing to a new one.
 
     Args:
-        errors: [shares, groups]; those of share nought first.
+        errors: [shares, groups]; those of share zero first.
     """
     gain = 1.0 - errors / np.maximum(errors[0], TINY)
     count = gain.shape[1]

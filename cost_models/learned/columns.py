@@ -87,8 +87,8 @@ SIZES: Mapping[str, tuple[str, ...]] = {
 }
 # What follows from the sizes and is seen beside them; it does not tell novelty.
 DERIVED: Mapping[str, tuple[str, ...]] = {"conv": ("stride",)}
-# Sizes that may be nought: seen as logarithms of one more.
-MAY_BE_NOUGHT = frozenset(
+# Sizes that may be zero: seen as logarithms of one more.
+MAY_BE_ZERO = frozenset(
     (
         *("unpack_flops", "window", "is_causal", "direction", "is_winograd", "is_chunked", "skew", "op", "is_bus"),
         *("has_switch_reduction", "flops", "special", "reduced_rows", "read_bytes", "write_bytes", "touched_bytes"),
@@ -202,7 +202,7 @@ def _footprint(place: int) -> Callable[[Expressed], Numbers | float]:
 
 
 def _size_column(name: str) -> Column:
-    if name in MAY_BE_NOUGHT:
+    if name in MAY_BE_ZERO:
         return Column(f"log1p_{name}", f"ln of 1 + {name}", lambda x: np.log1p(x.size(name)))
     return Column(f"log_{name}", f"ln of {name}", lambda x: np.log(np.maximum(x.size(name), TINY_S)))
 

@@ -27,7 +27,7 @@ def unpacked(path: Path) -> str:
     try:  # of what unpacks to more than is allowed, no more is unpacked
         text = checked_size(reader.decompress(data, LARGEST_BYTES + 1), path)
     except lzma.LZMAError as error:
-        raise ValueError(f"{path.name} is no xz file: {error}") from error
+        raise ValueError(f"{path.name} is not an xz file: {error}") from error
     if not reader.eof or reader.unused_data:
         raise ValueError(f"{path.name} is cut short, or something follows its end")
     return text.decode()

@@ -16,7 +16,7 @@ class Questions:
     Args:
         feature: [questions], ascending. threshold: [questions] float32, as features are.
         takes_nan: [questions] NaN goes left, too.
-        reads_nan: [features] NaN is NaN; else it is nought.
+        reads_nan: [features] NaN is NaN; else it is zero.
     """
 
     feature: np.ndarray
@@ -27,10 +27,10 @@ class Questions:
     def read(self, features: np.ndarray) -> np.ndarray:
         """[features, rows] of [rows, features]."""
         columns = np.ascontiguousarray(features.T)
-        nought = ~self.reads_nan & np.isnan(columns).any(axis=1)
-        if nought.any():
+        zero = ~self.reads_nan & np.isnan(columns).any(axis=1)
+        if zero.any():
             columns = columns.copy()  # it may be the caller's
-            columns[nought] = np.nan_to_num(columns[nought], nan=0.0)
+            columns[zero] = np.nan_to_num(columns[zero], nan=0.0)
         return columns
 
     def at(self, places: np.ndarray) -> Questions:

@@ -11,10 +11,10 @@ from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.gpu.demand import times
 from ircost.cost_models.gpu.families import Family
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY, labels_of
-from ircost.cost_models.gpu.nobodys_kernels import GRAPH_REPLAYS
 from ircost.cost_models.gpu.rows import RowGroup, TargetOf, at_rows, groups_of, parts_of, physical_limit_s, roofline_of
 from ircost.cost_models.gpu.table_schema import completed, family_of, number_column, unreadable
 from ircost.cost_models.gpu.table_work import Columns, Setting
+from ircost.cost_models.gpu.unnamed_runtime import GRAPH_REPLAYS
 from ircost.cost_models.learned.columns import DEVICE, WORDS, Expressed
 from ircost.cost_models.learned.features import Vocabulary, feature_matrix, octaves
 

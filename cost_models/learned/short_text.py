@@ -91,7 +91,7 @@ def trees_of_short_text(text: str, features: int) -> TreeArrays:
     if lines["decimals"] not in map(str, DECIMALS):
         raise ValueError(f"{lines['decimals']} decimals of leaves")
     if lines["shape"].encode().translate(None, b"01"):
-        raise ValueError("shape: ones and noughts expected")
+        raise ValueError("shape: ones and zeros expected")
     is_node = np.frombuffer(lines["shape"].encode(), dtype=np.uint8) == ord("1")
     nodes, left, right = _children(is_node)
     feature = numbers("feature", [lines["feature"]], int(nodes.sum()), int)

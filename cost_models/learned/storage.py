@@ -120,8 +120,8 @@ def _models(folder: str | Path) -> dict[str, FamilyModel]:
         found[model.family] = model
     if not found and any(Path(folder).glob(f"*/{TEXT_MODEL}")):
         raise LearnedModelError(
-            f"{folder} holds text models, which are of single kernels alone and which no verb takes",
-            help="read_text_models reads them (docs/text-model.md); irc train without --text writes models for verbs",
+            f"{folder} holds text models, which predict single kernels only and which no command takes",
+            help="read_text_models reads them (docs/text-model.md); irc train without --text writes what commands take",
         )
     if not found:
         raise LearnedModelError(f"{folder} holds no learned model", help="irc train TABLES... -o DIR writes one")
@@ -133,7 +133,7 @@ def _read_model(folder: Path) -> FamilyModel:
         plain = parse_json(checked_size((folder / MODEL).read_bytes(), folder / MODEL))
         if plain["version"] != VERSION:
             raise LearnedModelError(
-                f"{folder}: version {plain['version']}, {VERSION} expected", help="write it anew with irc train"
+                f"{folder}: version {plain['version']}, {VERSION} expected", help="write it again with irc train"
             )
         family = str(plain["family"])
         if family not in SIZES:
@@ -142,7 +142,7 @@ def _read_model(folder: Path) -> FamilyModel:
         extra = tuple(map(str, plain["features"][: -len(own)]))
         if plain["features"] != [*extra, *own] or extra not in EXTRAS:
             raise LearnedModelError(
-                f"{folder}: its features are not those of this version", help="write it anew with irc train"
+                f"{folder}: its features are not those of this version", help="write it again with irc train"
             )
         heads = {
             name: _head(folder, family, name, entry, extra) for name, entry in plain["heads"].items() if name in HEADS

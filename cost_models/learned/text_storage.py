@@ -60,7 +60,7 @@ def _read(folder: Path) -> TextModel:
         plain = parse_json(checked_size((folder / MODEL).read_bytes(), folder / MODEL))
         if plain["version"] != VERSION:
             raise LearnedModelError(
-                f"{folder}: version {plain['version']}, {VERSION} expected", help="write it anew with irc train --text"
+                f"{folder}: version {plain['version']}, {VERSION} expected", help="write it again with irc train --text"
             )
         if plain["family"] not in WRITERS:
             raise ValueError(f"no family '{plain['family']}'")

@@ -71,5 +71,5 @@ def check_constants(models: Mapping[str, FamilyModel], at: str | Path) -> None:
         if any(model.about.get(name, digest) != digest for name, digest in own.items()):
             raise LearnedModelError(
                 f"{at}: the corrections of {family} were learned on other constants than those of this version",
-                help="train it anew with irc train",
+                help="train it again with irc train",
             )

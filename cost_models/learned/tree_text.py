@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-DECISIONS = (0, 2, 8, 10)  # numbers; NaN is nought or goes to a side of its own
+DECISIONS = (0, 2, 8, 10)  # numbers; NaN is zero or goes to a side of its own
 LETTERS = {int: b"0123456789- ", float: b"0123456789+-.einf "}  # a threshold is without end where NaN alone goes right
 END = 7  # behind the last number: what reads up to here has read all
 
@@ -165,10 +165,10 @@ def _check_shape(trees: TreeArrays) -> None:
     parents = np.bincount(np.concatenate([trees.left, trees.right]), minlength=count + 1 + len(trees.value))
     parents[trees.roots] += 1
     if (np.delete(parents, count) != 1).any():
-        raise ValueError("a tree is no tree: a node has no parent, or two")
+        raise ValueError("not a tree: a node has no parent, or two")
     place = np.arange(count)
     if (trees.left <= place).any() or (trees.right <= place).any():
-        raise ValueError("a tree is no tree: a node comes before its parent")
+        raise ValueError("not a tree: a node comes before its parent")
 
 
 def _check_lines(tree: Mapping[str, str], leaves: int, features: int) -> None:
@@ -185,4 +185,4 @@ def _check_lines(tree: Mapping[str, str], leaves: int, features: int) -> None:
     if not len(own) == len(numbers[1]) == sum(counts) or not all(0 <= feature < features for feature in own):
         raise ValueError(f"{sum(counts)} features of leaves expected, there are {len(own)}")
     if not all(map(math.isfinite, (*numbers[0], *numbers[1]))):
-        raise ValueError("a leaf that is no number")
+        raise ValueError("a leaf is not a number")

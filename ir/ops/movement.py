@@ -16,7 +16,7 @@ def _transpose_notation(operands: Sequence[TensorType], attrs: Attributes) -> st
     (operand,) = operands
     perm = ints_of(attrs, "perm")
     if sorted(perm) != list(range(operand.rank)):
-        raise ShapeError(f"perm {list(perm)} is no permutation of the axes of {operand}")
+        raise ShapeError(f"perm {list(perm)} is not a permutation of the axes of {operand}")
     return f"{' '.join(f'd{i}' for i in range(operand.rank))} -> {' '.join(f'd{i}' for i in perm)}"
 
 

@@ -1,1 +1,1 @@
-"""The verbs of the command line, a module each with a ``command``."""
+"""The commands of the command line, one module each with a ``command``."""

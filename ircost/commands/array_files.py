@@ -27,7 +27,9 @@ def read_array(name: str, path: str) -> np.ndarray:
         with loaded:
             if name not in loaded:
                 known = ", ".join(loaded)
-                raise OptionError(f"--input {name}: {path} holds no '{name}'", help=f"it holds {known or 'nothing'}")
+                raise OptionError(
+                    f"--input {name}: {path} has no array '{name}'", help=f"it holds {known or 'nothing'}"
+                )
             return np.asarray(loaded[name])
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise OptionError(f"--input {name}: cannot read {path}: {error}", help="write it with numpy.save") from None

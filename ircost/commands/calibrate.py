@@ -59,11 +59,16 @@ def command(
     Exit code 1: with --check, the file holds other constants.
     """
     if not output and not check:
-        raise OptionError("neither -o nor --check", help="give -o FILE.json for the constants, or --check FILE.json")
+        raise OptionError(
+            "nothing to do: neither -o nor --check is given",
+            help="give -o FILE.json for the constants, or --check FILE.json",
+        )
     if output and output != "-":
         check_writable(output)
     if power and onto:
-        raise OptionError("--onto is of latencies: power is fitted anew", help="leave out --onto or --power")
+        raise OptionError(
+            "--onto adds to latency constants; power is always fitted from scratch", help="leave out --onto or --power"
+        )
     if power:
         return _fit_power((*tables, *more), output, check, folders)
     return _fit_times((*tables, *more), output, check, folders, onto)
@@ -105,8 +110,8 @@ def _fit_times(
             constants = with_half_widths(constants, data, known, advance)
     if not any(own.samples for own in data):
         raise OptionError(
-            "no rows to fit to",
-            help="rows of known devices and formats are needed, eight alike at least, or three --onto",
+            "no rows to fit",
+            help="the fit needs rows of known devices and formats, at least eight of a kind (three with --onto)",
         )
     if output:
         write_whole(output, constants.to_json())
@@ -124,7 +129,8 @@ def _fit_power(tables: Sequence[str], output: str | None, check: str | None, fol
     samples = power_samples_of(read, target_of)
     if not samples:
         raise OptionError(
-            "no readings of power to fit to", help="rows with power_w are needed, of kernels that run long enough"
+            "no power readings to fit",
+            help="the fit needs rows with power_w, of kernels that run long enough to be read",
         )
     with working("fitting"):
         constants = fit_power(samples, hashes)

@@ -123,44 +123,69 @@ def command(
     MODEL is an .onnx file, a YAML graph, IR text (.irc), a config.json, or the name of a bundled one (irc models). Exit
     code 1: it does not fit the target's memory, or the limit.
     """
-    if as_json and as_csv:
-        raise OptionError("--json and --csv exclude each other", help="run twice, or take the kernels out of the JSON")
-    is_model = output is not None and output.endswith(".onnx")
-    if for_runtime and not is_model:
-        raise OptionError("--for is of ONNX files", help="name one: -o optimised.onnx")
-    if output:
-        check_output(output)
+    form = "json" if as_json else "csv" if as_csv else "text"
+    check_combination(as_json, as_csv, output, for_runtime, what_if, bool(axes), options)
     if plot:
         from ircost.plots.drawing import check_drawing
 
         check_drawing(plot)  # before a large model is read
-    if as_csv and what_if:
-        raise OptionError("--csv lists kernels, and --what-if changes", help="take the changes out of the JSON")
-    alone = ("output_tokens", "intensity") if axes else ("output_tokens", "price_per_hour", "intensity")
-    asked = [name for name in alone if options[name] is not None]
-    if asked and (what_if or axes):
-        option = asked[0].replace("_", "-")
-        raise OptionError(f"--{option} goes with neither --what-if nor --sweep", help="run them one after the other")
-    if what_if:
-        check_what_if(options["cost_model"])
     if axes:
-        if what_if or output:
-            raise OptionError("--sweep goes with neither --what-if nor -o", help="run those at one size")
         check_sweep({**options, "show_all": show_all})
-        print_sweep_of(model, target, axes, "json" if as_json else "csv" if as_csv else "text", plot, **options)
+        print_sweep_of(model, target, axes, form, plot, **options)
         return 0
     answer = make_what_if(model, target, **options) if what_if else None
     report = make_report(model, target, **options) if answer is None else answer.report
-    if output and is_model:
+    if output:
+        write(report, model, output, for_runtime, options)
+    if plot:
+        draw(report, answer, target, options["target_folders"], plot)
+    print_as(report, answer, form, show_all)
+    return 0 if report.fits else EXIT_DOES_NOT_FIT
+
+
+def check_combination(
+    as_json: bool,
+    as_csv: bool,
+    output: str | None,
+    for_runtime: str | None,
+    what_if: bool,
+    is_sweep: bool,
+    options: Mapping[str, Any],
+) -> None:
+    """Raises:
+    OptionError: two options exclude each other, or one applies to nothing that is asked for.
+    """
+    if as_json and as_csv:
+        raise OptionError("--json and --csv exclude each other", help="run twice; the JSON also lists the kernels")
+    if for_runtime and not is_onnx(output):
+        raise OptionError("--for applies to ONNX output only", help="name a file: -o optimised.onnx")
+    if output:
+        check_output(output)
+    if as_csv and what_if:
+        raise OptionError("--csv lists kernels, not the changes of --what-if", help="--json has the changes")
+    alone = ("output_tokens", "intensity") if is_sweep else ("output_tokens", "price_per_hour", "intensity")
+    asked = [name for name in alone if options[name] is not None]
+    if asked and (what_if or is_sweep):
+        option = asked[0].replace("_", "-")
+        raise OptionError(f"--{option} cannot be combined with --what-if or --sweep", help="run them separately")
+    if what_if:
+        check_what_if(options["cost_model"])
+    if is_sweep and (what_if or output):
+        raise OptionError("--sweep cannot be combined with --what-if or -o", help="run those at one size")
+
+
+def is_onnx(output: str | None) -> bool:
+    return output is not None and output.endswith(".onnx")
+
+
+def write(report: Report, model: str, output: str, for_runtime: str | None, options: Mapping[str, Any]) -> None:
+    """The IR that was costed, or the model as ONNX."""
+    if is_onnx(output):
         write_model(model, output, for_runtime or "", **options)
-    elif output:
+    else:
         from ircost.ir.printer import print_module
 
         write_whole(output, print_module(report.module, locations=True))
-    if plot:
-        draw(report, answer, target, options["target_folders"], plot)
-    print_as(report, answer, "json" if as_json else "csv" if as_csv else "text", show_all)
-    return 0 if report.fits else EXIT_DOES_NOT_FIT
 
 
 def check_output(output: str) -> None:
@@ -171,7 +196,7 @@ def check_output(output: str) -> None:
     if kind not in {"", ".irc", ".onnx"}:
         report = f"--{kind[1:]} > {output}" if kind in {".json", ".csv"} else "--json or --csv; drawn: --plot FILE.svg"
         raise OptionError(
-            f"-o {output} would hold IR: it writes FILE.irc, or the model as FILE.onnx", help=f"a report: {report}"
+            f"-o writes IR (FILE.irc) or the model (FILE.onnx), not {output}", help=f"for a report: {report}"
         )
 
 
@@ -181,7 +206,7 @@ def check_sweep(options: Mapping[str, Any]) -> None:
     """
     for name, option in OF_ONE_SIZE.items():
         if options[name]:
-            raise OptionError(f"--sweep and {option}", help=f"a sweep has no answer to {option}: run it at one size")
+            raise OptionError(f"--sweep cannot be combined with {option}", help=f"run {option} at one size")
 
 
 def check_what_if(cost_model: str) -> None:
@@ -192,7 +217,8 @@ def check_what_if(cost_model: str) -> None:
 
     if is_learned(cost_model):
         raise OptionError(
-            f"--what-if and --model {cost_model}", help="what was learned of a machine says nothing of a changed one"
+            f"--what-if cannot be combined with --model {cost_model}",
+            help="what was learned of a machine says nothing about a changed one",
         )
 
 

@@ -114,11 +114,13 @@ def check_options(a: str, b: str | None, own: dict[str, Any], others: dict[str, 
         for key, value in given.items():
             if value is not None and is_report(file):
                 raise OptionError(
-                    f"{COMPILE_OPTIONS[key]}{end} says how a model is compiled, and {file} is a report",
+                    f"{COMPILE_OPTIONS[key]}{end} says how to compile a model, but {file} is a report",
                     help="give the model instead, or leave the option out",
                 )
     if b is None and all(value is None or value == own[key] for key, value in others.items()):
-        raise OptionError(f"A and B are both {a}, compiled alike", help="give B, or an option such as --target-b")
+        raise OptionError(
+            f"A and B are the same: both are {a}, with the same options", help="give B, or an option such as --target-b"
+        )
 
 
 def choices_of_b(own: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:

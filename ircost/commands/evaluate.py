@@ -68,11 +68,11 @@ def command(
     groupings, names = groupings_of(by), model_names(models, split)
     if leave_out_device and constants:
         raise OptionError(
-            "--leave-out-device and --constants", help="the first fits constants of its own: leave out one"
+            "--leave-out-device and --constants exclude each other", help="the former fits its own constants"
         )
     if split and (leave_out_device or constants):
         other = "--leave-out-device" if leave_out_device else "--constants"
-        raise OptionError(f"--split and {other}", help="a split fits constants of its own: leave out one")
+        raise OptionError(f"--split and {other} exclude each other", help="a split fits its own constants")
     if leave_out_device or constants:
         check_have_constants(names, "--leave-out-device" if leave_out_device else "--constants")
     if plots:
@@ -139,7 +139,7 @@ def model_names(models: Sequence[str], split: str | None = None) -> list[str]:
         if name not in known and not split and is_file_of_model(name):
             continue
         if name in (LEARNED, TEXT) and not split:
-            raise OptionError(f"--model {name} alone", help="--split shape judges it; hybrid is what estimates use")
+            raise OptionError(f"--model {name} needs --split", help="such as --split shape; estimates use hybrid")
         if name not in known:
             listing = f"models for tables are {', '.join(known)}"
             raise OptionError(f"no cost model '{name}' for tables", help=did_you_mean(name, known, listing))

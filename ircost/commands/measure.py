@@ -1,4 +1,4 @@
-"""``irc measure``: times kernels on the machine it runs on, as tables that the other verbs read."""
+"""``irc measure``: times kernels on the machine it runs on, as tables that the other commands read."""
 
 from __future__ import annotations
 
@@ -132,9 +132,9 @@ def open_library(library: str, device: str | None, eager: bool, threads: int | N
         found = open_pytorch(device, eager, threads)
     kind = found.machine.kind
     if kind == "cpu" and eager:
-        raise MeasureError("--eager is of GPUs: on a CPU every call is", help="leave it out")
+        raise MeasureError("--eager applies to GPUs only: on a CPU every call is eager", help="leave it out")
     if kind == "gpu" and threads is not None:
-        raise MeasureError("--threads is of CPUs", help="leave it out")
+        raise MeasureError("--threads applies to CPUs only", help="leave it out")
     return found
 
 

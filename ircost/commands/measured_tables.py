@@ -1,4 +1,4 @@
-"""What verbs on measured tables share: their options, the machines that tables name, the constants of a model."""
+"""What the commands on measured tables share: their options, machines that tables name, the constants of a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that several verbs share, and how their values are read."""
+"""Options that several commands share, and how their values are read."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def shape(option: str, text: str) -> tuple[int, ...]:
 def extent(option: str, text: str) -> int:
     if not text.strip().isdecimal():
         raise OptionError(
-            f"{option}={text}: '{text.strip()}' is no extent", help="extents are whole numbers, 0 or more"
+            f"{option}={text}: '{text.strip()}' is not an extent", help="extents are whole numbers, 0 or more"
         )
     return int(text)
 

@@ -68,11 +68,11 @@ def command(
     irc predict shapes.csv --model analytical -o predicted.csv
     """
     if (table is None) == (not kernels):
-        raise OptionError("predict what?", help="give either a table or kernels: irc predict -k 'device=h100 m=...'")
+        raise OptionError("give a table or --kernel, one of the two", help="such as irc predict -k 'device=h100 m=...'")
     if as_csv and as_json:
         raise OptionError("--csv and --json exclude each other", help="take one")
     if output and Path(output).suffix.lower() not in ("", ".csv", ".json"):
-        raise OptionError(f"-o {output}: it writes FILE.csv or FILE.json", help="name it by what it shall hold")
+        raise OptionError(f"-o {output}: the name must end in .csv or .json", help="the ending chooses the format")
     columns = read_columns(table) if table is not None else kernel_columns(kernels)
     if table is None:
         check_names(columns)
@@ -148,7 +148,7 @@ def check_names(columns: Columns) -> None:
 def pair_of(word: str) -> tuple[str, str]:
     name, equals, value = word.partition("=")
     if not (name and equals and value):
-        raise OptionError(f"--kernel: '{word}' is no size", help="such as m=4096, or device=h100")
+        raise OptionError(f"--kernel: '{word}' is not a size", help="such as m=4096, or device=h100")
     return name, value
 
 
@@ -156,7 +156,7 @@ def number_of(name: str, value: str) -> float:
     try:
         return float(value) if value else math.nan
     except ValueError:
-        raise OptionError(f"--kernel: {name}={value} is no number") from None
+        raise OptionError(f"--kernel: {name}={value} is not a number") from None
 
 
 def predictions(estimates: RowEstimates) -> dict[str, list[float]]:

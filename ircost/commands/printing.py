@@ -1,4 +1,4 @@
-"""What verbs print on stderr on the way: IR after passes, and what each pass did."""
+"""What commands print on stderr meanwhile: IR after passes, and what each pass did."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def trained_powers(
     found = write_folders(models(), str(Path(output) / POWER), write_model)
     if only == "power" and not found:
         raise OptionError(
-            f"no table has enough steady readings of power: {'; '.join(reasons)}",
+            f"no table has enough steady power readings: {'; '.join(reasons)}",
             help="give rows with power_w, of kernels that run long enough for it to be theirs (docs/energy.md)",
         )
     for reason in reasons:

@@ -22,7 +22,7 @@ def check_drawing(path: str | Path) -> None:
     PlotError: matplotlib is not installed, or the file's name tells of no known form.
     """
     if Path(path).suffix.lower() not in SUFFIXES:
-        raise PlotError(f"cannot draw {path}: its name ends in no known form", help=f"write {' or '.join(SUFFIXES)}")
+        raise PlotError(f"cannot draw {path}: its name has no known ending", help=f"write {' or '.join(SUFFIXES)}")
     check_library()
 
 

@@ -1,1 +1,1 @@
-"""What ``irc reproduce`` holds claims of papers against: a file for each way to predict the figures of a claim."""
+"""What ``irc reproduce`` compares claims of papers with: a file for each way to predict a claim's figures."""

@@ -43,7 +43,7 @@ def refusal(action: Callable[[], object]) -> TargetError:
         ("energy: {vector: {f31: 1 pJ/flop}}", 4, "energy.vector.f31: no number format", "did you mean f32"),
         ("power: 80 W", 4, "power: here goes a section", "its keys: idle, peak"),
         ("memory: 80 GB", 4, "memory: here goes a section", "a name for each"),
-        ("power: {peak: [80 W]}", 4, "power.peak: here goes one figure", "700 W"),
+        ("power: {peak: [80 W]}", 4, "power.peak: one figure belongs here", "700 W"),
         ("power: {peak: 30 W}", 4, "idle power, 100 W, is not below peak power, 30 W", ""),
         ("power: {design: 90 W}", 4, "design power, 90 W, is not above idle power, 100 W", ""),
         ("power: {peak: 30 MW}", 4, "power.peak: unknown unit 'MW' in '30 MW'", "prefixes: m u n p k"),
@@ -142,7 +142,7 @@ def test_a_known_name_with_words_around_it_is_the_nearest(name: str, first: str)
 @pytest.mark.parametrize("name", [3, None, ["h100"]])
 def test_what_is_no_name_is_told(name: Any) -> None:
     error = refusal(lambda: load_target(name))
-    assert error.message == f"{type(name).__name__} {name!r} is no target"
+    assert error.message == f"{type(name).__name__} {name!r} is not a target"
 
 
 @pytest.mark.parametrize("name", ["", "\0", "../targets/h100_sxm", "no.yaml", "/dev/zero", "h100_sxm.yml"])
@@ -154,7 +154,7 @@ def test_a_circle_is_told(tmp_path: Path) -> None:
     for own, other in (("a", "b"), ("b", "c"), ("c", "a")):
         (tmp_path / f"{own}.yaml").write_text(f"name: {own}\nextends: {other}.yaml\n")
     error = refusal(lambda: load_target(tmp_path / "a.yaml"))
-    assert error.message == "'extends' goes in a circle: a.yaml -> b.yaml -> c.yaml -> a.yaml"
+    assert error.message == "'extends' is circular: a.yaml -> b.yaml -> c.yaml -> a.yaml"
     assert error.place() == [f"at {tmp_path}/a.yaml:2"]
 
 
@@ -255,6 +255,7 @@ def test_flash_is_a_memory_without_a_name() -> None:
 
 
 def test_the_pages_python_runs() -> None:
+    assert blocks("python")
     for block in blocks("python"):
         exec(compile(block, str(DOC), "exec"), {})
 

@@ -95,8 +95,8 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "nowhere to": (("--data", "@vector.csv"), ("neither -o nor --check",)),
     "no such file": (("--data", "nowhere.csv", "-o", "@out.json"), ("cannot read nowhere.csv",)),
     "nothing to check": (("--data", "@vector.csv", "--check", "@nowhere.json"), ("holds no constants",)),
-    "parts of models": (("--data", "@model_ops.csv", "-o", "@out.json"), ("tell of no family",)),
-    "too few rows": (("--data", "@few.csv", "-o", "@out.json"), ("no rows to fit to", "eight")),
+    "parts of models": (("--data", "@model_ops.csv", "-o", "@out.json"), ("match no family",)),
+    "too few rows": (("--data", "@few.csv", "-o", "@out.json"), ("no rows to fit", "eight")),
     "two of a name": (
         ("--data", "@vector.csv", "@again/vector.csv", "-o", "@out.json"),
         ("2 tables are named vector.csv",),
@@ -159,7 +159,7 @@ def test_power_is_fitted_to_readings_and_checked(irc, readings: Path) -> None:
 @pytest.mark.parametrize("table", ["short.csv", "gemm.csv"])
 def test_without_steady_readings_no_power_is_fitted(irc, readings: Path, tables: Path, table: str) -> None:
     outcome = irc("calibrate", "--power", "--data", readings / table, "-o", readings / "power.json")
-    assert outcome.code == 2 and "no readings of power to fit to" in outcome.err
+    assert outcome.code == 2 and "no power readings to fit" in outcome.err
     assert not (readings / "power.json").exists()
 
 
@@ -188,7 +188,7 @@ def test_a_few_rows_of_a_new_machine_are_fitted_onto_what_is_known(irc, tables: 
 
 def test_onto_is_of_latencies(irc, tables: Path) -> None:
     outcome = irc("calibrate", "--power", "--data", tables / "gemm.csv", "--onto", "bundled", "-o", tables / "o.json")
-    assert outcome.code == 2 and "--onto is of latencies" in outcome.err
+    assert outcome.code == 2 and "--onto adds to latency constants" in outcome.err
     outcome = irc("calibrate", "--data", tables / "gemm.csv", "--onto", tables / "none.json", "-o", tables / "o.json")
     assert outcome.code == 2 and "holds no constants" in outcome.err
 

@@ -125,4 +125,4 @@ def test_weights_that_grow_at_load_are_told_of(tmp_path: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), tmp_path / "stored.onnx")
     report = ircost.compile(tmp_path / "stored.onnx", target="t4")
     (note,) = [note for note in report.notes if "widened" in note]
-    assert note.startswith("weights are widened at load: 1.00 MiB as they are stored, 4 MiB in memory")
+    assert note.startswith("weights are widened at load: 1.00 MiB as stored, 4 MiB in memory")

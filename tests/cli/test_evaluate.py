@@ -35,7 +35,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "no commas": (("@semicolons.csv",), ("has no column device, latency_us", "with commas between; it has 'device;m")),
     "two of one name": (("@twice.csv",), ("has 2 columns 'm'", "leave one")),
     "no latency": (("@unmeasured.csv",), ("has no column latency_us",)),
-    "no family": (("@flat.csv",), ("its columns tell of no family", "for gemm it lacks k", "model_ops")),
+    "no family": (("@flat.csv",), ("its columns match no family", "gemm also needs k", "model_ops")),
     "no row that can be used": (("@failed.csv",), ("2 failed: no target 'abacus' (rows 1-2)", "irc targets lists")),
     "an empty table": (("@head.csv", "--json"), ("no row can be used: head.csv: it has no rows",)),
     "no row, as JSON": (("@failed.csv", "--json"), ("no row can be used: failed.csv: 2 failed",)),
@@ -61,7 +61,10 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "a folder of no models": (("@gemm.csv", "--model", "@folder"), ("holds no learned model", "irc train")),
     "no such split": (("@gemm.csv", "--split", "row"), ("--split row: no such split", "shape, device, framework")),
     "nothing to split": (("@gemm.csv", "--split", "shape"), ("--split shape: ", "200 needed")),
-    "learned without a split": (("@gemm.csv", "--model", "learned"), ("--model learned alone", "--split shape")),
+    "learned without a split": (
+        ("@gemm.csv", "--model", "learned"),
+        ("--model learned needs --split", "--split shape"),
+    ),
     "two kinds of splits": (
         ("@gemm.csv", "--split", "device", "--leave-out-device"),
         ("--split and --leave-out-device",),
@@ -138,7 +141,7 @@ def test_rows_that_fail_are_listed(irc, places: Path) -> None:
     outcome = irc("evaluate", places / "gemm.csv")
     assert outcome.code == 0
     assert outcome.out.splitlines()[2:] == [
-        "gemm.csv: 1 failed: m is no number (rows 6)",
+        "gemm.csv: 1 failed: m is not a number (rows 6)",
         "gemm.csv: 1 failed: no positive latency was measured (rows 7)",
         "gemm.csv: 1 failed: no target 'abacus' (rows 4)",
         "gemm.csv: 1 failed: number format 'float7' is not known (rows 5)",

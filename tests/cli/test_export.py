@@ -22,7 +22,7 @@ def test_for_a_runtime(irc, mlp: Path, tmp_path: Path) -> None:
     assert irc("compile", mlp, "-o", tmp_path / "out.onnx", "--for", "onnxruntime").code == 0
     outcome = irc("compile", mlp, "--for", "onnxruntime")
     assert outcome.code == 2
-    assert "--for is of ONNX files" in outcome.err
+    assert "--for applies to ONNX output only" in outcome.err
 
 
 def test_for_every_runtime(irc, mlp: Path, tmp_path: Path) -> None:

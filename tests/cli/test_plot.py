@@ -38,7 +38,7 @@ def test_a_model_without_arithmetic_is_drawn_too(irc, tmp_path: Path) -> None:
 def test_other_forms_are_refused(irc, tmp_path: Path) -> None:
     outcome = irc("compile", RESNET, "--plot", tmp_path / "roofline.gif")
     assert outcome.code == 2
-    assert "its name ends in no known form" in outcome.err
+    assert "its name has no known ending" in outcome.err
 
 
 def test_without_matplotlib_the_extra_is_named(irc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

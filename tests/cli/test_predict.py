@@ -14,12 +14,12 @@ from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 GEMM = "device=h200_sxm framework=vllm dtype=bfloat16 m=512 n=4096 k=8192"
 CONV = "device=t4 op=conv2d batch=1 in_channels=32 in_h=56 in_w=56 out_channels=32 kernel_h=3 kernel_w=3"
 MISTAKES = {
-    "nothing": ((), "predict what?"),
-    "both": (("@rows.csv", "-k", GEMM), "predict what?"),
+    "nothing": ((), "give a table or --kernel"),
+    "both": (("@rows.csv", "-k", GEMM), "give a table or --kernel"),
     "no device": (("-k", "m=1 n=1 k=1"), "on which device?"),
-    "no number": (("-k", "device=t4 m=x n=1 k=1"), "m=x is no number"),
-    "no size": (("-k", "device=t4 m"), "'m' is no size"),
-    "no family": (("-k", "device=t4 m=1"), "tell of no family"),
+    "no number": (("-k", "device=t4 m=x n=1 k=1"), "m=x is not a number"),
+    "no size": (("-k", "device=t4 m"), "'m' is not a size"),
+    "no family": (("-k", "device=t4 m=1"), "match no family"),
     "no machine": (("-k", "device=t5 m=1 n=1 k=1"), "no target 't5' (row 1)\n  help: did you mean t4"),
     "no format": (("-k", "device=t4 m=1 n=1 k=1 dtype=float17"), "help: did you mean float16"),
     "no such size": (("-k", "device=t4 m=1 n=1 k=1 bach=8"), "gemm has no 'bach'\n  help: did you mean batch"),
@@ -30,7 +30,7 @@ MISTAKES = {
     ),
     "another maker's runtime": (
         ("-k", "device=mi300x framework=trtllm m=1 n=1 k=1"),
-        "framework 'trtllm' runs on machines of NVIDIA alone, not on mi300x (row 1)",
+        "framework 'trtllm' runs on machines of NVIDIA only, not on mi300x (row 1)",
     ),
     "no constants": (("-k", GEMM, "--model", "@none.json"), "holds no constants"),
     "no model": (("-k", GEMM, "--model", "hybird"), "did you mean hybrid?"),
@@ -161,7 +161,7 @@ def test_a_file_is_written_as_its_name_says(irc, folder: Path) -> None:
     assert irc(*kernel, "-o", folder / "out.json").code == 0
     assert (folder / "out.json").read_text() == irc(*kernel, "--json").out
     outcome = irc(*kernel, "-o", folder / "out.txt")
-    assert outcome.code == 2 and "FILE.csv or FILE.json" in outcome.err
+    assert outcome.code == 2 and "must end in .csv or .json" in outcome.err
     assert not (folder / "out.txt").exists()
 
 

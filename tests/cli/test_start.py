@@ -1,4 +1,4 @@
-"""Starting up: quick, quiet about what it does not need, helpful where a verb is wrong."""
+"""Starting up: quick, quiet about what it does not need, helpful if a command is wrong."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 import pytest
 
 import ircost
-from ircost.cli import VERBS
+from ircost.cli import COMMANDS
 from ircost.cli import irc as irc_group
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,9 +30,9 @@ def test_help_imports_nothing_heavy() -> None:
     assert not imported_by("--help") & set(HEAVY)
 
 
-@pytest.mark.parametrize("verb", ["targets", "models", "passes", "ops"])
-def test_listings_need_neither_onnx_nor_rich(verb: str) -> None:
-    assert not imported_by(verb) & {"onnx", "rich", "sklearn"}
+@pytest.mark.parametrize("command", ["targets", "models", "passes", "ops"])
+def test_listings_need_neither_onnx_nor_rich(command: str) -> None:
+    assert not imported_by(command) & {"onnx", "rich", "sklearn"}
 
 
 @pytest.mark.parametrize(
@@ -47,16 +47,18 @@ def test_trees_are_asked_without_what_they_were_fitted_with(arguments: tuple[str
     assert not imported_by(*arguments) & {"lightgbm", "pandas", "scipy", "sklearn"}
 
 
-def test_help_names_every_verb(irc) -> None:
+def test_help_names_every_command(irc) -> None:
     shown = irc("--help").out
-    assert all(re.search(rf"^  {verb} +{re.escape(line)}", shown, re.MULTILINE) for verb, (_, line) in VERBS.items())
+    assert all(
+        re.search(rf"^  {command} +{re.escape(line)}", shown, re.MULTILINE) for command, (_, line) in COMMANDS.items()
+    )
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help(irc, verb: str) -> None:
-    outcome = irc(verb, "--help")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(irc, command: str) -> None:
+    outcome = irc(command, "--help")
     assert outcome.code == 0
-    assert outcome.out.startswith(f"Usage: irc {verb}")
+    assert outcome.out.startswith(f"Usage: irc {command}")
 
 
 def test_nothing_at_all_is_help(irc) -> None:
@@ -72,7 +74,7 @@ def test_module_runs_as_command() -> None:
     assert done.stdout == f"irc {ircost.__version__}\n"
 
 
-def test_misspelt_verb(irc) -> None:
+def test_misspelt_command(irc) -> None:
     outcome = irc("compil", "model.onnx")
     assert outcome.code == 2
     assert outcome.err == "error: no command 'compil'\n  help: did you mean compile? (irc --help lists all)\n"
@@ -106,8 +108,9 @@ def test_letters_that_the_terminal_lacks_do_not_end_the_report(mlp: Path) -> Non
 def test_the_page_on_the_command_line_names_every_option() -> None:
     page = (ROOT / "docs/command-line.md").read_text()
     context = click.Context(irc_group)
-    for verb in VERBS:
-        command = irc_group.get_command(context, verb)
+    for name in COMMANDS:
+        assert f"\n    irc {name} " in page
+        command = irc_group.get_command(context, name)
         assert command is not None
         options = [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
-        assert [option for option in options if f"`{option}" not in page] == [], verb
+        assert [option for option in options if f"`{option}" not in page] == [], name

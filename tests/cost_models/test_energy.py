@@ -20,7 +20,6 @@ from ircost.cost_models.energy import gpu_factors, kernel_energy_j, notes_on_ene
 from ircost.cost_models.evaluation import ROW_MODELS, predict_table
 from ircost.cost_models.gpu.activity import Activity
 from ircost.cost_models.gpu.constants import bundled_constants
-from ircost.cost_models.gpu.drawn import board_budget_w, drawn, operation_j
 from ircost.cost_models.gpu.power_constants import (
     FACTORS,
     PowerConstants,
@@ -30,6 +29,7 @@ from ircost.cost_models.gpu.power_constants import (
     power_differences,
     read_power_constants,
 )
+from ircost.cost_models.gpu.power_draw import board_budget_w, drawn, operation_j
 from ircost.cost_models.gpu.power_fit import fit_power, power_samples
 from ircost.cost_models.gpu.power_rows import USUAL_STEADY_S, power_rows
 from ircost.cost_models.interface import COST_MODELS
@@ -153,7 +153,7 @@ def test_what_own_energies_of_operations_leave_out_is_told() -> None:
     head = "name: mine\nextends: cpu\nsource: test\nenergy: {matrix: {i8: 1 pJ/op}, vector: {f32:"
     modest, greedy = (parse_target(f"{head} {each}/op}}}}") for each in ("1 pJ", "1 J"))
     (note,) = notes_on_energy(table, modest, latency_s)
-    assert note == "energy: operations, dram and idle power; what moves through l3 and l2 and l1 is in no figure"
+    assert note == "energy: operations, dram and idle power; what moves through l3 and l2 and l1 is not included"
     assert notes_on_energy(table, greedy, latency_s)[1].startswith(f"energy: {len(table)} of {len(table)} distinct")
     assert not notes_on_energy(table, load_target("cpu"), latency_s)
     starved = parse_target("name: starved\nextends: cpu\nsource: test\npower: {peak: 100 W}\n")

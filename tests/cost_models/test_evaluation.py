@@ -136,10 +136,10 @@ def test_columns_tell_the_family_and_may_leave_out_what_has_a_default(family: st
         ("device", words("h100_sxm", ""), "device is missing"),
         ("dtype", words("bfloat16", "f17"), "number format 'f17' is not known"),
         ("dtype", words("bfloat16", ""), "dtype is missing"),
-        ("m", np.array([1.0, np.nan]), "m is no number"),
-        ("m", words("1", "many"), "m is no number"),
-        ("m", np.array([1, 10**400], dtype=object), "m is no number"),
-        ("m", np.array([1.0, 2.5]), "m is no whole number"),
+        ("m", np.array([1.0, np.nan]), "m is not a number"),
+        ("m", words("1", "many"), "m is not a number"),
+        ("m", np.array([1, 10**400], dtype=object), "m is not a number"),
+        ("m", np.array([1.0, 2.5]), "m is not a whole number"),
         ("m", np.array([1, 0]), "m is not positive"),
         ("m", np.array([1, -7]), "m is not positive"),
         ("latency_us", np.array([1.0, 0.0]), "no positive latency was measured"),
@@ -176,7 +176,7 @@ def test_words_that_nobody_knows_fail(family: str, name: str, word: str) -> None
 @pytest.mark.parametrize(
     ("family", "name", "value", "reason"),
     [
-        ("attention", "kv_heads", 5, "heads is no multiple of kv_heads"),
+        ("attention", "kv_heads", 5, "heads is not a multiple of kv_heads"),
         ("attention", "q_len", 1e6, "kv_len, which counts the new tokens too, is less than q_len"),
         ("moe", "topk", 1e6, "topk is more than experts"),
         ("moe", "experts", 1e12, "experts is more than 1,048,576"),

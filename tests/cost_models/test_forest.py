@@ -16,7 +16,7 @@ from ircost.cost_models.learned.storage import bundled_models
 from ircost.cost_models.learned.stored_trees import StoredTrees
 
 CLOSE = 1e-12  # of logarithms
-NOUGHT = 1e-34  # LightGBM takes what is smaller for nought, before any tree sees it
+ZERO = 1e-34  # LightGBM takes what is smaller for zero, before any tree sees it
 
 
 def rows_like(rng: np.random.Generator, count: int, features: int, lacking: float = 0.0) -> np.ndarray:
@@ -133,7 +133,7 @@ def test_models_that_come_with_the_package(family: str) -> None:
                     here = rng.choice(own, len(rows))
                     toward = rng.choice([-np.inf, 0, np.inf], len(rows)).astype(np.float32)
                     rows[:, feature] = np.where(toward == 0, here, np.nextafter(here, toward))
-            rows[np.abs(rows) < NOUGHT] = 0.0
+            rows[np.abs(rows) < ZERO] = 0.0
             assert_same(trees, rows)
 
 

@@ -69,7 +69,7 @@ def test_every_form_of_a_table_has_the_same_figures(form: Callable[[dict[str, An
     told = found.to_columns()
     assert [bool(reason) for reason in told["failure"]] == [False, False, True, True]
     assert "no target 'nosuch'" in told["failure"][2]
-    assert "k is no number" in told["failure"][3]
+    assert "k is not a number" in told["failure"][3]
     assert {len(column) for column in told.values()} == {4}
 
 
@@ -91,15 +91,15 @@ def test_a_single_value_stands_for_all_rows() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({name: column for name, column in PRODUCTS.items() if name != "k"}, "its columns tell of no family"),
+        ({name: column for name, column in PRODUCTS.items() if name != "k"}, "its columns match no family"),
         ({name: column for name, column in PRODUCTS.items() if name != "device"}, "has no column device"),
         ({}, "has no column device"),
         ({**PRODUCTS, "m": [1, 2]}, "different lengths: device 4, m 2"),
         ({**PRODUCTS, "m": np.ones((4, 2))}, "column m has shape"),
         ({**PRODUCTS, "m": None}, "column m is a NoneType"),
         (dict([*PRODUCTS.items(), (3, [1, 2, 3, 4])]), "a column is named 3"),
-        ([1, 2, 3], "a list is no table"),
-        ("gemm.parquet", "a str is no table"),
+        ([1, 2, 3], "a list is not a table"),
+        ("gemm.parquet", "a str is not a table"),
     ],
 )
 def test_what_is_no_table_of_kernels_is_told(table: Any, message: str) -> None:

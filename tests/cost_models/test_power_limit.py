@@ -12,7 +12,7 @@ from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.gpu.demand import RESIDENT, SHARPNESS, busy_s, times
 from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.fit import Sample, _Errors, start_of, value_of
-from ircost.cost_models.gpu.power import product_flops_per_s, sustained_flops_per_s
+from ircost.cost_models.gpu.power_limit import product_flops_per_s, sustained_flops_per_s
 from ircost.cost_models.gpu.rows import groups_of
 from ircost.cost_models.gpu.table_schema import completed
 from ircost.explaining import explain_report

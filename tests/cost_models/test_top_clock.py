@@ -9,7 +9,7 @@ import pytest
 
 from ircost.backends import TargetError, load_target
 from ircost.cost_models.gpu.machine import machine_of
-from ircost.cost_models.gpu.power import product_flops_per_s
+from ircost.cost_models.gpu.power_limit import product_flops_per_s
 from ircost.cost_models.row_estimates import estimate_rows
 
 

@@ -282,7 +282,7 @@ def test_what_is_no_arithmetic_is_refused(text: str) -> None:
         ("- add", ["takes 2 or more values, 1 given", "from:"], "4:5"),
         ("- conv: {out: 4}\n    relu:", ["once", "conv, relu"], "4:5"),
         ("- transpose: {prem: [0, 1]}", ["transpose: no setting 'prem'", "perm"], "4:17"),
-        ("- transpose: {perm: [0, 1]}", ["no permutation"], "4:5"),
+        ("- transpose: {perm: [0, 1]}", ["not a permutation"], "4:5"),
         ("- residual: [conv: {out: 4}]", ["layers give 1x4x8x8xf32", "shortcut"], "4:5"),
         ("- relu:\n    name: image", ["two values are called 'image'"], "5:5"),
         ("- relu:\n    repeat: none", ["no param or dim 'none'"], "5:5"),

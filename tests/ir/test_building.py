@@ -46,7 +46,7 @@ def test_a_function_that_is_not_there_is_told() -> None:
 
 @pytest.mark.parametrize("model", [None, 3, Function("main")])
 def test_what_is_no_model_is_told(model: Any) -> None:
-    with pytest.raises(UnsupportedError, match="is no model"):
+    with pytest.raises(UnsupportedError, match="is not a model"):
         ircost.compile(model)
 
 

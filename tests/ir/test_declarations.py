@@ -39,9 +39,9 @@ def used(notation: str, body: Callable[..., Any], **options: Any) -> None:
 MISTAKES: dict[str, tuple[str, Callable[..., Any], dict[str, Any], str]] = {
     "no arrow": ("n d n", lambda x: x, {}, "declared: not index notation"),
     "another number of operands": ("n d, n d -> n d", lambda x: x, {}, "has 2 operands, the function 1 (x)"),
-    "attribute before the *": ("n d -> n d", lambda x, alpha: x, {}, "attributes stand behind a *"),
+    "attribute before the *": ("n d -> n d", lambda x, alpha: x, {}, "attributes come after a *"),
     "no reduction": ("n d -> n", lambda x: x, {}, "lacks d, and nothing says how to reduce"),
-    "unknown format": ("n d -> n d", lambda x: x, {"types": "Q -> Q"}, "'Q' in 'Q -> Q' is no format"),
+    "unknown format": ("n d -> n d", lambda x: x, {"types": "Q -> Q"}, "'Q' in 'Q -> Q' is not a format"),
     "formats of others": ("n d -> n d", lambda x: x, {"types": "F, F -> F"}, "has formats of 2 operands, it has 1"),
     "a branch": ("n d -> n d", lambda x: x if x > 0 else -x, {}, 'call("where", condition, x, y) chooses'),
     "a power": ("n d -> n d", lambda x: x**2, {}, "use + - * /"),

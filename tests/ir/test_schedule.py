@@ -55,8 +55,8 @@ def test_what_fits_is_taken(schedule: str) -> None:
         ("tile@l2 m=16; tile@shared m=32", "tile of m at shared is 32, that around it 16"),
         ("tile@shared m=0", "a number of 1 or more expected"),
         ("tile@shared m=all", "a number of 1 or more expected"),
-        ("split n=2", "n is no reduction"),
-        ("tile m", "is no directive"),
+        ("split n=2", "n is not a reduction dim"),
+        ("tile m", "is not a directive"),
     ],
 )
 def test_what_does_not_fit_is_refused(schedule: str, why: str) -> None:

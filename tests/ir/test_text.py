@@ -160,7 +160,7 @@ def test_bodies_nest_to_a_limit() -> None:
         ("func @main() -> 2xu8 { %y = constant dense<[1, 300]> : 2xu8 return %y }", "not the data of a 2xu8"),
         ("func @f() -> () { return } func @f() -> () { return }", "function @f is there already"),
         ("func @main(%x: 2xf32) -> 2xf32 { return %x", "the text ends here"),
-        ("func @main(%x: 2xf99) -> 2xf32 { return %x }", "'2xf99' is no type"),
+        ("func @main(%x: 2xf99) -> 2xf32 { return %x }", "'2xf99' is not a type"),
         ("func @main(%x: 2xfp16) -> 2xf16 { return %x }", "did you mean f16"),
         ("func @main(%x: 2x-3xf32) -> 2xf32 { return %x }", "write it like 2x3xf32"),
         (f"func @main(%x: {10**17}xf32) -> 2xf32 {{ return %x }}", "larger than any memory"),

@@ -201,7 +201,7 @@ def empty(module: Module) -> None:
         (change_type, "exp: result types are (2x3xf16), operands and attributes give (2x3xf32)"),
         (drop_return, "a block ends with softmax, 'return' expected"),
         (yield_a_function, "a block ends with yield, 'return' expected"),
-        (return_twice, "'return' stands before the end of its block"),
+        (return_twice, "'return' is before the end of its block"),
         (use_before_definition, "used before it is defined, or outside of the body"),
         (use_out_of_branch, "used before it is defined, or outside of the body"),
         (use_into_other_branch, "used before it is defined, or outside of the body"),
@@ -229,7 +229,7 @@ def empty(module: Module) -> None:
         (constant_of_another_format, "constant: -1 is no u8"),
         (constant_too_short, "constant: 3 bytes of i8 are not the elements of a 2x2xu8"),
         (misfile, "function @main is filed under the name 'other'"),
-        (empty, "the module holds no function"),
+        (empty, "the module has no function"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
@@ -320,7 +320,7 @@ def test_a_long_chain_of_views_in_a_callee() -> None:
     ("text", "message"),
     [
         ('  %y = call %x {callee = "layr"} : 2xf32\n  return %y\n', "net.irc:2:8: call: there is no function @layr"),
-        ("  return %x\n  return %x\n", "net.irc:2:3: return: 'return' stands before the end"),
+        ("  return %x\n  return %x\n", "net.irc:2:3: return: 'return' is before the end"),
         ("  %y = relu %x\n  yield %y\n", "net.irc:3:3: yield: a block ends with yield, 'return' expected"),
         ("  %y = iota {axis = 2} : 2xi64\n  return %x\n", "net.irc:2:8: iota: there is no axis 2 in 2xi64"),
         (
@@ -337,5 +337,5 @@ def test_faults_of_text_have_line_and_column(text: str, message: str) -> None:
 
 
 def test_faults_of_no_op_name_the_file() -> None:
-    with pytest.raises(VerifyError, match=r"net\.irc: the module holds no function"):
+    with pytest.raises(VerifyError, match=r"net\.irc: the module has no function"):
         read_module("", "net.irc")

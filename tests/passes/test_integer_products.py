@@ -59,7 +59,7 @@ def assert_is_rewritten(module: Module, data: np.ndarray, product: str) -> None:
     is_per_channel=st.booleans(),
 )
 def test_convolutions(seed: int, zero: int | None, pads: Any, stride: int, groups: int, is_per_channel: bool) -> None:
-    """Padding is nought dequantised: the zero point, not the integer nought."""
+    """Padding is zero dequantised: the zero point, not the integer zero."""
     rng = np.random.default_rng(seed)
     weight = rng.integers(-128, 128, (8, 4 // groups, 3, 3)).astype(np.int8)
     scale = rng.uniform(0.01, 0.1, (8, 1, 1, 1) if is_per_channel else ())

@@ -203,7 +203,7 @@ def test_options_become_fields() -> None:
         ("fuse{max_op=3}", "pass 'fuse' has no option 'max_op'"),
         ("canonicalize{deep=true}", "pass 'canonicalize' has no option 'deep'"),
         ("fuse{max_ops=many}", "option 'max_ops' is 'many', int expected"),
-        ("fuse{max_ops}", "is no list of options"),
+        ("fuse{max_ops}", "is not a list of options"),
         ("fuse{max_ops=3, max-ops=4}", "option 'max_ops' is given twice"),
         ("test-odd-options{sizes=3}", "option 'sizes' is of type tuple[int, ...], which cannot be written"),
         ("test-odd-options{limit=3}", "option 'limit' is of type int | None, which cannot be written"),
@@ -285,7 +285,7 @@ def test_a_pass_that_says_nothing_of_what_it_did_counts_nothing() -> None:
         ("test-broken{pattern=1}", "pattern 'Crashes' failed: KeyError: 'perm'"),
         ("test-broken{pattern=3}", "pattern 'TooMany' gives 2 values for 1 results"),
         ("test-broken{pattern=4}", "pattern 'GivesItself' gives the op's own result"),
-        ("test-broken{pattern=5}", "pattern 'GivesAnOp' gives Op, no value"),
+        ("test-broken{pattern=5}", "pattern 'GivesAnOp' gives Op, not a value"),
         ("test-breaks-type", "relu: result types are (2x3xbf16), operands and attributes give (2x3xf32)"),
     ],
 )
@@ -347,7 +347,7 @@ def test_a_pattern_that_would_never_fire_is_refused(pattern: type[RewritePattern
 
 
 def test_refusals_leave_no_reproducer(tmp_path: Path) -> None:
-    with pytest.raises(PassError, match="i8 is no format that a model computes in") as raised:
+    with pytest.raises(PassError, match="i8 is not a format that models compute in") as raised:
         run_pipeline(parse_module(TEXT), "convert-dtype{to=i8}", reproducer_folder=tmp_path)
     assert not isinstance(raised.value, InternalPassError)
     assert list(tmp_path.iterdir()) == []

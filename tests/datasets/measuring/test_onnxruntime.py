@@ -10,27 +10,19 @@ import pytest
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="kernels of onnxruntime are run")
 
+from small_cases import CASES, F32  # noqa: E402
+
 from ircost.datasets.measuring import onnxruntime_library  # noqa: E402
-from ircost.datasets.measuring.cases import Attention, Case, Conv, Gemm, Vector  # noqa: E402
+from ircost.datasets.measuring.cases import Case, Conv, Gemm, Vector  # noqa: E402
 from ircost.datasets.measuring.errors import CaseError  # noqa: E402
 from ircost.datasets.measuring.host_clock import HostRun  # noqa: E402
 from ircost.datasets.measuring.onnxruntime_library import node_of, open_onnxruntime  # noqa: E402
-from ircost.datasets.measuring.sampling import STREAMS, Limits, cases  # noqa: E402
+from ircost.datasets.measuring.sampling import Limits, cases  # noqa: E402
 from ircost.datasets.measuring.session import Measured, Session  # noqa: E402
 from ircost.datasets.measuring.timing import Effort  # noqa: E402
 
-F32 = "float32"
-SHAPES = [
-    (Gemm("linear", F32, 1, 3, 16, 8), (3, 16)),
-    (Gemm("bmm", F32, 4, 3, 16, 8), (4, 3, 16)),
-    (Attention("prefill", F32, F32, 2, 5, 5, 4, 2, 8), (2, 4, 5, 8)),
-    (Attention("decode", F32, F32, 2, 1, 9, 4, 2, 8), (2, 4, 1, 8)),
-    (Conv("conv2d", F32, 2, 3, 8, 8, 4, *(3, 3, 2, 2, 1, 1)), (2, 4, 4, 4)),
-    *((Vector(op, F32, 3, 64), (3, 64)) for ops in STREAMS.values() for op in ops),
-]
 
-
-@pytest.mark.parametrize(("case", "shape"), SHAPES, ids=lambda value: getattr(value, "op", None))
+@pytest.mark.parametrize(("case", "shape"), CASES, ids=lambda value: getattr(value, "op", None))
 def test_the_result_is_of_the_case(case: Case, shape: tuple[int, ...]) -> None:
     node = node_of(case, np.random.default_rng(0))
     session = onnxruntime.InferenceSession(node.model(), providers=["CPUExecutionProvider"])
@@ -39,7 +31,7 @@ def test_the_result_is_of_the_case(case: Case, shape: tuple[int, ...]) -> None:
     assert np.isfinite(result).all() and np.ptp(result) > 0
 
 
-@pytest.mark.parametrize("case", [case for case, _ in SHAPES], ids=lambda case: getattr(case, "op", None))
+@pytest.mark.parametrize("case", [case for case, _ in CASES], ids=lambda case: getattr(case, "op", None))
 def test_it_can_be_timed(case: Case) -> None:
     with open_onnxruntime(1).ready(case, seed=0) as sampler:
         assert 0 < sampler.sample() < math.inf

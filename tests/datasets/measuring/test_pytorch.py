@@ -10,24 +10,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="kernels of PyTorch are run")
 
-from ircost.datasets.measuring.cases import Attention, Case, Conv, Gemm, Vector  # noqa: E402
+from small_cases import CASES, F32  # noqa: E402
+
+from ircost.datasets.measuring.cases import Case, Conv, Gemm, Vector  # noqa: E402
 from ircost.datasets.measuring.errors import CaseError, MeasureError  # noqa: E402
 from ircost.datasets.measuring.pytorch import clocks  # noqa: E402
 from ircost.datasets.measuring.pytorch.kernels import Operands, calls_of  # noqa: E402
 from ircost.datasets.measuring.pytorch.library import open_pytorch  # noqa: E402
-from ircost.datasets.measuring.sampling import STREAMS, Limits, cases  # noqa: E402
+from ircost.datasets.measuring.sampling import Limits, cases  # noqa: E402
 from ircost.datasets.measuring.session import Measured, Session  # noqa: E402
 from ircost.datasets.measuring.timing import Effort  # noqa: E402
-
-F32 = "float32"
-SHAPES = [
-    (Gemm("linear", F32, 1, 3, 16, 8), (3, 16)),
-    (Gemm("bmm", F32, 4, 3, 16, 8), (4, 3, 16)),
-    (Attention("prefill", F32, F32, 2, 5, 5, 4, 2, 8), (2, 4, 5, 8)),
-    (Attention("decode", F32, F32, 2, 1, 9, 4, 2, 8), (2, 4, 1, 8)),
-    (Conv("conv2d", F32, 2, 3, 8, 8, 4, *(3, 3, 2, 2, 1, 1)), (2, 4, 4, 4)),
-    *((Vector(op, F32, 3, 64), (3, 64)) for ops in STREAMS.values() for op in ops),
-]
 
 
 def operands(**options: Any) -> Operands:
@@ -35,7 +27,7 @@ def operands(**options: Any) -> Operands:
     return Operands(device, torch.Generator(device).manual_seed(0), **options)
 
 
-@pytest.mark.parametrize(("case", "shape"), SHAPES, ids=lambda value: getattr(value, "op", None))
+@pytest.mark.parametrize(("case", "shape"), CASES, ids=lambda value: getattr(value, "op", None))
 def test_the_result_is_of_the_case(case: Case, shape: tuple[int, ...]) -> None:
     (call,) = calls_of(case, operands())
     result = call()

@@ -18,8 +18,8 @@ from ircost.backends import Target
 from ircost.cost_models.gpu.activity import Activity
 from ircost.cost_models.gpu.demand import Column
 from ircost.cost_models.gpu.machine import PORT_BYTES_PER_CLOCK
-from ircost.cost_models.gpu.power import energy_j_per_flop
 from ircost.cost_models.gpu.power_constants import PowerFactors
+from ircost.cost_models.gpu.power_limit import energy_j_per_flop
 
 
 @dataclass(frozen=True, slots=True)

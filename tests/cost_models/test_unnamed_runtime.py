@@ -13,9 +13,9 @@ from ircost.cost_models.gpu.calibrate import calibrate, measured
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
 from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.labels import FASTEST, GRAPH_REPLAY, as_runtime, labels_of
-from ircost.cost_models.gpu.nobodys_kernels import fastest_rows
 from ircost.cost_models.gpu.table_schema import completed
 from ircost.cost_models.gpu.table_work import Columns
+from ircost.cost_models.gpu.unnamed_runtime import fastest_rows
 from ircost.cost_models.row_estimates import estimate_rows
 
 target_of = lru_cache(maxsize=None)(load_target)

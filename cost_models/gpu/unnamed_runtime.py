@@ -1,4 +1,4 @@
-"""Kernels of no runtime in particular: what stands for them where nobody says whose they are."""
+"""Kernels of no named runtime, and the constants that stand in for theirs."""
 
 from __future__ import annotations
 
