@@ -264,7 +264,8 @@ class _Walk:
         if group is not None:
             self.group_of[value] = group
             group.places[value] = group.places.get(owner, 0)
-            group.size_bytes = max(group.size_bytes, value.type.size_bytes)
+            if value.producer is None or value.producer.name != "view":  # which may repeat what it shows
+                group.size_bytes = max(group.size_bytes, value.type.size_bytes)
 
     def _use(self, value: Value, position: int) -> None:
         group = self.group_of.get(value)
@@ -355,6 +356,8 @@ class _Walk:
             return False
         if op.name == "kernel" and op.operands.count(operand) > 1:
             return False
+        if _is_strided(operand):
+            return False  # elements would be written over that are still to be read
         if operand.type.size_bytes != op.result.type.size_bytes:
             return False  # a concatenation of thousands is not looked through for each of them
         return all(other is operand or self.group_of.get(other) is not group for other in op.operands)
@@ -370,6 +373,15 @@ class _Walk:
         return tuple(
             Buffer(g.size_bytes, g.first, g.last, tuple(g.places), tuple(g.places.values()), g.inside) for g in counted
         )
+
+
+def _is_strided(value: Value) -> bool:
+    """Whether a value is a view that does not lie in its own order."""
+    while value.producer is not None and value.producer.definition.is_view:
+        if value.producer.name == "view":
+            return True
+        value = value.producer.operands[0]
+    return False
 
 
 WALKS: dict[str, Callable[[_Walk, Op], None]] = {"if": _Walk.branches, "while": _Walk.loop, "scan": _Walk.loop}

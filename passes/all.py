@@ -26,4 +26,5 @@ import ircost.passes.patch
 import ircost.passes.recognise
 import ircost.passes.rematerialise
 import ircost.passes.tile
+import ircost.passes.views
 import ircost.passes.weight_only  # noqa: F401

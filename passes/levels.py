@@ -32,13 +32,13 @@ _BY_COST = "weight-only,canonicalize,recognise,fold-batch-norm,fuse{by_cost=true
 _FOLDED = "canonicalize,recognise,fold-batch-norm,canonicalize,layout"
 _LONG_KERNELS = f"{_FOLDED},fuse{{by_cost=true,max_ops=64}},merge-products,outline"
 # What PyTorch launches one by one; its scaled_dot_product_attention is one kernel.
-_OP_BY_OP = "weight-only,canonicalize,recognise,eager{attention=false}"
+_OP_BY_OP = "weight-only,canonicalize,recognise,eager{attention=false},views"
 # Inductor's default: products, with the bias of a linear layer, are calls of cuBLAS and cuDNN, batch norms are not
 # folded into them, and everything between is fused. Source: PyTorch 2.13, torch/_inductor/config.py, max_autotune and
 # freezing, both off.
 _COMPILED = (
     "weight-only,canonicalize,recognise,eager{attention=false,activations=false},"
-    "fuse{by_cost=true,max_ops=64,products=false}"
+    "fuse{by_cost=true,max_ops=64,products=false},views{compiled=true}"
 )
 # What a runtime runs by default, where that is not what its kind of machine does.
 OF_RUNTIMES = {"pytorch": _OP_BY_OP, "pytorch compile": _COMPILED}

@@ -14,7 +14,7 @@ import ircost
 from ircost.backends import load_target, target_names
 from ircost.ir import IrcError
 from ircost.report import Report
-from ircost.sweeping import Sweep
+from ircost.sweep_points import Sweep
 
 DENSE: dict[str, Any] = {
     **{"model_type": "llama", "torch_dtype": "bfloat16", "vocab_size": 32000, "max_position_embeddings": 8192},

@@ -13,7 +13,7 @@ from ircost.ir.types import f16, f32
 
 
 def flattened(module: Module) -> Module:
-    """A copy whose main function calls nothing and has no kernels."""
+    """A copy whose main function calls nothing and has no kernels and no views."""
     copy = clone_module(module)
     apply_patterns(copy, [Called(copy), Fused()])
     for name in [name for name in copy.functions if copy.functions[name] is not copy.main]:
@@ -47,9 +47,9 @@ class Called(RewritePattern):
 
 
 class Fused(RewritePattern):
-    """kernel(x) { body }  ->  body on x"""
+    """kernel(x) { body }  ->  body on x; so of a view"""
 
-    root = "kernel"
+    root = ("kernel", "view")
 
     def rewrite(self, op: Op) -> Sequence[Value] | None:
         return inline_body(op.regions[0], op.operands)

@@ -114,7 +114,7 @@ from ircost.ir.ops.running import cumprod, cumsum
 from ircost.ir.ops.sampling import roi_align, sample
 from ircost.ir.ops.scaled import quantise_rows, scaled_matmul
 from ircost.ir.ops.selection import compress, non_max_suppression, nonzero, shape_of, slice_between, unique
-from ircost.ir.ops.shape import bitcast, concat, reshape, subview, unpack
+from ircost.ir.ops.shape import bitcast, concat, reshape, subview, unpack, view
 from ircost.ir.ops.signal import fft
 from ircost.ir.ops.state_space import causal_conv1d, selective_scan, ssd_scan
 from ircost.ir.ops.token_sampling import sample_token
@@ -282,6 +282,7 @@ __all__ = [
     "unique",
     "unpack",
     "update_cache",
+    "view",
     "where",
     "while_",
     "yield_",

@@ -16,6 +16,7 @@ from ircost.ir.graph import Op, Region, Value
 from ircost.ir.numpy_dtypes import numpy_dtype
 from ircost.ir.ops.movement import slice as slice_op
 from ircost.ir.ops.reduction import normalised_axes
+from ircost.ir.terminators import yielded
 from ircost.ir.types import DType, TensorType
 
 
@@ -81,6 +82,40 @@ class Subview(OpDefinition):
 
 
 subview = register_op(Subview())
+
+
+STRIDED = ("transpose", "slice", "broadcast")  # moves whose results are their operands under other strides
+
+
+class View(OpDefinition):
+    """What ``body`` makes of x by regrouping, permuting, selecting and repeating, where x lies. Moves nothing.
+
+    Kernels read it with strides of its own, as PyTorch's do: a `transpose`, `slice` or `broadcast` alone is a copy.
+    """
+
+    name = "view"
+    operand_names = ("x",)
+    region_names = ("body",)
+    is_isolated = True
+    is_view = True
+    result_count = 1
+
+    def infer(
+        self, operands: Sequence[TensorType], attrs: Attributes, regions: Sequence[Region]
+    ) -> tuple[TensorType, ...]:
+        return yielded(regions[0])
+
+    def verify(self, op: Op) -> None:
+        for inner in op.regions[0].block.ops:
+            if not (inner.definition.is_view or inner.definition.is_terminator or inner.name in STRIDED):
+                raise VerifyError(
+                    f"view: strides do not tell where the result of {inner.name} lies",
+                    at=op,
+                    help=f"a view holds other views and {', '.join(STRIDED)}",
+                )
+
+
+view = register_op(View())
 
 
 def bounded_after_reshape(x: TensorType, shape: Ints) -> Ints:

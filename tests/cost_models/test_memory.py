@@ -259,6 +259,23 @@ def test_what_is_not_written_over(body: str) -> None:
     assert not any("exp" in name and len(name) > 1 for name in names)
 
 
+VIEWED = "%a = exp %x %v = view %a body(%b: 4x4xf32) {{ %t = {move} yield %t }}"
+
+
+def test_a_view_keeps_alive_what_it_shows_and_nothing_is_written_over_it() -> None:
+    seen = VIEWED.format(move="transpose %b {perm = [1, 0]}")
+    found = lived(f"func @main(%x: 4x4xf32) -> 4x4xf32 {{ {seen} %c = neg %v %d = softmax %c return %d }}")
+    names = [[v.producer.name for v in buffer.values if v.producer] for buffer in found.buffers]
+    assert names == [[], ["exp", "view"], ["neg"], ["softmax"]]
+    assert found.buffers[1].last == found.buffers[2].first
+
+
+def test_a_view_that_repeats_takes_no_more_memory_than_it_shows() -> None:
+    seen = VIEWED.format(move="broadcast %b {shape = [9, 4, 4]}")
+    found = lived(f"func @main(%x: 4x4xf32) -> 4x4xf32 {{ {seen} %c = reduce_sum %v {{axes = [0]}} return %c }}")
+    assert [buffer.size_bytes for buffer in found.buffers] == [64, 64, 64]
+
+
 def test_a_kernel_writes_over_the_operand_of_its_epilogue_only() -> None:
     text = """
     func @main(%x: 4x4xf32, %w: 4x4xf32) -> 4x4xf32 {
