@@ -15,7 +15,7 @@ from ircost.cost_models.automatic import cost_model_named
 from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.learned.family_model import FamilyModel
 from ircost.cost_models.learned.made import made
-from ircost.cost_models.learned.storage import TEXT_MODEL, read_models
+from ircost.cost_models.learned.storage import SUMS, TEXT_MODEL, read_models
 from ircost.cost_models.learned.text_storage import MODEL as TEXT_FILE
 from ircost.cost_models.learned.text_storage import read_text_models
 from ircost.cost_models.learned.trained import digest_of
@@ -180,6 +180,7 @@ def test_corrections_of_other_constants_are_refused(irc, places: Path, tmp_path:
     digest = digest_of(bundled_constants(), "vector")
     assert digest in file.read_text()
     file.write_text(file.read_text().replace(digest, "0" * len(digest)))
+    (file.parent / SUMS).unlink()
     for verb in (("evaluate", places / "rows.csv"), ("predict", "-k", "device=t4 op=add rows=8 cols=64")):
         outcome = irc(*verb, "--model", tmp_path)
         assert outcome.code == 2

@@ -40,7 +40,7 @@ from ircost.cost_models.learned.propagation import Spread, interval_of_sum
 from ircost.cost_models.learned.recipes import Recipe
 from ircost.cost_models.learned.rows import readable, rows_of, thinned
 from ircost.cost_models.learned.splits import folds_of
-from ircost.cost_models.learned.storage import BUNDLED, read_models, write_model
+from ircost.cost_models.learned.storage import BUNDLED, SUMS, read_models, write_model
 from ircost.cost_models.learned.stored_trees import LearnedModelError
 from ircost.cost_models.learned.trained import digest_of
 from ircost.cost_models.learned.training import Trained, train
@@ -422,11 +422,14 @@ def lines(path: Path, key: str) -> str:
     [
         *("shape", "feature", "leaf", "short", "no xz", "no text", "version", "trust", "words"),
         *("place", "negative place", "large place", "cells", "machine", "deep"),
+        *("word of trust", "truth of trust", "word of truth", "word of words", "part of a place", "endless"),
     ],
 )
 def test_damaged_models_are_refused(folder: Path, damage: str) -> None:
     trees, model = folder / "gemm/seen.txt.xz", folder / "gemm/model.json"
     plain = json.loads(model.read_text())
+    seen = plain["heads"]["seen"]
+    (folder / "gemm" / SUMS).unlink()  # else whatever differs is refused
     if damage == "shape":
         edit(trees, lines(trees, "shape"), "shape=1100")
     elif damage == "feature":
@@ -441,6 +444,9 @@ def test_damaged_models_are_refused(folder: Path, damage: str) -> None:
         trees.write_bytes(b"tree")
     elif damage == "no text":
         trees.write_bytes(lzma.compress(b"\xff\xfe"))
+    elif damage == "endless":
+        model.unlink()
+        model.symlink_to("/dev/zero")
     else:
         changed = {
             "version": ("version", 99),
@@ -452,11 +458,33 @@ def test_damaged_models_are_refused(folder: Path, damage: str) -> None:
             "cells": ("cells", {name: [float("inf")] for name in plain["cells"]}),
             "machine": ("machines", {name: {**own, "clock": 10**400} for name, own in plain["machines"].items()}),
             "deep": ("about", json.loads("[" * 500 + "]" * 500)),
+            "word of trust": ("heads", {"seen": {**seen, "trust": "111"}}),
+            "truth of trust": ("heads", {"seen": {**seen, "trust": [True, True, True]}}),
+            "word of truth": ("heads", {"seen": {**seen, "is_corrected": "false"}}),
+            "word of words": ("vocabulary", {**plain["vocabulary"], "runtime": "x" * 99}),
+            "part of a place": ("met", [[0.5] * len(plain["met"][0])]),
         }
         name, value = changed[damage]
         model.write_text(json.dumps({**plain, name: value}))
     with pytest.raises(LearnedModelError, match="irc train"):
         read_models(folder)
+
+
+@pytest.mark.parametrize("change", ["trees", "figures"])
+def test_files_that_were_not_written_together_are_refused(folder: Path, change: str) -> None:
+    """Each by itself is as good as any: a folder that was half copied, a trust that was raised by hand."""
+    own = folder / "gemm"
+    if change == "trees":
+        (own / "seen_spread.txt.xz").replace(own / "unnamed_spread.txt.xz")
+        (own / "seen_spread.txt.xz").write_bytes((own / "unnamed_spread.txt.xz").read_bytes())
+    else:
+        plain = json.loads((own / "model.json").read_text())
+        plain["heads"]["seen"]["trust"] = [0.25, 0.25, 0.25]
+        (own / "model.json").write_text(json.dumps(plain))
+    with pytest.raises(LearnedModelError, match="another file than was written"):
+        read_models(folder)
+    (own / SUMS).unlink()
+    assert list(read_models(folder)) == ["gemm"]
 
 
 def test_a_folder_without_models_is_told(tmp_path: Path) -> None:
