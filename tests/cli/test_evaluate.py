@@ -146,6 +146,17 @@ def test_rows_that_fail_are_listed(irc, places: Path) -> None:
     assert irc("evaluate", places / "gemm.csv", "--json").err.splitlines() == outcome.out.splitlines()[2:]
 
 
+def test_the_hybrid_tells_how_many_rows_its_intervals_hold(irc, places: Path) -> None:
+    """Of machines that the roofline answers for there is no interval."""
+    table = places / "machines.csv"
+    table.write_text(HEAD + ROWS.splitlines()[0] + "\ntpu_v4,,bfloat16,1,4096,4096,4096,900\n")
+    arguments = ("evaluate", table, "--model", "hybrid", "--model", "analytical", "--by", "device", "--json")
+    hybrid, analytical = (report["groups"] for report in json.loads(irc(*arguments).out))
+    assert [own["device"] for own in hybrid] == ["h100_sxm", "tpu_v4"]
+    assert hybrid[0]["coverage"] in (0.0, 100.0) and hybrid[0]["width"] > 0
+    assert all("coverage" not in own for own in (hybrid[1], *analytical))
+
+
 def test_several_models_stand_under_each_other(irc, places: Path) -> None:
     arguments = ("evaluate", places / "gemm.csv", "--by", "device", "--model", "roofline", "--model", "analytical")
     lines = irc(*arguments).out.splitlines()
