@@ -120,6 +120,12 @@ def table_digests(folder: str | Path) -> set[str]:
     return {str(digest) for own in tables if isinstance(own, Mapping) for digest in own.values()}
 
 
+def is_of_power_alone(folder: str | Path) -> bool:
+    """Whether a folder is what ``irc train --only power`` wrote."""
+    own, power = (any(Path(place).glob(f"*/{MODEL}")) for place in (folder, Path(folder) / POWER))
+    return power and not own
+
+
 def _models(folder: str | Path) -> dict[str, FamilyModel]:
     """The same, but for the trees, which are read when they are first asked."""
     found = {}
@@ -130,6 +136,11 @@ def _models(folder: str | Path) -> dict[str, FamilyModel]:
         raise LearnedModelError(
             f"{folder} holds text models, which are of single kernels alone and which no verb takes",
             help="read_text_models reads them (docs/text-model.md); irc train without --text writes models for verbs",
+        )
+    if not found and is_of_power_alone(folder):
+        raise LearnedModelError(
+            f"{folder} holds models of power alone, which tell no latency",
+            help="irc compile --model takes it, with the bundled corrections of latency",
         )
     if not found:
         raise LearnedModelError(f"{folder} holds no learned model", help="irc train TABLES... -o DIR writes one")

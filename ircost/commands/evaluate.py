@@ -11,7 +11,7 @@ import click
 
 from ircost.commands.measured_tables import constants_without_each, given_constants, read_tables, target_finder
 from ircost.commands.options import OptionError
-from ircost.commands.row_checks import check_rows, runtime_lines, unit_lines
+from ircost.commands.row_checks import check_rows, limit_lines, runtime_lines, unit_lines
 from ircost.commands.score_text import print_scores, worst_text
 from ircost.failed_rows import check_any_known, failure_lines
 from ircost.ir.errors import did_you_mean
@@ -97,7 +97,7 @@ def command(
     check_any_known(told)
     for line in notes:
         click.echo(f"note: {line}", err=True)
-    failures = failure_lines(told) + unit_lines(told)
+    failures = [] if split else failure_lines(told) + unit_lines(told) + limit_lines(told)
     if as_json:
         click.echo(json.dumps(report_of(scores), indent=1, allow_nan=False))
     else:
@@ -209,7 +209,7 @@ def split_predictions(
     for table in tables:
         if is_of_models(table.columns) or is_model_ops(table.columns):
             raise OptionError(f"--split: {table.path} is of models", help="give tables of kernels")
-        check_rows(table, target_of)
+        notes = check_rows(table, target_of)
         with progress(f"training on parts of {table.path}") as advance:
             try:
                 own = predictions_of_split(
@@ -217,6 +217,8 @@ def split_predictions(
                 )
             except ValueError as error:
                 raise OptionError(f"--split {split}: {table.path}: {error}", help="give more rows") from error
+        for line in notes:
+            click.echo(f"note: {line}", err=True)
         for name in names:
             found[name].append(own[name])
     return found

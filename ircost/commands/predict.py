@@ -15,7 +15,7 @@ import click
 from ircost.commands.measured_tables import target_finder
 from ircost.commands.options import OptionError
 from ircost.commands.output import write_whole
-from ircost.commands.row_checks import roofline_lines, runtime_lines
+from ircost.commands.row_checks import memory_lines, roofline_lines, runtime_lines
 from ircost.failed_rows import cure
 from ircost.ir.errors import did_you_mean
 from ircost.quantity_text import small_text
@@ -95,7 +95,8 @@ def command(
         print_rows(columns, estimates)
     for line in told:
         click.echo(line, err=True)
-    for line in (*roofline_lines(columns, target_of), *runtime_lines([columns], [model])):
+    notes = (*roofline_lines(columns, target_of), *memory_lines(columns, table or "--kernel", target_of))
+    for line in (*notes, *runtime_lines([columns], [model])):
         click.echo(f"note: {line}", err=True)
 
 

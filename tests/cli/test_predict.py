@@ -32,6 +32,7 @@ MISTAKES = {
         ("-k", "device=mi300x framework=trtllm m=1 n=1 k=1"),
         "framework 'trtllm' runs on machines of NVIDIA alone, not on mi300x (row 1)",
     ),
+    "beyond all memory": (("-k", "device=t4 m=1e300 n=1 k=1"), "m is more than 9,007,199,254,740,992 (row 1)"),
     "no constants": (("-k", GEMM, "--model", "@none.json"), "holds no constants"),
     "no model": (("-k", GEMM, "--model", "hybird"), "did you mean hybrid?"),
     "empty folder": (("-k", GEMM, "--model", "@"), "holds no learned model"),
@@ -59,6 +60,13 @@ def test_a_kernel_lies_in_its_interval_and_above_its_limit(irc) -> None:
     (told,) = rows(irc, "-k", GEMM)
     assert 0 < told["at_best_s"] <= told["low_s"] < told["latency_s"] < told["high_s"]
     assert told["grade"] == "A" and told["m"] == 512 and told["framework"] == "vllm"
+
+
+def test_kernels_that_no_memory_holds_are_told(irc) -> None:
+    wide = [f"device={device} m=100000 n=100000 k=100000" for device in ("t4", "h100", "t4")]
+    outcome = irc("predict", *(word for kernel in [*wide, "device=t4 m=8 n=8 k=8"] for word in ("-k", kernel)))
+    assert outcome.code == 0
+    assert outcome.err == "note: 2 rows touch more bytes than main memory holds: t4 has 15 GiB (row 1,3)\n"
 
 
 def test_the_analytical_model_is_the_one_of_compile(irc, tmp_path: Path) -> None:
