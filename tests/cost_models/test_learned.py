@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from ircost.backends import load_target
-from ircost.cost_models.analytical import Analytical
+from ircost.backends import Target, load_target
+from ircost.cost_models.analytical import Analytical, Evaluated
 from ircost.cost_models.evaluation import ROW_MODELS, predict_table
 from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY
@@ -29,6 +29,7 @@ from ircost.cost_models.learned.conformal import conformal_quantile
 from ircost.cost_models.learned.estimator import BoostedResidual
 from ircost.cost_models.learned.family_model import Asked, FamilyModel, Head
 from ircost.cost_models.learned.features import feature_names, without_machine
+from ircost.cost_models.learned.grades import Corrected
 from ircost.cost_models.learned.held_out import trained_and_held_out
 from ircost.cost_models.learned.hybrid import Hybrid
 from ircost.cost_models.learned.judging import errors_of, outcome_of, outcome_of_machines
@@ -505,6 +506,22 @@ def test_the_hybrid_corrects_within_its_interval(trained: Trained, target: str) 
     assert (mixed.low_s <= mixed.latency_s).all() and (mixed.latency_s <= mixed.high_s).all()
     np.testing.assert_allclose(mixed.latency_s, np.maximum(plain.latency_s + mixed.learned_s, mixed.lower_bound_s))
     assert set(mixed.grades) <= ({"A"} if target.startswith("h100_sxm") else {"B", "C"})
+
+
+def test_what_is_raised_to_its_limit_has_an_interval() -> None:
+    """As rows of tables have: no run is surer for being at its limit."""
+
+    class TooQuick(Hybrid):
+        def corrected(self, part: Evaluated, target: Target) -> Corrected:
+            count = len(part.rows)
+            quick = np.full(count, -5.0)
+            return Corrected(quick, quick, np.full(count, 0.1), np.zeros(count, dtype=int), 0.5)
+
+    found = TooQuick({}).estimate(kernel_table(parse_module(PRODUCTS)), load_target("h100_sxm"))
+    assert found.low_s is not None and found.high_s is not None
+    np.testing.assert_array_equal(found.latency_s, found.lower_bound_s)
+    np.testing.assert_array_equal(found.low_s, found.lower_bound_s)
+    np.testing.assert_allclose(found.high_s, found.lower_bound_s * np.exp(0.1))
 
 
 def test_the_hybrid_is_analytical_where_nothing_was_learned(trained: Trained) -> None:
