@@ -12,7 +12,7 @@ import click
 from ircost.commands.measured_tables import constants_without_each, given_constants, read_tables, target_finder
 from ircost.commands.options import OptionError
 from ircost.commands.row_checks import check_rows, limit_lines, runtime_lines, unit_lines
-from ircost.commands.score_text import print_scores, worst_text
+from ircost.commands.score_text import csv_text, print_scores, worst_text
 from ircost.failed_rows import check_any_known, failure_lines
 from ircost.ir.errors import did_you_mean
 from ircost.terminal import progress, working
@@ -41,6 +41,7 @@ HYBRID, LEARNED, TEXT = "hybrid", "learned", "text"
     help="Judge learned models on what they were not trained on: trains anew without it (minutes).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON; errors in percent.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print as CSV; errors in percent.")
 @click.option("--plot", "plots", metavar="DIR", help="Draw predictions and errors there, as PNG and SVG.")
 def command(
     tables: tuple[str, ...],
@@ -51,6 +52,7 @@ def command(
     leave_out_device: bool,
     split: str | None,
     as_json: bool,
+    as_csv: bool,
     plots: str | None,
 ) -> None:
     """Score cost models on TABLES of measurements (Parquet or CSV), in the schema of docs/cost-models.md.
@@ -66,6 +68,8 @@ def command(
     irc evaluate held.parquet --model hybrid --model models/
     """
     groupings, names = groupings_of(by), model_names(models, split)
+    if as_csv and as_json:
+        raise OptionError("--csv and --json exclude each other", help="take one")
     if leave_out_device and constants:
         raise OptionError(
             "--leave-out-device and --constants", help="the first fits constants of its own: leave out one"
@@ -100,10 +104,12 @@ def command(
     failures = [] if split else failure_lines(told) + unit_lines(told) + limit_lines(told)
     if as_json:
         click.echo(json.dumps(report_of(scores), indent=1, allow_nan=False))
+    elif as_csv:
+        click.echo(csv_text(scores, groupings), nl=False)
     else:
         print_text(scores, groupings)
     for line in failures:
-        click.echo(line, err=as_json)
+        click.echo(line, err=as_json or as_csv)
     if plots:
         draw(predictions, plots)
 
@@ -140,6 +146,11 @@ def model_names(models: Sequence[str], split: str | None = None) -> list[str]:
             continue
         if name in (LEARNED, TEXT) and not split:
             raise OptionError(f"--model {name} alone", help="--split shape judges it; hybrid is what estimates use")
+        if split and name not in known and is_file_of_model(name):
+            told = "hybrid stands for what irc train makes of the table, trained anew without what is held out"
+            raise OptionError(
+                f"--model {name} and --split", help=f"{told}; without --split the file or folder is judged"
+            )
         if name not in known:
             listing = f"models for tables are {', '.join(known)}"
             raise OptionError(f"no cost model '{name}' for tables", help=did_you_mean(name, known, listing))
