@@ -11,7 +11,7 @@ import click
 
 from ircost.commands.measured_tables import constants_without_each, given_constants, read_tables, target_finder
 from ircost.commands.options import OptionError
-from ircost.commands.row_checks import check_rows, limit_lines, runtime_lines, unit_lines
+from ircost.commands.row_checks import check_rows, format_lines, limit_lines, runtime_lines, unit_lines
 from ircost.commands.score_text import csv_text, print_scores, worst_text
 from ircost.failed_rows import check_any_known, failure_lines
 from ircost.ir.errors import did_you_mean
@@ -93,7 +93,13 @@ def command(
         predictions = {name: predictions_of(read, name, target_of, constants_of) for name in names}
         if HYBRID in names:
             click.echo("note: hybrid was trained on tables like these; --split shape judges it on others", err=True)
-        notes = [*notes_of_own(names, read)]
+        notes = [
+            line
+            for table in read
+            if not is_of_models_or_parts(table)
+            for line in format_lines(table.columns, Path(table.path).name)
+        ]
+        notes += notes_of_own(names, read)
         if not leave_out_device:  # which fits to the very runtimes of the tables
             notes += runtime_lines([table.columns for table in read], names, constants)
     scores = {name: scores_by_family(predictions[name], groupings) for name in names}
@@ -204,6 +210,14 @@ def check_no_networks(tables: Sequence[MeasuredTable], option: str) -> None:
             raise OptionError(f"{option}: {table.path} is of whole models", help="--model FILE.json takes constants")
 
 
+def is_of_models_or_parts(table: MeasuredTable) -> bool:
+    """Whether a table is of whole models, or of operators in them: no single kernels."""
+    from ircost.cost_models.gpu.model_ops import is_model_ops
+    from ircost.whole_models import is_of_models
+
+    return is_of_models(table.columns) or is_model_ops(table.columns)
+
+
 def split_predictions(
     tables: Sequence[MeasuredTable], names: Sequence[str], split: str, target_of: Callable[[str], Target]
 ) -> dict[str, list[Prediction]]:
@@ -212,13 +226,11 @@ def split_predictions(
     Raises:
         OptionError: a table is of whole models, or has nothing to leave out.
     """
-    from ircost.cost_models.gpu.model_ops import is_model_ops
     from ircost.cost_models.split_evaluation import predictions_of_split
-    from ircost.whole_models import is_of_models
 
     found: dict[str, list[Prediction]] = {name: [] for name in names}
     for table in tables:
-        if is_of_models(table.columns) or is_model_ops(table.columns):
+        if is_of_models_or_parts(table):
             raise OptionError(f"--split: {table.path} is of models", help="give tables of kernels")
         notes = check_rows(table, target_of)
         with progress(f"training on parts of {table.path}") as advance:
