@@ -158,7 +158,7 @@ def unreadable(family: Family, columns: Columns) -> dict[str, np.ndarray]:
     for name in sorted(family.columns - WORDS - {"power_w"}):
         numbers = columns[name]
         found[f"{name} is no number"] = ~np.isfinite(numbers)
-        found[f"{name} is more than {MOST_EXTENT:,}"] = np.isfinite(numbers) & (numbers > MOST_EXTENT)
+        found[f"{name} is more than {MOST_EXTENT:,}"] = np.isfinite(numbers) & (numbers.astype(float) > MOST_EXTENT)
         found[f"{name} is no whole number"] = np.isfinite(numbers) & (numbers != np.round(numbers))
         if name in MAY_BE_NOUGHT:
             found[f"{name} is negative"] = numbers < 0
