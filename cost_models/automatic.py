@@ -82,9 +82,11 @@ def _stamp(path: Path) -> Stamp:
 @lru_cache(maxsize=8)
 def _trained(folder: str, stamp: Stamp) -> CostModel:
     from ircost.cost_models.learned.hybrid import Hybrid
+    from ircost.cost_models.learned.storage import is_of_power_alone
     from ircost.cost_models.learned.trained import trained_models, trained_power_models
 
-    return Hybrid(trained_models(folder), power_models=trained_power_models(folder), name=folder)
+    latencies = None if is_of_power_alone(folder) else trained_models(folder)
+    return Hybrid(latencies, power_models=trained_power_models(folder), name=folder)
 
 
 @lru_cache(maxsize=8)

@@ -47,7 +47,8 @@ class Prediction:
         columns: [rows] each, of the table.
         measured_s, predicted_s, bound_s: [rows]; NaN where a row failed.
         failures: why rows could not be expressed, and which.
-        interval_s: [rows, 2] ends of an interval around the prediction, of models that give one.
+        interval_s: [rows, 2] ends of an interval around the prediction, of models that give one; NaN of rows that have
+            none.
     """
 
     family: str
@@ -235,10 +236,10 @@ def _score(prediction: Prediction, labels: Mapping[str, str], rows: np.ndarray) 
     error = 100 * (predicted_s / measured_s - 1)
     size = np.abs(error)
     tau = float(kendalltau(predicted_s, measured_s).statistic) if len(told) > 1 else np.nan
-    if prediction.interval_s is not None:
-        low_s, high_s = prediction.interval_s[told].T
-        inside = (low_s <= measured_s) & (measured_s <= high_s)
-        width = _percent(100 * ((high_s - low_s) / predicted_s).mean())
+    if prediction.interval_s is not None and (has_ends := np.isfinite(prediction.interval_s[told]).all(axis=1)).any():
+        low_s, high_s = prediction.interval_s[told[has_ends]].T
+        inside = (low_s <= measured_s[has_ends]) & (measured_s[has_ends] <= high_s)
+        width = _percent(100 * ((high_s - low_s) / predicted_s[has_ends]).mean())
         score = replace(score, coverage=_percent(100 * inside.mean()), width=width)
     return replace(
         score,

@@ -55,6 +55,8 @@ def columns_of(table: Any, at: str, needed: Iterable[str] = ()) -> Columns:
 def _names(table: Any, at: str) -> list[str]:
     if isinstance(table, Mapping):
         names: list[Any] = list(table)
+    elif hasattr(table, "collect"):
+        raise FrameError(f"{at}: a {type(table).__name__} holds no rows yet", help="give what its collect() gives")
     else:
         listed = getattr(table, "column_names", getattr(table, "columns", None))  # Arrow's `columns` are the arrays
         if listed is None or not hasattr(table, "__getitem__"):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ircost.cost_models.evaluation import ROW_MODELS, RowModel, predict_table
+from ircost.cost_models.evaluation import ROW_MODELS, Prediction, RowModel, predict_table
 from ircost.cost_models.frames import columns_of
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
-from ircost.cost_models.gpu.families import Family
+from ircost.cost_models.gpu.families import FAMILIES, Family
 from ircost.cost_models.gpu.kernel_work import library, runtime_label
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.cost_models.gpu.rows import TargetOf, at_rows, groups_of
@@ -108,21 +108,35 @@ def estimate_rows(
     asked = as_networks(family, columns, target_of, constants)
     timed = {**columns, MEASURED: np.ones(len(columns["device"])), **asked}
     found = predict_table(timed, at, target_of, rows_of, lambda target: constants)
-    readable = np.flatnonzero(np.isfinite(found.predicted_s))
-    half_width, grade = np.full(len(found), np.nan), np.full(len(found), "", dtype=object)
+    interval_s, grade = np.full((len(found), 2), np.nan), np.full(len(found), "", dtype=object)
     if learned is not None:
-        own = {name: column[readable] for name, column in completed(family, timed).items()}
-        half_width[readable], grade[readable] = _certainty(family, own, target_of, learned, constants)
+        interval_s, grade = intervals_of(found, timed, target_of, learned, constants)
+    low_s, high_s = interval_s.T
+    return RowEstimates(family.name, found.predicted_s, found.bound_s, low_s, high_s, grade, found.failures)
+
+
+def intervals_of(
+    found: Prediction,
+    columns: Columns,
+    target_of: TargetOf,
+    learned: Mapping[str, FamilyModel],
+    constants: ConstantsFile,
+) -> tuple[np.ndarray, np.ndarray]:
+    """[rows, 2] ends of the interval of 90 % around what learned models predict, and [rows] the grade.
+
+    NaN and the empty word where a row failed, or the roofline answers.
+
+    Args:
+        found: of kernels of one family. columns: that it was predicted of.
+        constants: of the analytical model.
+    """
+    family = FAMILIES[found.family]
+    half_width, grade = np.full(len(found), np.nan), np.full(len(found), "", dtype=object)
+    readable = np.flatnonzero(np.isfinite(found.predicted_s))
+    own = {name: column[readable] for name, column in completed(family, columns).items()}
+    half_width[readable], grade[readable] = _certainty(family, own, target_of, learned, constants)
     low_s, high_s = found.predicted_s * np.exp(-half_width), found.predicted_s * np.exp(half_width)
-    return RowEstimates(
-        family.name,
-        found.predicted_s,
-        found.bound_s,
-        np.maximum(low_s, found.bound_s),
-        high_s,
-        grade,
-        found.failures,
-    )
+    return np.stack([np.maximum(low_s, found.bound_s), high_s], axis=1), grade
 
 
 def as_networks(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,13 @@ from ircost.cost_models.evaluation import (
 )
 from ircost.cost_models.frames import FrameError, columns_of
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants, constants_beside_bundled
+from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.model_ops import is_model_ops
 from ircost.cost_models.gpu.table_work import Columns
 from ircost.cost_models.learned.row_models import corrected_rows
 from ircost.cost_models.learned.storage import bundled_models
 from ircost.cost_models.learned.trained import trained_models
-from ircost.cost_models.row_estimates import RowEstimates, estimate_rows
+from ircost.cost_models.row_estimates import RowEstimates, estimate_rows, intervals_of
 from ircost.failed_rows import check_any_known
 from ircost.ir.errors import UnknownNameError, did_you_mean
 from ircost.whole_models import is_of_models, predict_models
@@ -131,4 +133,8 @@ def prediction_of(
         return predict_models(columns, target_of, model)
     rows_of: RowModel = ROW_MODELS[name] if learned is None else partial(corrected_rows, learned)
     own = fitted or bundled_constants()
-    return predict_table(columns, at, target_of, rows_of, constants_of or (lambda target: own))
+    found = predict_table(columns, at, target_of, rows_of, constants_of or (lambda target: own))
+    if learned is None or found.family not in FAMILIES:
+        return found
+    interval_s, _ = intervals_of(found, found.columns, target_of, learned, own)
+    return replace(found, interval_s=interval_s)

@@ -32,6 +32,7 @@ LACKING = {
         )
     )
 }
+MOST_EXTENT = 1 << 53  # whole numbers beyond are not told apart, and no memory holds as many elements
 MOST_EXPERTS = 1 << 20  # each is looked at by itself, and no model comes near
 KNOWN_OF_ALL: Mapping[str, Callable[[str], bool]] = {"caches": ("", COLD, WARM, TURNING).__contains__}
 KNOWN: Mapping[str, Mapping[str, Callable[[str], bool]]] = {
@@ -157,6 +158,7 @@ def unreadable(family: Family, columns: Columns) -> dict[str, np.ndarray]:
     for name in sorted(family.columns - WORDS - {"power_w"}):
         numbers = columns[name]
         found[f"{name} is not a number"] = ~np.isfinite(numbers)
+        found[f"{name} is more than {MOST_EXTENT:,}"] = np.isfinite(numbers) & (numbers.astype(float) > MOST_EXTENT)
         found[f"{name} is not a whole number"] = np.isfinite(numbers) & (numbers != np.round(numbers))
         if name in MAY_BE_ZERO:
             found[f"{name} is negative"] = numbers < 0

@@ -83,6 +83,8 @@ class Hybrid(CostModel):
         latency_s = np.maximum(rows.corrected_s, limit_s)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(plain.latency_s > 0, latency_s / plain.latency_s, 1.0)
+            # What is raised to its limit is known no better for that: the upper end rises with it.
+            above = np.where(rows.corrected_s > 0, latency_s / rows.corrected_s, 1.0)
         return replace(
             plain,
             latency_s=latency_s,
@@ -91,7 +93,7 @@ class Hybrid(CostModel):
             model=self.name,
             learned_s=rows.corrected_s - rows.analytical_s,
             low_s=np.maximum(rows.low_s, limit_s),
-            high_s=np.maximum(rows.high_s, limit_s),
+            high_s=rows.high_s * above,
             shared=rows.shared,
             grades=tuple(GRADES[grade] for grade in rows.grade),
             host_s=None if plain.host_s is None else plain.host_s * ratio,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import lzma
 from pathlib import Path
 
@@ -16,13 +17,20 @@ def packed(text: str) -> bytes:
     return lzma.compress(text.encode(), lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=FILTERS)
 
 
-def unpacked(path: Path) -> str:
-    """Raises:
-    OSError: it cannot be read.
-    ValueError: it is no xz file, cut short, no text, or unpacks to more than any model has.
+def unpacked(path: Path, digest: str | None = None) -> str:
+    """The text of a file.
+
+    Args:
+        digest: SHA-256 that the file was written with, where that is known.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no xz file, cut short, no text, or unpacks to more than any model has; it is another file than
+            was written.
     """
-    with path.open("rb") as file:
-        data = checked_size(file.read(LARGEST_BYTES + 1), path)
+    data = read_bytes(path)
+    if digest not in (None, digest_of_bytes(data)):
+        raise ValueError("another file than was written beside the others")
     reader = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY_BYTES)
     try:  # of what unpacks to more than is allowed, no more is unpacked
         text = checked_size(reader.decompress(data, LARGEST_BYTES + 1), path)
@@ -31,6 +39,24 @@ def unpacked(path: Path) -> str:
     if not reader.eof or reader.unused_data:
         raise ValueError(f"{path.name} is cut short, or something follows its end")
     return text.decode()
+
+
+def digest_of_bytes(data: bytes) -> str:
+    """SHA-256, as hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no plain file, such as a device without end, or is larger than that of any model.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path.name} is no file")
+    with path.open("rb") as file:
+        return checked_size(file.read(LARGEST_BYTES + 1), path)
 
 
 def checked_size(data: bytes, path: Path) -> bytes:

@@ -1,4 +1,8 @@
-"""Learned models as folders: text of trees (packed by xz), JSON, and a card for people. Nothing of it is executed."""
+"""Learned models as folders: text of trees (packed by xz), JSON, and a card for people. Nothing of it is executed.
+
+What was written together is read together: ``SHA256SUMS`` (as of ``sha256sum``) tells files of another training, and
+figures that were changed by hand. Folders without it are read unchecked.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ from ircost.cost_models.learned.family_model import FamilyModel, Head
 from ircost.cost_models.learned.features import LOG_POWER, feature_names
 from ircost.cost_models.learned.kinship import MetMachine
 from ircost.cost_models.learned.novelty import LEVELS, WIDTHS, Novelty
-from ircost.cost_models.learned.packing import checked_size, packed
+from ircost.cost_models.learned.packing import digest_of_bytes, packed, read_bytes
 from ircost.cost_models.learned.short_text import short_text
 from ircost.cost_models.learned.stored_trees import LearnedModelError, StoredTrees, Trees
 from ircost.ir.json_document import parse_json
@@ -27,7 +31,7 @@ from ircost.ir.json_document import parse_json
 BUNDLED = Path(__file__).parent / "models"
 POWER = "power"  # the folder of models of power, beside those of latency
 VERSION = 6
-MODEL, CARD = "model.json", "card.md"
+MODEL, CARD, SUMS = "model.json", "card.md", "SHA256SUMS"
 TEXT_MODEL = "text.json"  # as `text_storage.MODEL`, which needs LightGBM
 HEADS = ("seen", "unnamed", "unseen")
 EXTRAS = ((), (LOG_POWER,))
@@ -37,20 +41,26 @@ def write_model(model: FamilyModel, folder: str | Path) -> None:
     """Writes the model of one family into a folder of its own below this one."""
     own = Path(folder) / model.family
     own.mkdir(parents=True, exist_ok=True)
+    files = {trees_file(name): packed(short_text(trees.arrays_)) for name, trees in _all_trees(model).items()}
+    files[MODEL] = _to_json(model).encode()
+    for name, data in files.items():
+        (own / name).write_bytes(data)
+    (own / SUMS).write_text("".join(f"{digest_of_bytes(data)}  {name}\n" for name, data in files.items()))
+    (own / CARD).write_text(card_text(model))
+
+
+def _all_trees(model: FamilyModel) -> dict[str, Trees]:
+    """By the names of their files."""
+    found = {}
     for name in HEADS:
         head: Head | None = getattr(model, name)
         if head is not None:
             if head.residual is not None:
-                _write_trees(head.residual, own / trees_file(name))
-            _write_trees(head.calibration.spread, own / trees_file(f"{name}_spread"))
+                found[name] = head.residual
+            found[f"{name}_spread"] = head.calibration.spread
     if model.kin is not None:
-        _write_trees(model.kin.spread, own / trees_file("kin_spread"))
-    (own / MODEL).write_text(_to_json(model))
-    (own / CARD).write_text(card_text(model))
-
-
-def _write_trees(trees: Trees, path: Path) -> None:
-    path.write_bytes(packed(short_text(trees.arrays_)))
+        found["kin_spread"] = model.kin.spread
+    return found
 
 
 def trees_file(name: str) -> str:
@@ -94,9 +104,7 @@ def read_models(folder: str | Path) -> dict[str, FamilyModel]:
     """
     found = _models(folder)
     for model in found.values():
-        heads = [head for name in HEADS if (head := getattr(model, name)) is not None]
-        spreads = [head.calibration.spread for head in heads] + ([] if model.kin is None else [model.kin.spread])
-        for trees in (*(head.residual for head in heads), *spreads):
+        for trees in _all_trees(model).values():
             if isinstance(trees, StoredTrees):
                 trees.forest_  # noqa: B018  # what is damaged is told before anything is asked
     return found
@@ -112,6 +120,12 @@ def table_digests(folder: str | Path) -> set[str]:
     return {str(digest) for own in tables if isinstance(own, Mapping) for digest in own.values()}
 
 
+def is_of_power_alone(folder: str | Path) -> bool:
+    """Whether a folder is what ``irc train --only power`` wrote."""
+    own, power = (any(Path(place).glob(f"*/{MODEL}")) for place in (folder, Path(folder) / POWER))
+    return power and not own
+
+
 def _models(folder: str | Path) -> dict[str, FamilyModel]:
     """The same, but for the trees, which are read when they are first asked."""
     found = {}
@@ -123,6 +137,11 @@ def _models(folder: str | Path) -> dict[str, FamilyModel]:
             f"{folder} holds text models, which predict single kernels only and which no command takes",
             help="read_text_models reads them (docs/text-model.md); irc train without --text writes what commands take",
         )
+    if not found and is_of_power_alone(folder):
+        raise LearnedModelError(
+            f"{folder} holds models of power alone, which tell no latency",
+            help="irc compile --model takes it, with the bundled corrections of latency",
+        )
     if not found:
         raise LearnedModelError(f"{folder} holds no learned model", help="irc train TABLES... -o DIR writes one")
     return found
@@ -130,7 +149,8 @@ def _models(folder: str | Path) -> dict[str, FamilyModel]:
 
 def _read_model(folder: Path) -> FamilyModel:
     try:
-        plain = parse_json(checked_size((folder / MODEL).read_bytes(), folder / MODEL))
+        data = read_bytes(folder / MODEL)
+        plain, sums = parse_json(data), _sums(folder)
         if plain["version"] != VERSION:
             raise LearnedModelError(
                 f"{folder}: version {plain['version']}, {VERSION} expected", help="write it again with irc train"
@@ -145,10 +165,13 @@ def _read_model(folder: Path) -> FamilyModel:
                 f"{folder}: its features are not those of this version", help="write it again with irc train"
             )
         heads = {
-            name: _head(folder, family, name, entry, extra) for name, entry in plain["heads"].items() if name in HEADS
+            name: _head(folder, sums, name, entry, _width(family, extra, name != "unseen"))
+            for name, entry in plain["heads"].items()
+            if name in HEADS
         }
-        vocabulary = {kind: [str(word) for word in plain["vocabulary"][kind]] for kind in (*WORDS, DEVICE)}
-        return FamilyModel(
+        vocabulary = {kind: _words(plain["vocabulary"][kind]) for kind in (*WORDS, DEVICE)}
+        kin, width = plain["kin"], _width(family, extra, True)
+        found = FamilyModel(
             family,
             vocabulary,
             {str(name): _machine(figures) for name, figures in plain["machines"].items()},
@@ -159,18 +182,34 @@ def _read_model(folder: Path) -> FamilyModel:
             dict(plain["about"]),
             extra,
             heads.get("unnamed"),
-            None if plain["kin"] is None else _calibration(folder, "kin", plain["kin"], _width(family, extra, True)),
+            None if kin is None else _calibration(folder, sums, "kin", kin, width),
         )
+        if sums.get(MODEL) not in (None, digest_of_bytes(data)):
+            raise ValueError(f"{MODEL}: another file than was written beside the others")
+        return found
     except LearnedModelError:
         raise
     except (OSError, EOFError, ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
         raise LearnedModelError(f"{folder} holds no learned model: {error}", help="irc train writes one") from error
 
 
-def _head(folder: Path, family: str, name: str, plain: Mapping[str, Any], extra: Sequence[str]) -> Head:
-    features = _width(family, extra, name != "unseen")
-    calibration = _calibration(folder, name, plain, features)
-    return Head(StoredTrees(folder / trees_file(name), features) if plain["is_corrected"] else None, calibration)
+def _sums(folder: Path) -> dict[str, str]:
+    """SHA-256 of the files that were written together, by their names; none where nobody wrote them down."""
+    path = folder / SUMS
+    lines = read_bytes(path).decode().splitlines() if path.exists() else []
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def _head(folder: Path, sums: Mapping[str, str], name: str, plain: Mapping[str, Any], features: int) -> Head:
+    calibration = _calibration(folder, sums, name, plain, features)
+    if not isinstance(plain["is_corrected"], bool):
+        raise ValueError(f"is_corrected: true or false expected, not {plain['is_corrected']!r}")
+    return Head(_trees(folder, sums, name, features) if plain["is_corrected"] else None, calibration)
+
+
+def _trees(folder: Path, sums: Mapping[str, str], name: str, features: int) -> StoredTrees:
+    file = trees_file(name)
+    return StoredTrees(folder / file, features, sums.get(file))
 
 
 def _width(family: str, extra: Sequence[str], sees_machine: bool) -> int:
@@ -178,10 +217,12 @@ def _width(family: str, extra: Sequence[str], sees_machine: bool) -> int:
     return len(extra) + len(feature_names(family, sees_machine))
 
 
-def _calibration(folder: Path, name: str, plain: Mapping[str, Any], features: int) -> Calibration:
+def _calibration(
+    folder: Path, sums: Mapping[str, str], name: str, plain: Mapping[str, Any], features: int
+) -> Calibration:
     return Calibration(
         _shares(plain["trust"]),
-        StoredTrees(folder / trees_file(f"{name}_spread"), features),
+        _trees(folder, sums, f"{name}_spread", features),
         _numbers(plain["quantile"]),
         float(_shares([plain["shared"]], count=1)[0]),
         float(_numbers([plain["widest"]], count=1)[0]),
@@ -189,28 +230,53 @@ def _calibration(folder: Path, name: str, plain: Mapping[str, Any], features: in
 
 
 def _machine(plain: Mapping[str, Any]) -> MetMachine:
-    figures = {name: float(plain[name]) for name in MACHINE_FIGURES}
-    if not all(map(math.isfinite, figures.values())):
-        raise ValueError(f"numbers expected of a machine, not {figures}")
+    figures = {name: _number(plain[name]) for name in MACHINE_FIGURES}
     return MetMachine(str(plain["architecture"]), figures)
 
 
-def _numbers(values: Sequence[Any], count: int = LEVELS) -> tuple[float, ...]:
-    found = tuple(float(x) for x in values)
-    if len(found) != count or not all(math.isfinite(x) and x >= 0 for x in found):
-        raise ValueError(f"{count} positive numbers expected, not {values}")
+def _number(value: Any) -> float:
+    """Of JSON: no word that looks like one, and no truth."""
+    if type(value) not in (int, float) or not math.isfinite(found := float(value)):
+        raise ValueError(f"a number expected, not {value!r}")
     return found
 
 
-def _shares(values: Sequence[Any], count: int = LEVELS) -> tuple[float, ...]:
+def _numbers(values: Any, count: int = LEVELS) -> tuple[float, ...]:
+    found = tuple(map(_number, _list(values)))
+    if len(found) != count or min(found) < 0:
+        raise ValueError(f"{count} numbers from nought on expected, not {values}")
+    return found
+
+
+def _list(values: Any) -> list[Any]:
+    if not isinstance(values, list):
+        raise ValueError(f"a list expected, not {values!r}")
+    return values
+
+
+def _words(values: Any) -> list[str]:
+    if not all(isinstance(word, str) for word in _list(values)):
+        raise ValueError(f"words expected, not {values}")
+    return [*values]
+
+
+def _whole(values: Any) -> np.ndarray:
+    """An array of whole numbers."""
+    found = np.array(_list(values) or np.zeros(0, dtype=np.int64))
+    if found.dtype.kind != "i":
+        raise ValueError("whole numbers expected")
+    return found.astype(np.int64)
+
+
+def _shares(values: Any, count: int = LEVELS) -> tuple[float, ...]:
     found = _numbers(values, count)
     if max(found) > 1:
         raise ValueError(f"shares expected, not {values}")
     return found
 
 
-def _combinations(values: Sequence[Any], vocabulary: Mapping[str, Sequence[str]]) -> np.ndarray:
-    found = np.array(values, dtype=np.int64)
+def _combinations(values: Any, vocabulary: Mapping[str, Sequence[str]]) -> np.ndarray:
+    found = _whole(values)
     if found.ndim != 2 or found.shape[1] != COLUMNS:
         raise ValueError(f"combinations of {COLUMNS} words expected")
     if (found < 0).any() or (found >= [len(vocabulary[kind]) for kind in (*WORDS, DEVICE)]).any():
@@ -218,8 +284,8 @@ def _combinations(values: Sequence[Any], vocabulary: Mapping[str, Sequence[str]]
     return found
 
 
-def _cells(values: Sequence[Any]) -> np.ndarray:
-    found = np.array(values, dtype=np.int64)
+def _cells(values: Any) -> np.ndarray:
+    found = _whole(values)
     if found.ndim != 1:
         raise ValueError("a list of cells expected")
     return np.unique(found)

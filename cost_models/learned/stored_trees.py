@@ -38,11 +38,13 @@ class StoredTrees:
     """Args:
     path: of their short text, packed.
     features: that the trees are asked with.
+    digest: SHA-256 that the file was written with, where that is known.
     """
 
-    def __init__(self, path: Path, features: int) -> None:
+    def __init__(self, path: Path, features: int, digest: str | None = None) -> None:
         self.path = path
         self.features = features
+        self.digest = digest
 
     @property
     def text_(self) -> str:
@@ -56,10 +58,10 @@ class StoredTrees:
     @property
     def arrays_(self) -> TreeArrays:
         """Raises:
-        LearnedModelError: the file is missing, or holds no trees over so many features.
+        LearnedModelError: the file is missing, another than was written, or holds no trees over so many features.
         """
         try:
-            return trees_of_short_text(unpacked(self.path), self.features)
+            return trees_of_short_text(unpacked(self.path, self.digest), self.features)
         except (OSError, EOFError, ValueError, KeyError) as error:
             raise self._damaged(error) from error
 

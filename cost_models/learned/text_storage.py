@@ -12,7 +12,7 @@ import numpy as np
 from lightgbm.basic import LightGBMError
 
 from ircost.cost_models.learned.linear_trees import LinearTrees
-from ircost.cost_models.learned.packing import checked_size, packed, unpacked
+from ircost.cost_models.learned.packing import packed, read_bytes, unpacked
 from ircost.cost_models.learned.row_text import WRITERS
 from ircost.cost_models.learned.stored_trees import LearnedModelError
 from ircost.cost_models.learned.text_model import IrTextRegressor
@@ -57,7 +57,7 @@ def read_text_models(folder: str | Path) -> dict[str, TextModel]:
 
 def _read(folder: Path) -> TextModel:
     try:
-        plain = parse_json(checked_size((folder / MODEL).read_bytes(), folder / MODEL))
+        plain = parse_json(read_bytes(folder / MODEL))
         if plain["version"] != VERSION:
             raise LearnedModelError(
                 f"{folder}: version {plain['version']}, {VERSION} expected", help="write it again with irc train --text"

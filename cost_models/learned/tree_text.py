@@ -10,6 +10,7 @@ import numpy as np
 
 DECISIONS = (0, 2, 8, 10)  # numbers; NaN is zero or goes to a side of its own
 LETTERS = {int: b"0123456789- ", float: b"0123456789+-.einf "}  # a threshold is without end where NaN alone goes right
+MOST_LEAVES = 131_072  # of a tree. Source: LightGBM's documentation of `num_leaves`, which takes no more
 END = 7  # behind the last number: what reads up to here has read all
 
 
@@ -81,8 +82,10 @@ def tree_text(text: str, features: int, is_linear: bool = False) -> TreeArrays:
 
 def checked_trees(found: TreeArrays) -> TreeArrays:
     """Raises:
-    ValueError: a number is not finite or out of range.
+    ValueError: a number is not finite or out of range, or a tree is larger than any that is grown.
     """
+    if found.nodes.max(initial=0) >= MOST_LEAVES:
+        raise ValueError(f"a tree of {found.nodes.max() + 1:,} leaves, {MOST_LEAVES:,} at most")
     if not np.isfinite(found.value).all():
         raise ValueError("a leaf has no finite value")
     if not np.isin(found.kind, DECISIONS).all():

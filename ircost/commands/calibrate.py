@@ -14,7 +14,7 @@ import click
 from ircost.commands.measured_tables import hashes_of, power_samples_of, read_tables, samples_of, target_finder
 from ircost.commands.options import OptionError
 from ircost.commands.output import told_if_unwritable, write_whole
-from ircost.commands.row_checks import check_rows
+from ircost.commands.row_checks import check_power, check_rows
 from ircost.terminal import progress, working
 
 if TYPE_CHECKING:
@@ -126,6 +126,9 @@ def _fit_power(tables: Sequence[str], output: str | None, check: str | None, fol
     there = read_power_constants(check) if check else None
     target_of, read = target_finder(folders), read_tables(tables)
     hashes = hashes_of(read)
+    for table in read:
+        if "power_w" in table.columns:
+            check_power(table, target_of)
     samples = power_samples_of(read, target_of)
     if not samples:
         raise OptionError(

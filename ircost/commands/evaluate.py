@@ -11,8 +11,8 @@ import click
 
 from ircost.commands.measured_tables import constants_without_each, given_constants, read_tables, target_finder
 from ircost.commands.options import OptionError
-from ircost.commands.row_checks import check_rows, runtime_lines, unit_lines
-from ircost.commands.score_text import print_scores, worst_text
+from ircost.commands.row_checks import check_rows, format_lines, limit_lines, runtime_lines, unit_lines
+from ircost.commands.score_text import csv_text, print_scores, worst_text
 from ircost.failed_rows import check_any_known, failure_lines
 from ircost.ir.errors import did_you_mean
 from ircost.terminal import progress, working
@@ -41,6 +41,7 @@ HYBRID, LEARNED, TEXT = "hybrid", "learned", "text"
     help="Judge learned models on what they were not trained on: trains anew without it (minutes).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON; errors in percent.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print as CSV; errors in percent.")
 @click.option("--plot", "plots", metavar="DIR", help="Draw predictions and errors there, as PNG and SVG.")
 def command(
     tables: tuple[str, ...],
@@ -51,6 +52,7 @@ def command(
     leave_out_device: bool,
     split: str | None,
     as_json: bool,
+    as_csv: bool,
     plots: str | None,
 ) -> None:
     """Score cost models on TABLES of measurements (Parquet or CSV), in the schema of docs/cost-models.md.
@@ -66,6 +68,8 @@ def command(
     irc evaluate held.parquet --model hybrid --model models/
     """
     groupings, names = groupings_of(by), model_names(models, split)
+    if as_csv and as_json:
+        raise OptionError("--csv and --json exclude each other", help="take one")
     if leave_out_device and constants:
         raise OptionError(
             "--leave-out-device and --constants exclude each other", help="the former fits its own constants"
@@ -89,7 +93,13 @@ def command(
         predictions = {name: predictions_of(read, name, target_of, constants_of) for name in names}
         if HYBRID in names:
             click.echo("note: hybrid was trained on tables like these; --split shape judges it on others", err=True)
-        notes = [*notes_of_own(names, read)]
+        notes = [
+            line
+            for table in read
+            if not is_of_models_or_parts(table)
+            for line in format_lines(table.columns, Path(table.path).name)
+        ]
+        notes += notes_of_own(names, read)
         if not leave_out_device:  # which fits to the very runtimes of the tables
             notes += runtime_lines([table.columns for table in read], names, constants)
     scores = {name: scores_by_family(predictions[name], groupings) for name in names}
@@ -97,13 +107,15 @@ def command(
     check_any_known(told)
     for line in notes:
         click.echo(f"note: {line}", err=True)
-    failures = failure_lines(told) + unit_lines(told)
+    failures = [] if split else failure_lines(told) + unit_lines(told) + limit_lines(told)
     if as_json:
         click.echo(json.dumps(report_of(scores), indent=1, allow_nan=False))
+    elif as_csv:
+        click.echo(csv_text(scores, groupings), nl=False)
     else:
         print_text(scores, groupings)
     for line in failures:
-        click.echo(line, err=as_json)
+        click.echo(line, err=as_json or as_csv)
     if plots:
         draw(predictions, plots)
 
@@ -140,6 +152,12 @@ def model_names(models: Sequence[str], split: str | None = None) -> list[str]:
             continue
         if name in (LEARNED, TEXT) and not split:
             raise OptionError(f"--model {name} needs --split", help="such as --split shape; estimates use hybrid")
+        if split and name not in known and is_file_of_model(name):
+            told = "hybrid stands for what irc train makes of the table, trained again without what is held out"
+            raise OptionError(
+                f"--model {name} cannot be combined with --split",
+                help=f"{told}; without --split the file or folder is judged",
+            )
         if name not in known:
             listing = f"models for tables are {', '.join(known)}"
             raise OptionError(f"no cost model '{name}' for tables", help=did_you_mean(name, known, listing))
@@ -193,6 +211,14 @@ def check_no_networks(tables: Sequence[MeasuredTable], option: str) -> None:
             raise OptionError(f"{option}: {table.path} is of whole models", help="--model FILE.json takes constants")
 
 
+def is_of_models_or_parts(table: MeasuredTable) -> bool:
+    """Whether a table is of whole models, or of operators in them: no single kernels."""
+    from ircost.cost_models.gpu.model_ops import is_model_ops
+    from ircost.whole_models import is_of_models
+
+    return is_of_models(table.columns) or is_model_ops(table.columns)
+
+
 def split_predictions(
     tables: Sequence[MeasuredTable], names: Sequence[str], split: str, target_of: Callable[[str], Target]
 ) -> dict[str, list[Prediction]]:
@@ -201,15 +227,13 @@ def split_predictions(
     Raises:
         OptionError: a table is of whole models, or has nothing to leave out.
     """
-    from ircost.cost_models.gpu.model_ops import is_model_ops
     from ircost.cost_models.split_evaluation import predictions_of_split
-    from ircost.whole_models import is_of_models
 
     found: dict[str, list[Prediction]] = {name: [] for name in names}
     for table in tables:
-        if is_of_models(table.columns) or is_model_ops(table.columns):
+        if is_of_models_or_parts(table):
             raise OptionError(f"--split: {table.path} is of models", help="give tables of kernels")
-        check_rows(table, target_of)
+        notes = check_rows(table, target_of)
         with progress(f"training on parts of {table.path}") as advance:
             try:
                 own = predictions_of_split(
@@ -217,6 +241,8 @@ def split_predictions(
                 )
             except ValueError as error:
                 raise OptionError(f"--split {split}: {table.path}: {error}", help="give more rows") from error
+        for line in notes:
+            click.echo(f"note: {line}", err=True)
         for name in names:
             found[name].append(own[name])
     return found

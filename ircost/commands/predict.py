@@ -15,7 +15,7 @@ import click
 from ircost.commands.measured_tables import target_finder
 from ircost.commands.options import OptionError
 from ircost.commands.output import write_whole
-from ircost.commands.row_checks import roofline_lines, runtime_lines
+from ircost.commands.row_checks import format_lines, memory_lines, roofline_lines, runtime_lines
 from ircost.failed_rows import cure
 from ircost.ir.errors import did_you_mean
 from ircost.quantity_text import small_text
@@ -95,7 +95,9 @@ def command(
         print_rows(columns, estimates)
     for line in told:
         click.echo(line, err=True)
-    for line in (*roofline_lines(columns, target_of), *runtime_lines([columns], [model])):
+    notes = (*roofline_lines(columns, target_of), *memory_lines(columns, table or "--kernel", target_of))
+    name = "--kernel" if table is None else Path(table).name
+    for line in (*format_lines(columns, name), *notes, *runtime_lines([columns], [model])):
         click.echo(f"note: {line}", err=True)
 
 
@@ -106,14 +108,18 @@ def read_columns(path: str) -> Columns:
 
 
 def kernel_columns(kernels: Sequence[str]) -> Columns:
-    """Columns of kernels that are given as ``name=value`` words; what one lacks is empty.
+    """Columns of kernels that are given as ``name=value`` words; what one lacks is as tables lack it.
 
     Raises:
         OptionError: a word is no such pair, or a kernel has no device.
     """
     import numpy as np
 
+    from ircost.cost_models.gpu.table_schema import DEFAULTS
     from ircost.datasets.tables import TEXT
+
+    def missing(row: Mapping[str, str], name: str) -> str:
+        return row.get("dtype", str(DEFAULTS["dtype"])) if name == "kv_dtype" else str(DEFAULTS.get(name, ""))
 
     rows = [dict(pair_of(word) for word in text.replace(",", " ").split()) for text in kernels]
     for text, row in zip(kernels, rows, strict=True):
@@ -122,7 +128,7 @@ def kernel_columns(kernels: Sequence[str]) -> Columns:
     names = dict.fromkeys(name for row in rows for name in row)
     found = {}
     for name in names:
-        values = [row.get(name, "") for row in rows]
+        values = [row.get(name) or missing(row, name) for row in rows]
         found[name] = np.array(values if name in TEXT else [number_of(name, value) for value in values], dtype=object)
     return found
 

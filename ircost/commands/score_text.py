@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -39,6 +41,21 @@ def print_scores(scores: Mapping[str, Sequence[Score]], by: Sequence[str]) -> No
     ]
     first = len(head) - len(numbers)
     print_table(head, lines, right=range(first, len(head)))
+
+
+def csv_text(scores: Mapping[str, Sequence[Score]], by: Sequence[str]) -> str:
+    """A line for each model and group, in percent; empty where there is no figure."""
+    from ircost.cost_models import evaluation
+
+    names = (*evaluation.NUMBERS, *evaluation.INTERVALS)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("model", "family", *by, *names))
+    for model, own in scores.items():
+        for score in own:
+            labels = (score.labels[name] for name in by)
+            writer.writerow((model, score.family, *labels, *(getattr(score, name) for name in names)))
+    return out.getvalue()
 
 
 def cells(score: Score) -> tuple[str, ...]:

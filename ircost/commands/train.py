@@ -10,7 +10,7 @@ import click
 
 from ircost.commands.measured_tables import given_constants, read_tables, target_finder
 from ircost.commands.options import OptionError
-from ircost.commands.row_checks import check_rows
+from ircost.commands.row_checks import check_power, check_rows
 from ircost.commands.train_text import train_as_text
 from ircost.commands.trained_folders import (
     check_enough,
@@ -81,12 +81,17 @@ def check_all(
     as_text: bool,
 ) -> None:
     """Raises:
-    OptionError: two tables are of one family, one has too few rows, or a folder cannot be written.
+    OptionError: two tables are of one family, one has too few rows or power in another unit, or a folder cannot be
+        written.
     """
     families = check_tables(tables)
     if only != "power":
         for table in tables:
             check_enough(table, target_of, as_text)
+    if only != "latency" and not as_text:
+        for table in tables:
+            if POWER_COLUMN in table.columns:
+                check_power(table, target_of)
     has_power = [only != "latency" and not as_text and POWER_COLUMN in table.columns for table in tables]
     places = [] if only == "power" else [Path(output) / family for family in families]
     places += [Path(output) / POWER / family for family, is_there in zip(families, has_power, strict=True) if is_there]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import sys
 from pathlib import Path
@@ -69,6 +71,8 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("@gemm.csv", "--split", "device", "--leave-out-device"),
         ("--split and --leave-out-device",),
     ),
+    "a split of a folder": (("@gemm.csv", "--split", "shape", "--model", "@folder"), ("and --split", "trained anew")),
+    "two forms": (("@gemm.csv", "--csv", "--json"), ("exclude each other",)),
     "a split of models": (("@model_ops.csv", "--split", "shape"), ("is of models",)),
     "parts of models alone": (("@model_ops.csv", "--leave-out-device"), ("no table of gemm, vector",)),
 }
@@ -147,6 +151,33 @@ def test_rows_that_fail_are_listed(irc, places: Path) -> None:
         "gemm.csv: 1 failed: number format 'float7' is not known (rows 5)",
     ]
     assert irc("evaluate", places / "gemm.csv", "--json").err.splitlines() == outcome.out.splitlines()[2:]
+
+
+def test_the_hybrid_tells_how_many_rows_its_intervals_hold(irc, places: Path) -> None:
+    """Of machines that the roofline answers for there is no interval."""
+    table = places / "machines.csv"
+    table.write_text(HEAD + ROWS.splitlines()[0] + "\ntpu_v4,,bfloat16,1,4096,4096,4096,900\n")
+    arguments = ("evaluate", table, "--model", "hybrid", "--model", "analytical", "--by", "device", "--json")
+    hybrid, analytical = (report["groups"] for report in json.loads(irc(*arguments).out))
+    assert [own["device"] for own in hybrid] == ["h100_sxm", "tpu_v4"]
+    assert hybrid[0]["coverage"] in (0.0, 100.0) and hybrid[0]["width"] > 0
+    assert all("coverage" not in own for own in (hybrid[1], *analytical))
+
+
+def test_csv_has_what_json_has(irc, places: Path) -> None:
+    arguments = ("evaluate", places / "gemm.csv", "--model", "roofline", "--model", "hybrid", "--by", "device,dtype")
+    outcome = irc(*arguments, "--csv")
+    lines = [*csv.DictReader(io.StringIO(outcome.out))]
+    found = [
+        (report["model"], group) for report in json.loads(irc(*arguments, "--json").out) for group in report["groups"]
+    ]
+    assert len(lines) == len(found) == 10
+    for line, (model, group) in zip(lines, found, strict=True):
+        assert line.pop("model") == model
+        assert {name: text for name, text in line.items() if text} == {
+            name: str(value) for name, value in group.items() if value is not None
+        }
+    assert "1 failed: no target 'abacus'" in outcome.err
 
 
 def test_several_models_stand_under_each_other(irc, places: Path) -> None:

@@ -32,6 +32,7 @@ MISTAKES = {
         ("-k", "device=mi300x framework=trtllm m=1 n=1 k=1"),
         "framework 'trtllm' runs on machines of NVIDIA only, not on mi300x (row 1)",
     ),
+    "beyond all memory": (("-k", "device=t4 m=1e300 n=1 k=1"), "m is more than 9,007,199,254,740,992 (row 1)"),
     "no constants": (("-k", GEMM, "--model", "@none.json"), "holds no constants"),
     "no model": (("-k", GEMM, "--model", "hybird"), "did you mean hybrid?"),
     "empty folder": (("-k", GEMM, "--model", "@"), "holds no learned model"),
@@ -59,6 +60,13 @@ def test_a_kernel_lies_in_its_interval_and_above_its_limit(irc) -> None:
     (told,) = rows(irc, "-k", GEMM)
     assert 0 < told["at_best_s"] <= told["low_s"] < told["latency_s"] < told["high_s"]
     assert told["grade"] == "A" and told["m"] == 512 and told["framework"] == "vllm"
+
+
+def test_kernels_that_no_memory_holds_are_told(irc) -> None:
+    wide = [f"device={device} m=100000 n=100000 k=100000 dtype=f16" for device in ("t4", "h100", "t4")]
+    outcome = irc("predict", *(word for own in [*wide, "device=t4 m=8 n=8 k=8"] for word in ("-k", own)))
+    assert outcome.code == 0
+    assert outcome.err == "note: 2 rows touch more bytes than main memory holds: t4 has 15 GiB (row 1,3)\n"
 
 
 def test_the_analytical_model_is_the_one_of_compile(irc, tmp_path: Path) -> None:
@@ -181,14 +189,41 @@ def test_a_runtime_that_was_never_measured_is_told(irc, tmp_path: Path) -> None:
     told = "note: framework 'vlllm' was never measured, and the mean of others stands in: did you mean vllm, trtllm?"
     outcome = irc("predict", "-k", GEMM.replace("vllm", "vlllm"))
     assert (outcome.code, outcome.err.splitlines()) == (0, [told])
-    (tmp_path / "rows.csv").write_text("device,framework,m,n,k\nt4,vlllm,8,8,8\nt4,vlllm,8,8,9\nt4,trtllm,8,8,8\n")
+    (tmp_path / "rows.csv").write_text(
+        "device,framework,dtype,m,n,k\nt4,vlllm,f16,8,8,8\nt4,vlllm,f16,8,8,9\nt4,trtllm,f16,8,8,8\n"
+    )
     outcome = irc("predict", tmp_path / "rows.csv")
     assert (outcome.code, outcome.err.splitlines()) == (0, [told])
     assert irc("predict", "-k", GEMM).err == ""
 
 
+def test_a_format_that_nobody_gave_is_told(irc, tmp_path: Path) -> None:
+    told = "no dtype is given, bfloat16 is taken"
+    (tmp_path / "rows.csv").write_text("device,m,n,k,latency_us\nt4,8,8,8,9\n")
+    for verb in ("predict", "evaluate"):
+        assert irc(verb, tmp_path / "rows.csv").err == f"note: rows.csv: {told}\n"
+    assert irc("predict", "-k", "device=t4 m=8 n=8 k=8").err == f"note: --kernel: {told}\n"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "more"),
+    [
+        ("device=h100 m=64 n=64 k=64", "batch=2 dtype=fp8"),
+        (
+            "device=h100 phase=decode batch=8 q_len=1 kv_len=512 heads=8 kv_heads=8 head_dim=128 dtype=float16",
+            "kv_dtype=fp8 window=64",
+        ),
+    ],
+)
+def test_what_one_kernel_leaves_out_is_as_if_it_stood_alone(irc, kernel: str, more: str) -> None:
+    (alone,) = rows(irc, "-k", kernel)
+    beside, _ = rows(irc, "-k", kernel, "-k", f"{kernel} {more}")
+    assert beside["latency_s"] == alone["latency_s"] and beside["grade"] == alone["grade"]
+
+
 def test_a_machine_of_no_measured_kind_is_told(irc) -> None:
-    outcome = irc("predict", "-k", "device=gaudi2 m=8192 n=8192 k=8192", "-k", "device=h100 m=8192 n=8192 k=8192")
+    sizes = "m=8192 n=8192 k=8192 dtype=bf16"
+    outcome = irc("predict", "-k", f"device=gaudi2 {sizes}", "-k", f"device=h100 {sizes}")
     assert outcome.code == 0
     assert outcome.err == "note: gaudi2: at data-sheet rates (roofline): kernels of no such machine were measured\n"
 

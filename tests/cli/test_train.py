@@ -15,7 +15,7 @@ from ircost.cost_models.automatic import cost_model_named
 from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.learned.family_model import FamilyModel
 from ircost.cost_models.learned.made import made
-from ircost.cost_models.learned.storage import TEXT_MODEL, read_models
+from ircost.cost_models.learned.storage import SUMS, TEXT_MODEL, read_models
 from ircost.cost_models.learned.text_storage import MODEL as TEXT_FILE
 from ircost.cost_models.learned.text_storage import read_text_models
 from ircost.cost_models.learned.trained import digest_of
@@ -43,6 +43,14 @@ MISTAKES = {
 }
 MESSAGES = """device,framework,op,dtype,world_size,bytes,topology,latency_us
 h100_sxm,nccl,all_reduce,float16,8,1048576,,20
+"""
+
+
+PRODUCT = """
+func @main(%x: 4096x8192xbf16, %w: 8192x8192xbf16) -> (4096x8192xbf16) {
+  %y = matmul %x, %w
+  return %y
+}
 """
 
 
@@ -118,6 +126,25 @@ def test_latencies_that_no_machine_can_have_teach_nothing(irc, places: Path, tmp
     assert "microseconds" not in irc("evaluate", places / "rows.csv").out
 
 
+def test_rows_that_beat_the_machine_are_told(irc, places: Path, tmp_path: Path) -> None:
+    """A wrong format, device or size of few rows, which no interval holds."""
+    head, *rows = (places / "rows.csv").read_text().splitlines()
+    rows[4] = rows[4].rpartition(",")[0] + ",0.001"
+    table = tmp_path / "rows.csv"
+    table.write_text("\n".join([head, *rows, "abacus,pytorch,add,float32,64,64,9"]))
+    told = (
+        "rows.csv: 1 of 288 latencies are shorter than the machine allows (rows 5): are device, dtype and sizes theirs?"
+    )
+    assert told in irc("evaluate", table).out.splitlines()
+    for arguments in (
+        ("train", table, "--only", "latency", "-o", tmp_path / "out"),
+        ("evaluate", table, "--split", "shape"),
+    ):
+        outcome = irc(*arguments)
+        assert outcome.code == 0 and f"note: {told}" in outcome.err.splitlines()
+        assert "note: rows.csv: 1 failed: no target 'abacus' (rows 289)" in outcome.err.splitlines()
+
+
 def test_latencies_far_too_long_are_told(irc, places: Path, tmp_path: Path) -> None:
     table = in_unit(places, tmp_path / "nanoseconds.csv", 1e-3)
     outcome = irc("calibrate", "--data", table, "-o", tmp_path / "constants.json")
@@ -166,6 +193,8 @@ def test_what_was_trained_is_held_against_measurements(irc, places: Path, tmp_pa
     outcome = irc("evaluate", places / "rows.csv", "--model", "analytical", "--model", tmp_path, "--json")
     analytical, trained = (report["groups"][0]["mape"] for report in json.loads(outcome.out))
     assert trained < analytical / 2
+    judged = [report["groups"][0] for report in json.loads(outcome.out)]
+    assert "coverage" not in judged[0] and judged[1]["coverage"] > 80 and 0 < judged[1]["width"] < 100
     assert outcome.err.startswith(f"note: {tmp_path} was trained on {places / 'rows.csv'} itself; ")
     others = tmp_path / "others.csv"
     others.write_text((places / "rows.csv").read_text() + "t4,pytorch,add,float32,64,64,9\n")
@@ -180,6 +209,7 @@ def test_corrections_of_other_constants_are_refused(irc, places: Path, tmp_path:
     digest = digest_of(bundled_constants(), "vector")
     assert digest in file.read_text()
     file.write_text(file.read_text().replace(digest, "0" * len(digest)))
+    (file.parent / SUMS).unlink()
     for verb in (("evaluate", places / "rows.csv"), ("predict", "-k", "device=t4 op=add rows=8 cols=64")):
         outcome = irc(*verb, "--model", tmp_path)
         assert outcome.code == 2
@@ -188,9 +218,10 @@ def test_corrections_of_other_constants_are_refused(irc, places: Path, tmp_path:
 
 def test_a_folder_that_was_written_anew_is_read_anew(irc, places: Path, tmp_path: Path) -> None:
     assert irc("train", places / "rows.csv", "--only", "latency", "-o", tmp_path).code == 0
+    file = tmp_path / "vector/model.json"
+    (file.parent / SUMS).unlink()
     before = cost_model_named(str(tmp_path))
     assert cost_model_named(str(tmp_path)) is before
-    file = tmp_path / "vector/model.json"
     file.write_text(file.read_text() + "\n")
     assert cost_model_named(str(tmp_path)) is not before
 
@@ -311,7 +342,7 @@ def test_power_is_learned_where_it_was_read(irc, tmp_path: Path) -> None:
     lines = ["device,framework,dtype,m,n,k,latency_us,power_w"]
     for m, n, k in product(range(16, 4096, 500), (4096, 8192, 16384, 32768), (4096, 8192, 16384, 32768)):
         microseconds = max(m * n * k / 3.5e8, n * k / 2e6)
-        lines.append(f"h200,vllm,bfloat16,{m},{n},{k},{microseconds + 65},{200 + 100 * np.log2(m / 8)}")
+        lines.append(f"h200,vllm,bfloat16,{m},{n},{k},{microseconds + 65},{200 + 50 * np.log2(m / 8)}")
     (tmp_path / "gemm.csv").write_text("\n".join(lines * 2) + "\n")
     outcome = irc("train", str(tmp_path / "gemm.csv"), "-o", str(tmp_path / "models"), "--only", "power")
     assert outcome.code == 0, outcome.err
@@ -320,6 +351,26 @@ def test_power_is_learned_where_it_was_read(irc, tmp_path: Path) -> None:
     model = read_models(tmp_path / "models/power")["gemm"]
     assert list(model.machines) == ["h200_sxm"] and model.unseen is None
     assert "# Learned corrections of the power of gemm kernels" in (tmp_path / "models/power/gemm/card.md").read_text()
+    (tmp_path / "product.irc").write_text(PRODUCT)
+    arguments = ("compile", tmp_path / "product.irc", "--target", "h200+vllm", "--json", "--model")
+    own, bundled = (json.loads(irc(*arguments, name).out) for name in (tmp_path / "models", "hybrid"))
+    assert own["latency_s"] == bundled["latency_s"] and own["energy_j"] != bundled["energy_j"]
+    outcome = irc("predict", "-k", "device=h200 m=8 n=8 k=8", "--model", tmp_path / "models")
+    assert outcome.code == 2 and "holds models of power alone" in outcome.err
+
+
+def test_power_that_no_board_can_draw_teaches_nothing(irc, tmp_path: Path) -> None:
+    rows = [
+        f"h200,vllm,bfloat16,{m},{n},8192,{80 + m / 8},{1000 * (200 + m / 8)}\n"
+        for m in range(1, 1200, 8)
+        for n in (4096, 8192)
+    ]
+    (tmp_path / "gemm.csv").write_text("device,framework,dtype,m,n,k,latency_us,power_w\n" + "".join(rows))
+    for arguments in (("train", "-o", tmp_path / "out"), ("calibrate", "--power", "-o", tmp_path / "c.json", "--data")):
+        outcome = irc(*arguments, tmp_path / "gemm.csv")
+        assert outcome.code == 2
+        assert "gemm.csv: 300 of 300 readings of power_w are none that the board can draw" in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == ["gemm.csv"]
 
 
 def test_tables_without_power_teach_nothing_of_it(irc, places: Path, tmp_path: Path) -> None:

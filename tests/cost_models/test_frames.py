@@ -33,6 +33,16 @@ class Frame:
         return SimpleNamespace(to_numpy=lambda: own)
 
 
+class LazyFrame(Frame):
+    """As of polars: a plan of a frame."""
+
+    def collect(self) -> Frame:
+        return Frame(self._own)
+
+    def __getitem__(self, name: str) -> Any:
+        raise TypeError("LazyFrame is not subscriptable")
+
+
 def pandas_frame(columns: dict[str, Any]) -> Any:
     return pytest.importorskip("pandas").DataFrame(columns)
 
@@ -100,6 +110,7 @@ def test_a_single_value_stands_for_all_rows() -> None:
         (dict([*PRODUCTS.items(), (3, [1, 2, 3, 4])]), "a column is named 3"),
         ([1, 2, 3], "a list is not a table"),
         ("gemm.parquet", "a str is not a table"),
+        (LazyFrame(PRODUCTS), "a LazyFrame holds no rows yet"),
     ],
 )
 def test_what_is_no_table_of_kernels_is_told(table: Any, message: str) -> None:

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from ircost.backends import load_target
-from ircost.cost_models.analytical import Analytical
+from ircost.backends import Target, load_target
+from ircost.cost_models.analytical import Analytical, Evaluated
 from ircost.cost_models.evaluation import ROW_MODELS, predict_table
 from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY
@@ -29,6 +29,7 @@ from ircost.cost_models.learned.conformal import conformal_quantile
 from ircost.cost_models.learned.estimator import BoostedResidual
 from ircost.cost_models.learned.family_model import Asked, FamilyModel, Head
 from ircost.cost_models.learned.features import feature_names, without_machine
+from ircost.cost_models.learned.grades import Corrected
 from ircost.cost_models.learned.held_out import trained_and_held_out
 from ircost.cost_models.learned.hybrid import Hybrid
 from ircost.cost_models.learned.judging import errors_of, outcome_of, outcome_of_machines
@@ -40,7 +41,7 @@ from ircost.cost_models.learned.propagation import Spread, interval_of_sum
 from ircost.cost_models.learned.recipes import Recipe
 from ircost.cost_models.learned.rows import readable, rows_of, thinned
 from ircost.cost_models.learned.splits import folds_of
-from ircost.cost_models.learned.storage import BUNDLED, read_models, write_model
+from ircost.cost_models.learned.storage import BUNDLED, SUMS, read_models, write_model
 from ircost.cost_models.learned.stored_trees import LearnedModelError
 from ircost.cost_models.learned.trained import digest_of
 from ircost.cost_models.learned.training import Trained, train
@@ -422,11 +423,14 @@ def lines(path: Path, key: str) -> str:
     [
         *("shape", "feature", "leaf", "short", "no xz", "no text", "version", "trust", "words"),
         *("place", "negative place", "large place", "cells", "machine", "deep"),
+        *("word of trust", "truth of trust", "word of truth", "word of words", "part of a place", "endless"),
     ],
 )
 def test_damaged_models_are_refused(folder: Path, damage: str) -> None:
     trees, model = folder / "gemm/seen.txt.xz", folder / "gemm/model.json"
     plain = json.loads(model.read_text())
+    seen = plain["heads"]["seen"]
+    (folder / "gemm" / SUMS).unlink()  # else whatever differs is refused
     if damage == "shape":
         edit(trees, lines(trees, "shape"), "shape=1100")
     elif damage == "feature":
@@ -441,6 +445,9 @@ def test_damaged_models_are_refused(folder: Path, damage: str) -> None:
         trees.write_bytes(b"tree")
     elif damage == "no text":
         trees.write_bytes(lzma.compress(b"\xff\xfe"))
+    elif damage == "endless":
+        model.unlink()
+        model.symlink_to("/dev/zero")
     else:
         changed = {
             "version": ("version", 99),
@@ -452,11 +459,33 @@ def test_damaged_models_are_refused(folder: Path, damage: str) -> None:
             "cells": ("cells", {name: [float("inf")] for name in plain["cells"]}),
             "machine": ("machines", {name: {**own, "clock": 10**400} for name, own in plain["machines"].items()}),
             "deep": ("about", json.loads("[" * 500 + "]" * 500)),
+            "word of trust": ("heads", {"seen": {**seen, "trust": "111"}}),
+            "truth of trust": ("heads", {"seen": {**seen, "trust": [True, True, True]}}),
+            "word of truth": ("heads", {"seen": {**seen, "is_corrected": "false"}}),
+            "word of words": ("vocabulary", {**plain["vocabulary"], "runtime": "x" * 99}),
+            "part of a place": ("met", [[0.5] * len(plain["met"][0])]),
         }
         name, value = changed[damage]
         model.write_text(json.dumps({**plain, name: value}))
     with pytest.raises(LearnedModelError, match="irc train"):
         read_models(folder)
+
+
+@pytest.mark.parametrize("change", ["trees", "figures"])
+def test_files_that_were_not_written_together_are_refused(folder: Path, change: str) -> None:
+    """Each by itself is as good as any: a folder that was half copied, a trust that was raised by hand."""
+    own = folder / "gemm"
+    if change == "trees":
+        (own / "seen_spread.txt.xz").replace(own / "unnamed_spread.txt.xz")
+        (own / "seen_spread.txt.xz").write_bytes((own / "unnamed_spread.txt.xz").read_bytes())
+    else:
+        plain = json.loads((own / "model.json").read_text())
+        plain["heads"]["seen"]["trust"] = [0.25, 0.25, 0.25]
+        (own / "model.json").write_text(json.dumps(plain))
+    with pytest.raises(LearnedModelError, match="another file than was written"):
+        read_models(folder)
+    (own / SUMS).unlink()
+    assert list(read_models(folder)) == ["gemm"]
 
 
 def test_a_folder_without_models_is_told(tmp_path: Path) -> None:
@@ -477,6 +506,22 @@ def test_the_hybrid_corrects_within_its_interval(trained: Trained, target: str) 
     assert (mixed.low_s <= mixed.latency_s).all() and (mixed.latency_s <= mixed.high_s).all()
     np.testing.assert_allclose(mixed.latency_s, np.maximum(plain.latency_s + mixed.learned_s, mixed.lower_bound_s))
     assert set(mixed.grades) <= ({"A"} if target.startswith("h100_sxm") else {"B", "C"})
+
+
+def test_what_is_raised_to_its_limit_has_an_interval() -> None:
+    """As rows of tables have: no run is surer for being at its limit."""
+
+    class TooQuick(Hybrid):
+        def corrected(self, part: Evaluated, target: Target) -> Corrected:
+            count = len(part.rows)
+            quick = np.full(count, -5.0)
+            return Corrected(quick, quick, np.full(count, 0.1), np.zeros(count, dtype=int), 0.5)
+
+    found = TooQuick({}).estimate(kernel_table(parse_module(PRODUCTS)), load_target("h100_sxm"))
+    assert found.low_s is not None and found.high_s is not None
+    np.testing.assert_array_equal(found.latency_s, found.lower_bound_s)
+    np.testing.assert_array_equal(found.low_s, found.lower_bound_s)
+    np.testing.assert_allclose(found.high_s, found.lower_bound_s * np.exp(0.1))
 
 
 def test_the_hybrid_is_analytical_where_nothing_was_learned(trained: Trained) -> None:

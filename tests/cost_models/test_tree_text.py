@@ -10,7 +10,7 @@ import pytest
 from ircost.cost_models.learned.packing import packed
 from ircost.cost_models.learned.short_text import lightgbm_text, short_text, trees_of_short_text
 from ircost.cost_models.learned.stored_trees import LearnedModelError, StoredTrees
-from ircost.cost_models.learned.tree_text import TreeArrays, tree_text
+from ircost.cost_models.learned.tree_text import MOST_LEAVES, TreeArrays, tree_text
 from ircost.cost_models.learned.tree_writing import compact_text, number_formats
 
 FEATURES = 3
@@ -173,6 +173,19 @@ def test_damage_of_a_file_is_told(old: str, new: str, tmp_path: Path) -> None:
     assert old in SHORT
     (tmp_path / "seen.txt.xz").write_bytes(packed(SHORT.replace(old, new, 1)))
     with pytest.raises(LearnedModelError, match=r"seen\.txt\.xz"):
+        StoredTrees(tmp_path / "seen.txt.xz", FEATURES).predict(np.zeros((1, FEATURES)))
+
+
+def test_trees_that_nobody_grows_are_refused(tmp_path: Path) -> None:
+    """A chain of millions of splits would take minutes to ask."""
+    leaves = MOST_LEAVES + 1
+    long = {
+        **{"features": str(FEATURES), "decimals": "4", "splits_0": "0.5:2", "shape": "10" * (leaves - 1) + "0"},
+        **dict.fromkeys(("feature", "split"), " ".join(["0"] * (leaves - 1))),
+        "leaf_value": " ".join(["1"] * leaves),
+    }
+    (tmp_path / "seen.txt.xz").write_bytes(packed("".join(f"{name}={value}\n" for name, value in long.items())))
+    with pytest.raises(LearnedModelError, match="a tree of 131,073 leaves"):
         StoredTrees(tmp_path / "seen.txt.xz", FEATURES).predict(np.zeros((1, FEATURES)))
 
 
