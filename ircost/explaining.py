@@ -102,27 +102,43 @@ def explain_report(
         runs, messages = matching(runs, messages, kernel)
     seconds = [float(estimates.latency_s[run.row]) * run.count for run in runs]
     order = sorted(range(len(runs)), key=lambda i: -seconds[i])
-    opened = set(order if most is None else order[:most])
+    opened, folded = (order, []) if most is None else (order[:most], order[most:])
     trees = explained(table, target, model, estimates, sorted({runs[i].row for i in opened}))
-    nodes = [kernel_node(runs[i], seconds[i], trees.get(runs[i].row), target) for i in order if i in opened]
-    rest = [kernel_node(runs[i], seconds[i], None, target) for i in order if i not in opened]
+    nodes = [kernel_node(runs[i], seconds[i], trees.get(runs[i].row), target) for i in opened]
+    rest = [kernel_node(runs[i], seconds[i], None, target) for i in folded]
     sent = [_sent(own) for own in messages]
     if len(runs) + len(sent) == 1:
         return (nodes or sent)[0]
-    if rest:
-        rest_s = math.fsum(node.value for node in rest)
-        hint = "--kernel NAME opens one, --all all"
-        nodes.append(Node(f"{len(rest)} more kernels", rest_s, "s", hint, "sum", tuple(rest), is_folded=True))
-    nodes += sent
     total_s = math.fsum((*seconds, *(node.value for node in sent)))
-    if kernel is None and (ahead_s := math.fsum(seconds) - shown_s) > total_s * 1e-12:
+    parts = [*nodes, *_folded(rest), *sent]
+    if kernel is None:
+        differences, total_s = _of_the_whole(total_s, math.fsum(seconds) - shown_s, report.latency_s)
+        parts += differences
+    label = report.source if kernel is None else f"kernels with '{kernel}'"
+    return Node(label, total_s, "s", f"{report.model}, kernels one after another", "sum", tuple(parts))
+
+
+def _folded(rest: Sequence[Node]) -> list[Node]:
+    """Kernels that are not opened up, as one node."""
+    rest_s = math.fsum(node.value for node in rest)
+    hint = "--kernel NAME opens one, --all all"
+    return [Node(f"{len(rest)} more kernels", rest_s, "s", hint, "sum", tuple(rest), is_folded=True)] * bool(rest)
+
+
+def _of_the_whole(total_s: float, ahead_s: float, latency_s: float) -> tuple[list[Node], float]:
+    """What a model takes less or more than its kernels by themselves, and its time with that.
+
+    Args:
+        total_s: of the kernels, each by itself. ahead_s: launches that do not show. latency_s: of the report.
+    """
+    nodes = []
+    if ahead_s > total_s * 1e-12:
         nodes.append(Node("where the host runs ahead", -ahead_s, "s", "launches behind kernels that still run"))
         total_s -= ahead_s
-    if kernel is None and report.latency_s > total_s * (1 + 1e-12):
-        lift = Node("up to the physical limit", report.latency_s - total_s, "s", "of all kernels together")
-        nodes, total_s = [*nodes, lift], report.latency_s
-    label = report.source if kernel is None else f"kernels with '{kernel}'"
-    return Node(label, total_s, "s", f"{report.model}, kernels one after another", "sum", tuple(nodes))
+    if latency_s > total_s * (1 + 1e-12):
+        nodes.append(Node("up to the physical limit", latency_s - total_s, "s", "of all kernels together"))
+        total_s = latency_s
+    return nodes, total_s
 
 
 def _sent(own: KernelReport) -> Node:

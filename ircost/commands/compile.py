@@ -15,6 +15,7 @@ from ircost.commands.options import (
     OptionError,
     check_pipeline_options,
     import_options,
+    machine_options,
     opt_option,
     read_import_options,
     read_model,
@@ -41,9 +42,7 @@ OF_ANY_SIZE = ("target", "bindings", "dtype", "pipeline", "cost_model")
 
 @click.command()
 @click.argument("model", type=click.Path())
-@click.option("--target", "-t", default="h100_sxm", show_default=True, help="Machine: a name, an alias or a YAML file.")
-@click.option("--targets", "target_folders", multiple=True, metavar="DIR", help="Look for target files here too.")
-@click.option("--dtype", metavar="FORMAT", help="Cost the model as if converted: f16, bf16, f8e4m3, ...")
+@machine_options
 @import_options
 @click.option(
     "--passes",

@@ -7,14 +7,12 @@ from typing import Any
 
 import click
 
-from ircost.commands.options import import_options
+from ircost.commands.options import import_options, machine_options
 
 
 @click.command()
 @click.argument("model", type=click.Path())
-@click.option("--target", "-t", default="h100_sxm", show_default=True, help="Machine: a name, an alias or a YAML file.")
-@click.option("--targets", "target_folders", multiple=True, metavar="DIR", help="Look for target files here too.")
-@click.option("--dtype", metavar="FORMAT", help="Cost the model as if converted: f16, bf16, f8e4m3, ...")
+@machine_options
 @import_options
 @click.option("--passes", "pipeline", metavar="PIPELINE", help="Passes to run instead of the default.")
 @click.option(

@@ -23,6 +23,13 @@ class OptionError(IrcError):
     """An option's value cannot be read."""
 
 
+MACHINE_OPTIONS = (
+    click.option(
+        "--target", "-t", default="h100_sxm", show_default=True, help="Machine: a name, an alias or a YAML file."
+    ),
+    click.option("--targets", "target_folders", multiple=True, metavar="DIR", help="Look for target files here too."),
+    click.option("--dtype", metavar="FORMAT", help="Cost the model as if converted: f16, bf16, f8e4m3, ..."),
+)
 IMPORT_OPTIONS = (
     click.option("--dim", "dims", multiple=True, metavar="NAME=N", help="Bind a symbolic dim."),
     click.option("--shape", "shapes", multiple=True, metavar="INPUT=1,3,48,192", help="Bind an input's whole shape."),
@@ -59,6 +66,13 @@ IMPORT_OPTIONS = (
     ),
     click.option("--cache-dtype", metavar="FORMAT", help="Number format of cached keys and values."),
 )
+
+
+def machine_options(command: Command) -> Command:
+    """Options that say what a model is costed on, and in which number format."""
+    for option in reversed(MACHINE_OPTIONS):
+        command = option(command)
+    return command
 
 
 def import_options(command: Command) -> Command:

@@ -71,7 +71,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("@gemm.csv", "--split", "device", "--leave-out-device"),
         ("--split and --leave-out-device",),
     ),
-    "a split of a folder": (("@gemm.csv", "--split", "shape", "--model", "@folder"), ("and --split", "trained anew")),
+    "a split of a folder": (("@gemm.csv", "--split", "shape", "--model", "@folder"), ("with --split", "trained again")),
     "two forms": (("@gemm.csv", "--csv", "--json"), ("exclude each other",)),
     "a split of models": (("@model_ops.csv", "--split", "shape"), ("is of models",)),
     "parts of models alone": (("@model_ops.csv", "--leave-out-device"), ("no table of gemm, vector",)),

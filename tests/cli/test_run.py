@@ -26,7 +26,7 @@ def test_input_by_name_from_npz(irc, mlp: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "in.npz", x=np.ones((2, 8)), other=np.zeros(3))
     assert " 4  " in irc("run", mlp, "--input", f"x={tmp_path / 'in.npz'}").out
     np.savez(tmp_path / "other.npz", other=np.zeros(3))
-    assert "holds no 'x'" in irc("run", mlp, "--input", f"x={tmp_path / 'other.npz'}").err
+    assert "has no array 'x'" in irc("run", mlp, "--input", f"x={tmp_path / 'other.npz'}").err
 
 
 @pytest.mark.parametrize(("array", "message"), [(np.ones((3, 8)), "is 3x8, 2x8xf32"), (np.array(["a"]), "holds <U1")])
