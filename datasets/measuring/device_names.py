@@ -34,6 +34,7 @@ TARGETS: dict[str, str] = {
     "NVIDIA RTX A5000": "rtx_a5000",
     "NVIDIA RTX A6000": "rtx_a6000",
     "NVIDIA RTX PRO 6000 Blackwell Workstation Edition": "rtx_pro_6000",
+    "NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition": "rtx_pro_6000_max_q",
     "NVIDIA RTX PRO 6000 Blackwell Server Edition": "rtx_pro_6000_server",
     "NVIDIA TITAN RTX": "titan_rtx",
     "TITAN RTX": "titan_rtx",

@@ -281,6 +281,7 @@ def test_the_pages_mistake_is_told_so() -> None:
         ("AMD Instinct MI300X", "mi300x"),
         ("B200-SXM+vLLM", "b200_sxm+vllm"),
         ("AMD Instinct MI300X OAM", "mi300x"),
+        ("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition", "rtx_pro_6000_max_q"),
         ("AMD EPYC 9654 96-Core Processor", "epyc_9654"),
         ("Intel(R) Xeon(R) Platinum 8480+", "xeon_8480"),
         ("Intel(R) Xeon(R) Platinum 8358 CPU @ 2.60GHz", "cpu"),
