@@ -11,6 +11,7 @@ from ircost.frontends.config.family import Family
 from ircost.frontends.config.family_reading import FamilyReader
 from ircost.frontends.config.feed_forward_reading import INNER, FeedForwardReader
 from ircost.frontends.config.layer_parts import (
+    AlternatingUpdates,
     Attention,
     BiasTable,
     DenseAndExperts,
@@ -74,6 +75,7 @@ TOLD = {
     "nemotron_h": NEMOTRON_PARTS,
     "falcon_h1": ("attn_layer_indices",),
     "glm_moe_dsa": ("moe_router_dtype",),
+    "gemma3n_text": ("altup_coef_clip", "altup_lr_multiplier"),  # of training
     "gemma4_text": ("vocab_size_per_layer_input",),
     "lfm2": LFM2_PARTS,
     "lfm2_moe": (*LFM2_PARTS, "norm_topk_eps"),
@@ -278,12 +280,16 @@ class Reader(FamilyReader):
             vocabulary=config.size("vocab_size"),
             is_tied=tied,
             has_bias=self.says(family.head_bias),
-            softcap=config.number("final_logit_softcapping", default=0.0),
+            softcap=config.number("final_logit_softcapping", default=self._usual_cap()),
             factor=factor,
             scale=self.hidden**-0.5
             if family.is_head_scaled and config.flag("scale_decoder_outputs", default=tied)
             else 1.0,
         )
+
+    def _usual_cap(self) -> float:
+        """Of logits, where nothing is said; null says that there is none. Source: ``Gemma3nTextConfig``."""
+        return 30.0 if self.name == "gemma3n_text" and "final_logit_softcapping" not in self.config.values else 0.0
 
     # ---- layers
 
@@ -381,6 +387,7 @@ class Reader(FamilyReader):
             has_mixer_norm=place > 0 or self.family.has_first_norm,
             has_scale=self.family.has_layer_scale,
             inputs=self._layer_inputs(),
+            updates=self._updates(),
             mixer_sum=mixer_sum,
             feed_forward_sum=feed_forward_sum,
         )
@@ -470,6 +477,15 @@ class Reader(FamilyReader):
             return None
         vocabulary = config.size("vocab_size_per_layer_input", default=262144)
         return LayerInputs(vocabulary, width, self._reader().activation(), self.norm)
+
+    def _updates(self) -> AlternatingUpdates | None:
+        config = self.config
+        if not self.family.has_updates:
+            return None
+        if (place := config.size("altup_active_idx", default=0, least=0)) != 0:
+            raise config.error(f"'altup_active_idx' is {place}", help="the first state is what is known here")
+        states, rank = config.size("altup_num_inputs", default=4, least=2), config.size("laurel_rank", default=64)
+        return AlternatingUpdates(states, rank, config.flag("altup_correct_scale", default=True), self.norm)
 
     def _reader(self) -> FeedForwardReader:
         return FeedForwardReader(self.config, self.family, self.name)
@@ -706,7 +722,24 @@ class Reader(FamilyReader):
             return reader.dense()
         if self.name == "gemma4_text":
             return self._gemma_fed(reader, place)
+        if self.name == "gemma3n_text":
+            return self._sparse_fed(reader, place)
         return self.feed_forward(place) if kind == "both" else None
+
+    def _sparse_fed(self, reader: FeedForwardReader, place: int) -> FeedForward:
+        """Of Gemma 3n, whose layers may have widths and shares of zeros of their own."""
+        config = self.config
+        sizes = config.raw("intermediate_size")
+        usual = [0.95 if self.layers > 10 and n < 10 else 0.0 for n in range(self.layers)]
+        shares = config.listed("activation_sparsity_pattern", of=(int, float), default=usual)
+        self.check_per_layer("activation_sparsity_pattern", shares)
+        if not 0 <= shares[place] < 1:
+            raise config.error(f"'activation_sparsity_pattern' holds {shares[place]}, 0 and more and below 1 expected")
+        widths = config.listed("intermediate_size", of=(int,)) if isinstance(sizes, list) else []
+        if widths:
+            self.check_per_layer("intermediate_size", widths)
+        inner = widths[place] if widths else config.size("intermediate_size")
+        return FeedForward(inner, reader.activation(), True, sparsity=float(shares[place]))
 
     def _gemma_fed(self, reader: FeedForwardReader, place: int) -> FeedForward | DenseAndExperts:
         """A dense layer, beside which there may be experts; twice as wide, maybe, where keys are those of another."""

@@ -43,6 +43,13 @@ MODELS: dict[str, Mapping[str, Any]] = {
         **{"hidden_size_per_layer_input": 0, "enable_moe_block": True, "num_experts": 6, "top_k_experts": 2},
         "moe_intermediate_size": 12,
     },
+    "gemma3n": {
+        **SIZES,
+        **{"model_type": "gemma3n_text", "head_dim": 8, "num_hidden_layers": 8, "sliding_window": 3},
+        **{"layer_types": ["sliding_attention", "full_attention"] * 4, "num_kv_shared_layers": 4},
+        **{"hidden_size_per_layer_input": 6, "vocab_size_per_layer_input": 50, "laurel_rank": 5},
+        "activation_sparsity_pattern": [0.9, 0.9, *[0.0] * 6],
+    },
     "gemma4, small": {
         **SIZES,
         **{"model_type": "gemma4_text", "head_dim": 8, "global_head_dim": 16, "sliding_window": 3},
