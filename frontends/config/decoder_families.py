@@ -279,6 +279,7 @@ DECODERS: dict[str, Family] = {
         rotary_share=0.5,
         epsilon=1e-05,
     ),
+    "nemotron-nas": replace(_LLAMA, epsilon=1e-5),
     "arcee": replace(_LLAMA, activation="relu2", is_gated=False, epsilon=1e-05),
     "persimmon": Family(
         norm="layer",

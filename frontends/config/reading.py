@@ -370,7 +370,40 @@ class Reader(FamilyReader):
             raise said.error(f"'full_attn_layers' and 'kda_layers' are not the numbers from 1 to {self.layers}")
         return [number - 1 for number in full]
 
+    def _searched_layer(self, place: int) -> Layer:
+        """Of a model whose layers each have parts of their own, or lack one (Llama-Nemotron).
+
+        Source: Bercovich et al., "Puzzle", 2024; nvidia/Llama-3_3-Nemotron-Super-49B-v1, ``modeling_decilm.py``.
+        """
+        block = self._block(place)
+        said, fed = block.section("attention"), block.section("ffn")
+        if said is None or fed is None:
+            raise block.error("'attention' or 'ffn' is missing")
+        mixer, feed_forward = None, None
+        if not said.flag("no_op"):
+            heads, each = self.config.size(*HEADS), said.size("n_heads_in_group")
+            if heads % each:
+                raise said.error(f"{heads} heads do not divide into groups of {each}")
+            mixer = replace(self.attention(place), kv_heads=heads // each)
+        if not fed.flag("no_op"):
+            wide = int(2 * fed.number("ffn_mult") * self.hidden / 3)
+            activation, has_bias = self.activation(), self.says(self.family.mlp_bias)
+            feed_forward = FeedForward(-(-wide // 256) * 256, activation, True, has_bias)
+        for section in (said, fed):
+            section.passed("n_heads_in_group", "ffn_mult")
+        block.check_all_read()
+        return Layer(mixer, feed_forward, self.norm)
+
+    def _block(self, place: int) -> Config:
+        blocks = self.config.raw("block_configs")
+        if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
+            raise self.config.error("'block_configs' is no list of sections")
+        self.check_per_layer("block_configs", blocks)
+        return Config(blocks[place], self.config.file, f"{self.config.path}block_configs[{place}].")
+
     def _layer(self, place: int) -> Layer:
+        if self.name == "nemotron-nas":
+            return self._searched_layer(place)
         mixer_sum, feed_forward_sum = self._factors(self._is_attention(place))
         kind = self._kind(place)
         mixer = None if kind in ("feed-forward", "experts") else self._mixer(place)

@@ -236,7 +236,7 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
 }
 # Families that transformers does not have, and towers, which are counted within their models.
 NOT_THERE = {
-    *("internlm2", "baichuan", "deepseek", "minimax_text_01", "exaone", "orion", "xverse", "mimo"),
+    *("nemotron-nas", "internlm2", "baichuan", "deepseek", "minimax_text_01", "exaone", "orion", "xverse", "mimo"),
     *("clip_text_model", "clip_vision_model", "siglip_text_model", "siglip_vision_model", "llama4_vision_model"),
 }
 # Which of its classes is built, where it is no language model.

@@ -125,6 +125,15 @@ MODELS: dict[str, Mapping[str, Any]] = {
         **{"model_type": "minimax_text_01", "head_dim": 8, "rotary_dim": 4, "attn_type_list": [0, 0, 0, 1]},
         **{"num_local_experts": 4, "num_experts_per_tok": 2, "layernorm_mlp_alpha": 1.5},
     },
+    "nemotron-nas": {
+        **{**SIZES, "intermediate_size": None, "num_key_value_heads": None, "model_type": "nemotron-nas"},
+        "block_configs": [
+            {"attention": {"n_heads_in_group": 2, "no_op": False}, "ffn": {"ffn_mult": 5.25, "no_op": False}},
+            {"attention": {"n_heads_in_group": None, "no_op": True}, "ffn": {"ffn_mult": 0.5, "no_op": False}},
+            {"attention": {"n_heads_in_group": 4, "no_op": False}, "ffn": {"ffn_mult": None, "no_op": True}},
+            {"attention": {"n_heads_in_group": 2, "no_op": False}, "ffn": {"ffn_mult": 1.0, "no_op": False}},
+        ],
+    },
     "exaone4": {**SIZES, "model_type": "exaone4", "sliding_window": 4, "sliding_window_pattern": 4},
     "granite": {
         **SIZES,
