@@ -66,7 +66,7 @@ def attention(family: Family) -> Iterator[str]:
     if family.states is not None:
         yield family.states.kind
     if family.has_latent:
-        yield "latent"
+        yield "latent, of tokens that an indexer chooses" if family.indexer else "latent"
     elif attends:
         yield "causal" if family.is_causal else "both ways"
     if family.sides is not None:

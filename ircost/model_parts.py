@@ -10,6 +10,8 @@ from ircost.report import KernelReport
 # Part -> words in the names of its nodes and ops; the first that fits is it. Norms inside of a part are its own.
 PARTS = {
     "indexer": ("indexer",),
+    "inputs of layers": ("inputs",),
+    "alternating updates": ("altup", "altup_in", "altup_out", "laurel"),
     "attention": ("attention", "source", "qkv", "cached_attention", "latent_attention"),
     "state space": ("mixer",),
     "router": ("router",),

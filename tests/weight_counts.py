@@ -296,6 +296,19 @@ def lfm2(c: Config) -> int:
     return c["vocab_size"] * hidden + mixers + fed + (2 * layers + 1) * hidden
 
 
+def nemotron_nas(c: Config) -> int:
+    """Layers lack a part here and there; keys and widths are each layer's own."""
+    hidden, heads = c["hidden_size"], c["num_attention_heads"]
+    total = 2 * c["vocab_size"] * hidden + hidden
+    for block in c["block_configs"]:
+        if not block["attention"]["no_op"]:
+            total += hidden + 2 * hidden * (hidden + hidden // block["attention"]["n_heads_in_group"])
+            assert heads % block["attention"]["n_heads_in_group"] == 0
+        if not block["ffn"]["no_op"]:
+            total += hidden + gated_mlp(hidden, -(-int(2 * block["ffn"]["ffn_mult"] * hidden / 3) // 256) * 256)
+    return total
+
+
 def kimi_linear(c: Config) -> int:
     hidden, said = c["hidden_size"], c["linear_attn_config"]
     layers, heads, width = c["num_hidden_layers"], said["num_heads"], said["head_dim"]
@@ -333,6 +346,7 @@ OTHERS: dict[str, Callable[[Config], int]] = {
     "lfm2_moe": lfm2,
     "mamba": mamba,
     "mpt": mpt,
+    "nemotron-nas": nemotron_nas,
     "nemotron_h": nemotron_h,
     "opt": opt,
     "roberta": encoder,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ircost.frontends.config.alternating_updates import gathered, spread
 from ircost.frontends.config.architecture import Architecture
 from ircost.frontends.config.attention_layers import kv_bytes_per_token
 from ircost.frontends.config.cached_rows import cached_bits
@@ -192,7 +193,10 @@ class _Model:
         x = entered(scope, plan, model.embedding) if is_first else self._handed_over()
         self._take_source()
         self._make_layer_inputs(x, is_whole=is_first and (stages == 1 or stage is None))
+        updates = next((layer.updates for layer in model.stack.layers if layer.updates is not None), None)
+        x = x if updates is None else spread(scope, updates, x)
         x = run_stack(scope, plan, model.stack, x, begin, end)
+        x = x if updates is None else gathered(scope, updates, x)
         if stages > 1 and not (is_first and is_last and stage is not None):
             handing = tuple(range(stages - 1)) if stage is None else (stage,) * (not is_last)
             size_bytes, told = x.type.size_bytes, "to the next stage"

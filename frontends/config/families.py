@@ -25,6 +25,7 @@ ALIASES = {
 TEXT_OF = {
     "llama4": "llama4_text",
     "gemma3": "gemma3_text",
+    "gemma3n": "gemma3n_text",
     "gemma4": "gemma4_text",
     "qwen2_vl": "qwen2",
     "qwen2_vl_text": "qwen2",
@@ -44,5 +45,5 @@ TEXT_OF = {
 # Those whose vision tower is not known here: what runs is the text.
 TEXT_ALONE = (
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),
-    *("mistral3", "internvl", "internvl_chat", "kimi_k25", "gemma4"),
+    *("mistral3", "internvl", "internvl_chat", "kimi_k25", "gemma3n", "gemma4"),
 )

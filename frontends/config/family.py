@@ -121,6 +121,7 @@ class Family:
     images: of vision towers, which read those.
     indexer: whether latent attention sees what one chooses: how its keys turn, ``half`` or ``interleaved``.
     has_layer_inputs: a vector for each token and layer, where ``hidden_size_per_layer_input`` is not 0.
+    has_updates: several states of each token.
     has_value_norm: of each head of values, without weights. has_layer_scale: what a layer hands on has a learnt factor.
     is_scaled: whether scores are divided by the root of a head's width; is_head_scaled: what a tied head reads, by
         that of the hidden size.
@@ -153,6 +154,7 @@ class Family:
     has_value_norm: bool = False
     has_layer_scale: bool = False
     has_layer_inputs: bool = False
+    has_updates: bool = False
     has_plain_norm: bool = False
     head_width: int = 0
     kv_heads: int = 0

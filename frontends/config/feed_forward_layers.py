@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 from ircost.frontends.config.architecture import Quantisation
 from ircost.frontends.config.layer_parts import Experts, FeedForward
@@ -13,6 +14,7 @@ from ircost.frontends.config.scope import Scope
 from ircost.ir import ops
 from ircost.ir.graph import Value
 from ircost.ir.ops.experts import experts_met
+from ircost.ir.ops.normalization import scalar_like
 from ircost.ir.types import TensorType
 
 
@@ -24,12 +26,26 @@ def feed_forward(scope: Scope, plan: Plan, part: FeedForward, x: Value, name: st
         if part.is_gated:
             both = linear(scope, x, "gate_up", 2 * inner, part.has_bias)
             gate, up = part_of(scope, both, 0, inner), part_of(scope, both, inner, inner)
+            gate = _highest(scope, gate, part.sparsity) if part.sparsity else gate
             hidden = scope(ops.mul(activation(scaled(scope, gate, part.gate_factor)), up))
         else:
             hidden = scope(activation(linear(scope, x, "up", inner, part.has_bias)))
         out = scaled(scope, linear(scope, hidden, "down", x.type.shape[-1], part.has_bias), part.factor)
         plan.exchange("all_reduce", out.type.size_bytes, "sum of the columns' parts")
         return out
+
+
+def _highest(scope: Scope, x: Value, sparsity: float) -> Value:
+    """What each element is above the mean of its row and so many standard deviations; kernels multiply zeros as well.
+
+    Source: huggingface/transformers, ``Gemma3nTextMLP``.
+    """
+    last = (x.type.rank - 1,)
+    mean = scope(ops.reduce_mean(x, axes=last, keepdims=True))
+    away = scope(ops.sub(x, mean))
+    deviation = scope(ops.sqrt(ops.reduce_mean(ops.mul(away, away), axes=last, keepdims=True)))
+    limit = ops.mul(deviation, scalar_like(NormalDist().inv_cdf(sparsity), deviation))
+    return scope(ops.relu(ops.sub(away, limit)))
 
 
 def experts(scope: Scope, plan: Plan, part: Experts, x: Value, routed_by: Value | None = None) -> Value:

@@ -143,6 +143,7 @@ class FeedForward:
     """Args:
     is_gated: down(activation(gate(x)) * up(x)), else down(activation(up(x))).
     gate_factor, factor: of the gate before the activation, and of what is put out.
+    sparsity: the share of the gate's elements that are 0 were they drawn from a normal distribution; 0: all count.
     """
 
     inner: int
@@ -151,6 +152,7 @@ class FeedForward:
     has_bias: bool = False
     gate_factor: float = 1.0
     factor: float = 1.0
+    sparsity: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +325,21 @@ Mixer: TypeAlias = Attention | LatentAttention | Recurrent | SideBySide
 
 
 @dataclass(frozen=True, slots=True)
+class AlternatingUpdates:
+    """Several states of each token, of which each layer computes the first and updates all (Gemma 3n).
+
+    Args:
+        rank: of the projection beside a layer's parts. is_scaled: the first state, where inputs of layers meet it.
+        norm: of what says how states are mixed.
+    """
+
+    states: int
+    rank: int
+    is_scaled: bool
+    norm: Norm
+
+
+@dataclass(frozen=True, slots=True)
 class LayerInputs:
     """A vector for each token and layer, of the token and of what the first layer reads, and how layers take it in.
 
@@ -350,7 +367,7 @@ class Layer:
             ``normed``: before each part, and what they put out is added to the norm's result (MiniMax-01).
         cross: attention to an encoder's output, between the two.
         has_mixer_norm: before the mixer, where norms are there. has_scale: what it hands on has a learnt factor.
-        inputs: that it adds behind both parts.
+        inputs: that it adds behind both parts. updates: of several states.
         mixer_sum, feed_forward_sum: factors of what comes in and of what the part makes, where they are added.
         wide: parts whose weights a quantised checkpoint leaves as wide as activations, such as ``attention.out``.
         forms: of a checkpoint with several, parts and which of them each has, by their order; others are wide.
@@ -364,6 +381,7 @@ class Layer:
     has_mixer_norm: bool = True
     has_scale: bool = False
     inputs: LayerInputs | None = None
+    updates: AlternatingUpdates | None = None
     mixer_sum: tuple[float, float] = (1.0, 1.0)
     feed_forward_sum: tuple[float, float] = (1.0, 1.0)
     wide: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from ircost.frontends.config.alternating_updates import updated
 from ircost.frontends.config.attention_layers import self_attention
 from ircost.frontends.config.cross_attention import cross_attention
 from ircost.frontends.config.feed_forward_layers import experts, feed_forward
@@ -61,6 +62,10 @@ def hold_idle(scope: Scope, plan: Plan, tower: Tower, x: Value) -> None:
 def _at_place(plan: Plan, period: tuple[Layer, ...], scope: Scope, x: Value, place: int) -> Value:
     layer = period[place]
     scope.wide, scope.forms = layer.wide, layer.forms
+    if layer.updates is not None:
+        assert layer.inputs is not None, "families with several states have inputs of layers"
+        mixed, fed = partial(_mixed, scope, plan, layer), partial(_fed, scope, plan, layer)
+        return updated(scope, layer.updates, layer, x, mixed, fed, partial(_from_inputs, scope, plan, layer.inputs))
     if layer.placement.startswith("parallel"):
         return _parallel(scope, plan, x, layer)
     if layer.mixer is not None:
@@ -79,12 +84,16 @@ def _at_place(plan: Plan, period: tuple[Layer, ...], scope: Scope, x: Value, pla
 
 
 def _with_inputs(scope: Scope, plan: Plan, part: LayerInputs, x: Value) -> Value:
-    """x and the layer's own vectors, behind a gate; every rank has both projections whole."""
+    return scope(ops.add(x, _from_inputs(scope, plan, part, x)))
+
+
+def _from_inputs(scope: Scope, plan: Plan, part: LayerInputs, x: Value) -> Value:
+    """The layer's own vectors behind a gate of x; every rank has both projections whole."""
     assert plan.layer_inputs is not None, "made before the first layer"
     with scope.at("inputs"):
         gate = ACTIVATIONS[part.activation](linear(scope, x, "gate", part.width))
         out = linear(scope, scope(ops.mul(gate, scope.of_layer(plan.layer_inputs))), "out", x.type.shape[-1])
-        return scope(ops.add(x, normed(scope, out, "norm", part.norm)))
+        return normed(scope, out, "norm", part.norm)
 
 
 def _around(

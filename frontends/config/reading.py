@@ -11,6 +11,7 @@ from ircost.frontends.config.family import Family
 from ircost.frontends.config.family_reading import FamilyReader
 from ircost.frontends.config.feed_forward_reading import INNER, FeedForwardReader
 from ircost.frontends.config.layer_parts import (
+    AlternatingUpdates,
     Attention,
     BiasTable,
     DenseAndExperts,
@@ -74,6 +75,7 @@ TOLD = {
     "nemotron_h": NEMOTRON_PARTS,
     "falcon_h1": ("attn_layer_indices",),
     "glm_moe_dsa": ("moe_router_dtype",),
+    "gemma3n_text": ("altup_coef_clip", "altup_lr_multiplier"),  # of training
     "gemma4_text": ("vocab_size_per_layer_input",),
     "lfm2": LFM2_PARTS,
     "lfm2_moe": (*LFM2_PARTS, "norm_topk_eps"),
@@ -278,12 +280,16 @@ class Reader(FamilyReader):
             vocabulary=config.size("vocab_size"),
             is_tied=tied,
             has_bias=self.says(family.head_bias),
-            softcap=config.number("final_logit_softcapping", default=0.0),
+            softcap=config.number("final_logit_softcapping", default=self._usual_cap()),
             factor=factor,
             scale=self.hidden**-0.5
             if family.is_head_scaled and config.flag("scale_decoder_outputs", default=tied)
             else 1.0,
         )
+
+    def _usual_cap(self) -> float:
+        """Of logits, where nothing is said; null says that there is none. Source: ``Gemma3nTextConfig``."""
+        return 30.0 if self.name == "gemma3n_text" and "final_logit_softcapping" not in self.config.values else 0.0
 
     # ---- layers
 
@@ -364,7 +370,40 @@ class Reader(FamilyReader):
             raise said.error(f"'full_attn_layers' and 'kda_layers' are not the numbers from 1 to {self.layers}")
         return [number - 1 for number in full]
 
+    def _searched_layer(self, place: int) -> Layer:
+        """Of a model whose layers each have parts of their own, or lack one (Llama-Nemotron).
+
+        Source: Bercovich et al., "Puzzle", 2024; nvidia/Llama-3_3-Nemotron-Super-49B-v1, ``modeling_decilm.py``.
+        """
+        block = self._block(place)
+        said, fed = block.section("attention"), block.section("ffn")
+        if said is None or fed is None:
+            raise block.error("'attention' or 'ffn' is missing")
+        mixer, feed_forward = None, None
+        if not said.flag("no_op"):
+            heads, each = self.config.size(*HEADS), said.size("n_heads_in_group")
+            if heads % each:
+                raise said.error(f"{heads} heads do not divide into groups of {each}")
+            mixer = replace(self.attention(place), kv_heads=heads // each)
+        if not fed.flag("no_op"):
+            wide = int(2 * fed.number("ffn_mult") * self.hidden / 3)
+            activation, has_bias = self.activation(), self.says(self.family.mlp_bias)
+            feed_forward = FeedForward(-(-wide // 256) * 256, activation, True, has_bias)
+        for section in (said, fed):
+            section.passed("n_heads_in_group", "ffn_mult")
+        block.check_all_read()
+        return Layer(mixer, feed_forward, self.norm)
+
+    def _block(self, place: int) -> Config:
+        blocks = self.config.raw("block_configs")
+        if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
+            raise self.config.error("'block_configs' is no list of sections")
+        self.check_per_layer("block_configs", blocks)
+        return Config(blocks[place], self.config.file, f"{self.config.path}block_configs[{place}].")
+
     def _layer(self, place: int) -> Layer:
+        if self.name == "nemotron-nas":
+            return self._searched_layer(place)
         mixer_sum, feed_forward_sum = self._factors(self._is_attention(place))
         kind = self._kind(place)
         mixer = None if kind in ("feed-forward", "experts") else self._mixer(place)
@@ -381,6 +420,7 @@ class Reader(FamilyReader):
             has_mixer_norm=place > 0 or self.family.has_first_norm,
             has_scale=self.family.has_layer_scale,
             inputs=self._layer_inputs(),
+            updates=self._updates(),
             mixer_sum=mixer_sum,
             feed_forward_sum=feed_forward_sum,
         )
@@ -470,6 +510,15 @@ class Reader(FamilyReader):
             return None
         vocabulary = config.size("vocab_size_per_layer_input", default=262144)
         return LayerInputs(vocabulary, width, self._reader().activation(), self.norm)
+
+    def _updates(self) -> AlternatingUpdates | None:
+        config = self.config
+        if not self.family.has_updates:
+            return None
+        if (place := config.size("altup_active_idx", default=0, least=0)) != 0:
+            raise config.error(f"'altup_active_idx' is {place}", help="the first state is what is known here")
+        states, rank = config.size("altup_num_inputs", default=4, least=2), config.size("laurel_rank", default=64)
+        return AlternatingUpdates(states, rank, config.flag("altup_correct_scale", default=True), self.norm)
 
     def _reader(self) -> FeedForwardReader:
         return FeedForwardReader(self.config, self.family, self.name)
@@ -706,7 +755,24 @@ class Reader(FamilyReader):
             return reader.dense()
         if self.name == "gemma4_text":
             return self._gemma_fed(reader, place)
+        if self.name == "gemma3n_text":
+            return self._sparse_fed(reader, place)
         return self.feed_forward(place) if kind == "both" else None
+
+    def _sparse_fed(self, reader: FeedForwardReader, place: int) -> FeedForward:
+        """Of Gemma 3n, whose layers may have widths and shares of zeros of their own."""
+        config = self.config
+        sizes = config.raw("intermediate_size")
+        usual = [0.95 if self.layers > 10 and n < 10 else 0.0 for n in range(self.layers)]
+        shares = config.listed("activation_sparsity_pattern", of=(int, float), default=usual)
+        self.check_per_layer("activation_sparsity_pattern", shares)
+        if not 0 <= shares[place] < 1:
+            raise config.error(f"'activation_sparsity_pattern' holds {shares[place]}, 0 and more and below 1 expected")
+        widths = config.listed("intermediate_size", of=(int,)) if isinstance(sizes, list) else []
+        if widths:
+            self.check_per_layer("intermediate_size", widths)
+        inner = widths[place] if widths else config.size("intermediate_size")
+        return FeedForward(inner, reader.activation(), True, sparsity=float(shares[place]))
 
     def _gemma_fed(self, reader: FeedForwardReader, place: int) -> FeedForward | DenseAndExperts:
         """A dense layer, beside which there may be experts; twice as wide, maybe, where keys are those of another."""

@@ -167,6 +167,11 @@ def parts_of_layer(layer: Layer) -> Iterator[tuple[str, tuple[tuple[str, ...], .
     if layer.cross is not None:
         keys = {"query": (("q_proj",),), "key_value": (("k_proj",), ("v_proj",)), "out": (_OUT,)}
         yield from _placed("source", ("encoder_attn", "cross_attn"), keys)
+    if layer.updates is not None:
+        names = {"router": "modality_router", "prediction": "prediction_coefs", "correction": "correction_coefs"}
+        yield from _placed("altup", ("altup",), {name: ((other,),) for name, other in names.items()})
+        sides: Modules = {name: ((f"linear_{name}",),) for name in ("left", "right")}
+        yield from _placed("laurel", ("laurel",), sides)
     if layer.inputs is not None:
         yield "inputs.gate", (("per_layer_input_gate",),)
         yield "inputs.out", (("per_layer_projection",),)

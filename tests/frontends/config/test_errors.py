@@ -28,6 +28,77 @@ DOTS = {
 }
 
 
+LATENT = {
+    **{**LLAMA, "num_key_value_heads": 4, "q_lora_rank": 8, "kv_lora_rank": 16, "qk_nope_head_dim": 8},
+    **{"qk_rope_head_dim": 4, "v_head_dim": 8, "n_routed_experts": 4, "num_experts_per_tok": 1},
+    **{"moe_intermediate_size": 8, "n_shared_experts": 1, "first_k_dense_replace": 1},
+}
+GLM_5 = {**LATENT, "model_type": "glm_moe_dsa", "index_topk": 4, "index_n_heads": 2, "index_head_dim": 8}
+NEMOTRON = {
+    **{**LLAMA, "model_type": "nemotron_h", "num_key_value_heads": 2, "head_dim": 16, "hybrid_override_pattern": "*E"},
+    **{"mamba_num_heads": 4, "n_routed_experts": 4, "num_experts_per_tok": 1, "moe_intermediate_size": 8},
+    "moe_shared_expert_intermediate_size": 8,
+}
+LFM2 = {**LLAMA, "model_type": "lfm2", "num_key_value_heads": 2, "layer_types": ["conv", "full_attention"]}
+KIMI_STATES = {"num_heads": 2, "head_dim": 8, "kda_layers": [1], "full_attn_layers": [2]}
+KIMI = {**LATENT, "model_type": "kimi_linear", "num_experts": 4, "linear_attn_config": KIMI_STATES}
+FALCON_H1 = {**LLAMA, "model_type": "falcon_h1", "num_key_value_heads": 2, "mamba_n_heads": 4, "mamba_d_ssm": 64}
+PART = {"no_op": False, "n_heads_in_group": 2, "ffn_mult": 1.0}
+SEARCHED = {**LLAMA, "model_type": "nemotron-nas", "block_configs": [{"attention": PART, "ffn": PART}] * 2}
+GEMMA_3N = {
+    **{**LLAMA, "model_type": "gemma3n_text", "num_key_value_heads": 2, "head_dim": 16, "num_kv_shared_layers": 0},
+    "hidden_size_per_layer_input": 8,
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({**GLM_5, "index_topk": None}, "'index_topk' is missing"),
+        ({**GLM_5, "indexer_types": ["shared", "full"]}, "the first layer sees what one before it chose"),
+        ({**GLM_5, "indexer_types": ["full", "other"]}, "'indexer_types' names 'other'"),
+        ({**GLM_5, "indexer_rope_interleave": False}, "'indexer_rope_interleave' is False"),
+        ({**GLM_5, "index_kpool": 4}, "'index_kpool' is 4, and what it changes is not known"),
+        ({**NEMOTRON, "n_shared_experts": 2}, "'n_shared_experts' is 2"),
+        ({**NEMOTRON, "mlp_bias": True}, "'mlp_bias' is true"),
+        ({**NEMOTRON, "attention_bias": True}, "'attention_bias' is True"),
+        ({**NEMOTRON, "moe_shared_expert_intermediate_size": None}, "'moe_shared_expert_intermediate_size' is missing"),
+        ({**LFM2, "layer_types": ["conv", "sliding_attention"]}, "'layer_types' names 'sliding_attention'"),
+        ({**LFM2, "conv_dim": 32}, "'conv_dim' is 32, and the model is 64 wide"),
+        ({**LFM2, "block_use_swiglu": False}, "'block_use_swiglu' is False"),
+        ({**KIMI, "mla_use_nope": False}, "'mla_use_nope' is False"),
+        ({**KIMI, "linear_attn_config": {**KIMI_STATES, "kda_layers": [2]}}, "not the numbers from 1 to 2"),
+        ({**KIMI, "linear_attn_config": {**KIMI_STATES, "gate_lower_bound": -5.0}}, "'gate_lower_bound' is -5.0"),
+        ({**FALCON_H1, "mamba_d_head": 8}, "4 heads of 8, and the inner width is 64"),
+        ({**FALCON_H1, "projectors_bias": True}, "'mamba_proj_bias' and 'projectors_bias' differ"),
+        ({**FALCON_H1, "mamba_d_ssm": ...}, "'mamba_d_ssm' is missing"),
+        ({**SEARCHED, "block_configs": [{"attention": PART}] * 2}, "'attention' or 'ffn' is missing"),
+        ({**SEARCHED, "block_configs": [{"attention": PART, "ffn": PART}]}, "lists 1 layers, and there are 2"),
+        (
+            {**SEARCHED, "block_configs": [{"attention": {**PART, "replace_with_linear": True}, "ffn": PART}] * 2},
+            "'replace_with_linear' is true",
+        ),
+        ({**GEMMA_3N, "altup_active_idx": 1}, "'altup_active_idx' is 1"),
+        ({**GEMMA_3N, "activation_sparsity_pattern": [1.0, 0.0]}, "'activation_sparsity_pattern' holds 1.0"),
+        (
+            {**GEMMA_3N, "model_type": "gemma4_text", "use_bidirectional_attention": "all"},
+            "is all, and what it changes",
+        ),
+    ],
+)
+def test_what_a_part_lacks(config: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        read({key: value for key, value in config.items() if value is not ...})
+
+
+def test_layers_that_see_others_in_one_stage_alone() -> None:
+    model = read({**GLM_5, "num_hidden_layers": 4, "indexer_types": ["full", "shared"] * 2})
+    with pytest.raises(ConfigError, match="a stage begins with a layer that sees what the one before it chose"):
+        build_model(model, workload_of("decode", context=8), Mesh(pp=4), stage=1)
+    with pytest.raises(ConfigError, match="has inputs for each layer, whose stages are not known"):
+        build_model(read(GEMMA_3N), workload_of("decode", context=8), Mesh(pp=2))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -42,6 +42,10 @@ SHARED = {
     "layer_types": ["sliding_attention", "full_attention"] * 2,
     **{"num_kv_shared_layers": 2, "use_double_wide_mlp": True},
 }
+GEMMA_3N = {
+    **{"head_dim": 16, "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 300, "laurel_rank": 6},
+    **{"layer_types": SHARED["layer_types"], "activation_sparsity_pattern": [0.95, 0.5, 0.0, 0.0]},
+}
 GEMMA_4 = {"head_dim": 16, "global_head_dim": 32, "hidden_size_per_layer_input": 0}
 INDEXED = {**DEEPSEEK, "n_group": 2, "topk_group": 1, "index_topk": 3, "index_n_heads": 2, "index_head_dim": 12}
 GLM_MOE = {key: value for key, value in DEEPSEEK.items() if "lora" not in key and "head" not in key}
@@ -88,6 +92,10 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
     "gemma": ({}, ATTENTION_BIAS),
     "gemma2": ({}, ATTENTION_BIAS),
     "gemma3_text": ({}, ATTENTION_BIAS),
+    "gemma3n_text": (
+        {**GEMMA_3N, "num_kv_shared_layers": 2},
+        {**GEMMA_3N, "num_kv_shared_layers": 0, "intermediate_size": [80, 96, 64, 96], "altup_num_inputs": 3},
+    ),
     "gemma4_text": (
         {**GEMMA_4, "num_global_key_value_heads": 1},
         {**GEMMA_4, "attention_k_eq_v": True, "num_global_key_value_heads": 1, "attention_bias": True},
@@ -228,7 +236,7 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
 }
 # Families that transformers does not have, and towers, which are counted within their models.
 NOT_THERE = {
-    *("internlm2", "baichuan", "deepseek", "minimax_text_01", "exaone", "orion", "xverse", "mimo"),
+    *("nemotron-nas", "internlm2", "baichuan", "deepseek", "minimax_text_01", "exaone", "orion", "xverse", "mimo"),
     *("clip_text_model", "clip_vision_model", "siglip_text_model", "siglip_vision_model", "llama4_vision_model"),
 }
 # Which of its classes is built, where it is no language model.

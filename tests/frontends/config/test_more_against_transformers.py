@@ -417,6 +417,46 @@ def gemma_weights(state: Arrays) -> Arrays:
     return found
 
 
+# ---- Gemma 3n
+
+GEMMA_3N: dict[str, Any] = {
+    **{**TEXT, **ATTENDING, "model_type": "gemma3n_text", "num_hidden_layers": 6, "sliding_window": 64},
+    **{"layer_types": ["sliding_attention", "full_attention"] * 3, "num_kv_shared_layers": 2, "intermediate_size": 24},
+    **{"hidden_size_per_layer_input": 6, "vocab_size_per_layer_input": 50, "laurel_rank": 5, "altup_num_inputs": 3},
+    **{"activation_sparsity_pattern": [0.9, 0.5, 0.0, 0.0, 0.0, 0.0]},
+}
+
+
+def gemma_3n_weights(state: Arrays) -> Arrays:
+    found = {
+        "embedding.tokens": state["model.embed_tokens.weight"],
+        "norm.weight": state["model.norm.weight"],
+        "inputs.tokens": state["model.embed_tokens_per_layer.weight"],
+        "inputs.projection.weight": state["model.per_layer_model_projection.weight"],
+        "inputs.norm.weight": state["model.per_layer_projection_norm.weight"],
+    }
+    for ours, theirs in (("altup_in", "altup_projections"), ("altup_out", "altup_unembed_projections")):
+        found[f"{ours}.weight"] = np.stack([state[f"model.{theirs}.{i}.weight"] for i in range(2)])
+    for i in range(GEMMA_3N["num_hidden_layers"]):
+        theirs, ours = f"model.layers.{i}", f"layers.{i}"
+        names = {"attention_norm": "input_layernorm", "attention_norm_behind": "post_attention_layernorm"}
+        names |= {"mlp_norm": "pre_feedforward_layernorm", "mlp_norm_behind": "post_feedforward_layernorm"}
+        names |= {"inputs.gate": "per_layer_input_gate", "inputs.out": "per_layer_projection"}
+        names |= {"inputs.norm": "post_per_layer_input_norm", "attention.out": "self_attn.o_proj"}
+        names |= {"laurel.left": "laurel.linear_left", "laurel.right": "laurel.linear_right"}
+        names |= {"laurel.norm": "laurel.post_laurel_norm", "altup.router_norm": "altup.router_norm"}
+        names |= {"altup.router": "altup.modality_router", "altup.prediction": "altup.prediction_coefs"}
+        names |= {"altup.correction": "altup.correction_coefs"}
+        is_shared = f"{theirs}.self_attn.k_proj.weight" not in state
+        names |= {f"attention.{name}_norm": f"self_attn.{name}_norm" for name in ("q" if is_shared else "qk")}
+        found |= {f"{ours}.{name}.weight": state[f"{theirs}.{other}.weight"] for name, other in names.items()}
+        own = f"{ours}.attention.{'query' if is_shared else 'qkv'}.weight"
+        found[own] = joined(state, (f"{theirs}.self_attn.{name}_proj.weight" for name in ("q" if is_shared else "qkv")))
+        found |= _gated(state, f"{theirs}.mlp", f"{ours}.mlp")
+        found[f"{ours}.altup.scale"] = state[f"{theirs}.altup.correct_output_scale"]
+    return found
+
+
 # ---- Kimi Linear
 
 KIMI: dict[str, Any] = {
@@ -472,6 +512,7 @@ def _experts_of_deepseek(state: Arrays, theirs: str, ours: str) -> Arrays:
 
 STATES: dict[str, tuple[dict[str, Any], Callable[[Arrays], Arrays]]] = {
     "kimi_linear": (KIMI, kimi_weights),
+    "gemma3n": (GEMMA_3N, gemma_3n_weights),
     "gemma4, small": (SMALL_GEMMA, small_gemma_weights),
     "gemma4": ({**GEMMA, "rope_parameters": TURNED}, gemma_weights),
     "deepseek_v32": (DEEPSEEK, deepseek_weights),

@@ -43,6 +43,13 @@ MODELS: dict[str, Mapping[str, Any]] = {
         **{"hidden_size_per_layer_input": 0, "enable_moe_block": True, "num_experts": 6, "top_k_experts": 2},
         "moe_intermediate_size": 12,
     },
+    "gemma3n": {
+        **SIZES,
+        **{"model_type": "gemma3n_text", "head_dim": 8, "num_hidden_layers": 8, "sliding_window": 3},
+        **{"layer_types": ["sliding_attention", "full_attention"] * 4, "num_kv_shared_layers": 4},
+        **{"hidden_size_per_layer_input": 6, "vocab_size_per_layer_input": 50, "laurel_rank": 5},
+        "activation_sparsity_pattern": [0.9, 0.9, *[0.0] * 6],
+    },
     "gemma4, small": {
         **SIZES,
         **{"model_type": "gemma4_text", "head_dim": 8, "global_head_dim": 16, "sliding_window": 3},
@@ -117,6 +124,15 @@ MODELS: dict[str, Mapping[str, Any]] = {
         **SIZES,
         **{"model_type": "minimax_text_01", "head_dim": 8, "rotary_dim": 4, "attn_type_list": [0, 0, 0, 1]},
         **{"num_local_experts": 4, "num_experts_per_tok": 2, "layernorm_mlp_alpha": 1.5},
+    },
+    "nemotron-nas": {
+        **{**SIZES, "intermediate_size": None, "num_key_value_heads": None, "model_type": "nemotron-nas"},
+        "block_configs": [
+            {"attention": {"n_heads_in_group": 2, "no_op": False}, "ffn": {"ffn_mult": 5.25, "no_op": False}},
+            {"attention": {"n_heads_in_group": None, "no_op": True}, "ffn": {"ffn_mult": 0.5, "no_op": False}},
+            {"attention": {"n_heads_in_group": 4, "no_op": False}, "ffn": {"ffn_mult": None, "no_op": True}},
+            {"attention": {"n_heads_in_group": 2, "no_op": False}, "ffn": {"ffn_mult": 1.0, "no_op": False}},
+        ],
     },
     "exaone4": {**SIZES, "model_type": "exaone4", "sliding_window": 4, "sliding_window_pattern": 4},
     "granite": {
