@@ -12,8 +12,9 @@ from ircost.cost_models.gpu.demand import times
 from ircost.cost_models.gpu.families import Family
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY, labels_of
 from ircost.cost_models.gpu.rows import RowGroup, TargetOf, at_rows, groups_of, parts_of, physical_limit_s, roofline_of
+from ircost.cost_models.gpu.table_schema import WORDS as NAMES
 from ircost.cost_models.gpu.table_schema import completed, family_of, number_column, unreadable
-from ircost.cost_models.gpu.table_work import Columns, Setting
+from ircost.cost_models.gpu.table_work import Columns, Setting, coded
 from ircost.cost_models.gpu.unnamed_runtime import GRAPH_REPLAYS
 from ircost.cost_models.learned.columns import DEVICE, WORDS, Expressed
 from ircost.cost_models.learned.features import Vocabulary, feature_matrix, octaves
@@ -33,6 +34,7 @@ SHAPE: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("vector", "quantize"), ("cols",)),
     "collective": ("bytes",),
 }
+IDENTITY = frozenset(("device", "framework", "kernel", "caches", "dtype"))  # of a kernel, beside its sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,24 @@ class Readable:
             own = np.unique(np.round(np.log2(numbers)) if name == "bytes" else numbers, return_inverse=True)[1]
             _, codes = np.unique(codes * (int(own.max(initial=0)) + 1) + own, return_inverse=True)
         return codes
+
+    def kernels(self, most: int) -> int:
+        """How many kernels differ among the rows of known machines, as far as it takes to find so many.
+
+        Runs of one kernel, each on a row of its own, are one: they tell nothing of others.
+        """
+        known = [group.rows for group in self.groups if group.setting is not None]
+        rows = np.concatenate([np.empty(0, dtype=np.int64), *known])
+        codes, found = np.zeros(len(rows), dtype=np.int64), min(len(rows), 1)
+        numbers_first = sorted(self.family.columns - {"power_w"} | IDENTITY, key=lambda name: (name in NAMES, name))
+        for name in numbers_first:
+            if found >= most:
+                break
+            column = self.columns[name][rows]
+            own = coded(column)[0] if name in NAMES else np.unique(column, return_inverse=True)[1]
+            _, codes = np.unique(codes * (int(own.max(initial=0)) + 1) + own, return_inverse=True)
+            found = int(codes.max(initial=-1)) + 1
+        return found
 
 
 def readable(columns: Columns, at: str, target_of: TargetOf, needs_latency: bool = True) -> Readable:

@@ -62,7 +62,7 @@ def check_enough(table: MeasuredTable, target_of: Callable[[str], Target], as_te
     """What the learner would refuse, told without training.
 
     Raises:
-        OptionError: the table has too few rows, or one shape only.
+        OptionError: the table has too few rows, or too few kernels in them, or one shape only.
         RowTextError: its rows have no text, and text is what is learned from.
     """
     import numpy as np
@@ -81,6 +81,8 @@ def check_enough(table: MeasuredTable, target_of: Callable[[str], Target], as_te
     with told_if_too_few(table.path):
         if len(rows) < FEWEST_ROWS or shapes < 2:
             raise ValueError(f"{len(rows)} rows of {shapes} shapes, {FEWEST_ROWS} of several needed")
+        if (kernels := found.kernels(FEWEST_ROWS)) < FEWEST_ROWS:
+            raise ValueError(f"{len(rows)} rows are of {kernels} kernels, {FEWEST_ROWS} needed")
 
 
 def check_writable(output: str, folders: Iterable[Path]) -> None:

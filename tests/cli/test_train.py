@@ -26,6 +26,7 @@ MISTAKES = {
     "no folder": (("@few.csv",), "missing option '-o'"),
     "too few": (("@few.csv", "-o", "@out"), "too little to learn from: 2 rows"),
     "fewer are enough": (("@few.csv", "-o", "@out"), "irc calibrate is content with fewer"),
+    "runs of few": (("@runs.csv", "-o", "@out"), "288 rows are of 96 kernels, 200 needed"),
     "unknown machine": (("@abacus.csv", "-o", "@out"), "no row can be used: abacus.csv: 1 failed: no target 'abacus'"),
     "unknown machine as text": (("@abacus.csv", "--text", "-o", "@out"), "1 failed: no target 'abacus' (rows 1)"),
     "no rows": (("@head.csv", "-o", "@out"), "no row can be used: head.csv: it has no rows"),
@@ -76,6 +77,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "abacus.csv").write_text(f"{lines[0]}\n{lines[1].replace('t4', 'abacus')}\n")
     (folder / "head.csv").write_text(f"{lines[0]}\n")
     (folder / "few.csv").write_text("\n".join(lines[:3]) + "\n")
+    (folder / "runs.csv").write_text("\n".join([lines[0], *3 * lines[1:97]]) + "\n")
     return folder
 
 
