@@ -234,7 +234,7 @@ def test_runtimes_stay_among_their_machines() -> None:
 
 
 def test_the_model_is_for_microcontrollers_alone() -> None:
-    with pytest.raises(TargetError, match="for microcontrollers, h100_sxm is a gpu"):
+    with pytest.raises(TargetError, match="for microcontrollers; h100_sxm is a gpu"):
         report_on("mlperf_tiny_ic", "h100", cost_model="microcontroller")
 
 
