@@ -176,7 +176,7 @@ def test_the_text_model_stands_beside_the_others(irc, places: Path) -> None:
 def test_the_text_model_is_judged_on_what_it_did_not_see(irc, places: Path) -> None:
     outcome = irc("evaluate", str(places / "rows.csv"), "--model", "text")
     assert outcome.code == 2
-    assert "--model text alone" in outcome.err
+    assert "--model text needs --split" in outcome.err
 
 
 def test_what_was_trained_estimates_networks(irc, places: Path, tmp_path: Path) -> None:

@@ -325,7 +325,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_a_plain_file_is_no_reproducer(tmp_path: Path) -> None:
     path = tmp_path / "plain.irc"
     path.write_text(TEXT)
-    with pytest.raises(PassError, match="is no reproducer"):
+    with pytest.raises(PassError, match="is not a reproducer"):
         load_reproducer(path)
 
 
