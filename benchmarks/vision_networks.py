@@ -42,11 +42,12 @@ the machine. What is off is off for reasons:
 
 - The rows are of automatic mixed precision. There layer norms read and write f32, and so does what is added to
   them, with casts between; ours are f16 throughout. Eager networks of attention and MLPs take longer than
-  predicted for that.
-- Views are free in eager PyTorch, where a kernel reads what was sliced or transposed as it lies. Ours copies,
-  which makes up for some of that.
-- Layer norms are priced too high: under `torch.compile` they take about half of it. So do concatenations,
-  slices and shifts of windows, which it fuses with what is around and we do not.
+  predicted for that. With the pass `autocast` some come out nearer (Swin, Mixer), and others too slow (ViT, ConvNeXt),
+  for what is said of layer norms below: this page does without it.
+- Views are free in eager PyTorch, where a kernel reads what was sliced or transposed as it lies, and so are ours; a
+  kernel that reads across is taken to be as fast as one that does not.
+- Layer norms are priced too high: under `torch.compile` they take about half of it. So do concatenations and shifts of
+  windows, which it fuses with what is around and we do not.
 - On an RTX 5090 whatever is element by element takes a third longer eager than predicted, and nothing longer
   compiled.
 - Memory formats are not ours to tell apart: channels last is faster for convolutions, and slower for group

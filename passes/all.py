@@ -2,6 +2,7 @@
 
 import ircost.passes.absorb_transposes
 import ircost.passes.algebra
+import ircost.passes.autocast
 import ircost.passes.cancel_transposes
 import ircost.passes.canonicalize
 import ircost.passes.convert_dtype

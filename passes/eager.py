@@ -50,8 +50,8 @@ class WrittenOutGelu(RewritePattern):
 class Eager(Pass):
     """Write out what PyTorch runs op by op: attention, and activations that its models write out.
 
-    A product and the bias behind it are one kernel, as in ``addmm``, and so are both limits of a ``clamp``. For
-    estimates of what eager frameworks take; never a gain.
+    A product and the bias behind it are one kernel, as in ``addmm``, and so are both limits of a ``clamp``, and a sum
+    of two formats with the conversion of the narrower. For estimates of what eager frameworks take; never a gain.
 
     Args:
         attention: written out too; else it stays one kernel, as ``scaled_dot_product_attention`` is.
@@ -66,12 +66,12 @@ class Eager(Pass):
         written_out = (WrittenOutGelu(),) if self.activations else ()
         fired = apply_patterns(module, (*opened, *written_out))
         for op in list(rewritable_ops(module)):
-            for name, behind in (("biases", biased_product), ("clamps", clamped_below)):
-                inner = behind(op)
+            for name, behind in (("biases", biased_product), ("clamps", clamped_below), ("promotions", promoted)):
+                inner = behind(op) if name != "promotions" or self.activations else None
                 if inner is not None:
                     make_kernel([inner, op], op.results)
                     fired[name] += 1
-        if fired["biases"] or fired["clamps"]:
+        if fired:
             erase_dead_ops(module)  # constants that kernels have copies of
         return fired
 
@@ -85,6 +85,23 @@ def biased_product(op: Op) -> Op | None:
         is_product = producer is not None and producer.definition.is_contraction and producer.block is op.block
         if is_product and bias.type.rank == 1 and len(product.uses) == 1 and product.type == op.result.type:
             return producer
+    return None
+
+
+PROMOTING = frozenset(("add", "sub", "mul", "div", "maximum", "minimum", "where"))
+
+
+def promoted(op: Op) -> Op | None:
+    """The cast to a wider float that this op alone reads beside another tensor: element-wise kernels convert so."""
+    if op.name not in PROMOTING or (op.parent is not None and op.parent.name == "kernel"):
+        return None
+    for value in op.operands:
+        cast = value.producer
+        if cast is None or cast.name != "cast" or len(value.uses) != 1 or cast.block is not op.block:
+            continue
+        narrow, wide = cast.operands[0].type.dtype, value.type.dtype
+        if narrow.is_float and wide.is_float and narrow.bits < wide.bits:
+            return cast
     return None
 
 

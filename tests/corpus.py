@@ -21,6 +21,7 @@ from ircost.ir.numpy_dtypes import dtype_of
 from ircost.ir.parser import parse_module
 from ircost.ir.verify import verify
 from ircost.passes import LEVELS, PASSES, Pass, PassContext, parse_pipeline, run_pipeline
+from ircost.passes.autocast import Autocast
 from ircost.passes.convert_dtype import ConvertDType
 
 # Relative to the root of the mean square of an output: what roundings in the format of the module add up to, in some
@@ -36,6 +37,7 @@ QUANTISED = 8e-2
 
 # Options beside the defaults that make a pass do other things, and options that must be given.
 OPTIONS: dict[str, tuple[str, ...]] = {
+    "autocast": ("", "{to=bf16}"),
     "convert-dtype": ("{to=f64}", "{to=bf16}", "{to=f8e4m3}"),
     "fuse": ("", "{max_ops=2}", "{by_cost=true, max_ops=64}"),
     "order-for-memory": ("{max_states=2000}",),
@@ -210,7 +212,7 @@ def check(subject: Subject, setting: Setting) -> Outcome:
 
 def rounds_coarsely(instance: Pass) -> bool:
     """Whether other numbers are what the pass is for: to 16 bits and fewer, errors are the model's, not the pass's."""
-    return isinstance(instance, ConvertDType) and instance.to.bits < 32
+    return isinstance(instance, (Autocast, ConvertDType)) and instance.to.bits < 32
 
 
 def largest_difference(module: Module, subject: Subject, tolerance: float) -> float:

@@ -1,0 +1,30 @@
+"""Mixed precision: what it takes, and what it leaves."""
+
+from __future__ import annotations
+
+import pytest
+
+from ircost.ir.parser import parse_module
+from ircost.passes import PassError, run_pipeline
+
+LOOP = """
+func @main(%x: 3x4x4xf32) -> 3x4x4xf32 {
+  %y = scan %x {states = 0, length = 3} body(%e: 4x4xf32) {
+    %t = matmul %e, %e
+    yield %t
+  }
+  return %y
+}"""
+
+
+def test_a_loop_keeps_what_it_takes_and_gives() -> None:
+    module = parse_module(LOOP)
+    run_pipeline(module, "autocast{to=bf16}")
+    (scan, _) = module.main.block.ops
+    inside = [(op.name, str(op.results[0].type)) for op in scan.regions[0].block.ops if op.results]
+    assert inside == [("cast", "4x4xbf16"), ("matmul", "4x4xbf16"), ("cast", "4x4xf32")]
+
+
+def test_another_format_than_half_is_refused() -> None:
+    with pytest.raises(PassError, match="no half precision"):
+        run_pipeline(parse_module(LOOP), "autocast{to=f32}")
