@@ -75,7 +75,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "page to be written as IR": (
         ("compile", "@mlp", "-o", "report.html"),
-        ("-o report.html would hold IR", "--json or --csv; drawn: --plot FILE.svg"),
+        ("not report.html", "--json or --csv; drawn: --plot FILE.svg"),
     ),
     "json and csv": (("compile", "@mlp", "--json", "--csv"), ("--json and --csv",)),
     "pass that does not run": (

@@ -339,7 +339,7 @@ def test_an_unknown_target_is_the_users_mistake(name: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("pattern", "message"),
-    [(LooksAtNothing, "pattern 'LooksAtNothing' looks at 'reluu', which is no op"), (HasNoRoot, "has no root")],
+    [(LooksAtNothing, "pattern 'LooksAtNothing' looks at 'reluu', which is not an op"), (HasNoRoot, "has no root")],
 )
 def test_a_pattern_that_would_never_fire_is_refused(pattern: type[RewritePattern], message: str) -> None:
     with pytest.raises(RewriteError, match=message):
