@@ -28,8 +28,10 @@ WIDE = frozenset(
 @register_pass("autocast")
 @dataclass(frozen=True, slots=True)
 class Autocast(Pass):
-    """Run a model of f32 in mixed precision, as ``torch.autocast`` does: products and convolutions in half, norms,
-    softmax and powers in f32, all else in the widest format of its tensors, with casts between.
+    """Run a model of f32 in mixed precision, as ``torch.autocast`` does.
+
+    Products and convolutions run in half, norms, softmax and powers in f32, all else in the widest format of its
+    tensors, with casts between.
 
     A value is cast once for all ops on the lists that read it, and for each other op by itself, whose kernel does so on
     the way (`eager` joins them). Weights are cast at load, where PyTorch casts them once in each forward:
