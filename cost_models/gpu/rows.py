@@ -69,11 +69,9 @@ def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator
     made_by = words(columns["kernel"], lambda kernel: implementation("", kernel))
     ops = columns["op"] if "rows" in columns else none
     caches = columns.get("kv_dtype", none)
-    told = [columns.get(name, none) if family.name == COLLECTIVE else none for name in ("server", "peer", "source")]
-    keys = [
-        *(columns["device"], columns["framework"], columns["dtype"], family.kinds(columns), made_by, ops, caches),
-        *told,
-    ]
+    keys = [columns["device"], columns["framework"], columns["dtype"], family.kinds(columns), made_by, ops, caches]
+    if family.name == COLLECTIVE:
+        keys += [columns.get(name, none) for name in ("server", "peer", "source")]
     codes = np.zeros(count, dtype=np.int64)
     vocabularies = []
     for key in keys:
@@ -85,7 +83,8 @@ def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator
         for names in reversed(vocabularies):
             code, number = divmod(code, max(len(names), 1))
             parts.append(names[number])
-        source, peer, server, cache, op, kernel, kind, dtype, runtime, device = parts
+        device, runtime, dtype, kind, kernel, op, cache, *told = reversed(parts)
+        server, peer, source = told or ("", "", "")
         setting, failure = setting_of(device, runtime, dtype, target_of)
         machine = setting.machine if setting else None
         architecture = machine.architecture if machine else ""
