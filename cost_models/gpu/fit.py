@@ -10,7 +10,7 @@ Source: Gelman, Hill, "Data Analysis Using Regression and Multilevel/Hierarchica
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -38,6 +38,9 @@ FAR_OFF = 1e6  # what errors that are no numbers count as
 BASE = "all"
 BASE_WIDTH = 1.5  # how far the family's own constants may stand off their defaults, on the link scale
 LEAST_S = 1e-9  # no kernel is shorter; keeps logarithms finite while a fit looks around
+# Effects that hold for kernels of every kind and format of a machine, whichever of them were measured.
+OF_ALL_KERNELS = frozenset(("architecture", "device"))
+LEAST_TOLD = 0.02  # of a width: keeps the ridge finite where rows tell of nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,10 @@ def fit(
 ) -> Fit:
     """Effects for which the samples' errors are least.
 
-    Candidates are chosen by the constants of the round before, then the constants are fitted to the chosen ones.
+    Candidates are chosen by the constants of the round before, then the constants are fitted to the chosen ones. Onto
+    constants that are held, an architecture or a machine moves each constant as far as its rows tell of it: the widths
+    of these effects are taken times the share of the rows' time that goes by the constant. Large products say next to
+    nothing of main memory, and whatever else is off with them would end up there.
 
     Args:
         widths: effect -> how far its levels may spread, a standard deviation on the link scale.
@@ -117,7 +123,7 @@ def fit(
     assert rounds > 0, "errors are those of the last round's candidates"
     for _ in range(rounds):
         errors = _errors_of(parameters, samples, design, point)
-        loss = _Loss(design, errors, stiffness)
+        loss = _Loss(design.as_far_as_told(errors, point) if held else design, errors, stiffness)
         best = minimize(loss, point.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 150, "maxfun": 200})
         point = best.x.reshape(point.shape)
     size = np.abs(errors.of(design.matrix @ point)[0])
@@ -176,6 +182,21 @@ class _Design:
         return _Design(
             levels, matrix, origin, 1.0 / np.square(np.outer(spread, freedom)), is_free, weights / weights.mean()
         )
+
+    def as_far_as_told(self, errors: _Errors, point: np.ndarray) -> _Design:
+        """The same with effects of all kernels of a machine held the harder, the less of its rows' time they move.
+
+        Args:
+            point: [levels, parameters] by which the rows' time is shared out.
+        """
+        share = errors.shares(self.matrix @ point)
+        count = len(self.matrix)
+        rows = np.bincount(errors.sample, minlength=count)
+        by_sample = np.stack([np.bincount(errors.sample, own, count) / rows for own in share], axis=1)
+        mean = self.matrix.T @ by_sample / self.matrix.sum(axis=0)[:, None]
+        is_of_all = np.array([effect in OF_ALL_KERNELS for effect, _ in self.levels])
+        told = np.where(is_of_all[:, None], np.clip(mean, LEAST_TOLD, 1.0), 1.0)
+        return replace(self, penalty=self.penalty / told**2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +307,19 @@ class _Errors:
 
         slopes = [slope(name) * by_device / latency for name in self.parameters]
         return np.log(np.maximum(latency, LEAST_S)) - self.log_measured, slopes
+
+    def shares(self, z: np.ndarray) -> list[np.ndarray]:
+        """[rows] of each parameter: the share of the time that goes by it, whatever its kind and however near to one.
+
+        Args:
+            z: as of ``of``.
+        """
+        _, slopes = self.of(z)
+        found = []
+        for place, (parameter, slope) in enumerate(zip(self.parameters.values(), slopes, strict=True)):
+            lost = 1.0 - np.asarray(value_of(parameter, z[:, place])) if parameter.kind == "share" else np.ones(len(z))
+            found.append(np.abs(slope) / np.maximum(lost, 1e-9)[self.sample])
+        return found
 
     def _busy_s(self, value: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray | float]:
         """Seconds of each resource; and how those of main memory change with the logarithm of ``resident``."""
