@@ -59,6 +59,9 @@ class Target(Part):
         kind: what it is.
         description: one line for a listing.
         architecture: its generation, such as hopper: machines of one share what is fitted to measurements.
+        chip: the target by whose name its chip was measured: what is fitted to and learned of that one's kernels holds
+            for its own, as shares of its own figures. "" is its own name; a file that extends another has that one's,
+            unless it says otherwise.
         runtime: whose kernels run on it, a name in ``RUNTIMES``; "" is nobody's in particular. Given as
             ``h100_sxm+vllm``.
         matrix: peak flop/s of the matrix units per number format, dense; a multiply-add is two.
@@ -86,6 +89,7 @@ class Target(Part):
     kind: Literal["gpu", "cpu", "accelerator", "microcontroller"]
     description: str = ""
     architecture: str = ""
+    chip: str = ""
     runtime: Annotated[str, AfterValidator(_known_runtime)] = ""
     matrix: Peaks = Field(default_factory=dict)
     block_scaled: Annotated[Figure, Quantity("1")] | None = None
@@ -124,6 +128,16 @@ class Target(Part):
                     "list memories from main memory inward",
                 )
         return self
+
+    @property
+    def measured_as(self) -> str:
+        """The target by whose name kernels of its chip are known.
+
+        >>> from ircost.backends import load_target
+        >>> load_target("rtx_4060_ti_16gb+vllm").measured_as, load_target("rtx_4060").measured_as
+        ('rtx_4060_ti', 'rtx_4060')
+        """
+        return self.chip or self.name.partition("+")[0]
 
     @property
     def main_memory(self) -> MemoryLevel:
@@ -267,6 +281,8 @@ class Target(Part):
         """SHA-256 of all that is said here, sources included, as 64 hex digits."""
         # Left out where they are not said, so that reports of before these keys still compare.
         unsaid = {name for name in ("flash", "block_scaled") if getattr(self, name) is None}
+        if self.measured_as == self.name.partition("+")[0]:
+            unsaid.add("chip")
         said = self.model_dump(mode="json", exclude=unsaid)
         for link in said["links"]:
             if link["peers"]:

@@ -19,7 +19,7 @@ from ircost.ir.yaml_document import Entry
 # All else that is a single value in a target's file is a figure.
 NOT_FIGURES = frozenset(
     {
-        *("name", "aliases", "vendor", "kind", "description", "architecture", "runtime", "extends"),
+        *("name", "aliases", "vendor", "kind", "description", "architecture", "chip", "runtime", "extends"),
         *("per_processor", "topology", "devices", "neighbours", "reduces", "peers"),
     }
 )
@@ -105,9 +105,10 @@ def _truth(section: dict[str, Entry], default: bool) -> bool:
 def merged(base: Entry, child: Entry) -> Entry:
     """What ``child`` says, and for the rest what ``base`` says; sections are merged key by key.
 
-    Where ``child`` says ``none``, what ``base`` has there is dropped.
+    The chip is that of ``base``, or ``base`` itself. Where ``child`` says ``none``, what ``base`` has there is dropped.
     """
     inherited = {key: entry for key, entry in base.section.items() if key not in OWN}
+    inherited.setdefault("chip", base.section["name"])
     return _merged(replace(base, value=inherited), child)
 
 

@@ -396,11 +396,26 @@ def _document(own: Entry, path: Path, folders: Sequence[str | Path], above: tupl
         help = "let one of them stand alone"
         raise TargetError(f"'extends' is circular: {circle}", at=own.section["extends"].place, help=help)
     named = {"name": Entry(path.stem, own.file, 1), **own.section}
+    if "chip" in named:
+        named["chip"] = _chip(named, path, folders)
     sourced = with_sources(replace(own, value=named))
     base = _base(own, path, folders)
     if base is None:
         return sourced
     return merged(_document(read_file(base), base, folders, (*above, path.resolve())), sourced)
+
+
+def _chip(section: dict[str, Entry], path: Path, folders: Sequence[str | Path]) -> Entry:
+    """The name of the target that a file has its chip from: itself, or another by name, alias or file."""
+    chip = section["chip"]
+    if not isinstance(chip.value, str):
+        raise TargetError("'chip' takes one target", at=chip.place, help="the file's own name, or that of another")
+    if chip.value in ("", section["name"].value):
+        return chip
+    found = _beside(chip, path, folders)
+    document = {} if isinstance(found, Target) else read_file(found).section
+    name = found.name if isinstance(found, Target) else document["name"].value if "name" in document else found.stem
+    return replace(chip, value=name)
 
 
 def _base(own: Entry, path: Path, folders: Sequence[str | Path]) -> Path | None:
@@ -409,11 +424,16 @@ def _base(own: Entry, path: Path, folders: Sequence[str | Path]) -> Path | None:
         return None
     if not isinstance(extends.value, str):
         raise TargetError("'extends' takes one target", at=extends.place)
-    beside = path.parent / extends.value
-    try:
-        base = _find(beside if _is_path(extends.value) else extends.value, folders)
-    except TargetError as error:
-        raise TargetError(error.message, at=extends.place, help=error.help) from error
+    base = _beside(extends, path, folders)
     if isinstance(base, Target):
         raise TargetError(f"'{extends.value}' has no file to extend", at=extends.place)
     return base
+
+
+def _beside(named: Entry, path: Path, folders: Sequence[str | Path]) -> Path | Target:
+    """The target that an entry of a file names: a name, an alias, or a file next to it."""
+    beside = path.parent / named.value
+    try:
+        return _find(beside if _is_path(named.value) else named.value, folders)
+    except TargetError as error:
+        raise TargetError(error.message, at=named.place, help=error.help) from error

@@ -157,6 +157,7 @@ class Analytical(CostModel):
         labels = {group.family: labels_of_group(group, machine, self.constants) for group in kernels.parts}
         return (
             *self._unmeasured_device(labels, target),
+            *self._other_name(labels, machine),
             *self._assumed_launches(labels, target),
             *self._stand_ins(labels, machine),
             *_unknown_products(kernels),
@@ -169,6 +170,12 @@ class Analytical(CostModel):
             has_met = all(self.constants.has_met(name, "machine", target.kind) for name in unmet)
             others = f"other {target.kind.upper()}s stand" if has_met else "GPUs stand"
             yield f"no {', '.join(unmet)} kernel of {target.name} was measured: those of {others} in"
+
+    def _other_name(self, labels: Labels, machine: GpuMachine) -> Iterator[str]:
+        """By which target's name the constants of the machine's chip are known, where that is not its own."""
+        name, chip = machine.name.partition("+")[0], machine.chip
+        if name != chip and any(self.constants.has_met(family, "device", chip) for family in labels):
+            yield f"{name} has the chip of {chip}: what was fitted to that holds, as shares of {name}'s own figures"
 
     def _assumed_launches(self, labels: Labels, target: Target) -> Iterator[str]:
         """Whose kernels they are taken to be, and what a host adds that launches them one by one."""

@@ -117,7 +117,7 @@ def asked_collectives(
     dtype = format_of(OF_BYTES)
     assert dtype is not None, "a format of the tables"
     started = str(family.kinds(columns)[0])
-    architecture, device = machine.architecture, machine.name.partition("+")[0]
+    architecture, device = machine.architecture, machine.chip
     if is_on_a_bus(target):
         architecture, device = architecture_on_a_bus(target), ""
     labels = labels_of(

@@ -173,7 +173,7 @@ def _by_target(groups: Iterable[RowGroup]) -> Iterator[tuple[str, list[RowGroup]
     found: dict[str, list[RowGroup]] = {}
     for group in groups:
         if group.setting is not None:
-            found.setdefault(group.setting.machine.name, []).append(group)
+            found.setdefault(group.setting.machine.chip, []).append(group)
     yield from found.items()
 
 

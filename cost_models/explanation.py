@@ -351,7 +351,7 @@ class _Launch:
             Node(first.effect, first.factor, unit, f"all {family} kernels of the fit"),
             *(
                 Node(
-                    f"{s.effect} {s.level}",
+                    f"{s.effect} {s.level}{self._whose(s.effect)}",
                     s.factor,
                     "1",
                     "times the odds of a loss" if parameter.kind == "share" else "times",
@@ -363,6 +363,10 @@ class _Launch:
         value = float(self.part.constants[name])
         source = f"{parameter.meaning}; {fit_text(self.constants, family)}"
         return Node(f"'{name}'", value, unit, source, how, children, is_folded=True)
+
+    def _whose(self, effect: str) -> str:
+        name = self.target.name.partition("+")[0]
+        return f", whose chip {name} has" if effect == "device" and name != self.target.measured_as else ""
 
     def _host(self) -> str:
         launch_s = self.target.launch_overhead_s

@@ -27,7 +27,7 @@ class Measured:
     """Samples of one family, group by group.
 
     Args:
-        devices: the target of each.
+        devices: the target by whose name the chip of each is known.
         fastest: rows of those that are of the fastest of several runtimes, once more.
     """
 
@@ -70,7 +70,7 @@ def measured(
 def _samples(
     family: Family, columns: Columns, target_of: TargetOf, sample_rows: int, fewest_rows: int
 ) -> Iterator[tuple[str, Sample]]:
-    """The name of the target, or of the server, and a sample of its rows, of each group of measured rows."""
+    """The name of the chip, or of the server, and a sample of its rows, of each group of measured rows."""
     for group in groups_of(family, columns, target_of):
         is_known = group.setting is not None and group.setting.machine.is_of_measured_kind
         # All servers are fitted as one: of each any row counts.
@@ -80,7 +80,7 @@ def _samples(
         own = {name: column[chosen] for name, column in columns.items()}
         demand = family.demand(own, group.setting).narrowed()
         weight = min((len(group.rows) / 100) ** 0.5, 4.0)
-        yield group.server or group.setting.machine.name, Sample(group.labels, demand, own["latency_us"] * 1e-6, weight)
+        yield group.server or group.setting.machine.chip, Sample(group.labels, demand, own["latency_us"] * 1e-6, weight)
 
 
 def _usable(columns: Columns, family: str) -> dict[str, np.ndarray]:

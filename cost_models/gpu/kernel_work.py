@@ -109,7 +109,7 @@ def labels_of_group(group: PartGroup, machine: GpuMachine, constants: ConstantsF
     dtype = measured_name(group, constants)
     return labels_of(
         architecture=machine.architecture,
-        device=machine.name.partition("+")[0],
+        device=machine.chip,
         runtime=runtime_on(machine.architecture, group.family, runtime),
         dtype=dtype,
         cache=cache_name(group),

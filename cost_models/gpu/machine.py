@@ -41,6 +41,7 @@ class GpuMachine:
         launch_s: least time between two kernels launched one by one.
         shared_bytes: shared memory of one processor; without end where the target does not say.
         kind: the target's: ``gpu``, ``cpu``, ...
+        chip: the target by whose name its kernels were measured, if any were: its own, or one with the same chip.
     """
 
     name: str
@@ -56,6 +57,7 @@ class GpuMachine:
     launch_s: float
     shared_bytes: float = float("inf")
     kind: str = "gpu"
+    chip: str = ""
 
     @property
     def is_of_measured_kind(self) -> bool:
@@ -126,4 +128,5 @@ def machine_of(target: Target) -> GpuMachine:
         launch_s=float(target.launch_overhead_s),
         shared_bytes=next((float(x.capacity_bytes) for x in target.memory[1:] if x.name == "shared"), float("inf")),
         kind=target.kind,
+        chip=target.measured_as,
     )

@@ -141,7 +141,7 @@ def _parts(
         is_steady &= terms.device_s >= LEAST_ON_DEVICE * terms.latency_s
         limit_w = np.full(len(rows), float(setting.target.power.peak_w))
         kind = np.array([f"{words}: {name}" for name in slowest(terms)], dtype=object)
-        yield _Part(rows, energies, limit_w, is_steady, kind, setting.machine.name)
+        yield _Part(rows, energies, limit_w, is_steady, kind, setting.machine.chip)
 
 
 def slowest(terms: Terms) -> np.ndarray:

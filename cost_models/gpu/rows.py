@@ -89,7 +89,7 @@ def groups_of(family: Family, columns: Columns, target_of: TargetOf) -> Iterator
         machine = setting.machine if setting else None
         architecture = machine.architecture if machine else ""
         runtime = setting.runtime if setting else runtime
-        name = machine.name if machine else ""
+        name = machine.chip if machine else ""
         # A source that names no server has measured one.
         if family.name == COLLECTIVE and setting and (server or (not source and is_on_a_bus(setting.target))):
             architecture, name, dtype = architecture_on_a_bus(setting.target, peer), "", OF_BYTES

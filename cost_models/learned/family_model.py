@@ -19,6 +19,8 @@ from ircost.cost_models.learned.kinship import MetMachine, nearest_kin
 from ircost.cost_models.learned.novelty import LEVELS, Novelty
 from ircost.cost_models.learned.stored_trees import Trees
 
+SAME_FIGURES = 1e-4  # squares of logarithms, added up: a hundredth of any one
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -95,8 +97,17 @@ class FamilyModel:
     def knows(self, device: str) -> bool:
         return device in self.machines
 
+    def is_measured(self, machine: GpuMachine, device: str) -> bool:
+        """Whether it is a machine that was measured, or another target of its chip with the same figures."""
+        if not self.knows(device):
+            return False
+        is_itself = device == machine.name.partition("+")[0]
+        return is_itself or self.machines[device].distance(MetMachine.of(machine)) < SAME_FIGURES
+
     def asked(self, machine: GpuMachine, labels: Mapping[str, str], constants: ConstantsFile) -> Asked | None:
         """Who answers for kernels; None where nobody knows their machine, nor any like it: all others were GPUs.
+
+        Another target of a measured chip is that chip if its figures are the same, and else its nearest kin.
 
         What kin or strangers have in common was learned beside constants that never met their machine, or its
         architecture: where the constants were fitted to it, nothing is added, and intervals are no wider than what
@@ -107,14 +118,16 @@ class FamilyModel:
             constants: of the analytical model. Where those of another family stand in for this one's, no other machine
                 is like theirs.
         """
-        if self.knows(labels[DEVICE]):
+        if self.is_measured(machine, labels[DEVICE]):
             return self.asked_as_measured(labels["runtime"])
         if machine.kind != "gpu" or not constants.has_own(self.family, labels):
             return None
         widest = constants.half_width_of_added(self.family, labels)
-        stand_in = self._stand_in(machine, labels["runtime"])
+        stand_in = self._stand_in(machine, labels)
         if stand_in is not None and self.kin is not None:
-            is_corrected = any(self.kin.trust) and not constants.has_met(self.family, "device", machine.name)
+            # Beside a chip's own constants nothing but what was learned beside these holds.
+            is_beside = stand_in == labels[DEVICE] or not constants.has_met(self.family, "device", labels[DEVICE])
+            is_corrected = any(self.kin.trust) and is_beside
             residual = self.asked_as_measured(labels["runtime"]).head.residual if is_corrected else None
             return Asked(Head(residual, self.kin), is_measured=False, stand_in=stand_in, widest=widest)
         if self.unseen is None:
@@ -128,14 +141,19 @@ class FamilyModel:
         """Who answers for kernels of a machine that was measured."""
         return Asked(self.unnamed if runtime == GRAPH_REPLAY and self.unnamed is not None else self.seen)
 
-    def _stand_in(self, machine: GpuMachine, runtime: str) -> str | None:
-        """The measured machine that is nearest to another, among those of its kin that ran the runtime."""
-        words = self.vocabulary["runtime"]
+    def _stand_in(self, machine: GpuMachine, labels: Mapping[str, str]) -> str | None:
+        """The measured machine that stands for another, among those of its kin that ran the runtime: that of its chip,
+        else the nearest.
+        """
+        words, runtime = self.vocabulary["runtime"], labels["runtime"]
         if self.met is None or runtime not in words:
             return None
         ran = self.met[self.met[:, list(WORDS).index("runtime")] == words.index(runtime), -1]
         among = {self.vocabulary[DEVICE][word] for word in ran.tolist()}
-        return nearest_kin(MetMachine.of(machine), self.machines, among & set(self.machines))
+        among &= set(self.machines)
+        own, chip = MetMachine.of(machine), labels[DEVICE]
+        is_of_chip = chip in among and self.machines[chip].is_kin(own)
+        return chip if is_of_chip else nearest_kin(own, self.machines, among)
 
     def features(self, x: Expressed, asked: Asked | None) -> np.ndarray:
         """[rows, features] of kernels, as who answers for them sees them."""

@@ -32,8 +32,10 @@ def corrected_energy_j(
         energy_j, latency_s: [rows] by the fitted factors, in the latency that is reported.
         models: of power, by family.
     """
-    machine = target.name.partition("+")[0]  # its name without that of a runtime
-    known = [part for part in parts if part.group.family in models and models[part.group.family].knows(machine)]
+    machine, chip = machine_of(target), target.measured_as
+    known = [
+        part for part in parts if part.group.family in models and models[part.group.family].is_measured(machine, chip)
+    ]
     if not known:
         return energy_j
     whole_s, added_s = np.zeros(len(energy_j)), np.zeros(len(energy_j))

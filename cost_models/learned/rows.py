@@ -222,7 +222,7 @@ class _Part:
 def _parts(table: Readable, group: RowGroup, constants_of: ConstantsOf, is_replay: bool = False) -> Iterator[_Part]:
     setting = group.setting
     assert setting is not None, "groups of known machines"
-    constants = constants_of(setting.machine.name).of(table.family.name, group.labels)
+    constants = constants_of(setting.machine.chip).of(table.family.name, group.labels)
     for rows in parts_of(group.rows):
         own = at_rows(table.columns, rows)
         with np.errstate(all="ignore"):
