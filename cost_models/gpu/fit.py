@@ -29,6 +29,7 @@ from ircost.cost_models.gpu.demand import (
     best_candidate,
     cold_share,
 )
+from ircost.cost_models.gpu.labels import ON_A_BUS
 
 Effect = tuple[str, str]  # what rows have in common, and of which of its levels
 Effects = Mapping[Effect, Mapping[str, float]]  # parameter -> amount, of each
@@ -194,7 +195,8 @@ class _Design:
         rows = np.bincount(errors.sample, minlength=count)
         by_sample = np.stack([np.bincount(errors.sample, own, count) / rows for own in share], axis=1)
         mean = self.matrix.T @ by_sample / self.matrix.sum(axis=0)[:, None]
-        is_of_all = np.array([effect in OF_ALL_KERNELS for effect, _ in self.levels])
+        # Whether cards are peers is no machine's: all that is known of their bus is an effect of that.
+        is_of_all = np.array([effect in OF_ALL_KERNELS and level not in ON_A_BUS for effect, level in self.levels])
         told = np.where(is_of_all[:, None], np.clip(mean, LEAST_TOLD, 1.0), 1.0)
         return replace(self, penalty=self.penalty / told**2)
 
