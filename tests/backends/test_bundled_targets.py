@@ -407,3 +407,12 @@ def test_a_microcontroller_has_two_memories_and_rates_of_its_clock(name: str) ->
     assert each_clock == near({"cortex_m0plus": 1, "xtensa_lx7": 32}.get(target.architecture, 4), 1e-9)
     published = (target.vector["i8"], target.main_memory.capacity_bytes, target.flash.capacity_bytes)
     assert not any(figure.guess for figure in published)
+
+
+def test_a_chip_is_measured_under_one_name_and_is_of_one_architecture() -> None:
+    for name in NAMES:
+        target = load_target(name)
+        chip = load_target(target.measured_as)
+        assert chip.measured_as == chip.name, name
+        assert (chip.architecture, chip.kind) == (target.architecture, target.kind), name
+        assert float(chip.processors.count) == float(target.processors.count), name

@@ -202,6 +202,22 @@ def test_extending_keeps_name_aliases_and_description_apart() -> None:
     assert target.vendor == "NVIDIA"
 
 
+def test_a_chip_is_that_of_what_is_extended_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "capped.yaml").write_text("extends: h800_sxm\n")
+    (tmp_path / "twice.yaml").write_text("extends: capped.yaml\n")
+    (tmp_path / "new.yaml").write_text("extends: h100\nchip: new\n")
+    (tmp_path / "other.yaml").write_text("extends: t4\nchip: h100\n")
+    names = {name: load_target(name, [tmp_path]).measured_as for name in ("capped", "twice", "new", "other")}
+    assert names == {"capped": "h100_sxm", "twice": "h100_sxm", "new": "new", "other": "h100_sxm"}
+    assert load_target("capped+vllm", [tmp_path]).measured_as == "h100_sxm"
+
+
+def test_a_chip_of_no_target_is_told() -> None:
+    error = refusal(lambda: parse_target("extends: h100\nchip: h1000\n", "mine.yaml"))
+    assert "no target 'h1000'" in error.message and "h100" in (error.help or "")
+    assert error.place() == ["at mine.yaml:2"]
+
+
 def test_folders_come_first_and_their_aliases_count(tmp_path: Path) -> None:
     (tmp_path / "t4.yaml").write_text("extends: h100\nname: t4\n")
     (tmp_path / "other.yaml").write_text("extends: h100\naliases: [nick]\n")

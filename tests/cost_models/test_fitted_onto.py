@@ -18,9 +18,11 @@ from ircost.cost_models.learned.fitted_onto import half_widths, with_half_widths
 from ircost.cost_models.learned.hybrid import Hybrid
 from ircost.cost_models.learned.trained import digest_of
 from ircost.cost_models.row_estimates import estimate_rows
+from ircost.datasets.tables import read_table
 
 target_of = lru_cache(maxsize=None)(load_target)
 BASE = bundled_constants().base
+PUBLISHED = Path(__file__).resolve().parents[2] / "datasets/published"
 
 
 def products(device: str, times: float = 1.0, runtime: str = GRAPH_REPLAY) -> Columns:
@@ -81,6 +83,17 @@ def test_a_machine_of_the_architecture_profits() -> None:
     found = calibrate(sampled(products("b200", times=1.6)), onto=BASE)
     other = products("gb200", times=1.6)
     assert np.median(errors(other, found)) < 0.8 * np.median(errors(other, BASE))
+
+
+def test_what_rows_do_not_tell_of_stays() -> None:
+    """Large squares that others published, which scatter, say nothing of main memory, of launches or of overlap."""
+    columns = read_table(PUBLISHED / "gemm.csv").columns
+    is_own = columns["device"] == "jetson_orin_nano_super"
+    assert columns["m"][is_own].min() >= 2048
+    found = calibrate(sampled({name: column[is_own] for name, column in columns.items()}), onto=BASE)
+    moved = found.fits["gemm"].added["device", "jetson_orin_nx"]
+    assert moved["matrix"] > 0.5
+    assert max(abs(amount) for name, amount in moved.items() if name != "matrix") < 0.02
 
 
 def test_a_file_holds_both(tmp_path: Path) -> None:
