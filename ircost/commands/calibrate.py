@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
@@ -18,8 +18,10 @@ from ircost.commands.row_checks import check_power, check_rows
 from ircost.terminal import progress, working
 
 if TYPE_CHECKING:
+    from ircost.backends import Target
     from ircost.cost_models.gpu.constants import ConstantsFile
     from ircost.cost_models.gpu.power_constants import PowerConstants
+    from ircost.datasets.tables import MeasuredTable
 
 DIFFERENCES_SHOWN = 10
 
@@ -101,6 +103,8 @@ def _fit_times(
     hashes, data = hashes_of(read), samples_of(read, target_of, is_onto=known is not None)
     for line in [line for table in read for line in check_rows(table, target_of)]:
         click.echo(f"note: {line}", err=True)
+    for line in chip_lines(read, target_of, known):
+        click.echo(f"note: {line}", err=True)
     with progress("fitting") as advance:
         constants = calibrate(data, hashes, advance, known)
     if known is not None:
@@ -117,6 +121,28 @@ def _fit_times(
         write_whole(output, constants.to_json())
         click.echo(f"{output}: {summary(constants)}", err=output == "-")
     return compare(differences(constants, there), check, summary(constants)) if there is not None and check else 0
+
+
+def chip_lines(
+    tables: Sequence[MeasuredTable], target_of: Callable[[str], Target], known: ConstantsFile | None
+) -> Iterator[str]:
+    """Rows that move nothing, since constants know their machine's chip by another name."""
+    from ircost.backends.errors import TargetError
+    from ircost.cost_models.gpu.table_schema import family_of
+
+    for table in tables if known is not None else ():
+        family = family_of(table.columns, table.path).name
+        for device in sorted(set(map(str, table.columns["device"].tolist()))):
+            try:
+                target = target_of(device)
+            except TargetError:
+                continue  # such rows are told already
+            name, chip = target.name.partition("+")[0], target.measured_as
+            if name != chip and known is not None and known.has_met(family, "device", chip):
+                yield (
+                    f"{Path(table.path).name}: {name} has the chip of {chip}, whose constants stay: its rows move none "
+                    f"of them ('chip: {name}' in a file of your own makes it a chip of its own)"
+                )
 
 
 def _fit_power(tables: Sequence[str], output: str | None, check: str | None, folders: Sequence[str]) -> int:

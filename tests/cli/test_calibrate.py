@@ -186,6 +186,20 @@ def test_a_few_rows_of_a_new_machine_are_fitted_onto_what_is_known(irc, tables: 
     assert same.code == 0
 
 
+def test_rows_of_a_chip_that_is_known_by_another_name_move_nothing_and_are_told(irc, tables: Path) -> None:
+    (tables / "mine.yaml").write_text("extends: h100_sxm\n")
+    rows = "".join(f"mine,f16,{m},4096,4096,{20 + m / 3:.1f}\n" for m in (64, 1024, 4096))
+    (tables / "new.csv").write_text("device,dtype,m,n,k,latency_us\n" + rows)
+    ask = ("calibrate", "--data", tables / "new.csv", "--onto", "bundled", "--targets", tables, "-o", tables / "o.json")
+    outcome = irc(*ask)
+    assert outcome.code == 0
+    assert "note: new.csv: mine has the chip of h100_sxm, whose constants stay" in outcome.err
+    (tables / "mine.yaml").write_text("extends: h100_sxm\nchip: mine\n")
+    assert "has the chip of" not in irc(*ask).err
+    added = json.loads((tables / "o.json").read_text())["families"]["gemm"]["added"]
+    assert ["device", "mine"] in [entry[:2] for entry in added]
+
+
 def test_onto_is_of_latencies(irc, tables: Path) -> None:
     outcome = irc("calibrate", "--power", "--data", tables / "gemm.csv", "--onto", "bundled", "-o", tables / "o.json")
     assert outcome.code == 2 and "--onto adds to latency constants" in outcome.err

@@ -12,8 +12,6 @@ from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.learned.storage import bundled_models
 from ircost.report import Report
 
-DECODE = {"phase": "decode", "dtype": "f16", "dims": {"batch": 1, "context": 1024}}
-
 
 def own_target(folder: Path, said: str) -> Path:
     path = folder / "mine.yaml"
@@ -22,7 +20,7 @@ def own_target(folder: Path, said: str) -> Path:
 
 
 def compiled(target: str | Path, model: str = "llama-3.2-1b") -> Report:
-    return ircost.compile(model, target, **DECODE)
+    return ircost.compile(model, target, phase="decode", dtype="f16", dims={"batch": 1, "context": 1024})
 
 
 @pytest.mark.parametrize("base", ["h100_sxm", "rtx_4060_ti", "h100_sxm+vllm"])
