@@ -61,8 +61,7 @@ def _with_kept(scope: Scope, plan: Plan, part: Attention, x: Value, heads: int) 
     with scope.at("attention"):
         q = linear(scope, x, "query", heads * part.width, part.has_qkv_bias)
         q = scope(ops.reshape(q, shape=(batch, rows, heads, part.width)))
-        q = _head_normed(scope, q, "q_norm", part) if part.head_norm is not None else q
-        mixed = _over(scope, plan, part, rotated(scope, plan, part.rotary, q), plan.kept[bool(part.window)])
+        mixed = _over(scope, plan, part, _placed(scope, plan, part, q, "q_norm"), plan.kept[bool(part.window)])
         return project_out(scope, plan, mixed, hidden, part.has_out_bias)
 
 
@@ -96,11 +95,17 @@ def _with_positions(
         both = part_of(scope, packed, 0, heads + kv_heads, axis=2)
         both = rotated(scope, plan, part.rotary, both)
         return part_of(scope, both, 0, heads, axis=2), part_of(scope, both, heads, kv_heads, axis=2)
-    found = []
-    for name, start, count in (("q_norm", 0, heads), ("k_norm", heads, kv_heads)):
-        own = _head_normed(scope, part_of(scope, packed, start, count, axis=2), name, part)
-        found.append(rotated(scope, plan, part.rotary, own))
-    return found[0], found[1]
+    q, k = part_of(scope, packed, 0, heads, axis=2), part_of(scope, packed, heads, kv_heads, axis=2)
+    return _placed(scope, plan, part, q, "q_norm"), _placed(scope, plan, part, k, "k_norm")
+
+
+def _placed(scope: Scope, plan: Plan, part: Attention, x: Value, name: str) -> Value:
+    """x [batch, tokens, heads, width] normed, where there is a norm, and rotated."""
+    if part.head_norm is None:
+        return rotated(scope, plan, part.rotary, x)
+    if part.is_norm_behind:
+        return _head_normed(scope, rotated(scope, plan, part.rotary, x), name, part)
+    return rotated(scope, plan, part.rotary, _head_normed(scope, x, name, part))
 
 
 def _head_normed(scope: Scope, x: Value, name: str, part: Attention) -> Value:

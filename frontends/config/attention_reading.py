@@ -59,6 +59,7 @@ class AttentionReader(FamilyReader):
             if self.says(family.head_norm) and (has_rotary or not family.has_plain_norm)
             else None,
             is_norm_by_head=family.is_norm_by_head,
+            is_norm_behind=family.is_norm_behind,
             whole_norm=self.norm if self.says(family.whole_norm) else None,
             rotary=self._rotary(width, bool(self._window(place))) if has_rotary else None,
             window=self._window(place),

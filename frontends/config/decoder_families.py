@@ -31,6 +31,10 @@ _GEMMA = Family(
     out_bias="attention_bias",
 )
 
+HUNYUAN = Family(
+    qkv_bias="attention_bias", out_bias="attention_bias", head_norm=True, is_norm_behind=True, epsilon=1e-05
+)
+
 DECODERS: dict[str, Family] = {
     "llama": _LLAMA,
     "smollm3": replace(
@@ -312,7 +316,7 @@ DECODERS: dict[str, Family] = {
         epsilon=1e-05,
         rotary_base=500000.0,
     ),
-    "hunyuan_v1_dense": Family(qkv_bias="attention_bias", out_bias="attention_bias", head_norm=True, epsilon=1e-05),
+    "hunyuan_v1_dense": HUNYUAN,
     "seed_oss": Family(
         qkv_bias="attention_bias",
         out_bias="attention_out_bias",

@@ -100,7 +100,7 @@ class Family:
     positions: whether positions are a learnt table; offset: rows before its first; is_offset_counted: whether the
         limit of positions counts those, too.
     head_norm, whole_norm: of queries and keys, whether there are such; text names a key. is_norm_by_head: each head
-        has weights of its own; has_plain_norm: none has any.
+        has weights of its own; is_norm_behind: behind the rotation; has_plain_norm: none has any.
     head_width: of a head where no key says; 0: hidden size over heads.
     window: ``all`` where every layer has the window of ``sliding_window``; ``alternate`` every other, the first one
         first; ``thirds``: all but the first of every ``global_attn_every_n_layers``; ``pattern``: all but each
@@ -151,6 +151,7 @@ class Family:
     head_norm: bool | str = False
     whole_norm: bool | str = False
     is_norm_by_head: bool = False
+    is_norm_behind: bool = False
     has_value_norm: bool = False
     has_layer_scale: bool = False
     has_layer_inputs: bool = False

@@ -45,7 +45,8 @@ class Attention:
     Args:
         width, value_width: of a head.
         has_qkv_bias, has_out_bias: of the projections. has_k_bias: where there are some, whether keys have one.
-        head_norm: of each head of queries and keys, each with weights of its own where ``is_norm_by_head``;
+        head_norm: of each head of queries and keys, each with weights of its own where ``is_norm_by_head``, behind their
+        rotation where ``is_norm_behind`` (Hunyuan);
         whole_norm: of all heads of them together.
         window: the last so many tokens are seen; 0: all. chunk: those of the same chunk of so many are; 0: all.
         scale: of the scores. softcap: of the scores; 0: none.
@@ -72,6 +73,7 @@ class Attention:
     has_out_bias: bool = False
     head_norm: Norm | None = None
     is_norm_by_head: bool = False
+    is_norm_behind: bool = False
     whole_norm: Norm | None = None
     rotary: Rotary | None = None
     window: int = 0

@@ -1,0 +1,82 @@
+"""Decoders whose weights have the usual names, against transformers with the same weights.
+
+A prompt, then one token behind its cache. Skipped without torch and transformers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from reference_models import joined, reference, run
+from tiny_transformers import Arrays, as_inputs, read
+
+torch = pytest.importorskip("torch", reason="needs pip install 'ircost[torch]'")
+
+RTOL, ATOL = 1e-4, 5e-5
+PROMPT = 8
+SIZES: dict[str, Any] = {
+    **{"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8},
+    **{"intermediate_size": 24, "vocab_size": 50, "max_position_embeddings": 64, "pad_token_id": 0},
+}
+# Our names of what a layer holds -> theirs; several are one matrix here.
+USUAL: dict[str, tuple[str, ...]] = {
+    "attention_norm": ("input_layernorm",),
+    "mlp_norm": ("post_attention_layernorm",),
+    "attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "attention.out": ("self_attn.o_proj",),
+    "attention.q_norm": ("self_attn.q_norm",),
+    "attention.k_norm": ("self_attn.k_norm",),
+    "mlp.gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "mlp.down": ("mlp.down_proj",),
+    "experts.router.gate": ("mlp.gate",),
+    "experts.shared.gate_up": ("mlp.shared_experts.gate_proj", "mlp.shared_experts.up_proj"),
+    "experts.shared.down": ("mlp.shared_experts.down_proj",),
+}
+# Those that have a name without a kind behind it.
+BARE = {
+    "experts.gate_up": "mlp.experts.gate_up_proj",
+    "experts.down": "mlp.experts.down_proj",
+    "experts.router.bias": "mlp.gate.e_score_correction_bias",
+}
+TWO_OF_EIGHT = {"num_experts": 8, "num_experts_per_tok": 2}
+
+# Sizes beside SIZES, and names beside USUAL and BARE, by family.
+DECODERS: dict[str, tuple[Mapping[str, Any], Mapping[str, tuple[str, ...] | str]]] = {
+    "hunyuan_v1_dense": (
+        {},
+        {"attention.q_norm": ("self_attn.query_layernorm",), "attention.k_norm": ("self_attn.key_layernorm",)},
+    ),
+}
+
+
+def weights_of(state: Arrays, layers: int, names: Mapping[str, tuple[str, ...] | str]) -> Iterator[tuple[str, Any]]:
+    """Those that a layer has; what it lacks is left out."""
+    ends = {"embedding.tokens": "model.embed_tokens", "norm.weight": "model.norm", "head.weight": "lm_head"}
+    yield from ((ours, state[f"{theirs}.weight"]) for ours, theirs in ends.items())
+    for i in range(layers):
+        for ours, theirs in {**USUAL, **BARE, **names}.items():
+            for kind in ("",) if isinstance(theirs, str) else (".weight", ".bias"):
+                parts = (theirs,) if isinstance(theirs, str) else theirs
+                full = [name for part in parts if (name := f"model.layers.{i}.{part}{kind}") in state]
+                if full:
+                    yield f"layers.{i}.{ours}{kind}", joined(state, full)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_prompt_and_a_token_behind_its_cache(name: str) -> None:
+    sizes, names = DECODERS[name]
+    config = {**SIZES, **sizes, "model_type": name.partition(",")[0]}
+    model, state = reference(config)
+    architecture = read(config)
+    weights = dict(weights_of(state, len(architecture.stack.layers), names))
+    tokens = np.random.default_rng(0).integers(1, 50, (2, PROMPT + 1))
+    with torch.no_grad():
+        want = model(torch.tensor(tokens), use_cache=False).logits.numpy()
+    first = run(architecture, weights, {"tokens": tokens[:, :PROMPT]}, "prefill", batch=2, seq=PROMPT)
+    np.testing.assert_allclose(first["logits"][:, 0], want[:, PROMPT - 1], rtol=RTOL, atol=ATOL)
+    past = as_inputs(first, architecture)
+    then = run(architecture, weights, {**past, "tokens": tokens[:, PROMPT:]}, "decode", batch=2, context=PROMPT + 1)
+    np.testing.assert_allclose(then["logits"][:, 0], want[:, PROMPT], rtol=RTOL, atol=ATOL)

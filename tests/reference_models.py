@@ -1,0 +1,48 @@
+"""Small models of transformers with random weights, and graphs of ours that run with the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_transformers import Arrays, names_of
+
+from ircost.frontends.config import Architecture, build_model
+from ircost.frontends.config.workload import workload_of
+from ircost.ir import interpret
+from ircost.ir.verify import verify
+
+torch = pytest.importorskip("torch", reason="needs pip install 'ircost[torch]'")
+transformers = pytest.importorskip("transformers", reason="needs pip install transformers")
+
+# Ends of the names of buffers that take part in what a model computes.
+BUFFERS = ("correction_bias", "expert_bias", "layer_scalar")
+
+
+def reference(config: dict[str, Any], kind: str = "AutoModelForCausalLM") -> tuple[Any, Arrays]:
+    """A model and all its weights, norms and biases of routers drawn at random, too."""
+    torch.manual_seed(0)
+    made = transformers.AutoConfig.for_model(**config)
+    made._attn_implementation = "eager"
+    model = getattr(transformers, kind).from_config(made).eval().to(torch.float32)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        for name, buffer in model.named_buffers():
+            if name.endswith(BUFFERS):
+                buffer.add_(0.1 * torch.randn_like(buffer))
+    return model, {name: value.numpy() for name, value in model.state_dict().items()}
+
+
+def run(architecture: Architecture, weights: Arrays, inputs: Arrays, phase: str, **sizes: Any) -> Arrays:
+    """Outputs by name."""
+    built = build_model(architecture, workload_of(phase, **sizes), weights=weights)
+    verify(built.module)
+    found = interpret(built.module, [inputs[name] for name in names_of(built, "inputs")])
+    return dict(zip(names_of(built, "outputs"), found, strict=True))
+
+
+def joined(state: Arrays, names: Iterable[str]) -> np.ndarray:
+    return np.concatenate([state[name] for name in names])
