@@ -26,6 +26,8 @@ ROTARY_SCALING = (
     ),
     *("mrope_section", "mrope_interleaved", "max_position_embeddings"),
 )  # what changes angles, and no shape
+# Of every so many layers the last has no window.
+WINDOW_PATTERN = ("sliding_window_pattern", "_sliding_window_pattern", "global_attn_every_n_layers")
 FULL = ("full_attention", "global_attention", "attention", "full", "global")
 INDEXED = ("indexed_attention", "deepseek_sparse_attention")
 
@@ -226,7 +228,7 @@ class AttentionReader(FamilyReader):
         is_said = any(key in config.values for key in ("sliding_window", *family.window_keys))
         usual = 0 if is_said else family.window_width  # null says that there is none
         window = config.size("sliding_window", *family.window_keys, default=usual, least=0)
-        config.passed("sliding_window_pattern", "_sliding_window_pattern")
+        config.passed(*WINDOW_PATTERN)
         if self.name == "gemma2":
             config.passed("sliding_window_size")  # in published files, and read by nobody
         if self.name == "gemma4_text" and place == self.layers - 1:
@@ -237,7 +239,7 @@ class AttentionReader(FamilyReader):
                 raise config.error(f"'layer_types' names '{kinds[place]}'", help=f"known: {', '.join(WINDOWED + FULL)}")
             return window if kinds[place] in WINDOWED else 0
         if family.window == "pattern":
-            pattern = config.size("sliding_window_pattern", "_sliding_window_pattern", default=family.window_pattern)
+            pattern = config.size(*WINDOW_PATTERN, default=family.window_pattern)
             return window if (place + 1) % pattern else 0
         if family.window == "from":
             return window if place >= config.size("max_window_layers", default=self.layers, least=0) else 0

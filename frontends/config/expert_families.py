@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ircost.frontends.config.decoder_families import HUNYUAN
 from ircost.frontends.config.family import Family, Routing
 
 QWEN = Routing(
@@ -25,6 +26,7 @@ _DEEPSEEK = Routing(
     groups=("n_group", "topk_group"),
 )
 _SIGMOIDS = replace(_DEEPSEEK, router="sigmoid", listed="mlp_layer_types")
+_NUMBERED = replace(_SIGMOIDS, count="num_experts", shared_count="num_shared_experts")
 _SCORED = replace(_DEEPSEEK, scoring="sigmoid", listed="mlp_layer_types")
 
 _DEEPSEEK_V3 = Family(
@@ -186,6 +188,73 @@ EXPERTS: dict[str, Family] = {
         needed=("num_key_value_heads", "moe_k", "moe_num_shared_experts", "moe_layer_start_index"),
         epsilon=1e-05,
         rotary_base=500000.0,
+    ),
+    "hunyuan_v1_moe": replace(
+        HUNYUAN,
+        experts=Routing(
+            count="num_experts",
+            chosen="moe_topk",
+            inner="moe_intermediate_size|intermediate_size",
+            shared_count="num_shared_expert",
+            shared_usual=1,
+            shared_width="intermediate_size",
+        ),
+        needed=("num_key_value_heads", "moe_topk"),
+    ),
+    "exaone_moe": Family(
+        head_norm=True,
+        window="pattern",
+        window_width=4096,
+        window_pattern=4,
+        is_rotary_windowed="where windows are",
+        experts=replace(_NUMBERED, shared_usual=1, dense_before=1),
+        needed=("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size", "routed_scaling_factor"),
+        epsilon=1e-05,
+    ),
+    "hy_v3": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        mlp_bias="mlp_bias",
+        head_norm=True,
+        head_width=128,
+        rotary_base=11158840.0,
+        experts=replace(
+            _NUMBERED, is_normalised=True, factor="router_scaling_factor", shared_usual=1, dense_before=1, groups=None
+        ),
+        needed=("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size", "router_scaling_factor"),
+        epsilon=1e-05,
+    ),
+    "afmoe": Family(
+        placement="both",
+        is_embedding_scaled="mup_enabled",
+        head_norm=True,
+        head_width=128,
+        is_gated_output=True,
+        window="pattern",
+        window_width=1024,
+        window_pattern=4,
+        is_rotary_windowed=True,
+        experts=replace(
+            _NUMBERED,
+            is_normalised=True,
+            factor="route_scale",
+            shared_usual=2,
+            first="num_dense_layers",
+            dense_before=1,
+            step="",
+            listed="",
+            groups=None,
+        ),
+        needed=("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size"),
+        epsilon=1e-05,
+    ),
+    "solar_open": Family(
+        qkv_bias="attention_bias",
+        head_width=128,
+        rotary_base=1000000.0,
+        experts=replace(_SIGMOIDS, shared_usual=1, first="", step="", listed=""),
+        needed=("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size"),
+        epsilon=1e-05,
     ),
     "minimax_m2": Family(
         whole_norm=True,

@@ -11,9 +11,10 @@ class Routing:
     """Where a family's mixtures of experts are told.
 
     Args:
-        count, chosen, inner: keys; of several of one meaning, ``a|b``, the first that is there counts.
+        count, chosen, inner, factor: keys; of several of one meaning, ``a|b``, the first that is there counts.
         router, is_normalised: as in `Experts`; text names a key. scoring: the router where that key is missing.
-        shared_inner: key of the shared layer's width; shared_count: key of how many experts make it up.
+        shared_inner: key of the shared layer's width; shared_count: key of how many experts make it up, shared_usual
+            where no key says, and shared_width: key of the width of one, where it is another than of the rest.
         first, last, step: keys of the first and of the last layer with experts, and of every how many there are some.
             offset: key of the first one's place in each step. dense_before: layers without any where no key says.
         listed: key with ``sparse`` or ``dense`` for each layer, which says it in place of those.
@@ -23,11 +24,14 @@ class Routing:
     count: str
     chosen: str = "num_experts_per_tok"
     inner: str = "moe_intermediate_size"
+    factor: str = "routed_scaling_factor"
     router: str = "softmax"
     scoring: str = "softmax"
     is_normalised: bool | str = True
     shared_inner: str = ""
     shared_count: str = ""
+    shared_usual: int = 0
+    shared_width: str = ""
     is_shared_gated: bool = False
     has_router_bias: bool = False
     has_bias: bool = False

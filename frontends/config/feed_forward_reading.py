@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ircost.frontends.config.config_file import NO_DEFAULT
 from ircost.frontends.config.family import Routing
 from ircost.frontends.config.family_reading import ACTIVATIONS, FamilyReader
 from ircost.frontends.config.layer_parts import Experts, FeedForward
@@ -92,10 +95,10 @@ class FeedForwardReader(FamilyReader):
     def experts(self, routing: Routing) -> Experts:
         config, family = self.config, self.family
         count = config.size(routing.count, *EXPERTS)
-        chosen = config.size(routing.chosen, "num_experts_per_tok", "num_experts_per_token", "experts_per_token")
+        chosen = self._of_all(routing.chosen, "num_experts_per_tok", "num_experts_per_token", "experts_per_token")
         if chosen > count:
             raise config.error(f"{chosen} of {count} experts cannot be chosen")
-        inner = config.size(routing.inner)
+        inner = self._of_all(*routing.inner.split("|"))
         normalised = routing.is_normalised
         router = routing.router
         if router == "scoring_func":
@@ -119,7 +122,7 @@ class FeedForwardReader(FamilyReader):
             has_router_bias=routing.has_router_bias or method == "noaux_tc" or router == "sigmoid",
             groups=groups[0],
             groups_chosen=groups[1],
-            factor=config.number("routed_scaling_factor", default=1.0),
+            factor=config.number(routing.factor, default=1.0),
             is_normalised=normalised
             if isinstance(normalised, bool)
             else config.flag(*normalised.split("|"), default=True),
@@ -127,12 +130,31 @@ class FeedForwardReader(FamilyReader):
             latent=config.size(routing.latent, default=0) if routing.latent else 0,
         )
 
+    def _of_all(self, *names: str, default: Any = NO_DEFAULT, least: int = 1) -> int:
+        """A size that may be listed for each layer, where that says the same of all (Hunyuan-A13B).
+
+        Raises:
+            ConfigError: layers differ.
+        """
+        config = self.config
+        if not isinstance(config.raw(*names, default=default), list):
+            return config.size(*names, default=default, least=least)
+        listed = config.listed(*names, of=(int,))
+        if len(listed) < self.layers or len(set(listed)) > 1 or listed[0] < least:
+            name = next(name for name in names if config.values.get(name) is not None)
+            raise config.error(
+                f"'{name}' lists {sorted(set(listed))} for {len(listed)} layers",
+                help=f"a number of {least} and more, the same for all {self.layers} layers, is what is known here",
+            )
+        return int(listed[0])
+
     def _shared(self, routing: Routing, inner: int) -> FeedForward | None:
         config = self.config
         width = 0
         if routing.shared_inner:
             width = config.size(routing.shared_inner, default=0, least=0)
         elif routing.shared_count:
-            width = inner * config.size(*routing.shared_count.split("|"), default=0, least=0)
+            width = config.size(routing.shared_width) if routing.shared_width else inner
+            width *= self._of_all(*routing.shared_count.split("|"), default=routing.shared_usual, least=0)
         has_bias = self.says(self.family.mlp_bias)
         return FeedForward(width, self.activation(), self.family.is_gated, has_bias) if width else None

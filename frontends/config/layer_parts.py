@@ -45,8 +45,8 @@ class Attention:
     Args:
         width, value_width: of a head.
         has_qkv_bias, has_out_bias: of the projections. has_k_bias: where there are some, whether keys have one.
-        head_norm: of each head of queries and keys, each with weights of its own where ``is_norm_by_head``, behind their
-        rotation where ``is_norm_behind`` (Hunyuan);
+        head_norm: of each head of queries and keys, each with weights of its own where ``is_norm_by_head``, and behind
+        their rotation where ``is_norm_behind`` (Hunyuan);
         whole_norm: of all heads of them together.
         window: the last so many tokens are seen; 0: all. chunk: those of the same chunk of so many are; 0: all.
         scale: of the scores. softcap: of the scores; 0: none.

@@ -60,6 +60,9 @@ TOLD = {
     "lfm2": LFM2_PARTS,
     "lfm2_moe": (*LFM2_PARTS, "norm_topk_eps"),
     "dots1": ("scoring_func",),
+    "afmoe": ("load_balance_coeff", "use_grouped_mm"),
+    "hunyuan_v1_moe": ("intermediate_size", "cla_share_factor", "moe_drop_tokens", "moe_random_routing_dropped_token"),
+    "hy_v3": ("enable_moe_fp32_combine",),  # the format of one sum
     "ernie4_5_moe": ("moe_norm_min", "moe_capacity", "moe_gate", "moe_gate_act", "moe_use_aux_free", "use_moe"),
 }
 # Keys that name what is built here, and may name something else.
@@ -71,6 +74,12 @@ EXPECTED: Mapping[str, Mapping[str, object]] = {
     "gemma4_text": {"use_bidirectional_attention": "vision"},  # of images alone
     "falcon_h1": {"mamba_use_mlp": True},
     "kimi_linear": {"mla_use_nope": True, "moe_router_activation_func": "sigmoid", "use_grouped_topk": True},
+    "hunyuan_v1_moe": {"use_mixed_mlp_moe": True, "norm_topk_prob": True, "moe_layer_num_skipped": 0},
+    "afmoe": {
+        **{"attention_bias": False, "route_norm": True, "score_func": "sigmoid"},
+        **dict.fromkeys(("n_group", "topk_group", "num_expert_groups", "num_limited_groups"), 1),
+    },
+    "hy_v3": {"route_norm": True, "moe_router_use_sigmoid": True, "moe_router_enable_expert_bias": True},
     "lfm2": {"block_use_swiglu": True, "use_pos_enc": True},
     "lfm2_moe": {"use_expert_bias": True, "block_use_swiglu": True, "use_pos_enc": True},
     "minimax_m2": {"qk_norm_type": "per_layer", "scoring_func": "sigmoid", "use_routing_bias": True},

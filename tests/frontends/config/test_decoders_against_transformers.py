@@ -41,14 +41,39 @@ BARE = {
     "experts.down": "mlp.experts.down_proj",
     "experts.router.bias": "mlp.gate.e_score_correction_bias",
 }
+HUNYUAN = {"attention.q_norm": ("self_attn.query_layernorm",), "attention.k_norm": ("self_attn.key_layernorm",)}
 TWO_OF_EIGHT = {"num_experts": 8, "num_experts_per_tok": 2}
+FACTOR = {"routed_scaling_factor": 2.5}
 
 # Sizes beside SIZES, and names beside USUAL and BARE, by family.
 DECODERS: dict[str, tuple[Mapping[str, Any], Mapping[str, tuple[str, ...] | str]]] = {
-    "hunyuan_v1_dense": (
-        {},
-        {"attention.q_norm": ("self_attn.query_layernorm",), "attention.k_norm": ("self_attn.key_layernorm",)},
+    "hunyuan_v1_dense": ({}, HUNYUAN),
+    "hunyuan_v1_moe": (
+        {"num_experts": 8, "moe_topk": 2},
+        {
+            **{
+                **HUNYUAN,
+                "experts.router.gate": ("mlp.gate.wg",),
+                "experts.shared.down": ("mlp.shared_mlp.down_proj",),
+            },
+            "experts.shared.gate_up": ("mlp.shared_mlp.gate_proj", "mlp.shared_mlp.up_proj"),
+        },
     ),
+    "exaone_moe": ({**TWO_OF_EIGHT, "moe_intermediate_size": 12, "sliding_window": 32, **FACTOR}, {}),
+    "exaone_moe, groups": ({**TWO_OF_EIGHT, "moe_intermediate_size": 12, "n_group": 4, "topk_group": 2, **FACTOR}, {}),
+    "hy_v3": (
+        {**TWO_OF_EIGHT, "moe_intermediate_size": 12, "router_scaling_factor": 2.8},
+        {"experts.router.bias": "mlp.e_score_correction_bias"},
+    ),
+    "afmoe": (
+        {**TWO_OF_EIGHT, "moe_intermediate_size": 12, "mup_enabled": True, "route_scale": 2.0, "sliding_window": 32},
+        {
+            **{"attention_norm_behind": ("post_attention_layernorm",), "mlp_norm": ("pre_mlp_layernorm",)},
+            **{"mlp_norm_behind": ("post_mlp_layernorm",), "attention.gate": ("self_attn.gate_proj",)},
+            **{"experts.router.gate": ("mlp.router.gate",), "experts.router.bias": "mlp.expert_bias"},
+        },
+    ),
+    "solar_open": ({"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 12}, {}),
 }
 
 

@@ -53,6 +53,9 @@ ERNIE_MOE = {
     **{"moe_num_experts": 8, "moe_k": 2, "moe_intermediate_size": 24, "moe_num_shared_experts": 2},
     "moe_layer_start_index": 1,
 }
+HUNYUAN_MOE = {"num_experts": 8, "moe_topk": 2, "head_dim": 16}
+NUMBERED = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "head_dim": 16}
+TWO_OF_EIGHT_ROUTED = {"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
 OPT = {"word_embed_proj_dim": 64, "ffn_dim": 96}
 JAMBA = {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1}
 SIDES = {
@@ -149,6 +152,20 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
         {**ERNIE_MOE, "moe_layer_end_index": 2, "use_bias": True, "tie_word_embeddings": False},
     ),
     "minimax_m2": ({**TWO_OF_FOUR_LOCAL, "head_dim": 16},),
+    "hunyuan_v1_moe": (HUNYUAN_MOE, {**HUNYUAN_MOE, **ATTENTION_BIAS, "moe_topk": [3] * 4}),
+    "exaone_moe": (
+        {**NUMBERED, "routed_scaling_factor": 2.5},
+        {**NUMBERED, "routed_scaling_factor": 2.5, "num_shared_experts": 2, "mlp_layer_types": ["dense", "sparse"] * 2},
+    ),
+    "hy_v3": (
+        {**NUMBERED, "router_scaling_factor": 2.8},
+        {**NUMBERED, "router_scaling_factor": 2.8, **ATTENTION_BIAS, "num_shared_experts": 2},
+    ),
+    "afmoe": (NUMBERED, {**NUMBERED, "num_shared_experts": 1, "num_dense_layers": 2, "mup_enabled": True}),
+    "solar_open": (
+        {**TWO_OF_EIGHT_ROUTED, "head_dim": 16},
+        {**TWO_OF_EIGHT_ROUTED, "head_dim": 16, "n_shared_experts": 2, **ATTENTION_BIAS},
+    ),
     "mixtral": (TWO_OF_FOUR_LOCAL,),
     "phimoe": (TWO_OF_FOUR_LOCAL, {**TWO_OF_FOUR_LOCAL, "attention_bias": True, "lm_head_bias": True}),
     "olmoe": (TWO_OF_FOUR, {**TWO_OF_FOUR, **ATTENTION_BIAS}),
