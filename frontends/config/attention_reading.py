@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ircost.frontends.config.config_file import Config
+from ircost.frontends.config.config_file import NO_DEFAULT, Config
 from ircost.frontends.config.family_reading import FamilyReader
 from ircost.frontends.config.layer_parts import Attention, Indexer, LatentAttention, Norm, Rotary
 from ircost.ir.types import f8e4m3
@@ -260,22 +260,27 @@ class AttentionReader(FamilyReader):
         config = self.config
         plain, rotated = config.size("qk_nope_head_dim"), config.size("qk_rope_head_dim")
         config.passed(*KV_HEADS, "qk_head_dim")
-        base = config.number("rope_theta", default=self.family.rotary_base)
+        base = self._rotary_section(False).number("rope_theta", default=self._said_base())
         has_indexer = self._has_indexer(place)
+        heads = config.size(*HEADS)
+        usual_values = self.hidden // heads if self.family.has_usual_values else NO_DEFAULT
         return LatentAttention(
-            heads=config.size(*HEADS),
+            heads=heads,
             query_rank=config.size("q_lora_rank", default=0),
             latent=config.size("kv_lora_rank"),
             plain=plain,
             shared=rotated,
-            rotary=Rotary(rotated, base, is_interleaved=True) if self.family.rotary else None,
-            value_width=config.size("v_head_dim"),
+            rotary=Rotary(rotated, base, self.family.rotary == "interleaved") if self.family.rotary else None,
+            value_width=config.size("v_head_dim", default=usual_values),
             norm=self.norm,
             scale=(plain + rotated) ** -0.5,
             has_bias=self.says(self.family.qkv_bias),
             indexer=self._indexer(Rotary(rotated, base, self.family.indexer == "interleaved")) if has_indexer else None,
             takes_choice=bool(self.family.indexer) and not has_indexer,
         )
+
+    def _said_base(self) -> float:
+        return self.config.number("rope_theta", default=self.family.rotary_base)
 
     def _indexer(self, rotary: Rotary) -> Indexer:
         config = self.config

@@ -324,6 +324,14 @@ DECODERS: dict[str, Family] = {
         head_width=128,
         needed=("num_key_value_heads",),
     ),
+    "minicpm3": Family(
+        has_latent=True,
+        has_usual_values=True,
+        qkv_bias="attention_bias",
+        is_tied=True,
+        needed=("kv_lora_rank", "q_lora_rank", "scale_emb", "scale_depth", "dim_model_base"),
+        epsilon=1e-05,
+    ),
     "orion": Family(norm="layer", epsilon=1e-05),
     "xverse": Family(),
 }

@@ -123,6 +123,7 @@ class Family:
     needed: keys of sizes for which the class has numbers of its own that fit no other model.
     is_gated_output: what attention puts out is multiplied by a sigmoid of a projection.
     images: of vision towers, which read those.
+    has_usual_values: heads of latent attention have values as wide as the hidden size over heads where no key says.
     indexer: whether latent attention sees what one chooses: how its keys turn, ``half`` or ``interleaved``.
     has_layer_inputs: a vector for each token and layer, where ``hidden_size_per_layer_input`` is not 0.
     has_updates: several states of each token.
@@ -170,6 +171,7 @@ class Family:
     is_tied: bool = False
     is_causal: bool = True
     has_latent: bool = False
+    has_usual_values: bool = False
     indexer: str = ""
     final_norm: bool = True
     has_pooler: bool = False

@@ -252,7 +252,7 @@ class Reader(AttentionReader):
 
     def _embedding_factor(self) -> float:
         own = self.hidden**0.5 if self.says(self.family.is_embedding_scaled) else 1.0
-        return self.config.number("embedding_multiplier", default=own)
+        return self.config.number("embedding_multiplier", "scale_emb", default=own)
 
     def head(self) -> Head | None:
         """Encoders hand out what their last layer makes."""
@@ -261,6 +261,7 @@ class Reader(AttentionReader):
         tied = config.flag(*names, "tie_word_embeddings", default=family.is_tied)
         factor = config.number("logit_scale", default=1.0) / config.number("logits_scaling", default=1.0)
         factor *= config.number("lm_head_multiplier", default=1.0)
+        factor *= config.number("dim_model_base", default=float(self.hidden)) / self.hidden
         if not family.is_causal:
             return None
         return Head(
@@ -301,7 +302,8 @@ class Reader(AttentionReader):
     def _factors(self, is_attention: bool) -> tuple[tuple[float, float], tuple[float, float]]:
         """Of what comes into a layer's parts and what they make (MiniMax-01)."""
         if self.family.placement != "normed":
-            both = 1.0, self.config.number("residual_multiplier", default=1.0)
+            usual = self.config.number("scale_depth", default=self.layers**0.5) / self.layers**0.5
+            both = 1.0, self.config.number("residual_multiplier", default=usual)
             return both, both
         self.config.passed("shared_moe_mode")
         keys = [

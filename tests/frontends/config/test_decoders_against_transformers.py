@@ -26,6 +26,11 @@ USUAL: dict[str, tuple[str, ...]] = {
     "attention_norm": ("input_layernorm",),
     "mlp_norm": ("post_attention_layernorm",),
     "attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "attention.down": ("self_attn.q_a_proj", "self_attn.kv_a_proj_with_mqa"),
+    "attention.query_norm": ("self_attn.q_a_layernorm",),
+    "attention.query": ("self_attn.q_b_proj",),
+    "attention.latent_norm": ("self_attn.kv_a_layernorm",),
+    "attention.up": ("self_attn.kv_b_proj",),
     "attention.out": ("self_attn.o_proj",),
     "attention.q_norm": ("self_attn.q_norm",),
     "attention.k_norm": ("self_attn.k_norm",),
@@ -43,11 +48,16 @@ BARE = {
 }
 HUNYUAN = {"attention.q_norm": ("self_attn.query_layernorm",), "attention.k_norm": ("self_attn.key_layernorm",)}
 TWO_OF_EIGHT = {"num_experts": 8, "num_experts_per_tok": 2}
+LATENT = {
+    **{"num_key_value_heads": 4, "q_lora_rank": 12, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4},
+    "v_head_dim": 8,
+}
 FACTOR = {"routed_scaling_factor": 2.5}
 
 # Sizes beside SIZES, and names beside USUAL and BARE, by family.
 DECODERS: dict[str, tuple[Mapping[str, Any], Mapping[str, tuple[str, ...] | str]]] = {
     "hunyuan_v1_dense": ({}, HUNYUAN),
+    "minicpm3": ({**LATENT, "scale_emb": 3, "scale_depth": 0.7, "dim_model_base": 16}, {}),
     "hunyuan_v1_moe": (
         {"num_experts": 8, "moe_topk": 2},
         {

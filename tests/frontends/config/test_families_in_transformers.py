@@ -56,6 +56,10 @@ ERNIE_MOE = {
 HUNYUAN_MOE = {"num_experts": 8, "moe_topk": 2, "head_dim": 16}
 NUMBERED = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "head_dim": 16}
 TWO_OF_EIGHT_ROUTED = {"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
+MINICPM = {
+    **{"q_lora_rank": 24, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "scale_emb": 3},
+    **{"scale_depth": 1.4, "dim_model_base": 32},
+}
 OPT = {"word_embed_proj_dim": 64, "ffn_dim": 96}
 JAMBA = {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1}
 SIDES = {
@@ -166,6 +170,7 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
         {**TWO_OF_EIGHT_ROUTED, "head_dim": 16},
         {**TWO_OF_EIGHT_ROUTED, "head_dim": 16, "n_shared_experts": 2, **ATTENTION_BIAS},
     ),
+    "minicpm3": (MINICPM, {**MINICPM, "v_head_dim": 20, **ATTENTION_BIAS, "tie_word_embeddings": False}),
     "mixtral": (TWO_OF_FOUR_LOCAL,),
     "phimoe": (TWO_OF_FOUR_LOCAL, {**TWO_OF_FOUR_LOCAL, "attention_bias": True, "lm_head_bias": True}),
     "olmoe": (TWO_OF_FOUR, {**TWO_OF_FOUR, **ATTENTION_BIAS}),
