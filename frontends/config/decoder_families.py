@@ -324,6 +324,15 @@ DECODERS: dict[str, Family] = {
         head_width=128,
         needed=("num_key_value_heads",),
     ),
+    "apertus": Family(
+        activation="xielu",
+        is_gated=False,
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        head_norm=True,
+        epsilon=1e-05,
+        rotary_base=12000000.0,
+    ),
     "minicpm3": Family(
         has_latent=True,
         has_usual_values=True,

@@ -143,7 +143,7 @@ class LatentAttention:
 @dataclass(frozen=True, slots=True)
 class FeedForward:
     """Args:
-    is_gated: down(activation(gate(x)) * up(x)), else down(activation(up(x))).
+    is_gated: down(activation(gate(x)) * up(x)), else down(activation(up(x))). activation: ``xielu`` has learnt numbers.
     gate_factor, factor: of the gate before the activation, and of what is put out.
     sparsity: the share of the gate's elements that are 0 were they drawn from a normal distribution; 0: all count.
     """

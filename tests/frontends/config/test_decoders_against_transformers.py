@@ -57,6 +57,14 @@ FACTOR = {"routed_scaling_factor": 2.5}
 # Sizes beside SIZES, and names beside USUAL and BARE, by family.
 DECODERS: dict[str, tuple[Mapping[str, Any], Mapping[str, tuple[str, ...] | str]]] = {
     "hunyuan_v1_dense": ({}, HUNYUAN),
+    "apertus": (
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 12e6}},
+        {
+            "attention_norm": ("attention_layernorm",),
+            "mlp_norm": ("feedforward_layernorm",),
+            "mlp.up": ("mlp.up_proj",),
+        },
+    ),
     "minicpm3": ({**LATENT, "scale_emb": 3, "scale_depth": 0.7, "dim_model_base": 16}, {}),
     "hunyuan_v1_moe": (
         {"num_experts": 8, "moe_topk": 2},
@@ -98,6 +106,10 @@ def weights_of(state: Arrays, layers: int, names: Mapping[str, tuple[str, ...] |
                 full = [name for part in parts if (name := f"model.layers.{i}.{part}{kind}") in state]
                 if full:
                     yield f"layers.{i}.{ours}{kind}", joined(state, full)
+        for ours, sign, least in (("above", "p", 0.0), ("below", "n", 0.5)):
+            learnt = f"model.layers.{i}.mlp.act_fn.alpha_{sign}"
+            if learnt in state:
+                yield f"layers.{i}.mlp.activation.{ours}", least + np.log1p(np.exp(state[learnt]))
 
 
 @pytest.mark.parametrize("name", DECODERS)

@@ -112,6 +112,7 @@ def test_layers_that_see_others_in_one_stage_alone() -> None:
         ({"num_attention_heads": 5}, "hidden size 64 does not divide by 5 heads"),
         ({"num_key_value_heads": 3}, "cannot share 3 heads of keys and values evenly"),
         ({"hidden_act": "swoosh"}, "activation 'swoosh' is not known"),
+        ({"hidden_act": "xielu"}, "activation 'xielu' of a llama is not known"),
         ({"attention_bias": "yes"}, "true or false expected"),
         ({"rms_norm_eps": float("inf")}, "'rms_norm_eps' is inf, a number expected"),
         ({"rms_norm_eps": 10**400}, "a number expected"),

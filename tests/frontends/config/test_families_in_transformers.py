@@ -170,6 +170,7 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
         {**TWO_OF_EIGHT_ROUTED, "head_dim": 16},
         {**TWO_OF_EIGHT_ROUTED, "head_dim": 16, "n_shared_experts": 2, **ATTENTION_BIAS},
     ),
+    "apertus": ({}, ATTENTION_BIAS, {"tie_word_embeddings": True}),
     "minicpm3": (MINICPM, {**MINICPM, "v_head_dim": 20, **ATTENTION_BIAS, "tie_word_embeddings": False}),
     "mixtral": (TWO_OF_FOUR_LOCAL,),
     "phimoe": (TWO_OF_FOUR_LOCAL, {**TWO_OF_FOUR_LOCAL, "attention_bias": True, "lm_head_bias": True}),
