@@ -30,14 +30,9 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
     if part.is_shared:
         return _with_kept(scope, plan, part, x, heads)
     with scope.at("attention"):
-        together = heads + (2 if part.has_values else 1) * kv_heads
-        padding = 0 if part.has_k_bias else kv_heads * part.width
-        packed = linear(scope, x, "qkv", together * part.width, part.has_qkv_bias, padding)
-        packed = _whole_normed(scope, packed, part, heads, kv_heads)
-        packed = scope(ops.reshape(packed, shape=(batch, rows, together, part.width)))
+        packed, v = _projected(scope, part, x, heads, kv_heads)
         q, k = _with_positions(scope, plan, part, packed, heads, kv_heads)
-        v = part_of(scope, packed, together - kv_heads, kv_heads, axis=2)
-        v = normed(scope, v, "v_norm", part.value_norm)
+        v = scaled(scope, normed(scope, v, "v_norm", part.value_norm), part.value_factor)
         if part.tuning is not None:
             q = scope(ops.mul(q, _tuned(scope, plan, *part.tuning)))
         mixed = _attended(scope, plan, part, q, k, v)
@@ -45,6 +40,23 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
             gate = linear(scope, x, "gate", heads * part.width, part.has_qkv_bias)
             mixed = scope(ops.mul(mixed, ops.sigmoid(gate)))
         return project_out(scope, plan, mixed, hidden, part.has_out_bias)
+
+
+def _projected(scope: Scope, part: Attention, x: Value, heads: int, kv_heads: int) -> tuple[Value, Value]:
+    """Heads of queries and of keys, and maybe more behind them, [b, t, heads, width]; those of values."""
+    batch, rows, _ = x.type.shape
+    own = kv_heads * part.value_width if part.has_values else 0
+    shared = (heads + kv_heads) * part.width
+    padding = 0 if part.has_k_bias else kv_heads * part.width
+    packed = linear(scope, x, "qkv", shared + own, part.has_qkv_bias, padding)
+    packed = _whole_normed(scope, packed, part, heads, kv_heads)
+    if part.value_width != part.width:
+        packed, v = pieces(scope, packed, (shared, own))
+        packed = scope(ops.reshape(packed, shape=(batch, rows, heads + kv_heads, part.width)))
+        return packed, scope(ops.reshape(v, shape=(batch, rows, kv_heads, part.value_width)))
+    together = (shared + own) // part.width
+    packed = scope(ops.reshape(packed, shape=(batch, rows, together, part.width)))
+    return packed, part_of(scope, packed, together - kv_heads, kv_heads, axis=2)
 
 
 def _with_kept(scope: Scope, plan: Plan, part: Attention, x: Value, heads: int) -> Value:

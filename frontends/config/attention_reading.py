@@ -51,7 +51,7 @@ class AttentionReader(FamilyReader):
             heads=heads,
             kv_heads=kv_heads,
             width=width,
-            value_width=width,
+            value_width=self._value_width(width),
             scale=config.number("attention_multiplier", default=scale),
             is_causal=family.is_causal,
             has_qkv_bias=self.says(family.qkv_bias),
@@ -65,14 +65,15 @@ class AttentionReader(FamilyReader):
             whole_norm=self.norm if self.says(family.whole_norm) else None,
             rotary=self._rotary(width, bool(self._window(place))) if has_rotary else None,
             window=self._window(place),
-            chunk=config.size("attention_chunk_size", default=0, least=0) if has_rotary else 0,
+            chunk=config.size("attention_chunk_size", default=0, least=0) if family.has_chunks and has_rotary else 0,
             softcap=config.number("attn_logit_softcapping", default=0.0),
-            has_sinks=family.has_sinks,
+            has_sinks=bool(self._window(place)) if family.has_sinks == "where windows are" else bool(family.has_sinks),
             has_alibi=self._has_alibi(),
             has_bias_table=family.has_bias_table,
             is_gated=family.is_gated_output,
             tuning=self._tuning(has_rotary),
             key_factor=config.number("key_multiplier", default=1.0),
+            value_factor=config.number("attention_value_scale", default=1.0),
             value_norm=replace(norm, has_scale=False) if family.has_value_norm else None,
             has_values=not self._keys_are_values(place),
             is_shared=place >= self.first_shared(),
@@ -120,9 +121,29 @@ class AttentionReader(FamilyReader):
                 )
             width = self.hidden // heads
         kv_heads = self._kv_heads(heads)
+        if family.window_kv_heads and self._window(place):
+            self._check_alike(swa_num_attention_heads=heads, swa_head_dim=width)
+            kv_heads = config.size(family.window_kv_heads, default=2 * kv_heads)
         if heads % kv_heads:
             raise config.error(f"{heads} heads cannot share {kv_heads} heads of keys and values evenly")
         return heads, kv_heads, width
+
+    def _check_alike(self, **sizes: int) -> None:
+        """Raises:
+        ConfigError: layers with a window have other sizes than those without.
+        """
+        for key, size in sizes.items():
+            if (said := self.config.size(key, default=size)) != size:
+                raise self.config.error(
+                    f"'{key}' is {said}, and {size} without a window", help="both alike are known here"
+                )
+
+    def _value_width(self, width: int) -> int:
+        if not self.family.value_width:
+            return width
+        found = self.config.size(self.family.value_width, default=width)
+        self._check_alike(swa_v_head_dim=found)
+        return found
 
     def _heads_of_kind(self, place: int, heads: int, width: int) -> tuple[int, int, int]:
         """Layers without a window have wider heads, and where their values are keys, another number of these.
@@ -187,7 +208,7 @@ class AttentionReader(FamilyReader):
         rotated = config.size("rotary_dim", "attn_rotary_emb", default=int(width * share))
         if not 0 < rotated <= width or rotated % 2:
             raise config.error(f"{rotated} of {width} elements of a head cannot be rotated in pairs")
-        own = ("rope_local_base_freq", "local_rope_theta") if is_windowed else ("global_rope_theta",)
+        own = ("rope_local_base_freq", "local_rope_theta", "swa_rope_theta") if is_windowed else ("global_rope_theta",)
         names = ("rope_theta", "rotary_emb_base", "rotary_base")
         if is_windowed and family.window_base:
             base = said.number(*own, *(names if said is not config else ()), default=family.window_base)
@@ -228,6 +249,8 @@ class AttentionReader(FamilyReader):
         is_said = any(key in config.values for key in ("sliding_window", *family.window_keys))
         usual = 0 if is_said else family.window_width  # null says that there is none
         window = config.size("sliding_window", *family.window_keys, default=usual, least=0)
+        if family.window_before:
+            window = config.size(family.window_before, default=window - 1, least=0) + 1
         config.passed(*WINDOW_PATTERN)
         if self.name == "gemma2":
             config.passed("sliding_window_size")  # in published files, and read by nobody
@@ -238,6 +261,10 @@ class AttentionReader(FamilyReader):
             if kinds[place] not in (*WINDOWED, *FULL):
                 raise config.error(f"'layer_types' names '{kinds[place]}'", help=f"known: {', '.join(WINDOWED + FULL)}")
             return window if kinds[place] in WINDOWED else 0
+        if family.window == "listed":
+            flags = config.listed("hybrid_layer_pattern", of=(int,))
+            self.check_per_layer("hybrid_layer_pattern", flags)
+            return window if flags[place] else 0
         if family.window == "pattern":
             pattern = config.size(*WINDOW_PATTERN, default=family.window_pattern)
             return window if (place + 1) % pattern else 0

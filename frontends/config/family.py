@@ -109,7 +109,11 @@ class Family:
     window: ``all`` where every layer has the window of ``sliding_window``; ``alternate`` every other, the first one
         first; ``thirds``: all but the first of every ``global_attn_every_n_layers``; ``pattern``: all but each
         ``sliding_window_pattern``-th; ``flag``: where ``use_sliding_window`` says so; ``from``: from layer
-        ``max_window_layers`` on.
+        ``max_window_layers`` on; ``listed``: where ``hybrid_layer_pattern`` has a 1.
+    window_before: key of how many tokens before its own one sees there, in place of the window's width.
+    window_kv_heads: key of heads of keys and values where there is a window; twice as many as elsewhere where it is
+        missing. value_width: key of the width of their values. has_chunks: whether attention may see chunks alone.
+    has_sinks: of every layer, or ``where windows are``.
     is_rotary_windowed: layers without a window have no positions; ``where windows are``: unless none has one.
     has_pooler: the first token passes a layer of its own behind the last one (BERT).
     dense_inner: key of the width of layers without experts, where it has a name of its own.
@@ -167,7 +171,9 @@ class Family:
     window: str = ""
     is_rotary_windowed: bool | str = False
     dense_inner: str = ""
-    has_sinks: bool = False
+    has_sinks: bool | str = False
+    has_chunks: bool = False
+    value_width: str = ""
     is_tied: bool = False
     is_causal: bool = True
     has_latent: bool = False
@@ -190,6 +196,8 @@ class Family:
     has_masked_head: bool = False
     rotary_key: str = ""
     window_keys: tuple[str, ...] = ()
+    window_before: str = ""
+    window_kv_heads: str = ""
     window_width: int = 0
     window_base: float = 0.0
     window_pattern: int = 6

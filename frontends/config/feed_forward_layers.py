@@ -41,7 +41,7 @@ def _learnt(scope: Scope, x: Value) -> Value:
 
     The weights here are a and b; checkpoints hold numbers whose softplus they are, b less one half.
 
-    Source: Huang, Schlag, "Deriving Activation Functions Using Integration", arXiv:2411.13010; huggingface/transformers,
+    Source: Huang, Schlag, "Deriving Activation Functions Using Integration", arXiv:2411.13010; transformers,
     ``XIELUActivation``.
     """
     with scope.at("activation"):

@@ -77,6 +77,10 @@ class FeedForwardReader(FamilyReader):
             if kinds[place] not in ("sparse", "dense"):
                 raise config.error(f"'{routing.listed}' names '{kinds[place]}'", help="known: sparse, dense")
             return bool(kinds[place] == "sparse")
+        if routing.step and isinstance(config.values.get(routing.step), list):
+            flags = config.listed(routing.step, of=(int, bool))
+            self.check_per_layer(routing.step, flags)
+            return bool(flags[place])
         step = config.size(routing.step, default=1) if routing.step else 1
         dense = config.listed(routing.dense_layers, default=[]) if routing.dense_layers else []
         if routing.step == "decoder_sparse_step":

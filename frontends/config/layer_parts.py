@@ -56,7 +56,7 @@ class Attention:
         is_gated: the output is multiplied by a sigmoid of a projection as wide as the queries.
         tuning: (floor, factor, first): queries grow by factor log(1 + position // floor), positions counted from
             ``first`` on (Llama 4, layers without positions; Ministral 3).
-        key_factor: of keys, before they turn.
+        key_factor: of keys, before they turn; value_factor: of values.
         value_norm: of each head of values. has_values: else values are what keys are before their norm (Gemma 4).
         is_shared: keys and values are those of the last layer before that ``is_kept`` and has a window, or none, as
             this one (Gemma 3n and 4).
@@ -85,6 +85,7 @@ class Attention:
     is_gated: bool = False
     tuning: tuple[float, float, int] | None = None
     key_factor: float = 1.0
+    value_factor: float = 1.0
     value_norm: Norm | None = None
     has_values: bool = True
     is_shared: bool = False

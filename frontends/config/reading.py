@@ -62,6 +62,7 @@ TOLD = {
     "dots1": ("scoring_func",),
     "afmoe": ("load_balance_coeff", "use_grouped_mm"),
     "hunyuan_v1_moe": ("intermediate_size", "cla_share_factor", "moe_drop_tokens", "moe_random_routing_dropped_token"),
+    "mimo_v2_flash": ("attention_chunk_size",),  # layers with a window have one, and no chunks
     "hy_v3": ("enable_moe_fp32_combine",),  # the format of one sum
     "ernie4_5_moe": ("moe_norm_min", "moe_capacity", "moe_gate", "moe_gate_act", "moe_use_aux_free", "use_moe"),
 }
@@ -80,6 +81,7 @@ EXPECTED: Mapping[str, Mapping[str, object]] = {
         **dict.fromkeys(("n_group", "topk_group", "num_expert_groups", "num_limited_groups"), 1),
     },
     "hy_v3": {"route_norm": True, "moe_router_use_sigmoid": True, "moe_router_enable_expert_bias": True},
+    "mimo_v2_flash": {"add_swa_attention_sink_bias": True, "add_full_attention_sink_bias": False},
     "lfm2": {"block_use_swiglu": True, "use_pos_enc": True},
     "lfm2_moe": {"use_expert_bias": True, "block_use_swiglu": True, "use_pos_enc": True},
     "minimax_m2": {"qk_norm_type": "per_layer", "scoring_func": "sigmoid", "use_routing_bias": True},

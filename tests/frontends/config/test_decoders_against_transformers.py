@@ -65,6 +65,14 @@ DECODERS: dict[str, tuple[Mapping[str, Any], Mapping[str, tuple[str, ...] | str]
             "mlp.up": ("mlp.up_proj",),
         },
     ),
+    "mimo_v2_flash": (
+        {
+            **{"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 12, "head_dim": 12},
+            **{"v_head_dim": 8, "attention_value_scale": 0.7, "sliding_window": 32},
+            "layer_types": ["full_attention", "sliding_attention", "sliding_attention", "full_attention"],
+        },
+        {"attention.sinks": "self_attn.sinks"},
+    ),
     "minicpm3": ({**LATENT, "scale_emb": 3, "scale_depth": 0.7, "dim_model_base": 16}, {}),
     "hunyuan_v1_moe": (
         {"num_experts": 8, "moe_topk": 2},

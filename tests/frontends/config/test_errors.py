@@ -39,6 +39,10 @@ NEMOTRON = {
     **{"mamba_num_heads": 4, "n_routed_experts": 4, "num_experts_per_tok": 1, "moe_intermediate_size": 8},
     "moe_shared_expert_intermediate_size": 8,
 }
+MIMO: dict[str, Any] = {
+    **{**LLAMA, "model_type": "mimo_v2_flash", "head_dim": 24, "v_head_dim": 16, "attention_value_scale": 0.7},
+    **{"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "hybrid_layer_pattern": [0, 1]},
+}
 LFM2 = {**LLAMA, "model_type": "lfm2", "num_key_value_heads": 2, "layer_types": ["conv", "full_attention"]}
 KIMI_STATES = {"num_heads": 2, "head_dim": 8, "kda_layers": [1], "full_attn_layers": [2]}
 KIMI = {**LATENT, "model_type": "kimi_linear", "num_experts": 4, "linear_attn_config": KIMI_STATES}
@@ -64,6 +68,8 @@ GEMMA_3N = {
         ({**NEMOTRON, "attention_bias": True}, "'attention_bias' is True"),
         ({**NEMOTRON, "moe_shared_expert_intermediate_size": None}, "'moe_shared_expert_intermediate_size' is missing"),
         ({**LFM2, "layer_types": ["conv", "sliding_attention"]}, "'layer_types' names 'sliding_attention'"),
+        ({**MIMO, "swa_v_head_dim": 12}, "'swa_v_head_dim' is 12, and 16 without a window"),
+        ({**MIMO, "hybrid_layer_pattern": [0, 1, 1]}, "'hybrid_layer_pattern' lists 3 layers, and there are 2"),
         ({**LFM2, "conv_dim": 32}, "'conv_dim' is 32, and the model is 64 wide"),
         ({**LFM2, "block_use_swiglu": False}, "'block_use_swiglu' is False"),
         ({**KIMI, "mla_use_nope": False}, "'mla_use_nope' is False"),

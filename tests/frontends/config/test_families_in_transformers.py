@@ -60,6 +60,10 @@ MINICPM = {
     **{"q_lora_rank": 24, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "scale_emb": 3},
     **{"scale_depth": 1.4, "dim_model_base": 32},
 }
+MIMO = {
+    **{**TWO_OF_EIGHT_ROUTED, "head_dim": 24, "v_head_dim": 12, "attention_value_scale": 0.7, "sliding_window": 32},
+    "layer_types": ["full_attention", "sliding_attention"] * 2,
+}
 OPT = {"word_embed_proj_dim": 64, "ffn_dim": 96}
 JAMBA = {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1}
 SIDES = {
@@ -171,6 +175,7 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
         {**TWO_OF_EIGHT_ROUTED, "head_dim": 16, "n_shared_experts": 2, **ATTENTION_BIAS},
     ),
     "apertus": ({}, ATTENTION_BIAS, {"tie_word_embeddings": True}),
+    "mimo_v2_flash": (MIMO, {**MIMO, **ATTENTION_BIAS, "mlp_layer_types": ["dense", "sparse"] * 2}),
     "minicpm3": (MINICPM, {**MINICPM, "v_head_dim": 20, **ATTENTION_BIAS, "tie_word_embeddings": False}),
     "mixtral": (TWO_OF_FOUR_LOCAL,),
     "phimoe": (TWO_OF_FOUR_LOCAL, {**TWO_OF_FOUR_LOCAL, "attention_bias": True, "lm_head_bias": True}),
