@@ -24,7 +24,7 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
 
     The three projections are one product, as all engines run them.
     """
-    batch, rows, hidden = x.type.shape
+    hidden = x.type.shape[-1]
     heads = plan.share(part.heads, "heads")
     kv_heads = _kv_heads(plan, part)
     if part.is_shared:
@@ -34,7 +34,7 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
         q, k = _with_positions(scope, plan, part, packed, heads, kv_heads)
         v = scaled(scope, normed(scope, v, "v_norm", part.value_norm), part.value_factor)
         if part.tuning is not None:
-            q = scope(ops.mul(q, _tuned(scope, plan, *part.tuning)))
+            q = scope(ops.mul(q, tuned(scope, plan, *part.tuning)))
         mixed = _attended(scope, plan, part, q, k, v)
         if part.is_gated:
             gate = linear(scope, x, "gate", heads * part.width, part.has_qkv_bias)
@@ -154,7 +154,7 @@ def _angles(scope: Scope, plan: Plan, rotary: Rotary, function: str) -> Value:
     return scope.table(name, (work.rows, 1, rotary.width), scope.dtype, make)
 
 
-def _tuned(scope: Scope, plan: Plan, floor: float, factor: float, first: int) -> Value:
+def tuned(scope: Scope, plan: Plan, floor: float, factor: float, first: int) -> Value:
     """[tokens, 1, 1] by which queries grow; ``first`` is the number of the first token."""
     work = plan.workload
 

@@ -24,7 +24,7 @@ ROTARY_SCALING = (
         "long_factor",
         "truncate",
     ),
-    *("mrope_section", "mrope_interleaved", "max_position_embeddings"),
+    *("partial_rotary_factor", "mrope_section", "mrope_interleaved", "max_position_embeddings"),
 )  # what changes angles, and no shape
 # Of every so many layers the last has no window.
 WINDOW_PATTERN = ("sliding_window_pattern", "_sliding_window_pattern", "global_attn_every_n_layers")
@@ -95,7 +95,7 @@ class AttentionReader(FamilyReader):
     def _tuning(self, has_rotary: bool) -> tuple[float, float, int] | None:
         """Source: huggingface/transformers, ``Llama4TextAttention``, ``get_llama_4_attn_scale`` of Ministral 3."""
         config = self.config
-        said = config.section("rope_parameters") if self.name == "ministral3" else None
+        said = config.section("rope_parameters") if self.family.is_tuned else None
         if said is not None and "llama_4_scaling_beta" in said:
             floor = said.number("original_max_position_embeddings")
             return floor, said.number("llama_4_scaling_beta"), 0
@@ -302,6 +302,7 @@ class AttentionReader(FamilyReader):
             norm=self.norm,
             scale=(plain + rotated) ** -0.5,
             has_bias=self.says(self.family.qkv_bias),
+            tuning=self._tuning(has_rotary=True),
             indexer=self._indexer(Rotary(rotated, base, self.family.indexer == "interleaved")) if has_indexer else None,
             takes_choice=bool(self.family.indexer) and not has_indexer,
         )

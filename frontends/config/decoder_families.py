@@ -54,7 +54,12 @@ DECODERS: dict[str, Family] = {
     "qwen2": Family(qkv_bias=True, window="flag", needed=("num_key_value_heads",)),
     "mimo": Family(qkv_bias="attention_bias", window="flag", needed=("num_key_value_heads",)),
     "ministral3": Family(
-        window="all", head_width=128, needed=("num_key_value_heads",), epsilon=1e-05, rotary_base=1000000.0
+        window="all",
+        head_width=128,
+        is_tuned=True,
+        needed=("num_key_value_heads",),
+        epsilon=1e-05,
+        rotary_base=1000000.0,
     ),
     "qwen3": Family(
         qkv_bias="attention_bias",

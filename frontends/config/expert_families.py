@@ -279,6 +279,14 @@ EXPERTS: dict[str, Family] = {
         ),
         epsilon=1e-05,
     ),
+    "mistral4": Family(
+        has_latent=True,
+        qkv_bias="attention_bias",
+        rotary="interleaved",
+        is_tuned=True,
+        experts=replace(_DEEPSEEK, router="softmax"),
+        needed=(*_LATENT_SIZES, "rope_parameters"),
+    ),
     "minimax_m2": Family(
         whole_norm=True,
         head_width=128,

@@ -131,6 +131,7 @@ class Family:
     indexer: whether latent attention sees what one chooses: how its keys turn, ``half`` or ``interleaved``.
     has_layer_inputs: a vector for each token and layer, where ``hidden_size_per_layer_input`` is not 0.
     has_updates: several states of each token.
+    is_tuned: queries grow with their position as ``llama_4_scaling_beta`` says.
     has_value_norm: of each head of values, without weights. has_layer_scale: what a layer hands on has a learnt factor.
     is_scaled: whether scores are divided by the root of a head's width; is_head_scaled: what a tied head reads, by
         that of the hidden size.
@@ -172,6 +173,7 @@ class Family:
     is_rotary_windowed: bool | str = False
     dense_inner: str = ""
     has_sinks: bool | str = False
+    is_tuned: bool = False
     has_chunks: bool = False
     value_width: str = ""
     is_tied: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ircost.frontends.config.attention_layers import project_out, rotated
+from ircost.frontends.config.attention_layers import project_out, rotated, tuned
 from ircost.frontends.config.cached_rows import as_cached, format_without_scales, index_rows
 from ircost.frontends.config.config_file import ConfigError
 from ircost.frontends.config.layer_parts import Indexer, LatentAttention
@@ -28,6 +28,8 @@ def latent_attention(scope: Scope, plan: Plan, part: LatentAttention, x: Value) 
     work = plan.workload
     with scope.at("attention"):
         q, latent, rope, source = _latent_inputs(scope, plan, part, x)
+        if part.tuning is not None:
+            q = scope(ops.mul(q, tuned(scope, plan, *part.tuning)))
         if work.phase != "encode":
             scope.output("latent", as_cached(scope, plan, latent))
             scope.output("rotated_key", as_cached(scope, plan, rope))

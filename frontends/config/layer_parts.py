@@ -122,6 +122,7 @@ class LatentAttention:
         latent: of keys and values. shared: the part of a key that all heads share; rotary: which turns it, or nothing
             does (Kimi Linear).
         plain: the part without; value_width: of a head.
+        tuning: as of `Attention` (Mistral Small 4).
         indexer: of the tokens that each query sees; ``takes_choice``: those that the layer before saw are (GLM-5.2).
 
     Source: DeepSeek-AI, "DeepSeek-V2", arXiv:2405.04434, 2.1.
@@ -137,6 +138,7 @@ class LatentAttention:
     norm: Norm
     scale: float
     has_bias: bool = False
+    tuning: tuple[float, float, int] | None = None
     indexer: Indexer | None = None
     takes_choice: bool = False
 

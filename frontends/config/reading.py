@@ -82,6 +82,7 @@ EXPECTED: Mapping[str, Mapping[str, object]] = {
     },
     "hy_v3": {"route_norm": True, "moe_router_use_sigmoid": True, "moe_router_enable_expert_bias": True},
     "mimo_v2_flash": {"add_swa_attention_sink_bias": True, "add_full_attention_sink_bias": False},
+    "mistral4": {"rope_interleave": True, "n_group": 1, "topk_group": 1},
     "lfm2": {"block_use_swiglu": True, "use_pos_enc": True},
     "lfm2_moe": {"use_expert_bias": True, "block_use_swiglu": True, "use_pos_enc": True},
     "minimax_m2": {"qk_norm_type": "per_layer", "scoring_func": "sigmoid", "use_routing_bias": True},

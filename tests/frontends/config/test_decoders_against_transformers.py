@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reference_models import joined, reference, run
+from reference_models import CLASSES, joined, reference, run
 from tiny_transformers import Arrays, as_inputs, read
 
 torch = pytest.importorskip("torch", reason="needs pip install 'ircost[torch]'")
@@ -52,6 +52,18 @@ LATENT = {
     **{"num_key_value_heads": 4, "q_lora_rank": 12, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4},
     "v_head_dim": 8,
 }
+# Queries grow within the prompt; angles do not, since how those of long contexts are scaled is not read.
+GROWING = {
+    **{
+        "rope_type": "yarn",
+        "factor": 1.0,
+        "beta_fast": 32.0,
+        "beta_slow": 1.0,
+        "rope_theta": 1e4,
+        "llama_4_scaling_beta": 0.5,
+    },
+    "original_max_position_embeddings": 4,
+}
 FACTOR = {"routed_scaling_factor": 2.5}
 
 # Sizes beside SIZES, and names beside USUAL and BARE, by family.
@@ -72,6 +84,14 @@ DECODERS: dict[str, tuple[Mapping[str, Any], Mapping[str, tuple[str, ...] | str]
             "layer_types": ["full_attention", "sliding_attention", "sliding_attention", "full_attention"],
         },
         {"attention.sinks": "self_attn.sinks"},
+    ),
+    "mistral4": (
+        {
+            **{**LATENT, "qk_nope_head_dim": 4, "n_routed_experts": 8, "num_experts_per_tok": 2},
+            **{"moe_intermediate_size": 12, "n_shared_experts": 1, "first_k_dense_replace": 1},
+            "rope_parameters": GROWING,
+        },
+        {},
     ),
     "minicpm3": ({**LATENT, "scale_emb": 3, "scale_depth": 0.7, "dim_model_base": 16}, {}),
     "hunyuan_v1_moe": (
@@ -123,8 +143,9 @@ def weights_of(state: Arrays, layers: int, names: Mapping[str, tuple[str, ...] |
 @pytest.mark.parametrize("name", DECODERS)
 def test_a_prompt_and_a_token_behind_its_cache(name: str) -> None:
     sizes, names = DECODERS[name]
-    config = {**SIZES, **sizes, "model_type": name.partition(",")[0]}
-    model, state = reference(config)
+    family = name.partition(",")[0]
+    config = {**SIZES, **sizes, "model_type": family}
+    model, state = reference(config, CLASSES.get(family, "AutoModelForCausalLM"))
     architecture = read(config)
     weights = dict(weights_of(state, len(architecture.stack.layers), names))
     tokens = np.random.default_rng(0).integers(1, 50, (2, PROMPT + 1))

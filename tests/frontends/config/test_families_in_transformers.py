@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from reference_models import CLASSES, of_class
 
 from ircost.frontends.config import architecture_of
 from ircost.frontends.config.config_file import Config
@@ -63,6 +64,10 @@ MINICPM = {
 MIMO = {
     **{**TWO_OF_EIGHT_ROUTED, "head_dim": 24, "v_head_dim": 12, "attention_value_scale": 0.7, "sliding_window": 32},
     "layer_types": ["full_attention", "sliding_attention"] * 2,
+}
+GROWING = {
+    **{"rope_type": "default", "rope_theta": 1e4, "llama_4_scaling_beta": 0.1},
+    "original_max_position_embeddings": 64,
 }
 OPT = {"word_embed_proj_dim": 64, "ffn_dim": 96}
 JAMBA = {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1}
@@ -176,6 +181,7 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
     ),
     "apertus": ({}, ATTENTION_BIAS, {"tie_word_embeddings": True}),
     "mimo_v2_flash": (MIMO, {**MIMO, **ATTENTION_BIAS, "mlp_layer_types": ["dense", "sparse"] * 2}),
+    "mistral4": ({**DEEPSEEK, "rope_parameters": GROWING}, {**DEEPSEEK, **ATTENTION_BIAS, "rope_parameters": GROWING}),
     "minicpm3": (MINICPM, {**MINICPM, "v_head_dim": 20, **ATTENTION_BIAS, "tie_word_embeddings": False}),
     "mixtral": (TWO_OF_FOUR_LOCAL,),
     "phimoe": (TWO_OF_FOUR_LOCAL, {**TWO_OF_FOUR_LOCAL, "attention_bias": True, "lm_head_bias": True}),
@@ -295,7 +301,7 @@ def understood(family: str, change: Mapping[str, Any]) -> tuple[Any, dict[str, A
 def weights_of(config: Any, family: str) -> int:
     """What a checkpoint holds: parameters, and the biases of routers, which are buffers there."""
     with torch.device("meta"):
-        model = getattr(transformers, HEADS.get(family, "AutoModelForCausalLM")).from_config(config)
+        model = of_class(HEADS.get(family, CLASSES.get(family, "AutoModelForCausalLM")), config)
     biases = sum(
         value.numel()
         for name, value in model.named_buffers()
