@@ -35,6 +35,12 @@ _DEEPSEEK_V3 = Family(
     rotary="interleaved",
     experts=replace(_DEEPSEEK, scoring="sigmoid"),
 )
+_BAILING = Family(
+    qkv_bias="use_qkv_bias",
+    head_norm="use_qk_norm",
+    experts=replace(_NUMBERED, router="score_function", is_normalised="norm_topk_prob", listed="", step=""),
+    needed=("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size", "num_shared_experts"),
+)
 _LATENT_SIZES = ("n_routed_experts", "num_experts_per_tok", "moe_intermediate_size", "n_shared_experts", "q_lora_rank")
 _INDEXER_SIZES = ("index_topk", "index_n_heads", "index_head_dim")
 
@@ -286,6 +292,12 @@ EXPERTS: dict[str, Family] = {
         is_tuned=True,
         experts=replace(_DEEPSEEK, router="softmax"),
         needed=(*_LATENT_SIZES, "rope_parameters"),
+    ),
+    "bailing_moe": _BAILING,
+    "bailing_moe_v2": replace(
+        _BAILING,
+        experts=replace(_BAILING.experts, scoring="sigmoid"),
+        needed=(*_BAILING.needed, "use_qk_norm", "n_group", "topk_group", "first_k_dense_replace"),
     ),
     "minimax_m2": Family(
         whole_norm=True,

@@ -105,10 +105,10 @@ class FeedForwardReader(FamilyReader):
         inner = self._of_all(*routing.inner.split("|"))
         normalised = routing.is_normalised
         router = routing.router
-        if router == "scoring_func":
+        if router in ("scoring_func", "score_function"):
             router = config.text(router, default=routing.scoring)
         if router not in ("softmax", "softmax of chosen", "sigmoid", "sigmoid of chosen"):
-            raise config.error(f"'scoring_func' is '{router}'", help="known: softmax, sigmoid")
+            raise config.error(f"'{routing.router}' is '{router}'", help="known: softmax, sigmoid")
         method = config.text("topk_method", default="greedy")
         groups = tuple(config.size(*key.split("|"), default=1) for key in routing.groups) if routing.groups else (1, 1)
         return Experts(

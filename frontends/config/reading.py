@@ -63,6 +63,11 @@ TOLD = {
     "afmoe": ("load_balance_coeff", "use_grouped_mm"),
     "hunyuan_v1_moe": ("intermediate_size", "cla_share_factor", "moe_drop_tokens", "moe_random_routing_dropped_token"),
     "mimo_v2_flash": ("attention_chunk_size",),  # layers with a window have one, and no chunks
+    # The width of shared experts is that of routed ones, whatever is said. Source: BailingMoeV2SparseMoeBlock.
+    **dict.fromkeys(
+        ("bailing_moe", "bailing_moe_v2"),
+        ("moe_shared_expert_intermediate_size", "mtp_loss_scaling_factor", "router_dtype"),
+    ),
     "hy_v3": ("enable_moe_fp32_combine",),  # the format of one sum
     "ernie4_5_moe": ("moe_norm_min", "moe_capacity", "moe_gate", "moe_gate_act", "moe_use_aux_free", "use_moe"),
 }
@@ -82,6 +87,7 @@ EXPECTED: Mapping[str, Mapping[str, object]] = {
     },
     "hy_v3": {"route_norm": True, "moe_router_use_sigmoid": True, "moe_router_enable_expert_bias": True},
     "mimo_v2_flash": {"add_swa_attention_sink_bias": True, "add_full_attention_sink_bias": False},
+    **{name: {"use_bias": False, "moe_router_enable_expert_bias": True} for name in ("bailing_moe", "bailing_moe_v2")},
     "mistral4": {"rope_interleave": True, "n_group": 1, "topk_group": 1},
     "lfm2": {"block_use_swiglu": True, "use_pos_enc": True},
     "lfm2_moe": {"use_expert_bias": True, "block_use_swiglu": True, "use_pos_enc": True},

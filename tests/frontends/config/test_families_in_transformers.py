@@ -270,7 +270,19 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
 }
 # Families that transformers does not have, and towers, which are counted within their models.
 NOT_THERE = {
-    *("nemotron-nas", "internlm2", "baichuan", "deepseek", "minimax_text_01", "exaone", "orion", "xverse", "mimo"),
+    *(
+        "bailing_moe",
+        "bailing_moe_v2",
+        "nemotron-nas",
+        "internlm2",
+        "baichuan",
+        "deepseek",
+        "minimax_text_01",
+        "exaone",
+        "orion",
+        "xverse",
+        "mimo",
+    ),
     *("clip_text_model", "clip_vision_model", "siglip_text_model", "siglip_vision_model", "llama4_vision_model"),
 }
 # Which of its classes is built, where it is no language model.
