@@ -25,6 +25,16 @@ VISION_KEYS = (
     *("vision_feature_layer", "vision_feature_select_strategy", "image_seq_length", "force_image_size", "ps_version"),
     *("template", "select_layer", "dynamic_image_size", "min_dynamic_patch", "max_dynamic_patch", "use_thumbnail"),
     *("use_backbone_lora", "use_llm_lora", "hidden_size", "audio_config", "vision_soft_tokens_per_image"),
+    *(
+        "image_grid_pinpoints",
+        "vision_aspect_ratio",
+        "downsample_factor",
+        "alignment_intermediate_size",
+        "scale_factor",
+    ),
+    *("projector_hidden_size", "projector_bias", "projector_use_layernorm", "insert_layer_id", "image_size"),
+    *("downsample_mode", "merge_kernel_size", "merger_times", "patch_size", "video_token_index", "_pad_token_id"),
+    *("spatial_pool_mode", "spatial_pool_stride", "adapter_layer_norm_eps", "video_seq_length"),
 )
 
 
@@ -57,7 +67,8 @@ def _whole(config: Config, name: str) -> Architecture:
     text = next((section for section in sections if section is not None), config)
     if text is not config:
         if "tie_word_embeddings" in config:
-            text.values.setdefault("tie_word_embeddings", config.flag("tie_word_embeddings"))
+            # The whole model's word counts: its class ties the head, whatever its text says.
+            text.values["tie_word_embeddings"] = config.flag("tie_word_embeddings")
         fill(text, text.text("model_type", default=TEXT_OF.get(family_name, "llama")))
     if family_name in TEXT_ALONE:
         config.passed(*VISION_KEYS)

@@ -41,9 +41,22 @@ TEXT_OF = {
     "mistral3": "mistral",
     "internvl": "qwen2",
     "internvl_chat": "qwen2",
+    "llava_next": "llama",
+    "llava_next_video": "llama",
+    "llava_onevision": "qwen2",
+    "aya_vision": "cohere2",
+    "cohere2_vision": "cohere2",
+    "idefics3": "llama",
+    "smolvlm": "llama",
+    "lfm2_vl": "lfm2",
+    "exaone4_5": "exaone4",
+    "minicpmv4_6": "qwen3_5_text",
+    "lighton_ocr": "qwen3",
 }
 # Those whose vision tower is not known here: what runs is the text.
 TEXT_ALONE = (
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),
-    *("mistral3", "internvl", "internvl_chat", "kimi_k25", "gemma3n", "gemma4"),
+    *("mistral3", "internvl", "internvl_chat", "kimi_k25", "gemma3n", "gemma4", "llava_next", "llava_next_video"),
+    *("llava_onevision", "aya_vision", "cohere2_vision", "idefics3", "smolvlm", "lfm2_vl", "exaone4_5"),
+    *("minicpmv4_6", "lighton_ocr"),
 )
