@@ -19,6 +19,8 @@ transformers = pytest.importorskip("transformers", reason="needs pip install tra
 
 # Language models that are no automatic class's.
 CLASSES = {"mistral4": "Mistral4ForCausalLM"}
+# Of models of several modalities, whose class has no head; it is put on here.
+TEXTS = {"glm4v_text": "Glm4vTextModel", "glm4v_moe_text": "Glm4vMoeTextModel"}
 # Ends of the names of buffers that take part in what a model computes.
 BUFFERS = ("correction_bias", "expert_bias", "layer_scalar")
 
@@ -36,6 +38,18 @@ def reference(config: dict[str, Any], kind: str = "AutoModelForCausalLM") -> tup
             if name.endswith(BUFFERS):
                 buffer.add_(0.1 * torch.randn_like(buffer))
     return model, {name: value.numpy() for name, value in model.state_dict().items()}
+
+
+def logits_of(model: Any, state: Arrays, tokens: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        found = model(torch.tensor(tokens), use_cache=False)
+    return found.logits.numpy() if "logits" in found else found.last_hidden_state.numpy() @ state["lm_head.weight"].T
+
+
+def with_head(state: Arrays) -> Arrays:
+    """The weights of a text without a head under the names that they have in a model with one."""
+    head = np.random.default_rng(3).standard_normal(state["embed_tokens.weight"].shape).astype(np.float32)
+    return {"lm_head.weight": head, **{f"model.{name}": value for name, value in state.items()}}
 
 
 def of_class(kind: str, config: Any) -> Any:

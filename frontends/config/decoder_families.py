@@ -265,6 +265,9 @@ DECODERS: dict[str, Family] = {
         needed=("num_key_value_heads",),
         epsilon=1.5625e-07,
     ),
+    "glm4v_text": Family(
+        placement="both", qkv_bias=True, rotary="interleaved", needed=("num_key_value_heads",), epsilon=1e-05
+    ),
     "baichuan": Family(),
     "exaone": Family(epsilon=1e-05),
     "exaone4": Family(

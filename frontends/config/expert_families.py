@@ -35,10 +35,19 @@ _DEEPSEEK_V3 = Family(
     rotary="interleaved",
     experts=replace(_DEEPSEEK, scoring="sigmoid"),
 )
+_GLM_4 = Family(
+    qkv_bias="attention_bias",
+    head_norm="use_qk_norm",
+    rotary_share=0.5,
+    experts=_SIGMOIDS,
+    needed=("num_key_value_heads",),
+    epsilon=1e-05,
+)
+_BAILING_ROUTING = replace(_NUMBERED, router="score_function", is_normalised="norm_topk_prob", listed="", step="")
 _BAILING = Family(
     qkv_bias="use_qkv_bias",
     head_norm="use_qk_norm",
-    experts=replace(_NUMBERED, router="score_function", is_normalised="norm_topk_prob", listed="", step=""),
+    experts=_BAILING_ROUTING,
     needed=("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size", "num_shared_experts"),
 )
 _LATENT_SIZES = ("n_routed_experts", "num_experts_per_tok", "moe_intermediate_size", "n_shared_experts", "q_lora_rank")
@@ -151,13 +160,12 @@ EXPERTS: dict[str, Family] = {
         experts=Routing(count="num_local_experts", inner="intermediate_size", router="softmax of chosen"),
         needed=("attention_multiplier",),
     ),
-    "glm4_moe": Family(
-        qkv_bias="attention_bias",
-        head_norm="use_qk_norm",
-        rotary_share=0.5,
-        experts=_SIGMOIDS,
-        needed=("num_key_value_heads",),
-        epsilon=1e-05,
+    "glm4_moe": _GLM_4,
+    "glm4v_moe_text": replace(
+        _GLM_4,
+        head_norm=False,
+        experts=replace(_SIGMOIDS, dense_before=1),
+        needed=("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size", "n_shared_experts"),
     ),
     "glm4_moe_lite": Family(
         has_latent=True,
@@ -296,7 +304,7 @@ EXPERTS: dict[str, Family] = {
     "bailing_moe": _BAILING,
     "bailing_moe_v2": replace(
         _BAILING,
-        experts=replace(_BAILING.experts, scoring="sigmoid"),
+        experts=replace(_BAILING_ROUTING, scoring="sigmoid"),
         needed=(*_BAILING.needed, "use_qk_norm", "n_group", "topk_group", "first_k_dense_replace"),
     ),
     "minimax_m2": Family(

@@ -41,6 +41,9 @@ TEXT_OF = {
     "mistral3": "mistral",
     "internvl": "qwen2",
     "internvl_chat": "qwen2",
+    "glm4v": "glm4v_text",
+    "glm46v": "glm4v_text",
+    "glm4v_moe": "glm4v_moe_text",
     "llava_next": "llama",
     "llava_next_video": "llama",
     "llava_onevision": "qwen2",
@@ -58,5 +61,5 @@ TEXT_ALONE = (
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),
     *("mistral3", "internvl", "internvl_chat", "kimi_k25", "gemma3n", "gemma4", "llava_next", "llava_next_video"),
     *("llava_onevision", "aya_vision", "cohere2_vision", "idefics3", "smolvlm", "lfm2_vl", "exaone4_5"),
-    *("minicpmv4_6", "lighton_ocr"),
+    *("minicpmv4_6", "lighton_ocr", "glm4v", "glm46v", "glm4v_moe"),
 )

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reference_models import CLASSES, joined, reference, run
+from reference_models import CLASSES, TEXTS, joined, logits_of, reference, run, with_head
 from tiny_transformers import Arrays, as_inputs, read
 
-torch = pytest.importorskip("torch", reason="needs pip install 'ircost[torch]'")
+pytest.importorskip("torch", reason="needs pip install 'ircost[torch]'")
 
 RTOL, ATOL = 1e-4, 5e-5
 PROMPT = 8
@@ -64,6 +64,7 @@ GROWING = {
     },
     "original_max_position_embeddings": 4,
 }
+SECTIONS = {"rope_type": "default", "rope_theta": 1e4}
 FACTOR = {"routed_scaling_factor": 2.5}
 
 # Sizes beside SIZES, and names beside USUAL and BARE, by family.
@@ -90,6 +91,20 @@ DECODERS: dict[str, tuple[Mapping[str, Any], Mapping[str, tuple[str, ...] | str]
             **{**LATENT, "qk_nope_head_dim": 4, "n_routed_experts": 8, "num_experts_per_tok": 2},
             **{"moe_intermediate_size": 12, "n_shared_experts": 1, "first_k_dense_replace": 1},
             "rope_parameters": GROWING,
+        },
+        {},
+    ),
+    "glm4v_text": (
+        {"rope_parameters": {**SECTIONS, "mrope_section": [2, 1, 1]}},
+        {
+            **{"attention_norm_behind": ("post_self_attn_layernorm",), "mlp_norm_behind": ("post_mlp_layernorm",)},
+            "mlp.gate_up": ("mlp.gate_up_proj",),
+        },
+    ),
+    "glm4v_moe_text": (
+        {
+            **{"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 12, "n_shared_experts": 1},
+            "rope_parameters": {**SECTIONS, "partial_rotary_factor": 0.5, "mrope_section": [1, 1]},
         },
         {},
     ),
@@ -145,12 +160,12 @@ def test_a_prompt_and_a_token_behind_its_cache(name: str) -> None:
     sizes, names = DECODERS[name]
     family = name.partition(",")[0]
     config = {**SIZES, **sizes, "model_type": family}
-    model, state = reference(config, CLASSES.get(family, "AutoModelForCausalLM"))
+    model, state = reference(config, {**CLASSES, **TEXTS}.get(family, "AutoModelForCausalLM"))
+    state = with_head(state) if family in TEXTS else state
     architecture = read(config)
     weights = dict(weights_of(state, len(architecture.stack.layers), names))
     tokens = np.random.default_rng(0).integers(1, 50, (2, PROMPT + 1))
-    with torch.no_grad():
-        want = model(torch.tensor(tokens), use_cache=False).logits.numpy()
+    want = logits_of(model, state, tokens)
     first = run(architecture, weights, {"tokens": tokens[:, :PROMPT]}, "prefill", batch=2, seq=PROMPT)
     np.testing.assert_allclose(first["logits"][:, 0], want[:, PROMPT - 1], rtol=RTOL, atol=ATOL)
     past = as_inputs(first, architecture)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from reference_models import CLASSES, of_class
+from reference_models import CLASSES, TEXTS, of_class
 
 from ircost.frontends.config import architecture_of
 from ircost.frontends.config.config_file import Config
@@ -182,6 +182,11 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
     "apertus": ({}, ATTENTION_BIAS, {"tie_word_embeddings": True}),
     "mimo_v2_flash": (MIMO, {**MIMO, **ATTENTION_BIAS, "mlp_layer_types": ["dense", "sparse"] * 2}),
     "mistral4": ({**DEEPSEEK, "rope_parameters": GROWING}, {**DEEPSEEK, **ATTENTION_BIAS, "rope_parameters": GROWING}),
+    "glm4v_text": ({},),
+    "glm4v_moe_text": (
+        {**TWO_OF_EIGHT_ROUTED, "n_shared_experts": 1},
+        {**TWO_OF_EIGHT_ROUTED, "n_shared_experts": 2, "attention_bias": False, "first_k_dense_replace": 2},
+    ),
     "minicpm3": (MINICPM, {**MINICPM, "v_head_dim": 20, **ATTENTION_BIAS, "tie_word_embeddings": False}),
     "mixtral": (TWO_OF_FOUR_LOCAL,),
     "phimoe": (TWO_OF_FOUR_LOCAL, {**TWO_OF_FOUR_LOCAL, "attention_bias": True, "lm_head_bias": True}),
@@ -313,13 +318,14 @@ def understood(family: str, change: Mapping[str, Any]) -> tuple[Any, dict[str, A
 def weights_of(config: Any, family: str) -> int:
     """What a checkpoint holds: parameters, and the biases of routers, which are buffers there."""
     with torch.device("meta"):
-        model = of_class(HEADS.get(family, CLASSES.get(family, "AutoModelForCausalLM")), config)
+        model = of_class({**HEADS, **CLASSES, **TEXTS}.get(family, "AutoModelForCausalLM"), config)
     biases = sum(
         value.numel()
         for name, value in model.named_buffers()
         if name.endswith(("correction_bias", "expert_bias", "layer_scalar"))
     )
-    return biases + sum(value.numel() for value in model.parameters())
+    head = config.vocab_size * config.hidden_size if family in TEXTS else 0
+    return head + biases + sum(value.numel() for value in model.parameters())
 
 
 @pytest.mark.parametrize(("family", "change", "is_short"), list(cases()))
