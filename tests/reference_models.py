@@ -40,6 +40,12 @@ def reference(config: dict[str, Any], kind: str = "AutoModelForCausalLM") -> tup
     return model, {name: value.numpy() for name, value in model.state_dict().items()}
 
 
+def weights_in(model: Any) -> int:
+    """What a checkpoint holds: parameters, and the biases of routers, which are buffers there."""
+    biases = sum(value.numel() for name, value in model.named_buffers() if name.endswith(BUFFERS))
+    return biases + sum(value.numel() for value in model.parameters())
+
+
 def logits_of(model: Any, state: Arrays, tokens: np.ndarray) -> np.ndarray:
     with torch.no_grad():
         found = model(torch.tensor(tokens), use_cache=False)

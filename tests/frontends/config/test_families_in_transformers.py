@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from reference_models import CLASSES, TEXTS, of_class
+from reference_models import CLASSES, TEXTS, of_class, weights_in
 
 from ircost.frontends.config import architecture_of
 from ircost.frontends.config.config_file import Config
@@ -316,16 +316,10 @@ def understood(family: str, change: Mapping[str, Any]) -> tuple[Any, dict[str, A
 
 
 def weights_of(config: Any, family: str) -> int:
-    """What a checkpoint holds: parameters, and the biases of routers, which are buffers there."""
+    """Of a text without a head, with one."""
     with torch.device("meta"):
         model = of_class({**HEADS, **CLASSES, **TEXTS}.get(family, "AutoModelForCausalLM"), config)
-    biases = sum(
-        value.numel()
-        for name, value in model.named_buffers()
-        if name.endswith(("correction_bias", "expert_bias", "layer_scalar"))
-    )
-    head = config.vocab_size * config.hidden_size if family in TEXTS else 0
-    return head + biases + sum(value.numel() for value in model.parameters())
+    return weights_in(model) + (config.vocab_size * config.hidden_size if family in TEXTS else 0)
 
 
 @pytest.mark.parametrize(("family", "change", "is_short"), list(cases()))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from reference_models import weights_in
 
 from ircost.frontends.config import architecture_of
 from ircost.frontends.config.config_file import Config
@@ -50,7 +51,7 @@ def test_its_text_is_the_family_s(name: str) -> None:
     assert type(decoder) is type(alone)
     assert config.text_config.model_type == TEXT_OF[name] and name in TEXT_ALONE
     is_tied = head.weight is whole.get_input_embeddings().weight
-    weights = sum(each.numel() for each in decoder.parameters()) + (0 if is_tied else head.weight.numel())
+    weights = weights_in(decoder) + (0 if is_tied else head.weight.numel())
     architecture = architecture_of(Config(json.loads(json.dumps(config.to_dict())), "config.json"), name)
     assert count_parameters(architecture) == weights
     assert architecture.unbuilt == "vision tower"
