@@ -285,6 +285,14 @@ def _slopes(scope: Scope, plan: Plan, part: Attention) -> Value:
     return scope.table("slopes of distances", (heads,), f32, make)
 
 
+def gated_by_head(scope: Scope, x: Value, mixed: Value, heads: int) -> Value:
+    """mixed [batch, tokens, heads * width], each head times a sigmoid of its own number."""
+    batch, rows, width = mixed.type.shape
+    gate = ops.sigmoid(ops.reshape(linear(scope, x, "gate", heads), shape=(batch, rows, heads, 1)))
+    apart = scope(ops.reshape(mixed, shape=(batch, rows, heads, width // heads)))
+    return scope(ops.reshape(scope(ops.mul(apart, gate)), shape=mixed.type.shape))
+
+
 def project_out(scope: Scope, plan: Plan, mixed: Value, hidden: int, has_bias: bool) -> Value:
     out = linear(scope, mixed, "out", hidden, has_bias)
     plan.exchange("all_reduce", out.type.size_bytes, "sum of the heads' parts")

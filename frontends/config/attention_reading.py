@@ -303,6 +303,7 @@ class AttentionReader(FamilyReader):
             scale=(plain + rotated) ** -0.5,
             has_bias=self.says(self.family.qkv_bias),
             tuning=self._tuning(has_rotary=True),
+            is_gated=self.family.is_gated_output,
             indexer=self._indexer(Rotary(rotated, base, self.family.indexer == "interleaved")) if has_indexer else None,
             takes_choice=bool(self.family.indexer) and not has_indexer,
         )

@@ -70,10 +70,12 @@ class States:
             ``period`` and ``interval`` of layers, ``indices``, ``listed``: a key with the kind of each, or
             ``pattern``: a key with a letter for each, of which some are feed-forward layers alone. ``beside``: in each
             layer, beside the state.
+        interval: key of every so many layers, of which the last attends.
     """
 
     kind: str
     attention: str = ""
+    interval: str = "full_attention_interval"
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,8 @@ class LatentAttention:
         latent: of keys and values. shared: the part of a key that all heads share; rotary: which turns it, or nothing
             does (Kimi Linear).
         plain: the part without; value_width: of a head.
-        tuning: as of `Attention` (Mistral Small 4).
+        tuning: as of `Attention` (Mistral Small 4). is_gated: each head's output is multiplied by a sigmoid of its own
+            number, a projection of x (Ling 3.0).
         indexer: of the tokens that each query sees; ``takes_choice``: those that the layer before saw are (GLM-5.2).
 
     Source: DeepSeek-AI, "DeepSeek-V2", arXiv:2405.04434, 2.1.
@@ -139,6 +140,7 @@ class LatentAttention:
     scale: float
     has_bias: bool = False
     tuning: tuple[float, float, int] | None = None
+    is_gated: bool = False
     indexer: Indexer | None = None
     takes_choice: bool = False
 
@@ -285,7 +287,9 @@ class KimiDelta:
     """The delta rule that forgets each row of the state by itself, behind a short convolution of ``window`` tokens.
 
     Args:
-        width: of a head's queries, keys and values. rank: of the projections to what is forgotten and to the gate.
+        width: of a head's queries, keys and values. rank: of the projections to what is forgotten and to the gate; 0:
+            each is one matrix (Ling 3.0).
+        least: bound of the logarithm of what is kept, a sigmoid's share of which it is; 0: a softplus without one.
 
     Source: Kimi Team, "Kimi Linear", arXiv:2510.26692, 3 and 4.
     """
@@ -295,6 +299,7 @@ class KimiDelta:
     rank: int
     window: int
     norm: Norm
+    least: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

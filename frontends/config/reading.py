@@ -339,7 +339,7 @@ class Reader(AttentionReader):
         if states.attention == "indices":
             return place in config.listed("attn_layer_indices")
         kinds = config.listed("layer_types", "attn_type_list", default=[]) if states.attention else []
-        every = config.size("full_attention_interval", default=4) if states.attention == "interval" else 0
+        every = config.size(states.interval, default=4) if states.attention == "interval" else 0
         attending = config.listed("full_attn_idxs", of=(int,), default=[]) or self._counted_from_one()
         if kinds:
             self.check_per_layer("layer_types", kinds)

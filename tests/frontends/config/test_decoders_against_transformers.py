@@ -65,6 +65,16 @@ GROWING = {
     "original_max_position_embeddings": 4,
 }
 SECTIONS = {"rope_type": "default", "rope_theta": 1e4}
+LING: dict[str, tuple[str, ...] | str] = {
+    **{
+        "attention.gate": ("self_attn.g_proj",),
+        "mixer.qkv": USUAL["attention.qkv"],
+        "mixer.out": ("self_attn.o_proj",),
+    },
+    **{"mixer.forget": ("self_attn.forget_gate.f_proj",), "mixer.gate": ("self_attn.g_proj",)},
+    **{"mixer.beta": ("self_attn.b_proj",), "mixer.norm": ("self_attn.o_norm",)},
+    **{"mixer.step_bias": "self_attn.forget_gate.dt_bias"},
+}
 FACTOR = {"routed_scaling_factor": 2.5}
 
 # Sizes beside SIZES, and names beside USUAL and BARE, by family.
@@ -108,6 +118,14 @@ DECODERS: dict[str, tuple[Mapping[str, Any], Mapping[str, tuple[str, ...] | str]
         },
         {},
     ),
+    "bailing_hybrid": (
+        {
+            **{**LATENT, "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 12, "n_group": 4},
+            **{"num_shared_experts": 1, "topk_group": 2, "routed_scaling_factor": 2.5, "first_k_dense_replace": 1},
+            **{"layer_group_size": 2, "rope_parameters": SECTIONS},
+        },
+        LING,
+    ),
     "minicpm3": ({**LATENT, "scale_emb": 3, "scale_depth": 0.7, "dim_model_base": 16}, {}),
     "hunyuan_v1_moe": (
         {"num_experts": 8, "moe_topk": 2},
@@ -149,6 +167,10 @@ def weights_of(state: Arrays, layers: int, names: Mapping[str, tuple[str, ...] |
                 full = [name for part in parts if (name := f"model.layers.{i}.{part}{kind}") in state]
                 if full:
                     yield f"layers.{i}.{ours}{kind}", joined(state, full)
+        theirs, ours = f"model.layers.{i}.self_attn", f"layers.{i}.mixer"
+        if f"{theirs}.forget_gate.A_log" in state:
+            yield f"{ours}.a", -np.exp(state[f"{theirs}.forget_gate.A_log"].reshape(-1))
+            yield f"{ours}.conv", state[f"{theirs}.conv1d.weight"][:, 0]
         for ours, sign, least in (("above", "p", 0.0), ("below", "n", 0.5)):
             learnt = f"model.layers.{i}.mlp.act_fn.alpha_{sign}"
             if learnt in state:

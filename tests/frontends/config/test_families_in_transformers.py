@@ -69,6 +69,11 @@ GROWING = {
     **{"rope_type": "default", "rope_theta": 1e4, "llama_4_scaling_beta": 0.1},
     "original_max_position_embeddings": 64,
 }
+LING = {
+    **{"q_lora_rank": 24, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8},
+    **{"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "n_group": 4, "topk_group": 2},
+    **{"routed_scaling_factor": 2.5, "layer_group_size": 2, "head_dim": 16, "num_key_value_heads": 4},
+}
 OPT = {"word_embed_proj_dim": 64, "ffn_dim": 96}
 JAMBA = {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1}
 SIDES = {
@@ -186,6 +191,10 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
     "glm4v_moe_text": (
         {**TWO_OF_EIGHT_ROUTED, "n_shared_experts": 1},
         {**TWO_OF_EIGHT_ROUTED, "n_shared_experts": 2, "attention_bias": False, "first_k_dense_replace": 2},
+    ),
+    "bailing_hybrid": (
+        LING,
+        {**LING, "q_lora_rank": None, "layer_types": ["linear_attention", "full_attention"] * 2, **ATTENTION_BIAS},
     ),
     "minicpm3": (MINICPM, {**MINICPM, "v_head_dim": 20, **ATTENTION_BIAS, "tie_word_embeddings": False}),
     "mixtral": (TWO_OF_FOUR_LOCAL,),
