@@ -13,6 +13,7 @@ from ircost.frontends.config.family import Family
 from ircost.frontends.config.quantisation import quantised
 from ircost.frontends.config.reading import Reader
 from ircost.frontends.config.section_defaults import fill
+from ircost.frontends.config.unsupported import EXPORT, missing_part
 from ircost.frontends.config.vision import VISION, image_encoder, seen_by, text_and_images
 from ircost.ir.errors import IrcError, did_you_mean
 from ircost.ir.types import DType, bf16, parse_dtype
@@ -63,6 +64,7 @@ def _whole(config: Config, name: str) -> Architecture:
     family_name = ALIASES.get(config.text("model_type"), config.text("model_type"))
     if family_name in CONTRASTED:
         return text_and_images(config, family_name, name, _dtype(config))
+    _check_supported(config, family_name)
     sections = [config.section(key) for key in ("text_config", "llm_config", "language_config")]
     text = next((section for section in sections if section is not None), config)
     if text is not config:
@@ -97,12 +99,23 @@ def _of_text(config: Config, name: str, dtype: DType) -> Architecture:
 def _family(config: Config) -> tuple[str, Family]:
     name = config.text("model_type", default="llama" if config.path else NO_DEFAULT)
     name = TEXT_OF.get(ALIASES.get(name, name), ALIASES.get(name, name))
+    _check_supported(config, name)
     if name not in FAMILIES:
         raise config.error(
             f"model_type '{name}' is not known: its computation cannot be told from the config",
-            help=did_you_mean(name, FAMILIES) or "known: " + ", ".join(FAMILIES),
+            help=f"{did_you_mean(name, FAMILIES)} Names alike may be other models; {EXPORT}",
         )
     return name, FAMILIES[name]
+
+
+def _check_supported(config: Config, name: str) -> None:
+    """Raises:
+    ConfigError: a model that is known, and of which some part is not built here.
+    """
+    missing = missing_part(name)
+    if missing is not None:
+        part, remedy = missing
+        raise config.error(f"model_type '{name}' is not supported: {part} cannot be built here", help=remedy)
 
 
 def _dtype(*configs: Config) -> DType:

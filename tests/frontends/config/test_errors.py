@@ -11,7 +11,9 @@ from tiny_transformers import FLUX, LLAMA, T5, VIT, read
 
 from ircost.frontends.config import ConfigError, build_model
 from ircost.frontends.config.config_file import parse_config
+from ircost.frontends.config.families import ALIASES, FAMILIES, TEXT_OF
 from ircost.frontends.config.plan import Mesh
+from ircost.frontends.config.unsupported import MISSING, OTHER_FILES
 from ircost.frontends.config.workload import workload_of
 
 LLAMA_4 = Path(__file__).resolve().parents[3] / "datasets" / "models" / "llama-4-scout.json"
@@ -109,6 +111,9 @@ def test_layers_that_see_others_in_one_stage_alone() -> None:
     ("change", "said"),
     [
         ({"model_type": "lama"}, "model_type 'lama' is not known"),
+        ({"model_type": "lama"}, "did you mean llama.*Names alike may be other models; .*irc compile model.onnx"),
+        ({"model_type": "deepseek_v4"}, "model_type 'deepseek_v4' is not supported: attention to compressed tokens"),
+        ({"model_type": "chatglm"}, "help: zai-org publishes the same weights as \\*-hf, model_type glm"),
         ({"model_type": None}, "'model_type' is missing"),
         ({"hidden_size": None}, "'hidden_size' is missing"),
         ({"hidden_size": "64"}, "a whole number of 1 and more expected"),
@@ -249,3 +254,7 @@ def test_a_tower_that_is_not_of_its_model(change: dict[str, Any], said: str) -> 
     config = json.loads((LLAMA_4).read_text())["config"]
     with pytest.raises(ConfigError, match=said):
         read({**config, "vision_config": {**config["vision_config"], **change}})
+
+
+def test_what_is_missing_is_said_of_models_that_are_not_built() -> None:
+    assert not {*MISSING, *OTHER_FILES} & {*FAMILIES, *ALIASES, *TEXT_OF}
