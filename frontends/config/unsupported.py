@@ -1,4 +1,4 @@
-"""Language models that are known by name and not built here: what they have that is missing, so that an error says it."""
+"""Language models that are known by name and not built here, and which part is missing, for errors to say it."""
 
 from __future__ import annotations
 
