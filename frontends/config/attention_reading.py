@@ -112,7 +112,7 @@ class AttentionReader(FamilyReader):
         config, family = self.config, self.family
         heads = config.size(*HEADS)
         width = config.size("head_dim", "attention_head_dim", "d_kv", default=family.head_width or None)
-        if self.name == "gemma4_text":
+        if family.has_full_heads:
             return self._heads_of_kind(place, heads, width)
         if width is None:
             if self.hidden % heads:
@@ -155,7 +155,7 @@ class AttentionReader(FamilyReader):
         wide = config.size("global_head_dim", default=512)
         others = config.size("num_global_key_value_heads", default=kv_heads)
         if said is not None:
-            own = said.section(str(place)) or said
+            own = said.section(str(place)) or said.section(str(place).zfill(len(str(self.layers - 1)))) or said
             width, kv_heads = own.size("head_dim", default=width), own.size(*KV_HEADS, default=kv_heads)
         elif not self._window(place):
             width, kv_heads = wide, others if self._keys_are_values(place) else kv_heads
@@ -254,7 +254,7 @@ class AttentionReader(FamilyReader):
         config.passed(*WINDOW_PATTERN)
         if self.name == "gemma2":
             config.passed("sliding_window_size")  # in published files, and read by nobody
-        if self.name == "gemma4_text" and place == self.layers - 1:
+        if family.has_full_heads and place == self.layers - 1:
             return 0  # whatever is said of it. Source: huggingface/transformers, ``Gemma4TextConfig``
         if kinds:
             self.check_per_layer("layer_types", kinds)

@@ -35,6 +35,21 @@ HUNYUAN = Family(
     qkv_bias="attention_bias", out_bias="attention_bias", head_norm=True, is_norm_behind=True, epsilon=1e-05
 )
 
+_GEMMA_4 = replace(
+    _GEMMA,
+    placement="both",
+    window="pattern",
+    head_norm=True,
+    has_value_norm=True,
+    has_layer_scale=True,
+    has_full_heads=True,
+    is_scaled=False,
+    needed=("num_key_value_heads",),
+    window_width=512,
+    rotary_base=1000000.0,
+    window_base=10000.0,
+)
+
 DECODERS: dict[str, Family] = {
     "llama": _LLAMA,
     "smollm3": replace(
@@ -97,20 +112,12 @@ DECODERS: dict[str, Family] = {
         window_base=10000.0,
     ),
     "gemma4_text": replace(
-        _GEMMA,
-        placement="both",
-        window="pattern",
-        head_norm=True,
-        has_value_norm=True,
-        has_layer_scale=True,
+        _GEMMA_4,
         has_layer_inputs=True,
-        is_scaled=False,
         experts=Routing(count="num_experts", chosen="top_k_experts"),
         needed=("num_key_value_heads", "hidden_size_per_layer_input"),
-        window_width=512,
-        rotary_base=1000000.0,
-        window_base=10000.0,
     ),
+    "gemma4_unified_text": replace(_GEMMA_4, window_width=1024),
     "phi": Family(
         norm="layer",
         placement="parallel",

@@ -27,6 +27,7 @@ TEXT_OF = {
     "gemma3": "gemma3_text",
     "gemma3n": "gemma3n_text",
     "gemma4": "gemma4_text",
+    "gemma4_unified": "gemma4_unified_text",
     "qwen2_vl": "qwen2",
     "qwen2_vl_text": "qwen2",
     "qwen2_5_vl": "qwen2",
@@ -59,7 +60,17 @@ TEXT_OF = {
 # Those whose vision tower is not known here: what runs is the text.
 TEXT_ALONE = (
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),
-    *("mistral3", "internvl", "internvl_chat", "kimi_k25", "gemma3n", "gemma4", "llava_next", "llava_next_video"),
+    *(
+        "mistral3",
+        "internvl",
+        "internvl_chat",
+        "kimi_k25",
+        "gemma3n",
+        "gemma4",
+        "gemma4_unified",
+        "llava_next",
+        "llava_next_video",
+    ),
     *("llava_onevision", "aya_vision", "cohere2_vision", "idefics3", "smolvlm", "lfm2_vl", "exaone4_5"),
     *("minicpmv4_6", "lighton_ocr", "glm4v", "glm46v", "glm4v_moe"),
 )

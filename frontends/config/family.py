@@ -134,6 +134,7 @@ class Family:
     has_layer_inputs: a vector for each token and layer, where ``hidden_size_per_layer_input`` is not 0.
     has_updates: several states of each token.
     is_tuned: queries grow with their position as ``llama_4_scaling_beta`` says.
+    has_full_heads: layers without a window, of which the last layer is one, have heads of other widths and numbers.
     has_value_norm: of each head of values, without weights. has_layer_scale: what a layer hands on has a learnt factor.
     is_scaled: whether scores are divided by the root of a head's width; is_head_scaled: what a tied head reads, by
         that of the hidden size.
@@ -165,6 +166,7 @@ class Family:
     is_norm_by_head: bool = False
     is_norm_behind: bool = False
     has_value_norm: bool = False
+    has_full_heads: bool = False
     has_layer_scale: bool = False
     has_layer_inputs: bool = False
     has_updates: bool = False

@@ -77,7 +77,7 @@ EXPECTED: Mapping[str, Mapping[str, object]] = {
     "qwen3_5_moe_text": {"attn_output_gate": True},
     "nemotron_h": {"attention_bias": False},
     "glm_moe_dsa": {"indexer_rope_interleave": True},
-    "gemma4_text": {"use_bidirectional_attention": "vision"},  # of images alone
+    **{name: {"use_bidirectional_attention": "vision"} for name in ("gemma4_text", "gemma4_unified_text")},  # of images
     "falcon_h1": {"mamba_use_mlp": True},
     "kimi_linear": {"mla_use_nope": True, "moe_router_activation_func": "sigmoid", "use_grouped_topk": True},
     "hunyuan_v1_moe": {"use_mixed_mlp_moe": True, "norm_topk_prob": True, "moe_layer_num_skipped": 0},
@@ -482,7 +482,7 @@ class Reader(AttentionReader):
         if kind == "feed-forward":
             self.config.size("intermediate_size")
             return reader.dense()
-        if self.name == "gemma4_text":
+        if self.family.has_full_heads:
             return self._gemma_fed(reader, place)
         if self.name == "gemma3n_text":
             return self._sparse_fed(reader, place)
@@ -508,10 +508,11 @@ class Reader(AttentionReader):
         dense, routing = reader.dense(), self.family.experts
         if self.config.flag("use_double_wide_mlp") and place >= self.first_shared():
             dense = replace(dense, inner=2 * dense.inner)
+        if routing is None:
+            return dense
         self.config.passed("num_experts", "top_k_experts", "moe_intermediate_size")
         if not self.config.flag("enable_moe_block"):
             return dense
-        assert routing is not None, "its row has some"
         bare = replace(self.norm, has_scale=False)
         return DenseAndExperts(dense, replace(reader.experts(routing), router_norm=bare, has_scales=True), self.norm)
 

@@ -47,6 +47,7 @@ GEMMA_3N = {
     **{"head_dim": 16, "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 300, "laurel_rank": 6},
     **{"layer_types": SHARED["layer_types"], "activation_sparsity_pattern": [0.95, 0.5, 0.0, 0.0]},
 }
+GEMMA_4_KEYS = {"attention_k_eq_v": True, "num_global_key_value_heads": 1}
 GEMMA_4 = {"head_dim": 16, "global_head_dim": 32, "hidden_size_per_layer_input": 0}
 INDEXED = {**DEEPSEEK, "n_group": 2, "topk_group": 1, "index_topk": 3, "index_n_heads": 2, "index_head_dim": 12}
 GLM_MOE = {key: value for key, value in DEEPSEEK.items() if "lora" not in key and "head" not in key}
@@ -122,6 +123,10 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
         {**GEMMA_4, "attention_k_eq_v": True, "num_global_key_value_heads": 1, "attention_bias": True},
         {**GEMMA_4, **TWO_OF_FOUR, "enable_moe_block": True, "top_k_experts": 2, "moe_intermediate_size": 24},
         {**GEMMA_4, **SHARED, "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 300},
+    ),
+    "gemma4_unified_text": (
+        {"head_dim": 16, "global_head_dim": 32, "num_hidden_layers": 12},
+        {**GEMMA_4_KEYS, "head_dim": 16, "global_head_dim": 32, "layer_types": SHARED["layer_types"]},
     ),
     "phi": ({}, {"qk_layernorm": True}),
     "phi3": ({}, {"tie_word_embeddings": True}),

@@ -343,6 +343,12 @@ SMALL_GEMMA: dict[str, Any] = {
 }
 
 
+UNIFIED_GEMMA: dict[str, Any] = {
+    **{key: value for key, value in GEMMA.items() if "expert" not in key and "moe" not in key and "input" not in key},
+    **{"model_type": "gemma4_unified_text", "rope_parameters": TURNED},
+}
+
+
 def small_gemma_weights(state: Arrays) -> Arrays:
     """Vectors for each layer; the last layers have no keys and values of their own."""
     found = {
@@ -378,11 +384,14 @@ def gemma_weights(state: Arrays) -> Arrays:
         names |= {"experts_norm_behind": "post_feedforward_layernorm_2", "experts.router.gate": "router.proj"}
         names |= {f"attention.{name}_norm": f"self_attn.{name}_norm" for name in "qk"}
         names |= {"attention.out": "self_attn.o_proj"}
-        found |= {f"{ours}.{name}.weight": state[f"{theirs}.{other}.weight"] for name, other in names.items()}
+        named = {name: f"{theirs}.{other}.weight" for name, other in names.items()}
+        found |= {f"{ours}.{name}.weight": state[other] for name, other in named.items() if other in state}
         own = (f"{theirs}.self_attn.{name}_proj.weight" for name in "qkv")
         found[f"{ours}.attention.qkv.weight"] = joined(state, (name for name in own if name in state))
         found |= _gated(state, f"{theirs}.mlp", f"{ours}.mlp")
         found[f"{ours}.scale"] = state[f"{theirs}.layer_scalar"]
+        if f"{theirs}.experts.gate_up_proj" not in state:
+            continue
         found[f"{ours}.experts.router.scale"] = state[f"{theirs}.router.scale"]
         found[f"{ours}.experts.router.expert_scales"] = state[f"{theirs}.router.per_expert_scale"]
         found[f"{ours}.experts.gate_up"] = state[f"{theirs}.experts.gate_up_proj"]
@@ -488,6 +497,7 @@ STATES: dict[str, tuple[dict[str, Any], Callable[[Arrays], Arrays]]] = {
     "gemma3n": (GEMMA_3N, gemma_3n_weights),
     "gemma4, small": (SMALL_GEMMA, small_gemma_weights),
     "gemma4": ({**GEMMA, "rope_parameters": TURNED}, gemma_weights),
+    "gemma4_unified": (UNIFIED_GEMMA, gemma_weights),
     "deepseek_v32": (DEEPSEEK, deepseek_weights),
     "glm_moe_dsa": (GLM_5, deepseek_weights),
     "nemotron_h": (NEMOTRON, nemotron_weights),

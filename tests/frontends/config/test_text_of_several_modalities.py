@@ -30,6 +30,7 @@ MODELS: dict[str, Mapping[str, Mapping[str, Any]]] = {
     "glm4v": {},
     "glm46v": {},
     "glm4v_moe": {"text_config": {"head_dim": 128}},
+    "gemma4_unified": {},
     "idefics3": {},
     "smolvlm": {},
     "lfm2_vl": {"text_config": {"layer_types": ["conv", "full_attention"] * 16}},
