@@ -13,12 +13,15 @@ from ircost.frontends.config.family import Family
 from ircost.frontends.config.quantisation import quantised
 from ircost.frontends.config.reading import Reader
 from ircost.frontends.config.section_defaults import fill
+from ircost.frontends.config.step_keys import with_usual_keys
 from ircost.frontends.config.unsupported import EXPORT, missing_part
 from ircost.frontends.config.vision import VISION, image_encoder, seen_by, text_and_images
 from ircost.ir.errors import IrcError, did_you_mean
 from ircost.ir.types import DType, bf16, parse_dtype
 
 DTYPE_KEYS = ("torch_dtype", "dtype")
+# Families whose own files have keys of their own.
+REWRITTEN = {"step3p5": with_usual_keys}
 CONTRASTED = ("clip", "siglip")
 # Of models whose text alone is built.
 VISION_KEYS = (
@@ -88,6 +91,8 @@ def _whole(config: Config, name: str) -> Architecture:
 
 def _of_text(config: Config, name: str, dtype: DType) -> Architecture:
     family_name, family = _family(config)
+    if family_name in REWRITTEN:
+        REWRITTEN[family_name](config)
     if family.sides is not None:
         return encoder_decoder(config, family, family_name, family.sides, name, dtype)
     reader = Reader(config, family, family_name)

@@ -39,6 +39,7 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
         if part.is_gated:
             gate = linear(scope, x, "gate", heads * part.width, part.has_qkv_bias)
             mixed = scope(ops.mul(mixed, ops.sigmoid(gate)))
+        mixed = gated_by_head(scope, x, mixed, heads) if part.is_gated_by_head else mixed
         return project_out(scope, plan, mixed, hidden, part.has_out_bias)
 
 

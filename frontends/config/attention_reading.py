@@ -71,6 +71,7 @@ class AttentionReader(FamilyReader):
             has_alibi=self._has_alibi(),
             has_bias_table=family.has_bias_table,
             is_gated=family.is_gated_output,
+            is_gated_by_head=family.is_gated_by_head,
             tuning=self._tuning(has_rotary),
             key_factor=config.number("key_multiplier", default=1.0),
             value_factor=config.number("attention_value_scale", default=1.0),
@@ -120,6 +121,8 @@ class AttentionReader(FamilyReader):
                     f"hidden size {self.hidden} does not divide by {heads} heads", help="give head_dim, or mend either"
                 )
             width = self.hidden // heads
+        if family.window_heads and self._window(place):
+            heads = config.size(family.window_heads)
         kv_heads = self._kv_heads(heads)
         if family.window_kv_heads and self._window(place):
             self._check_alike(swa_num_attention_heads=heads, swa_head_dim=width)

@@ -307,6 +307,28 @@ EXPERTS: dict[str, Family] = {
         experts=replace(_BAILING_ROUTING, scoring="sigmoid"),
         needed=(*_BAILING.needed, "use_qk_norm", "n_group", "topk_group", "first_k_dense_replace"),
     ),
+    "step3p5": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        mlp_bias="mlp_bias",
+        head_norm=True,
+        head_width=128,
+        is_gated_by_head=True,
+        window_heads="num_sliding_attention_heads",
+        limits=("swiglu_limits", "swiglu_limits_shared"),
+        experts=Routing(
+            count="n_routed_experts",
+            router="sigmoid",
+            factor="moe_router_scaling_factor",
+            shared_inner="share_expert_dim",
+            listed="mlp_layer_types",
+        ),
+        needed=(
+            *("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size", "share_expert_dim"),
+            *("layer_types", "mlp_layer_types", "num_sliding_attention_heads", "moe_router_scaling_factor"),
+        ),
+        epsilon=1e-05,
+    ),
     "minimax_m2": Family(
         whole_norm=True,
         head_width=128,

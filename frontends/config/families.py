@@ -45,6 +45,7 @@ TEXT_OF = {
     "glm4v": "glm4v_text",
     "glm46v": "glm4v_text",
     "glm4v_moe": "glm4v_moe_text",
+    "step3p7": "step3p5",
     "llava_next": "llama",
     "llava_next_video": "llama",
     "llava_onevision": "qwen2",
@@ -72,5 +73,5 @@ TEXT_ALONE = (
         "llava_next_video",
     ),
     *("llava_onevision", "aya_vision", "cohere2_vision", "idefics3", "smolvlm", "lfm2_vl", "exaone4_5"),
-    *("minicpmv4_6", "lighton_ocr", "glm4v", "glm46v", "glm4v_moe"),
+    *("minicpmv4_6", "lighton_ocr", "glm4v", "glm46v", "glm4v_moe", "step3p7"),
 )

@@ -113,6 +113,7 @@ class Family:
         ``sliding_window_pattern``-th; ``flag``: where ``use_sliding_window`` says so; ``from``: from layer
         ``max_window_layers`` on; ``listed``: where ``hybrid_layer_pattern`` has a 1.
     window_before: key of how many tokens before its own one sees there, in place of the window's width.
+    window_heads: key of heads where there is a window.
     window_kv_heads: key of heads of keys and values where there is a window; twice as many as elsewhere where it is
         missing. value_width: key of the width of their values. has_chunks: whether attention may see chunks alone.
     has_sinks: of every layer, or ``where windows are``.
@@ -127,7 +128,8 @@ class Family:
     window_width, window_pattern: where no key says; window_base: as rotary_base, of layers with one; 0: the
         same. no_rope_interval: every such layer has no positions.
     needed: keys of sizes for which the class has numbers of its own that fit no other model.
-    is_gated_output: what attention puts out is multiplied by a sigmoid of a projection.
+    is_gated_output: what attention puts out is multiplied by a sigmoid of a projection; is_gated_by_head: each head's
+        by that of its own number. limits: keys of clips by layer, of experts and of what all tokens pass.
     images: of vision towers, which read those.
     has_usual_values: heads of latent attention have values as wide as the hidden size over heads where no key says.
     indexer: whether latent attention sees what one chooses: how its keys turn, ``half`` or ``interleaved``.
@@ -198,11 +200,14 @@ class Family:
     states: States | None = None
     has_feed_forward: bool = True
     is_gated_output: bool = False
+    is_gated_by_head: bool = False
+    limits: tuple[str, str] | None = None
     has_first_norm: bool = True
     has_masked_head: bool = False
     rotary_key: str = ""
     window_keys: tuple[str, ...] = ()
     window_before: str = ""
+    window_heads: str = ""
     window_kv_heads: str = ""
     window_width: int = 0
     window_base: float = 0.0

@@ -27,13 +27,21 @@ def feed_forward(scope: Scope, plan: Plan, part: FeedForward, x: Value, name: st
             both = linear(scope, x, "gate_up", 2 * inner, part.has_bias)
             gate, up = part_of(scope, both, 0, inner), part_of(scope, both, inner, inner)
             gate = _highest(scope, gate, part.sparsity) if part.sparsity else gate
-            hidden = scope(ops.mul(activation(scaled(scope, gate, part.gate_factor)), up))
+            hidden = activation(scaled(scope, gate, part.gate_factor))
+            hidden = scope(ops.mul(*_clipped(hidden, up, part.limit)))
         else:
             up = linear(scope, x, "up", inner, part.has_bias)
             hidden = _learnt(scope, up) if part.activation == "xielu" else scope(ACTIVATIONS[part.activation](up))
         out = scaled(scope, linear(scope, hidden, "down", x.type.shape[-1], part.has_bias), part.factor)
         plan.exchange("all_reduce", out.type.size_bytes, "sum of the columns' parts")
         return out
+
+
+def _clipped(gate: Value, up: Value, limit: float) -> tuple[Value, Value]:
+    if not limit:
+        return gate, up
+    most = scalar_like(limit, up)
+    return ops.minimum(gate, most), ops.maximum(ops.minimum(up, most), scalar_like(-limit, up))
 
 
 def _learnt(scope: Scope, x: Value) -> Value:
@@ -103,6 +111,7 @@ def experts(scope: Scope, plan: Plan, part: Experts, x: Value, routed_by: Value 
             slope=part.slope,
             offset=1.0 if part.is_interleaved else 0.0,
             limit=part.limit,
+            is_limit_behind=part.is_limit_behind,
             has_biases=part.has_bias,
             has_scales=form is not None,
             is_narrow=form is not None and form.activations is not None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ircost.frontends.config.config_file import NO_DEFAULT
@@ -17,10 +18,26 @@ EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 
 class FeedForwardReader(FamilyReader):
     def layer(self, place: int) -> FeedForward | Experts:
-        routing = self.family.experts
-        if routing is not None and self._has_experts(routing, place):
-            return self.experts(routing)
-        return self.dense()
+        routing, limits = self.family.experts, self.family.limits
+        part = self.experts(routing) if routing is not None and self._has_experts(routing, place) else self.dense()
+        return part if limits is None else self._limited(part, *(self._limit(key, place) for key in limits))
+
+    def _limited(self, part: FeedForward | Experts, routed: float, shared: float) -> FeedForward | Experts:
+        """With clips behind activations."""
+        if isinstance(part, FeedForward):
+            return replace(part, limit=shared)
+        always = replace(part.shared, limit=shared) if part.shared is not None else None
+        return replace(part, shared=always, limit=routed, is_limit_behind=routed > 0)
+
+    def _limit(self, key: str, place: int) -> float:
+        """Of a layer; 0: none."""
+        said = self.config.raw(key, default=None)
+        if said is None:
+            return 0.0
+        if not isinstance(said, list) or not all(each is None or type(each) in (int, float) for each in said):
+            raise self.config.error(f"'{key}' is {said!r}, a list of numbers expected")
+        self.check_per_layer(key, said)
+        return float(said[place] or 0.0)
 
     def dense(self) -> FeedForward:
         activation, is_gated = self._activation_and_gate()

@@ -53,7 +53,8 @@ class Attention:
         has_sinks: a learnt logit for each head takes part in the softmax.
         has_alibi: a bias that falls with the distance takes the place of positions.
         has_bias_table: learnt biases by bucket of distance are added to the scores (T5), those of the stack's table.
-        is_gated: the output is multiplied by a sigmoid of a projection as wide as the queries.
+        is_gated: the output is multiplied by a sigmoid of a projection as wide as the queries; is_gated_by_head: each
+            head's is, of its own number.
         tuning: (floor, factor, first): queries grow by factor log(1 + position // floor), positions counted from
             ``first`` on (Llama 4, layers without positions; Ministral 3).
         key_factor: of keys, before they turn; value_factor: of values.
@@ -83,6 +84,7 @@ class Attention:
     has_alibi: bool = False
     has_bias_table: bool = False
     is_gated: bool = False
+    is_gated_by_head: bool = False
     tuning: tuple[float, float, int] | None = None
     key_factor: float = 1.0
     value_factor: float = 1.0
@@ -150,6 +152,7 @@ class FeedForward:
     """Args:
     is_gated: down(activation(gate(x)) * up(x)), else down(activation(up(x))). activation: ``xielu`` has learnt numbers.
     gate_factor, factor: of the gate before the activation, and of what is put out.
+    limit: of what the activation makes, and of the other factor both ways; 0: none.
     sparsity: the share of the gate's elements that are 0 were they drawn from a normal distribution; 0: all count.
     """
 
@@ -159,6 +162,7 @@ class FeedForward:
     has_bias: bool = False
     gate_factor: float = 1.0
     factor: float = 1.0
+    limit: float = 0.0
     sparsity: float = 0.0
 
 
@@ -175,6 +179,7 @@ class Experts:
         is_normalised: the chosen shares add up to 1. factor: of them.
         is_gated: as of a feed-forward layer. latent: width that tokens are projected to before routed experts, and
             back from behind them; 0: they are not (Nemotron 3 Super).
+        limit: of the gate and of the other factor, 0: none; is_limit_behind: of the gate behind its activation.
         router_norm: of what the router reads, which has a scale of its own then. has_scales: shares of experts have a
             learnt factor each (Gemma 4).
     """
@@ -187,6 +192,7 @@ class Experts:
     has_bias: bool = False
     is_interleaved: bool = False
     limit: float = 0.0
+    is_limit_behind: bool = False
     slope: float = 1.0
     shared: FeedForward | None = None
     is_shared_gated: bool = False

@@ -13,9 +13,6 @@ MISSING = {
     ),
     "kimi_k3": "residuals over blocks of layers, and gates of latent attention",
     "longcat_flash": "experts that compute nothing, and experts that stand beside two layers",
-    **dict.fromkeys(
-        ("step3p5", "step3p7"), "heads of other numbers in layers with a window, and a clip behind the activation"
-    ),
     **dict.fromkeys(("step3", "step3_text", "step3_vl"), "attention whose queries are a product of two matrices"),
     **dict.fromkeys(
         ("bailing_moe_linear", "bailing_moe_v2_5", "bailing_linear"), "linear attention with a norm in groups"

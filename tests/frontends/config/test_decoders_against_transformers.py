@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reference_models import CLASSES, TEXTS, joined, logits_of, reference, run, with_head
+from reference_models import CENTRED, CLASSES, TEXTS, joined, logits_of, reference, run, with_head
 from tiny_transformers import Arrays, as_inputs, read
 
 pytest.importorskip("torch", reason="needs pip install 'ircost[torch]'")
@@ -65,6 +65,7 @@ GROWING = {
     "original_max_position_embeddings": 4,
 }
 SECTIONS = {"rope_type": "default", "rope_theta": 1e4}
+HALF = {"rope_type": "default", "rope_theta": 1e6, "partial_rotary_factor": 0.5}
 LING: dict[str, tuple[str, ...] | str] = {
     **{
         "attention.gate": ("self_attn.g_proj",),
@@ -126,6 +127,16 @@ DECODERS: dict[str, tuple[Mapping[str, Any], Mapping[str, tuple[str, ...] | str]
         },
         LING,
     ),
+    "step3p5": (
+        {
+            **{"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 12, "share_expert_dim": 20},
+            **{"layer_types": ["full_attention", "sliding_attention"] * 2, "num_sliding_attention_heads": 6},
+            **{"mlp_layer_types": ["dense", "dense", "sparse", "sparse"], "moe_router_scaling_factor": 3.0},
+            **{"swiglu_limits": [0.0, 0.0, 0.1, None], "swiglu_limits_shared": [None, 0.2, 0.0, 0.1]},
+            **{"sliding_window": 32, "rope_parameters": {"full_attention": HALF, "sliding_attention": SECTIONS}},
+        },
+        {"attention.gate": ("self_attn.g_proj",)},
+    ),
     "minicpm3": ({**LATENT, "scale_emb": 3, "scale_depth": 0.7, "dim_model_base": 16}, {}),
     "hunyuan_v1_moe": (
         {"num_experts": 8, "moe_topk": 2},
@@ -184,6 +195,8 @@ def test_a_prompt_and_a_token_behind_its_cache(name: str) -> None:
     config = {**SIZES, **sizes, "model_type": family}
     model, state = reference(config, {**CLASSES, **TEXTS}.get(family, "AutoModelForCausalLM"))
     state = with_head(state) if family in TEXTS else state
+    if family in CENTRED:
+        state = {name: value + 1 if name.endswith("norm.weight") else value for name, value in state.items()}
     architecture = read(config)
     weights = dict(weights_of(state, len(architecture.stack.layers), names))
     tokens = np.random.default_rng(0).integers(1, 50, (2, PROMPT + 1))

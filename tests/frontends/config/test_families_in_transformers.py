@@ -75,6 +75,11 @@ LING = {
     **{"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "n_group": 4, "topk_group": 2},
     **{"routed_scaling_factor": 2.5, "layer_group_size": 2, "head_dim": 16, "num_key_value_heads": 4},
 }
+STEP = {
+    **{**TWO_OF_EIGHT_ROUTED, "share_expert_dim": 40, "head_dim": 16, "num_sliding_attention_heads": 6},
+    **{"layer_types": ["full_attention", "sliding_attention"] * 2, "sliding_window": 32},
+    **{"mlp_layer_types": ["dense", "sparse"] * 2, "moe_router_scaling_factor": 3.0},
+}
 OPT = {"word_embed_proj_dim": 64, "ffn_dim": 96}
 JAMBA = {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1}
 SIDES = {
@@ -201,6 +206,7 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
         LING,
         {**LING, "q_lora_rank": None, "layer_types": ["linear_attention", "full_attention"] * 2, **ATTENTION_BIAS},
     ),
+    "step3p5": (STEP, {**STEP, "mlp_layer_types": ["sparse"] * 4, **BIASES}),
     "minicpm3": (MINICPM, {**MINICPM, "v_head_dim": 20, **ATTENTION_BIAS, "tie_word_embeddings": False}),
     "mixtral": (TWO_OF_FOUR_LOCAL,),
     "phimoe": (TWO_OF_FOUR_LOCAL, {**TWO_OF_FOUR_LOCAL, "attention_bias": True, "lm_head_bias": True}),
