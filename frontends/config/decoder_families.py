@@ -86,6 +86,7 @@ DECODERS: dict[str, Family] = {
     ),
     "gemma": replace(_GEMMA, needed=("num_key_value_heads",)),
     "gemma2": replace(_GEMMA, placement="both", window="alternate", needed=("num_key_value_heads",), window_width=4096),
+    "vaultgemma": replace(_GEMMA, window="alternate", needed=("num_key_value_heads",), window_width=4096),
     "gemma3_text": replace(
         _GEMMA,
         placement="both",
@@ -356,6 +357,23 @@ DECODERS: dict[str, Family] = {
         needed=("kv_lora_rank", "q_lora_rank", "scale_emb", "scale_depth", "dim_model_base"),
         epsilon=1e-05,
     ),
+    "youtu": Family(
+        has_latent=True,
+        qkv_bias="attention_bias",
+        rotary="interleaved",
+        is_tied=True,
+        needed=("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "v_head_dim"),
+    ),
+    "jais2": Family(
+        norm="layer",
+        activation="relu2",
+        is_gated=False,
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        mlp_bias="mlp_bias",
+        epsilon=1e-05,
+    ),
+    "cwm": Family(window="listed", window_width=8192, rotary_base=1000000.0, head_width=128, epsilon=1e-05),
     "orion": Family(norm="layer", epsilon=1e-05),
     "xverse": Family(),
 }

@@ -100,6 +100,17 @@ EXPERTS: dict[str, Family] = {
     ),
     "deepseek_v2": Family(has_latent=True, qkv_bias="attention_bias", rotary="interleaved", experts=_DEEPSEEK),
     "deepseek_v3": _DEEPSEEK_V3,
+    "sarvam_mla": replace(
+        _DEEPSEEK_V3,
+        experts=replace(
+            _DEEPSEEK,
+            router="sigmoid",
+            shared_count="n_shared_experts|num_shared_experts",
+            shared_usual=1,
+            dense_before=1,
+        ),
+        needed=("num_experts_per_tok", "moe_intermediate_size", "routed_scaling_factor", "kv_lora_rank"),
+    ),
     "deepseek_v32": replace(
         _DEEPSEEK_V3,
         indexer="half",
@@ -160,7 +171,32 @@ EXPERTS: dict[str, Family] = {
         experts=Routing(count="num_local_experts", inner="intermediate_size", router="softmax of chosen"),
         needed=("attention_multiplier",),
     ),
+    "granitemoeshared": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        experts=Routing(
+            count="num_local_experts",
+            inner="intermediate_size",
+            router="softmax of chosen",
+            shared_inner="shared_intermediate_size",
+        ),
+        needed=("attention_multiplier", "shared_intermediate_size"),
+    ),
     "glm4_moe": _GLM_4,
+    "sarvam_moe": replace(
+        _GLM_4,
+        rotary_share=1.0,
+        rotary_base=8000000.0,
+        experts=replace(
+            _SIGMOIDS,
+            count="n_routed_experts",
+            shared_count="n_shared_experts|num_shared_experts",
+            shared_usual=1,
+            dense_before=1,
+        ),
+        needed=("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size", "routed_scaling_factor"),
+        epsilon=1e-06,
+    ),
     "glm4v_moe_text": replace(
         _GLM_4,
         head_norm=False,

@@ -18,6 +18,8 @@ FAMILIES: dict[str, Family] = {**DECODERS, **EXPERTS, **STATES, **ENCODERS}
 # Other names of the same family.
 ALIASES = {
     "kimi_k2": "deepseek_v3",
+    "minimax": "minimax_text_01",
+    "minimax_m1": "minimax_text_01",
     "RefinedWeb": "falcon",
     "RefinedWebModel": "falcon",
 }

@@ -68,6 +68,8 @@ DEFAULT_FLAGS = {
     ("seed_oss", "attention_bias"): True,
     ("persimmon", "qk_layernorm"): True,
     ("glm4", "attention_bias"): True,
+    ("jais2", "attention_bias"): True,
+    ("jais2", "mlp_bias"): True,
     ("glm4v_moe_text", "attention_bias"): True,
     ("llama4_text", "use_qk_norm"): True,
     ("opt", "layer_norm_elementwise_affine"): True,

@@ -56,6 +56,7 @@ TOLD = {
     "falcon_h1": ("attn_layer_indices",),
     "glm_moe_dsa": ("moe_router_dtype",),
     "gemma3n_text": ("altup_coef_clip", "altup_lr_multiplier"),  # of training
+    "youtu": ("embedding_initializer_range",),
     "gemma4_text": ("vocab_size_per_layer_input",),
     "lfm2": LFM2_PARTS,
     "lfm2_moe": (*LFM2_PARTS, "norm_topk_eps"),

@@ -45,6 +45,7 @@ STATES: dict[str, Family] = {
         experts=Routing(count="num_local_experts", inner="intermediate_size"),
         needed=("num_key_value_heads",),
         epsilon=1e-05,
+        rotary_base=1000000.0,
     ),
     "jamba": Family(
         rotary="",

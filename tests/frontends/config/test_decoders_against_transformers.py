@@ -76,6 +76,7 @@ LING: dict[str, tuple[str, ...] | str] = {
     **{"mixer.beta": ("self_attn.b_proj",), "mixer.norm": ("self_attn.o_norm",)},
     **{"mixer.step_bias": "self_attn.forget_gate.dt_bias"},
 }
+TWO_LOCAL = {"num_local_experts": 8, "num_experts_per_tok": 2}
 FACTOR = {"routed_scaling_factor": 2.5}
 
 # Sizes beside SIZES, and names beside USUAL and BARE, by family.
@@ -137,6 +138,32 @@ DECODERS: dict[str, tuple[Mapping[str, Any], Mapping[str, tuple[str, ...] | str]
         },
         {"attention.gate": ("self_attn.g_proj",)},
     ),
+    "minimax": (
+        {
+            **{**TWO_LOCAL, "layer_types": ["linear_attention", "full_attention"] * 2, "full_attn_alpha_factor": 0.8},
+            **{"linear_attn_beta_factor": 1.2, "mlp_alpha_factor": 0.9, "rope_parameters": SECTIONS},
+        },
+        {
+            **{"mixer.out": ("self_attn.out_proj",), "mixer.norm": ("self_attn.norm",)},
+            "mixer.gate": ("self_attn.output_gate",),
+        },
+    ),
+    "youtu": ({**LATENT, "head_dim": 4, "tie_word_embeddings": False, "rope_parameters": SECTIONS}, {}),
+    "jais2": ({}, {"mlp.up": ("mlp.up_proj",)}),
+    "cwm": (
+        {
+            **{"layer_types": ["full_attention", "sliding_attention"] * 2, "sliding_window": 32},
+            "rope_parameters": SECTIONS,
+        },
+        {},
+    ),
+    "sarvam_moe": (
+        {
+            **{"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 12},
+            **{"routed_scaling_factor": 2.5, "use_qk_norm": True},
+        },
+        {},
+    ),
     "minicpm3": ({**LATENT, "scale_emb": 3, "scale_depth": 0.7, "dim_model_base": 16}, {}),
     "hunyuan_v1_moe": (
         {"num_experts": 8, "moe_topk": 2},
@@ -171,6 +198,8 @@ def weights_of(state: Arrays, layers: int, names: Mapping[str, tuple[str, ...] |
     """Those that a layer has; what it lacks is left out."""
     ends = {"embedding.tokens": "model.embed_tokens", "norm.weight": "model.norm", "head.weight": "lm_head"}
     yield from ((ours, state[f"{theirs}.weight"]) for ours, theirs in ends.items())
+    if "model.norm.bias" in state:
+        yield "norm.bias", state["model.norm.bias"]
     for i in range(layers):
         for ours, theirs in {**USUAL, **BARE, **names}.items():
             for kind in ("",) if isinstance(theirs, str) else (".weight", ".bias"):
@@ -182,6 +211,9 @@ def weights_of(state: Arrays, layers: int, names: Mapping[str, tuple[str, ...] |
         if f"{theirs}.forget_gate.A_log" in state:
             yield f"{ours}.a", -np.exp(state[f"{theirs}.forget_gate.A_log"].reshape(-1))
             yield f"{ours}.conv", state[f"{theirs}.conv1d.weight"][:, 0]
+        if f"{theirs}.qkv_proj.weight" in state:  # head by head
+            heads = state[f"{theirs}.qkv_proj.weight"].reshape(SIZES["num_attention_heads"], 3, SIZES["head_dim"], -1)
+            yield f"{ours}.qkv.weight", heads.swapaxes(0, 1).reshape(-1, heads.shape[-1])
         for ours, sign, least in (("above", "p", 0.0), ("below", "n", 0.5)):
             learnt = f"model.layers.{i}.mlp.act_fn.alpha_{sign}"
             if learnt in state:

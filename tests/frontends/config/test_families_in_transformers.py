@@ -80,6 +80,11 @@ STEP = {
     **{"layer_types": ["full_attention", "sliding_attention"] * 2, "sliding_window": 32},
     **{"mlp_layer_types": ["dense", "sparse"] * 2, "moe_router_scaling_factor": 3.0},
 }
+YOUTU = {"q_lora_rank": 24, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8}
+SARVAM = {
+    **{key: value for key, value in DEEPSEEK.items() if key not in ("q_lora_rank", "first_k_dense_replace")},
+    "routed_scaling_factor": 2.5,
+}
 OPT = {"word_embed_proj_dim": 64, "ffn_dim": 96}
 JAMBA = {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1}
 SIDES = {
@@ -207,6 +212,19 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
         {**LING, "q_lora_rank": None, "layer_types": ["linear_attention", "full_attention"] * 2, **ATTENTION_BIAS},
     ),
     "step3p5": (STEP, {**STEP, "mlp_layer_types": ["sparse"] * 4, **BIASES}),
+    "youtu": (YOUTU, {**YOUTU, **ATTENTION_BIAS, "tie_word_embeddings": False}),
+    "jais2": ({}, {"attention_bias": False, "mlp_bias": False, "tie_word_embeddings": True}),
+    "cwm": ({"layer_types": ["full_attention", "sliding_attention"] * 2, "head_dim": 16},),
+    "vaultgemma": ({}, {**ATTENTION_BIAS, "head_dim": 16}),
+    "granitemoeshared": (
+        {**GRANITE, **TWO_OF_FOUR_LOCAL, "shared_intermediate_size": 40},
+        {**GRANITE, **TWO_OF_FOUR_LOCAL, "shared_intermediate_size": 0},
+    ),
+    "sarvam_moe": (
+        {**TWO_OF_EIGHT_ROUTED, "routed_scaling_factor": 2.5, "head_dim": 16, "use_qk_norm": True},
+        {**TWO_OF_EIGHT_ROUTED, "routed_scaling_factor": 2.5, "head_dim": 16, "use_qk_norm": False, **ATTENTION_BIAS},
+    ),
+    "sarvam_mla": (SARVAM, {**SARVAM, "first_k_dense_replace": 2, "n_shared_experts": 2}),
     "minicpm3": (MINICPM, {**MINICPM, "v_head_dim": 20, **ATTENTION_BIAS, "tie_word_embeddings": False}),
     "mixtral": (TWO_OF_FOUR_LOCAL,),
     "phimoe": (TWO_OF_FOUR_LOCAL, {**TWO_OF_FOUR_LOCAL, "attention_bias": True, "lm_head_bias": True}),
