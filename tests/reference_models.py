@@ -22,7 +22,7 @@ CLASSES = {"mistral4": "Mistral4ForCausalLM"}
 # Of models of several modalities, whose class has no head; it is put on here.
 TEXTS = {"glm4v_text": "Glm4vTextModel", "glm4v_moe_text": "Glm4vMoeTextModel", "step3p5": "Step3p7TextModel"}
 # Whose norms are centred at 0: a weight of 0 is a factor of 1.
-CENTRED = ("step3p5",)
+CENTRED = ("step3p5", "gemma", "gemma2", "gemma3_text", "vaultgemma", "nemotron")
 # Ends of the names of buffers that take part in what a model computes.
 BUFFERS = ("correction_bias", "expert_bias", "layer_scalar")
 

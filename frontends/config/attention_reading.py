@@ -43,7 +43,8 @@ class AttentionReader(FamilyReader):
         config, family = self.config, self.family
         heads, kv_heads, width = self._heads(place)
         has_rotary = self._has_rotary(place)
-        scale = config.number("query_pre_attn_scalar", default=float(width)) ** -0.5 if family.is_scaled else 1.0
+        scalar = config.number("query_pre_attn_scalar", default=family.score_scalar or float(width))
+        scale = scalar**-0.5 if family.is_scaled else 1.0
         if self.name == "gpt2":
             self._check_gpt2_scale()
         norm = replace(self.norm, has_bias=False, has_scale=not family.has_plain_norm)
@@ -66,7 +67,7 @@ class AttentionReader(FamilyReader):
             rotary=self._rotary(width, bool(self._window(place))) if has_rotary else None,
             window=self._window(place),
             chunk=config.size("attention_chunk_size", default=0, least=0) if family.has_chunks and has_rotary else 0,
-            softcap=config.number("attn_logit_softcapping", default=0.0),
+            softcap=self.cap("attn_logit_softcapping", family.score_cap),
             has_sinks=bool(self._window(place)) if family.has_sinks == "where windows are" else bool(family.has_sinks),
             has_alibi=self._has_alibi(),
             has_bias_table=family.has_bias_table,
@@ -80,6 +81,10 @@ class AttentionReader(FamilyReader):
             is_shared=place >= self.first_shared(),
             is_kept=self._is_kept(place),
         )
+
+    def cap(self, key: str, usual: float) -> float:
+        """What a key says, or where there is none the usual one; null says that there is no cap."""
+        return self.config.number(key, default=0.0 if key in self.config.values else usual)
 
     def first_shared(self) -> int:
         """The first layer that has no keys and values of its own."""

@@ -35,6 +35,15 @@ HUNYUAN = Family(
     qkv_bias="attention_bias", out_bias="attention_bias", head_norm=True, is_norm_behind=True, epsilon=1e-05
 )
 
+_GEMMA_2 = replace(
+    _GEMMA,
+    window="alternate",
+    needed=("num_key_value_heads",),
+    window_width=4096,
+    score_scalar=256.0,
+    score_cap=50.0,
+    logit_cap=30.0,
+)
 _GEMMA_4 = replace(
     _GEMMA,
     placement="both",
@@ -85,13 +94,14 @@ DECODERS: dict[str, Family] = {
         needed=("num_key_value_heads",),
     ),
     "gemma": replace(_GEMMA, needed=("num_key_value_heads",)),
-    "gemma2": replace(_GEMMA, placement="both", window="alternate", needed=("num_key_value_heads",), window_width=4096),
-    "vaultgemma": replace(_GEMMA, window="alternate", needed=("num_key_value_heads",), window_width=4096),
+    "gemma2": replace(_GEMMA_2, placement="both"),
+    "vaultgemma": _GEMMA_2,
     "gemma3_text": replace(
         _GEMMA,
         placement="both",
         window="pattern",
         head_norm=True,
+        score_scalar=256.0,
         needed=("num_key_value_heads",),
         window_width=4096,
         rotary_base=1000000.0,
@@ -107,6 +117,7 @@ DECODERS: dict[str, Family] = {
         has_layer_inputs=True,
         has_updates=True,
         is_scaled=False,
+        logit_cap=30.0,
         needed=("num_key_value_heads", "hidden_size_per_layer_input", "num_kv_shared_layers"),
         window_width=512,
         rotary_base=1000000.0,
@@ -214,6 +225,7 @@ DECODERS: dict[str, Family] = {
     ),
     "cohere": Family(
         norm="layer",
+        logit_factor=0.0625,
         has_norm_bias=False,
         placement="parallel",
         qkv_bias="attention_bias",
@@ -244,6 +256,7 @@ DECODERS: dict[str, Family] = {
     ),
     "cohere2": Family(
         norm="layer",
+        logit_factor=0.0625,
         has_norm_bias=False,
         placement="parallel",
         qkv_bias="attention_bias",

@@ -13,6 +13,7 @@ from ircost.frontends.config.family import Family, Routing
 QWEN = Routing(
     count="num_experts",
     is_normalised="norm_topk_prob",
+    is_usually_normalised=False,
     step="decoder_sparse_step",
     dense_layers="mlp_only_layers",
 )
@@ -33,7 +34,7 @@ _DEEPSEEK_V3 = Family(
     has_latent=True,
     qkv_bias="attention_bias",
     rotary="interleaved",
-    experts=replace(_DEEPSEEK, scoring="sigmoid"),
+    experts=replace(_DEEPSEEK, scoring="sigmoid", usual_factor=2.5),
 )
 _GLM_4 = Family(
     qkv_bias="attention_bias",
@@ -76,7 +77,12 @@ EXPERTS: dict[str, Family] = {
         whole_norm=True,
         qkv_bias="attention_bias",
         out_bias="attention_bias",
-        experts=Routing(count="num_experts", inner="intermediate_size", is_normalised="norm_topk_prob"),
+        experts=Routing(
+            count="num_experts",
+            inner="intermediate_size",
+            is_normalised="norm_topk_prob",
+            is_usually_normalised=False,
+        ),
         epsilon=1e-05,
     ),
     "qwen2_moe": Family(
@@ -96,9 +102,14 @@ EXPERTS: dict[str, Family] = {
     "deepseek": Family(
         qkv_bias="attention_bias",
         out_bias="attention_bias",
-        experts=replace(_DEEPSEEK, router="softmax", groups=None),
+        experts=replace(_DEEPSEEK, router="softmax", groups=None, is_usually_normalised=False),
     ),
-    "deepseek_v2": Family(has_latent=True, qkv_bias="attention_bias", rotary="interleaved", experts=_DEEPSEEK),
+    "deepseek_v2": Family(
+        has_latent=True,
+        qkv_bias="attention_bias",
+        rotary="interleaved",
+        experts=replace(_DEEPSEEK, is_usually_normalised=False),
+    ),
     "deepseek_v3": _DEEPSEEK_V3,
     "sarvam_mla": replace(
         _DEEPSEEK_V3,
@@ -114,13 +125,13 @@ EXPERTS: dict[str, Family] = {
     "deepseek_v32": replace(
         _DEEPSEEK_V3,
         indexer="half",
-        experts=replace(_SCORED, dense_before=3),
+        experts=replace(_SCORED, dense_before=3, usual_factor=2.5),
         needed=(*_LATENT_SIZES, *_INDEXER_SIZES),
     ),
     "glm_moe_dsa": replace(
         _DEEPSEEK_V3,
         indexer="interleaved",
-        experts=replace(_SCORED, dense_before=3),
+        experts=replace(_SCORED, dense_before=3, usual_factor=2.5),
         needed=(*_LATENT_SIZES, *_INDEXER_SIZES),
         epsilon=1e-05,
     ),
@@ -207,7 +218,7 @@ EXPERTS: dict[str, Family] = {
         has_latent=True,
         qkv_bias="attention_bias",
         rotary="interleaved",
-        experts=replace(_SIGMOIDS, dense_before=1),
+        experts=replace(_SIGMOIDS, dense_before=1, usual_factor=1.8),
         needed=_LATENT_SIZES,
         epsilon=1e-05,
     ),
@@ -217,7 +228,7 @@ EXPERTS: dict[str, Family] = {
         head_norm=True,
         window="from",
         window_width=4096,
-        experts=_SIGMOIDS,
+        experts=replace(_SIGMOIDS, is_usually_normalised=False),
         needed=("num_key_value_heads",),
     ),
     "ernie4_5_moe": Family(

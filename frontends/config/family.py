@@ -12,7 +12,8 @@ class Routing:
 
     Args:
         count, chosen, inner, factor: keys; of several of one meaning, ``a|b``, the first that is there counts.
-        router, is_normalised: as in `Experts`; text names a key. scoring: the router where that key is missing.
+        router, is_normalised: as in `Experts`; text names a key. scoring, is_usually_normalised, usual_factor: what
+            they and the factor are where that key is missing.
         shared_inner: key of the shared layer's width; shared_count: key of how many experts make it up, shared_usual
             where no key says, and shared_width: key of the width of one, where it is another than of the rest.
         first, last, step: keys of the first and of the last layer with experts, and of every how many there are some.
@@ -28,6 +29,8 @@ class Routing:
     router: str = "softmax"
     scoring: str = "softmax"
     is_normalised: bool | str = True
+    is_usually_normalised: bool = True
+    usual_factor: float = 1.0
     shared_inner: str = ""
     shared_count: str = ""
     shared_usual: int = 0
@@ -138,6 +141,8 @@ class Family:
     is_tuned: queries grow with their position as ``llama_4_scaling_beta`` says.
     has_full_heads: layers without a window, of which the last layer is one, have heads of other widths and numbers.
     has_value_norm: of each head of values, without weights. has_layer_scale: what a layer hands on has a learnt factor.
+    score_scalar: whose root scores are divided by, score_cap, logit_cap and logit_factor: of scores and of logits,
+        where no key says; 0: a head's width, and no caps.
     is_scaled: whether scores are divided by the root of a head's width; is_head_scaled: what a tied head reads, by
         that of the hidden size.
     """
@@ -193,6 +198,10 @@ class Family:
     has_k_bias: bool = True
     has_bias_table: bool = False
     is_scaled: bool = True
+    score_scalar: float = 0.0
+    score_cap: float = 0.0
+    logit_cap: float = 0.0
+    logit_factor: float = 1.0
     is_head_scaled: bool = False
     sides: Sides | None = None
     has_cross: bool = False

@@ -143,10 +143,10 @@ class FeedForwardReader(FamilyReader):
             has_router_bias=routing.has_router_bias or method == "noaux_tc" or router == "sigmoid",
             groups=groups[0],
             groups_chosen=groups[1],
-            factor=config.number(routing.factor, default=1.0),
+            factor=config.number(routing.factor, default=routing.usual_factor),
             is_normalised=normalised
             if isinstance(normalised, bool)
-            else config.flag(*normalised.split("|"), default=True),
+            else config.flag(*normalised.split("|"), default=routing.is_usually_normalised),
             is_gated=family.is_gated,
             latent=config.size(routing.latent, default=0) if routing.latent else 0,
         )

@@ -269,7 +269,9 @@ class Reader(AttentionReader):
         config, family = self.config, self.family
         names = ("tie_embedding",) if self.name.startswith("lfm2") else ()
         tied = config.flag(*names, "tie_word_embeddings", default=family.is_tied)
-        factor = config.number("logit_scale", default=1.0) / config.number("logits_scaling", default=1.0)
+        factor = config.number("logit_scale", default=family.logit_factor) / config.number(
+            "logits_scaling", default=1.0
+        )
         factor *= config.number("lm_head_multiplier", default=1.0)
         factor *= config.number("dim_model_base", default=float(self.hidden)) / self.hidden
         if not family.is_causal:
@@ -278,16 +280,12 @@ class Reader(AttentionReader):
             vocabulary=config.size("vocab_size"),
             is_tied=tied,
             has_bias=self.says(family.head_bias),
-            softcap=config.number("final_logit_softcapping", default=self._usual_cap()),
+            softcap=self.cap("final_logit_softcapping", family.logit_cap),
             factor=factor,
             scale=self.hidden**-0.5
             if family.is_head_scaled and config.flag("scale_decoder_outputs", default=tied)
             else 1.0,
         )
-
-    def _usual_cap(self) -> float:
-        """Of logits, where nothing is said; null says that there is none. Source: ``Gemma3nTextConfig``."""
-        return 30.0 if self.name == "gemma3n_text" and "final_logit_softcapping" not in self.config.values else 0.0
 
     # ---- layers
 

@@ -20,7 +20,9 @@ _QWEN_NEXT = Family(
     states=States("delta net", "interval"),
     needed=("num_key_value_heads",),
 )
-_QWEN_EXPERTS = replace(QWEN, shared_inner="shared_expert_intermediate_size", is_shared_gated=True)
+_QWEN_EXPERTS = replace(
+    QWEN, is_usually_normalised=True, shared_inner="shared_expert_intermediate_size", is_shared_gated=True
+)
 
 _LFM2 = Family(
     head_norm=True,
@@ -122,6 +124,7 @@ STATES: dict[str, Family] = {
         experts=Routing(
             count="num_experts",
             chosen="num_experts_per_token",
+            usual_factor=2.446,
             router="sigmoid",
             is_normalised="moe_renormalize|norm_topk_prob",
             shared_count="num_shared_experts|n_shared_experts",

@@ -79,8 +79,57 @@ LING: dict[str, tuple[str, ...] | str] = {
 TWO_LOCAL = {"num_local_experts": 8, "num_experts_per_tok": 2}
 FACTOR = {"routed_scaling_factor": 2.5}
 
+GLM = {
+    **{"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 12, "n_shared_experts": 1},
+    "first_k_dense_replace": 1,
+}
+DEEPSEEK = {**LATENT, **GLM, "head_dim": 4, "n_group": 1, "topk_group": 1, "rope_parameters": SECTIONS}
+BEHIND = {
+    "attention_norm_behind": ("post_attention_layernorm",),
+    "mlp_norm_behind": ("post_feedforward_layernorm",),
+}
+GLM_4 = {"attention_norm_behind": ("post_self_attn_layernorm",), "mlp_norm_behind": ("post_mlp_layernorm",)}
+QWEN = {
+    "experts.shared.gate_up": ("mlp.shared_expert.gate_proj", "mlp.shared_expert.up_proj"),
+    "experts.shared.down": ("mlp.shared_expert.down_proj",),
+    "experts.shared_gate": ("mlp.shared_expert_gate",),
+}
+
 # Sizes beside SIZES, and names beside USUAL and BARE, by family.
 DECODERS: dict[str, tuple[Mapping[str, Any], Mapping[str, tuple[str, ...] | str]]] = {
+    "arcee": ({}, {"mlp.up": ("mlp.up_proj",)}),
+    "deepseek_v2": ({**DEEPSEEK, "routed_scaling_factor": 2.0}, {}),
+    "deepseek_v3": (DEEPSEEK, {}),
+    "dots1": (GLM, {}),
+    "ernie4_5": ({"tie_word_embeddings": False}, {}),
+    "exaone4": ({"sliding_window": 32}, BEHIND),
+    "gemma": ({}, {}),
+    "gemma2": ({"sliding_window": 32}, {**BEHIND, "mlp_norm": ("pre_feedforward_layernorm",)}),
+    "gemma3_text": ({"sliding_window": 32}, {**BEHIND, "mlp_norm": ("pre_feedforward_layernorm",)}),
+    "glm": ({}, {"mlp.gate_up": ("mlp.gate_up_proj",)}),
+    "glm4": ({}, {**GLM_4, "mlp.gate_up": ("mlp.gate_up_proj",)}),
+    "glm4_moe": ({**GLM, "use_qk_norm": True}, {}),
+    "glm4_moe_lite": (DEEPSEEK, {}),
+    "granite": (
+        {
+            **{"attention_multiplier": 0.2, "residual_multiplier": 0.5, "embedding_multiplier": 2.0},
+            "logits_scaling": 3.0,
+        },
+        {},
+    ),
+    "helium": ({}, {}),
+    "internlm3": ({}, {}),
+    "ministral": ({"sliding_window": 32}, {}),
+    "nemotron": ({}, {"mlp.up": ("mlp.up_proj",)}),
+    "olmo2": ({}, BEHIND),
+    "olmo3": ({"sliding_window": 32}, BEHIND),
+    "olmoe": (TWO_OF_EIGHT, {}),
+    "qwen2_moe": ({**TWO_OF_EIGHT, "moe_intermediate_size": 12, "shared_expert_intermediate_size": 20}, QWEN),
+    "qwen3_moe": ({**TWO_OF_EIGHT, "moe_intermediate_size": 12}, {}),
+    "seed_oss": ({}, {}),
+    "smollm3": ({"tie_word_embeddings": False}, {}),
+    "starcoder2": ({"tie_word_embeddings": False}, {"mlp.up": ("mlp.c_fc",), "mlp.down": ("mlp.c_proj",)}),
+    "vaultgemma": ({"sliding_window": 32}, {"mlp_norm": ("pre_feedforward_layernorm",)}),
     "hunyuan_v1_dense": ({}, HUNYUAN),
     "apertus": (
         {"rope_parameters": {"rope_type": "default", "rope_theta": 12e6}},
@@ -109,7 +158,7 @@ DECODERS: dict[str, tuple[Mapping[str, Any], Mapping[str, tuple[str, ...] | str]
     "glm4v_text": (
         {"rope_parameters": {**SECTIONS, "mrope_section": [2, 1, 1]}},
         {
-            **{"attention_norm_behind": ("post_self_attn_layernorm",), "mlp_norm_behind": ("post_mlp_layernorm",)},
+            **GLM_4,
             "mlp.gate_up": ("mlp.gate_up_proj",),
         },
     ),

@@ -383,3 +383,11 @@ def test_numbers_that_are_left_out_are_those_of_the_class(family: str) -> None:
     turning = turning.get("full_attention", turning)
     assert not row.rotary or turning.get("rope_theta", row.rotary_base) == row.rotary_base
     assert known.get("tie_word_embeddings", row.is_tied) == row.is_tied
+    usual = {"final_logit_softcapping": row.logit_cap, "attn_logit_softcapping": row.score_cap}
+    usual |= {"logit_scale": row.logit_factor, "query_pre_attn_scalar": row.score_scalar or row.head_width}
+    assert {key: known[key] for key in usual if known.get(key)}.items() <= usual.items()
+    if row.experts is not None:
+        factor = known.get(row.experts.factor)
+        assert factor in (None, row.experts.usual_factor) or row.experts.factor in row.needed
+        keys = row.experts.is_normalised.split("|") if isinstance(row.experts.is_normalised, str) else []
+        assert {known[key] for key in keys if key in known} <= {row.experts.is_usually_normalised}
