@@ -238,7 +238,12 @@ DECODERS: dict[str, Family] = {
         rotary_base=500000.0,
     ),
     "olmo": Family(
-        norm="layer", has_norm_scale=False, has_norm_bias=False, qkv_bias="attention_bias", out_bias="attention_bias"
+        norm="layer",
+        has_norm_scale=False,
+        has_norm_bias=False,
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        epsilon=1e-05,
     ),
     "olmo2": Family(
         placement="behind", whole_norm=True, qkv_bias="attention_bias", out_bias="attention_bias", epsilon=1e-05

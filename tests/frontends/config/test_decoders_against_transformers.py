@@ -95,9 +95,55 @@ QWEN = {
     "experts.shared_gate": ("mlp.shared_expert_gate",),
 }
 
+MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 4, "mamba_n_groups": 2}
+FED = {
+    **{"mlp.gate_up": ("feed_forward.gate_proj", "feed_forward.up_proj"), "mlp.down": ("feed_forward.down_proj",)},
+    "mlp_norm": ("pre_ff_layernorm",),
+}
+GRANITE = {
+    **{"experts.router.gate": ("block_sparse_moe.router",), "experts.shared.down": ("shared_mlp.output_linear",)},
+    "experts.shared.gate_up": ("shared_mlp.input_linear",),
+    **{f"experts.{ours}": f"block_sparse_moe.experts.{ours}_proj" for ours in ("gate_up", "down")},
+}
+
 # Sizes beside SIZES, and names beside USUAL and BARE, by family.
 DECODERS: dict[str, tuple[Mapping[str, Any], Mapping[str, tuple[str, ...] | str]]] = {
     "arcee": ({}, {"mlp.up": ("mlp.up_proj",)}),
+    "bamba": ({**MAMBA, "attn_layer_indices": [1], "rope_parameters": HALF}, FED),
+    "granitemoe": ({**TWO_LOCAL, "attention_multiplier": 0.2, "residual_multiplier": 0.5}, GRANITE),
+    "granitemoeshared": ({**TWO_LOCAL, "attention_multiplier": 0.2, "shared_intermediate_size": 20}, GRANITE),
+    "granitemoehybrid": (
+        {
+            **{**MAMBA, **TWO_LOCAL, "attention_multiplier": 0.2, "shared_intermediate_size": 20},
+            **{"layer_types": ["linear_attention", "full_attention"] * 2, "position_embedding_type": "rope"},
+        },
+        GRANITE,
+    ),
+    "jamba": (
+        {
+            **{**TWO_OF_EIGHT, "attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2},
+            **{"expert_layer_offset": 1, "mamba_d_state": 4, "mamba_dt_rank": 3, "use_mamba_kernels": False},
+        },
+        {
+            **{**FED, "experts.router.gate": ("feed_forward.router",)},
+            **{
+                "experts.gate_up": "feed_forward.experts.gate_up_proj",
+                "experts.down": "feed_forward.experts.down_proj",
+            },
+        },
+    ),
+    "gpt_oss": (
+        {**TWO_LOCAL, "sliding_window": 32, "rope_parameters": SECTIONS},
+        {
+            **{"experts.router.gate.weight": "mlp.router.weight", "experts.router.bias": "mlp.router.bias"},
+            **{"attention.sinks": "self_attn.sinks", "experts.gate_up_bias": "mlp.experts.gate_up_proj_bias"},
+            "experts.down_bias": "mlp.experts.down_proj_bias",
+        },
+    ),
+    "phi3": ({}, {"attention.qkv": ("self_attn.qkv_proj",), "mlp.gate_up": ("mlp.gate_up_proj",)}),
+    "olmo": ({}, {}),
+    "cohere": ({"tie_word_embeddings": False, "use_qk_norm": True}, {}),
+    "cohere2": ({"tie_word_embeddings": False, "sliding_window": 32}, {}),
     "deepseek_v2": ({**DEEPSEEK, "routed_scaling_factor": 2.0}, {}),
     "deepseek_v3": (DEEPSEEK, {}),
     "dots1": (GLM, {}),
@@ -245,28 +291,48 @@ DECODERS: dict[str, tuple[Mapping[str, Any], Mapping[str, tuple[str, ...] | str]
 
 def weights_of(state: Arrays, layers: int, names: Mapping[str, tuple[str, ...] | str]) -> Iterator[tuple[str, Any]]:
     """Those that a layer has; what it lacks is left out."""
-    ends = {"embedding.tokens": "model.embed_tokens", "norm.weight": "model.norm", "head.weight": "lm_head"}
-    yield from ((ours, state[f"{theirs}.weight"]) for ours, theirs in ends.items())
-    if "model.norm.bias" in state:
-        yield "norm.bias", state["model.norm.bias"]
+    yield "embedding.tokens", state["model.embed_tokens.weight"]
+    for ours, theirs in {"norm": "model.norm", "head": "lm_head"}.items():
+        for kind in (".weight", ".bias"):
+            full = {name.replace("final_layernorm", "norm"): name for name in state}.get(f"{theirs}{kind}")
+            if full is not None:
+                yield f"{ours}{kind}", state[full]
     for i in range(layers):
         for ours, theirs in {**USUAL, **BARE, **names}.items():
             for kind in ("",) if isinstance(theirs, str) else (".weight", ".bias"):
                 parts = (theirs,) if isinstance(theirs, str) else theirs
                 full = [name for part in parts if (name := f"model.layers.{i}.{part}{kind}") in state]
                 if full:
-                    yield f"layers.{i}.{ours}{kind}", joined(state, full)
+                    value = joined(state, full)
+                    # Experts with biases are stored the other way round (gpt-oss).
+                    is_turned = value.ndim == 3 and f"{full[0]}_bias" in state
+                    yield f"layers.{i}.{ours}{kind}", value.swapaxes(1, 2) if is_turned else value
         theirs, ours = f"model.layers.{i}.self_attn", f"layers.{i}.mixer"
         if f"{theirs}.forget_gate.A_log" in state:
             yield f"{ours}.a", -np.exp(state[f"{theirs}.forget_gate.A_log"].reshape(-1))
             yield f"{ours}.conv", state[f"{theirs}.conv1d.weight"][:, 0]
-        if f"{theirs}.qkv_proj.weight" in state:  # head by head
+        yield from _state_space(state, f"model.layers.{i}.mamba", ours)
+        if f"{theirs}.output_gate.weight" in state:  # head by head
             heads = state[f"{theirs}.qkv_proj.weight"].reshape(SIZES["num_attention_heads"], 3, SIZES["head_dim"], -1)
             yield f"{ours}.qkv.weight", heads.swapaxes(0, 1).reshape(-1, heads.shape[-1])
         for ours, sign, least in (("above", "p", 0.0), ("below", "n", 0.5)):
             learnt = f"model.layers.{i}.mlp.act_fn.alpha_{sign}"
             if learnt in state:
                 yield f"layers.{i}.mlp.activation.{ours}", least + np.log1p(np.exp(state[learnt]))
+
+
+def _state_space(state: Arrays, theirs: str, ours: str) -> Iterator[tuple[str, Any]]:
+    if f"{theirs}.A_log" not in state:
+        return
+    yield f"{ours}.a", -np.exp(state[f"{theirs}.A_log"])
+    yield f"{ours}.conv", state[f"{theirs}.conv1d.weight"][:, 0]
+    names = {"skip": "D", "conv_bias": "conv1d.bias", "in.weight": "in_proj.weight", "out.weight": "out_proj.weight"}
+    names |= {"norm.weight": "norm.weight", "steps.weight": "x_proj.weight", "step.weight": "dt_proj.weight"}
+    names |= {"step_norm.weight": "dt_layernorm.weight"} | {f"{x}_norm.weight": f"{x}_layernorm.weight" for x in "bc"}
+    names |= {"step_bias": "dt_bias" if f"{theirs}.dt_bias" in state else "dt_proj.bias"}
+    yield from (
+        (f"{ours}.{name}", state[f"{theirs}.{other}"]) for name, other in names.items() if f"{theirs}.{other}" in state
+    )
 
 
 @pytest.mark.parametrize("name", DECODERS)
