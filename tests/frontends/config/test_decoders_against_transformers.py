@@ -100,7 +100,7 @@ FED = {
     **{"mlp.gate_up": ("feed_forward.gate_proj", "feed_forward.up_proj"), "mlp.down": ("feed_forward.down_proj",)},
     "mlp_norm": ("pre_ff_layernorm",),
 }
-GRANITE = {
+GRANITE: dict[str, tuple[str, ...] | str] = {
     **{"experts.router.gate": ("block_sparse_moe.router",), "experts.shared.down": ("shared_mlp.output_linear",)},
     "experts.shared.gate_up": ("shared_mlp.input_linear",),
     **{f"experts.{ours}": f"block_sparse_moe.experts.{ours}_proj" for ours in ("gate_up", "down")},
@@ -290,35 +290,47 @@ DECODERS: dict[str, tuple[Mapping[str, Any], Mapping[str, tuple[str, ...] | str]
 
 
 def weights_of(state: Arrays, layers: int, names: Mapping[str, tuple[str, ...] | str]) -> Iterator[tuple[str, Any]]:
-    """Those that a layer has; what it lacks is left out."""
+    """Those that a model has; what it lacks is left out."""
     yield "embedding.tokens", state["model.embed_tokens.weight"]
+    known = {name.replace("final_layernorm", "norm"): value for name, value in state.items()}
     for ours, theirs in {"norm": "model.norm", "head": "lm_head"}.items():
         for kind in (".weight", ".bias"):
-            full = {name.replace("final_layernorm", "norm"): name for name in state}.get(f"{theirs}{kind}")
-            if full is not None:
-                yield f"{ours}{kind}", state[full]
+            if f"{theirs}{kind}" in known:
+                yield f"{ours}{kind}", known[f"{theirs}{kind}"]
     for i in range(layers):
-        for ours, theirs in {**USUAL, **BARE, **names}.items():
-            for kind in ("",) if isinstance(theirs, str) else (".weight", ".bias"):
-                parts = (theirs,) if isinstance(theirs, str) else theirs
-                full = [name for part in parts if (name := f"model.layers.{i}.{part}{kind}") in state]
-                if full:
-                    value = joined(state, full)
-                    # Experts with biases are stored the other way round (gpt-oss).
-                    is_turned = value.ndim == 3 and f"{full[0]}_bias" in state
-                    yield f"layers.{i}.{ours}{kind}", value.swapaxes(1, 2) if is_turned else value
-        theirs, ours = f"model.layers.{i}.self_attn", f"layers.{i}.mixer"
-        if f"{theirs}.forget_gate.A_log" in state:
-            yield f"{ours}.a", -np.exp(state[f"{theirs}.forget_gate.A_log"].reshape(-1))
-            yield f"{ours}.conv", state[f"{theirs}.conv1d.weight"][:, 0]
-        yield from _state_space(state, f"model.layers.{i}.mamba", ours)
-        if f"{theirs}.output_gate.weight" in state:  # head by head
-            heads = state[f"{theirs}.qkv_proj.weight"].reshape(SIZES["num_attention_heads"], 3, SIZES["head_dim"], -1)
-            yield f"{ours}.qkv.weight", heads.swapaxes(0, 1).reshape(-1, heads.shape[-1])
-        for ours, sign, least in (("above", "p", 0.0), ("below", "n", 0.5)):
-            learnt = f"model.layers.{i}.mlp.act_fn.alpha_{sign}"
-            if learnt in state:
-                yield f"layers.{i}.mlp.activation.{ours}", least + np.log1p(np.exp(state[learnt]))
+        theirs, ours = f"model.layers.{i}", f"layers.{i}"
+        for name, others in {**USUAL, **BARE, **names}.items():
+            yield from _named(state, theirs, others, f"{ours}.{name}")
+        yield from _state_space(state, f"{theirs}.mamba", f"{ours}.mixer")
+        yield from _linear_attention(state, f"{theirs}.self_attn", f"{ours}.mixer")
+        yield from _learnt_activation(state, f"{theirs}.mlp.act_fn", f"{ours}.mlp.activation")
+
+
+def _named(state: Arrays, theirs: str, parts: tuple[str, ...] | str, ours: str) -> Iterator[tuple[str, Any]]:
+    """Under one of their names, or joined of several; experts with biases are stored the other way round (gpt-oss)."""
+    for kind in ("",) if isinstance(parts, str) else (".weight", ".bias"):
+        each = (parts,) if isinstance(parts, str) else parts
+        full = [name for part in each if (name := f"{theirs}.{part}{kind}") in state]
+        if full:
+            value = joined(state, full)
+            is_turned = value.ndim == 3 and f"{full[0]}_bias" in state
+            yield f"{ours}{kind}", value.swapaxes(1, 2) if is_turned else value
+
+
+def _linear_attention(state: Arrays, theirs: str, ours: str) -> Iterator[tuple[str, Any]]:
+    """Of Ling 3.0, and of MiniMax-01, whose queries, keys and values come head by head."""
+    if f"{theirs}.forget_gate.A_log" in state:
+        yield f"{ours}.a", -np.exp(state[f"{theirs}.forget_gate.A_log"].reshape(-1))
+        yield f"{ours}.conv", state[f"{theirs}.conv1d.weight"][:, 0]
+    if f"{theirs}.output_gate.weight" in state:
+        heads = state[f"{theirs}.qkv_proj.weight"].reshape(SIZES["num_attention_heads"], 3, SIZES["head_dim"], -1)
+        yield f"{ours}.qkv.weight", heads.swapaxes(0, 1).reshape(-1, heads.shape[-1])
+
+
+def _learnt_activation(state: Arrays, theirs: str, ours: str) -> Iterator[tuple[str, Any]]:
+    for name, sign, least in (("above", "p", 0.0), ("below", "n", 0.5)):
+        if f"{theirs}.alpha_{sign}" in state:
+            yield f"{ours}.{name}", least + np.log1p(np.exp(state[f"{theirs}.alpha_{sign}"]))
 
 
 def _state_space(state: Arrays, theirs: str, ours: str) -> Iterator[tuple[str, Any]]:
