@@ -30,8 +30,9 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
     if part.is_shared:
         return _with_kept(scope, plan, part, x, heads)
     with scope.at("attention"):
-        packed, v = _projected(scope, part, x, heads, kv_heads)
+        packed, apart = _projected(scope, part, x, heads, kv_heads)
         q, k = _with_positions(scope, plan, part, packed, heads, kv_heads)
+        v = part_of(scope, packed, packed.type.shape[2] - kv_heads, kv_heads, axis=2) if apart is None else apart
         v = scaled(scope, normed(scope, v, "v_norm", part.value_norm), part.value_factor)
         if part.tuning is not None:
             q = scope(ops.mul(q, tuned(scope, plan, *part.tuning)))
@@ -43,8 +44,8 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
         return project_out(scope, plan, mixed, hidden, part.has_out_bias)
 
 
-def _projected(scope: Scope, part: Attention, x: Value, heads: int, kv_heads: int) -> tuple[Value, Value]:
-    """Heads of queries and of keys, and maybe more behind them, [b, t, heads, width]; those of values."""
+def _projected(scope: Scope, part: Attention, x: Value, heads: int, kv_heads: int) -> tuple[Value, Value | None]:
+    """Heads of queries, keys and values together, [b, t, heads, width]; where values have another width, those apart."""
     batch, rows, _ = x.type.shape
     own = kv_heads * part.value_width if part.has_values else 0
     shared = (heads + kv_heads) * part.width
@@ -55,9 +56,7 @@ def _projected(scope: Scope, part: Attention, x: Value, heads: int, kv_heads: in
         packed, v = pieces(scope, packed, (shared, own))
         packed = scope(ops.reshape(packed, shape=(batch, rows, heads + kv_heads, part.width)))
         return packed, scope(ops.reshape(v, shape=(batch, rows, kv_heads, part.value_width)))
-    together = (shared + own) // part.width
-    packed = scope(ops.reshape(packed, shape=(batch, rows, together, part.width)))
-    return packed, part_of(scope, packed, together - kv_heads, kv_heads, axis=2)
+    return scope(ops.reshape(packed, shape=(batch, rows, (shared + own) // part.width, part.width))), None
 
 
 def _with_kept(scope: Scope, plan: Plan, part: Attention, x: Value, heads: int) -> Value:
@@ -108,8 +107,8 @@ def _with_positions(
         both = part_of(scope, packed, 0, heads + kv_heads, axis=2)
         both = rotated(scope, plan, part.rotary, both)
         return part_of(scope, both, 0, heads, axis=2), part_of(scope, both, heads, kv_heads, axis=2)
-    q, k = part_of(scope, packed, 0, heads, axis=2), part_of(scope, packed, heads, kv_heads, axis=2)
-    return _placed(scope, plan, part, q, "q_norm"), _placed(scope, plan, part, k, "k_norm")
+    q = _placed(scope, plan, part, part_of(scope, packed, 0, heads, axis=2), "q_norm")
+    return q, _placed(scope, plan, part, part_of(scope, packed, heads, kv_heads, axis=2), "k_norm")
 
 
 def _placed(scope: Scope, plan: Plan, part: Attention, x: Value, name: str) -> Value:

@@ -175,13 +175,13 @@ def _forgotten(scope: Scope, step: Value, heads: int, least: float = 0.0) -> Val
     batch, rows, width = step.type.shape
     a, bias = scope.weight("a", heads, dtype=f32), scope.weight("step_bias", width, dtype=f32)
     steps = ops.add(ops.as_format(step, f32), bias)
+    steps = steps if least else ops.softplus(steps)
     if width != heads:
         steps = ops.reshape(steps, shape=(batch, rows, heads, width // heads))
-        a = scope(ops.reshape(a, shape=(heads, 1)))
+        a = ops.reshape(a, shape=(heads, 1))
     if not least:
-        return scope(ops.mul(ops.softplus(steps), a))
-    kept = scope(ops.sigmoid(ops.mul(steps, ops.neg(a))))
-    return scaled(scope, kept, least)
+        return scope(ops.mul(steps, a))
+    return scaled(scope, scope(ops.sigmoid(ops.mul(steps, ops.neg(a)))), least)
 
 
 def kimi_delta(scope: Scope, plan: Plan, part: KimiDelta, x: Value) -> tuple[Value, bool]:
