@@ -45,7 +45,7 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
 
 
 def _projected(scope: Scope, part: Attention, x: Value, heads: int, kv_heads: int) -> tuple[Value, Value | None]:
-    """Heads of queries, keys and values together, [b, t, heads, width]; where values have another width, those apart."""
+    """Heads of queries, keys and values together, [b, t, heads, width]; values of another width apart."""
     batch, rows, _ = x.type.shape
     own = kv_heads * part.value_width if part.has_values else 0
     shared = (heads + kv_heads) * part.width
