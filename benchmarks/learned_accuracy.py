@@ -24,10 +24,10 @@ from ircost.cost_models.gpu.calibrate import calibrate, measured
 from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.learned.calibration import calibrated
 from ircost.cost_models.learned.columns import DEVICE, SIZES, WORDS, columns_of
-from ircost.cost_models.learned.held_out import held_out_folds
+from ircost.cost_models.learned.held_out import corrections_of, held_out_folds
 from ircost.cost_models.learned.made import SAMPLE_ROWS, UNNAMED
 from ircost.cost_models.learned.novelty import Novelty
-from ircost.cost_models.learned.recipes import RECIPES, residual_model
+from ircost.cost_models.learned.recipes import RECIPES
 from ircost.cost_models.learned.rows import Readable, Rows, always, readable, rows_of, thinned
 from ircost.cost_models.learned.storage import bundled_models
 from ircost.datasets.tables import read_table
@@ -148,8 +148,7 @@ def few_rows(table: Readable, at: str, device: str) -> tuple[Rows, np.ndarray]:
     rows = rows_of(table, always(constants), vocabulary)
     of_device = rows.device == device
     chosen = np.flatnonzero(np.isin(rows.place, table.place[few]))
-    inside = np.concatenate([np.flatnonzero(~of_device), np.repeat(chosen, 10)])  # else a drop in the others' ocean
-    model = residual_model(RECIPE).fit(rows.features[inside], rows.residual[inside])
+    model = corrections_of(rows.at(np.concatenate([np.flatnonzero(~of_device), chosen])), RECIPE)
     test = rows.at(of_device & np.isin(rows.shape, others))
     return test, model.predict(test.features)
 
@@ -161,7 +160,7 @@ def larger_products(table: Readable) -> tuple[Rows, np.ndarray]:
     is_small = rows.octaves[:, SIZES["gemm"].index("m")] <= np.log2(LARGEST_M) + 1e-6
     small, large = rows.at(is_small), rows.at(~is_small)
     calibration = calibrated(held_out_folds(small, RECIPE, "shape").held, by_group=False)
-    model = residual_model(RECIPE).fit(small.features, small.residual)
+    model = corrections_of(small, RECIPE)
     return large, calibration.believed(model.predict(large.features), Novelty.of(small.octaves).level(large.octaves))
 
 

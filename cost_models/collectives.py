@@ -146,5 +146,6 @@ def _no_sooner_than_links(constants: Mapping[str, float], setting: Setting, devi
     ways = (next(joining, None), bus_between(target), target.network)
     near_s, bus_s, far_s = (float(link.latency_s or 0.0) if link is not None else 0.0 for link in ways)
     near_s /= setting.machine.clocks_per_reference  # those steps are counted longer where clocks are slower
-    least_s = {"hop": near_s, "bulk_hop": near_s, "bus_hop": bus_s, "bulk_bus_hop": bus_s, "far_hop": far_s}
+    ways_s = {"hop": near_s, "bus_hop": bus_s, "far_hop": far_s}
+    least_s = ways_s | {f"bulk_{name}": least for name, least in ways_s.items()}
     return {name: max(value, least_s.get(name, 0.0)) for name, value in constants.items()}

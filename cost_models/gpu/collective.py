@@ -30,7 +30,8 @@ PARAMETERS = {
     "bulk_hop": Parameter("time", 3e-6, "the same with barriers, in bulk"),
     "bus_hop": Parameter("time", 2e-6, "one step through the host's bus, with flags"),
     "bulk_bus_hop": Parameter("time", 5e-6, "the same with barriers, in bulk"),
-    "far_hop": Parameter("time", 1e-5, "one step between nodes"),
+    "far_hop": Parameter("time", 1e-5, "one step between nodes, with flags"),
+    "bulk_far_hop": Parameter("time", 3e-5, "the same with barriers, in bulk"),
     **{name: parameter for name, parameter in COMMON.items() if name != RESIDENT},
 }
 
@@ -83,12 +84,14 @@ def collective_demand(work: CollectiveWork, machine: GpuMachine) -> Demand:
 
     A ring of n takes n - 1 steps (twice that for an all-reduce) and moves (n - 1) / n of the buffer each way; a tree
     takes log2 n steps and moves all of it; one shot takes one step and sends the buffer to each; a switch that adds up
-    takes each device's buffer once. Between nodes the slower of links and network sets the pace. As many rings as a
-    node has devices leave it, by a card each, so that a card carries its ring's part of the buffer; what each device
-    sends to each of the others (all to all) leaves by its own card whole, and at once: nothing is handed on.
+    takes each device's buffer once. Between nodes the slower of links and network sets the pace, and few of the steps
+    are between nodes: of a ring one for each further node, of a tree log2 of the nodes. As many rings as a node has
+    devices leave it, by a card each, so that a card carries its ring's part of the buffer; what each device sends to
+    each of the others (all to all) leaves by its own card whole, and at once: nothing is handed on.
 
     Source: Thakur et al., "Optimization of Collective Communication Operations in MPICH", IJHPCA 2005; NVIDIA,
-    nccl-tests PERFORMANCE.md (bus bandwidth); Hu et al., "Demystifying NCCL", 2025 (channels, one ring each).
+    nccl-tests PERFORMANCE.md (bus bandwidth) and nccl src/graph/tuning.cc (steps between nodes); Hu et al.,
+    "Demystifying NCCL", 2025 (channels, one ring each).
     """
     op, n, nodes, size, link, network, is_bus, crowd, switched = beside(
         *(work.op, work.world, work.nodes, work.size_bytes, work.link_bytes_per_s, work.network_bytes_per_s),
@@ -100,18 +103,22 @@ def collective_demand(work: CollectiveWork, machine: GpuMachine) -> Demand:
     twice = np.where(is_reduce, 2.0, 1.0)
     share = np.where(is_pair, 1.0, (n - 1) / n)
     rings = np.where(is_pair | is_exchange, 1.0, n / nodes)
-    depth = np.where(is_pair, 1.0, twice * np.ceil(np.log2(n)))
-    barred = np.zeros_like(size)
-    # Bytes that each device sends, steps, and where an algorithm does not exist.
+    ring_far = np.where(is_pair, is_far, twice * (nodes - 1))
+    ring_near = np.where(is_pair, ~is_far, twice * (n - 1) - ring_far)
+    tree_far = twice * np.ceil(np.log2(nodes))
+    tree_near = twice * np.ceil(np.log2(n / nodes))
+    none = np.zeros_like(size)
+    # Bytes that each device sends, steps in a node and between nodes, and where an algorithm does not exist.
     ways = (
-        (twice * share * size, np.where(is_pair, 1.0, twice * (n - 1)), barred),
-        (2.0 * size, depth, np.where(is_reduce, 0.0, NEVER)),
-        (np.where(is_reduce, n - 1, share) * size, barred + 1, np.where(is_far & ~is_exchange, NEVER, 0.0)),
-        (size, barred + 2, np.where(is_reduce & (switched > 0) & ~is_far, 0.0, NEVER)),
+        (twice * share * size, ring_near, ring_far, none),
+        (2.0 * size, tree_near, tree_far, np.where(is_reduce, 0.0, NEVER)),
+        (np.where(is_reduce, n - 1, share) * size, none + ~is_far, none + is_far, is_far * ~is_exchange * NEVER),
+        (size, none + 2, none, np.where(is_reduce & (switched > 0) & ~is_far, 0.0, NEVER)),
     )
-    moved = np.concatenate([np.repeat(m, 2, axis=1) * (2.0, 1.0) for m, _, _ in ways], axis=1)
-    steps = np.concatenate([np.repeat(s, 2, axis=1) for _, s, _ in ways], axis=1)
-    never = np.concatenate([np.repeat(b, 2, axis=1) for _, _, b in ways], axis=1)
+    moved = np.concatenate([np.repeat(m, 2, axis=1) * (2.0, 1.0) for m, _, _, _ in ways], axis=1)
+    near, far, never = (
+        np.concatenate([np.repeat(way[place], 2, axis=1) for way in ways], axis=1) for place in (1, 2, 3)
+    )
     flags = np.tile([1.0, 0.0], len(ways))
     on_bus = is_bus > 0
     slower = machine.clocks_per_reference
@@ -124,11 +131,12 @@ def collective_demand(work: CollectiveWork, machine: GpuMachine) -> Demand:
         },
         fixed={
             "launch": np.ones_like(moved) * slower + never,
-            "hop": np.where(is_far | on_bus, 0.0, steps * flags) * slower,
-            "bulk_hop": np.where(is_far | on_bus, 0.0, steps * (1 - flags)) * slower,
-            "bus_hop": np.where(on_bus & ~is_far, steps * flags, 0.0),
-            "bulk_bus_hop": np.where(on_bus & ~is_far, steps * (1 - flags), 0.0),
-            "far_hop": np.where(is_far, steps, 0.0),
+            "hop": np.where(on_bus, 0.0, near * flags) * slower,
+            "bulk_hop": np.where(on_bus, 0.0, near * (1 - flags)) * slower,
+            "bus_hop": np.where(on_bus, near * flags, 0.0),
+            "bulk_bus_hop": np.where(on_bus, near * (1 - flags), 0.0),
+            "far_hop": far * flags,
+            "bulk_far_hop": far * (1 - flags),
         },
         choices=CHOICES,
     )

@@ -103,19 +103,19 @@ def fit(
     stiffness: float,
     rounds: int = 4,
     held: Effects = NOTHING_HELD,
+    is_as_told: bool = False,
 ) -> Fit:
     """Effects for which the samples' errors are least.
 
-    Candidates are chosen by the constants of the round before, then the constants are fitted to the chosen ones. Onto
-    constants that are held, an architecture or a machine moves each constant as far as its rows tell of it: the widths
-    of these effects are taken times the share of the rows' time that goes by the constant. Large products say next to
-    nothing of main memory, and whatever else is off with them would end up there.
+    Candidates are chosen by the constants of the round before, then the constants are fitted to the chosen ones.
 
     Args:
         widths: effect -> how far its levels may spread, a standard deviation on the link scale.
         stiffness: of the samples' errors against the ridge.
         rounds: of choosing and fitting, one at least.
         held: effects that are known already, and stay as they are; those of the family itself among them, if any.
+        is_as_told: an architecture or a machine moves each constant only as far as its rows tell of it: the widths of
+            these effects are taken times the share of the rows' time that goes by the constant.
     """
     from scipy.optimize import minimize  # slow to import, and costing a model reads constants without fitting any
 
@@ -124,7 +124,7 @@ def fit(
     assert rounds > 0, "errors are those of the last round's candidates"
     for _ in range(rounds):
         errors = _errors_of(parameters, samples, design, point)
-        loss = _Loss(design.as_far_as_told(errors, point) if held else design, errors, stiffness)
+        loss = _Loss(design.as_far_as_told(errors, point) if is_as_told else design, errors, stiffness)
         best = minimize(loss, point.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 150, "maxfun": 200})
         point = best.x.reshape(point.shape)
     size = np.abs(errors.of(design.matrix @ point)[0])

@@ -14,6 +14,9 @@ from ircost.cost_models.gpu.demand import Terms
 from ircost.cost_models.gpu.machine import GpuMachine
 
 TINY_S = 1e-12  # below any time: keeps logarithms finite
+# Of operands so many caches apart nothing is found again, so that farther uses look alike. A network uses its weights
+# once in each run, benchmarks take turns among a handful of sets: what was learned of those must hold for these.
+MOST_CACHES = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ FIXED: Mapping[str, tuple[str, ...]] = {
     "moe": ("launch", "wave", "step", "rows", "others", "expert"),
     "recurrent": ("launch", "chunk"),
     **dict.fromkeys(("vector", "quantize"), ("launch", "row")),
-    "collective": ("launch", "hop", "bulk_hop", "far_hop"),
+    "collective": ("launch", "hop", "bulk_hop", "far_hop", "bulk_far_hop"),
 }
 COUNTED = ("wave", "split", "chunk", "step")  # fixed times whose number says how many tiles follow one another
 # Extents that tiles divide, and the tiles: how much of the last one is filled.
@@ -171,7 +174,9 @@ def _time_columns(family: str) -> Iterator[Column]:
             yield Column(f"{name}_count", f"ln of 1 + the number of times that {name} is paid", _count(name))
     yield Column("candidate", "index of the tile and split that the analytical model chose", lambda x: x.terms.choice)
     for place in range(REUSED.get(family, 1)):
-        meaning = "ln of the bytes touched between two uses of an operand, over those of the last-level cache"
+        meaning = (
+            f"ln of the bytes touched between two uses of an operand, in last-level caches, {MOST_CACHES:g} at most"
+        )
         yield Column(f"footprint_{place}", meaning, _footprint(place))
 
 
@@ -196,7 +201,7 @@ def _footprint(place: int) -> Callable[[Expressed], Numbers | float]:
         reused = x.terms.demand.reused
         if place >= len(reused):
             return np.nan
-        return np.asarray(np.log(np.clip(reused[place][1], 1e-6, 1e3)))
+        return np.asarray(np.log(np.clip(reused[place][1], 1e-6, MOST_CACHES)))
 
     return of
 

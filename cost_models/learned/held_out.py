@@ -21,6 +21,10 @@ from ircost.cost_models.learned.splits import folds_of
 from ircost.cost_models.side_by_side import processors, side_by_side
 
 WORTH_A_COPY = 20_000  # rows, from which on models are trained side by side
+# A machine of few rows among many of others is heard as if it had so many, or ten times, whichever is less: else what
+# somebody measured of their own machine drowns. On shapes held out that lowers its error by up to a fifth, and costs
+# machines of 20,000 rows and more a twentieth at most.
+HEARD_ROWS, MOST_HEARD = 20_000, 10
 Result = TypeVar("Result")
 OnProgress = Callable[[int, int], object]  # how many models are trained, of how many
 
@@ -51,7 +55,7 @@ def trained_and_held_out(
     """A model of all rows, beside ``held_out_folds``."""
     folds = folds_of(rows, split)
     tasks: list[Callable[[], Any]] = [partial(_answers, rows, recipe, out) for out in folds]
-    tasks.append(lambda: residual_model(recipe).fit(rows.features, rows.residual))
+    tasks.append(lambda: corrections_of(rows, recipe))
     *answers, model = at_once(tasks, len(rows), on_progress)
     return model, _judged(rows, folds, answers)
 
@@ -61,8 +65,16 @@ Answers = tuple[np.ndarray, np.ndarray]  # corrections and novelty of the rows o
 
 def _answers(rows: Rows, recipe: Recipe, out: np.ndarray) -> Answers:
     inside = ~out
-    model = residual_model(recipe).fit(rows.features[inside], rows.residual[inside])
-    return model.predict(rows.features[out]), levels_of(rows.at(inside), rows.at(out))
+    known = rows.at(inside)
+    return corrections_of(known, recipe).predict(rows.features[out]), levels_of(known, rows.at(out))
+
+
+def corrections_of(rows: Rows, recipe: Recipe) -> BoostedResidual:
+    """Trained on rows, those of machines with few of them several times."""
+    _, machine, count = np.unique(rows.device, return_inverse=True, return_counts=True)
+    times = np.clip(min(HEARD_ROWS, count.max()) // count, 1, MOST_HEARD)
+    heard = np.repeat(np.arange(len(rows)), times[machine])
+    return residual_model(recipe).fit(rows.features[heard], rows.residual[heard])
 
 
 def _judged(rows: Rows, folds: Sequence[np.ndarray], answers: Sequence[Answers]) -> Judged:

@@ -13,11 +13,15 @@ from ircost.frontends.config.family import Family
 from ircost.frontends.config.quantisation import quantised
 from ircost.frontends.config.reading import Reader
 from ircost.frontends.config.section_defaults import fill
+from ircost.frontends.config.step_keys import with_usual_keys
+from ircost.frontends.config.unsupported import EXPORT, missing_part
 from ircost.frontends.config.vision import VISION, image_encoder, seen_by, text_and_images
 from ircost.ir.errors import IrcError, did_you_mean
 from ircost.ir.types import DType, bf16, parse_dtype
 
 DTYPE_KEYS = ("torch_dtype", "dtype")
+# Families whose own files have keys of their own.
+REWRITTEN = {"step3p5": with_usual_keys}
 CONTRASTED = ("clip", "siglip")
 # Of models whose text alone is built.
 VISION_KEYS = (
@@ -25,6 +29,16 @@ VISION_KEYS = (
     *("vision_feature_layer", "vision_feature_select_strategy", "image_seq_length", "force_image_size", "ps_version"),
     *("template", "select_layer", "dynamic_image_size", "min_dynamic_patch", "max_dynamic_patch", "use_thumbnail"),
     *("use_backbone_lora", "use_llm_lora", "hidden_size", "audio_config", "vision_soft_tokens_per_image"),
+    *(
+        "image_grid_pinpoints",
+        "vision_aspect_ratio",
+        "downsample_factor",
+        "alignment_intermediate_size",
+        "scale_factor",
+    ),
+    *("projector_hidden_size", "projector_bias", "projector_use_layernorm", "insert_layer_id", "image_size"),
+    *("downsample_mode", "merge_kernel_size", "merger_times", "patch_size", "video_token_index", "_pad_token_id"),
+    *("spatial_pool_mode", "spatial_pool_stride", "adapter_layer_norm_eps", "video_seq_length"),
 )
 
 
@@ -53,11 +67,13 @@ def _whole(config: Config, name: str) -> Architecture:
     family_name = ALIASES.get(config.text("model_type"), config.text("model_type"))
     if family_name in CONTRASTED:
         return text_and_images(config, family_name, name, _dtype(config))
+    _check_supported(config, family_name)
     sections = [config.section(key) for key in ("text_config", "llm_config", "language_config")]
     text = next((section for section in sections if section is not None), config)
     if text is not config:
         if "tie_word_embeddings" in config:
-            text.values.setdefault("tie_word_embeddings", config.flag("tie_word_embeddings"))
+            # The whole model's word counts: its class ties the head, whatever its text says.
+            text.values["tie_word_embeddings"] = config.flag("tie_word_embeddings")
         fill(text, text.text("model_type", default=TEXT_OF.get(family_name, "llama")))
     if family_name in TEXT_ALONE:
         config.passed(*VISION_KEYS)
@@ -75,6 +91,8 @@ def _whole(config: Config, name: str) -> Architecture:
 
 def _of_text(config: Config, name: str, dtype: DType) -> Architecture:
     family_name, family = _family(config)
+    if family_name in REWRITTEN:
+        REWRITTEN[family_name](config)
     if family.sides is not None:
         return encoder_decoder(config, family, family_name, family.sides, name, dtype)
     reader = Reader(config, family, family_name)
@@ -86,12 +104,23 @@ def _of_text(config: Config, name: str, dtype: DType) -> Architecture:
 def _family(config: Config) -> tuple[str, Family]:
     name = config.text("model_type", default="llama" if config.path else NO_DEFAULT)
     name = TEXT_OF.get(ALIASES.get(name, name), ALIASES.get(name, name))
+    _check_supported(config, name)
     if name not in FAMILIES:
         raise config.error(
             f"model_type '{name}' is not known: its computation cannot be told from the config",
-            help=did_you_mean(name, FAMILIES) or "known: " + ", ".join(FAMILIES),
+            help=f"{did_you_mean(name, FAMILIES)} Names alike may be other models; {EXPORT}",
         )
     return name, FAMILIES[name]
+
+
+def _check_supported(config: Config, name: str) -> None:
+    """Raises:
+    ConfigError: a model that is known, and of which some part is not built here.
+    """
+    missing = missing_part(name)
+    if missing is not None:
+        part, remedy = missing
+        raise config.error(f"model_type '{name}' is not supported: {part} cannot be built here", help=remedy)
 
 
 def _dtype(*configs: Config) -> DType:

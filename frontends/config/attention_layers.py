@@ -24,27 +24,39 @@ def self_attention(scope: Scope, plan: Plan, part: Attention, x: Value) -> Value
 
     The three projections are one product, as all engines run them.
     """
-    batch, rows, hidden = x.type.shape
+    hidden = x.type.shape[-1]
     heads = plan.share(part.heads, "heads")
     kv_heads = _kv_heads(plan, part)
     if part.is_shared:
         return _with_kept(scope, plan, part, x, heads)
     with scope.at("attention"):
-        together = heads + (2 if part.has_values else 1) * kv_heads
-        padding = 0 if part.has_k_bias else kv_heads * part.width
-        packed = linear(scope, x, "qkv", together * part.width, part.has_qkv_bias, padding)
-        packed = _whole_normed(scope, packed, part, heads, kv_heads)
-        packed = scope(ops.reshape(packed, shape=(batch, rows, together, part.width)))
+        packed, apart = _projected(scope, part, x, heads, kv_heads)
         q, k = _with_positions(scope, plan, part, packed, heads, kv_heads)
-        v = part_of(scope, packed, together - kv_heads, kv_heads, axis=2)
-        v = normed(scope, v, "v_norm", part.value_norm)
+        v = part_of(scope, packed, packed.type.shape[2] - kv_heads, kv_heads, axis=2) if apart is None else apart
+        v = scaled(scope, normed(scope, v, "v_norm", part.value_norm), part.value_factor)
         if part.tuning is not None:
-            q = scope(ops.mul(q, _tuned(scope, plan, *part.tuning)))
+            q = scope(ops.mul(q, tuned(scope, plan, *part.tuning)))
         mixed = _attended(scope, plan, part, q, k, v)
         if part.is_gated:
             gate = linear(scope, x, "gate", heads * part.width, part.has_qkv_bias)
             mixed = scope(ops.mul(mixed, ops.sigmoid(gate)))
+        mixed = gated_by_head(scope, x, mixed, heads) if part.is_gated_by_head else mixed
         return project_out(scope, plan, mixed, hidden, part.has_out_bias)
+
+
+def _projected(scope: Scope, part: Attention, x: Value, heads: int, kv_heads: int) -> tuple[Value, Value | None]:
+    """Heads of queries, keys and values together, [b, t, heads, width]; values of another width apart."""
+    batch, rows, _ = x.type.shape
+    own = kv_heads * part.value_width if part.has_values else 0
+    shared = (heads + kv_heads) * part.width
+    padding = 0 if part.has_k_bias else kv_heads * part.width
+    packed = linear(scope, x, "qkv", shared + own, part.has_qkv_bias, padding)
+    packed = _whole_normed(scope, packed, part, heads, kv_heads)
+    if part.value_width != part.width:
+        packed, v = pieces(scope, packed, (shared, own))
+        packed = scope(ops.reshape(packed, shape=(batch, rows, heads + kv_heads, part.width)))
+        return packed, scope(ops.reshape(v, shape=(batch, rows, kv_heads, part.value_width)))
+    return scope(ops.reshape(packed, shape=(batch, rows, (shared + own) // part.width, part.width))), None
 
 
 def _with_kept(scope: Scope, plan: Plan, part: Attention, x: Value, heads: int) -> Value:
@@ -61,8 +73,7 @@ def _with_kept(scope: Scope, plan: Plan, part: Attention, x: Value, heads: int) 
     with scope.at("attention"):
         q = linear(scope, x, "query", heads * part.width, part.has_qkv_bias)
         q = scope(ops.reshape(q, shape=(batch, rows, heads, part.width)))
-        q = _head_normed(scope, q, "q_norm", part) if part.head_norm is not None else q
-        mixed = _over(scope, plan, part, rotated(scope, plan, part.rotary, q), plan.kept[bool(part.window)])
+        mixed = _over(scope, plan, part, _placed(scope, plan, part, q, "q_norm"), plan.kept[bool(part.window)])
         return project_out(scope, plan, mixed, hidden, part.has_out_bias)
 
 
@@ -96,11 +107,17 @@ def _with_positions(
         both = part_of(scope, packed, 0, heads + kv_heads, axis=2)
         both = rotated(scope, plan, part.rotary, both)
         return part_of(scope, both, 0, heads, axis=2), part_of(scope, both, heads, kv_heads, axis=2)
-    found = []
-    for name, start, count in (("q_norm", 0, heads), ("k_norm", heads, kv_heads)):
-        own = _head_normed(scope, part_of(scope, packed, start, count, axis=2), name, part)
-        found.append(rotated(scope, plan, part.rotary, own))
-    return found[0], found[1]
+    q = _placed(scope, plan, part, part_of(scope, packed, 0, heads, axis=2), "q_norm")
+    return q, _placed(scope, plan, part, part_of(scope, packed, heads, kv_heads, axis=2), "k_norm")
+
+
+def _placed(scope: Scope, plan: Plan, part: Attention, x: Value, name: str) -> Value:
+    """x [batch, tokens, heads, width] normed, where there is a norm, and rotated."""
+    if part.head_norm is None:
+        return rotated(scope, plan, part.rotary, x)
+    if part.is_norm_behind:
+        return _head_normed(scope, rotated(scope, plan, part.rotary, x), name, part)
+    return rotated(scope, plan, part.rotary, _head_normed(scope, x, name, part))
 
 
 def _head_normed(scope: Scope, x: Value, name: str, part: Attention) -> Value:
@@ -137,7 +154,7 @@ def _angles(scope: Scope, plan: Plan, rotary: Rotary, function: str) -> Value:
     return scope.table(name, (work.rows, 1, rotary.width), scope.dtype, make)
 
 
-def _tuned(scope: Scope, plan: Plan, floor: float, factor: float, first: int) -> Value:
+def tuned(scope: Scope, plan: Plan, floor: float, factor: float, first: int) -> Value:
     """[tokens, 1, 1] by which queries grow; ``first`` is the number of the first token."""
     work = plan.workload
 
@@ -266,6 +283,14 @@ def _slopes(scope: Scope, plan: Plan, part: Attention) -> Value:
         return np.array(slopes[:heads])
 
     return scope.table("slopes of distances", (heads,), f32, make)
+
+
+def gated_by_head(scope: Scope, x: Value, mixed: Value, heads: int) -> Value:
+    """mixed [batch, tokens, heads * width], each head times a sigmoid of its own number."""
+    batch, rows, width = mixed.type.shape
+    gate = ops.sigmoid(ops.reshape(linear(scope, x, "gate", heads), shape=(batch, rows, heads, 1)))
+    apart = scope(ops.reshape(mixed, shape=(batch, rows, heads, width // heads)))
+    return scope(ops.reshape(scope(ops.mul(apart, gate)), shape=mixed.type.shape))
 
 
 def project_out(scope: Scope, plan: Plan, mixed: Value, hidden: int, has_bias: bool) -> Value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ircost.frontends.config.config_file import Config
+from ircost.frontends.config.config_file import NO_DEFAULT, Config
 from ircost.frontends.config.family_reading import FamilyReader
 from ircost.frontends.config.layer_parts import Attention, Indexer, LatentAttention, Norm, Rotary
 from ircost.ir.types import f8e4m3
@@ -24,8 +24,10 @@ ROTARY_SCALING = (
         "long_factor",
         "truncate",
     ),
-    *("mrope_section", "mrope_interleaved", "max_position_embeddings"),
+    *("partial_rotary_factor", "mrope_section", "mrope_interleaved", "max_position_embeddings"),
 )  # what changes angles, and no shape
+# Of every so many layers the last has no window.
+WINDOW_PATTERN = ("sliding_window_pattern", "_sliding_window_pattern", "global_attn_every_n_layers")
 FULL = ("full_attention", "global_attention", "attention", "full", "global")
 INDEXED = ("indexed_attention", "deepseek_sparse_attention")
 
@@ -41,7 +43,8 @@ class AttentionReader(FamilyReader):
         config, family = self.config, self.family
         heads, kv_heads, width = self._heads(place)
         has_rotary = self._has_rotary(place)
-        scale = config.number("query_pre_attn_scalar", default=float(width)) ** -0.5 if family.is_scaled else 1.0
+        scalar = config.number("query_pre_attn_scalar", default=family.score_scalar or float(width))
+        scale = scalar**-0.5 if family.is_scaled else 1.0
         if self.name == "gpt2":
             self._check_gpt2_scale()
         norm = replace(self.norm, has_bias=False, has_scale=not family.has_plain_norm)
@@ -49,7 +52,7 @@ class AttentionReader(FamilyReader):
             heads=heads,
             kv_heads=kv_heads,
             width=width,
-            value_width=width,
+            value_width=self._value_width(width),
             scale=config.number("attention_multiplier", default=scale),
             is_causal=family.is_causal,
             has_qkv_bias=self.says(family.qkv_bias),
@@ -59,22 +62,29 @@ class AttentionReader(FamilyReader):
             if self.says(family.head_norm) and (has_rotary or not family.has_plain_norm)
             else None,
             is_norm_by_head=family.is_norm_by_head,
+            is_norm_behind=family.is_norm_behind,
             whole_norm=self.norm if self.says(family.whole_norm) else None,
             rotary=self._rotary(width, bool(self._window(place))) if has_rotary else None,
             window=self._window(place),
-            chunk=config.size("attention_chunk_size", default=0, least=0) if has_rotary else 0,
-            softcap=config.number("attn_logit_softcapping", default=0.0),
-            has_sinks=family.has_sinks,
+            chunk=config.size("attention_chunk_size", default=0, least=0) if family.has_chunks and has_rotary else 0,
+            softcap=self.cap("attn_logit_softcapping", family.score_cap),
+            has_sinks=bool(self._window(place)) if family.has_sinks == "where windows are" else bool(family.has_sinks),
             has_alibi=self._has_alibi(),
             has_bias_table=family.has_bias_table,
             is_gated=family.is_gated_output,
+            is_gated_by_head=family.is_gated_by_head,
             tuning=self._tuning(has_rotary),
             key_factor=config.number("key_multiplier", default=1.0),
+            value_factor=config.number("attention_value_scale", default=1.0),
             value_norm=replace(norm, has_scale=False) if family.has_value_norm else None,
             has_values=not self._keys_are_values(place),
             is_shared=place >= self.first_shared(),
             is_kept=self._is_kept(place),
         )
+
+    def cap(self, key: str, usual: float) -> float:
+        """What a key says, or where there is none the usual one; null says that there is no cap."""
+        return self.config.number(key, default=0.0 if key in self.config.values else usual)
 
     def first_shared(self) -> int:
         """The first layer that has no keys and values of its own."""
@@ -91,7 +101,7 @@ class AttentionReader(FamilyReader):
     def _tuning(self, has_rotary: bool) -> tuple[float, float, int] | None:
         """Source: huggingface/transformers, ``Llama4TextAttention``, ``get_llama_4_attn_scale`` of Ministral 3."""
         config = self.config
-        said = config.section("rope_parameters") if self.name == "ministral3" else None
+        said = config.section("rope_parameters") if self.family.is_tuned else None
         if said is not None and "llama_4_scaling_beta" in said:
             floor = said.number("original_max_position_embeddings")
             return floor, said.number("llama_4_scaling_beta"), 0
@@ -108,7 +118,7 @@ class AttentionReader(FamilyReader):
         config, family = self.config, self.family
         heads = config.size(*HEADS)
         width = config.size("head_dim", "attention_head_dim", "d_kv", default=family.head_width or None)
-        if self.name == "gemma4_text":
+        if family.has_full_heads:
             return self._heads_of_kind(place, heads, width)
         if width is None:
             if self.hidden % heads:
@@ -116,10 +126,32 @@ class AttentionReader(FamilyReader):
                     f"hidden size {self.hidden} does not divide by {heads} heads", help="give head_dim, or mend either"
                 )
             width = self.hidden // heads
+        if family.window_heads and self._window(place):
+            heads = config.size(family.window_heads)
         kv_heads = self._kv_heads(heads)
+        if family.window_kv_heads and self._window(place):
+            self._check_alike(swa_num_attention_heads=heads, swa_head_dim=width)
+            kv_heads = config.size(family.window_kv_heads, default=2 * kv_heads)
         if heads % kv_heads:
             raise config.error(f"{heads} heads cannot share {kv_heads} heads of keys and values evenly")
         return heads, kv_heads, width
+
+    def _check_alike(self, **sizes: int) -> None:
+        """Raises:
+        ConfigError: layers with a window have other sizes than those without.
+        """
+        for key, size in sizes.items():
+            if (said := self.config.size(key, default=size)) != size:
+                raise self.config.error(
+                    f"'{key}' is {said}, and {size} without a window", help="both alike are known here"
+                )
+
+    def _value_width(self, width: int) -> int:
+        if not self.family.value_width:
+            return width
+        found = self.config.size(self.family.value_width, default=width)
+        self._check_alike(swa_v_head_dim=found)
+        return found
 
     def _heads_of_kind(self, place: int, heads: int, width: int) -> tuple[int, int, int]:
         """Layers without a window have wider heads, and where their values are keys, another number of these.
@@ -131,7 +163,7 @@ class AttentionReader(FamilyReader):
         wide = config.size("global_head_dim", default=512)
         others = config.size("num_global_key_value_heads", default=kv_heads)
         if said is not None:
-            own = said.section(str(place)) or said
+            own = said.section(str(place)) or said.section(str(place).zfill(len(str(self.layers - 1)))) or said
             width, kv_heads = own.size("head_dim", default=width), own.size(*KV_HEADS, default=kv_heads)
         elif not self._window(place):
             width, kv_heads = wide, others if self._keys_are_values(place) else kv_heads
@@ -184,7 +216,7 @@ class AttentionReader(FamilyReader):
         rotated = config.size("rotary_dim", "attn_rotary_emb", default=int(width * share))
         if not 0 < rotated <= width or rotated % 2:
             raise config.error(f"{rotated} of {width} elements of a head cannot be rotated in pairs")
-        own = ("rope_local_base_freq", "local_rope_theta") if is_windowed else ("global_rope_theta",)
+        own = ("rope_local_base_freq", "local_rope_theta", "swa_rope_theta") if is_windowed else ("global_rope_theta",)
         names = ("rope_theta", "rotary_emb_base", "rotary_base")
         if is_windowed and family.window_base:
             base = said.number(*own, *(names if said is not config else ()), default=family.window_base)
@@ -225,18 +257,24 @@ class AttentionReader(FamilyReader):
         is_said = any(key in config.values for key in ("sliding_window", *family.window_keys))
         usual = 0 if is_said else family.window_width  # null says that there is none
         window = config.size("sliding_window", *family.window_keys, default=usual, least=0)
-        config.passed("sliding_window_pattern", "_sliding_window_pattern")
+        if family.window_before:
+            window = config.size(family.window_before, default=window - 1, least=0) + 1
+        config.passed(*WINDOW_PATTERN)
         if self.name == "gemma2":
             config.passed("sliding_window_size")  # in published files, and read by nobody
-        if self.name == "gemma4_text" and place == self.layers - 1:
+        if family.has_full_heads and place == self.layers - 1:
             return 0  # whatever is said of it. Source: huggingface/transformers, ``Gemma4TextConfig``
         if kinds:
             self.check_per_layer("layer_types", kinds)
             if kinds[place] not in (*WINDOWED, *FULL):
                 raise config.error(f"'layer_types' names '{kinds[place]}'", help=f"known: {', '.join(WINDOWED + FULL)}")
             return window if kinds[place] in WINDOWED else 0
+        if family.window == "listed":
+            flags = config.listed("hybrid_layer_pattern", of=(int,))
+            self.check_per_layer("hybrid_layer_pattern", flags)
+            return window if flags[place] else 0
         if family.window == "pattern":
-            pattern = config.size("sliding_window_pattern", "_sliding_window_pattern", default=family.window_pattern)
+            pattern = config.size(*WINDOW_PATTERN, default=family.window_pattern)
             return window if (place + 1) % pattern else 0
         if family.window == "from":
             return window if place >= config.size("max_window_layers", default=self.layers, least=0) else 0
@@ -257,22 +295,29 @@ class AttentionReader(FamilyReader):
         config = self.config
         plain, rotated = config.size("qk_nope_head_dim"), config.size("qk_rope_head_dim")
         config.passed(*KV_HEADS, "qk_head_dim")
-        base = config.number("rope_theta", default=self.family.rotary_base)
+        base = self._rotary_section(False).number("rope_theta", default=self._said_base())
         has_indexer = self._has_indexer(place)
+        heads = config.size(*HEADS)
+        usual_values = self.hidden // heads if self.family.has_usual_values else NO_DEFAULT
         return LatentAttention(
-            heads=config.size(*HEADS),
+            heads=heads,
             query_rank=config.size("q_lora_rank", default=0),
             latent=config.size("kv_lora_rank"),
             plain=plain,
             shared=rotated,
-            rotary=Rotary(rotated, base, is_interleaved=True) if self.family.rotary else None,
-            value_width=config.size("v_head_dim"),
+            rotary=Rotary(rotated, base, self.family.rotary == "interleaved") if self.family.rotary else None,
+            value_width=config.size("v_head_dim", default=usual_values),
             norm=self.norm,
             scale=(plain + rotated) ** -0.5,
             has_bias=self.says(self.family.qkv_bias),
+            tuning=self._tuning(has_rotary=True),
+            is_gated=self.family.is_gated_output,
             indexer=self._indexer(Rotary(rotated, base, self.family.indexer == "interleaved")) if has_indexer else None,
             takes_choice=bool(self.family.indexer) and not has_indexer,
         )
+
+    def _said_base(self) -> float:
+        return self.config.number("rope_theta", default=self.family.rotary_base)
 
     def _indexer(self, rotary: Rotary) -> Indexer:
         config = self.config

@@ -31,6 +31,34 @@ _GEMMA = Family(
     out_bias="attention_bias",
 )
 
+HUNYUAN = Family(
+    qkv_bias="attention_bias", out_bias="attention_bias", head_norm=True, is_norm_behind=True, epsilon=1e-05
+)
+
+_GEMMA_2 = replace(
+    _GEMMA,
+    window="alternate",
+    needed=("num_key_value_heads",),
+    window_width=4096,
+    score_scalar=256.0,
+    score_cap=50.0,
+    logit_cap=30.0,
+)
+_GEMMA_4 = replace(
+    _GEMMA,
+    placement="both",
+    window="pattern",
+    head_norm=True,
+    has_value_norm=True,
+    has_layer_scale=True,
+    has_full_heads=True,
+    is_scaled=False,
+    needed=("num_key_value_heads",),
+    window_width=512,
+    rotary_base=1000000.0,
+    window_base=10000.0,
+)
+
 DECODERS: dict[str, Family] = {
     "llama": _LLAMA,
     "smollm3": replace(
@@ -50,7 +78,12 @@ DECODERS: dict[str, Family] = {
     "qwen2": Family(qkv_bias=True, window="flag", needed=("num_key_value_heads",)),
     "mimo": Family(qkv_bias="attention_bias", window="flag", needed=("num_key_value_heads",)),
     "ministral3": Family(
-        window="all", head_width=128, needed=("num_key_value_heads",), epsilon=1e-05, rotary_base=1000000.0
+        window="all",
+        head_width=128,
+        is_tuned=True,
+        needed=("num_key_value_heads",),
+        epsilon=1e-05,
+        rotary_base=1000000.0,
     ),
     "qwen3": Family(
         qkv_bias="attention_bias",
@@ -61,12 +94,14 @@ DECODERS: dict[str, Family] = {
         needed=("num_key_value_heads",),
     ),
     "gemma": replace(_GEMMA, needed=("num_key_value_heads",)),
-    "gemma2": replace(_GEMMA, placement="both", window="alternate", needed=("num_key_value_heads",), window_width=4096),
+    "gemma2": replace(_GEMMA_2, placement="both"),
+    "vaultgemma": _GEMMA_2,
     "gemma3_text": replace(
         _GEMMA,
         placement="both",
         window="pattern",
         head_norm=True,
+        score_scalar=256.0,
         needed=("num_key_value_heads",),
         window_width=4096,
         rotary_base=1000000.0,
@@ -82,26 +117,19 @@ DECODERS: dict[str, Family] = {
         has_layer_inputs=True,
         has_updates=True,
         is_scaled=False,
+        logit_cap=30.0,
         needed=("num_key_value_heads", "hidden_size_per_layer_input", "num_kv_shared_layers"),
         window_width=512,
         rotary_base=1000000.0,
         window_base=10000.0,
     ),
     "gemma4_text": replace(
-        _GEMMA,
-        placement="both",
-        window="pattern",
-        head_norm=True,
-        has_value_norm=True,
-        has_layer_scale=True,
+        _GEMMA_4,
         has_layer_inputs=True,
-        is_scaled=False,
         experts=Routing(count="num_experts", chosen="top_k_experts"),
         needed=("num_key_value_heads", "hidden_size_per_layer_input"),
-        window_width=512,
-        rotary_base=1000000.0,
-        window_base=10000.0,
     ),
+    "gemma4_unified_text": replace(_GEMMA_4, window_width=1024),
     "phi": Family(
         norm="layer",
         placement="parallel",
@@ -197,6 +225,7 @@ DECODERS: dict[str, Family] = {
     ),
     "cohere": Family(
         norm="layer",
+        logit_factor=0.0625,
         has_norm_bias=False,
         placement="parallel",
         qkv_bias="attention_bias",
@@ -209,7 +238,12 @@ DECODERS: dict[str, Family] = {
         rotary_base=500000.0,
     ),
     "olmo": Family(
-        norm="layer", has_norm_scale=False, has_norm_bias=False, qkv_bias="attention_bias", out_bias="attention_bias"
+        norm="layer",
+        has_norm_scale=False,
+        has_norm_bias=False,
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        epsilon=1e-05,
     ),
     "olmo2": Family(
         placement="behind", whole_norm=True, qkv_bias="attention_bias", out_bias="attention_bias", epsilon=1e-05
@@ -227,6 +261,7 @@ DECODERS: dict[str, Family] = {
     ),
     "cohere2": Family(
         norm="layer",
+        logit_factor=0.0625,
         has_norm_bias=False,
         placement="parallel",
         qkv_bias="attention_bias",
@@ -255,6 +290,9 @@ DECODERS: dict[str, Family] = {
         head_width=128,
         needed=("num_key_value_heads",),
         epsilon=1.5625e-07,
+    ),
+    "glm4v_text": Family(
+        placement="both", qkv_bias=True, rotary="interleaved", needed=("num_key_value_heads",), epsilon=1e-05
     ),
     "baichuan": Family(),
     "exaone": Family(epsilon=1e-05),
@@ -312,7 +350,7 @@ DECODERS: dict[str, Family] = {
         epsilon=1e-05,
         rotary_base=500000.0,
     ),
-    "hunyuan_v1_dense": Family(qkv_bias="attention_bias", out_bias="attention_bias", head_norm=True, epsilon=1e-05),
+    "hunyuan_v1_dense": HUNYUAN,
     "seed_oss": Family(
         qkv_bias="attention_bias",
         out_bias="attention_out_bias",
@@ -320,6 +358,40 @@ DECODERS: dict[str, Family] = {
         head_width=128,
         needed=("num_key_value_heads",),
     ),
+    "apertus": Family(
+        activation="xielu",
+        is_gated=False,
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        head_norm=True,
+        epsilon=1e-05,
+        rotary_base=12000000.0,
+    ),
+    "minicpm3": Family(
+        has_latent=True,
+        has_usual_values=True,
+        qkv_bias="attention_bias",
+        is_tied=True,
+        needed=("kv_lora_rank", "q_lora_rank", "scale_emb", "scale_depth", "dim_model_base"),
+        epsilon=1e-05,
+    ),
+    "youtu": Family(
+        has_latent=True,
+        qkv_bias="attention_bias",
+        rotary="interleaved",
+        is_tied=True,
+        needed=("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "v_head_dim"),
+    ),
+    "jais2": Family(
+        norm="layer",
+        activation="relu2",
+        is_gated=False,
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        mlp_bias="mlp_bias",
+        epsilon=1e-05,
+    ),
+    "cwm": Family(window="listed", window_width=8192, rotary_base=1000000.0, head_width=128, epsilon=1e-05),
     "orion": Family(norm="layer", epsilon=1e-05),
     "xverse": Family(),
 }

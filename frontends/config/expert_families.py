@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ircost.frontends.config.decoder_families import HUNYUAN
 from ircost.frontends.config.family import Family, Routing
 
 QWEN = Routing(
     count="num_experts",
     is_normalised="norm_topk_prob",
+    is_usually_normalised=False,
     step="decoder_sparse_step",
     dense_layers="mlp_only_layers",
 )
@@ -25,13 +27,29 @@ _DEEPSEEK = Routing(
     groups=("n_group", "topk_group"),
 )
 _SIGMOIDS = replace(_DEEPSEEK, router="sigmoid", listed="mlp_layer_types")
+_NUMBERED = replace(_SIGMOIDS, count="num_experts", shared_count="num_shared_experts")
 _SCORED = replace(_DEEPSEEK, scoring="sigmoid", listed="mlp_layer_types")
 
 _DEEPSEEK_V3 = Family(
     has_latent=True,
     qkv_bias="attention_bias",
     rotary="interleaved",
-    experts=replace(_DEEPSEEK, scoring="sigmoid"),
+    experts=replace(_DEEPSEEK, scoring="sigmoid", usual_factor=2.5),
+)
+_GLM_4 = Family(
+    qkv_bias="attention_bias",
+    head_norm="use_qk_norm",
+    rotary_share=0.5,
+    experts=_SIGMOIDS,
+    needed=("num_key_value_heads",),
+    epsilon=1e-05,
+)
+_BAILING_ROUTING = replace(_NUMBERED, router="score_function", is_normalised="norm_topk_prob", listed="", step="")
+_BAILING = Family(
+    qkv_bias="use_qkv_bias",
+    head_norm="use_qk_norm",
+    experts=_BAILING_ROUTING,
+    needed=("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size", "num_shared_experts"),
 )
 _LATENT_SIZES = ("n_routed_experts", "num_experts_per_tok", "moe_intermediate_size", "n_shared_experts", "q_lora_rank")
 _INDEXER_SIZES = ("index_topk", "index_n_heads", "index_head_dim")
@@ -59,7 +77,12 @@ EXPERTS: dict[str, Family] = {
         whole_norm=True,
         qkv_bias="attention_bias",
         out_bias="attention_bias",
-        experts=Routing(count="num_experts", inner="intermediate_size", is_normalised="norm_topk_prob"),
+        experts=Routing(
+            count="num_experts",
+            inner="intermediate_size",
+            is_normalised="norm_topk_prob",
+            is_usually_normalised=False,
+        ),
         epsilon=1e-05,
     ),
     "qwen2_moe": Family(
@@ -79,20 +102,36 @@ EXPERTS: dict[str, Family] = {
     "deepseek": Family(
         qkv_bias="attention_bias",
         out_bias="attention_bias",
-        experts=replace(_DEEPSEEK, router="softmax", groups=None),
+        experts=replace(_DEEPSEEK, router="softmax", groups=None, is_usually_normalised=False),
     ),
-    "deepseek_v2": Family(has_latent=True, qkv_bias="attention_bias", rotary="interleaved", experts=_DEEPSEEK),
+    "deepseek_v2": Family(
+        has_latent=True,
+        qkv_bias="attention_bias",
+        rotary="interleaved",
+        experts=replace(_DEEPSEEK, is_usually_normalised=False),
+    ),
     "deepseek_v3": _DEEPSEEK_V3,
+    "sarvam_mla": replace(
+        _DEEPSEEK_V3,
+        experts=replace(
+            _DEEPSEEK,
+            router="sigmoid",
+            shared_count="n_shared_experts|num_shared_experts",
+            shared_usual=1,
+            dense_before=1,
+        ),
+        needed=("num_experts_per_tok", "moe_intermediate_size", "routed_scaling_factor", "kv_lora_rank"),
+    ),
     "deepseek_v32": replace(
         _DEEPSEEK_V3,
         indexer="half",
-        experts=replace(_SCORED, dense_before=3),
+        experts=replace(_SCORED, dense_before=3, usual_factor=2.5),
         needed=(*_LATENT_SIZES, *_INDEXER_SIZES),
     ),
     "glm_moe_dsa": replace(
         _DEEPSEEK_V3,
         indexer="interleaved",
-        experts=replace(_SCORED, dense_before=3),
+        experts=replace(_SCORED, dense_before=3, usual_factor=2.5),
         needed=(*_LATENT_SIZES, *_INDEXER_SIZES),
         epsilon=1e-05,
     ),
@@ -132,6 +171,7 @@ EXPERTS: dict[str, Family] = {
             step="interleave_moe_layer_step",
         ),
         needed=("num_key_value_heads",),
+        has_chunks=True,
         no_rope_interval=4,
         epsilon=1e-05,
         rotary_base=500000.0,
@@ -142,19 +182,43 @@ EXPERTS: dict[str, Family] = {
         experts=Routing(count="num_local_experts", inner="intermediate_size", router="softmax of chosen"),
         needed=("attention_multiplier",),
     ),
-    "glm4_moe": Family(
+    "granitemoeshared": Family(
         qkv_bias="attention_bias",
-        head_norm="use_qk_norm",
-        rotary_share=0.5,
-        experts=_SIGMOIDS,
-        needed=("num_key_value_heads",),
-        epsilon=1e-05,
+        out_bias="attention_bias",
+        experts=Routing(
+            count="num_local_experts",
+            inner="intermediate_size",
+            router="softmax of chosen",
+            shared_inner="shared_intermediate_size",
+        ),
+        needed=("attention_multiplier", "shared_intermediate_size"),
+    ),
+    "glm4_moe": _GLM_4,
+    "sarvam_moe": replace(
+        _GLM_4,
+        rotary_share=1.0,
+        rotary_base=8000000.0,
+        experts=replace(
+            _SIGMOIDS,
+            count="n_routed_experts",
+            shared_count="n_shared_experts|num_shared_experts",
+            shared_usual=1,
+            dense_before=1,
+        ),
+        needed=("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size", "routed_scaling_factor"),
+        epsilon=1e-06,
+    ),
+    "glm4v_moe_text": replace(
+        _GLM_4,
+        head_norm=False,
+        experts=replace(_SIGMOIDS, dense_before=1),
+        needed=("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size", "n_shared_experts"),
     ),
     "glm4_moe_lite": Family(
         has_latent=True,
         qkv_bias="attention_bias",
         rotary="interleaved",
-        experts=replace(_SIGMOIDS, dense_before=1),
+        experts=replace(_SIGMOIDS, dense_before=1, usual_factor=1.8),
         needed=_LATENT_SIZES,
         epsilon=1e-05,
     ),
@@ -164,7 +228,7 @@ EXPERTS: dict[str, Family] = {
         head_norm=True,
         window="from",
         window_width=4096,
-        experts=_SIGMOIDS,
+        experts=replace(_SIGMOIDS, is_usually_normalised=False),
         needed=("num_key_value_heads",),
     ),
     "ernie4_5_moe": Family(
@@ -186,6 +250,131 @@ EXPERTS: dict[str, Family] = {
         needed=("num_key_value_heads", "moe_k", "moe_num_shared_experts", "moe_layer_start_index"),
         epsilon=1e-05,
         rotary_base=500000.0,
+    ),
+    "hunyuan_v1_moe": replace(
+        HUNYUAN,
+        experts=Routing(
+            count="num_experts",
+            chosen="moe_topk",
+            inner="moe_intermediate_size|intermediate_size",
+            shared_count="num_shared_expert",
+            shared_usual=1,
+            shared_width="intermediate_size",
+        ),
+        needed=("num_key_value_heads", "moe_topk"),
+    ),
+    "exaone_moe": Family(
+        head_norm=True,
+        window="pattern",
+        window_width=4096,
+        window_pattern=4,
+        is_rotary_windowed="where windows are",
+        experts=replace(_NUMBERED, shared_usual=1, dense_before=1),
+        needed=("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size", "routed_scaling_factor"),
+        epsilon=1e-05,
+    ),
+    "hy_v3": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        mlp_bias="mlp_bias",
+        head_norm=True,
+        head_width=128,
+        rotary_base=11158840.0,
+        experts=replace(
+            _NUMBERED, is_normalised=True, factor="router_scaling_factor", shared_usual=1, dense_before=1, groups=None
+        ),
+        needed=("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size", "router_scaling_factor"),
+        epsilon=1e-05,
+    ),
+    "afmoe": Family(
+        placement="both",
+        is_embedding_scaled="mup_enabled",
+        head_norm=True,
+        head_width=128,
+        is_gated_output=True,
+        window="pattern",
+        window_width=1024,
+        window_pattern=4,
+        is_rotary_windowed=True,
+        experts=replace(
+            _NUMBERED,
+            is_normalised=True,
+            factor="route_scale",
+            shared_usual=2,
+            first="num_dense_layers",
+            dense_before=1,
+            step="",
+            listed="",
+            groups=None,
+        ),
+        needed=("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size"),
+        epsilon=1e-05,
+    ),
+    "solar_open": Family(
+        qkv_bias="attention_bias",
+        head_width=128,
+        rotary_base=1000000.0,
+        experts=replace(_SIGMOIDS, shared_usual=1, first="", step="", listed=""),
+        needed=("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size"),
+        epsilon=1e-05,
+    ),
+    "mimo_v2_flash": Family(
+        qkv_bias="attention_bias",
+        head_width=192,
+        value_width="v_head_dim",
+        rotary_share=0.334,
+        rotary_base=5000000.0,
+        window="listed",
+        window_before="sliding_window_size",
+        window_kv_heads="swa_num_key_value_heads",
+        window_width=129,
+        window_base=10000.0,
+        has_sinks="where windows are",
+        experts=replace(_SCORED, dense_before=1),
+        needed=(
+            "num_key_value_heads",
+            "num_experts_per_tok",
+            "moe_intermediate_size",
+            "attention_value_scale",
+            "v_head_dim",
+        ),
+        epsilon=1e-05,
+    ),
+    "mistral4": Family(
+        has_latent=True,
+        qkv_bias="attention_bias",
+        rotary="interleaved",
+        is_tuned=True,
+        experts=replace(_DEEPSEEK, router="softmax"),
+        needed=(*_LATENT_SIZES, "rope_parameters"),
+    ),
+    "bailing_moe": _BAILING,
+    "bailing_moe_v2": replace(
+        _BAILING,
+        experts=replace(_BAILING_ROUTING, scoring="sigmoid"),
+        needed=(*_BAILING.needed, "use_qk_norm", "n_group", "topk_group", "first_k_dense_replace"),
+    ),
+    "step3p5": Family(
+        qkv_bias="attention_bias",
+        out_bias="attention_bias",
+        mlp_bias="mlp_bias",
+        head_norm=True,
+        head_width=128,
+        is_gated_by_head=True,
+        window_heads="num_sliding_attention_heads",
+        limits=("swiglu_limits", "swiglu_limits_shared"),
+        experts=Routing(
+            count="n_routed_experts",
+            router="sigmoid",
+            factor="moe_router_scaling_factor",
+            shared_inner="share_expert_dim",
+            listed="mlp_layer_types",
+        ),
+        needed=(
+            *("num_key_value_heads", "num_experts_per_tok", "moe_intermediate_size", "share_expert_dim"),
+            *("layer_types", "mlp_layer_types", "num_sliding_attention_heads", "moe_router_scaling_factor"),
+        ),
+        epsilon=1e-05,
     ),
     "minimax_m2": Family(
         whole_norm=True,

@@ -49,6 +49,8 @@ class FamilyReader:
         """Our name of one of HF's."""
         if name not in ACTIVATIONS:
             raise self.config.error(f"activation '{name}' is not known", help=did_you_mean(name, ACTIVATIONS))
+        if name in LEARNT and name != self.family.activation:
+            raise self.config.error(f"activation '{name}' of a {self.name} is not known: it has weights of its own")
         return ACTIVATIONS[name]
 
 
@@ -66,12 +68,17 @@ DEFAULT_FLAGS = {
     ("seed_oss", "attention_bias"): True,
     ("persimmon", "qk_layernorm"): True,
     ("glm4", "attention_bias"): True,
+    ("jais2", "attention_bias"): True,
+    ("jais2", "mlp_bias"): True,
+    ("glm4v_moe_text", "attention_bias"): True,
     ("llama4_text", "use_qk_norm"): True,
     ("opt", "layer_norm_elementwise_affine"): True,
 }
+# Those with weights.
+LEARNT = ("xielu",)
 # HF's names of activations -> ours.
 ACTIVATIONS = {
     **{"relu2": "relu2", "silu": "silu", "swish": "silu", "relu": "relu", "gelu": "gelu"},
     **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh"), "gelu_tanh"),
-    **{"quick_gelu": "quick_gelu", "gelu_python": "gelu"},
+    **{"quick_gelu": "quick_gelu", "gelu_python": "gelu", "xielu": "xielu"},
 }

@@ -21,18 +21,44 @@ from ircost.ir.types import TensorType
 def feed_forward(scope: Scope, plan: Plan, part: FeedForward, x: Value, name: str = "mlp") -> Value:
     """x [batch, tokens, hidden]; gate and up are one product, as all engines run them."""
     inner = plan.share(part.inner, "columns of the feed-forward layer")
-    activation = ACTIVATIONS[part.activation]
     with scope.at(name):
         if part.is_gated:
+            activation = ACTIVATIONS[part.activation]
             both = linear(scope, x, "gate_up", 2 * inner, part.has_bias)
             gate, up = part_of(scope, both, 0, inner), part_of(scope, both, inner, inner)
             gate = _highest(scope, gate, part.sparsity) if part.sparsity else gate
-            hidden = scope(ops.mul(activation(scaled(scope, gate, part.gate_factor)), up))
+            hidden = activation(scaled(scope, gate, part.gate_factor))
+            hidden = scope(ops.mul(*_clipped(hidden, up, part.limit)))
         else:
-            hidden = scope(activation(linear(scope, x, "up", inner, part.has_bias)))
+            up = linear(scope, x, "up", inner, part.has_bias)
+            hidden = _learnt(scope, up) if part.activation == "xielu" else scope(ACTIVATIONS[part.activation](up))
         out = scaled(scope, linear(scope, hidden, "down", x.type.shape[-1], part.has_bias), part.factor)
         plan.exchange("all_reduce", out.type.size_bytes, "sum of the columns' parts")
         return out
+
+
+def _clipped(gate: Value, up: Value, limit: float) -> tuple[Value, Value]:
+    if not limit:
+        return gate, up
+    most = scalar_like(limit, up)
+    return ops.minimum(gate, most), ops.maximum(ops.minimum(up, most), scalar_like(-limit, up))
+
+
+def _learnt(scope: Scope, x: Value) -> Value:
+    """xIELU: above 0 a x^2 + x / 2, below b (exp(x) - 1 - x) + x / 2, with learnt a and b of the layer.
+
+    The weights here are a and b; checkpoints hold numbers whose softplus they are, b less one half.
+
+    Source: Huang, Schlag, "Deriving Activation Functions Using Integration", arXiv:2411.13010; transformers,
+    ``XIELUActivation``.
+    """
+    with scope.at("activation"):
+        above, below = scope.weight("above", 1), scope.weight("below", 1)
+    high = ops.relu(x)
+    low = ops.sub(x, high)
+    curved = ops.sub(ops.sub(ops.exp(low), scalar_like(1.0, x)), low)
+    squared = ops.mul(above, ops.mul(high, high))
+    return scope(ops.add(ops.add(squared, ops.mul(below, curved)), ops.mul(x, scalar_like(0.5, x))))
 
 
 def _highest(scope: Scope, x: Value, sparsity: float) -> Value:
@@ -85,6 +111,7 @@ def experts(scope: Scope, plan: Plan, part: Experts, x: Value, routed_by: Value 
             slope=part.slope,
             offset=1.0 if part.is_interleaved else 0.0,
             limit=part.limit,
+            is_limit_behind=part.is_limit_behind,
             has_biases=part.has_bias,
             has_scales=form is not None,
             is_narrow=form is not None and form.activations is not None,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+from ircost.frontends.config.config_file import NO_DEFAULT
 from ircost.frontends.config.family import Routing
 from ircost.frontends.config.family_reading import ACTIVATIONS, FamilyReader
 from ircost.frontends.config.layer_parts import Experts, FeedForward
@@ -14,10 +18,26 @@ EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 
 class FeedForwardReader(FamilyReader):
     def layer(self, place: int) -> FeedForward | Experts:
-        routing = self.family.experts
-        if routing is not None and self._has_experts(routing, place):
-            return self.experts(routing)
-        return self.dense()
+        routing, limits = self.family.experts, self.family.limits
+        part = self.experts(routing) if routing is not None and self._has_experts(routing, place) else self.dense()
+        return part if limits is None else self._limited(part, *(self._limit(key, place) for key in limits))
+
+    def _limited(self, part: FeedForward | Experts, routed: float, shared: float) -> FeedForward | Experts:
+        """With clips behind activations."""
+        if isinstance(part, FeedForward):
+            return replace(part, limit=shared)
+        always = replace(part.shared, limit=shared) if part.shared is not None else None
+        return replace(part, shared=always, limit=routed, is_limit_behind=routed > 0)
+
+    def _limit(self, key: str, place: int) -> float:
+        """Of a layer; 0: none."""
+        said = self.config.raw(key, default=None)
+        if said is None:
+            return 0.0
+        if not isinstance(said, list) or not all(each is None or type(each) in (int, float) for each in said):
+            raise self.config.error(f"'{key}' is {said!r}, a list of numbers expected")
+        self.check_per_layer(key, said)
+        return float(said[place] or 0.0)
 
     def dense(self) -> FeedForward:
         activation, is_gated = self._activation_and_gate()
@@ -74,6 +94,10 @@ class FeedForwardReader(FamilyReader):
             if kinds[place] not in ("sparse", "dense"):
                 raise config.error(f"'{routing.listed}' names '{kinds[place]}'", help="known: sparse, dense")
             return bool(kinds[place] == "sparse")
+        if routing.step and isinstance(config.values.get(routing.step), list):
+            flags = config.listed(routing.step, of=(int, bool))
+            self.check_per_layer(routing.step, flags)
+            return bool(flags[place])
         step = config.size(routing.step, default=1) if routing.step else 1
         dense = config.listed(routing.dense_layers, default=[]) if routing.dense_layers else []
         if routing.step == "decoder_sparse_step":
@@ -92,16 +116,16 @@ class FeedForwardReader(FamilyReader):
     def experts(self, routing: Routing) -> Experts:
         config, family = self.config, self.family
         count = config.size(routing.count, *EXPERTS)
-        chosen = config.size(routing.chosen, "num_experts_per_tok", "num_experts_per_token", "experts_per_token")
+        chosen = self._of_all(routing.chosen, "num_experts_per_tok", "num_experts_per_token", "experts_per_token")
         if chosen > count:
             raise config.error(f"{chosen} of {count} experts cannot be chosen")
-        inner = config.size(routing.inner)
+        inner = self._of_all(*routing.inner.split("|"))
         normalised = routing.is_normalised
         router = routing.router
-        if router == "scoring_func":
+        if router in ("scoring_func", "score_function"):
             router = config.text(router, default=routing.scoring)
         if router not in ("softmax", "softmax of chosen", "sigmoid", "sigmoid of chosen"):
-            raise config.error(f"'scoring_func' is '{router}'", help="known: softmax, sigmoid")
+            raise config.error(f"'{routing.router}' is '{router}'", help="known: softmax, sigmoid")
         method = config.text("topk_method", default="greedy")
         groups = tuple(config.size(*key.split("|"), default=1) for key in routing.groups) if routing.groups else (1, 1)
         return Experts(
@@ -119,13 +143,31 @@ class FeedForwardReader(FamilyReader):
             has_router_bias=routing.has_router_bias or method == "noaux_tc" or router == "sigmoid",
             groups=groups[0],
             groups_chosen=groups[1],
-            factor=config.number("routed_scaling_factor", default=1.0),
+            factor=config.number(routing.factor, default=routing.usual_factor),
             is_normalised=normalised
             if isinstance(normalised, bool)
-            else config.flag(*normalised.split("|"), default=True),
+            else config.flag(*normalised.split("|"), default=routing.is_usually_normalised),
             is_gated=family.is_gated,
             latent=config.size(routing.latent, default=0) if routing.latent else 0,
         )
+
+    def _of_all(self, *names: str, default: Any = NO_DEFAULT, least: int = 1) -> int:
+        """A size that may be listed for each layer, where that says the same of all (Hunyuan-A13B).
+
+        Raises:
+            ConfigError: layers differ.
+        """
+        config = self.config
+        if not isinstance(config.raw(*names, default=default), list):
+            return config.size(*names, default=default, least=least)
+        listed = config.listed(*names, of=(int,))
+        if len(listed) < self.layers or len(set(listed)) > 1 or listed[0] < least:
+            name = next(name for name in names if config.values.get(name) is not None)
+            raise config.error(
+                f"'{name}' lists {sorted(set(listed))} for {len(listed)} layers",
+                help=f"a number of {least} and more, the same for all {self.layers} layers, is what is known here",
+            )
+        return int(listed[0])
 
     def _shared(self, routing: Routing, inner: int) -> FeedForward | None:
         config = self.config
@@ -133,6 +175,7 @@ class FeedForwardReader(FamilyReader):
         if routing.shared_inner:
             width = config.size(routing.shared_inner, default=0, least=0)
         elif routing.shared_count:
-            width = inner * config.size(*routing.shared_count.split("|"), default=0, least=0)
+            width = config.size(routing.shared_width) if routing.shared_width else inner
+            width *= self._of_all(*routing.shared_count.split("|"), default=routing.shared_usual, least=0)
         has_bias = self.says(self.family.mlp_bias)
         return FeedForward(width, self.activation(), self.family.is_gated, has_bias) if width else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ircost.frontends.config.attention_layers import project_out, rotated
+from ircost.frontends.config.attention_layers import gated_by_head, project_out, rotated, tuned
 from ircost.frontends.config.cached_rows import as_cached, format_without_scales, index_rows
 from ircost.frontends.config.config_file import ConfigError
 from ircost.frontends.config.layer_parts import Indexer, LatentAttention
@@ -28,6 +28,8 @@ def latent_attention(scope: Scope, plan: Plan, part: LatentAttention, x: Value) 
     work = plan.workload
     with scope.at("attention"):
         q, latent, rope, source = _latent_inputs(scope, plan, part, x)
+        if part.tuning is not None:
+            q = scope(ops.mul(q, tuned(scope, plan, *part.tuning)))
         if work.phase != "encode":
             scope.output("latent", as_cached(scope, plan, latent))
             scope.output("rotated_key", as_cached(scope, plan, rope))
@@ -36,6 +38,7 @@ def latent_attention(scope: Scope, plan: Plan, part: LatentAttention, x: Value) 
             mixed = _in_latent_space(scope, plan, part, q, latent, rope, chosen)
         else:
             mixed = _by_heads(scope, plan, part, q, latent, rope)
+        mixed = gated_by_head(scope, x, mixed, plan.share(part.heads, "heads")) if part.is_gated else mixed
         return project_out(scope, plan, mixed, hidden, part.has_bias)
 
 

@@ -45,17 +45,19 @@ class Attention:
     Args:
         width, value_width: of a head.
         has_qkv_bias, has_out_bias: of the projections. has_k_bias: where there are some, whether keys have one.
-        head_norm: of each head of queries and keys, each with weights of its own where ``is_norm_by_head``;
+        head_norm: of each head of queries and keys, each with weights of its own where ``is_norm_by_head``, and behind
+        their rotation where ``is_norm_behind`` (Hunyuan);
         whole_norm: of all heads of them together.
         window: the last so many tokens are seen; 0: all. chunk: those of the same chunk of so many are; 0: all.
         scale: of the scores. softcap: of the scores; 0: none.
         has_sinks: a learnt logit for each head takes part in the softmax.
         has_alibi: a bias that falls with the distance takes the place of positions.
         has_bias_table: learnt biases by bucket of distance are added to the scores (T5), those of the stack's table.
-        is_gated: the output is multiplied by a sigmoid of a projection as wide as the queries.
+        is_gated: the output is multiplied by a sigmoid of a projection as wide as the queries; is_gated_by_head: each
+            head's is, of its own number.
         tuning: (floor, factor, first): queries grow by factor log(1 + position // floor), positions counted from
             ``first`` on (Llama 4, layers without positions; Ministral 3).
-        key_factor: of keys, before they turn.
+        key_factor: of keys, before they turn; value_factor: of values.
         value_norm: of each head of values. has_values: else values are what keys are before their norm (Gemma 4).
         is_shared: keys and values are those of the last layer before that ``is_kept`` and has a window, or none, as
             this one (Gemma 3n and 4).
@@ -72,6 +74,7 @@ class Attention:
     has_out_bias: bool = False
     head_norm: Norm | None = None
     is_norm_by_head: bool = False
+    is_norm_behind: bool = False
     whole_norm: Norm | None = None
     rotary: Rotary | None = None
     window: int = 0
@@ -81,8 +84,10 @@ class Attention:
     has_alibi: bool = False
     has_bias_table: bool = False
     is_gated: bool = False
+    is_gated_by_head: bool = False
     tuning: tuple[float, float, int] | None = None
     key_factor: float = 1.0
+    value_factor: float = 1.0
     value_norm: Norm | None = None
     has_values: bool = True
     is_shared: bool = False
@@ -119,6 +124,8 @@ class LatentAttention:
         latent: of keys and values. shared: the part of a key that all heads share; rotary: which turns it, or nothing
             does (Kimi Linear).
         plain: the part without; value_width: of a head.
+        tuning: as of `Attention` (Mistral Small 4). is_gated: each head's output is multiplied by a sigmoid of its own
+            number, a projection of x (Ling 3.0).
         indexer: of the tokens that each query sees; ``takes_choice``: those that the layer before saw are (GLM-5.2).
 
     Source: DeepSeek-AI, "DeepSeek-V2", arXiv:2405.04434, 2.1.
@@ -134,6 +141,8 @@ class LatentAttention:
     norm: Norm
     scale: float
     has_bias: bool = False
+    tuning: tuple[float, float, int] | None = None
+    is_gated: bool = False
     indexer: Indexer | None = None
     takes_choice: bool = False
 
@@ -141,8 +150,9 @@ class LatentAttention:
 @dataclass(frozen=True, slots=True)
 class FeedForward:
     """Args:
-    is_gated: down(activation(gate(x)) * up(x)), else down(activation(up(x))).
+    is_gated: down(activation(gate(x)) * up(x)), else down(activation(up(x))). activation: ``xielu`` has learnt numbers.
     gate_factor, factor: of the gate before the activation, and of what is put out.
+    limit: of what the activation makes, and of the other factor both ways; 0: none.
     sparsity: the share of the gate's elements that are 0 were they drawn from a normal distribution; 0: all count.
     """
 
@@ -152,6 +162,7 @@ class FeedForward:
     has_bias: bool = False
     gate_factor: float = 1.0
     factor: float = 1.0
+    limit: float = 0.0
     sparsity: float = 0.0
 
 
@@ -168,6 +179,7 @@ class Experts:
         is_normalised: the chosen shares add up to 1. factor: of them.
         is_gated: as of a feed-forward layer. latent: width that tokens are projected to before routed experts, and
             back from behind them; 0: they are not (Nemotron 3 Super).
+        limit: of the gate and of the other factor, 0: none; is_limit_behind: of the gate behind its activation.
         router_norm: of what the router reads, which has a scale of its own then. has_scales: shares of experts have a
             learnt factor each (Gemma 4).
     """
@@ -180,6 +192,7 @@ class Experts:
     has_bias: bool = False
     is_interleaved: bool = False
     limit: float = 0.0
+    is_limit_behind: bool = False
     slope: float = 1.0
     shared: FeedForward | None = None
     is_shared_gated: bool = False
@@ -280,7 +293,9 @@ class KimiDelta:
     """The delta rule that forgets each row of the state by itself, behind a short convolution of ``window`` tokens.
 
     Args:
-        width: of a head's queries, keys and values. rank: of the projections to what is forgotten and to the gate.
+        width: of a head's queries, keys and values. rank: of the projections to what is forgotten and to the gate; 0:
+            each is one matrix (Ling 3.0).
+        least: bound of the logarithm of what is kept, a sigmoid's share of which it is; 0: a softplus without one.
 
     Source: Kimi Team, "Kimi Linear", arXiv:2510.26692, 3 and 4.
     """
@@ -290,6 +305,7 @@ class KimiDelta:
     rank: int
     window: int
     norm: Norm
+    least: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

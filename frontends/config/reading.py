@@ -56,10 +56,20 @@ TOLD = {
     "falcon_h1": ("attn_layer_indices",),
     "glm_moe_dsa": ("moe_router_dtype",),
     "gemma3n_text": ("altup_coef_clip", "altup_lr_multiplier"),  # of training
+    "youtu": ("embedding_initializer_range",),
     "gemma4_text": ("vocab_size_per_layer_input",),
     "lfm2": LFM2_PARTS,
     "lfm2_moe": (*LFM2_PARTS, "norm_topk_eps"),
     "dots1": ("scoring_func",),
+    "afmoe": ("load_balance_coeff", "use_grouped_mm"),
+    "hunyuan_v1_moe": ("intermediate_size", "cla_share_factor", "moe_drop_tokens", "moe_random_routing_dropped_token"),
+    "mimo_v2_flash": ("attention_chunk_size",),  # layers with a window have one, and no chunks
+    # The width of shared experts is that of routed ones, whatever is said. Source: BailingMoeV2SparseMoeBlock.
+    **dict.fromkeys(
+        ("bailing_moe", "bailing_moe_v2"),
+        ("moe_shared_expert_intermediate_size", "mtp_loss_scaling_factor", "router_dtype"),
+    ),
+    "hy_v3": ("enable_moe_fp32_combine",),  # the format of one sum
     "ernie4_5_moe": ("moe_norm_min", "moe_capacity", "moe_gate", "moe_gate_act", "moe_use_aux_free", "use_moe"),
 }
 # Keys that name what is built here, and may name something else.
@@ -68,9 +78,18 @@ EXPECTED: Mapping[str, Mapping[str, object]] = {
     "qwen3_5_moe_text": {"attn_output_gate": True},
     "nemotron_h": {"attention_bias": False},
     "glm_moe_dsa": {"indexer_rope_interleave": True},
-    "gemma4_text": {"use_bidirectional_attention": "vision"},  # of images alone
+    **{name: {"use_bidirectional_attention": "vision"} for name in ("gemma4_text", "gemma4_unified_text")},  # of images
     "falcon_h1": {"mamba_use_mlp": True},
     "kimi_linear": {"mla_use_nope": True, "moe_router_activation_func": "sigmoid", "use_grouped_topk": True},
+    "hunyuan_v1_moe": {"use_mixed_mlp_moe": True, "norm_topk_prob": True, "moe_layer_num_skipped": 0},
+    "afmoe": {
+        **{"attention_bias": False, "route_norm": True, "score_func": "sigmoid"},
+        **dict.fromkeys(("n_group", "topk_group", "num_expert_groups", "num_limited_groups"), 1),
+    },
+    "hy_v3": {"route_norm": True, "moe_router_use_sigmoid": True, "moe_router_enable_expert_bias": True},
+    "mimo_v2_flash": {"add_swa_attention_sink_bias": True, "add_full_attention_sink_bias": False},
+    **{name: {"use_bias": False, "moe_router_enable_expert_bias": True} for name in ("bailing_moe", "bailing_moe_v2")},
+    "mistral4": {"rope_interleave": True, "n_group": 1, "topk_group": 1},
     "lfm2": {"block_use_swiglu": True, "use_pos_enc": True},
     "lfm2_moe": {"use_expert_bias": True, "block_use_swiglu": True, "use_pos_enc": True},
     "minimax_m2": {"qk_norm_type": "per_layer", "scoring_func": "sigmoid", "use_routing_bias": True},
@@ -243,31 +262,30 @@ class Reader(AttentionReader):
 
     def _embedding_factor(self) -> float:
         own = self.hidden**0.5 if self.says(self.family.is_embedding_scaled) else 1.0
-        return self.config.number("embedding_multiplier", default=own)
+        return self.config.number("embedding_multiplier", "scale_emb", default=own)
 
     def head(self) -> Head | None:
         """Encoders hand out what their last layer makes."""
         config, family = self.config, self.family
         names = ("tie_embedding",) if self.name.startswith("lfm2") else ()
         tied = config.flag(*names, "tie_word_embeddings", default=family.is_tied)
-        factor = config.number("logit_scale", default=1.0) / config.number("logits_scaling", default=1.0)
+        factor = config.number("logit_scale", default=family.logit_factor) / config.number(
+            "logits_scaling", default=1.0
+        )
         factor *= config.number("lm_head_multiplier", default=1.0)
+        factor *= config.number("dim_model_base", default=float(self.hidden)) / self.hidden
         if not family.is_causal:
             return None
         return Head(
             vocabulary=config.size("vocab_size"),
             is_tied=tied,
             has_bias=self.says(family.head_bias),
-            softcap=config.number("final_logit_softcapping", default=self._usual_cap()),
+            softcap=self.cap("final_logit_softcapping", family.logit_cap),
             factor=factor,
             scale=self.hidden**-0.5
             if family.is_head_scaled and config.flag("scale_decoder_outputs", default=tied)
             else 1.0,
         )
-
-    def _usual_cap(self) -> float:
-        """Of logits, where nothing is said; null says that there is none. Source: ``Gemma3nTextConfig``."""
-        return 30.0 if self.name == "gemma3n_text" and "final_logit_softcapping" not in self.config.values else 0.0
 
     # ---- layers
 
@@ -292,7 +310,8 @@ class Reader(AttentionReader):
     def _factors(self, is_attention: bool) -> tuple[tuple[float, float], tuple[float, float]]:
         """Of what comes into a layer's parts and what they make (MiniMax-01)."""
         if self.family.placement != "normed":
-            both = 1.0, self.config.number("residual_multiplier", default=1.0)
+            usual = self.config.number("scale_depth", default=self.layers**0.5) / self.layers**0.5
+            both = 1.0, self.config.number("residual_multiplier", default=usual)
             return both, both
         self.config.passed("shared_moe_mode")
         keys = [
@@ -319,7 +338,7 @@ class Reader(AttentionReader):
         if states.attention == "indices":
             return place in config.listed("attn_layer_indices")
         kinds = config.listed("layer_types", "attn_type_list", default=[]) if states.attention else []
-        every = config.size("full_attention_interval", default=4) if states.attention == "interval" else 0
+        every = config.size(states.interval, default=4) if states.attention == "interval" else 0
         attending = config.listed("full_attn_idxs", of=(int,), default=[]) or self._counted_from_one()
         if kinds:
             self.check_per_layer("layer_types", kinds)
@@ -462,7 +481,7 @@ class Reader(AttentionReader):
         if kind == "feed-forward":
             self.config.size("intermediate_size")
             return reader.dense()
-        if self.name == "gemma4_text":
+        if self.family.has_full_heads:
             return self._gemma_fed(reader, place)
         if self.name == "gemma3n_text":
             return self._sparse_fed(reader, place)
@@ -488,10 +507,11 @@ class Reader(AttentionReader):
         dense, routing = reader.dense(), self.family.experts
         if self.config.flag("use_double_wide_mlp") and place >= self.first_shared():
             dense = replace(dense, inner=2 * dense.inner)
+        if routing is None:
+            return dense
         self.config.passed("num_experts", "top_k_experts", "moe_intermediate_size")
         if not self.config.flag("enable_moe_block"):
             return dense
-        assert routing is not None, "its row has some"
         bare = replace(self.norm, has_scale=False)
         return DenseAndExperts(dense, replace(reader.experts(routing), router_norm=bare, has_scales=True), self.norm)
 

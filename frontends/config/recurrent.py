@@ -206,6 +206,20 @@ def kimi_delta(config: Config, hidden: int, norm: Norm) -> KimiDelta:
     return KimiDelta(heads, width, width, window, norm)
 
 
+def bailing_delta(config: Config, hidden: int, norm: Norm) -> KimiDelta:
+    """Of Ling 3.0: heads are attention's, and nothing is projected to a narrow width in between.
+
+    What transformers saves has keys of its own for both, and under ``head_dim`` the part of a head that turns.
+    """
+    _check_activation(config)
+    config.passed("head_dim", "short_conv_kernel_size")
+    heads = config.size("linear_num_heads", "num_attention_heads")
+    width = config.size("linear_head_dim", "head_dim", default=128)
+    window = config.size("linear_conv_kernel_dim", "short_conv_kernel_size", default=4)
+    least = config.number("kda_lower_bound", default=-5.0)
+    return KimiDelta(heads, width, 0, window, norm, least if config.flag("kda_safe_gate", default=True) else 0.0)
+
+
 KINDS: Mapping[str, Callable[[Config, int, Norm], Recurrent]] = {
     "mamba": mamba,
     "falcon mamba": falcon_mamba,
@@ -218,4 +232,5 @@ KINDS: Mapping[str, Callable[[Config, int, Norm], Recurrent]] = {
     "falcon mamba2": falcon_mamba2,
     "short convolution": short_convolution,
     "kimi delta": kimi_delta,
+    "bailing delta": bailing_delta,
 }

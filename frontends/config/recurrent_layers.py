@@ -18,7 +18,7 @@ from ircost.frontends.config.layer_parts import (
     Recurrent,
     ShortConvolution,
 )
-from ircost.frontends.config.parts import linear, normed, part_of, pieces
+from ircost.frontends.config.parts import linear, normed, part_of, pieces, scaled
 from ircost.frontends.config.plan import Plan
 from ircost.frontends.config.scope import Scope
 from ircost.ir import ops
@@ -168,15 +168,20 @@ def delta_net(scope: Scope, plan: Plan, part: DeltaNet, x: Value) -> tuple[Value
     return scope(ops.reshape(ops.mul(out, ops.silu(gate)), shape=(batch, rows, values))), False
 
 
-def _forgotten(scope: Scope, step: Value, heads: int) -> Value:
-    """The logarithm of what is kept, a softplus(step + bias), in f32; step [.., heads], or [.., heads * width]."""
+def _forgotten(scope: Scope, step: Value, heads: int, least: float = 0.0) -> Value:
+    """The logarithm of what is kept, in f32: a softplus(step + bias), or where there is a bound, least
+    sigmoid(-a (step + bias)); step [.., heads], or [.., heads * width].
+    """
     batch, rows, width = step.type.shape
     a, bias = scope.weight("a", heads, dtype=f32), scope.weight("step_bias", width, dtype=f32)
-    steps = ops.softplus(ops.add(ops.as_format(step, f32), bias))
-    if width == heads:
+    steps = ops.add(ops.as_format(step, f32), bias)
+    steps = steps if least else ops.softplus(steps)
+    if width != heads:
+        steps = ops.reshape(steps, shape=(batch, rows, heads, width // heads))
+        a = ops.reshape(a, shape=(heads, 1))
+    if not least:
         return scope(ops.mul(steps, a))
-    steps = ops.reshape(steps, shape=(batch, rows, heads, width // heads))
-    return scope(ops.mul(steps, ops.reshape(a, shape=(heads, 1))))
+    return scaled(scope, scope(ops.sigmoid(ops.mul(steps, ops.neg(a)))), least)
 
 
 def kimi_delta(scope: Scope, plan: Plan, part: KimiDelta, x: Value) -> tuple[Value, bool]:
@@ -187,13 +192,15 @@ def kimi_delta(scope: Scope, plan: Plan, part: KimiDelta, x: Value) -> tuple[Val
     mixed = _convolved(scope, plan, linear(scope, x, "qkv", 3 * inner), part.window, False)
     mixed = scope(ops.reshape(mixed, shape=(batch, rows, 3 * heads, part.width)))
     q, k, v = (part_of(scope, mixed, start * heads, heads, axis=2) for start in range(3))
-    g = _forgotten(scope, linear(scope, linear(scope, x, "forget_in", part.rank), "forget", inner), heads)
+    narrow = linear(scope, x, "forget_in", part.rank) if part.rank else x
+    g = _forgotten(scope, linear(scope, narrow, "forget", inner), heads, part.least)
     beta = scope(ops.sigmoid(linear(scope, x, "beta", heads)))
     state = TensorType((batch, heads, part.width, part.width), f32)
     more: dict[str, Any] = {"scale": part.width**-0.5}
     out = _with_state(scope, plan, ops.gated_delta_rule.results, (q, k, v, g, beta), state, **more)
     out = normed(scope, out, "norm", part.norm)
-    gate = linear(scope, linear(scope, x, "gate_in", part.rank), "gate", inner)
+    narrow = linear(scope, x, "gate_in", part.rank) if part.rank else x
+    gate = linear(scope, narrow, "gate", inner)
     gate = scope(ops.reshape(gate, shape=out.type.shape))
     return scope(ops.reshape(ops.mul(out, ops.sigmoid(gate)), shape=(batch, rows, inner))), False
 

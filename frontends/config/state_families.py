@@ -20,7 +20,9 @@ _QWEN_NEXT = Family(
     states=States("delta net", "interval"),
     needed=("num_key_value_heads",),
 )
-_QWEN_EXPERTS = replace(QWEN, shared_inner="shared_expert_intermediate_size", is_shared_gated=True)
+_QWEN_EXPERTS = replace(
+    QWEN, is_usually_normalised=True, shared_inner="shared_expert_intermediate_size", is_shared_gated=True
+)
 
 _LFM2 = Family(
     head_norm=True,
@@ -45,6 +47,7 @@ STATES: dict[str, Family] = {
         experts=Routing(count="num_local_experts", inner="intermediate_size"),
         needed=("num_key_value_heads",),
         epsilon=1e-05,
+        rotary_base=1000000.0,
     ),
     "jamba": Family(
         rotary="",
@@ -121,6 +124,7 @@ STATES: dict[str, Family] = {
         experts=Routing(
             count="num_experts",
             chosen="num_experts_per_token",
+            usual_factor=2.446,
             router="sigmoid",
             is_normalised="moe_renormalize|norm_topk_prob",
             shared_count="num_shared_experts|n_shared_experts",
@@ -132,6 +136,27 @@ STATES: dict[str, Family] = {
         ),
         needed=("moe_intermediate_size", "kv_lora_rank", "qk_nope_head_dim"),
         epsilon=1e-5,
+    ),
+    "bailing_hybrid": Family(
+        has_latent=True,
+        qkv_bias="attention_bias",
+        rotary="interleaved",
+        rotary_base=6000000.0,
+        is_gated_output=True,
+        states=States("bailing delta", "interval", "layer_group_size"),
+        experts=Routing(
+            count="num_experts",
+            chosen="num_experts_per_tok",
+            router="sigmoid",
+            is_normalised="moe_renormalize|norm_topk_prob",
+            shared_count="num_shared_experts|n_shared_experts",
+            shared_usual=1,
+            first="first_k_dense_replace",
+            dense_before=2,
+            listed="mlp_layer_types",
+            groups=("num_expert_group|n_group", "topk_group"),
+        ),
+        needed=("moe_intermediate_size", "kv_lora_rank", "topk_group", "routed_scaling_factor", "layer_group_size"),
     ),
     "lfm2": _LFM2,
     "lfm2_moe": replace(

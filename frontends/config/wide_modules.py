@@ -65,8 +65,8 @@ _RECURRENT: dict[type, Modules] = {
     Mamba2: {"in": (("in_proj",),), "out": (_OUT,)},
     KimiDelta: {
         "qkv": (("q_proj",), ("k_proj",), ("v_proj",)),
-        **{name: ((other,),) for name, other in (("forget_in", "f_a_proj"), ("forget", "f_b_proj"))},
-        **{name: ((other,),) for name, other in (("gate_in", "g_a_proj"), ("gate", "g_b_proj"))},
+        **{name: (tuple(others),) for name, *others in (("forget_in", "f_a_proj"), ("forget", "f_b_proj", "f_proj"))},
+        **{name: (tuple(others),) for name, *others in (("gate_in", "g_a_proj"), ("gate", "g_b_proj", "g_proj"))},
         "beta": (("b_proj",),),
         "out": (_OUT,),
     },
@@ -202,6 +202,8 @@ def _latent(mixer: LatentAttention) -> Modules:
     rest: Modules = {"up": (("kv_b_proj",),), "out": (_OUT,)}
     if mixer.indexer is not None:
         rest |= {"indexer.query": (("indexer.wq_b",),), "indexer.key": (("indexer.wk",),)}
+    if mixer.is_gated:
+        rest |= {"gate": (("g_proj",),)}
     if not mixer.query_rank:
         return {"down": (("kv_a_proj_with_mqa",),), "query": (("q_proj",),), **rest}
     return {"down": (("q_a_proj",), ("kv_a_proj_with_mqa",)), "query": (("q_b_proj",),), **rest}

@@ -210,6 +210,7 @@ def mixture_of_experts(
     slope: float = 1.0,
     offset: float = 0.0,
     limit: float = 0.0,
+    is_limit_behind: bool = False,
     has_biases: bool = False,
     has_scales: bool = False,
     is_narrow: bool = False,
@@ -222,8 +223,9 @@ def mixture_of_experts(
 
     With ``gate`` = halves the first half of what ``up`` gives passes the activation and multiplies the second, with
     pairs every even one does so with the odd one behind it, with none there is no gate. ``slope`` multiplies the
-    sigmoid's input of a silu, ``offset`` is added to the gated half, ``limit`` is a clip of both (0: none). With
-    ``is_narrow`` products are in the format of the weights: rows are quantised on the way.
+    sigmoid's input of a silu, ``offset`` is added to the gated half, ``limit`` is a clip of both (0: none), of the
+    first behind its activation where ``is_limit_behind``. With ``is_narrow`` products are in the format of the
+    weights: rows are quantised on the way.
 
     With ``ranks`` the weights are those of one rank of so many, the first: rows choose among ranks * e experts, and
     what other ranks hold adds nothing here. ``senders`` groups of ranks have as many rows each that they send to the
@@ -253,7 +255,8 @@ def mixture_of_experts(
     rows = broadcast(reshape(x, shape=(t, 1, x.type.shape[1])), shape=(t, k, x.type.shape[1]))
     rows = reshape(rows, shape=(t * k, x.type.shape[1]))
     hidden = layer(rounded(rows, up, is_narrow), expert, up, biases[:1], scales[:2], block)
-    inner = rounded(gated(hidden, ACTIVATIONS[activation], gate, slope, offset, limit), down, is_narrow)
+    activate = clipped(ACTIVATIONS[activation], limit) if is_limit_behind else ACTIVATIONS[activation]
+    inner = rounded(gated(hidden, activate, gate, slope, offset, limit, is_limit_behind), down, is_narrow)
     out = reshape(layer(inner, expert, down, biases[1:], scales[2:], block), shape=(t, k, down.type.shape[1]))
     return contract(shares, out, notation="t k, t k h -> t h")
 
@@ -302,8 +305,19 @@ def dequantised(weights: Value, scales: Sequence[Value], dtype: DType, block: in
     return reshape(mul(sub(apart, zero), reshape(scale, shape=each)), shape=(*lead, n, k))
 
 
+def clipped(activation: Callable[[Value], Value], limit: float) -> Callable[[Value], Value]:
+    """The activation and a clip from above behind it; the same where there is no limit."""
+    return (lambda x: minimum(activation(x), scalar_like(limit, x))) if limit else activation
+
+
 def gated(
-    x: Value, activation: Callable[[Value], Value], gate: str, slope: float, offset: float, limit: float
+    x: Value,
+    activation: Callable[[Value], Value],
+    gate: str,
+    slope: float,
+    offset: float,
+    limit: float,
+    is_limit_behind: bool = False,
 ) -> Value:
     """[r, m] as [r, i]."""
     if gate == "none":
@@ -316,7 +330,7 @@ def gated(
         parts = [slice(x, starts=(0, i * m // 2), size=(r, m // 2)) for i in range(2)]
     first, second = parts
     if limit:
-        first = minimum(first, scalar_like(limit, x))
+        first = first if is_limit_behind else minimum(first, scalar_like(limit, x))
         second = maximum(minimum(second, scalar_like(limit, x)), scalar_like(-limit, x))
     second = add(second, scalar_like(offset, x)) if offset else second
     if slope != 1.0:

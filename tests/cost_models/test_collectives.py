@@ -106,9 +106,9 @@ def test_tokens_to_experts_between_nodes_take_about_as_long_as_published(ranks: 
         assert 1.0 < latency_us / published < 2.0
 
 
-def demand_of(name: str, ranks: int) -> Demand:
+def demand_of(name: str, ranks: int, topology: str = "") -> Demand:
     columns = {
-        **{"op": np.array(["all_reduce"], dtype=object), "topology": np.array([""], dtype=object)},
+        **{"op": np.array(["all_reduce"], dtype=object), "topology": np.array([topology], dtype=object)},
         **{"world_size": np.array([float(ranks)]), "bytes": np.array([1e6])},
     }
     target, dtype = load_target(name), format_of("float16")
@@ -164,14 +164,27 @@ def test_boards_that_a_network_alone_joins_send_over_it(name: str) -> None:
     assert found.latency_s[0] >= sent_s
 
 
-@pytest.mark.parametrize(("link", "ranks", "steps"), [("nvlink", 8, 1), ("network", 16, 8)])
+@pytest.mark.parametrize(("link", "ranks", "steps"), [("nvlink", 8, 1), ("network", 16, 2), ("network", 64, 6)])
 def test_no_step_takes_less_than_the_latency_of_its_link(link: str, ranks: int, steps: int) -> None:
-    """A small sum takes one step to all within a node, and 2 log2 n of a tree between nodes."""
+    """A small sum takes one step to all within a node, and up and down a tree of nodes between them."""
     slow = parse_target(f"name: slow\nextends: h100\nsource: test\nlinks: {{{link}: {{latency: 5 ms}}}}\n")
     near_s, far_s = (collective_times("all_reduce", [1e3], ranks, t).latency_s[0] for t in (load_target("h100"), slow))
     assert near_s < 1e-3 and far_s == pytest.approx(steps * 5e-3, abs=1e-3)
     one_node = collective_times("all_reduce", [1e3], 8, slow).latency_s[0]
     assert (one_node < 1e-3) == (link == "network"), "in a node nothing goes over the network"
+
+
+@given(st.sampled_from([2, 4, 8, 16, 32]), st.sampled_from([1, 2, 4, 8]))
+def test_a_ring_has_the_same_steps_however_it_is_cut_into_nodes(nodes: int, devices: int) -> None:
+    """One step between nodes for each further node, once to sum up and once to tell."""
+    ranks = nodes * devices
+    demand = demand_of("h100", ranks, f"dgx; {devices} per node")
+    for protocol, prefix in (("flags", ""), ("bulk", "bulk_")):
+        ring = demand.choices.index(f"ring, {protocol}")
+        near, far = (float(demand.fixed[prefix + name][0, ring]) for name in ("hop", "far_hop"))
+        assert far == 2 * (nodes - 1)
+        slower = machine_of(load_target("h100")).clocks_per_reference
+        assert near == pytest.approx((2 * (ranks - 1) - far) * slower)
 
 
 @pytest.mark.parametrize("device", ["h100_sxm", "a100_sxm_80gb", "l40s", "b200", "h100+vllm", "l40s+pytorch"])

@@ -24,13 +24,13 @@ from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.kernel_table import kernel_table
 from ircost.cost_models.learned import held_out, packing
 from ircost.cost_models.learned.calibration import Held, calibrated
-from ircost.cost_models.learned.columns import BUSY, FIXED, SIZES, columns_of
+from ircost.cost_models.learned.columns import BUSY, FIXED, MOST_CACHES, SIZES, columns_of
 from ircost.cost_models.learned.conformal import conformal_quantile
 from ircost.cost_models.learned.estimator import BoostedResidual
 from ircost.cost_models.learned.family_model import Asked, FamilyModel, Head
 from ircost.cost_models.learned.features import feature_names, without_machine
 from ircost.cost_models.learned.grades import Corrected
-from ircost.cost_models.learned.held_out import trained_and_held_out
+from ircost.cost_models.learned.held_out import corrections_of, trained_and_held_out
 from ircost.cost_models.learned.hybrid import Hybrid
 from ircost.cost_models.learned.judging import errors_of, outcome_of, outcome_of_machines
 from ircost.cost_models.learned.machines_left_out import breeds_of, targets_to_leave_out
@@ -133,6 +133,49 @@ def test_a_networks_kernel_has_the_features_of_a_measured_row() -> None:
     same = [i for i, name in enumerate(names) if name.startswith(("log_b", "log_m", "log_n", "log_k", "tail", "waves"))]
     assert len(same) > 8
     np.testing.assert_allclose(number_matrix(x)[:, same], rows.features[:, same], rtol=1e-6)
+
+
+@pytest.mark.parametrize("device", ["h100_sxm", "l40s"])
+def test_weights_of_a_network_are_as_cold_as_those_that_took_turns(device: str) -> None:
+    """Where six sets of weights are more than four caches: what was learned of one holds for the other."""
+    columns = {
+        **{name: np.full(3, size) for name, size in (("m", 64.0), ("n", 8192.0), ("k", 8192.0))},
+        **{"caches": np.array(["turning weights", "cold", "warm"], dtype=object)},
+        **{"device": np.array([device] * 3, dtype=object), "latency_us": np.ones(3)},
+    }
+    own = readable(columns, "three", target_of)
+    rows = rows_of(own, lambda name: bundled_constants(), own.vocabulary())
+    place = feature_names("gemm", True).index("footprint_1")
+    turning, cold, warm = rows.features[np.argsort(rows.place), place]
+    assert turning == cold == np.float32(np.log(MOST_CACHES))
+    assert warm < cold
+
+
+def test_a_machine_of_few_rows_is_heard_among_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The many are as the analytical model says, the few three times as slow; nothing but its name tells the few."""
+    both = products(("h100_sxm", "a100_sxm_80gb"))
+    is_few = (both["device"] == "a100_sxm_80gb") & (np.arange(len(both["m"])) % 7 == 0)
+    kept = np.flatnonzero((both["device"] == "h100_sxm") | is_few)
+    columns = {name: column[kept] for name, column in both.items()}
+    own = readable(columns, "products", target_of)
+    rows = rows_of(own, lambda name: bundled_constants(), own.vocabulary())
+    few = rows.device == "a100_sxm_80gb"
+    told = replace(rows, measured_s=rows.analytical_s * np.where(few, 3.0, 1.0))
+    heard = corrections_of(told, SMALL)
+    monkeypatch.setattr(held_out, "MOST_HEARD", 1)
+    drowned = corrections_of(told, SMALL)
+    error, before = (np.abs(model.predict(told.features) - told.residual) for model in (heard, drowned))
+    assert error[few].mean() < 0.9 * before[few].mean()
+    assert error[~few].mean() < 0.05
+
+
+def test_a_machine_alone_is_heard_once(table: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few its rows: leaves of as many rows as asked for are leaves of so many kernels."""
+    alone = readable(products(DEVICES[:1]), "products", target_of)
+    rows = rows_of(alone, lambda name: bundled_constants(), alone.vocabulary())
+    found = corrections_of(rows, SMALL)
+    monkeypatch.setattr(held_out, "MOST_HEARD", 1)
+    assert found.text_ == corrections_of(rows, SMALL).text_
 
 
 def test_thinning_keeps_small_groups(table: dict[str, np.ndarray]) -> None:

@@ -11,7 +11,9 @@ from tiny_transformers import FLUX, LLAMA, T5, VIT, read
 
 from ircost.frontends.config import ConfigError, build_model
 from ircost.frontends.config.config_file import parse_config
+from ircost.frontends.config.families import ALIASES, FAMILIES, TEXT_OF
 from ircost.frontends.config.plan import Mesh
+from ircost.frontends.config.unsupported import MISSING, OTHER_FILES
 from ircost.frontends.config.workload import workload_of
 
 LLAMA_4 = Path(__file__).resolve().parents[3] / "datasets" / "models" / "llama-4-scout.json"
@@ -39,6 +41,10 @@ NEMOTRON = {
     **{"mamba_num_heads": 4, "n_routed_experts": 4, "num_experts_per_tok": 1, "moe_intermediate_size": 8},
     "moe_shared_expert_intermediate_size": 8,
 }
+MIMO: dict[str, Any] = {
+    **{**LLAMA, "model_type": "mimo_v2_flash", "head_dim": 24, "v_head_dim": 16, "attention_value_scale": 0.7},
+    **{"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "hybrid_layer_pattern": [0, 1]},
+}
 LFM2 = {**LLAMA, "model_type": "lfm2", "num_key_value_heads": 2, "layer_types": ["conv", "full_attention"]}
 KIMI_STATES = {"num_heads": 2, "head_dim": 8, "kda_layers": [1], "full_attn_layers": [2]}
 KIMI = {**LATENT, "model_type": "kimi_linear", "num_experts": 4, "linear_attn_config": KIMI_STATES}
@@ -64,6 +70,8 @@ GEMMA_3N = {
         ({**NEMOTRON, "attention_bias": True}, "'attention_bias' is True"),
         ({**NEMOTRON, "moe_shared_expert_intermediate_size": None}, "'moe_shared_expert_intermediate_size' is missing"),
         ({**LFM2, "layer_types": ["conv", "sliding_attention"]}, "'layer_types' names 'sliding_attention'"),
+        ({**MIMO, "swa_v_head_dim": 12}, "'swa_v_head_dim' is 12, and 16 without a window"),
+        ({**MIMO, "hybrid_layer_pattern": [0, 1, 1]}, "'hybrid_layer_pattern' lists 3 layers, and there are 2"),
         ({**LFM2, "conv_dim": 32}, "'conv_dim' is 32, and the model is 64 wide"),
         ({**LFM2, "block_use_swiglu": False}, "'block_use_swiglu' is False"),
         ({**KIMI, "mla_use_nope": False}, "'mla_use_nope' is False"),
@@ -103,6 +111,9 @@ def test_layers_that_see_others_in_one_stage_alone() -> None:
     ("change", "said"),
     [
         ({"model_type": "lama"}, "model_type 'lama' is not known"),
+        ({"model_type": "lama"}, "did you mean llama.*Names alike may be other models; .*irc compile model.onnx"),
+        ({"model_type": "deepseek_v4"}, "model_type 'deepseek_v4' is not supported: attention to compressed tokens"),
+        ({"model_type": "chatglm"}, "help: zai-org publishes the same weights as \\*-hf, model_type glm"),
         ({"model_type": None}, "'model_type' is missing"),
         ({"hidden_size": None}, "'hidden_size' is missing"),
         ({"hidden_size": "64"}, "a whole number of 1 and more expected"),
@@ -112,6 +123,7 @@ def test_layers_that_see_others_in_one_stage_alone() -> None:
         ({"num_attention_heads": 5}, "hidden size 64 does not divide by 5 heads"),
         ({"num_key_value_heads": 3}, "cannot share 3 heads of keys and values evenly"),
         ({"hidden_act": "swoosh"}, "activation 'swoosh' is not known"),
+        ({"hidden_act": "xielu"}, "activation 'xielu' of a llama is not known"),
         ({"attention_bias": "yes"}, "true or false expected"),
         ({"rms_norm_eps": float("inf")}, "'rms_norm_eps' is inf, a number expected"),
         ({"rms_norm_eps": 10**400}, "a number expected"),
@@ -242,3 +254,7 @@ def test_a_tower_that_is_not_of_its_model(change: dict[str, Any], said: str) -> 
     config = json.loads((LLAMA_4).read_text())["config"]
     with pytest.raises(ConfigError, match=said):
         read({**config, "vision_config": {**config["vision_config"], **change}})
+
+
+def test_what_is_missing_is_said_of_models_that_are_not_built() -> None:
+    assert not {*MISSING, *OTHER_FILES} & {*FAMILIES, *ALIASES, *TEXT_OF}

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from reference_models import CLASSES, TEXTS, of_class, weights_in
 
 from ircost.frontends.config import architecture_of
 from ircost.frontends.config.config_file import Config
@@ -46,12 +47,43 @@ GEMMA_3N = {
     **{"head_dim": 16, "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 300, "laurel_rank": 6},
     **{"layer_types": SHARED["layer_types"], "activation_sparsity_pattern": [0.95, 0.5, 0.0, 0.0]},
 }
+GEMMA_4_KEYS = {"attention_k_eq_v": True, "num_global_key_value_heads": 1}
 GEMMA_4 = {"head_dim": 16, "global_head_dim": 32, "hidden_size_per_layer_input": 0}
 INDEXED = {**DEEPSEEK, "n_group": 2, "topk_group": 1, "index_topk": 3, "index_n_heads": 2, "index_head_dim": 12}
 GLM_MOE = {key: value for key, value in DEEPSEEK.items() if "lora" not in key and "head" not in key}
 ERNIE_MOE = {
     **{"moe_num_experts": 8, "moe_k": 2, "moe_intermediate_size": 24, "moe_num_shared_experts": 2},
     "moe_layer_start_index": 1,
+}
+HUNYUAN_MOE = {"num_experts": 8, "moe_topk": 2, "head_dim": 16}
+NUMBERED = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "head_dim": 16}
+TWO_OF_EIGHT_ROUTED = {"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
+MINICPM = {
+    **{"q_lora_rank": 24, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "scale_emb": 3},
+    **{"scale_depth": 1.4, "dim_model_base": 32},
+}
+MIMO = {
+    **{**TWO_OF_EIGHT_ROUTED, "head_dim": 24, "v_head_dim": 12, "attention_value_scale": 0.7, "sliding_window": 32},
+    "layer_types": ["full_attention", "sliding_attention"] * 2,
+}
+GROWING = {
+    **{"rope_type": "default", "rope_theta": 1e4, "llama_4_scaling_beta": 0.1},
+    "original_max_position_embeddings": 64,
+}
+LING = {
+    **{"q_lora_rank": 24, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8},
+    **{"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "n_group": 4, "topk_group": 2},
+    **{"routed_scaling_factor": 2.5, "layer_group_size": 2, "head_dim": 16, "num_key_value_heads": 4},
+}
+STEP = {
+    **{**TWO_OF_EIGHT_ROUTED, "share_expert_dim": 40, "head_dim": 16, "num_sliding_attention_heads": 6},
+    **{"layer_types": ["full_attention", "sliding_attention"] * 2, "sliding_window": 32},
+    **{"mlp_layer_types": ["dense", "sparse"] * 2, "moe_router_scaling_factor": 3.0},
+}
+YOUTU = {"q_lora_rank": 24, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8}
+SARVAM = {
+    **{key: value for key, value in DEEPSEEK.items() if key not in ("q_lora_rank", "first_k_dense_replace")},
+    "routed_scaling_factor": 2.5,
 }
 OPT = {"word_embed_proj_dim": 64, "ffn_dim": 96}
 JAMBA = {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1}
@@ -102,6 +134,10 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
         {**GEMMA_4, **TWO_OF_FOUR, "enable_moe_block": True, "top_k_experts": 2, "moe_intermediate_size": 24},
         {**GEMMA_4, **SHARED, "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 300},
     ),
+    "gemma4_unified_text": (
+        {"head_dim": 16, "global_head_dim": 32, "num_hidden_layers": 12},
+        {**GEMMA_4_KEYS, "head_dim": 16, "global_head_dim": 32, "layer_types": SHARED["layer_types"]},
+    ),
     "phi": ({}, {"qk_layernorm": True}),
     "phi3": ({}, {"tie_word_embeddings": True}),
     "gpt2": ({}, {"n_inner": 48}),
@@ -149,6 +185,47 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
         {**ERNIE_MOE, "moe_layer_end_index": 2, "use_bias": True, "tie_word_embeddings": False},
     ),
     "minimax_m2": ({**TWO_OF_FOUR_LOCAL, "head_dim": 16},),
+    "hunyuan_v1_moe": (HUNYUAN_MOE, {**HUNYUAN_MOE, **ATTENTION_BIAS, "moe_topk": [3] * 4}),
+    "exaone_moe": (
+        {**NUMBERED, "routed_scaling_factor": 2.5},
+        {**NUMBERED, "routed_scaling_factor": 2.5, "num_shared_experts": 2, "mlp_layer_types": ["dense", "sparse"] * 2},
+    ),
+    "hy_v3": (
+        {**NUMBERED, "router_scaling_factor": 2.8},
+        {**NUMBERED, "router_scaling_factor": 2.8, **ATTENTION_BIAS, "num_shared_experts": 2},
+    ),
+    "afmoe": (NUMBERED, {**NUMBERED, "num_shared_experts": 1, "num_dense_layers": 2, "mup_enabled": True}),
+    "solar_open": (
+        {**TWO_OF_EIGHT_ROUTED, "head_dim": 16},
+        {**TWO_OF_EIGHT_ROUTED, "head_dim": 16, "n_shared_experts": 2, **ATTENTION_BIAS},
+    ),
+    "apertus": ({}, ATTENTION_BIAS, {"tie_word_embeddings": True}),
+    "mimo_v2_flash": (MIMO, {**MIMO, **ATTENTION_BIAS, "mlp_layer_types": ["dense", "sparse"] * 2}),
+    "mistral4": ({**DEEPSEEK, "rope_parameters": GROWING}, {**DEEPSEEK, **ATTENTION_BIAS, "rope_parameters": GROWING}),
+    "glm4v_text": ({},),
+    "glm4v_moe_text": (
+        {**TWO_OF_EIGHT_ROUTED, "n_shared_experts": 1},
+        {**TWO_OF_EIGHT_ROUTED, "n_shared_experts": 2, "attention_bias": False, "first_k_dense_replace": 2},
+    ),
+    "bailing_hybrid": (
+        LING,
+        {**LING, "q_lora_rank": None, "layer_types": ["linear_attention", "full_attention"] * 2, **ATTENTION_BIAS},
+    ),
+    "step3p5": (STEP, {**STEP, "mlp_layer_types": ["sparse"] * 4, **BIASES}),
+    "youtu": (YOUTU, {**YOUTU, **ATTENTION_BIAS, "tie_word_embeddings": False}),
+    "jais2": ({}, {"attention_bias": False, "mlp_bias": False, "tie_word_embeddings": True}),
+    "cwm": ({"layer_types": ["full_attention", "sliding_attention"] * 2, "head_dim": 16},),
+    "vaultgemma": ({}, {**ATTENTION_BIAS, "head_dim": 16}),
+    "granitemoeshared": (
+        {**GRANITE, **TWO_OF_FOUR_LOCAL, "shared_intermediate_size": 40},
+        {**GRANITE, **TWO_OF_FOUR_LOCAL, "shared_intermediate_size": 0},
+    ),
+    "sarvam_moe": (
+        {**TWO_OF_EIGHT_ROUTED, "routed_scaling_factor": 2.5, "head_dim": 16, "use_qk_norm": True},
+        {**TWO_OF_EIGHT_ROUTED, "routed_scaling_factor": 2.5, "head_dim": 16, "use_qk_norm": False, **ATTENTION_BIAS},
+    ),
+    "sarvam_mla": (SARVAM, {**SARVAM, "first_k_dense_replace": 2, "n_shared_experts": 2}),
+    "minicpm3": (MINICPM, {**MINICPM, "v_head_dim": 20, **ATTENTION_BIAS, "tie_word_embeddings": False}),
     "mixtral": (TWO_OF_FOUR_LOCAL,),
     "phimoe": (TWO_OF_FOUR_LOCAL, {**TWO_OF_FOUR_LOCAL, "attention_bias": True, "lm_head_bias": True}),
     "olmoe": (TWO_OF_FOUR, {**TWO_OF_FOUR, **ATTENTION_BIAS}),
@@ -236,7 +313,19 @@ CASES: dict[str, tuple[Mapping[str, Any], ...]] = {
 }
 # Families that transformers does not have, and towers, which are counted within their models.
 NOT_THERE = {
-    *("nemotron-nas", "internlm2", "baichuan", "deepseek", "minimax_text_01", "exaone", "orion", "xverse", "mimo"),
+    *(
+        "bailing_moe",
+        "bailing_moe_v2",
+        "nemotron-nas",
+        "internlm2",
+        "baichuan",
+        "deepseek",
+        "minimax_text_01",
+        "exaone",
+        "orion",
+        "xverse",
+        "mimo",
+    ),
     *("clip_text_model", "clip_vision_model", "siglip_text_model", "siglip_vision_model", "llama4_vision_model"),
 }
 # Which of its classes is built, where it is no language model.
@@ -265,15 +354,10 @@ def understood(family: str, change: Mapping[str, Any]) -> tuple[Any, dict[str, A
 
 
 def weights_of(config: Any, family: str) -> int:
-    """What a checkpoint holds: parameters, and the biases of routers, which are buffers there."""
+    """Of a text without a head, with one."""
     with torch.device("meta"):
-        model = getattr(transformers, HEADS.get(family, "AutoModelForCausalLM")).from_config(config)
-    biases = sum(
-        value.numel()
-        for name, value in model.named_buffers()
-        if name.endswith(("correction_bias", "expert_bias", "layer_scalar"))
-    )
-    return biases + sum(value.numel() for value in model.parameters())
+        model = of_class({**HEADS, **CLASSES, **TEXTS}.get(family, "AutoModelForCausalLM"), config)
+    return weights_in(model) + (config.vocab_size * config.hidden_size if family in TEXTS else 0)
 
 
 @pytest.mark.parametrize(("family", "change", "is_short"), list(cases()))
@@ -299,3 +383,11 @@ def test_numbers_that_are_left_out_are_those_of_the_class(family: str) -> None:
     turning = turning.get("full_attention", turning)
     assert not row.rotary or turning.get("rope_theta", row.rotary_base) == row.rotary_base
     assert known.get("tie_word_embeddings", row.is_tied) == row.is_tied
+    usual = {"final_logit_softcapping": row.logit_cap, "attn_logit_softcapping": row.score_cap}
+    usual |= {"logit_scale": row.logit_factor, "query_pre_attn_scalar": row.score_scalar or row.head_width}
+    assert {key: known[key] for key in usual if known.get(key)}.items() <= usual.items()
+    if row.experts is not None:
+        factor = known.get(row.experts.factor)
+        assert factor in (None, row.experts.usual_factor) or row.experts.factor in row.needed
+        keys = row.experts.is_normalised.split("|") if isinstance(row.experts.is_normalised, str) else []
+        assert {known[key] for key in keys if key in known} <= {row.experts.is_usually_normalised}

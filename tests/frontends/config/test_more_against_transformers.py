@@ -5,22 +5,20 @@ Skipped without torch and transformers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from tiny_transformers import Arrays, as_inputs, names_of, read
+from reference_models import joined, reference, run
+from tiny_transformers import Arrays, as_inputs, read
 
-from ircost.frontends.config import Architecture, build_model
+from ircost.frontends.config import Architecture
 from ircost.frontends.config.layer_parts import LatentAttention
-from ircost.frontends.config.workload import workload_of
-from ircost.ir import interpret
-from ircost.ir.verify import verify
 
 torch = pytest.importorskip("torch", reason="needs pip install 'ircost[torch]'")
-transformers = pytest.importorskip("transformers", reason="needs pip install transformers")
+pytest.importorskip("transformers", reason="needs pip install transformers")
 
 RTOL, ATOL = 1e-4, 5e-5
 LAYERS = 2
@@ -49,31 +47,6 @@ VIT: dict[str, Any] = {
     **{"model_type": "vit", "hidden_size": 32, "num_hidden_layers": LAYERS, "num_attention_heads": 4},
     **{"intermediate_size": 48, "image_size": 32, "patch_size": 8},
 }
-
-
-def reference(config: dict[str, Any], kind: str = "AutoModelForCausalLM") -> tuple[Any, Arrays]:
-    torch.manual_seed(0)
-    made = transformers.AutoConfig.for_model(**config)
-    made._attn_implementation = "eager"
-    model = getattr(transformers, kind).from_config(made).eval().to(torch.float32)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-        for name, buffer in model.named_buffers():
-            if name.endswith(("correction_bias", "expert_bias", "layer_scalar")):
-                buffer.add_(0.1 * torch.randn_like(buffer))
-    return model, {name: value.numpy() for name, value in model.state_dict().items()}
-
-
-def run(architecture: Architecture, weights: Arrays, inputs: Arrays, phase: str, **sizes: Any) -> Arrays:
-    built = build_model(architecture, workload_of(phase, **sizes), weights=weights)
-    verify(built.module)
-    found = interpret(built.module, [inputs[name] for name in names_of(built, "inputs")])
-    return dict(zip(names_of(built, "outputs"), found, strict=True))
-
-
-def joined(state: Arrays, names: Iterable[str]) -> np.ndarray:
-    return np.concatenate([state[name] for name in names])
 
 
 def state_space(state: Arrays, theirs: str, ours: str) -> Arrays:
@@ -370,6 +343,12 @@ SMALL_GEMMA: dict[str, Any] = {
 }
 
 
+UNIFIED_GEMMA: dict[str, Any] = {
+    **{key: value for key, value in GEMMA.items() if "expert" not in key and "moe" not in key and "input" not in key},
+    **{"model_type": "gemma4_unified_text", "rope_parameters": TURNED},
+}
+
+
 def small_gemma_weights(state: Arrays) -> Arrays:
     """Vectors for each layer; the last layers have no keys and values of their own."""
     found = {
@@ -405,11 +384,14 @@ def gemma_weights(state: Arrays) -> Arrays:
         names |= {"experts_norm_behind": "post_feedforward_layernorm_2", "experts.router.gate": "router.proj"}
         names |= {f"attention.{name}_norm": f"self_attn.{name}_norm" for name in "qk"}
         names |= {"attention.out": "self_attn.o_proj"}
-        found |= {f"{ours}.{name}.weight": state[f"{theirs}.{other}.weight"] for name, other in names.items()}
+        named = {name: f"{theirs}.{other}.weight" for name, other in names.items()}
+        found |= {f"{ours}.{name}.weight": state[other] for name, other in named.items() if other in state}
         own = (f"{theirs}.self_attn.{name}_proj.weight" for name in "qkv")
         found[f"{ours}.attention.qkv.weight"] = joined(state, (name for name in own if name in state))
         found |= _gated(state, f"{theirs}.mlp", f"{ours}.mlp")
         found[f"{ours}.scale"] = state[f"{theirs}.layer_scalar"]
+        if f"{theirs}.experts.gate_up_proj" not in state:
+            continue
         found[f"{ours}.experts.router.scale"] = state[f"{theirs}.router.scale"]
         found[f"{ours}.experts.router.expert_scales"] = state[f"{theirs}.router.per_expert_scale"]
         found[f"{ours}.experts.gate_up"] = state[f"{theirs}.experts.gate_up_proj"]
@@ -515,6 +497,7 @@ STATES: dict[str, tuple[dict[str, Any], Callable[[Arrays], Arrays]]] = {
     "gemma3n": (GEMMA_3N, gemma_3n_weights),
     "gemma4, small": (SMALL_GEMMA, small_gemma_weights),
     "gemma4": ({**GEMMA, "rope_parameters": TURNED}, gemma_weights),
+    "gemma4_unified": (UNIFIED_GEMMA, gemma_weights),
     "deepseek_v32": (DEEPSEEK, deepseek_weights),
     "glm_moe_dsa": (GLM_5, deepseek_weights),
     "nemotron_h": (NEMOTRON, nemotron_weights),

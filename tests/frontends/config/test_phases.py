@@ -66,6 +66,32 @@ MODELS: dict[str, Mapping[str, Any]] = {
         **{"model_type": "gpt_oss", "head_dim": 8, "sliding_window": 4, "num_local_experts": 4},
         "num_experts_per_tok": 2,
     },
+    "apertus": {**SIZES, "model_type": "apertus", "hidden_act": "xielu"},
+    "mimo_v2_flash": {
+        **SIZES,
+        **{"model_type": "mimo_v2_flash", "head_dim": 12, "v_head_dim": 8, "attention_value_scale": 0.7},
+        **{"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "sliding_window": 4},
+        "hybrid_layer_pattern": [0, 1, 1, 0],
+    },
+    "afmoe": {
+        **{**SIZES, **EXPERTS, "model_type": "afmoe", "head_dim": 8, "sliding_window": 3, "mup_enabled": True},
+        **{"global_attn_every_n_layers": 2, "num_shared_experts": 1, "route_scale": 2.0},
+    },
+    "step3p5": {
+        **{**SIZES, "model_type": "step3p5", "head_dim": 8, "sliding_window": 3, "num_sliding_attention_heads": 6},
+        **{"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "share_expert_dim": 20},
+        **{"layer_types": ["full_attention", "sliding_attention"] * 2, "moe_router_scaling_factor": 3.0},
+        **{"mlp_layer_types": ["dense", "sparse", "sparse", "sparse"], "swiglu_limits": [0.0, 0.0, 0.1, 0.0]},
+    },
+    "bailing_hybrid": {
+        **{key: value for key, value in DEEPSEEK.items() if key not in ("n_routed_experts", "n_shared_experts")},
+        **{"model_type": "bailing_hybrid", "num_experts": 8, "layer_group_size": 2, "head_dim": 8},
+    },
+    "minicpm3": {
+        **SIZES,
+        **{"model_type": "minicpm3", "q_lora_rank": 12, "kv_lora_rank": 16, "qk_nope_head_dim": 8},
+        **{"qk_rope_head_dim": 4, "scale_emb": 3, "scale_depth": 1.4, "dim_model_base": 16},
+    },
     "mpt": {"model_type": "mpt", "d_model": 32, "n_heads": 4, "n_layers": 2, "vocab_size": 50, "max_seq_len": 64},
     "deepseek_v3": DEEPSEEK,
     "deepseek_v32": {**INDEXED, "model_type": "deepseek_v32"},
