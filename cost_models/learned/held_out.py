@@ -21,10 +21,10 @@ from ircost.cost_models.learned.splits import folds_of
 from ircost.cost_models.side_by_side import processors, side_by_side
 
 WORTH_A_COPY = 20_000  # rows, from which on models are trained side by side
-# A machine of few rows among many of others is heard as if it had so many, or ten times, whichever is less: else what
-# somebody measured of their own machine drowns. On shapes held out that lowers its error by up to a fifth, and costs
-# machines of 20,000 rows and more a twentieth at most.
-HEARD_ROWS, MOST_HEARD = 20_000, 10
+# Beside a machine of many rows, one of few is heard as if it had a tenth as many, if no more than so many, and ten
+# times at most: else what somebody measured of their own machine drowns. On shapes held out that lowers its error by up to a
+# fifth, and costs machines of many rows a twentieth at most.
+OF_MANY, MOST_HEARD_ROWS, MOST_HEARD = 10, 20_000, 10
 Result = TypeVar("Result")
 OnProgress = Callable[[int, int], object]  # how many models are trained, of how many
 
@@ -72,7 +72,7 @@ def _answers(rows: Rows, recipe: Recipe, out: np.ndarray) -> Answers:
 def corrections_of(rows: Rows, recipe: Recipe) -> BoostedResidual:
     """Trained on rows, those of machines with few of them several times."""
     _, machine, count = np.unique(rows.device, return_inverse=True, return_counts=True)
-    times = np.clip(min(HEARD_ROWS, count.max()) // count, 1, MOST_HEARD)
+    times = np.clip(min(count.max() // OF_MANY, MOST_HEARD_ROWS) // count, 1, MOST_HEARD)
     heard = np.repeat(np.arange(len(rows)), times[machine])
     return residual_model(recipe).fit(rows.features[heard], rows.residual[heard])
 
