@@ -22,8 +22,8 @@ from ircost.cost_models.side_by_side import processors, side_by_side
 
 WORTH_A_COPY = 20_000  # rows, from which on models are trained side by side
 # Beside a machine of many rows, one of few is heard as if it had a tenth as many, if no more than so many, and ten
-# times at most: else what somebody measured of their own machine drowns. On shapes held out that lowers its error by up to a
-# fifth, and costs machines of many rows a twentieth at most.
+# times at most: else what somebody measured of their own machine drowns. On shapes held out that lowers its error by up
+# to a fifth, and costs machines of many rows a twentieth at most.
 OF_MANY, MOST_HEARD_ROWS, MOST_HEARD = 10, 20_000, 10
 Result = TypeVar("Result")
 OnProgress = Callable[[int, int], object]  # how many models are trained, of how many
