@@ -40,9 +40,9 @@ and issues. `datasets/published` has {rows:,} such rows of {devices} machines, e
 fits the constants *onto* those of the tables: whatever those have met stays as it is, to the last digit, and only what
 they never met is fitted, an architecture, a machine, a format. So nothing changes on machines that were measured with
 care, corrections that were learned beside the constants hold, and a new machine gets what little is known of it. What a
-few rows do not say is still the mean of all others, and in products a machine moves a constant only as far as the time of
-its rows goes by it: large squares say nothing of main memory. Three rows that are alike (one machine, format, runtime and kind)
-are enough. Your own rows are fitted the same way: `--onto bundled`.
+few rows do not say is still the mean of all others, and in products a machine moves a constant only as far as the time
+of its rows goes by it: large squares say nothing of main memory. Three rows that are alike (one machine, format,
+runtime and kind) are enough. Your own rows are fitted the same way: `--onto bundled`.
 
 Rows that name no runtime are fitted as those of the *fastest* runtime: the tables have the same kernels from vLLM,
 SGLang and TensorRT-LLM, and how far the fastest of them, kernel by kernel, is from each is an effect like any other. So

@@ -19,8 +19,8 @@ from ircost.cost_models.gpu.unnamed_runtime import fastest_rows, with_graph_repl
 SAMPLE_ROWS = 800  # of a group: more change the constants by less than their noise
 FEWEST_ROWS = 8
 # Of products, what others publish of a machine are mostly large squares. They say next to nothing of main memory, and
-# whatever else is off with them would end up there: decode steps of machines that were never asked about memory erred by
-# a sixth more. Rows of other families tell of all that they are asked about; held back likewise they fit worse.
+# whatever else is off with them would end up there: decode steps of published models erred by a sixth more. Rows of
+# other families tell of all that they are asked about; held back likewise they fit worse.
 AS_FAR_AS_TOLD = frozenset(("gemm",))
 FEWEST_ONTO = 3  # beside constants that stay: what a few rows tell of a new machine is all that is known of it
 OnProgress = Callable[[int, int], object]  # how many fits are done, of how many

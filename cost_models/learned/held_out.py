@@ -72,9 +72,18 @@ def _answers(rows: Rows, recipe: Recipe, out: np.ndarray) -> Answers:
 def corrections_of(rows: Rows, recipe: Recipe) -> BoostedResidual:
     """Trained on rows, those of machines with few of them several times."""
     _, machine, count = np.unique(rows.device, return_inverse=True, return_counts=True)
-    times = np.clip(min(count.max() // OF_MANY, MOST_HEARD_ROWS) // count, 1, MOST_HEARD)
-    heard = np.repeat(np.arange(len(rows)), times[machine])
+    heard = np.repeat(np.arange(len(rows)), times_heard(count)[machine])
     return residual_model(recipe).fit(rows.features[heard], rows.residual[heard])
+
+
+def times_heard(count: np.ndarray) -> np.ndarray:
+    """[machines] how often each row of a machine counts, by how many rows of it there are.
+
+    >>> times_heard(np.array([300_000, 30_000, 4_000, 200])).tolist(), times_heard(np.array([200])).tolist()
+    ([1, 1, 5, 10], [1])
+    """
+    found: np.ndarray = np.clip(min(count.max() // OF_MANY, MOST_HEARD_ROWS) // count, 1, MOST_HEARD)
+    return found
 
 
 def _judged(rows: Rows, folds: Sequence[np.ndarray], answers: Sequence[Answers]) -> Judged:

@@ -161,6 +161,7 @@ def test_a_machine_of_few_rows_is_heard_among_many(monkeypatch: pytest.MonkeyPat
     rows = rows_of(own, lambda name: bundled_constants(), own.vocabulary())
     few = rows.device == "a100_sxm_80gb"
     told = replace(rows, measured_s=rows.analytical_s * np.where(few, 3.0, 1.0))
+    monkeypatch.setattr(held_out, "OF_MANY", 1)
     heard = corrections_of(told, SMALL)
     monkeypatch.setattr(held_out, "MOST_HEARD", 1)
     drowned = corrections_of(told, SMALL)
