@@ -35,9 +35,9 @@ Why a roofline is too quick: products reach 70 to 90 % of the peak and of main m
 kernels (norms, rotations, gates) take a few microseconds each and layers have several; with eight devices each layer
 waits for two sums over the links, which are bound by latency, not by bandwidth. `irc explain` opens each figure.
 
-Prompts come out 4 and 3 % below the range with nobody's runtime in particular: the A100's large products differ by a
-seventh between the runtimes' tables (241 to 275 TFLOP/s). By their own tables two of three are inside on the H100; on
-the A100 all three miss, by 1 to 3 %."""
+With nobody's runtime in particular all seven passes are inside the range. By their own tables TensorRT-LLM's prompt on
+the H100 and SGLang's on the A100 come out above it, by 1 and 4 %: the A100's large products differ by a seventh between
+the runtimes' tables (241 to 275 TFLOP/s)."""
 
 
 @dataclass(frozen=True, slots=True)
