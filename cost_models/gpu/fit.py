@@ -41,6 +41,8 @@ BASE_WIDTH = 1.5  # how far the family's own constants may stand off their defau
 LEAST_S = 1e-9  # no kernel is shorter; keeps logarithms finite while a fit looks around
 # Effects that hold for kernels of every kind and format of a machine, whichever of them were measured.
 OF_ALL_KERNELS = frozenset(("architecture", "device"))
+WORTH_A_ROUND = 0.02  # of the mean error: what another choice of candidates must gain to be taken
+SETTLED = 0.005  # of the mean error: a change so small says that the choice is the same
 LEAST_TOLD = 0.02  # of a width: keeps the ridge finite where rows tell of nothing
 
 
@@ -102,6 +104,7 @@ def fit(
     widths: Mapping[str, float],
     stiffness: float,
     rounds: int = 4,
+    most_rounds: int = 0,
     held: Effects = NOTHING_HELD,
     is_as_told: bool = False,
 ) -> Fit:
@@ -112,7 +115,8 @@ def fit(
     Args:
         widths: effect -> how far its levels may spread, a standard deviation on the link scale.
         stiffness: of the samples' errors against the ridge.
-        rounds: of choosing and fitting, one at least.
+        rounds: of choosing and fitting, one at least. most_rounds: while errors change; of those beyond ``rounds``
+            a later one is taken where it is better by a fiftieth.
         held: effects that are known already, and stay as they are; those of the family itself among them, if any.
         is_as_told: an architecture or a machine moves each constant only as far as its rows tell of it: the widths of
             these effects are taken times the share of the rows' time that goes by the constant.
@@ -122,12 +126,22 @@ def fit(
     design = _Design.of(parameters, samples, widths, held)
     point = design.origin
     assert rounds > 0, "errors are those of the last round's candidates"
-    for _ in range(rounds):
+    kept, size = point, np.empty(0)
+    least = before = np.inf
+    for done in range(max(rounds, most_rounds)):
         errors = _errors_of(parameters, samples, design, point)
+        if done >= rounds:
+            mean = float(np.abs(errors.of(design.matrix @ point)[0]).mean())
+            if mean < least * (1 - WORTH_A_ROUND):
+                kept, least = point, mean
+            if abs(mean - before) < SETTLED * mean:
+                break
+            before = mean
         loss = _Loss(design.as_far_as_told(errors, point) if is_as_told else design, errors, stiffness)
         best = minimize(loss, point.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 150, "maxfun": 200})
         point = best.x.reshape(point.shape)
-    size = np.abs(errors.of(design.matrix @ point)[0])
+        size = np.abs(errors.of(design.matrix @ point)[0])
+    point = kept if least < np.inf else point
     effects = {
         level: dict(zip(parameters, point[place].tolist(), strict=True)) for place, level in enumerate(design.levels)
     }
