@@ -29,7 +29,6 @@ from ircost.cost_models.gpu.demand import (
     best_candidate,
     cold_share,
 )
-from ircost.cost_models.gpu.labels import ON_A_BUS
 
 Effect = tuple[str, str]  # what rows have in common, and of which of its levels
 Effects = Mapping[Effect, Mapping[str, float]]  # parameter -> amount, of each
@@ -126,24 +125,30 @@ def fit(
     design = _Design.of(parameters, samples, widths, held)
     point = design.origin
     assert rounds > 0, "errors are those of the last round's candidates"
-    kept, size = point, np.empty(0)
-    least = before = np.inf
-    for done in range(max(rounds, most_rounds)):
-        errors = _errors_of(parameters, samples, design, point)
-        if done >= rounds:
-            mean = float(np.abs(errors.of(design.matrix @ point)[0]).mean())
-            if mean < least * (1 - WORTH_A_ROUND):
-                kept, least = point, mean
-            if abs(mean - before) < SETTLED * mean:
-                break
-            before = mean
+
+    def chosen(point: np.ndarray) -> _Errors:
+        return _errors_of(parameters, samples, design, point)
+
+    def fitted(errors: _Errors, point: np.ndarray) -> np.ndarray:
         loss = _Loss(design.as_far_as_told(errors, point) if is_as_told else design, errors, stiffness)
         best = minimize(loss, point.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 150, "maxfun": 200})
-        point = best.x.reshape(point.shape)
-        size = np.abs(errors.of(design.matrix @ point)[0])
-    point = kept if least < np.inf else point
+        return np.asarray(best.x).reshape(point.shape)
+
+    for _ in range(rounds):
+        errors = chosen(point)
+        point = fitted(errors, point)
+    size = np.abs(errors.of(design.matrix @ point)[0])
+    kept, least, before = point, np.inf, np.inf
+    for _ in range(most_rounds - rounds):
+        errors = chosen(point)
+        mean = float(np.abs(errors.of(design.matrix @ point)[0]).mean())
+        if mean < least * (1 - WORTH_A_ROUND):
+            kept, least = point, mean
+        if abs(mean - before) < SETTLED * mean:
+            break
+        before, point = mean, fitted(errors, point)
     effects = {
-        level: dict(zip(parameters, point[place].tolist(), strict=True)) for place, level in enumerate(design.levels)
+        level: dict(zip(parameters, kept[place].tolist(), strict=True)) for place, level in enumerate(design.levels)
     }
     return Fit(effects, float(np.median(size)))
 
@@ -209,8 +214,7 @@ class _Design:
         rows = np.bincount(errors.sample, minlength=count)
         by_sample = np.stack([np.bincount(errors.sample, own, count) / rows for own in share], axis=1)
         mean = self.matrix.T @ by_sample / self.matrix.sum(axis=0)[:, None]
-        # Whether cards are peers is no machine's: all that is known of their bus is an effect of that.
-        is_of_all = np.array([effect in OF_ALL_KERNELS and level not in ON_A_BUS for effect, level in self.levels])
+        is_of_all = np.array([effect in OF_ALL_KERNELS for effect, _ in self.levels])
         told = np.where(is_of_all[:, None], np.clip(mean, LEAST_TOLD, 1.0), 1.0)
         return replace(self, penalty=self.penalty / told**2)
 
