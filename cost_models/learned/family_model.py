@@ -17,7 +17,8 @@ from ircost.cost_models.learned.features import feature_matrix, without_machine
 from ircost.cost_models.learned.grades import GRADES, UNCORRECTED, Corrected
 from ircost.cost_models.learned.kinship import MetMachine, nearest_kin
 from ircost.cost_models.learned.novelty import LEVELS, Novelty
-from ircost.cost_models.learned.stored_trees import Trees
+from ircost.cost_models.learned.stored_estimator import TREES
+from ircost.cost_models.learned.stored_trees import Correcting
 
 SAME_FIGURES = 1e-4  # squares of logarithms, added up: a hundredth of any one
 
@@ -28,10 +29,12 @@ class Head:
 
     Args:
         residual: None where there is nothing to learn from, or nothing of it would be believed.
+        estimator: what it is, by the name that it is registered by.
     """
 
-    residual: Trees | None
+    residual: Correcting | None
     calibration: Calibration
+    estimator: str = TREES
 
     def correction(self, features: np.ndarray) -> np.ndarray:
         """[rows] ln of measured over analytical, as predicted."""

@@ -14,7 +14,7 @@ from ircost.cost_models.learned.features import Vocabulary, without_machine
 from ircost.cost_models.learned.held_out import Judged, OnProgress, cells_of, levels_of
 from ircost.cost_models.learned.kinship import MetMachine, breed, nearest_kin
 from ircost.cost_models.learned.novelty import LEVELS
-from ircost.cost_models.learned.recipes import Recipe, kin_model, unseen_model
+from ircost.cost_models.learned.recipes import Recipe, fitted, kin_model, unseen_model
 from ircost.cost_models.learned.rows import Readable, Rows, always, rows_of, thinned
 
 REPLAYS = 0.3  # share of rows that also stand for kernels whose runtime nobody named, on a machine left out
@@ -146,14 +146,15 @@ def stand_ins(
 def _as_strangers(inside: Rows, own: Rows, recipe: Recipe) -> Judged:
     """By a model that cannot tell machines apart."""
     features = without_machine(own.family, own.features)
-    model = unseen_model(recipe).fit(without_machine(own.family, inside.features), inside.residual)
+    model = unseen_model(recipe, own.family)
+    fitted(model, without_machine(own.family, inside.features), inside.residual, inside.device)
     level = levels_of(inside, own)
     return Judged(own, Held(features, own.residual, model.predict(features), level, own.device, cells_of(own)))
 
 
 def _as_kin(inside: Rows, own: Rows, stand_in: np.ndarray, recipe: Recipe) -> Judged:
     """By a model that takes them for kernels of their device's kin; smaller than that which is asked later."""
-    model = kin_model(recipe).fit(inside.features, inside.residual)
+    model = fitted(kin_model(recipe, own.family), inside.features, inside.residual, inside.shape)
     features = own.features.copy()
     features[:, -1] = stand_in
     is_new = is_combined_anew(features, combinations(inside.features))
