@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
+from ircost.cost_models.gpu.machine import LinkKind
 from ircost.cost_models.learned.calibration import Calibration
 from ircost.cost_models.learned.card import card_text
 from ircost.cost_models.learned.columns import DEVICE, MACHINE_FIGURES, SIZES, WORDS
@@ -24,7 +26,7 @@ from ircost.cost_models.learned.combinations import COLUMNS
 from ircost.cost_models.learned.estimators.layout import Layout
 from ircost.cost_models.learned.family_model import FamilyModel, Head
 from ircost.cost_models.learned.features import LOG_POWER, feature_names
-from ircost.cost_models.learned.kinship import MetMachine
+from ircost.cost_models.learned.kinship import LINKED, MetMachine
 from ircost.cost_models.learned.novelty import LEVELS, WIDTHS, Novelty
 from ircost.cost_models.learned.packing import digest_of_bytes, packed, read_bytes
 from ircost.cost_models.learned.short_text import short_text
@@ -97,7 +99,7 @@ def _to_json(model: FamilyModel) -> str:
     heads = {name: _head_json(getattr(model, name)) for name in HEADS if getattr(model, name) is not None}
     plain = {
         **{"version": VERSION, "family": model.family, "about": model.about, "vocabulary": model.vocabulary},
-        "machines": {name: {"architecture": m.architecture, **m.figures} for name, m in model.machines.items()},
+        "machines": {name: _machine_json(machine, model.family) for name, machine in model.machines.items()},
         **{"met": None if model.met is None else model.met.tolist(), "heads": heads},
         "kin": None if model.kin is None else _calibration_json(model.kin),
         "features": [*model.extra, *feature_names(model.family, True)],
@@ -107,6 +109,13 @@ def _to_json(model: FamilyModel) -> str:
     }
     lines = [f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in plain.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _machine_json(machine: MetMachine, family: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"architecture": machine.architecture, **machine.figures}
+    if family == LINKED and machine.link is not None:
+        found["link"] = asdict(machine.link)
+    return found
 
 
 def _head_json(head: Head) -> dict[str, Any]:
@@ -269,7 +278,14 @@ def _calibration(
 
 def _machine(plain: Mapping[str, Any]) -> MetMachine:
     figures = {name: _number(plain[name]) for name in MACHINE_FIGURES}
-    return MetMachine(str(plain["architecture"]), figures)
+    link = plain.get("link")
+    return MetMachine(str(plain["architecture"]), figures, None if link is None else _link(link))
+
+
+def _link(plain: Any) -> LinkKind:
+    if not isinstance(plain["reduces"], bool):
+        raise ValueError(f"reduces: true or false expected, not {plain['reduces']!r}")
+    return LinkKind(str(plain["topology"]), _number(plain["bytes_per_s"]), plain["reduces"])
 
 
 def _number(value: Any) -> float:

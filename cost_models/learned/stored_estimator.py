@@ -67,7 +67,8 @@ class StoredEstimator:
 
 def _rows(plain: Mapping[str, Any]) -> TableRows:
     fitted = (restored(plain["fitted"][name]) for name in ("points_", "words_", "values_"))
-    return TableRows(*fitted, *(plain["parameters"][name] for name in ("neighbours", "sizes", "words", "predicted")))
+    names = ("neighbours", "smoothing", "sizes", "words", "predicted")
+    return TableRows(*fitted, *(plain["parameters"][name] for name in names))
 
 
 def _fitted(name: str, layout: Layout, plain: Mapping[str, Any]) -> Any:

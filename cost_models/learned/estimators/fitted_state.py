@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-DIGITS = ".8g"  # of numbers: float32 has seven
+DIGITS = ".9g"  # of numbers: as many as tell any two of float32 apart
 MOST_AXES = 2
 SIMPLE = (bool, int, float, str, tuple, type(None))  # parameters that JSON holds; others are an estimator's own parts
 

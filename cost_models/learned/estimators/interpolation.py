@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ircost.cost_models.learned.estimators.fitted_state import FittedState
 from ircost.cost_models.learned.estimators.layout import evenly, points_of
-from ircost.cost_models.learned.estimators.table_rows import NEIGHBOURS, TableRows
+from ircost.cost_models.learned.estimators.table_rows import NEIGHBOURS, SMOOTHING, TableRows
 
 
 class TableInterpolation(FittedState, RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -19,7 +19,8 @@ class TableInterpolation(FittedState, RegressorMixin, BaseEstimator):  # type: i
     Rows whose words were never met together have the mean of the nearest ones.
 
     Args:
-        neighbours: rows that the surface goes through.
+        neighbours: rows that the surface is laid through.
+        smoothing: how far from them it may pass (see ``surface``); measurements have noise.
         sizes: columns of sizes; all that are no words, if None.
         words: columns of words.
         predicted: column of ln of the predicted time, of which y is a correction: then the time itself is
@@ -35,9 +36,11 @@ class TableInterpolation(FittedState, RegressorMixin, BaseEstimator):  # type: i
         sizes: tuple[int, ...] | None = None,
         words: tuple[int, ...] = (),
         predicted: int | None = None,
+        smoothing: float = SMOOTHING,
         most_rows: int = 1_000_000,
     ) -> None:
         self.neighbours = neighbours
+        self.smoothing = smoothing
         self.sizes = sizes
         self.words = words
         self.predicted = predicted
@@ -64,7 +67,7 @@ class TableInterpolation(FittedState, RegressorMixin, BaseEstimator):  # type: i
             self, X, dtype=[np.float32, np.float64], ensure_all_finite="allow-nan", reset=False
         )
         fitted = (self.points_, self.words_, self.values_)
-        return TableRows(*fitted, self.neighbours, self.sizes, self.words, self.predicted).predict(X)
+        return TableRows(*fitted, self.neighbours, self.smoothing, self.sizes, self.words, self.predicted).predict(X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

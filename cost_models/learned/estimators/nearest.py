@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -61,8 +61,11 @@ class NearestKernels(FittedState, RegressorMixin, BaseEstimator):  # type: ignor
         self.points_ = points_of(X, self.sizes, self.words)
         self.words_ = X[:, list(self.words)]
         self.values_ = np.asarray(y, dtype=float)
-        self.__dict__.pop("tree_", None)
-        return self
+        return self._with_tree()
+
+    def with_state(self, state: Mapping[str, Any], features: int) -> NearestKernels:
+        """As of ``FittedState``."""
+        return super().with_state(state, features)._with_tree()
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """[rows] predictions."""
@@ -76,10 +79,10 @@ class NearestKernels(FittedState, RegressorMixin, BaseEstimator):  # type: ignor
         weight = 1.0 / (distance + self.near)
         return np.asarray((weight * self.values_[place]).sum(axis=1) / weight.sum(axis=1))
 
-    @cached_property
-    def tree_(self) -> Any:
-        """The rows, so that the nearest are found without a look at all."""
-        return cKDTree(self._places(self.points_, self.words_))
+    def _with_tree(self) -> NearestKernels:
+        """The rows in a tree, so that the nearest are found without a look at all of them."""
+        self.tree_ = cKDTree(self._places(self.points_, self.words_))
+        return self
 
     def _places(self, points: np.ndarray, words: np.ndarray) -> np.ndarray:
         """[rows, axes] where rows are: rows with another word differ in two axes."""

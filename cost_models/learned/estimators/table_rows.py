@@ -10,7 +10,8 @@ import numpy as np
 from ircost.cost_models.learned.estimators.layout import cells_of, met_words, points_of
 
 MOST_DISTANCES = 1 << 22  # that are held at a time
-NEIGHBOURS = 24  # that a surface goes through
+NEIGHBOURS = 32  # rows that a surface is laid through
+SMOOTHING = 0.1  # in ln of a size: how far from rows it may pass
 NEAREST, APART, NEAR = 6, 5.0, 0.1  # as of ``NearestKernels``, where no row has the same words
 
 
@@ -22,13 +23,14 @@ class TableRows:
         points: [rows, sizes] ln of their sizes.
         words: [rows, words] numbers that stand for words.
         values: [rows] what is interpolated.
-        neighbours, sizes, word_columns, predicted: as of ``TableInterpolation``.
+        neighbours, smoothing, sizes, word_columns, predicted: as of ``TableInterpolation``.
     """
 
     points: np.ndarray
     words: np.ndarray
     values: np.ndarray
     neighbours: int
+    smoothing: float
     sizes: Sequence[int] | None
     word_columns: Sequence[int]
     predicted: int | None
@@ -52,7 +54,7 @@ class TableRows:
         for cell in np.intersect1d(cells, known[known >= 0]):
             asked = cells == cell
             rows, values = distinct(self.points[known == cell], self.values[known == cell])
-            own = surface(rows, values, points[asked], self.neighbours)
+            own = surface(rows, values, points[asked], self.neighbours, self.smoothing)
             found[asked] = own if self.predicted is not None else np.clip(own, values.min(), values.max())
         return found
 
@@ -76,15 +78,18 @@ def distinct(points: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.nda
     return found, np.bincount(place.ravel(), values) / np.bincount(place.ravel())
 
 
-def surface(points: np.ndarray, values: np.ndarray, asked: np.ndarray, neighbours: int) -> np.ndarray:
+def surface(
+    points: np.ndarray, values: np.ndarray, asked: np.ndarray, neighbours: int, smoothing: float = 0.0
+) -> np.ndarray:
     """[asked] a surface through the nearest points: a constant and a sum of the distances from each.
 
     Between two points on a line it is the straight line. Time: O(asked * (points + neighbours^3)).
     Source: Hardy, "Multiquadric equations of topography and other irregular surfaces", Journal of Geophysical Research
-    76(8), 1971; here with abs(r) as the function.
+    76(8), 1971; here with abs(r) as the function. Smoothing: Wahba, "Spline Models for Observational Data", SIAM 1990.
 
     Args:
         points: [points, axes] no two alike. values: [points]. asked: [asked, axes].
+        smoothing: how far, in units of the axes, noise seems to move points: with 0 the surface goes through them.
 
     >>> points, values = np.array([[0.0], [1.0], [4.0]]), np.array([0.0, 2.0, 8.0])
     >>> surface(points, values, np.array([[0.5], [3.0]]), neighbours=3).round(6).tolist()
@@ -99,6 +104,7 @@ def surface(points: np.ndarray, values: np.ndarray, asked: np.ndarray, neighbour
         around = points[place]  # [some, count, axes]
         system = np.zeros((len(some), count + 1, count + 1))
         system[:, :count, :count] = np.sqrt(((around[:, :, None, :] - around[:, None, :, :]) ** 2).sum(axis=3))
+        system[:, range(count), range(count)] = -smoothing
         system[:, count, :count] = system[:, :count, count] = 1.0
         right = np.concatenate([values[place], np.zeros((len(some), 1))], axis=1)
         weight = np.linalg.solve(system, right[:, :, None])[:, :, 0]
