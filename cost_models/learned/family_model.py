@@ -147,7 +147,7 @@ class FamilyModel:
         else the nearest.
         """
         words, runtime = self.vocabulary["runtime"], labels["runtime"]
-        if self.met is None or runtime not in words or not may_have_kin(self.family, labels["kind"]):
+        if self.met is None or runtime not in words or not may_have_kin(self.family, labels.get("kind", "")):
             return None
         ran = self.met[self.met[:, list(WORDS).index("runtime")] == words.index(runtime), -1]
         among = {self.vocabulary[DEVICE][word] for word in ran.tolist()}
