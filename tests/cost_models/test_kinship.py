@@ -61,5 +61,5 @@ def test_messages_over_the_same_links_take_the_same_time() -> None:
     columns = {"device": devices, "op": ["all_reduce"] * 3, "world_size": [8] * 3, "bytes": [2**24] * 3}
     found = ircost.predict({**columns, "dtype": ["float16"] * 3, "framework": ["nccl"] * 3})
     assert list(found.grade) == ["A", "B", "C"]
-    assert found.latency_s[1] == pytest.approx(found.latency_s[0], rel=0.01)
+    assert found.latency_s[1] == pytest.approx(found.latency_s[0], rel=0.05)
     assert found.low_s[1] < found.low_s[0] and found.high_s[0] < found.high_s[1] < 2 * found.latency_s[1]
