@@ -50,7 +50,7 @@ def made(
     table = readable(columns, at, target_of)
     without = constants_without(table, columns, at, target_of)
     recipe = RECIPES[table.family.name]
-    own = recipe if estimator is None else replace(recipe, estimator=estimator)
+    own = recipe if estimator is None else replace(recipe, estimator=estimator, unnamed_estimator=None)
     found = train(table, constants, without, own, on_progress)
     return replace(
         found.model,

@@ -25,6 +25,7 @@ class Recipe:
             is named.
         bins: of each column.
         estimator: what learns the corrections: trees of these sizes, or another one by its name.
+        unnamed_estimator: the same where no runtime is named; the same one, if None.
         most_rows: to learn from; small groups whole, as many of each large one. unnamed_rows: likewise.
         unseen_trees, unseen_leaves, unseen_rows: where machines are left out, and for those that have no kin.
         kin_trees, kin_leaves: where machines are left out that have kin; what is asked later knows more rows.
@@ -43,6 +44,7 @@ class Recipe:
     learning_rate: float = 0.1
     bins: int = 255
     estimator: str = TREES
+    unnamed_estimator: str | None = None
 
 
 # Sized such that all bundled models together stay below 3 MB: the more rows, the more leaves.
@@ -55,7 +57,7 @@ RECIPES: Mapping[str, Recipe] = {
     "vector": Recipe(200, 159, 79, ALL_ROWS, learning_rate=0.05),
     "conv": Recipe(400, 63, 31, unseen_leaves=63, learning_rate=0.05),
     "quantize": Recipe(200, 31, 31),
-    "collective": Recipe(300, 47, 31, learning_rate=0.05, estimator=ROWS),
+    "collective": Recipe(300, 47, 31, learning_rate=0.05, estimator=ROWS, unnamed_estimator=TREES),
 }
 
 

@@ -83,7 +83,7 @@ def train(
     seen, head = _machine_head(rows, recipe, after(0))
     unnamed, unnamed_head = None, None
     if has_unnamed:
-        own = replace(recipe, leaves=recipe.unnamed_leaves)
+        own = replace(recipe, leaves=recipe.unnamed_leaves, estimator=recipe.unnamed_estimator or recipe.estimator)
         unnamed, unnamed_head = _machine_head(replays, own, after(models[0]))
     absent = left_out(table, views, vocabulary, recipe, after(sum(models))) if views else None
     model = FamilyModel(
