@@ -66,9 +66,13 @@ class StoredEstimator:
 
 
 def _rows(plain: Mapping[str, Any]) -> TableRows:
-    fitted = (restored(plain["fitted"][name]) for name in ("points_", "words_", "values_"))
+    points, words, values = (restored(plain["fitted"][name]) for name in ("points_", "words_", "values_"))
+    if not len(points) == len(words) == len(values) > 0:
+        raise ValueError(f"{len(points)} points, {len(words)} rows of words and {len(values)} values are no table")
+    if not (np.isfinite(points).all() and np.isfinite(values).all()):
+        raise ValueError("a point or value is no number")
     names = ("neighbours", "smoothing", "sizes", "words", "predicted")
-    return TableRows(*fitted, *(plain["parameters"][name] for name in names))
+    return TableRows(points, words, values, *(plain["parameters"][name] for name in names))
 
 
 def _fitted(name: str, layout: Layout, plain: Mapping[str, Any]) -> Any:

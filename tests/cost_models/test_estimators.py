@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +94,7 @@ DAMAGE = {
     "no number": lambda text: text.replace('"numbers": [', '"numbers": ["x", ', 1),
     "no end": lambda text: text.replace('"numbers": [', '"numbers": [1e999, ', 1),
     "one number too many": lambda text: text.replace('"numbers": [', '"numbers": [0.5, ', 1),
+    "a place unknown": lambda text: re.sub(r'"numbers": \[[^,]+,', '"numbers": [null,', text, count=1),
     "negative extent": lambda text: text.replace('"shape": [', '"shape": [-1, ', 1),
     "columns that there are not": lambda text: text.replace('"sizes": [', '"sizes": [4000, ', 1),
     "another estimator": lambda text: text.replace("points_", "others_"),
