@@ -33,7 +33,7 @@ def _load_builtin() -> None:
 
 
 ESTIMATORS: Registry[EstimatorOf] = Registry(
-    "estimator", "ircost.estimators", listing="irc train --help lists them", load_builtin=_load_builtin
+    "estimator", "ircost.estimators", listing="docs/estimators.md lists ours", load_builtin=_load_builtin
 )
 
 
