@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -15,7 +16,7 @@ SMOOTHING = 0.1  # in ln of a size: how far from rows it may pass
 NEAREST, APART, NEAR = 6, 5.0, 0.1  # as of ``NearestKernels``, where no row has the same words
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TableRows:
     """What ``TableInterpolation`` has learned.
 
@@ -48,15 +49,21 @@ class TableRows:
 
     def _between(self, points: np.ndarray, words: np.ndarray) -> np.ndarray:
         """[asked] interpolated between rows with the same words; NaN where there are none."""
-        met = met_words(self.words)
-        known, cells = cells_of(self.words, met), cells_of(words, met)
+        met, known = self._cells
+        cells = cells_of(words, met)
         found = np.full(len(points), np.nan)
         for cell in np.intersect1d(cells, known[known >= 0]):
-            asked = cells == cell
-            rows, values = distinct(self.points[known == cell], self.values[known == cell])
+            asked, own_rows = cells == cell, known == cell
+            rows, values = distinct(self.points[own_rows], self.values[own_rows])
             own = surface(rows, values, points[asked], self.neighbours, self.smoothing)
             found[asked] = own if self.predicted is not None else np.clip(own, values.min(), values.max())
         return found
+
+    @cached_property
+    def _cells(self) -> tuple[list[np.ndarray], np.ndarray]:
+        """The words that were met, and the cell of each row."""
+        met = met_words(self.words)
+        return met, cells_of(self.words, met)
 
     def _nearest(self, points: np.ndarray, words: np.ndarray) -> np.ndarray:
         """[asked] mean of the nearest rows, weighted by one over their distance, other words being far away."""
@@ -95,15 +102,23 @@ def surface(
     >>> surface(points, values, np.array([[0.5], [3.0]]), neighbours=3).round(6).tolist()
     [1.0, 6.0]
     """
+    varies = (points != points[0]).any(axis=0) | (asked != points[0]).any(axis=0)
+    points, asked = points[:, varies], asked[:, varies]
     count = min(neighbours, len(points))
     found = np.empty(len(asked))
+    apart = np.sqrt(squares(points, points)) if len(points) ** 2 <= MOST_DISTANCES else None
     step = max(MOST_DISTANCES // max(len(points), (count + 1) ** 2), 1)
     for first in range(0, len(asked), step):
         some = asked[first : first + step]
         place = _nearest_places(some, points, count)
         around = points[place]  # [some, count, axes]
+        between = (
+            np.sqrt(((around[:, :, None, :] - around[:, None, :, :]) ** 2).sum(axis=3))
+            if apart is None
+            else apart[place[:, :, None], place[:, None, :]]
+        )
         system = np.zeros((len(some), count + 1, count + 1))
-        system[:, :count, :count] = np.sqrt(((around[:, :, None, :] - around[:, None, :, :]) ** 2).sum(axis=3))
+        system[:, :count, :count] = between
         system[:, range(count), range(count)] = -smoothing
         system[:, count, :count] = system[:, :count, count] = 1.0
         right = np.concatenate([values[place], np.zeros((len(some), 1))], axis=1)
