@@ -13,7 +13,7 @@ from ircost.cost_models.gpu.power_constants import bundled_power_constants
 from ircost.cost_models.gpu.power_draw import Drawn
 from ircost.cost_models.gpu.power_rows import PowerRows, power_rows
 from ircost.cost_models.gpu.table_work import Columns
-from ircost.cost_models.learned.estimator import BoostedResidual
+from ircost.cost_models.learned.estimators.boosted import BoostedResidual
 from ircost.cost_models.learned.features import power_features
 from ircost.cost_models.learned.power import LEAST_ROWS, LEAVES, TREES, analytical_power_w
 from ircost.cost_models.learned.rows import Rows, readable, rows_of

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from benchmarks.network_figures import FIGURES, Sample
-from ircost.cost_models.learned.linear_trees import LinearTrees
+from ircost.cost_models.learned.estimators.linear_trees import LinearTrees
 from ircost.cost_models.learned.text_model import IrTextRegressor
 from ircost.cost_models.learned.text_training import held_out
 

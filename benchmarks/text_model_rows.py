@@ -11,10 +11,10 @@ from scipy.stats import kendalltau
 
 from ircost.backends import load_target
 from ircost.cost_models.gpu.constants import bundled_constants
+from ircost.cost_models.learned.estimators.linear_trees import LinearTrees
 from ircost.cost_models.learned.features import without_machine
 from ircost.cost_models.learned.held_out import held_out_folds
 from ircost.cost_models.learned.judging import Outcome, outcome_of, outcome_of_machines
-from ircost.cost_models.learned.linear_trees import LinearTrees
 from ircost.cost_models.learned.machines_left_out import left_out, views_without
 from ircost.cost_models.learned.made import constants_without
 from ircost.cost_models.learned.recipes import RECIPES

@@ -20,7 +20,8 @@ from ircost.datasets.tables import read_table
 
 DEVICES = ("h100_sxm", "a100_sxm_80gb", "l40s", "t4")
 NOISE, LONG_SUM, SLOWER = 0.03, 2000, 1.25
-MODELS = ("roofline", "analytical", "learned", "hybrid", "text")
+ESTIMATORS = ("trees", "nearest", "linear")
+MODELS = ("roofline", "analytical", *(f"learned ({name})" for name in ESTIMATORS), "hybrid (trees)", "text")
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
     print(f"{name}: {len(columns['device'])} rows; mean / median error in percent, Kendall's tau of the order\n")
     print(f"{'held out':16}" + "".join(f"{model:>22}" for model in MODELS))
     for split, by in (("shape", []), ("device", ["device"])):
-        found = predictions_of_split(columns, name, split, load_target, with_text=True)
+        found = predictions_of_split(columns, name, split, load_target, with_text=True, estimators=ESTIMATORS)
         scores = {model: scores_of(found[model], by) for model in MODELS}
         for own in zip(*(scores[model] for model in MODELS), strict=True):
             cells = (f"{score.mape:.1f} / {score.median_ape:.1f} %  {score.kendall_tau:.2f}" for score in own)

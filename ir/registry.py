@@ -25,6 +25,7 @@ WANTED: dict[str, tuple[str, Callable[[object], bool]]] = {
         lambda thing: isinstance(thing, (str, os.PathLike)) or has(thing, "main_memory"),
     ),
     "frontend": ("a function of a path and options", callable),
+    "estimator": ("a function of a layout and of trees", lambda thing: callable(thing) and not isclass(thing)),
 }
 
 

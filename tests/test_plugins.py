@@ -11,6 +11,7 @@ import pytest
 from ircost.backends.target_files import TARGETS
 from ircost.cli import run
 from ircost.cost_models.interface import COST_MODELS
+from ircost.cost_models.learned.estimators.registry import ESTIMATORS
 from ircost.cost_models.roofline import Roofline
 from ircost.frontends.load import FRONTENDS
 from ircost.ir.definition import OPS
@@ -68,6 +69,16 @@ class Failing(Doubled):
 short, empty, failing = Short(), Empty(), Failing()
 
 
+def boosting(layout, trees):
+    "scikit-learn's own, which nobody taught how to be stored."
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    return HistGradientBoostingRegressor(max_iter=20)
+
+
+number = 7
+
+
 class Undecorated(Pass):
     "Does nothing."
 
@@ -111,6 +122,10 @@ plugged-short = plugged_in:short
 plugged-empty = plugged_in:empty
 plugged-failing = plugged_in:failing
 
+[ircost.estimators]
+plugged-boosting = plugged_in:boosting
+plugged-number = plugged_in:number
+
 [ircost.passes]
 plugged-undecorated = plugged_in:Undecorated
 plugged-instance = plugged_in:instance
@@ -123,7 +138,7 @@ plugged = plugged_in:instance
 """
 
 
-REGISTRIES: tuple[Registry[Any], ...] = (OPS, COST_MODELS, PASSES, TARGETS, FRONTENDS)
+REGISTRIES: tuple[Registry[Any], ...] = (OPS, COST_MODELS, PASSES, TARGETS, FRONTENDS, ESTIMATORS)
 
 
 @pytest.fixture
@@ -166,6 +181,7 @@ def test_a_package_that_does_not_load_is_named() -> None:
         ("pass", "plugged-undecorated", "is the class Undecorated, a subclass of Pass below @register_pass"),
         ("pass", "plugged-instance", "is an object of type Instance, a subclass of Pass"),
         ("target", "plugged_function", "is the function function, the path of a YAML file"),
+        ("estimator", "plugged-number", "is an object of type int, a function of a layout"),
         ("frontend", "plugged", "is an object of type Instance, a function of"),
     ],
 )
@@ -235,3 +251,19 @@ def test_two_things_of_one_name_are_refused() -> None:
     registry.add("one", 1)
     with pytest.raises(UnknownNameError, match="there is another number 'one'"):
         registry.add("one", 11)
+
+
+@pytest.mark.usefixtures("plugin")
+def test_an_estimator_of_another_package_is_compared_but_not_stored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "rows.csv"
+    rows = [f"t4,pytorch,add,float32,{r},{c},{3 + r * c / 1e5}" for r in range(1, 17) for c in range(64, 1088, 64)]
+    table.write_text("\n".join(["device,framework,op,dtype,rows,cols,latency_us", *rows]) + "\n")
+    own = ("--estimator", "plugged-boosting")
+    assert run(["evaluate", str(table), "--split", "shape", "--model", "learned", *own]) == 0
+    assert "vector" in capsys.readouterr().out
+    assert run(["train", str(table), *own, "-o", str(tmp_path / "models")]) == 2
+    told = capsys.readouterr().err
+    assert "HistGradientBoostingRegressor cannot be stored" in told and "irc evaluate takes it" in told
+    assert not (tmp_path / "models").exists()

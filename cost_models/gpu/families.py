@@ -12,6 +12,7 @@ from ircost.cost_models.gpu import attention, collective, convolution, experts, 
 from ircost.cost_models.gpu import table_work as rows
 from ircost.cost_models.gpu.demand import ALL_EFFECTS, COMMON, SHARPNESS, Asked, Demand, Parameter
 from ircost.cost_models.gpu.gemm_bound import screened_gemm
+from ircost.cost_models.gpu.labels import BETWEEN_NODES
 from ircost.cost_models.gpu.machine import GpuMachine
 from ircost.cost_models.gpu.table_work import Columns, Setting, Totals, coded
 
@@ -136,7 +137,7 @@ def collective_kinds(columns: Columns) -> np.ndarray:
     """How it is started, which costs more than the algorithm; and how far it goes."""
     started = words(columns["kernel"], lambda kernel: "eager" if "eager" in kernel or "torch" in kernel else "")
     here = rows.each(columns["topology"], lambda name: rows.devices_per_node(name) or np.inf)
-    place = np.where(np.asarray(columns["world_size"], float) > here, "between nodes", "").astype(object)
+    place = np.where(np.asarray(columns["world_size"], float) > here, BETWEEN_NODES, "").astype(object)
     return words(started + " " + words(columns["op"], str) + " " + place, str.strip)
 
 

@@ -23,6 +23,7 @@ OF_COLLECTIVES = "nccl"  # whose kernels send between devices, whatever runtime 
 # whether they write to one another over it; whatever they are does not.
 WITH_PEERS, THROUGH_HOST = "peers on a bus", "cards behind their host"
 ON_A_BUS = (WITH_PEERS, THROUGH_HOST)
+BETWEEN_NODES = "between nodes"  # the last words of the kind of collectives that leave their node
 OF_BYTES = "float16"  # format of collectives whose bytes are all that counts
 OF_WORK = ("nongated",)  # words of kernels' names that tell what is computed, not who computes it
 

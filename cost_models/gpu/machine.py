@@ -26,6 +26,20 @@ REFERENCE_CLOCK_HZ = 2e9
 
 
 @dataclass(frozen=True, slots=True)
+class LinkKind:
+    """What messages between devices go by, however many devices there are.
+
+    Args:
+        topology: as of ``Link``. bytes_per_s: out of one device, in one direction.
+        reduces: switches add up what they pass on.
+    """
+
+    topology: str
+    bytes_per_s: float
+    reduces: bool
+
+
+@dataclass(frozen=True, slots=True)
 class GpuMachine:
     """What the model asks of a machine.
 
@@ -42,6 +56,7 @@ class GpuMachine:
         shared_bytes: shared memory of one processor; without end where the target does not say.
         kind: the target's: ``gpu``, ``cpu``, ...
         chip: the target by whose name its kernels were measured, if any were: its own, or one with the same chip.
+        link: the widest of its own links to other devices; None where it has none.
     """
 
     name: str
@@ -58,6 +73,7 @@ class GpuMachine:
     shared_bytes: float = float("inf")
     kind: str = "gpu"
     chip: str = ""
+    link: LinkKind | None = None
 
     @property
     def is_of_measured_kind(self) -> bool:
@@ -129,4 +145,13 @@ def machine_of(target: Target) -> GpuMachine:
         shared_bytes=next((float(x.capacity_bytes) for x in target.memory[1:] if x.name == "shared"), float("inf")),
         kind=target.kind,
         chip=target.measured_as,
+        link=_widest_link(target),
     )
+
+
+def _widest_link(target: Target) -> LinkKind | None:
+    own = [link for link in target.links if link.topology not in ("bus", "network")]
+    widest = max(own, key=lambda link: link.bandwidth_bytes_per_s, default=None)
+    if widest is None:
+        return None
+    return LinkKind(widest.topology, float(widest.bandwidth_bytes_per_s), widest.reduces)

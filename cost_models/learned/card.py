@@ -8,6 +8,7 @@ from typing import Any
 from ircost.cost_models.learned.calibration import Calibration
 from ircost.cost_models.learned.family_model import FamilyModel
 from ircost.cost_models.learned.grades import GRADE_MEANINGS
+from ircost.cost_models.learned.stored_estimator import TREES
 
 LEVEL_NAMES = ("beside training rows", "in their neighbourhood", "beyond")
 
@@ -22,8 +23,7 @@ def _lines(model: FamilyModel) -> Iterator[str]:
     what = f"the power of {model.family} kernels" if model.extra else f"{model.family} kernels"
     yield f"# Learned corrections of {what}"
     yield ""
-    yield "Boosted trees (LightGBM's, packed by xz) predict ln(measured / analytical); `model.json` says how far"
-    yield "to believe them."
+    yield from _what_predicts(model.seen.estimator)
     yield ""
     yield f"- rows: {about.get('rows', 0):,}"
     yield f"- devices: {', '.join(model.machines)}"
@@ -50,6 +50,15 @@ def _lines(model: FamilyModel) -> Iterator[str]:
         yield f"| {line['held_out']} | {line['rows']:,} | {' | '.join(pairs)} | {figures} |"
     yield ""
     yield "Grades: " + "; ".join(f"{grade}: {meaning}" for grade, meaning in GRADE_MEANINGS.items()) + "."
+
+
+def _what_predicts(estimator: str) -> Iterator[str]:
+    if estimator == TREES:
+        yield "Boosted trees (LightGBM's, packed by xz) predict ln(measured / analytical); `model.json` says how far"
+        yield "to believe them."
+    else:
+        yield f"The estimator `{estimator}` (JSON, packed by xz) predicts ln(measured / analytical); `model.json` says"
+        yield "how far to believe it, and boosted trees (LightGBM's) how large its errors are."
 
 
 def _trust_lines(name: str, calibration: Calibration) -> Iterator[str]:

@@ -211,8 +211,13 @@ def _footprint(place: int, most: float) -> Callable[[Expressed], Numbers | float
 
 def _size_column(name: str) -> Column:
     if name in MAY_BE_ZERO:
-        return Column(f"log1p_{name}", f"ln of 1 + {name}", lambda x: np.log1p(x.size(name)))
-    return Column(f"log_{name}", f"ln of {name}", lambda x: np.log(np.maximum(x.size(name), TINY_S)))
+        return Column(size_column_name(name), f"ln of 1 + {name}", lambda x: np.log1p(x.size(name)))
+    return Column(size_column_name(name), f"ln of {name}", lambda x: np.log(np.maximum(x.size(name), TINY_S)))
+
+
+def size_column_name(name: str) -> str:
+    """Of the column of a size."""
+    return f"log1p_{name}" if name in MAY_BE_ZERO else f"log_{name}"
 
 
 def _quotient_column(of: str, by: str) -> Column:

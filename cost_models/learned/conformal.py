@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from scipy.stats import t as student
 
-from ircost.cost_models.learned.estimator import BoostedResidual
+from ircost.cost_models.learned.estimators.boosted import BoostedResidual
 
 COVERAGE = 0.9
 FLOOR = 0.01  # errors below a percent are noise of the measurement
-SPREAD = {"trees": 50, "leaves": 15, "least_rows": 50, "refinements": 0}
+SPREAD: Mapping[str, Any] = {"trees": 50, "leaves": 15, "least_rows": 50, "refinements": 0}
 SPREAD_ROWS = 100_000  # to learn the size of errors from; more teach it nothing
 BUNDLES = 4  # of groups, each scored by what the others say
 SURE = 0.75  # that intervals on a new machine are wide enough

@@ -15,11 +15,10 @@ from ircost.cost_models.learned.columns import DEVICE, WORDS, Expressed
 from ircost.cost_models.learned.combinations import is_combined_anew
 from ircost.cost_models.learned.features import feature_matrix, without_machine
 from ircost.cost_models.learned.grades import GRADES, UNCORRECTED, Corrected
-from ircost.cost_models.learned.kinship import MetMachine, nearest_kin
+from ircost.cost_models.learned.kinship import MetMachine, may_have_kin, nearest_kin
 from ircost.cost_models.learned.novelty import LEVELS, Novelty
-from ircost.cost_models.learned.stored_trees import Trees
-
-SAME_FIGURES = 1e-4  # squares of logarithms, added up: a hundredth of any one
+from ircost.cost_models.learned.stored_estimator import TREES
+from ircost.cost_models.learned.stored_trees import Correcting
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +27,12 @@ class Head:
 
     Args:
         residual: None where there is nothing to learn from, or nothing of it would be believed.
+        estimator: what it is, by the name that it is registered by.
     """
 
-    residual: Trees | None
+    residual: Correcting | None
     calibration: Calibration
+    estimator: str = TREES
 
     def correction(self, features: np.ndarray) -> np.ndarray:
         """[rows] ln of measured over analytical, as predicted."""
@@ -102,7 +103,7 @@ class FamilyModel:
         if not self.knows(device):
             return False
         is_itself = device == machine.name.partition("+")[0]
-        return is_itself or self.machines[device].distance(MetMachine.of(machine)) < SAME_FIGURES
+        return is_itself or self.machines[device].is_same(MetMachine.of(machine), self.family)
 
     def asked(self, machine: GpuMachine, labels: Mapping[str, str], constants: ConstantsFile) -> Asked | None:
         """Who answers for kernels; None where nobody knows their machine, nor any like it: all others were GPUs.
@@ -146,14 +147,14 @@ class FamilyModel:
         else the nearest.
         """
         words, runtime = self.vocabulary["runtime"], labels["runtime"]
-        if self.met is None or runtime not in words:
+        if self.met is None or runtime not in words or not may_have_kin(self.family, labels.get("kind", "")):
             return None
         ran = self.met[self.met[:, list(WORDS).index("runtime")] == words.index(runtime), -1]
         among = {self.vocabulary[DEVICE][word] for word in ran.tolist()}
         among &= set(self.machines)
         own, chip = MetMachine.of(machine), labels[DEVICE]
-        is_of_chip = chip in among and self.machines[chip].is_kin(own)
-        return chip if is_of_chip else nearest_kin(own, self.machines, among)
+        is_of_chip = chip in among and self.machines[chip].is_kin(own, self.family)
+        return chip if is_of_chip else nearest_kin(own, self.machines, among, self.family)
 
     def features(self, x: Expressed, asked: Asked | None) -> np.ndarray:
         """[rows, features] of kernels, as who answers for them sees them."""

@@ -13,11 +13,12 @@ import numpy as np
 from ircost.cost_models.learned.calibration import Held
 from ircost.cost_models.learned.columns import DEVICE, WORDS
 from ircost.cost_models.learned.combinations import COLUMNS, codes_of
-from ircost.cost_models.learned.estimator import BoostedResidual
+from ircost.cost_models.learned.estimators.registry import Estimator
 from ircost.cost_models.learned.novelty import LEVELS, Novelty
-from ircost.cost_models.learned.recipes import Recipe, residual_model
+from ircost.cost_models.learned.recipes import Recipe, fitted, residual_model
 from ircost.cost_models.learned.rows import Rows
 from ircost.cost_models.learned.splits import folds_of
+from ircost.cost_models.learned.stored_estimator import TREES
 from ircost.cost_models.side_by_side import processors, side_by_side
 
 WORTH_A_COPY = 20_000  # rows, from which on models are trained side by side
@@ -44,14 +45,24 @@ class Judged:
 
 def held_out_folds(rows: Rows, recipe: Recipe, split: str, on_progress: OnProgress | None = None) -> Judged:
     """Every row corrected by a model that saw no row of its shape, or framework."""
-    folds = folds_of(rows, split)
+    return judged_by_folds(rows, recipe, folds_of(rows, split), on_progress)
+
+
+def judged_by_folds(
+    rows: Rows, recipe: Recipe, folds: Sequence[np.ndarray], on_progress: OnProgress | None = None
+) -> Judged:
+    """Every row corrected by a model that saw no row of its fold.
+
+    Args:
+        folds: for each, which rows are held out: a mask.
+    """
     tasks = [partial(_answers, rows, recipe, out) for out in folds]
     return _judged(rows, folds, at_once(tasks, len(rows), on_progress))
 
 
 def trained_and_held_out(
     rows: Rows, recipe: Recipe, split: str, on_progress: OnProgress | None = None
-) -> tuple[BoostedResidual, Judged]:
+) -> tuple[Estimator, Judged]:
     """A model of all rows, beside ``held_out_folds``."""
     folds = folds_of(rows, split)
     tasks: list[Callable[[], Any]] = [partial(_answers, rows, recipe, out) for out in folds]
@@ -69,11 +80,14 @@ def _answers(rows: Rows, recipe: Recipe, out: np.ndarray) -> Answers:
     return corrections_of(known, recipe).predict(rows.features[out]), levels_of(known, rows.at(out))
 
 
-def corrections_of(rows: Rows, recipe: Recipe) -> BoostedResidual:
-    """Trained on rows, those of machines with few of them several times."""
+def corrections_of(rows: Rows, recipe: Recipe) -> Estimator:
+    """Trained on rows; trees hear those of machines with few of them several times."""
+    model = residual_model(recipe, rows.family)
+    if recipe.estimator != TREES:
+        return fitted(model, rows.features, rows.residual, rows.shape)
     _, machine, count = np.unique(rows.device, return_inverse=True, return_counts=True)
     heard = np.repeat(np.arange(len(rows)), times_heard(count)[machine])
-    return residual_model(recipe).fit(rows.features[heard], rows.residual[heard])
+    return fitted(model, rows.features[heard], rows.residual[heard], rows.shape[heard])
 
 
 def times_heard(count: np.ndarray) -> np.ndarray:

@@ -9,16 +9,16 @@ import numpy as np
 
 from ircost.cost_models.gpu.constants import ConstantsFile
 from ircost.cost_models.learned.calibration import DOUBT_OF_KIN, Calibration, Held, calibrated
+from ircost.cost_models.learned.columns import WORDS
 from ircost.cost_models.learned.combinations import COLUMNS, combinations, is_combined_anew
 from ircost.cost_models.learned.features import Vocabulary, without_machine
 from ircost.cost_models.learned.held_out import Judged, OnProgress, cells_of, levels_of
-from ircost.cost_models.learned.kinship import MetMachine, breed, nearest_kin
+from ircost.cost_models.learned.kinship import MetMachine, breed, may_have_kin, nearest_kin
 from ircost.cost_models.learned.novelty import LEVELS
-from ircost.cost_models.learned.recipes import Recipe, kin_model, unseen_model
+from ircost.cost_models.learned.recipes import Recipe, fitted, kin_model, unseen_model
 from ircost.cost_models.learned.rows import Readable, Rows, always, rows_of, thinned
 
 REPLAYS = 0.3  # share of rows that also stand for kernels whose runtime nobody named, on a machine left out
-LINKED = "collective"  # its messages go over links, and chips of one die may differ in those: no kin
 FEWEST_KIN = 50  # rows of a machine that has kin; fewer say nothing of what kin are worth
 Targets = frozenset[str]
 ConstantsWithout = Mapping[Targets, ConstantsFile]  # by the targets that they never saw
@@ -113,7 +113,7 @@ def left_out(
         is_own = np.isin(rows.device, list(targets))
         inside, rest = rows.at(~is_own), rows.at(is_own)
         first, *more = targets
-        if not more and rows.family != LINKED:
+        if not more:
             stand_in = stand_ins(inside, rest, machines, first, vocabulary)
             has_kin = ~np.isnan(stand_in)
             if has_kin.sum() >= FEWEST_KIN:
@@ -137,23 +137,26 @@ def stand_ins(
     runtimes, words = (rows.features[:, -COLUMNS] for rows in (own, inside))
     found = np.full(len(own), np.nan)
     for runtime in np.unique(runtimes):
-        name = nearest_kin(machines[device], machines, set(inside.device[words == runtime]))
+        name = nearest_kin(machines[device], machines, set(inside.device[words == runtime]), own.family)
         if name is not None:
             found[runtimes == runtime] = vocabulary["device"].index(name)
-    return found
+    kinds = own.features[:, list(WORDS).index("kind") - COLUMNS]
+    alone = [place for place, kind in enumerate(vocabulary["kind"]) if not may_have_kin(own.family, kind)]
+    return np.where(np.isin(kinds, alone), np.nan, found)
 
 
 def _as_strangers(inside: Rows, own: Rows, recipe: Recipe) -> Judged:
     """By a model that cannot tell machines apart."""
     features = without_machine(own.family, own.features)
-    model = unseen_model(recipe).fit(without_machine(own.family, inside.features), inside.residual)
+    model = unseen_model(recipe, own.family)
+    fitted(model, without_machine(own.family, inside.features), inside.residual, inside.device)
     level = levels_of(inside, own)
     return Judged(own, Held(features, own.residual, model.predict(features), level, own.device, cells_of(own)))
 
 
 def _as_kin(inside: Rows, own: Rows, stand_in: np.ndarray, recipe: Recipe) -> Judged:
     """By a model that takes them for kernels of their device's kin; smaller than that which is asked later."""
-    model = kin_model(recipe).fit(inside.features, inside.residual)
+    model = fitted(kin_model(recipe, own.family), inside.features, inside.residual, inside.shape)
     features = own.features.copy()
     features[:, -1] = stand_in
     is_new = is_combined_anew(features, combinations(inside.features))

@@ -14,6 +14,7 @@ from ircost.cost_models.learned.family_model import FamilyModel
 from ircost.cost_models.learned.held_out import OnProgress
 from ircost.cost_models.learned.judging import errors_by_group, errors_of, outcome_of, outcome_of_machines
 from ircost.cost_models.learned.machines_left_out import ConstantsWithout, breeds_of, targets_to_leave_out
+from ircost.cost_models.learned.recipes import RECIPES
 from ircost.cost_models.learned.row_text import writer_of
 from ircost.cost_models.learned.rows import Readable, readable
 from ircost.cost_models.learned.text_training import TextModel, train_text
@@ -33,19 +34,24 @@ def made(
     target_of: TargetOf,
     constants: ConstantsFile,
     on_progress: OnProgress | None = None,
+    estimator: str | None = None,
 ) -> FamilyModel:
     """The learned model of a table.
 
     Args:
         columns: of the table. at: its name. sha256: of its file, for the card.
+        estimator: what learns the corrections; what suits the family, if None.
 
     Raises:
         TargetError: the columns tell of no family of kernels.
         ValueError: there is too little to learn from.
+        UnknownNameError: nobody registered that estimator.
     """
     table = readable(columns, at, target_of)
     without = constants_without(table, columns, at, target_of)
-    found = train(table, constants, without, on_progress=on_progress)
+    recipe = RECIPES[table.family.name]
+    own = recipe if estimator is None else replace(recipe, estimator=estimator, unnamed_estimator=None)
+    found = train(table, constants, without, own, on_progress)
     return replace(
         found.model,
         about={**about(found, {Path(at).name: sha256}), CONSTANTS: digest_of(constants, found.model.family)},

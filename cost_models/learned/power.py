@@ -14,7 +14,7 @@ from ircost.cost_models.gpu.power_rows import PowerRows, power_rows
 from ircost.cost_models.gpu.rows import TargetOf
 from ircost.cost_models.gpu.table_work import Columns
 from ircost.cost_models.learned.calibration import Held, calibrated
-from ircost.cost_models.learned.estimator import BoostedResidual
+from ircost.cost_models.learned.estimators.boosted import BoostedResidual
 from ircost.cost_models.learned.family_model import FamilyModel, Head
 from ircost.cost_models.learned.features import LOG_POWER, power_features
 from ircost.cost_models.learned.held_out import OnProgress, cells_of, levels_of

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ircost.cost_models.learned.estimator import BoostedResidual
+import numpy as np
+
+from ircost.cost_models.learned.estimators.boosted import BoostedResidual
+from ircost.cost_models.learned.estimators.layout import Layout
+from ircost.cost_models.learned.estimators.registry import Estimator, estimator_named
+from ircost.cost_models.learned.stored_estimator import ROWS, TREES
 
 FEWEST_ROWS = 200  # of a table; fewer are no ground to learn on
 ALL_ROWS = 1_000_000  # of any table that there is; of a larger one as many of each large group
@@ -19,6 +24,8 @@ class Recipe:
         trees, leaves, learning_rate: of the corrections where the machine is known. unnamed_leaves: where no runtime
             is named.
         bins: of each column.
+        estimator: what learns the corrections: trees of these sizes, or another one by its name.
+        unnamed_estimator: the same where no runtime is named; the same one, if None.
         most_rows: to learn from; small groups whole, as many of each large one. unnamed_rows: likewise.
         unseen_trees, unseen_leaves, unseen_rows: where machines are left out, and for those that have no kin.
         kin_trees, kin_leaves: where machines are left out that have kin; what is asked later knows more rows.
@@ -36,6 +43,8 @@ class Recipe:
     kin_leaves: int = 127
     learning_rate: float = 0.1
     bins: int = 255
+    estimator: str = TREES
+    unnamed_estimator: str | None = None
 
 
 # Sized such that all bundled models together stay below 3 MB: the more rows, the more leaves.
@@ -48,18 +57,32 @@ RECIPES: Mapping[str, Recipe] = {
     "vector": Recipe(200, 159, 79, ALL_ROWS, learning_rate=0.05),
     "conv": Recipe(400, 63, 31, unseen_leaves=63, learning_rate=0.05),
     "quantize": Recipe(200, 31, 31),
-    "collective": Recipe(300, 47, 31, learning_rate=0.05),
+    "collective": Recipe(300, 47, 31, learning_rate=0.05, estimator=ROWS, unnamed_estimator=TREES),
 }
 
 
-def residual_model(recipe: Recipe) -> BoostedResidual:
-    return BoostedResidual(recipe.trees, recipe.leaves, recipe.learning_rate, bins=recipe.bins)
+def residual_model(recipe: Recipe, family: str) -> Estimator:
+    """What corrects kernels of machines that are known."""
+    trees = BoostedResidual(recipe.trees, recipe.leaves, recipe.learning_rate, bins=recipe.bins)
+    return estimator_named(recipe.estimator, Layout.of(family, sees_machine=True), trees)
 
 
-def unseen_model(recipe: Recipe) -> BoostedResidual:
-    """Leaves refined know the machines that were met better, and others no better."""
-    return BoostedResidual(trees=recipe.unseen_trees, leaves=recipe.unseen_leaves, refinements=0)
+def unseen_model(recipe: Recipe, family: str) -> Estimator:
+    """The same of others. Leaves refined know the machines that were met better, and others no better."""
+    trees = BoostedResidual(trees=recipe.unseen_trees, leaves=recipe.unseen_leaves, refinements=0)
+    return estimator_named(recipe.estimator, Layout.of(family, sees_machine=False), trees)
 
 
-def kin_model(recipe: Recipe) -> BoostedResidual:
-    return BoostedResidual(trees=recipe.kin_trees, leaves=recipe.kin_leaves)
+def kin_model(recipe: Recipe, family: str) -> Estimator:
+    """The first, where a machine is left out that has kin."""
+    trees = BoostedResidual(trees=recipe.kin_trees, leaves=recipe.kin_leaves)
+    return estimator_named(recipe.estimator, Layout.of(family, sees_machine=True), trees)
+
+
+def fitted(model: Estimator, features: np.ndarray, target: np.ndarray, groups: np.ndarray) -> Estimator:
+    """The model, fitted; where it leaves groups out by itself, these."""
+    from sklearn.utils.validation import has_fit_parameter
+
+    known = {"groups": groups} if has_fit_parameter(model, "groups") else {}
+    model.fit(features, target, **known)
+    return model

@@ -1,4 +1,6 @@
-"""Learned models as folders: text of trees (packed by xz), JSON, and a card for people. Nothing of it is executed.
+"""Learned models as folders: trees or other estimators (text, packed by xz), JSON, and a card for people.
+
+Nothing of it is executed.
 
 What was written together is read together: ``SHA256SUMS`` (as of ``sha256sum``) tells files of another training, and
 figures that were changed by hand. Folders without it are read unchecked.
@@ -9,22 +11,26 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from ircost.cost_models.gpu.machine import LinkKind
 from ircost.cost_models.learned.calibration import Calibration
 from ircost.cost_models.learned.card import card_text
 from ircost.cost_models.learned.columns import DEVICE, MACHINE_FIGURES, SIZES, WORDS
 from ircost.cost_models.learned.combinations import COLUMNS
+from ircost.cost_models.learned.estimators.layout import Layout
 from ircost.cost_models.learned.family_model import FamilyModel, Head
 from ircost.cost_models.learned.features import LOG_POWER, feature_names
-from ircost.cost_models.learned.kinship import MetMachine
+from ircost.cost_models.learned.kinship import LINKED, MetMachine
 from ircost.cost_models.learned.novelty import LEVELS, WIDTHS, Novelty
 from ircost.cost_models.learned.packing import digest_of_bytes, packed, read_bytes
 from ircost.cost_models.learned.short_text import short_text
+from ircost.cost_models.learned.stored_estimator import TREES, StoredEstimator, text_of
 from ircost.cost_models.learned.stored_trees import LearnedModelError, StoredTrees, Trees
 from ircost.ir.json_document import parse_json
 
@@ -38,10 +44,18 @@ EXTRAS = ((), (LOG_POWER,))
 
 
 def write_model(model: FamilyModel, folder: str | Path) -> None:
-    """Writes the model of one family into a folder of its own below this one."""
+    """Writes the model of one family into a folder of its own below this one.
+
+    Raises:
+        LearnedModelError: an estimator of its cannot be stored.
+    """
     own = Path(folder) / model.family
-    own.mkdir(parents=True, exist_ok=True)
     files = {trees_file(name): packed(short_text(trees.arrays_)) for name, trees in _all_trees(model).items()}
+    files |= {
+        estimator_file(name): packed(text_of(head.residual, head.estimator))
+        for name, head in _other_estimators(model).items()
+    }
+    own.mkdir(parents=True, exist_ok=True)
     files[MODEL] = _to_json(model).encode()
     for name, data in files.items():
         (own / name).write_bytes(data)
@@ -55,23 +69,37 @@ def _all_trees(model: FamilyModel) -> dict[str, Trees]:
     for name in HEADS:
         head: Head | None = getattr(model, name)
         if head is not None:
-            if head.residual is not None:
-                found[name] = head.residual
+            if head.residual is not None and head.estimator == TREES:
+                found[name] = cast(Trees, head.residual)
             found[f"{name}_spread"] = head.calibration.spread
     if model.kin is not None:
         found["kin_spread"] = model.kin.spread
     return found
 
 
+def _other_estimators(model: FamilyModel) -> dict[str, Head]:
+    """Heads whose corrections are no trees', by the names of their files."""
+    heads = {name: getattr(model, name) for name in HEADS}
+    return {
+        name: head
+        for name, head in heads.items()
+        if head is not None and head.residual is not None and head.estimator != TREES
+    }
+
+
 def trees_file(name: str) -> str:
     return f"{name}.txt.xz"
+
+
+def estimator_file(name: str) -> str:
+    return f"{name}.json.xz"
 
 
 def _to_json(model: FamilyModel) -> str:
     heads = {name: _head_json(getattr(model, name)) for name in HEADS if getattr(model, name) is not None}
     plain = {
         **{"version": VERSION, "family": model.family, "about": model.about, "vocabulary": model.vocabulary},
-        "machines": {name: {"architecture": m.architecture, **m.figures} for name, m in model.machines.items()},
+        "machines": {name: _machine_json(machine, model.family) for name, machine in model.machines.items()},
         **{"met": None if model.met is None else model.met.tolist(), "heads": heads},
         "kin": None if model.kin is None else _calibration_json(model.kin),
         "features": [*model.extra, *feature_names(model.family, True)],
@@ -83,8 +111,16 @@ def _to_json(model: FamilyModel) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
+def _machine_json(machine: MetMachine, family: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"architecture": machine.architecture, **machine.figures}
+    if family == LINKED and machine.link is not None:
+        found["link"] = asdict(machine.link)
+    return found
+
+
 def _head_json(head: Head) -> dict[str, Any]:
-    return {**_calibration_json(head.calibration), "is_corrected": head.residual is not None}
+    found = {**_calibration_json(head.calibration), "is_corrected": head.residual is not None}
+    return found if head.estimator == TREES else {**found, "estimator": head.estimator}
 
 
 def _calibration_json(calibration: Calibration) -> dict[str, Any]:
@@ -104,9 +140,10 @@ def read_models(folder: str | Path) -> dict[str, FamilyModel]:
     """
     found = _models(folder)
     for model in found.values():
-        for trees in _all_trees(model).values():
-            if isinstance(trees, StoredTrees):
-                trees.forest_  # noqa: B018  # what is damaged is told before anything is asked
+        others = [head.residual for head in _other_estimators(model).values()]
+        for stored in (*_all_trees(model).values(), *others):
+            if isinstance(stored, (StoredTrees, StoredEstimator)):
+                stored.check()  # what is damaged is told before anything is asked
     return found
 
 
@@ -165,7 +202,7 @@ def _read_model(folder: Path) -> FamilyModel:
                 f"{folder}: its features are not those of this version", help="write it again with irc train"
             )
         heads = {
-            name: _head(folder, sums, name, entry, _width(family, extra, name != "unseen"))
+            name: _head(folder, sums, name, entry, family, extra)
             for name, entry in plain["heads"].items()
             if name in HEADS
         }
@@ -200,11 +237,21 @@ def _sums(folder: Path) -> dict[str, str]:
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
-def _head(folder: Path, sums: Mapping[str, str], name: str, plain: Mapping[str, Any], features: int) -> Head:
+def _head(
+    folder: Path, sums: Mapping[str, str], name: str, plain: Mapping[str, Any], family: str, extra: Sequence[str]
+) -> Head:
+    sees_machine = name != "unseen"
+    features = _width(family, extra, sees_machine)
     calibration = _calibration(folder, sums, name, plain, features)
     if not isinstance(plain["is_corrected"], bool):
         raise ValueError(f"is_corrected: true or false expected, not {plain['is_corrected']!r}")
-    return Head(_trees(folder, sums, name, features) if plain["is_corrected"] else None, calibration)
+    estimator = str(plain.get("estimator", TREES))
+    if not plain["is_corrected"]:
+        return Head(None, calibration, estimator)
+    if estimator == TREES:
+        return Head(_trees(folder, sums, name, features), calibration)
+    file, layout = estimator_file(name), Layout.of(family, sees_machine)
+    return Head(StoredEstimator(folder / file, estimator, layout, sums.get(file)), calibration, estimator)
 
 
 def _trees(folder: Path, sums: Mapping[str, str], name: str, features: int) -> StoredTrees:
@@ -231,7 +278,14 @@ def _calibration(
 
 def _machine(plain: Mapping[str, Any]) -> MetMachine:
     figures = {name: _number(plain[name]) for name in MACHINE_FIGURES}
-    return MetMachine(str(plain["architecture"]), figures)
+    link = plain.get("link")
+    return MetMachine(str(plain["architecture"]), figures, None if link is None else _link(link))
+
+
+def _link(plain: Any) -> LinkKind:
+    if not isinstance(plain["reduces"], bool):
+        raise ValueError(f"reduces: true or false expected, not {plain['reduces']!r}")
+    return LinkKind(str(plain["topology"]), _number(plain["bytes_per_s"]), plain["reduces"])
 
 
 def _number(value: Any) -> float:

@@ -1,4 +1,4 @@
-"""Trees in a file, read when they are first asked: a report asks few of all that there are."""
+"""Estimators in files, read when they are first asked: a report asks few of all that there are."""
 
 from __future__ import annotations
 
@@ -34,6 +34,13 @@ class Trees(Protocol):
         """[rows] of [rows, features]; NaN where something is not known."""
 
 
+class Correcting(Protocol):
+    """What tells corrections: trees, or another estimator."""
+
+    def predict(self, X: np.ndarray) -> np.ndarray:  # noqa: N803
+        """[rows] of [rows, features]; NaN where something is not known."""
+
+
 class StoredTrees:
     """Args:
     path: of their short text, packed.
@@ -63,7 +70,7 @@ class StoredTrees:
         try:
             return trees_of_short_text(unpacked(self.path, self.digest), self.features)
         except (OSError, EOFError, ValueError, KeyError) as error:
-            raise self._damaged(error) from error
+            raise damaged(self.path, error) from error
 
     @cached_property
     def forest_(self) -> Forest:
@@ -80,8 +87,16 @@ class StoredTrees:
         """
         return self.forest_.predict(np.asarray(X, dtype=np.float32))
 
-    def _damaged(self, error: Exception) -> LearnedModelError:
-        told = f"no {error}" if isinstance(error, KeyError) else f"{error}"
-        return LearnedModelError(
-            f"{self.path.parent} holds no learned model: {self.path.name}: {told}", help="irc train writes one"
-        )
+    def check(self) -> None:
+        """Reads them.
+
+        Raises:
+            LearnedModelError: as of ``arrays_``.
+        """
+        self.forest_  # noqa: B018
+
+
+def damaged(path: Path, error: Exception) -> LearnedModelError:
+    """What is said of a file that is not what it should be."""
+    told = f"no {error}" if isinstance(error, KeyError) else f"{error}"
+    return LearnedModelError(f"{path.parent} holds no learned model: {path.name}: {told}", help="irc train writes one")

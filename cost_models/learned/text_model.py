@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from ircost.cost_models.learned.linear_trees import LinearTrees
+from ircost.cost_models.learned.estimators.linear_trees import LinearTrees
 from ircost.cost_models.learned.text_vectors import Counted, IrTextVectorizer
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from lightgbm.basic import LightGBMError
 
-from ircost.cost_models.learned.linear_trees import LinearTrees
+from ircost.cost_models.learned.estimators.linear_trees import LinearTrees
 from ircost.cost_models.learned.packing import packed, read_bytes, unpacked
 from ircost.cost_models.learned.row_text import WRITERS
 from ircost.cost_models.learned.stored_trees import LearnedModelError

@@ -24,7 +24,7 @@ from ircost.cost_models.learned.machines_left_out import (
     views_without,
 )
 from ircost.cost_models.learned.novelty import Novelty
-from ircost.cost_models.learned.recipes import FEWEST_ROWS, RECIPES, Recipe, unseen_model
+from ircost.cost_models.learned.recipes import FEWEST_ROWS, RECIPES, Recipe, fitted, unseen_model
 from ircost.cost_models.learned.rows import Readable, Rows, always, rows_of, thinned
 from ircost.cost_models.learned.splits import folds_of
 
@@ -83,7 +83,7 @@ def train(
     seen, head = _machine_head(rows, recipe, after(0))
     unnamed, unnamed_head = None, None
     if has_unnamed:
-        own = replace(recipe, leaves=recipe.unnamed_leaves)
+        own = replace(recipe, leaves=recipe.unnamed_leaves, estimator=recipe.unnamed_estimator or recipe.estimator)
         unnamed, unnamed_head = _machine_head(replays, own, after(models[0]))
     absent = left_out(table, views, vocabulary, recipe, after(sum(models))) if views else None
     model = FamilyModel(
@@ -104,7 +104,7 @@ def train(
 def _machine_head(rows: Rows, recipe: Recipe, on_progress: OnProgress) -> tuple[Judged, Head]:
     """What knows the machine: judged on shapes that it did not see, and trained on all."""
     model, judged = trained_and_held_out(rows, recipe, "shape", on_progress)
-    return judged, Head(model, calibrated(judged.held, by_group=False))
+    return judged, Head(model, calibrated(judged.held, by_group=False), recipe.estimator)
 
 
 def unnamed_rows(table: Readable, constants: ConstantsFile, vocabulary: Vocabulary, recipe: Recipe) -> Rows:
@@ -119,9 +119,10 @@ def _unseen_head(absent: LeftOut, views: Mapping[Targets, Rows], recipe: Recipe)
     if calibration is None:
         return None
     if not any(calibration.trust):
-        return Head(None, calibration)
+        return Head(None, calibration, recipe.estimator)
     rows = joined_rows(
         [views[targets].at(np.isin(views[targets].device, list(targets))) for targets in by_breed(absent.breeds)]
     )
-    model = unseen_model(recipe).fit(without_machine(rows.family, rows.features), rows.residual)
-    return Head(model, calibration)
+    model = unseen_model(recipe, rows.family)
+    fitted(model, without_machine(rows.family, rows.features), rows.residual, rows.device)
+    return Head(model, calibration, recipe.estimator)

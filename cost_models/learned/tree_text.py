@@ -107,7 +107,7 @@ def _check_head(head: Mapping[str, str], features: int) -> None:
     for name, value in expected.items():
         if head[name] != value:
             raise ValueError(f"{name} is {head[name]}, {value} expected")
-    if not head["objective"].startswith("regression") or "sqrt" in head["objective"]:
+    if not head["objective"].startswith(("regression", "quantile")) or "sqrt" in head["objective"]:
         raise ValueError(f"objective {head['objective']} is of a kind that irc train does not write")
 
 

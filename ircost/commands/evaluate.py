@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ircost.commands.estimator_names import check_estimators
 from ircost.commands.measured_tables import constants_without_each, given_constants, read_tables, target_finder
 from ircost.commands.options import OptionError
 from ircost.commands.row_checks import check_rows, format_lines, limit_lines, runtime_lines, unit_lines
@@ -37,8 +38,15 @@ HYBRID, LEARNED, TEXT = "hybrid", "learned", "text"
 )
 @click.option(
     "--split",
-    metavar="shape|device|framework",
+    metavar="shape|device|framework|COLUMN",
     help="Judge learned models on what they were not trained on: trains anew without it (minutes).",
+)
+@click.option(
+    "--estimator",
+    "estimators",
+    multiple=True,
+    metavar="NAME",
+    help="With --split, what learned and hybrid learn by; several are set side by side (docs/estimators.md).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON; errors in percent.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print as CSV; errors in percent.")
@@ -51,6 +59,7 @@ def command(
     constants: str | None,
     leave_out_device: bool,
     split: str | None,
+    estimators: tuple[str, ...],
     as_json: bool,
     as_csv: bool,
     plots: str | None,
@@ -65,9 +74,12 @@ def command(
     irc evaluate gemm.parquet attention.parquet --by device
     irc evaluate gemm.parquet --model roofline --model analytical --leave-out-device
     irc evaluate gemm.parquet --model analytical --model learned --model hybrid --split shape
+    irc evaluate vector.parquet --split device --model learned --estimator trees --estimator linear
     irc evaluate held.parquet --model hybrid --model models/
     """
     groupings, names = groupings_of(by), model_names(models, split)
+    if estimators:
+        names = names_by_estimator(names, split, estimators)
     if as_csv and as_json:
         raise OptionError("--csv and --json exclude each other", help="take one")
     if leave_out_device and constants:
@@ -84,7 +96,7 @@ def command(
     target_of, read = target_finder(folders), read_tables(tables)
     notes: list[str] = []
     if split:
-        predictions = split_predictions(read, names, split, target_of)
+        predictions = split_predictions(read, names, split, target_of, estimators)
     else:
         constants_of = None
         if leave_out_device or constants:
@@ -139,13 +151,10 @@ def model_names(models: Sequence[str], split: str | None = None) -> list[str]:
     """The models that are asked for, each once.
 
     Raises:
-        OptionError: there is no such model, or no such split.
+        OptionError: there is no such model.
     """
     from ircost.cost_models.evaluation import ROW_MODELS
-    from ircost.cost_models.learned.splits import SPLITS
 
-    if split is not None and split not in SPLITS:
-        raise OptionError(f"--split {split}: no such split", help=f"use one of {', '.join(SPLITS)}")
     known = [*ROW_MODELS, LEARNED, TEXT] if split else list(ROW_MODELS)
     for name in models:
         if name not in known and not split and is_file_of_model(name):
@@ -162,6 +171,24 @@ def model_names(models: Sequence[str], split: str | None = None) -> list[str]:
             listing = f"models for tables are {', '.join(known)}"
             raise OptionError(f"no cost model '{name}' for tables", help=did_you_mean(name, known, listing))
     return list(dict.fromkeys(models)) or [DEFAULT_MODEL]
+
+
+def names_by_estimator(names: Sequence[str], split: str | None, estimators: Sequence[str]) -> list[str]:
+    """The models that are asked for, those that learn once for each estimator.
+
+    Raises:
+        OptionError: nothing is learned.
+        UnknownNameError: nobody registered an estimator.
+    """
+    if split is None:
+        raise OptionError(
+            f"--estimator {estimators[0]} needs --split", help="such as --split shape: learned models are trained anew"
+        )
+    if not {LEARNED, HYBRID} & {*names}:
+        names = [*names, LEARNED, HYBRID]
+    check_estimators(estimators)
+    each = [[f"{name} ({own})" for own in estimators] if name in (LEARNED, HYBRID) else [name] for name in names]
+    return list(dict.fromkeys(name for own in each for name in own))
 
 
 def is_file_of_model(name: str) -> bool:
@@ -220,9 +247,13 @@ def is_of_models_or_parts(table: MeasuredTable) -> bool:
 
 
 def split_predictions(
-    tables: Sequence[MeasuredTable], names: Sequence[str], split: str, target_of: Callable[[str], Target]
+    tables: Sequence[MeasuredTable],
+    names: Sequence[str],
+    split: str,
+    target_of: Callable[[str], Target],
+    estimators: Sequence[str] = (),
 ) -> dict[str, list[Prediction]]:
-    """What models say of rows of shapes, devices or frameworks that they did not see.
+    """What models say of rows of shapes, devices, frameworks or others that they did not see.
 
     Raises:
         OptionError: a table is of whole models, or has nothing to leave out.
@@ -233,11 +264,12 @@ def split_predictions(
     for table in tables:
         if is_of_models_or_parts(table):
             raise OptionError(f"--split: {table.path} is of models", help="give tables of kernels")
+        check_split(split, table)
         notes = check_rows(table, target_of)
         with progress(f"training on parts of {table.path}") as advance:
             try:
                 own = predictions_of_split(
-                    table.columns, table.path, split, target_of, advance, with_text=TEXT in names
+                    table.columns, table.path, split, target_of, advance, TEXT in names, list(dict.fromkeys(estimators))
                 )
             except ValueError as error:
                 raise OptionError(f"--split {split}: {table.path}: {error}", help="give more rows") from error
@@ -246,6 +278,20 @@ def split_predictions(
         for name in names:
             found[name].append(own[name])
     return found
+
+
+def check_split(split: str, table: MeasuredTable) -> None:
+    """Raises:
+    OptionError: the table has no such column.
+    """
+    from ircost.cost_models.learned.splits import SPLITS
+
+    if split not in (*SPLITS, *table.columns):
+        listing = f"use {', '.join(SPLITS)} or a column of the table"
+        raise OptionError(
+            f"--split {split}: {table.path} has no such column",
+            help=did_you_mean(split, [*SPLITS, *table.columns], listing),
+        )
 
 
 def predictions_of(

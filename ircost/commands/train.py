@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ircost.commands.estimator_names import check_estimators
 from ircost.commands.measured_tables import given_constants, read_tables, target_finder
 from ircost.commands.options import OptionError
 from ircost.commands.row_checks import check_power, check_rows
@@ -38,11 +39,21 @@ HEAD = ("family", "held out", "rows", "analytical", "hybrid", "inside", "width")
 @click.option(
     "--only", type=click.Choice(["latency", "power"]), help="Of the two; without it both, power where it was read."
 )
+@click.option(
+    "--estimator", metavar="NAME", help="What learns the corrections; else what suits the family (docs/estimators.md)."
+)
 @click.option("--targets", "folders", multiple=True, metavar="DIR", help="Look for target files here too.")
 @click.option(
     "--text", "as_text", is_flag=True, help="Models that read kernels as printed IR, in place of corrections."
 )
-def command(tables: tuple[str, ...], output: str, only: str | None, folders: tuple[str, ...], as_text: bool) -> None:
+def command(
+    tables: tuple[str, ...],
+    output: str,
+    only: str | None,
+    estimator: str | None,
+    folders: tuple[str, ...],
+    as_text: bool,
+) -> None:
     """Train corrections of the analytical model on TABLES of measurements, one family each.
 
     Every figure that is printed, and every interval, is of rows that were held out: whole shapes, and whole devices,
@@ -59,6 +70,8 @@ def command(tables: tuple[str, ...], output: str, only: str | None, folders: tup
 
     if as_text and only is not None:
         raise OptionError(f"--text and --only {only}", help="models of text are of latency: leave out one")
+    if estimator is not None:
+        check_estimator_fits(estimator, only, as_text)
     target_of, read = target_finder(folders), read_tables(tables)
     for line in [line for table in read for line in check_rows(table, target_of)]:
         click.echo(f"note: {line}", err=True)
@@ -67,10 +80,21 @@ def command(tables: tuple[str, ...], output: str, only: str | None, folders: tup
         train_as_text(read, output, target_of)
         return
     latencies = [] if only == "power" else read
-    models = write_folders((trained(table, target_of) for table in latencies), output, write_model)
+    models = write_folders((trained(table, target_of, estimator) for table in latencies), output, write_model)
     powers = [] if only == "latency" else trained_powers(read, output, only, target_of)
     lines = [line for model in (*models, *powers) for line in error_lines(model)]
     print_table(HEAD, lines, right=range(2, len(HEAD)))
+
+
+def check_estimator_fits(name: str, only: str | None, as_text: bool) -> None:
+    """Raises:
+    OptionError: another option wants another one, or it cannot be stored.
+    UnknownNameError: nobody registered one of that name.
+    """
+    if as_text or only == POWER:
+        other = "--text" if as_text else "--only power"
+        raise OptionError(f"--estimator and {other} exclude each other", help="it is for corrections of latency")
+    check_estimators([name], to_store=True)
 
 
 def check_all(
@@ -151,7 +175,7 @@ def trained_power(table: MeasuredTable, target_of: Callable[[str], Target]) -> F
         return made_power(rows, table.path, table.sha256, constants, power, advance)
 
 
-def trained(table: MeasuredTable, target_of: Callable[[str], Target]) -> FamilyModel:
+def trained(table: MeasuredTable, target_of: Callable[[str], Target], estimator: str | None) -> FamilyModel:
     """The model of one table.
 
     Raises:
@@ -161,7 +185,7 @@ def trained(table: MeasuredTable, target_of: Callable[[str], Target]) -> FamilyM
 
     constants = given_constants(None)("")
     with progress(f"training on {table.path}") as advance, told_if_too_few(table.path):
-        return made(table.columns, table.path, table.sha256, target_of, constants, on_progress=advance)
+        return made(table.columns, table.path, table.sha256, target_of, constants, advance, estimator)
 
 
 def error_lines(model: FamilyModel) -> list[tuple[str, ...]]:

@@ -61,7 +61,15 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "constants of models": (("@models.csv", "--leave-out-device"), ("is of whole models",)),
     "a folder of no models": (("@gemm.csv", "--model", "@folder"), ("holds no learned model", "irc train")),
-    "no such split": (("@gemm.csv", "--split", "row"), ("--split row: no such split", "shape, device, framework")),
+    "no such split": (
+        ("@gemm.csv", "--split", "frmework"),
+        ("--split frmework: ", "has no such column", "did you mean framework?"),
+    ),
+    "an estimator without a split": (("@gemm.csv", "--estimator", "linear"), ("--estimator linear needs --split",)),
+    "no such estimator": (
+        ("@gemm.csv", "--split", "shape", "--estimator", "lineer"),
+        ("no estimator 'lineer'", "linear"),
+    ),
     "nothing to split": (("@gemm.csv", "--split", "shape"), ("--split shape: ", "200 needed")),
     "learned without a split": (
         ("@gemm.csv", "--model", "learned"),

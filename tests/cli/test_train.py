@@ -40,6 +40,12 @@ MISTAKES = {
     "power's folder is a file": (("@powered.csv", "-o", "@taken"), "taken: "),
     "too few as text": (("@few.csv", "--text", "-o", "@out"), "too little to learn from: 2 rows"),
     "text of power": (("@rows.csv", "--text", "--only", "power", "-o", "@out"), "--text and --only power"),
+    "no such estimator": (("@rows.csv", "--estimator", "lineer", "-o", "@out"), "no estimator 'lineer'"),
+    "an estimator of text": (("@rows.csv", "--text", "--estimator", "linear", "-o", "@out"), "--estimator and --text"),
+    "an estimator of power": (
+        ("@powered.csv", "--only", "power", "--estimator", "linear", "-o", "@out"),
+        "--estimator and --only power",
+    ),
     "no text": (("@messages.csv", "--text", "-o", "@out"), "no text is written of rows of collective"),
 }
 MESSAGES = """device,framework,op,dtype,world_size,bytes,topology,latency_us
@@ -387,3 +393,39 @@ def test_readings_that_are_not_steady_are_told(irc, places: Path, tmp_path: Path
     assert outcome.code == 2 and re.search(told, outcome.err)
     outcome = irc("train", places / "powered.csv", "-o", tmp_path)
     assert outcome.code == 0 and re.search(f"note: no model of power from .*{told}", outcome.err)
+
+
+@pytest.mark.parametrize("name", ["ensemble", "interpolation", "isotonic", "linear", "monotone", "nearest", "table"])
+def test_other_estimators_are_trained_stored_and_asked(irc, places: Path, tmp_path: Path, name: str) -> None:
+    outcome = irc("train", places / "rows.csv", "--only", "latency", "--estimator", name, "-o", tmp_path)
+    assert outcome.code == 0, outcome.err
+    model = read_models(tmp_path)["vector"]
+    assert model.seen.estimator == name and (tmp_path / "vector/seen.json.xz").exists()
+    assert f"The estimator `{name}`" in (tmp_path / "vector/card.md").read_text()
+    judged = irc("evaluate", places / "rows.csv", "--model", "analytical", "--model", tmp_path, "--json")
+    analytical, trained = (report["groups"][0] for report in json.loads(judged.out))
+    assert trained["mape"] < 0.9 * analytical["mape"] and trained["coverage"] > 80
+    asked = ("predict", "-k", "device=t4 op=add dtype=float32 framework=pytorch rows=64 cols=4096", "--json")
+    own, bundled = (json.loads(irc(*asked, *of).out)[0] for of in (("--model", tmp_path), ()))
+    assert own["grade"] == "A" and own["latency_s"] != bundled["latency_s"]
+
+
+def test_estimators_stand_side_by_side(irc, places: Path) -> None:
+    models = ("--model", "analytical", "--model", "learned", "--estimator", "trees", "--estimator", "linear")
+    outcome = irc("evaluate", places / "rows.csv", *models, "--split", "device", "--by", "device", "--json")
+    assert outcome.code == 0, outcome.err
+    assert [report["model"] for report in json.loads(outcome.out)] == [
+        *("analytical", "learned (trees)", "learned (linear)")
+    ]
+    assert len({report["groups"][0]["mape"] for report in json.loads(outcome.out)}) == 3
+    both = irc("evaluate", places / "rows.csv", "--split", "shape", "--estimator", "linear", "--json")
+    assert [report["model"] for report in json.loads(both.out)] == ["analytical", "learned (linear)", "hybrid (linear)"]
+
+
+def test_a_split_by_any_column(irc, places: Path) -> None:
+    """Of two ops each is judged by the other; of many sizes a fourth at a time."""
+    arguments = ("evaluate", places / "rows.csv", "--model", "learned", "--json", "--split")
+    outcome = irc(*arguments, "op")
+    assert outcome.code == 2 and "rows of 2 ops: one is left out" in outcome.err
+    by_rows, by_cols = (json.loads(irc(*arguments, name).out)["groups"][0] for name in ("rows", "cols"))
+    assert by_rows["rows"] == by_cols["rows"] == 288 and by_rows["mape"] != by_cols["mape"]

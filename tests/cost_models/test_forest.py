@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ircost.cost_models.learned import forest as forests
 from ircost.cost_models.learned.boxes import boxes
-from ircost.cost_models.learned.estimator import BoostedResidual
+from ircost.cost_models.learned.estimators.boosted import BoostedResidual
 from ircost.cost_models.learned.family_model import FamilyModel
 from ircost.cost_models.learned.forest import Forest, rounded_down
 from ircost.cost_models.learned.storage import bundled_models

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ircost.cost_models.learned.estimator import BoostedResidual
-from ircost.cost_models.learned.leaf_refinement import leaves_of, refine_leaves, refined
+from ircost.cost_models.learned.estimators.boosted import BoostedResidual
+from ircost.cost_models.learned.estimators.leaf_refinement import leaves_of, refine_leaves, refined
 
 QUIET = {"verbose": -1, "num_threads": 1, "deterministic": True, "force_row_wise": True}
 

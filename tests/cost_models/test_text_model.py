@@ -22,7 +22,7 @@ from ircost.backends import load_target
 from ircost.cost_models.evaluation import ROW_MODELS, predict_table
 from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.gpu.families import FAMILIES
-from ircost.cost_models.learned.linear_trees import LinearTrees
+from ircost.cost_models.learned.estimators.linear_trees import LinearTrees
 from ircost.cost_models.learned.packing import packed, unpacked
 from ircost.cost_models.learned.row_text import WRITERS, RowTextError, row_attributes, texts_of
 from ircost.cost_models.learned.rows import readable

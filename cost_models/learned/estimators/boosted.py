@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -9,16 +10,19 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ircost.cost_models.learned.estimators.leaf_refinement import refine_leaves
 from ircost.cost_models.learned.forest import Forest
-from ircost.cost_models.learned.leaf_refinement import refine_leaves
 from ircost.cost_models.learned.tree_text import TreeArrays, tree_text
 from ircost.cost_models.learned.tree_writing import compact_text, number_formats
 
 
 class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Regression trees under absolute error, so that outliers pull no more than others.
+    """Boosted regression trees under absolute error, so that outliers pull no more than others.
 
     Deterministic: one thread, fixed seeds, and predictions from the very text that is stored.
+
+    With ``quantile`` they predict that quantile instead of the median; two of them are the ends of an interval.
+    Source: Koenker, Bassett, "Regression quantiles", Econometrica 46(1), 1978.
 
     Args:
         trees: how many. leaves: of each, at most.
@@ -27,6 +31,9 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         bins: numbers that a column is told apart by, at most: the fewer, the fewer questions and bytes.
         refinements: passes over all leaves once the trees stand (see ``refine_leaves``).
         seed: of the rows and columns that each tree sees.
+        monotonic_cst: for each column 1 where predictions must not fall with it, -1 where they must not rise, else 0
+            (the name is scikit-learn's). Leaves that are refined would not keep that: needs ``refinements=0``.
+        quantile: between 0 and 1; needs ``refinements=0``, too.
     """
 
     def __init__(
@@ -38,6 +45,8 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         bins: int = 255,
         refinements: int = 6,
         seed: int = 0,
+        monotonic_cst: tuple[int, ...] | None = None,
+        quantile: float | None = None,
     ) -> None:
         self.trees = trees
         self.leaves = leaves
@@ -46,14 +55,21 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.bins = bins
         self.refinements = refinements
         self.seed = seed
+        self.monotonic_cst = monotonic_cst
+        self.quantile = quantile
 
     def fit(self, X: Any, y: Any) -> BoostedResidual:  # noqa: N803
         """Args:
         X: [rows, features]; NaN where something is not known.
         y: [rows] what to predict.
+
+        Raises:
+            ValueError: leaves would be refined in spite of a constraint or quantile.
         """
         import lightgbm
 
+        if self.refinements and (self.monotonic_cst is not None or self.quantile is not None):
+            raise ValueError("monotonic_cst and quantile need refinements=0: refined leaves keep neither")
         X, y = validate_data(  # noqa: N806
             self,
             *(X, y),
@@ -62,12 +78,16 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             y_numeric=True,
             ensure_min_samples=2,
         )
-        parameters = {
+        parameters: dict[str, Any] = {
             **{"objective": "l1", "num_leaves": self.leaves, "learning_rate": self.learning_rate},
             **{"min_data_in_leaf": self.least_rows, "feature_fraction": 0.7, "bagging_fraction": 0.8},
             **{"bagging_freq": 1, "lambda_l2": 1.0, "max_bin": self.bins, "seed": self.seed, "num_threads": 1},
             **{"deterministic": True, "force_row_wise": True, "verbose": -1},
         }
+        if self.quantile is not None:
+            parameters |= {"objective": "quantile", "alpha": self.quantile}
+        if self.monotonic_cst is not None:
+            parameters |= {"objective": "l2", "monotone_constraints": [*self.monotonic_cst]}
         data = lightgbm.Dataset(X, y)
         booster = lightgbm.train(parameters, data, self.trees)
         refine_leaves(booster, X, y, self.refinements)
@@ -95,6 +115,17 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         found._take(text)
         found.n_features_in_ = features
         return found
+
+    def state(self) -> dict[str, Any]:
+        """As of ``FittedState``."""
+        return {"text": self.text_}
+
+    def with_state(self, state: Mapping[str, Any], features: int) -> BoostedResidual:
+        """As of ``FittedState``."""
+        tree_text(state["text"], features)  # whatever it says, LightGBM is given no text that leads it astray
+        self._take(state["text"])
+        self.n_features_in_ = features
+        return self
 
     def _take(self, text: str) -> None:
         import lightgbm

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ircost.cost_models.learned.estimator import BoostedResidual
+from ircost.cost_models.learned.estimators.boosted import BoostedResidual
 from ircost.cost_models.learned.tree_writing import NEEDED, compact_text
 
 LINES = frozenset(("leaf_const", "num_features", "leaf_features", "leaf_coeff"))

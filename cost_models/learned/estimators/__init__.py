@@ -1,0 +1,1 @@
+"""Ways to learn corrections of the analytical model, besides boosted trees; each is a scikit-learn regressor."""
