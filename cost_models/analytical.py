@@ -18,6 +18,7 @@ from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
 from ircost.cost_models.gpu.demand import HOST, ISSUE, Terms, host_beside_s, times
 from ircost.cost_models.gpu.families import WAITED_FOR
 from ircost.cost_models.gpu.kernel_work import Rates, demand_of, labels_of_group, rates_of, work_of
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.cost_models.gpu.machine import GpuMachine, machine_of
 from ircost.cost_models.gpu.power_limit import product_flops_per_s
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
@@ -84,6 +85,10 @@ class Analytical(CostModel):
     @property
     def constants(self) -> ConstantsFile:
         return self._constants or bundled_constants()
+
+    @property
+    def runtimes(self) -> frozenset[str]:
+        return self.constants.runtimes
 
     def estimate(self, kernels: KernelTable, target: Target) -> Estimates:
         return self.estimate_of(self.evaluated(kernels, target), kernels, target)
@@ -180,6 +185,11 @@ class Analytical(CostModel):
     def _assumed_launches(self, labels: Labels, target: Target) -> Iterator[str]:
         """Whose kernels they are taken to be, and what a host adds that launches them one by one."""
         runtime = machine_of(target).runtime
+        if runtime and runtime not in RUNTIMES:
+            yield (
+                f"{runtime} is known by its measured kernels alone: they are taken to be replayed as graphs, with "
+                "nothing of the host between them, and fused as on other runtimes (--opt, --passes)"
+            )
         if target.kind == "cpu" and not runtime and labels:
             yield "no runtime is named: kernels as of ONNX Runtime"
         if runtime in WAITED_FOR and target.kind == "gpu" and labels:
@@ -200,9 +210,15 @@ class Analytical(CostModel):
                 yield f"{measured}: {whose} {home} kernels stand in"
         for effect, level in {"architecture": machine.architecture, "runtime": machine.runtime}.items():
             families = [family for family, own in labels.items() if effect in self.constants.unseen(homes[family], own)]
+            if effect == "runtime":
+                families = [family for family in families if not self.constants.has_met_runtime(family, level)]
             if level and families:
                 met = ", ".join(dict.fromkeys(families))
                 yield f"{effect} {level} is in no fit of {met} kernels: the mean of the others stands in"
+        replaced = [family for family, own in labels.items() if own["runtime"] == GRAPH_REPLAY and machine.runtime]
+        if replaced:
+            measured = f"no {', '.join(dict.fromkeys(replaced))} kernel of {machine.runtime} was measured"
+            yield f"{measured}: the mean of runtimes that replay graphs stands in"
 
 
 def _unknown_products(kernels: KernelTable) -> list[str]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 16_384  # rows, whose features are held at one time
 MEASURED = "latency_us"  # which rows may have, and nobody looks at here
-RUNTIME, KERNEL, CACHES = "framework", "kernel", "caches"
+DEVICE, RUNTIME, KERNEL, CACHES = "device", "framework", "kernel", "caches"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -145,10 +145,10 @@ def as_networks(
     """[rows] whose kernels they are, runtime and library: where nobody says, those that networks get.
 
     Nobody's in particular are on the mean those of the runtimes that replay graphs, by whose benchmarks weights take
-    turns: that is what was learned of them.
+    turns: that is what was learned of them. Where they stand in for a runtime that a row names, its device does.
     """
     whole = completed(family, columns)
-    runtimes, kernels, caches = (whole[name].copy() for name in (RUNTIME, KERNEL, CACHES))
+    devices, runtimes, kernels, caches = (whole[name].copy() for name in (DEVICE, RUNTIME, KERNEL, CACHES))
     readable = np.ones(len(runtimes), dtype=bool)
     for rows in unreadable(family, whole).values():
         readable[rows] = False
@@ -163,6 +163,8 @@ def as_networks(
         runtimes[rows] = runtime_label(group.setting.runtime, group.setting.machine.kind, family.name, kind, constants)
         if runtimes[rows[0]] == GRAPH_REPLAY != group.setting.runtime:
             caches[rows] = np.where(caches[rows] == "", TURNING, caches[rows])
+            if group.setting.runtime and group.setting.machine.is_of_measured_kind:
+                devices[rows] = f"{group.device.partition('+')[0]}+{group.setting.runtime}"
         words = (family.name, kind, dtype, "" if cache == dtype else cache)
         for heads, some in _by_heads(family, whole, rows):
             taken = library(str(runtimes[rows[0]]), group.labels["architecture"], *words, heads)
@@ -171,7 +173,7 @@ def as_networks(
             if (family.kinds({**at_rows(whole, some), KERNEL: named}) == kind).all():
                 kernels[some] = named
     runtimes[runtimes == ""] = GRAPH_REPLAY
-    return {RUNTIME: runtimes, KERNEL: kernels, CACHES: caches}
+    return {DEVICE: devices, RUNTIME: runtimes, KERNEL: kernels, CACHES: caches}
 
 
 def _by_heads(family: Family, columns: Columns, rows: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

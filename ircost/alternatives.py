@@ -11,7 +11,7 @@ from ircost.api import NOTHING_BOUND, compile_model, full_pipeline, imported_mod
 from ircost.backends import Target, load_target
 from ircost.changed_target import TWICE, resources, wider_links, with_free_launches
 from ircost.cost_models.analytical import Analytical
-from ircost.cost_models.automatic import Automatic, chosen_model, search_model
+from ircost.cost_models.automatic import Automatic, chosen_model, own_runtimes, search_model
 from ircost.cost_models.interface import CostModel
 from ircost.cost_models.kernel_table import KernelTable, kernel_table
 from ircost.cost_models.other_launches import launched_otherwise, without_launches
@@ -133,7 +133,7 @@ def what_if(
     Raises:
         IrcError: as ``compile_model``.
     """
-    machine = target if isinstance(target, Target) else load_target(target, target_folders)
+    machine = target if isinstance(target, Target) else load_target(target, target_folders, own_runtimes(cost_model))
     if cost_model == Automatic.name:
         cost_model = search_model(machine).name
     passes = pipeline_of_level(opt, machine.kind, machine.runtime) if pipeline is None else pipeline

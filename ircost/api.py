@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ircost.backends import Target, load_target
-from ircost.cost_models.automatic import chosen_model
+from ircost.cost_models.automatic import chosen_model, own_runtimes
 from ircost.costing import report_on
 from ircost.dequantised import noted
 from ircost.fitting import Retry, fit, remedies
@@ -73,7 +73,7 @@ def compile_model(
     Raises:
         IrcError: the model, the target or an option is wrong; says what, where, and how to mend it.
     """
-    machine = target if isinstance(target, Target) else load_target(target, target_folders)
+    machine = target if isinstance(target, Target) else load_target(target, target_folders, own_runtimes(cost_model))
     options = replace(bindings, dtype=None if dtype is None else parse_dtype(dtype))
     context = PassContext(target=machine, cost_model=chosen_model(cost_model, machine).for_search)
     chosen = pipeline_of_level(opt, machine.kind, machine.runtime) if pipeline is None else pipeline
@@ -148,7 +148,7 @@ def sweep_model(
     Raises:
         IrcError: the model, an axis, the target or an option is wrong.
     """
-    machine = target if isinstance(target, Target) else load_target(target, target_folders)
+    machine = target if isinstance(target, Target) else load_target(target, target_folders, own_runtimes(cost_model))
     if not isinstance(model, (str, Path)):
         raise UnsupportedError(
             f"a {type(model).__name__} has one size",

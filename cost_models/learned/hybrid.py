@@ -70,6 +70,10 @@ class Hybrid(CostModel):
         return bundled_power_models()
 
     @property
+    def runtimes(self) -> frozenset[str]:
+        return self.analytical.runtimes
+
+    @property
     def for_search(self) -> CostModel:
         return self.analytical
 
@@ -184,7 +188,8 @@ def _notes(kernels: KernelTable, rows: _Rows, latency_s: np.ndarray, target: Tar
     for grade, seconds in zip(rows.grade, counts * latency_s, strict=True):
         shares[GRADES[grade]] += float(seconds) / total_s
     told = ", ".join(f"{grade} {share:.0%}" for grade, share in sorted(shares.items()) if share >= 0.005)
-    grades = f"grades by time: {told} (A: learned on this machine; B: machine or sizes are new; C: analytical alone)"
+    meanings = "A: learned on this machine; B: machine, runtime or sizes are new; C: analytical alone"
+    grades = f"grades by time: {told} ({meanings})"
     if not rows.stand_ins:
         return (grades,)
     kin = f"{target.name} was not measured: corrected as {' and '.join(sorted(rows.stand_ins))}, its kin"

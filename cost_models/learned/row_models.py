@@ -25,7 +25,7 @@ from ircost.cost_models.learned.features import octaves
 from ircost.cost_models.learned.rows import expressed
 
 if TYPE_CHECKING:
-    from ircost.cost_models.learned.family_model import Asked, FamilyModel
+    from ircost.cost_models.learned.family_model import Asked, FamilyModel, Key
 
 Batch: TypeAlias = list[tuple[RowGroup, np.ndarray]]  # groups, and the places of some of their rows
 
@@ -120,7 +120,7 @@ def batches(
     groups: Sequence[RowGroup], most: int, model: FamilyModel | None, constants: ConstantsFile
 ) -> Iterator[Batch]:
     """Rows of groups whose machines are known, at most so many together, that one head is asked about, or none."""
-    pending: dict[tuple[int, int, float | None, float | None] | None, Batch] = {}
+    pending: dict[Key | None, Batch] = {}
     for group in groups:
         if group.setting is None:
             continue

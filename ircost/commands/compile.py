@@ -137,7 +137,7 @@ def command(
     if output:
         write(report, model, output, for_runtime, options)
     if plot:
-        draw(report, answer, target, options["target_folders"], plot)
+        draw(report, answer, target, options["target_folders"], options["cost_model"], plot)
     print_as(report, answer, form, show_all)
     return 0 if report.fits else EXIT_DOES_NOT_FIT
 
@@ -233,7 +233,9 @@ def write_model(model: str, output: str, for_runtime: str, **options: Any) -> No
         export_onnx(module, output, for_runtime, pipeline=full_pipeline(chosen, options["dtype"]))
 
 
-def draw(report: Report, answer: WhatIf | None, target: str, folders: tuple[str, ...], plot: str) -> None:
+def draw(
+    report: Report, answer: WhatIf | None, target: str, folders: tuple[str, ...], cost_model: str, plot: str
+) -> None:
     """The tornado of what-ifs; without any the roofline."""
     if answer is not None:
         from ircost.plots.tornado import draw_tornado
@@ -241,9 +243,10 @@ def draw(report: Report, answer: WhatIf | None, target: str, folders: tuple[str,
         draw_tornado(answer, plot)
     else:
         from ircost.backends import load_target
+        from ircost.cost_models.automatic import own_runtimes
         from ircost.plots.roofline import draw_roofline
 
-        draw_roofline(report, load_target(target, folders), plot)
+        draw_roofline(report, load_target(target, folders, own_runtimes(cost_model)), plot)
 
 
 def make_report(model: str, target: str, **options: Any) -> Report:
@@ -315,6 +318,7 @@ def compile_arguments(
     from ircost.api import full_pipeline
     from ircost.backends import load_target
     from ircost.commands.printing import printer_after, say_stats
+    from ircost.cost_models.automatic import own_runtimes
     from ircost.passes import parse_pipeline, pipeline_of_level
     from ircost.passes.rematerialise import limit_bytes
     from ircost.request import FiguresAsked
@@ -322,7 +326,7 @@ def compile_arguments(
     if memory_limit is not None:
         limit_bytes(memory_limit)  # a mistake in it is told before a large model is read
     check_pipeline_options(pipeline, opt)
-    machine = load_target(target, target_folders)
+    machine = load_target(target, target_folders, own_runtimes(cost_model))
     level = DEFAULT_OPT if opt is None else opt
     chosen = pipeline_of_level(level, machine.kind, machine.runtime) if pipeline is None else pipeline
     return {

@@ -34,21 +34,26 @@ def read_tables(paths: Iterable[str]) -> list[MeasuredTable]:
     return found
 
 
-def target_finder(folders: Sequence[str]) -> Callable[[str], Target]:
+def target_finder(folders: Sequence[str], model: str = "hybrid") -> Callable[[str], Target]:
     """Targets by name or alias, each read once.
+
+    Args:
+        model: whose own runtimes may be named with them.
 
     Raises:
         OptionError: one of the folders is none.
         TargetError: a file in them is wrong: found now, not as rows that fail.
     """
     from ircost.backends import load_target
+    from ircost.cost_models.automatic import own_runtimes
 
     for folder in folders:
         if not Path(folder).is_dir():
             raise OptionError(f"--targets {folder}: no such folder", help="give the folder of your target files")
         for path in sorted(Path(folder).glob("*.yaml")):
             load_target(path, folders)
-    return lru_cache(maxsize=None)(lambda name: load_target(name, folders))
+    runtimes = own_runtimes(model)
+    return lru_cache(maxsize=None)(lambda name: load_target(name, folders, runtimes))
 
 
 def samples_of(

@@ -59,8 +59,8 @@ def command(
     """Predict the latency of kernels: the rows of TABLE (Parquet or CSV, in the schema of docs/cost-models.md, without
     latencies), or those given by --kernel.
 
-    The interval holds nine of ten kernels; grades: A, kernels like it were measured on this machine; B, the machine or
-    the sizes are new; C, the analytical model alone.
+    The interval holds nine of ten kernels; grades: A, kernels like it were measured on this machine; B, the machine,
+    the runtime or the sizes are new; C, the analytical model alone.
 
     \b
     irc predict -k "device=h100 m=4096 n=4096 k=8192 dtype=float16"
@@ -78,7 +78,7 @@ def command(
         check_names(columns)
     from ircost.kernel_tables import estimates_of
 
-    target_of = target_finder(folders)
+    target_of = target_finder(folders, model)
     estimates = estimates_of(columns, table or "--kernel", target_of, model)
     told = [*failures_told(estimates)]
     if told and not estimates.is_known.any():
