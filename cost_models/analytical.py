@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ircost.backends import Target
+from ircost.backends import Target, TargetError
 from ircost.backends.runtime import RUNTIMES
 from ircost.cost_models.collectives import CollectiveTimes, collective_times
 from ircost.cost_models.energy import kernel_energy_j
@@ -26,6 +26,7 @@ from ircost.cost_models.kernel_table import KernelTable
 from ircost.cost_models.main_memory import main_memory_floor_s
 from ircost.cost_models.part_groups import FIELDS, PartGroup
 from ircost.cost_models.roofline import shortest_arithmetic_s
+from ircost.cost_models.unmeasured import at_kernel, unmeasured_notes
 
 CHUNK = 1000  # parts at a time: what a few dozen columns of candidates take stays in the CPU's cache
 MAIN = "main"  # main memory, which each target calls by a name of its own
@@ -142,11 +143,20 @@ class Analytical(CostModel):
         for group in kernels.parts:
             labels = labels_of_group(group, machine, self.constants)
             constants = self.constants_of(group, labels, target)
-            rates = rates_of(target, machine, group.dtype, group.scales)
+            rates = self._rates_of(group, kernels, target)
             for at in _chunks(group):
                 work = work_of(group, at, machine, rates)
                 terms = times(demand_of(group.family, work, machine), constants)
                 yield Evaluated(group, group.rows[at], group.times[at], terms, constants, labels, rates, work)
+
+    def _rates_of(self, group: PartGroup, kernels: KernelTable, target: Target) -> Rates:
+        """Raises:
+        TargetError: the target cannot compute in the group's format; names the first kernel that asks for it.
+        """
+        try:
+            return rates_of(target, machine_of(target), group.dtype, group.scales)
+        except TargetError as error:
+            raise at_kernel(error, kernels.ops[int(group.rows[0])]) from error
 
     def launches_one_by_one(self, target: Target) -> bool:
         """Whether a host launches each kernel while the device runs those before."""
@@ -166,6 +176,7 @@ class Analytical(CostModel):
             *self._assumed_launches(labels, target),
             *self._stand_ins(labels, machine),
             *_unknown_products(kernels),
+            *unmeasured_notes(kernels),
             *_wide_sums(kernels, target),
         )
 

@@ -20,6 +20,7 @@ from ircost.cost_models.learned.columns import Expressed
 from ircost.cost_models.learned.features import octaves
 from ircost.cost_models.learned.grades import GRADES, UNKNOWN_HALF_WIDTH, Corrected
 from ircost.cost_models.learned.power_correction import corrected_energy_j
+from ircost.cost_models.unmeasured import is_unmeasured
 
 if TYPE_CHECKING:
     from ircost.cost_models.learned.family_model import FamilyModel
@@ -83,6 +84,7 @@ class Hybrid(CostModel):
         rows = _Rows.of(len(kernels))
         for part in parts:
             rows.add(part, self.corrected(part, target))
+        rows.widen(is_unmeasured(kernels))
         limit_s = plain.lower_bound_s
         latency_s = np.maximum(rows.corrected_s, limit_s)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -174,6 +176,13 @@ class _Rows:
         np.maximum.at(self.shared, part.rows, corrected.shared)
         if corrected.stand_in is not None and corrected.believed.any():
             self.stand_ins.add(corrected.stand_in)
+
+    def widen(self, which: np.ndarray) -> None:
+        """Kernels that others stand in for are known no better than those of which nothing was learned."""
+        factor = np.where(which, np.exp(UNKNOWN_HALF_WIDTH), 1.0)
+        self.low_s = np.where(which, np.minimum(self.low_s, self.corrected_s / factor), self.low_s)
+        self.high_s = np.where(which, np.maximum(self.high_s, self.corrected_s * factor), self.high_s)
+        self.grade = np.where(which, np.maximum(self.grade, GRADES.index("B")), self.grade)
 
 
 def _notes(kernels: KernelTable, rows: _Rows, latency_s: np.ndarray, target: Target) -> Sequence[str]:
