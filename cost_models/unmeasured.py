@@ -14,8 +14,8 @@ from ircost.ir.graph import Op
 STAND_INS: Mapping[str, str] = {
     "index_scores": "an indexer's scores are priced as products with the keys that each query sees, summed up behind",
     "chosen_keys": "the choice of the highest scores is priced as a pass over them",
-    "chosen_attention": "attention to chosen tokens is priced as latent attention's decoding, each query by itself with "
-    "the tokens that it sees",
+    "chosen_attention": "attention to chosen tokens is priced as latent attention's decoding, each query by itself "
+    "with the tokens that it sees",
 }
 # Ops whose format no option changes, by what is to be known of it.
 FIXED_FORMATS: Mapping[str, str] = {

@@ -189,6 +189,6 @@ def _note_on_indexer(built: BuiltModel) -> Iterator[str]:
         yield f"sparse attention: each query sees the {most:,} tokens at most that an indexer chooses"
     else:
         yield (
-            f"sparse attention: a prompt of {work.rows:,} tokens is no longer than the {most:,} that an indexer chooses: "
-            "all of it is seen, and of the indexer only the keys for the cache are made"
+            f"sparse attention: a prompt of {work.rows:,} tokens is no longer than the {most:,} that an indexer "
+            "chooses: all of it is seen, and of the indexer only the keys for the cache are made"
         )
