@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -261,6 +262,25 @@ def load_target(
     found = _find(machine, folders)
     target = found if isinstance(found, Target) else build_target(_document(read_file(found), found, folders, ()))
     return target if runtime is None else target.with_runtime(runtime, runtimes)
+
+
+def target_loader(folders: Sequence[str | Path] = (), runtimes: Sequence[Runtime] = ()) -> Callable[[str], Target]:
+    """``load_target`` for names of which each is met many times: looked for once, whether there is one or not."""
+
+    @cache
+    def found(name: str) -> Target | TargetError:
+        try:
+            return load_target(name, folders, runtimes)
+        except TargetError as error:
+            return error
+
+    def load(name: str) -> Target:
+        target = found(name)
+        if isinstance(target, TargetError):
+            raise target.with_traceback(None)
+        return target
+
+    return load
 
 
 def _split(name: str) -> tuple[str, str | None]:

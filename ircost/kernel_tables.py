@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ircost.backends import Target, load_target
+from ircost.backends import Target
+from ircost.backends.target_files import target_loader
 from ircost.cost_models.automatic import is_constants_file, own_runtimes
 from ircost.cost_models.evaluation import (
     GROUPINGS,
@@ -22,13 +22,12 @@ from ircost.cost_models.evaluation import (
 )
 from ircost.cost_models.frames import FrameError, columns_of
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants, constants_beside_bundled
-from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.model_ops import is_model_ops
 from ircost.cost_models.gpu.table_work import Columns
-from ircost.cost_models.learned.row_models import corrected_rows
+from ircost.cost_models.learned.row_models import known_rows
 from ircost.cost_models.learned.storage import bundled_models
 from ircost.cost_models.learned.trained import constants_corrected_by, trained_models
-from ircost.cost_models.row_estimates import RowEstimates, estimate_rows, intervals_of
+from ircost.cost_models.row_estimates import RowEstimates, estimate_rows
 from ircost.failed_rows import check_any_known
 from ircost.ir.errors import UnknownNameError, did_you_mean
 from ircost.whole_models import is_of_models, predict_models
@@ -60,8 +59,7 @@ def evaluate_kernels(
 
 def _targets(folders: Sequence[str | Path], model: str) -> Callable[[str], Target]:
     """Targets by name or alias, each read once; runtimes that only the model knows may be named with them."""
-    runtimes = own_runtimes(model)
-    return lru_cache(maxsize=None)(lambda name: load_target(name, folders, runtimes))
+    return target_loader(folders, own_runtimes(model))
 
 
 def estimates_of(columns: Columns, at: str, target_of: Callable[[str], Target], model: str) -> RowEstimates:
@@ -117,10 +115,6 @@ def prediction_of(
     name, learned, fitted = row_model(model)
     if is_of_models(columns):
         return predict_models(columns, target_of, model)
-    rows_of: RowModel = ROW_MODELS[name] if learned is None else partial(corrected_rows, learned)
+    rows_of: RowModel = ROW_MODELS[name] if learned is None else partial(known_rows, learned)
     own = fitted or bundled_constants()
-    found = predict_table(columns, at, target_of, rows_of, constants_of or (lambda target: own))
-    if learned is None or found.family not in FAMILIES:
-        return found
-    interval_s, _ = intervals_of(found, found.columns, target_of, learned, own)
-    return replace(found, interval_s=interval_s)
+    return predict_table(columns, at, target_of, rows_of, constants_of or (lambda target: own))

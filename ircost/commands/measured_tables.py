@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +44,7 @@ def target_finder(folders: Sequence[str], model: str = "hybrid") -> Callable[[st
         TargetError: a file in them is wrong: found now, not as rows that fail.
     """
     from ircost.backends import load_target
+    from ircost.backends.target_files import target_loader
     from ircost.cost_models.automatic import own_runtimes
 
     for folder in folders:
@@ -52,8 +52,7 @@ def target_finder(folders: Sequence[str], model: str = "hybrid") -> Callable[[st
             raise OptionError(f"--targets {folder}: no such folder", help="give the folder of your target files")
         for path in sorted(Path(folder).glob("*.yaml")):
             load_target(path, folders)
-    runtimes = own_runtimes(model)
-    return lru_cache(maxsize=None)(lambda name: load_target(name, folders, runtimes))
+    return target_loader(folders, own_runtimes(model))
 
 
 def samples_of(
