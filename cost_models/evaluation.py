@@ -32,7 +32,7 @@ from ircost.cost_models.gpu.table_work import Columns, coded
 from ircost.cost_models.learned.grades import GRADES
 from ircost.cost_models.learned.row_models import hybrid_rows
 
-# [rows] seconds, NaN where it cannot tell; or [rows, 3] with how well they are known, as of ``row_models.known_rows``.
+# [rows] seconds, NaN where it cannot tell; or [rows, 4] with what ``row_models.known_rows`` finds beside.
 RowModel = Callable[[Family, Columns, Sequence[RowGroup], ConstantsFile], np.ndarray]
 ConstantsOf = Callable[[str], ConstantsFile]  # by the target's name
 ROW_MODELS: dict[str, RowModel] = {"roofline": roofline_rows, "analytical": analytical_rows, "hybrid": hybrid_rows}
@@ -164,17 +164,18 @@ def _predict_part(
         readable[rows] = False
     kept = np.flatnonzero(readable)
     own = columns if len(kept) == count else {name: column[kept] for name, column in columns.items()}
-    answers, bound_s = np.full((count, 3), np.nan), np.full(count, np.nan)
+    answers = np.full((count, 4), np.nan)
     groups = list(groups_of(family, own, target_of))
     has_certainty = False
     with np.errstate(all="ignore"):  # what comes of extents of zero is told below
-        bound_s[kept] = limit_rows(family, own, groups)
         for constants, some in _by_constants(groups, constants_of):
             rows = np.concatenate([group.rows for group in some])
             said = model(family, own, some, constants)
             has_certainty = said.ndim > 1
-            answers[kept[rows], : 3 if has_certainty else 1] = said[rows].reshape(len(rows), -1)
-    predicted_s = answers[:, 0]
+            answers[kept[rows], : 4 if has_certainty else 1] = said[rows].reshape(len(rows), -1)
+        if not has_certainty:
+            answers[kept, 3] = limit_rows(family, own, groups)
+    predicted_s, half_width, grade, bound_s = answers.T
     for group in groups:
         if group.setting is None:
             failures.setdefault(group.failure, []).append(kept[group.rows])
@@ -183,7 +184,7 @@ def _predict_part(
             failures.setdefault("the model finds no latency for such extents", []).append(kept[odd])
     told = {reason: np.concatenate(rows) for reason, rows in failures.items()}
     found = Prediction(family.name, columns, np.full(count, np.nan), predicted_s, bound_s, told)
-    return _with_certainty(found, answers[:, 1], answers[:, 2]) if has_certainty else found
+    return _with_certainty(found, half_width, grade) if has_certainty else found
 
 
 def _with_certainty(found: Prediction, half_width: np.ndarray, grade: np.ndarray) -> Prediction:

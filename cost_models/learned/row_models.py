@@ -65,18 +65,18 @@ def known_rows(
     groups: Sequence[RowGroup],
     constants: ConstantsFile,
 ) -> np.ndarray:
-    """[rows, 3] the same, half the width of the interval around its logarithm, and the grade's place in ``GRADES``.
-
-    The last two are NaN where the roofline answers.
+    """[rows, 4] the same; half the width of the interval around its logarithm, and the grade's place in ``GRADES``, both
+    NaN where the roofline answers; and the physical limit, in seconds.
     """
     model = models.get(family.name)
 
     def found_of(batch: Batch) -> np.ndarray:
         pieces = [piece_of(family, columns, group, rows, constants, model) for group, rows in batch]
         latency_s = _corrected_s(batch, pieces, constants, model)
-        return np.column_stack([latency_s, *_certainty(batch, pieces, constants, model)])
+        limit_s = np.concatenate([piece.limit_s for piece in pieces])
+        return np.column_stack([latency_s, *_certainty(batch, pieces, constants, model), limit_s])
 
-    return on_all_processors(len(columns["device"]), _tasks(found_of, groups, constants, model), figures=(3,))
+    return on_all_processors(len(columns["device"]), _tasks(found_of, groups, constants, model), figures=(4,))
 
 
 Task: TypeAlias = tuple[np.ndarray, Callable[[], np.ndarray]]
