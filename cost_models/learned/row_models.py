@@ -65,7 +65,7 @@ def known_rows(
     groups: Sequence[RowGroup],
     constants: ConstantsFile,
 ) -> np.ndarray:
-    """[rows, 4] the same; half the width of the interval around its logarithm, and the grade's place in ``GRADES``, both
+    """[rows, 4] the same; half the width of the interval around its logarithm and the grade's place in ``GRADES``, both
     NaN where the roofline answers; and the physical limit, in seconds.
     """
     model = models.get(family.name)
