@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ircost
 from ircost.cli import run
 from ircost.cost_models.automatic import cost_model_named
 from ircost.cost_models.gpu.constants import bundled_constants
@@ -20,6 +21,7 @@ from ircost.cost_models.learned.storage import SUMS, TEXT_MODEL, read_models
 from ircost.cost_models.learned.text_storage import MODEL as TEXT_FILE
 from ircost.cost_models.learned.text_storage import read_text_models
 from ircost.cost_models.learned.trained import digest_of
+from ircost.ir.errors import IrcError
 
 DEVICES = ("t4", "l40s", "h100_sxm")
 MISTAKES = {
@@ -249,6 +251,23 @@ def test_what_was_not_measured_of_a_runtime_of_ones_own_is_told(irc, own_runtime
         assert (
             outcome.err == "note: no gemm kernel of framework 'my_rt' was measured, and the mean of others stands in\n"
         )
+
+
+def test_a_runtime_of_ones_own_from_python(own_runtime: Path) -> None:
+    model = str(own_runtime / "models")
+    report = ircost.compile(own_runtime / "pair.irc", "t4+my_rt", cost_model=model)
+    assert ircost.explain(report).latency_s == pytest.approx(report.latency_s)
+    kernel = {"device": ["t4+my_rt"], "op": ["add"], "rows": [4096], "cols": [512], "dtype": ["float32"]}
+    assert list(ircost.predict(kernel, model=model).grade) == ["A"]
+    with pytest.raises(IrcError, match="no runtime 'my_rt'"):
+        ircost.compile(own_runtime / "pair.irc", "t4+my_rt")
+
+
+def test_known_runtimes_are_listed_where_a_kernel_names_none_of_them(irc, own_runtime: Path) -> None:
+    sizes = "op=gelu rows=4096 cols=512 dtype=float32"
+    outcome = irc("predict", "-k", f"device=t4+my_rtt {sizes}", "--model", own_runtime / "models")
+    assert outcome.code == 2 and "no runtime 'my_rtt'" in outcome.err
+    assert "did you mean my_rt? (known: my_rt, vllm, " in outcome.err and "goes into framework" in outcome.err
 
 
 @pytest.mark.parametrize("command", ["compile", "explain"])
