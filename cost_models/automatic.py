@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -70,8 +71,12 @@ def own_runtimes(name: str) -> tuple[Runtime, ...]:
     """
     if name in COST_MODELS:
         return ()
-    found = cost_model_named(name).runtimes
-    return tuple(own_runtime(word) for word in sorted(found) if word not in RUNTIMES)
+    return unknown_among(cost_model_named(name).runtimes)
+
+
+def unknown_among(names: Iterable[str]) -> tuple[Runtime, ...]:
+    """Of measured runtimes those that not all know."""
+    return tuple(own_runtime(word) for word in sorted(names) if word not in RUNTIMES)
 
 
 def is_constants_file(name: str) -> bool:

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ircost.backends import Target
+from ircost.backends import Runtime, Target
 from ircost.backends.target_files import target_loader
-from ircost.cost_models.automatic import is_constants_file, own_runtimes
+from ircost.cost_models.automatic import is_constants_file, unknown_among
 from ircost.cost_models.evaluation import (
     GROUPINGS,
     ROW_MODELS,
@@ -59,7 +59,17 @@ def evaluate_kernels(
 
 def _targets(folders: Sequence[str | Path], model: str) -> Callable[[str], Target]:
     """Targets by name or alias, each read once; runtimes that only the model knows may be named with them."""
-    return target_loader(folders, own_runtimes(model))
+    return target_loader(folders, own_runtimes_of(model))
+
+
+def own_runtimes_of(model: str) -> tuple[Runtime, ...]:
+    """Runtimes that nobody knows but a model of rows, however it is named.
+
+    Raises:
+        IrcError: as ``row_model``.
+    """
+    _, _, constants = row_model(model)
+    return () if constants is None else unknown_among(constants.runtimes)
 
 
 def estimates_of(columns: Columns, at: str, target_of: Callable[[str], Target], model: str) -> RowEstimates:

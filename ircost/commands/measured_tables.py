@@ -33,7 +33,7 @@ def read_tables(paths: Iterable[str]) -> list[MeasuredTable]:
     return found
 
 
-def target_finder(folders: Sequence[str], model: str = "hybrid") -> Callable[[str], Target]:
+def target_finder(folders: Sequence[str], model: str | None = None) -> Callable[[str], Target]:
     """Targets by name or alias, each read once.
 
     Args:
@@ -45,14 +45,14 @@ def target_finder(folders: Sequence[str], model: str = "hybrid") -> Callable[[st
     """
     from ircost.backends import load_target
     from ircost.backends.target_files import target_loader
-    from ircost.cost_models.automatic import own_runtimes
+    from ircost.kernel_tables import own_runtimes_of
 
     for folder in folders:
         if not Path(folder).is_dir():
             raise OptionError(f"--targets {folder}: no such folder", help="give the folder of your target files")
         for path in sorted(Path(folder).glob("*.yaml")):
             load_target(path, folders)
-    return target_loader(folders, own_runtimes(model))
+    return target_loader(folders, () if model is None else own_runtimes_of(model))
 
 
 def samples_of(

@@ -76,14 +76,15 @@ def command(
     columns = read_columns(table) if table is not None else kernel_columns(kernels)
     if table is None:
         check_names(columns)
-    from ircost.cost_models.automatic import own_runtimes
-    from ircost.kernel_tables import estimates_of
+    from ircost.kernel_tables import estimates_of, own_runtimes_of
 
     target_of = target_finder(folders, model)
     estimates = estimates_of(columns, table or "--kernel", target_of, model)
     told = [*failures_told(estimates)]
     if told and not estimates.is_known.any():
-        raise OptionError(f"no kernel can be predicted: {told[0]}", help=cure(estimates.failures, own_runtimes(model)))
+        raise OptionError(
+            f"no kernel can be predicted: {told[0]}", help=cure(estimates.failures, own_runtimes_of(model))
+        )
     is_json = Path(output).suffix.lower() == ".json" if output else as_json
     if output:
         write_whole(output, json_text(columns, estimates) if is_json else csv_text(columns, estimates))
