@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,19 +72,39 @@ _ROWS = (
 RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in _ROWS}
 
 
-def known_runtime(name: str) -> Runtime | None:
+def own_runtime(name: str) -> Runtime:
+    """A runtime of which nothing is known but kernels that somebody measured.
+
+    Tables have the time of each kernel, as of graphs that are replayed: it is taken to launch like that.
+
+    Args:
+        name: as in those tables.
+    """
+    return Runtime(name, "known by its measured kernels alone", "graph")
+
+
+def known_runtime(name: str, own: Sequence[Runtime] = ()) -> Runtime | None:
     """The runtime of that name, whatever its case; ``_`` and ``-`` may stand for a blank. None where there is none.
+
+    Args:
+        own: somebody's, beside those that all know.
 
     >>> known_runtime("vLLM").name, known_runtime("vendor_library").name, known_runtime("mine")
     ('vllm', 'vendor library', None)
     >>> known_runtime("TensorRT-LLM").name
     'trtllm'
     """
-    words = name.lower().replace("_", " ").replace("-", " ")
-    return RUNTIMES.get("trtllm" if words == "tensorrt llm" else words)
+    words = _plain(name)
+    found = RUNTIMES.get("trtllm" if words == "tensorrt llm" else words)
+    exact = next((runtime for runtime in own if runtime.name == name), None)
+    return found or exact or next((runtime for runtime in own if _plain(runtime.name) == words), None)
 
 
-def runtime_named(name: str) -> Runtime:
+def _plain(name: str) -> str:
+    return name.lower().replace("_", " ").replace("-", " ")
+
+
+def runtime_named(name: str, own: Sequence[Runtime] = ()) -> Runtime:
     """The runtime of that name, as ``known_runtime``.
 
     Raises:
@@ -92,8 +113,8 @@ def runtime_named(name: str) -> Runtime:
     >>> runtime_named("vllm").launch, runtime_named("vendor_library").name
     ('graph', 'vendor library')
     """
-    runtime = known_runtime(name)
+    runtime = known_runtime(name, own)
     if runtime is None:
-        known = [runtime.key for runtime in _ROWS]
+        known = [runtime.key for runtime in (*own, *_ROWS)]
         raise TargetError(f"no runtime '{name}'", help=did_you_mean(name, known, f"known: {', '.join(known)}"))
     return runtime

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_va
 from ircost.backends.errors import TargetError
 from ircost.backends.figure import Figure, Quantity
 from ircost.backends.number_formats import Engine, unit_for
-from ircost.backends.runtime import RUNTIMES, runtime_named
+from ircost.backends.runtime import RUNTIMES, Runtime, runtime_named
 from ircost.backends.target_parts import (
     ArithmeticEnergy,
     Link,
@@ -63,7 +63,7 @@ class Target(Part):
             for its own, as shares of its own figures. "" is its own name; a file that extends another has that one's,
             unless it says otherwise.
         runtime: whose kernels run on it, a name in ``RUNTIMES``; "" is nobody's in particular. Given as
-            ``h100_sxm+vllm``.
+            ``h100_sxm+vllm``; so may be one that only a cost model knows.
         matrix: peak flop/s of the matrix units per number format, dense; a multiply-add is two.
         block_scaled: how many times that rate 8-bit floats get whose blocks share a scale (Microscaling): above 1 where
             the plain rate is halved because sums are kept in f32, as a GeForce halves it.
@@ -176,8 +176,11 @@ class Target(Part):
         """
         return next((link for link in self.links if link.topology == "network"), None)
 
-    def with_runtime(self, name: str) -> Target:
+    def with_runtime(self, name: str, own: Sequence[Runtime] = ()) -> Target:
         """This machine as that runtime's kernels find it: ``h100_sxm`` becomes ``h100_sxm+vllm``.
+
+        Args:
+            own: somebody's runtimes, beside those that all know.
 
         Raises:
             TargetError: no such runtime, which lists the nearest; or it does not run on machines of this maker.
@@ -186,7 +189,7 @@ class Target(Part):
         >>> load_target("h100").with_runtime("vllm")
         Target('h100_sxm+vllm')
         """
-        runtime = runtime_named(name)
+        runtime = runtime_named(name, own)
         if not runtime.runs_on(self.vendor):
             raise TargetError(
                 f"{runtime.name} runs on machines of {runtime.only_on} only, not on {self.name} of {self.vendor}",

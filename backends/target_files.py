@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
 from ircost.backends.errors import TargetError
+from ircost.backends.runtime import Runtime
 from ircost.backends.target import Target
 from ircost.backends.target_document import build_target, merged, with_sources
 from ircost.backends.target_yaml import read_file, read_text
@@ -231,7 +233,9 @@ VENDORS = frozenset(("nvidia", "amd", "intel", "instinct", "tesla"))
 TARGETS: Registry[Target | Path | str] = Registry("target", group="ircost.targets", listing="irc targets")
 
 
-def load_target(name_or_path: str | Path, folders: Sequence[str | Path] = ()) -> Target:
+def load_target(
+    name_or_path: str | Path, folders: Sequence[str | Path] = (), runtimes: Sequence[Runtime] = ()
+) -> Target:
     """The machine of that name, alias or file.
 
     Args:
@@ -239,6 +243,7 @@ def load_target(name_or_path: str | Path, folders: Sequence[str | Path] = ()) ->
             vendor before it, as drivers have it; or a path that ends in ``.yaml`` or ``.yml``. After it may stand the
             runtime whose kernels run there, as in ``h100+vllm``.
         folders: more folders of target files; they come before the bundled ones.
+        runtimes: more runtimes, such as a cost model's own (``cost_models.automatic.own_runtimes``).
 
     Raises:
         TargetError: there is none, no such runtime or folder, or its file is wrong: what, in which line, and the cure.
@@ -256,7 +261,26 @@ def load_target(name_or_path: str | Path, folders: Sequence[str | Path] = ()) ->
     machine, runtime = _split(name) if _known(name, folders) is None else (name, None)
     found = _find(machine, folders)
     target = found if isinstance(found, Target) else build_target(_document(read_file(found), found, folders, ()))
-    return target if runtime is None else target.with_runtime(runtime)
+    return target if runtime is None else target.with_runtime(runtime, runtimes)
+
+
+def target_loader(folders: Sequence[str | Path] = (), runtimes: Sequence[Runtime] = ()) -> Callable[[str], Target]:
+    """``load_target`` for names of which each is met many times: looked for once, whether there is one or not."""
+
+    @cache
+    def found(name: str) -> Target | TargetError:
+        try:
+            return load_target(name, folders, runtimes)
+        except TargetError as error:
+            return error
+
+    def load(name: str) -> Target:
+        target = found(name)
+        if isinstance(target, TargetError):
+            raise target.with_traceback(None)
+        return target
+
+    return load
 
 
 def _split(name: str) -> tuple[str, str | None]:

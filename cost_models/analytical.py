@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ircost.backends import Target
+from ircost.backends import Target, TargetError
 from ircost.backends.runtime import RUNTIMES
 from ircost.cost_models.collectives import CollectiveTimes, collective_times
 from ircost.cost_models.energy import kernel_energy_j
@@ -18,6 +18,7 @@ from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
 from ircost.cost_models.gpu.demand import HOST, ISSUE, Terms, host_beside_s, times
 from ircost.cost_models.gpu.families import WAITED_FOR
 from ircost.cost_models.gpu.kernel_work import Rates, demand_of, labels_of_group, rates_of, work_of
+from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.cost_models.gpu.machine import GpuMachine, machine_of
 from ircost.cost_models.gpu.power_limit import product_flops_per_s
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
@@ -25,6 +26,7 @@ from ircost.cost_models.kernel_table import KernelTable
 from ircost.cost_models.main_memory import main_memory_floor_s
 from ircost.cost_models.part_groups import FIELDS, PartGroup
 from ircost.cost_models.roofline import shortest_arithmetic_s
+from ircost.cost_models.unmeasured import at_kernel, unmeasured_notes
 
 CHUNK = 1000  # parts at a time: what a few dozen columns of candidates take stays in the CPU's cache
 MAIN = "main"  # main memory, which each target calls by a name of its own
@@ -85,6 +87,10 @@ class Analytical(CostModel):
     def constants(self) -> ConstantsFile:
         return self._constants or bundled_constants()
 
+    @property
+    def runtimes(self) -> frozenset[str]:
+        return self.constants.runtimes
+
     def estimate(self, kernels: KernelTable, target: Target) -> Estimates:
         return self.estimate_of(self.evaluated(kernels, target), kernels, target)
 
@@ -137,11 +143,20 @@ class Analytical(CostModel):
         for group in kernels.parts:
             labels = labels_of_group(group, machine, self.constants)
             constants = self.constants_of(group, labels, target)
-            rates = rates_of(target, machine, group.dtype, group.scales)
+            rates = self._rates_of(group, kernels, target)
             for at in _chunks(group):
                 work = work_of(group, at, machine, rates)
                 terms = times(demand_of(group.family, work, machine), constants)
                 yield Evaluated(group, group.rows[at], group.times[at], terms, constants, labels, rates, work)
+
+    def _rates_of(self, group: PartGroup, kernels: KernelTable, target: Target) -> Rates:
+        """Raises:
+        TargetError: the target cannot compute in the group's format; names the first kernel that asks for it.
+        """
+        try:
+            return rates_of(target, machine_of(target), group.dtype, group.scales)
+        except TargetError as error:
+            raise at_kernel(error, kernels.ops[int(group.rows[0])]) from error
 
     def launches_one_by_one(self, target: Target) -> bool:
         """Whether a host launches each kernel while the device runs those before."""
@@ -161,6 +176,7 @@ class Analytical(CostModel):
             *self._assumed_launches(labels, target),
             *self._stand_ins(labels, machine),
             *_unknown_products(kernels),
+            *unmeasured_notes(kernels),
             *_wide_sums(kernels, target),
         )
 
@@ -180,6 +196,11 @@ class Analytical(CostModel):
     def _assumed_launches(self, labels: Labels, target: Target) -> Iterator[str]:
         """Whose kernels they are taken to be, and what a host adds that launches them one by one."""
         runtime = machine_of(target).runtime
+        if runtime and runtime not in RUNTIMES:
+            yield (
+                f"{runtime} is known by its measured kernels alone: they are taken to be replayed as graphs, with "
+                "nothing of the host between them, and fused as on other runtimes (--opt, --passes)"
+            )
         if target.kind == "cpu" and not runtime and labels:
             yield "no runtime is named: kernels as of ONNX Runtime"
         if runtime in WAITED_FOR and target.kind == "gpu" and labels:
@@ -200,9 +221,15 @@ class Analytical(CostModel):
                 yield f"{measured}: {whose} {home} kernels stand in"
         for effect, level in {"architecture": machine.architecture, "runtime": machine.runtime}.items():
             families = [family for family, own in labels.items() if effect in self.constants.unseen(homes[family], own)]
+            if effect == "runtime":
+                families = [family for family in families if not self.constants.has_met_runtime(family, level)]
             if level and families:
                 met = ", ".join(dict.fromkeys(families))
                 yield f"{effect} {level} is in no fit of {met} kernels: the mean of the others stands in"
+        replaced = [family for family, own in labels.items() if own["runtime"] == GRAPH_REPLAY and machine.runtime]
+        if replaced:
+            measured = f"no {', '.join(dict.fromkeys(replaced))} kernel of {machine.runtime} was measured"
+            yield f"{measured}: the mean of runtimes that replay graphs stands in"
 
 
 def _unknown_products(kernels: KernelTable) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from ircost.backends import Target
+from ircost.backends import RUNTIMES, Target
+from ircost.backends.runtime import Runtime, own_runtime
 from ircost.cost_models.gpu.constants import constants_beside_bundled
 from ircost.cost_models.gpu.machine import MEASURED_KINDS
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
@@ -58,6 +60,25 @@ def cost_model_named(name: str) -> CostModel:
     return COST_MODELS.get(name)
 
 
+def own_runtimes(name: str) -> tuple[Runtime, ...]:
+    """Runtimes that nobody knows but the model of that name, such as a folder of models of measured kernels.
+
+    Raises:
+        UnknownNameError, LearnedModelError, ConstantsError: as of ``cost_model_named``.
+
+    >>> own_runtimes("hybrid")
+    ()
+    """
+    if name in COST_MODELS:
+        return ()
+    return unknown_among(cost_model_named(name).runtimes)
+
+
+def unknown_among(names: Iterable[str]) -> tuple[Runtime, ...]:
+    """Of measured runtimes those that not all know."""
+    return tuple(own_runtime(word) for word in sorted(names) if word not in RUNTIMES)
+
+
 def is_constants_file(name: str) -> bool:
     """Whether a model is named by a file of constants."""
     return name.endswith(".json")
@@ -81,12 +102,14 @@ def _stamp(path: Path) -> Stamp:
 
 @lru_cache(maxsize=8)
 def _trained(folder: str, stamp: Stamp) -> CostModel:
+    from ircost.cost_models.analytical import Analytical
     from ircost.cost_models.learned.hybrid import Hybrid
     from ircost.cost_models.learned.storage import is_of_power_alone
-    from ircost.cost_models.learned.trained import trained_models, trained_power_models
+    from ircost.cost_models.learned.trained import constants_corrected_by, trained_models, trained_power_models
 
     latencies = None if is_of_power_alone(folder) else trained_models(folder)
-    return Hybrid(latencies, power_models=trained_power_models(folder), name=folder)
+    analytical = None if latencies is None else Analytical(constants_corrected_by(latencies))
+    return Hybrid(latencies, analytical, trained_power_models(folder), name=folder)
 
 
 @lru_cache(maxsize=8)

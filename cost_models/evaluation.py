@@ -29,9 +29,11 @@ from ircost.cost_models.gpu.table_schema import (
     unreadable,
 )
 from ircost.cost_models.gpu.table_work import Columns, coded
+from ircost.cost_models.learned.grades import GRADES
 from ircost.cost_models.learned.row_models import hybrid_rows
 
-RowModel = Callable[[Family, Columns, Sequence[RowGroup], ConstantsFile], np.ndarray]  # seconds; NaN: cannot tell
+# [rows] seconds, NaN where it cannot tell; or [rows, 4] with what ``row_models.known_rows`` finds beside.
+RowModel = Callable[[Family, Columns, Sequence[RowGroup], ConstantsFile], np.ndarray]
 ConstantsOf = Callable[[str], ConstantsFile]  # by the target's name
 ROW_MODELS: dict[str, RowModel] = {"roofline": roofline_rows, "analytical": analytical_rows, "hybrid": hybrid_rows}
 GROUPINGS = ("device", "framework", "dtype")
@@ -49,6 +51,7 @@ class Prediction:
         failures: why rows could not be expressed, and which.
         interval_s: [rows, 2] ends of an interval around the prediction, of models that give one; NaN of rows that have
             none.
+        grade: [rows] how well kernels are known, of the same models; the empty word of rows that have none.
     """
 
     family: str
@@ -58,6 +61,7 @@ class Prediction:
     bound_s: np.ndarray
     failures: Mapping[str, np.ndarray]
     interval_s: np.ndarray | None = None
+    grade: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.measured_s)
@@ -138,7 +142,15 @@ def predict_table(
     for where in told.values():
         predicted_s[where] = bound_s[where] = np.nan
     failed = {reason: rows for reason, rows in sorted(told.items()) if len(rows)}
-    return Prediction(name, columns, measured_s, predicted_s, bound_s, failed)
+    found = Prediction(name, columns, measured_s, predicted_s, bound_s, failed)
+    if is_model_ops(columns) or part.interval_s is None or part.grade is None:
+        return found
+    is_known = np.isfinite(predicted_s)
+    return replace(
+        found,
+        interval_s=np.where(is_known[:, None], part.interval_s, np.nan),
+        grade=np.where(is_known, part.grade, ""),
+    )
 
 
 def _predict_part(
@@ -152,13 +164,18 @@ def _predict_part(
         readable[rows] = False
     kept = np.flatnonzero(readable)
     own = columns if len(kept) == count else {name: column[kept] for name, column in columns.items()}
-    predicted_s, bound_s = np.full(count, np.nan), np.full(count, np.nan)
+    answers = np.full((count, 4), np.nan)
     groups = list(groups_of(family, own, target_of))
+    has_certainty = False
     with np.errstate(all="ignore"):  # what comes of extents of zero is told below
-        bound_s[kept] = limit_rows(family, own, groups)
-        for name, some in _by_target(groups):
+        for constants, some in _by_constants(groups, constants_of):
             rows = np.concatenate([group.rows for group in some])
-            predicted_s[kept[rows]] = model(family, own, some, constants_of(name))[rows]
+            said = model(family, own, some, constants)
+            has_certainty = said.ndim > 1
+            answers[kept[rows], : 4 if has_certainty else 1] = said[rows].reshape(len(rows), -1)
+        if not has_certainty:
+            answers[kept, 3] = limit_rows(family, own, groups)
+    predicted_s, half_width, grade, bound_s = answers.T
     for group in groups:
         if group.setting is None:
             failures.setdefault(group.failure, []).append(kept[group.rows])
@@ -166,15 +183,29 @@ def _predict_part(
             odd = group.rows[~(np.isfinite(predicted_s[kept[group.rows]]) & (predicted_s[kept[group.rows]] > 0))]
             failures.setdefault("the model finds no latency for such extents", []).append(kept[odd])
     told = {reason: np.concatenate(rows) for reason, rows in failures.items()}
-    return Prediction(family.name, columns, np.full(count, np.nan), predicted_s, bound_s, told)
+    found = Prediction(family.name, columns, np.full(count, np.nan), predicted_s, bound_s, told)
+    return _with_certainty(found, half_width, grade) if has_certainty else found
 
 
-def _by_target(groups: Iterable[RowGroup]) -> Iterator[tuple[str, list[RowGroup]]]:
-    found: dict[str, list[RowGroup]] = {}
+def _with_certainty(found: Prediction, half_width: np.ndarray, grade: np.ndarray) -> Prediction:
+    """Args:
+    half_width: [rows] of the interval of the logarithm. grade: [rows] places in ``GRADES``; both NaN where nobody says.
+    """
+    low_s, high_s = found.predicted_s * np.exp(-half_width), found.predicted_s * np.exp(half_width)
+    words = np.array([*GRADES, ""], dtype=object)[np.where(np.isnan(grade), len(GRADES), grade).astype(int)]
+    return replace(found, interval_s=np.stack([np.maximum(low_s, found.bound_s), high_s], axis=1), grade=words)
+
+
+def _by_constants(
+    groups: Iterable[RowGroup], constants_of: ConstantsOf
+) -> Iterator[tuple[ConstantsFile, list[RowGroup]]]:
+    """Groups of known machines; those of one file of constants together, however many machines they are of."""
+    found: dict[int, tuple[ConstantsFile, list[RowGroup]]] = {}
     for group in groups:
         if group.setting is not None:
-            found.setdefault(group.setting.machine.chip, []).append(group)
-    yield from found.items()
+            constants = constants_of(group.setting.machine.chip)
+            found.setdefault(id(constants), (constants, []))[1].append(group)
+    yield from found.values()
 
 
 def joined(predictions: Iterable[Prediction]) -> Prediction:

@@ -72,6 +72,11 @@ class CostModel(ABC):
             TargetError: the target cannot compute in a format that a kernel needs.
         """
 
+    @property
+    def runtimes(self) -> frozenset[str]:
+        """Runtimes whose measured kernels it was fitted to, or learned from, as tables name them."""
+        return frozenset()
+
     def collectives(
         self, kind: str, sizes_bytes: Sequence[float], ranks: int, target: Target, node: int | None = None
     ) -> CollectiveTimes:
@@ -123,6 +128,10 @@ class CheckedModel(CostModel):
     def for_search(self) -> CostModel:
         chosen = self.model.for_search
         return self if chosen is self.model else checked(chosen)
+
+    @property
+    def runtimes(self) -> frozenset[str]:
+        return self.model.runtimes
 
     def collectives(
         self, kind: str, sizes_bytes: Sequence[float], ranks: int, target: Target, node: int | None = None

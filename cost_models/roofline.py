@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ircost.backends import Target
+from ircost.backends import Target, TargetError
 from ircost.cost_models.energy import kernel_energy_j
 from ircost.cost_models.engines import BOUNDING_ENGINES, ENGINES, unit_and_peak
 from ircost.cost_models.interface import COST_MODELS, CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelTable
 from ircost.cost_models.main_memory import main_memory_floor_s
+from ircost.cost_models.unmeasured import at_kernel
 
 
 class Roofline(CostModel):
@@ -62,7 +63,10 @@ def engine_times_s(kernels: KernelTable, target: Target, is_block_scaled: bool =
     """
     times = np.zeros((len(kernels), len(ENGINES)))
     for column, (engine, dtype) in enumerate(kernels.work_columns):
-        unit, peak_per_s = unit_and_peak(target, engine, dtype, is_block_scaled)
+        try:
+            unit, peak_per_s = unit_and_peak(target, engine, dtype, is_block_scaled)
+        except TargetError as error:
+            raise at_kernel(error, kernels.ops[int(np.flatnonzero(kernels.work[:, column])[0])]) from error
         times[:, ENGINES.index(unit)] += kernels.work[:, column] / peak_per_s
     return times
 

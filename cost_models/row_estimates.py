@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ircost.cost_models.evaluation import ROW_MODELS, Prediction, RowModel, predict_table
+from ircost.cost_models.evaluation import ROW_MODELS, RowModel, predict_table
 from ircost.cost_models.frames import columns_of
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
-from ircost.cost_models.gpu.families import FAMILIES, Family
+from ircost.cost_models.gpu.families import Family
 from ircost.cost_models.gpu.kernel_work import library, runtime_label
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY
 from ircost.cost_models.gpu.rows import TargetOf, at_rows, groups_of
 from ircost.cost_models.gpu.table_schema import completed, family_of, unreadable
 from ircost.cost_models.gpu.table_work import TURNING, Columns
-from ircost.cost_models.learned.grades import GRADES, UNCORRECTED, UNKNOWN_HALF_WIDTH
-from ircost.cost_models.learned.row_models import asked_of, batches, corrected_rows, piece_of
+from ircost.cost_models.learned.row_models import known_rows
 from ircost.cost_models.part_groups import heads_name
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 16_384  # rows, whose features are held at one time
 MEASURED = "latency_us"  # which rows may have, and nobody looks at here
-RUNTIME, KERNEL, CACHES = "framework", "kernel", "caches"
+DEVICE, RUNTIME, KERNEL, CACHES = "device", "framework", "kernel", "caches"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -103,40 +102,16 @@ def estimate_rows(
     """
     columns = columns_of(columns, at, ["device"])
     constants = fitted or bundled_constants()
-    rows_of: RowModel = ROW_MODELS[model] if learned is None else partial(corrected_rows, learned)
+    rows_of: RowModel = ROW_MODELS[model] if learned is None else partial(known_rows, learned)
     family = family_of(columns, at)
     asked = as_networks(family, columns, target_of, constants)
     timed = {**columns, MEASURED: np.ones(len(columns["device"])), **asked}
     found = predict_table(timed, at, target_of, rows_of, lambda target: constants)
-    interval_s, grade = np.full((len(found), 2), np.nan), np.full(len(found), "", dtype=object)
-    if learned is not None:
-        interval_s, grade = intervals_of(found, timed, target_of, learned, constants)
+    nothing = np.full((len(found), 2), np.nan), np.full(len(found), "", dtype=object)
+    interval_s = nothing[0] if found.interval_s is None else found.interval_s
+    grade = nothing[1] if found.grade is None else found.grade
     low_s, high_s = interval_s.T
     return RowEstimates(family.name, found.predicted_s, found.bound_s, low_s, high_s, grade, found.failures)
-
-
-def intervals_of(
-    found: Prediction,
-    columns: Columns,
-    target_of: TargetOf,
-    learned: Mapping[str, FamilyModel],
-    constants: ConstantsFile,
-) -> tuple[np.ndarray, np.ndarray]:
-    """[rows, 2] ends of the interval of 90 % around what learned models predict, and [rows] the grade.
-
-    NaN and the empty word where a row failed, or the roofline answers.
-
-    Args:
-        found: of kernels of one family. columns: that it was predicted of.
-        constants: of the analytical model.
-    """
-    family = FAMILIES[found.family]
-    half_width, grade = np.full(len(found), np.nan), np.full(len(found), "", dtype=object)
-    readable = np.flatnonzero(np.isfinite(found.predicted_s))
-    own = {name: column[readable] for name, column in completed(family, columns).items()}
-    half_width[readable], grade[readable] = _certainty(family, own, target_of, learned, constants)
-    low_s, high_s = found.predicted_s * np.exp(-half_width), found.predicted_s * np.exp(half_width)
-    return np.stack([np.maximum(low_s, found.bound_s), high_s], axis=1), grade
 
 
 def as_networks(
@@ -145,10 +120,10 @@ def as_networks(
     """[rows] whose kernels they are, runtime and library: where nobody says, those that networks get.
 
     Nobody's in particular are on the mean those of the runtimes that replay graphs, by whose benchmarks weights take
-    turns: that is what was learned of them.
+    turns: that is what was learned of them. Where they stand in for a runtime that a row names, its device does.
     """
     whole = completed(family, columns)
-    runtimes, kernels, caches = (whole[name].copy() for name in (RUNTIME, KERNEL, CACHES))
+    devices, runtimes, kernels, caches = (whole[name].copy() for name in (DEVICE, RUNTIME, KERNEL, CACHES))
     readable = np.ones(len(runtimes), dtype=bool)
     for rows in unreadable(family, whole).values():
         readable[rows] = False
@@ -163,6 +138,8 @@ def as_networks(
         runtimes[rows] = runtime_label(group.setting.runtime, group.setting.machine.kind, family.name, kind, constants)
         if runtimes[rows[0]] == GRAPH_REPLAY != group.setting.runtime:
             caches[rows] = np.where(caches[rows] == "", TURNING, caches[rows])
+            if group.setting.runtime and group.setting.machine.is_of_measured_kind:
+                devices[rows] = f"{group.device.partition('+')[0]}+{group.setting.runtime}"
         words = (family.name, kind, dtype, "" if cache == dtype else cache)
         for heads, some in _by_heads(family, whole, rows):
             taken = library(str(runtimes[rows[0]]), group.labels["architecture"], *words, heads)
@@ -171,7 +148,7 @@ def as_networks(
             if (family.kinds({**at_rows(whole, some), KERNEL: named}) == kind).all():
                 kernels[some] = named
     runtimes[runtimes == ""] = GRAPH_REPLAY
-    return {RUNTIME: runtimes, KERNEL: kernels, CACHES: caches}
+    return {DEVICE: devices, RUNTIME: runtimes, KERNEL: kernels, CACHES: caches}
 
 
 def _by_heads(family: Family, columns: Columns, rows: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -182,35 +159,3 @@ def _by_heads(family: Family, columns: Columns, rows: np.ndarray) -> Iterator[tu
     pairs = np.stack([columns["head_dim"][rows], columns["window"][rows] > 0])
     for width, has_window in np.unique(pairs, axis=1).T:
         yield heads_name(width, has_window), rows[(pairs[0] == width) & (pairs[1] == has_window)]
-
-
-def _certainty(
-    family: Family,
-    columns: Columns,
-    target_of: TargetOf,
-    learned: Mapping[str, FamilyModel],
-    constants: ConstantsFile,
-) -> tuple[np.ndarray, np.ndarray]:
-    """[rows] half the width of the interval of the logarithm, and the grade; neither where the roofline answers."""
-    count = len(columns["device"])
-    half_width = np.full(count, UNKNOWN_HALF_WIDTH)
-    grade = np.full(count, GRADES[UNCORRECTED], dtype=object)
-    model = learned.get(family.name)
-    groups = list(groups_of(family, columns, target_of))
-    for group in groups:
-        if group.setting is not None and not group.setting.machine.is_of_measured_kind:
-            half_width[group.rows], grade[group.rows] = np.nan, ""
-    if model is None:
-        return half_width, grade
-    for batch in batches(groups, AT_ONCE, model, constants):
-        asked = asked_of(batch[0][0], constants, model)
-        if asked is None:
-            continue
-        with np.errstate(all="ignore"):  # what comes of extents of zero is told by who asks
-            pieces = [piece_of(family, columns, group, rows, constants, model) for group, rows in batch]
-        features, sizes = (np.concatenate([getattr(x, name) for x in pieces]) for name in ("features", "octaves"))
-        own_width, own_grade = model.certainty(features, sizes, asked)
-        rows = np.concatenate([rows for _, rows in batch])
-        half_width[rows] = np.where(np.isnan(own_width), UNKNOWN_HALF_WIDTH, own_width)
-        grade[rows] = np.array(GRADES, dtype=object)[own_grade]
-    return half_width, grade

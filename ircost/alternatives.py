@@ -7,11 +7,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ircost.api import NOTHING_BOUND, compile_model, full_pipeline, imported_model, takes_dtype
+from ircost.api import (
+    NOTHING_BOUND,
+    check_autocast,
+    chosen_pipeline,
+    compile_model,
+    full_pipeline,
+    imported_model,
+    takes_dtype,
+)
 from ircost.backends import Target, load_target
 from ircost.changed_target import TWICE, resources, wider_links, with_free_launches
 from ircost.cost_models.analytical import Analytical
-from ircost.cost_models.automatic import Automatic, chosen_model, search_model
+from ircost.cost_models.automatic import Automatic, chosen_model, own_runtimes, search_model
 from ircost.cost_models.interface import CostModel
 from ircost.cost_models.kernel_table import KernelTable, kernel_table
 from ircost.cost_models.other_launches import launched_otherwise, without_launches
@@ -29,7 +37,6 @@ from ircost.passes import (
     DEFAULT_LEVEL,
     PassContext,
     parse_pipeline,
-    pipeline_of_level,
     pipeline_text,
     run_pipeline,
 )
@@ -115,6 +122,7 @@ def what_if(
     bindings: ImportOptions = NOTHING_BOUND,
     *,
     dtype: str | None = None,
+    autocast: str | None = None,
     pipeline: str | None = None,
     opt: int = DEFAULT_LEVEL,
     cost_model: str = "auto",
@@ -133,12 +141,13 @@ def what_if(
     Raises:
         IrcError: as ``compile_model``.
     """
-    machine = target if isinstance(target, Target) else load_target(target, target_folders)
+    machine = target if isinstance(target, Target) else load_target(target, target_folders, own_runtimes(cost_model))
     if cost_model == Automatic.name:
         cost_model = search_model(machine).name
-    passes = pipeline_of_level(opt, machine.kind, machine.runtime) if pipeline is None else pipeline
+    passes = chosen_pipeline(machine, pipeline, opt, dtype, autocast)
     parse_pipeline(full_pipeline(passes, dtype))  # a mistake in it is told before a large model is read
     source = model_file(model) if isinstance(model, str | Path) else model
+    check_autocast(source, autocast)
     is_built = not isinstance(source, Module | Imported) and takes_dtype(source)
     options = replace(bindings, dtype=parse_dtype(dtype) if is_built and dtype is not None else None)
     with collector_paused():

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ircost.backends import Target, load_target
-from ircost.cost_models.automatic import chosen_model
+from ircost.cost_models.automatic import chosen_model, own_runtimes
 from ircost.costing import report_on
 from ircost.dequantised import noted
 from ircost.fitting import Retry, fit, remedies
@@ -32,6 +32,7 @@ from ircost.passes import (
     pipeline_of_level,
     run_pipeline,
 )
+from ircost.passes.autocast import with_autocast
 from ircost.passes.rematerialise import limit_bytes
 from ircost.quantity_text import bytes_text
 from ircost.report import Report
@@ -52,6 +53,7 @@ def compile_model(
     bindings: ImportOptions = NOTHING_BOUND,
     *,
     dtype: str | None = None,
+    autocast: str | None = None,
     pipeline: str | None = None,
     opt: int = DEFAULT_LEVEL,
     cost_model: str = "auto",
@@ -73,11 +75,12 @@ def compile_model(
     Raises:
         IrcError: the model, the target or an option is wrong; says what, where, and how to mend it.
     """
-    machine = target if isinstance(target, Target) else load_target(target, target_folders)
+    machine = target if isinstance(target, Target) else load_target(target, target_folders, own_runtimes(cost_model))
     options = replace(bindings, dtype=None if dtype is None else parse_dtype(dtype))
     context = PassContext(target=machine, cost_model=chosen_model(cost_model, machine).for_search)
-    chosen = pipeline_of_level(opt, machine.kind, machine.runtime) if pipeline is None else pipeline
+    chosen = chosen_pipeline(machine, pipeline, opt, dtype, autocast)
     source = model_file(model) if isinstance(model, (str, Path)) else model
+    check_autocast(source, autocast)
     text = full_pipeline(chosen, None if takes_dtype(source) else dtype)
     limit = None if memory_limit is None else limit_within(str(memory_limit), machine)
     passes = parse_pipeline(text)  # a mistake in it is told before a large model is read
@@ -89,6 +92,10 @@ def compile_model(
         reports = run_pipeline(imported.module, passes, context=context, after_pass=after_pass, memory=memory)
         if on_reports is not None:
             on_reports(reports)
+        if autocast is not None and not any(own.fired["casts"] for own in reports):
+            imported = replace(
+                imported, notes=(*imported.notes, "autocast changes nothing: no op of the model takes f32")
+            )
         fitted = fit(imported, context, limit, exact, cost_model=cost_model)
         report = report_on(
             imported,
@@ -131,6 +138,7 @@ def sweep_model(
     bindings: ImportOptions = NOTHING_BOUND,
     *,
     dtype: str | None = None,
+    autocast: str | None = None,
     pipeline: str | None = None,
     opt: int = DEFAULT_LEVEL,
     cost_model: str = "auto",
@@ -148,14 +156,15 @@ def sweep_model(
     Raises:
         IrcError: the model, an axis, the target or an option is wrong.
     """
-    machine = target if isinstance(target, Target) else load_target(target, target_folders)
+    machine = target if isinstance(target, Target) else load_target(target, target_folders, own_runtimes(cost_model))
     if not isinstance(model, (str, Path)):
         raise UnsupportedError(
             f"a {type(model).__name__} has one size",
             help="give the file or the name of a model: it is read again for each size",
         )
     source = model_file(model)
-    passes = pipeline_of_level(opt, machine.kind, machine.runtime) if pipeline is None else pipeline
+    check_autocast(source, autocast)
+    passes = chosen_pipeline(machine, pipeline, opt, dtype, autocast)
     options = replace(bindings, dtype=None if dtype is None else parse_dtype(dtype))
     for name in axes.keys() & options.dims.keys():
         raise UnsupportedError(
@@ -211,6 +220,38 @@ def _extent(name: str, size: object) -> int:
 def takes_dtype(source: Path | Module | Imported) -> bool:
     """Whether a model is built in the number format that was asked for; all others are converted."""
     return isinstance(source, Path) and (source.is_dir() or source.suffix == ".json")
+
+
+def chosen_pipeline(
+    machine: Target, pipeline: str | None, opt: int, dtype: str | None = None, autocast: str | None = None
+) -> str:
+    """The passes that were asked for, or those of a level, in mixed precision where that was asked for.
+
+    Raises:
+        UnsupportedError: a number format was asked for, too.
+        PassError: there is no such level, or no such precision.
+    """
+    chosen = pipeline_of_level(opt, machine.kind, machine.runtime) if pipeline is None else pipeline
+    if autocast is None:
+        return chosen
+    if dtype is not None:
+        raise UnsupportedError(
+            f"both autocast ({autocast}) and dtype ({dtype}) are given",
+            help="autocast converts what torch.autocast does, dtype the whole model: leave one out",
+        )
+    return with_autocast(chosen, autocast)
+
+
+def check_autocast(source: Path | Module | Imported, autocast: str | None) -> None:
+    """Raises:
+    UnsupportedError: mixed precision of a model that is built in one format.
+    """
+    is_built = source.built is not None if isinstance(source, Imported) else takes_dtype(source)
+    if autocast is not None and is_built:
+        raise UnsupportedError(
+            f"autocast ({autocast}): a model by its configuration is built in one number format",
+            help=f"give dtype {autocast}; or import the module itself, by ircost.from_torch or as ONNX",
+        )
 
 
 def full_pipeline(pipeline: str, dtype: str | None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ircost.backends import Target, load_target
 from ircost.cost_models.analytical import Analytical
-from ircost.cost_models.automatic import chosen_model
+from ircost.cost_models.automatic import chosen_model, own_runtimes
 from ircost.cost_models.explanation import Node, explain_kernels, explain_terms
 from ircost.cost_models.interface import CostModel, Estimates
 from ircost.cost_models.kernel_table import KernelRun, KernelTable, kernel_table
@@ -68,7 +68,8 @@ def explain_again(
     """``ircost.explain``, which says what each argument means."""
     if not isinstance(report, Report):
         raise ExplainError(f"a {type(report).__name__} is not a report", help="give what ircost.compile returned")
-    machine = target if isinstance(target, Target) else load_target(report.target if target is None else target)
+    named = report.target if target is None else target
+    machine = named if isinstance(named, Target) else load_target(named, (), own_runtimes(report.model))
     if machine.digest() != report.target_digest:
         raise ExplainError(
             f"the report is for another version of target {report.target}", help="give that one: target=..."

@@ -11,6 +11,7 @@ from ircost.ir.errors import IrcError, did_you_mean
 if TYPE_CHECKING:
     import numpy as np
 
+    from ircost.backends import Runtime
     from ircost.cost_models.evaluation import Prediction
 
 FAILURES_SHOWN = 10
@@ -69,13 +70,14 @@ def _ranges(rows: np.ndarray) -> Iterator[str]:
         yield str(rows[first]) if first == last else f"{rows[first]}-{rows[last]}"
 
 
-def cure(reasons: Iterable[str]) -> str:
+def cure(reasons: Iterable[str], runtimes: Sequence[Runtime] = ()) -> str:
     """How to mend rows of which none can be used.
 
     Args:
-        reasons: why not.
+        reasons: why not. runtimes: that the model knows beside those that all know.
     """
     from ircost.backends import TargetError, load_target
+    from ircost.backends.runtime import runtime_named
     from ircost.cost_models.gpu.formats import ALIASES, FORMATS
 
     for reason in reasons:
@@ -88,6 +90,13 @@ def cure(reasons: Iterable[str]) -> str:
             except TargetError as error:
                 return f"{error.help}; {others}"
             return others
+        if reason.startswith("no runtime"):
+            own = "one of your own goes into framework, and --model names what was trained on it"
+            try:
+                runtime_named(word, runtimes)
+            except TargetError as error:
+                return f"{error.help}; {own}"
+            return own
         if reason.startswith("number format"):
             return did_you_mean(word, {*FORMATS, *ALIASES}, f"known: {', '.join(FORMATS)}")
     return "docs/cost-models.md says what columns hold"

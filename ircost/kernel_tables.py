@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ircost.backends import Target, load_target
-from ircost.cost_models.automatic import is_constants_file
+from ircost.backends import Runtime, Target
+from ircost.backends.target_files import target_loader
+from ircost.cost_models.automatic import is_constants_file, unknown_among
 from ircost.cost_models.evaluation import (
     GROUPINGS,
     ROW_MODELS,
@@ -22,13 +22,12 @@ from ircost.cost_models.evaluation import (
 )
 from ircost.cost_models.frames import FrameError, columns_of
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants, constants_beside_bundled
-from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.model_ops import is_model_ops
 from ircost.cost_models.gpu.table_work import Columns
-from ircost.cost_models.learned.row_models import corrected_rows
+from ircost.cost_models.learned.row_models import known_rows
 from ircost.cost_models.learned.storage import bundled_models
-from ircost.cost_models.learned.trained import trained_models
-from ircost.cost_models.row_estimates import RowEstimates, estimate_rows, intervals_of
+from ircost.cost_models.learned.trained import constants_corrected_by, trained_models
+from ircost.cost_models.row_estimates import RowEstimates, estimate_rows
 from ircost.failed_rows import check_any_known
 from ircost.ir.errors import UnknownNameError, did_you_mean
 from ircost.whole_models import is_of_models, predict_models
@@ -42,7 +41,7 @@ TABLE = "the table"  # what errors call one that has no name
 
 def predict_kernels(kernels: Any, model: str = HYBRID, target_folders: Sequence[str | Path] = ()) -> RowEstimates:
     """``ircost.predict``, which says what each argument means."""
-    return estimates_of(columns_of(kernels, TABLE, ["device"]), TABLE, _targets(target_folders), model)
+    return estimates_of(columns_of(kernels, TABLE, ["device"]), TABLE, _targets(target_folders, model), model)
 
 
 def evaluate_kernels(
@@ -53,14 +52,24 @@ def evaluate_kernels(
         if name not in GROUPINGS:
             raise UnknownNameError(f"scores by {name}: no such grouping", help=f"use any of {', '.join(GROUPINGS)}")
     columns = columns_of(measured, TABLE, ["device"])
-    found = prediction_of(columns, TABLE, model, _targets(target_folders))
+    found = prediction_of(columns, TABLE, model, _targets(target_folders, model))
     check_any_known([(TABLE, found)])
     return tuple(scores_of(found, [name for name in GROUPINGS if name in by]))
 
 
-def _targets(folders: Sequence[str | Path]) -> Callable[[str], Target]:
-    """Targets by name or alias, each read once."""
-    return lru_cache(maxsize=None)(lambda name: load_target(name, folders))
+def _targets(folders: Sequence[str | Path], model: str) -> Callable[[str], Target]:
+    """Targets by name or alias, each read once; runtimes that only the model knows may be named with them."""
+    return target_loader(folders, own_runtimes_of(model))
+
+
+def own_runtimes_of(model: str) -> tuple[Runtime, ...]:
+    """Runtimes that nobody knows but a model of rows, however it is named.
+
+    Raises:
+        IrcError: as ``row_model``.
+    """
+    _, _, constants = row_model(model)
+    return () if constants is None else unknown_among(constants.runtimes)
 
 
 def estimates_of(columns: Columns, at: str, target_of: Callable[[str], Target], model: str) -> RowEstimates:
@@ -90,27 +99,12 @@ def row_model(model: str) -> tuple[str, Mapping[str, FamilyModel] | None, Consta
     if model in ROW_MODELS:
         return model, None, None
     if Path(model).is_dir():
-        return HYBRID, trained_models(model), None
+        learned = trained_models(model)
+        return HYBRID, learned, constants_corrected_by(learned)
     if is_constants_file(model):
         return ANALYTICAL, None, constants_beside_bundled(model)
     listing = f"models are {', '.join(ROW_MODELS)}, a folder by irc train, or constants.json by irc calibrate"
     raise UnknownNameError(f"no cost model '{model}' for tables", help=did_you_mean(model, ROW_MODELS, listing))
-
-
-def measured_runtimes(model: str) -> set[str]:
-    """Runtimes whose kernels a model, however it is named, was fitted to or learned from.
-
-    Raises:
-        IrcError: as ``row_model``.
-    """
-    _, learned, fitted = row_model(model)
-    words = (own.vocabulary["runtime"] for own in (learned or {}).values())
-    return fitted_runtimes(fitted or bundled_constants()).union(*words) - {""}
-
-
-def fitted_runtimes(constants: ConstantsFile) -> set[str]:
-    """Runtimes whose kernels constants were fitted to."""
-    return {level for fit in constants.fits.values() for effect, level in fit.effects if effect == "runtime"}
 
 
 def prediction_of(
@@ -131,10 +125,6 @@ def prediction_of(
     name, learned, fitted = row_model(model)
     if is_of_models(columns):
         return predict_models(columns, target_of, model)
-    rows_of: RowModel = ROW_MODELS[name] if learned is None else partial(corrected_rows, learned)
+    rows_of: RowModel = ROW_MODELS[name] if learned is None else partial(known_rows, learned)
     own = fitted or bundled_constants()
-    found = predict_table(columns, at, target_of, rows_of, constants_of or (lambda target: own))
-    if learned is None or found.family not in FAMILIES:
-        return found
-    interval_s, _ = intervals_of(found, found.columns, target_of, learned, own)
-    return replace(found, interval_s=interval_s)
+    return predict_table(columns, at, target_of, rows_of, constants_of or (lambda target: own))

@@ -51,6 +51,7 @@ def compile(
     target: str | Path | Target = "h100_sxm",
     *,
     dtype: str | None = None,
+    autocast: str | None = None,
     dims: Mapping[str, int] | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     values: Mapping[str, object] | None = None,
@@ -79,6 +80,8 @@ def compile(
             stay as they are.
         target: name, alias, YAML file, or a loaded target (``irc targets``).
         dtype: cost the model as if converted to this number format, such as ``f16``; its own where left out.
+        autocast: cost a model of f32 as under ``torch.autocast``, products in this format, ``f16`` or ``bf16``, norms
+            and softmax in f32; in place of ``dtype``. Weights are converted once, at load.
         dims, shapes, values: of a model that is read from a file: symbolic dims by name, ``{"batch": 8}``; whole input
             shapes, ``{"x": (1, 3, 224, 224)}``; values of small inputs, on which shapes may depend.
         bounds: how often a loop runs, or how many elements a node selects, at most, by the node's name.
@@ -130,6 +133,7 @@ def compile(
         target,
         bindings,
         dtype=dtype,
+        autocast=autocast,
         pipeline=pipeline,
         opt=opt,
         cost_model=cost_model,
@@ -148,6 +152,7 @@ def what_if(
     target: str | Path | Target = "h100_sxm",
     *,
     dtype: str | None = None,
+    autocast: str | None = None,
     dims: Mapping[str, int] | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     values: Mapping[str, object] | None = None,
@@ -190,6 +195,7 @@ def what_if(
         target,
         bindings,
         dtype=dtype,
+        autocast=autocast,
         pipeline=pipeline,
         opt=opt,
         cost_model=cost_model,
@@ -204,6 +210,7 @@ def sweep(
     target: str | Path | Target = "h100_sxm",
     *,
     dtype: str | None = None,
+    autocast: str | None = None,
     dims: Mapping[str, int] | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     values: Mapping[str, object] | None = None,
@@ -252,6 +259,7 @@ def sweep(
         target,
         bindings,
         dtype=dtype,
+        autocast=autocast,
         pipeline=pipeline,
         opt=opt,
         cost_model=cost_model,

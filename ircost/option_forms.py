@@ -50,6 +50,7 @@ def _is_mapping_to_lists(value: Any) -> bool:
 
 FORMS: Mapping[str, Form] = {
     "dtype": (_is_text, "dtype='f16'"),
+    "autocast": (_is_text, "autocast='f16'"),
     "cache_dtype": (_is_text, "cache_dtype='f8e4m3'"),
     "dims": (_is_mapping, "dims={'batch': 8}"),
     "shapes": (_is_mapping_to_lists, "shapes={'x': (1, 3, 224, 224)}"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
 from ircost.backends import Target
 from ircost.collective_kernels import notes_on_links
@@ -16,12 +17,13 @@ from ircost.ir.attributes import float_of
 from ircost.ir.constant import Splat
 from ircost.ir.graph import Module, Op
 from ircost.ir.ops.experts import experts_met, spread
-from ircost.ir.types import DType
+from ircost.ir.types import DType, f32
 from ircost.kernel_reports import node_name
 from ircost.passes import parse_pipeline
+from ircost.passes.autocast import Autocast
 from ircost.passes.tile import Tile
 from ircost.passes.weight_only import is_weight_only
-from ircost.quantity_text import bytes_text
+from ircost.quantity_text import bytes_text, small_text
 from ircost.transformer_figures import TransformerFigures, notes_on_batches
 
 # Weights that grow by this, and by so many bytes, when they are loaded are told of.
@@ -56,6 +58,7 @@ def notes_on(
         *imported.notes,
         *_counted(costed),
         *notes_on_format(dtype, costed.dtype),
+        *notes_on_autocast(table.load_time, pipeline, target),
         *_widened_weights(imported.module, memory),
         *_unbounded_loops(imported.module),
         *_idle_matrix_units(table, target),
@@ -82,6 +85,36 @@ def _counted(costed: CostedRuns) -> list[str]:
     if unknown:
         notes.append(f"{unknown} opaque operators: their cost is unknown and not included, so every total is too low")
     return notes
+
+
+def notes_on_autocast(load_time: Sequence[Op], pipeline: str, target: Target) -> list[str]:
+    """What is assumed of weights under `autocast`, and what it takes where that does not hold.
+
+    Args:
+        load_time: ops that depend on weights only. pipeline: the passes that ran.
+
+    Source: PyTorch, aten/src/ATen/autocast_mode.cpp, ``cached_cast`` and ``clear_cache``.
+    """
+    passes = [instance for instance in parse_pipeline(pipeline) if isinstance(instance, Autocast)]
+    if not passes:
+        return []
+    at_load = set(load_time)
+    cast = [
+        result
+        for op in load_time
+        for result in op.results
+        if op.name != "constant"
+        and result.type.dtype == passes[0].to
+        and any(user not in at_load for user in result.users)
+    ]
+    to = passes[0].to
+    read, written = (sum(math.prod(value.type.shape) * dtype.bits // 8 for value in cast) for dtype in (f32, to))
+    again_s = (read + written) / target.main_memory.bandwidth_bytes_per_s
+    return [
+        f"autocast: {bytes_text(read)} of weights are converted to {to} once, at load, and {bytes_text(written)} are "
+        f"kept; torch.autocast keeps both, and converts anew in each context: {small_text(again_s, 's')} longer, or "
+        "more, where each run opens its own"
+    ] * bool(cast)
 
 
 def _left_untiled(table: KernelTable, pipeline: str, target: Target) -> list[str]:

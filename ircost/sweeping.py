@@ -24,11 +24,12 @@ from ircost.frontends.config.plan import AXES, with_axes
 from ircost.intervals import interval_of_runs, uncorrected
 from ircost.ir.collector import collector_paused
 from ircost.ir.errors import IrcError
+from ircost.ir.load_time import load_time_ops
 from ircost.passes import Pass, PassContext, parse_pipeline, run_pipeline
 from ircost.passes.fuse import Fuse
 from ircost.rank_memory import memory_of
 from ircost.report import KernelReport
-from ircost.report_notes import notes_on_format, weight_only_notes
+from ircost.report_notes import notes_on_autocast, notes_on_format, weight_only_notes
 from ircost.stages import InFlight, Stage, costed_stages, fullest_stage, in_flight, slowest_stage_s
 from ircost.sweep_axes import SweepError
 from ircost.sweep_points import Sweep, SweepPoint, with_knees
@@ -74,7 +75,11 @@ def sweep(
                 cost_model.estimate(table, target),
                 LowerBounds(table, target),
                 target,
-                (*_notes_on_format(table, runs, options), *weight_only_notes(table, target)),
+                (
+                    *_notes_on_format(table, runs, options),
+                    *_notes_on_autocast(built, pipeline, target),
+                    *weight_only_notes(table, target),
+                ),
             )
             stages = [costed_stages(imported.built, target, cost_model, pipeline) for imported in built]
             own = [dims for dims, point in zip(some, read, strict=True) if isinstance(point, Imported)]
@@ -141,6 +146,14 @@ def _notes_on_format(
     """Of the first point, as ``main_dtype`` has them."""
     if options.dtype is not None and runs:
         yield from notes_on_format(options.dtype.name, main_dtype(table, runs[0]))
+
+
+def _notes_on_autocast(points: Sequence[Imported], pipeline: str, target: Target) -> Iterator[str]:
+    """Of the first point: all have the same weights."""
+    for imported in points[:1]:
+        block = imported.module.main.block
+        at_load = load_time_ops(block)
+        yield from notes_on_autocast([op for op in block.ops if op in at_load], pipeline, target)
 
 
 def _sent(points: Sequence[Imported], target: Target, model: CostModel) -> list[list[KernelReport]]:

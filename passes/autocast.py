@@ -10,8 +10,9 @@ from ircost.ir import ops
 from ircost.ir.clone import clone_op, clone_region
 from ircost.ir.graph import Block, Function, Module, Op, Region, Value
 from ircost.ir.in_place import viewed
-from ircost.ir.types import DType, f16, f32
+from ircost.ir.types import DType, f16, f32, parse_dtype
 from ircost.passes.base import Pass, PassContext, PassError, register_pass
+from ircost.passes.pipeline_text import parse_pipeline, pipeline_text
 
 # Ops that run in the narrow format and in f32; all others run in the widest format of their operands. Source: PyTorch,
 # aten/src/ATen/autocast_mode.h, ``AT_FORALL_LOWER_PRECISION_FP`` and ``AT_FORALL_FP32``; its documentation, "Autocast
@@ -34,8 +35,8 @@ class Autocast(Pass):
     tensors, with casts between.
 
     A value is cast once for all ops on the lists that read it, and for each other op by itself, whose kernel does so on
-    the way (`eager` joins them). Weights are cast at load, where PyTorch casts them once in each forward:
-    that is not counted, and shows where batches are small.
+    the way (`eager` joins them). Weights are cast at load, as in one context that stays open; PyTorch casts them once
+    in each context, so once in each forward that opens its own. That is not counted, and shows where batches are small.
 
     Args:
         to: f16 or bf16.
@@ -43,15 +44,47 @@ class Autocast(Pass):
 
     to: DType = f16
 
-    def run(self, module: Module, context: PassContext) -> Counter[str]:
+    def check_format(self) -> None:
+        """Raises:
+        PassError: the format is no half precision.
+        """
         if not self.to.is_float or self.to.bits != 16:
             raise PassError(f"autocast: {self.to} is no half precision", help="take f16 or bf16")
+
+    def run(self, module: Module, context: PassContext) -> Counter[str]:
+        self.check_format()
         caster = _Caster(self.to)
         functions = [caster.function(f, is_main=f is module.main) for f in module.functions.values()]
         module.functions.clear()
         for function in functions:
             module.add(function)
         return caster.changed
+
+
+# Passes that make kernels, or choose among them: formats have to be known before. Composites of which the lists have a
+# name are recognised before that.
+KERNEL_MAKING = ("eager", "views", "inline", "layout", "monarch", "fuse", "merge-products", "outline", "patch", "tile")
+
+
+def with_autocast(pipeline: str, to: str) -> str:
+    """A pipeline with `autocast` in its place: before the first pass that makes kernels, or behind all.
+
+    Args:
+        to: the format, such as f16 or bf16.
+
+    Raises:
+        PassError: the pipeline runs it already, or the format is no half precision.
+
+    >>> with_autocast("canonicalize,recognise,fuse{max_ops=4}", "bf16")
+    'canonicalize,recognise,autocast{to=bf16},fuse{max_ops=4}'
+    """
+    passes = parse_pipeline(pipeline)
+    own = Autocast(parse_dtype(to))
+    own.check_format()
+    if any(isinstance(instance, Autocast) for instance in passes):
+        raise PassError(f"autocast is among the passes already: {pipeline}", help="leave out one of the two")
+    place = next((at for at, instance in enumerate(passes) if instance.name in KERNEL_MAKING), len(passes))
+    return pipeline_text((*passes[:place], own, *passes[place:]))
 
 
 @dataclass(slots=True)

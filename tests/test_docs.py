@@ -1,11 +1,21 @@
 """The code in the docs runs, top to bottom, page by page."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from ircost.backends.target_files import TARGETS
+from ircost.cost_models.interface import COST_MODELS
+from ircost.frontends.load import FRONTENDS
+from ircost.frontends.yaml.ir_op import op_layers
+from ircost.ir.definition import OPS
+from ircost.ir.registry import Registry
+from ircost.passes.base import PASSES
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -23,13 +33,45 @@ PAGES = [
 ]
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_page_runs(page: str) -> None:
+@contextmanager
+def declarations_forgotten() -> Iterator[None]:
+    """Takes ops, passes and models that are declared meanwhile away again: other tests list all that there are."""
+    with pytest.MonkeyPatch.context() as patch:
+        for registry in (OPS, PASSES, COST_MODELS, FRONTENDS, TARGETS):
+            registry.names()  # with all of our own in it
+            patch.setattr(registry, "_things", dict(registry._things))
+        yield
+    op_layers.cache_clear()
+
+
+def run_page(page: str) -> None:
     blocks = python_blocks(DOCS / page)
     assert blocks, f"{page} has no code"
     names: dict[str, Any] = {}
     for block in blocks:
         exec(compile(block, page, "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_runs(page: str) -> None:
+    with declarations_forgotten():
+        run_page(page)
+
+
+@pytest.mark.parametrize(
+    ("page", "registry", "name"),
+    [
+        ("write-an-op.md", OPS, r"@structured_op.*\ndef (\w+)"),
+        ("write-a-pass.md", PASSES, r'@register_pass\("([\w-]+)"\)'),
+    ],
+    ids=["op", "pass"],
+)
+def test_what_a_page_declares_is_gone_after_it(page: str, registry: Registry[Any], name: str) -> None:
+    declared = set(re.findall(name, "".join(python_blocks(DOCS / page))))
+    with declarations_forgotten():
+        run_page(page)
+        assert declared and declared <= {*registry.names()}
+    assert not declared & {*registry.names()}
 
 
 @pytest.mark.parametrize("number", range(3))

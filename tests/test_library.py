@@ -77,6 +77,8 @@ def test_options_are_those_of_what_they_are_handed_to() -> None:
         ({"target_folders": "targets"}, "compile: target_folders is 'targets'", "target_folders=["),
         ({"pipeline": ["canonicalize"]}, "compile: pipeline is ['canonicalize']", "pipeline="),
         ({"cost_model": None}, "compile: cost_model is None", "cost_model="),
+        ({"autocast": "tf32"}, "autocast: tf32 is no half precision", "f16 or bf16"),
+        ({"autocast": "f16", "dtype": "f16"}, "both autocast (f16) and dtype (f16) are given", "leave one out"),
         ({"dtype": float}, "compile: dtype is <class 'float'>", "dtype='f16'"),
     ],
 )
@@ -103,6 +105,7 @@ def test_a_model_that_is_given_stays_as_it_is() -> None:
     wanted: list[dict[str, Any]] = [
         {"target": "raspberry_pi_5"},
         {"target": "h100", "dtype": "f16"},
+        {"target": "h100", "autocast": "bf16"},
         {"target": "a100"},
     ]
     again = [ircost.compile(imported, **own) for own in wanted]
@@ -123,9 +126,10 @@ def test_what_would_bind_a_module_anew_is_an_error(options: dict[str, Any]) -> N
             ask(load(RESNET), **options)
 
 
-def test_sweeps_are_those_of_the_command_line() -> None:
-    found = ircost.sweep(RESNET, {"N": [1, 8]}, "t4", dtype="f16")
-    reports = [ircost.compile(RESNET, "t4", dtype="f16", dims={"N": n}) for n in (1, 8)]
+@pytest.mark.parametrize("formats", [{"dtype": "f16"}, {"autocast": "f16"}])
+def test_sweeps_are_those_of_the_command_line(formats: dict[str, Any]) -> None:
+    found = ircost.sweep(RESNET, {"N": [1, 8]}, "t4", **formats)
+    reports = [ircost.compile(RESNET, "t4", dims={"N": n}, **formats) for n in (1, 8)]
     assert [point.latency_s for point in found.points] == pytest.approx([report.latency_s for report in reports])
     assert inspect.isfunction(ircost.sweep), "no module has taken its place"
 

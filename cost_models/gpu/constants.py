@@ -15,7 +15,7 @@ import numpy as np
 from ircost.cost_models.gpu.demand import Parameter
 from ircost.cost_models.gpu.families import FAMILIES
 from ircost.cost_models.gpu.fit import BASE, Effect, Effects, start_of, value_of
-from ircost.cost_models.gpu.labels import FASTEST, GRAPH_REPLAY, as_runtime
+from ircost.cost_models.gpu.labels import FASTEST, GRAPH_REPLAY, as_runtime, is_runtime
 from ircost.ir.errors import IrcError
 from ircost.ir.json_document import parse_json
 
@@ -91,11 +91,19 @@ class ConstantsFile:
         tables: SHA-256 of each table's file, by name.
         fits: by family.
         added_tables: of what was fitted onto them.
+        corrected: families and runtimes that corrections beside these were learned of, and that these may not have met.
     """
 
     tables: Mapping[str, str] = field(default_factory=dict)
     fits: Mapping[str, FamilyFit] = field(default_factory=dict)
     added_tables: Mapping[str, str] = field(default_factory=dict)
+    corrected: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def runtimes(self) -> frozenset[str]:
+        """Runtimes whose kernels they were fitted to, or corrections beside them learned of."""
+        fitted = {level for fit in self.fits.values() for effect, level in fit.all_effects if effect == "runtime"}
+        return frozenset(name for name in (*fitted, *(name for _, name in self.corrected)) if is_runtime(name))
 
     @property
     def base(self) -> ConstantsFile:
@@ -159,6 +167,10 @@ class ConstantsFile:
     def has_met(self, family: str, effect: str, level: str) -> bool:
         """Whether kernels of that level were measured."""
         return self._holds(lenders(family)[0], (effect, level))
+
+    def has_met_runtime(self, family: str, runtime: str) -> bool:
+        """Whether a runtime's kernels were measured: these were fitted to them, or corrections learned of them."""
+        return self.has_met(family, "runtime", runtime) or (lenders(family)[0], runtime) in self.corrected
 
     def unseen(self, family: str, labels: Mapping[str, str]) -> tuple[str, ...]:
         """Effects whose level the fit never met: there the family's mean stands in."""

@@ -124,14 +124,17 @@ def runtime_label(runtime: str, machine_kind: str, family: str, kind: str, const
 
     Args:
         runtime: a name in ``RUNTIMES``, or one that a table has; "" where nobody says. Then a CPU's are ONNX Runtime's.
+            Kernels that only tables of other families have of a runtime count as if nobody said.
         kind: of kernels within the family.
     """
+    is_met = constants.has_met_runtime(family, runtime)
+    if runtime not in RUNTIMES and not is_met and runtime in constants.runtimes:
+        runtime = ""
     if not runtime and machine_kind == "cpu":
         return OF_CPUS
     if runtime and runtime not in RUNTIMES:
         return runtime
     is_replayed = not runtime or RUNTIMES[runtime].launch == "graph"
-    is_met = constants.has_met(family, "runtime", runtime)
     if family == "collective" and not (kind == OWN_COLLECTIVE and (is_replayed or is_met)):
         return OF_COLLECTIVES
     return runtime if is_met or not is_replayed else GRAPH_REPLAY

@@ -101,6 +101,15 @@ def runtime_on(architecture: str, family: str, runtime: str) -> str:
     return f"{FALLBACK} of {runtime}" if falls_back else runtime
 
 
+def is_runtime(level: str) -> bool:
+    """Whether a level of the effect of runtimes is somebody's runtime, and no kind of kernels of several.
+
+    >>> is_runtime("vllm"), is_runtime(GRAPH_REPLAY), is_runtime("fallback of trtllm")
+    (True, False, False)
+    """
+    return level not in ("", GRAPH_REPLAY, FASTEST) and not level.startswith(f"{FALLBACK} of ")
+
+
 def implementation(runtime: str, kernel: str) -> str:
     """The library behind a kernel's name, with the runtime that calls it; "" where the name tells none."""
     low = kernel.lower().replace("_", "")

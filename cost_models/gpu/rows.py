@@ -211,14 +211,16 @@ def by_group(
     return on_all_processors(len(columns["device"]), tasks)
 
 
-def on_all_processors(count: int, tasks: Sequence[tuple[np.ndarray, Callable[[], np.ndarray]]]) -> np.ndarray:
-    """[count] what each task finds of its rows; NaN where none does. Each processor takes some of many rows.
+def on_all_processors(
+    count: int, tasks: Sequence[tuple[np.ndarray, Callable[[], np.ndarray]]], figures: tuple[int, ...] = ()
+) -> np.ndarray:
+    """[count, *figures] what each task finds of its rows; NaN where none does. Each processor takes some of many rows.
 
     No figure depends on how many processors there are. They are copies of this process: threads get in each other's
     way between one operation of NumPy and the next.
 
     Args:
-        tasks: rows, and what finds their figures.
+        tasks: rows, and what finds their figures. figures: how many there are of a row; () for one by itself.
     """
 
     def found_of(some: Sequence[int]) -> list[np.ndarray]:
@@ -229,7 +231,7 @@ def on_all_processors(count: int, tasks: Sequence[tuple[np.ndarray, Callable[[],
     copies = int(np.clip(sizes.sum() // FEWEST_ROWS, 1, processors()))
     by_size = np.argsort(-sizes, kind="stable").tolist()
     dealt = [place for first in range(copies) for place in by_size[first::copies]]
-    result = np.full(count, np.nan)
+    result = np.full((count, *figures), np.nan)
     for place, found in zip(dealt, side_by_side(found_of, dealt, copies, 1), strict=True):
         result[tasks[place][0]] = found
     return result

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -14,11 +15,13 @@ from ircost.cost_models.learned.calibration import Calibration
 from ircost.cost_models.learned.columns import DEVICE, WORDS, Expressed
 from ircost.cost_models.learned.combinations import is_combined_anew
 from ircost.cost_models.learned.features import feature_matrix, without_machine
-from ircost.cost_models.learned.grades import GRADES, UNCORRECTED, Corrected
+from ircost.cost_models.learned.grades import GRADES, UNCORRECTED, Corrected, half_width_of_stand_ins
 from ircost.cost_models.learned.kinship import MetMachine, may_have_kin, nearest_kin
 from ircost.cost_models.learned.novelty import LEVELS, Novelty
 from ircost.cost_models.learned.stored_estimator import TREES
 from ircost.cost_models.learned.stored_trees import Correcting
+
+Key: TypeAlias = tuple[int, int, float | None, float | None, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class Asked:
         widest: half of the widest interval, where constants were fitted to other rows of their machine or its
             architecture.
         narrowest: half of the narrowest one, where that is what such machines needed, and no head learned of any.
+        is_runtime_met: whether a runtime that was named was measured; else those of others stand in, no answer has
+            grade A, and intervals are as wide as runtimes are apart.
     """
 
     head: Head
@@ -61,11 +66,12 @@ class Asked:
     stand_in: str | None = None
     widest: float | None = None
     narrowest: float | None = None
+    is_runtime_met: bool = True
 
     @property
-    def key(self) -> tuple[int, int, float | None, float | None]:
+    def key(self) -> Key:
         """Equal for all that one head answers alike."""
-        return id(self.head.residual), id(self.head.calibration), self.widest, self.narrowest
+        return id(self.head.residual), id(self.head.calibration), self.widest, self.narrowest, self.is_runtime_met
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +125,11 @@ class FamilyModel:
             constants: of the analytical model. Where those of another family stand in for this one's, no other machine
                 is like theirs.
         """
+        found = self._asked(machine, labels, constants)
+        is_met = not machine.runtime or labels["runtime"] != GRAPH_REPLAY
+        return found if found is None or is_met else replace(found, is_runtime_met=False)
+
+    def _asked(self, machine: GpuMachine, labels: Mapping[str, str], constants: ConstantsFile) -> Asked | None:
         if self.is_measured(machine, labels[DEVICE]):
             return self.asked_as_measured(labels["runtime"])
         if machine.kind != "gpu" or not constants.has_own(self.family, labels):
@@ -197,11 +208,14 @@ class FamilyModel:
     def certainty(self, features: np.ndarray, octaves: np.ndarray, asked: Asked) -> tuple[np.ndarray, np.ndarray]:
         """[rows] half the width of the interval around ln of the latency, and the grade, as of ``correct``."""
         level, calibration = self.level(features, octaves), asked.head.calibration
-        grade = np.where(asked.is_measured & (level == 0), GRADES.index("A"), GRADES.index("B"))
+        is_measured = asked.is_measured and asked.is_runtime_met
+        grade = np.where(is_measured & (level == 0), GRADES.index("A"), GRADES.index("B"))
         is_corrected = (np.asarray(calibration.trust)[level] > 0) & (asked.head.residual is not None)
         half_width = calibration.half_width(self._seen_by(asked, features), level)
         if asked.widest is not None:
             half_width = np.minimum(half_width, asked.widest)
         if asked.narrowest is not None:
             half_width = np.maximum(half_width, asked.narrowest)
+        if not asked.is_runtime_met:
+            half_width = np.maximum(half_width, half_width_of_stand_ins(self.family))
         return half_width, np.where(is_corrected, grade, UNCORRECTED)

@@ -20,6 +20,7 @@ from ircost.cost_models.learned.columns import Expressed
 from ircost.cost_models.learned.features import octaves
 from ircost.cost_models.learned.grades import GRADES, UNKNOWN_HALF_WIDTH, Corrected
 from ircost.cost_models.learned.power_correction import corrected_energy_j
+from ircost.cost_models.unmeasured import is_unmeasured
 
 if TYPE_CHECKING:
     from ircost.cost_models.learned.family_model import FamilyModel
@@ -70,6 +71,10 @@ class Hybrid(CostModel):
         return bundled_power_models()
 
     @property
+    def runtimes(self) -> frozenset[str]:
+        return self.analytical.runtimes
+
+    @property
     def for_search(self) -> CostModel:
         return self.analytical
 
@@ -79,6 +84,7 @@ class Hybrid(CostModel):
         rows = _Rows.of(len(kernels))
         for part in parts:
             rows.add(part, self.corrected(part, target))
+        rows.widen(is_unmeasured(kernels))
         limit_s = plain.lower_bound_s
         latency_s = np.maximum(rows.corrected_s, limit_s)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -171,6 +177,13 @@ class _Rows:
         if corrected.stand_in is not None and corrected.believed.any():
             self.stand_ins.add(corrected.stand_in)
 
+    def widen(self, which: np.ndarray) -> None:
+        """Kernels that others stand in for are known no better than those of which nothing was learned."""
+        factor = np.where(which, np.exp(UNKNOWN_HALF_WIDTH), 1.0)
+        self.low_s = np.where(which, np.minimum(self.low_s, self.corrected_s / factor), self.low_s)
+        self.high_s = np.where(which, np.maximum(self.high_s, self.corrected_s * factor), self.high_s)
+        self.grade = np.where(which, np.maximum(self.grade, GRADES.index("B")), self.grade)
+
 
 def _notes(kernels: KernelTable, rows: _Rows, latency_s: np.ndarray, target: Target) -> Sequence[str]:
     """How far the figures are known, where it is known how often each kernel runs."""
@@ -184,7 +197,8 @@ def _notes(kernels: KernelTable, rows: _Rows, latency_s: np.ndarray, target: Tar
     for grade, seconds in zip(rows.grade, counts * latency_s, strict=True):
         shares[GRADES[grade]] += float(seconds) / total_s
     told = ", ".join(f"{grade} {share:.0%}" for grade, share in sorted(shares.items()) if share >= 0.005)
-    grades = f"grades by time: {told} (A: learned on this machine; B: machine or sizes are new; C: analytical alone)"
+    meanings = "A: learned on this machine; B: machine, runtime or sizes are new; C: analytical alone"
+    grades = f"grades by time: {told} ({meanings})"
     if not rows.stand_ins:
         return (grades,)
     kin = f"{target.name} was not measured: corrected as {' and '.join(sorted(rows.stand_ins))}, its kin"

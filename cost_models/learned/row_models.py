@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -22,10 +22,11 @@ from ircost.cost_models.gpu.rows import (
 )
 from ircost.cost_models.gpu.table_work import Columns
 from ircost.cost_models.learned.features import octaves
+from ircost.cost_models.learned.grades import UNCORRECTED, UNKNOWN_HALF_WIDTH
 from ircost.cost_models.learned.rows import expressed
 
 if TYPE_CHECKING:
-    from ircost.cost_models.learned.family_model import Asked, FamilyModel
+    from ircost.cost_models.learned.family_model import Asked, FamilyModel, Key
 
 Batch: TypeAlias = list[tuple[RowGroup, np.ndarray]]  # groups, and the places of some of their rows
 
@@ -52,21 +53,78 @@ def corrected_rows(
     def found_of(batch: Batch) -> np.ndarray:
         """Pieces of one batch are asked about by one head."""
         pieces = [piece_of(family, columns, group, rows, constants, model) for group, rows in batch]
-        latency_s = np.concatenate([piece.analytical_s for piece in pieces])
-        if model is not None and (asked := asked_of(batch[0][0], constants, model)) is not None:
-            features = np.concatenate([piece.features for piece in pieces])
-            sizes = np.concatenate([piece.octaves for piece in pieces])
-            latency_s = latency_s * np.exp(model.believed(features, sizes, asked))
-        at_least: np.ndarray = np.maximum(latency_s, np.concatenate([piece.limit_s for piece in pieces]))
-        return at_least
+        return _corrected_s(batch, pieces, constants, model)
 
-    return on_all_processors(
-        len(columns["device"]),
-        [
-            (np.concatenate([rows for _, rows in batch]), partial(found_of, batch))
-            for batch in batches(groups, AT_ONCE, model, constants)
-        ],
-    )
+    return on_all_processors(len(columns["device"]), _tasks(found_of, groups, constants, model))
+
+
+def known_rows(
+    models: Mapping[str, FamilyModel],
+    family: Family,
+    columns: Columns,
+    groups: Sequence[RowGroup],
+    constants: ConstantsFile,
+) -> np.ndarray:
+    """[rows, 4] the same; half the width of the interval around its logarithm and the grade's place in ``GRADES``, both
+    NaN where the roofline answers; and the physical limit, in seconds.
+    """
+    model = models.get(family.name)
+
+    def found_of(batch: Batch) -> np.ndarray:
+        pieces = [piece_of(family, columns, group, rows, constants, model) for group, rows in batch]
+        latency_s = _corrected_s(batch, pieces, constants, model)
+        limit_s = np.concatenate([piece.limit_s for piece in pieces])
+        return np.column_stack([latency_s, *_certainty(batch, pieces, constants, model), limit_s])
+
+    return on_all_processors(len(columns["device"]), _tasks(found_of, groups, constants, model), figures=(4,))
+
+
+Task: TypeAlias = tuple[np.ndarray, Callable[[], np.ndarray]]
+
+
+def _tasks(
+    found_of: Callable[[Batch], np.ndarray],
+    groups: Sequence[RowGroup],
+    constants: ConstantsFile,
+    model: FamilyModel | None,
+) -> list[Task]:
+    return [
+        (np.concatenate([rows for _, rows in batch]), partial(found_of, batch))
+        for batch in batches(groups, AT_ONCE, model, constants)
+    ]
+
+
+def _corrected_s(
+    batch: Batch, pieces: Sequence[Piece], constants: ConstantsFile, model: FamilyModel | None
+) -> np.ndarray:
+    """[rows] seconds."""
+    latency_s = np.concatenate([piece.analytical_s for piece in pieces])
+    if model is not None and (asked := asked_of(batch[0][0], constants, model)) is not None:
+        features = np.concatenate([piece.features for piece in pieces])
+        sizes = np.concatenate([piece.octaves for piece in pieces])
+        latency_s = latency_s * np.exp(model.believed(features, sizes, asked))
+    at_least: np.ndarray = np.maximum(latency_s, np.concatenate([piece.limit_s for piece in pieces]))
+    return at_least
+
+
+def _certainty(
+    batch: Batch, pieces: Sequence[Piece], constants: ConstantsFile, model: FamilyModel | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """[rows] half the width of the interval of the logarithm, and the grade."""
+    asked = asked_of(batch[0][0], constants, model) if model is not None else None
+    if model is not None and asked is not None:
+        features, sizes = (np.concatenate([getattr(x, name) for x in pieces]) for name in ("features", "octaves"))
+        own_width, grade = model.certainty(features, sizes, asked)
+        half_width = np.where(np.isnan(own_width), UNKNOWN_HALF_WIDTH, own_width)
+    else:
+        count = sum(len(rows) for _, rows in batch)
+        half_width, grade = np.full(count, UNKNOWN_HALF_WIDTH), np.full(count, UNCORRECTED)
+    measured = [
+        np.full(len(rows), group.setting is not None and group.setting.machine.is_of_measured_kind)
+        for group, rows in batch
+    ]
+    is_of_measured_kind = np.concatenate(measured)
+    return np.where(is_of_measured_kind, half_width, np.nan), np.where(is_of_measured_kind, grade, np.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +178,7 @@ def batches(
     groups: Sequence[RowGroup], most: int, model: FamilyModel | None, constants: ConstantsFile
 ) -> Iterator[Batch]:
     """Rows of groups whose machines are known, at most so many together, that one head is asked about, or none."""
-    pending: dict[tuple[int, int, float | None, float | None] | None, Batch] = {}
+    pending: dict[Key | None, Batch] = {}
     for group in groups:
         if group.setting is None:
             continue

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ircost.cost_models.gpu.constants import ConstantsFile, bundled_constants
+from ircost.cost_models.gpu.labels import is_runtime
 from ircost.cost_models.gpu.power_constants import PowerConstants, bundled_power_constants
 from ircost.cost_models.learned.storage import POWER, bundled_models, bundled_power_models, read_models
 from ircost.cost_models.learned.stored_trees import LearnedModelError
@@ -45,6 +47,12 @@ def trained_models(folder: str | Path) -> dict[str, FamilyModel]:
     own = read_models(folder)
     check_constants(own, folder)
     return {**bundled_models(), **own}
+
+
+def constants_corrected_by(models: Mapping[str, FamilyModel]) -> ConstantsFile:
+    """The bundled constants, knowing of which runtimes corrections beside them were learned."""
+    met = ((family, word) for family, model in models.items() for word in model.vocabulary["runtime"])
+    return replace(bundled_constants(), corrected=frozenset(pair for pair in met if is_runtime(pair[1])))
 
 
 def trained_power_models(folder: str | Path) -> dict[str, FamilyModel]:

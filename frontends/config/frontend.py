@@ -11,6 +11,7 @@ from ircost.frontends.config.architecture_reading import architecture_of
 from ircost.frontends.config.build import BuiltModel, build_model
 from ircost.frontends.config.cached_rows import SCALES, check_cache_format
 from ircost.frontends.config.config_file import Config, ConfigError, config_file, read_config
+from ircost.frontends.config.layer_parts import LatentAttention
 from ircost.frontends.config.modelopt import beside
 from ircost.frontends.config.plan import parse_mesh
 from ircost.frontends.config.workload import Workload, workload_of
@@ -166,6 +167,7 @@ def _left_out(architecture: Architecture, phase: str) -> str:
 
 
 def _notes(built: BuiltModel) -> Iterator[str]:
+    yield from _note_on_indexer(built)
     if built.state_bytes_per_sequence:
         held = built.state_bytes_per_sequence / 2**20
         yield f"layers with a state keep {held:,.1f} MiB a sequence, however long it is"
@@ -174,3 +176,19 @@ def _notes(built: BuiltModel) -> Iterator[str]:
         yield f"kernels and energy are those of {of_stage}, one after the other; memory is that of the fullest device"
     elif built.mesh.ranks > 1:
         yield f"kernels, memory and energy are those of one of {built.mesh.ranks} ranks"
+
+
+def _note_on_indexer(built: BuiltModel) -> Iterator[str]:
+    """Whether tokens are chosen at all: what a pass costs hangs on that."""
+    mixers = [mixer for layer in built.architecture.stack.layers for mixer in layer.mixers]
+    indexers = [mixer.indexer for mixer in mixers if isinstance(mixer, LatentAttention) and mixer.indexer is not None]
+    if not indexers:
+        return
+    most, work = max(indexer.chosen for indexer in indexers), built.workload
+    if work.past or work.rows > most:
+        yield f"sparse attention: each query sees the {most:,} tokens at most that an indexer chooses"
+    else:
+        yield (
+            f"sparse attention: a prompt of {work.rows:,} tokens is no longer than the {most:,} that an indexer "
+            "chooses: all of it is seen, and of the indexer only the keys for the cache are made"
+        )

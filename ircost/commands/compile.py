@@ -13,6 +13,7 @@ from ircost.commands.finite_range import FiniteRange
 from ircost.commands.options import (
     DEFAULT_OPT,
     OptionError,
+    check_format_options,
     check_pipeline_options,
     import_options,
     machine_options,
@@ -37,7 +38,7 @@ OF_ONE_SIZE = {
     "stats": "--stats",
     "print_after": "--print-ir-after",
 }
-OF_ANY_SIZE = ("target", "bindings", "dtype", "pipeline", "cost_model")
+OF_ANY_SIZE = ("target", "bindings", "dtype", "autocast", "pipeline", "cost_model")
 
 
 @click.command()
@@ -137,7 +138,7 @@ def command(
     if output:
         write(report, model, output, for_runtime, options)
     if plot:
-        draw(report, answer, target, options["target_folders"], plot)
+        draw(report, answer, target, options["target_folders"], options["cost_model"], plot)
     print_as(report, answer, form, show_all)
     return 0 if report.fits else EXIT_DOES_NOT_FIT
 
@@ -225,15 +226,20 @@ def write_model(model: str, output: str, for_runtime: str, **options: Any) -> No
     """The model as ONNX. It is read anew: the kernels of the one that was costed are no operators of ONNX."""
     from ircost.api import EXPORT_PIPELINE, export_onnx, full_pipeline
     from ircost.ir.collector import collector_paused
+    from ircost.passes.autocast import with_autocast
 
     names = ("dims", "shapes", "values", "bounds", "allow_opaque")
     chosen = options["pipeline"] if options["pipeline"] is not None else EXPORT_PIPELINE
+    if options["autocast"] is not None:
+        chosen = with_autocast(chosen, options["autocast"])
     with working(f"writing {output}"), collector_paused(), told_if_unwritable(output):
         module = read_model(model, **{name: options[name] for name in names}).module
         export_onnx(module, output, for_runtime, pipeline=full_pipeline(chosen, options["dtype"]))
 
 
-def draw(report: Report, answer: WhatIf | None, target: str, folders: tuple[str, ...], plot: str) -> None:
+def draw(
+    report: Report, answer: WhatIf | None, target: str, folders: tuple[str, ...], cost_model: str, plot: str
+) -> None:
     """The tornado of what-ifs; without any the roofline."""
     if answer is not None:
         from ircost.plots.tornado import draw_tornado
@@ -241,9 +247,10 @@ def draw(report: Report, answer: WhatIf | None, target: str, folders: tuple[str,
         draw_tornado(answer, plot)
     else:
         from ircost.backends import load_target
+        from ircost.cost_models.automatic import own_runtimes
         from ircost.plots.roofline import draw_roofline
 
-        draw_roofline(report, load_target(target, folders), plot)
+        draw_roofline(report, load_target(target, folders, own_runtimes(cost_model)), plot)
 
 
 def make_report(model: str, target: str, **options: Any) -> Report:
@@ -299,6 +306,7 @@ def compile_arguments(
     *,
     target_folders: tuple[str, ...],
     dtype: str | None,
+    autocast: str | None = None,
     pipeline: str | None,
     opt: int | None = None,
     cost_model: str,
@@ -312,9 +320,10 @@ def compile_arguments(
     **bindings: Any,
 ) -> dict[str, Any]:
     """What ``compile_model`` takes, out of the options' texts."""
-    from ircost.api import full_pipeline
+    from ircost.api import chosen_pipeline, full_pipeline
     from ircost.backends import load_target
     from ircost.commands.printing import printer_after, say_stats
+    from ircost.cost_models.automatic import own_runtimes
     from ircost.passes import parse_pipeline, pipeline_of_level
     from ircost.passes.rematerialise import limit_bytes
     from ircost.request import FiguresAsked
@@ -322,19 +331,22 @@ def compile_arguments(
     if memory_limit is not None:
         limit_bytes(memory_limit)  # a mistake in it is told before a large model is read
     check_pipeline_options(pipeline, opt)
-    machine = load_target(target, target_folders)
+    check_format_options(dtype, autocast)
+    machine = load_target(target, target_folders, own_runtimes(cost_model))
     level = DEFAULT_OPT if opt is None else opt
     chosen = pipeline_of_level(level, machine.kind, machine.runtime) if pipeline is None else pipeline
+    whole = chosen_pipeline(machine, chosen, level, dtype, autocast)
     return {
         "target": machine,
         "bindings": read_import_options(**bindings),
         "dtype": dtype,
+        "autocast": autocast,
         "pipeline": chosen,
         "cost_model": cost_model,
         "memory_limit": memory_limit,
         "exact": exact,
         "figures": FiguresAsked(output_tokens, price_per_hour, intensity),
-        "after_pass": printer_after(print_after, parse_pipeline(full_pipeline(chosen, dtype))),
+        "after_pass": printer_after(print_after, parse_pipeline(full_pipeline(whole, dtype))),
         "on_reports": say_stats if stats else None,
     }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ircost.commands.finite_range import FiniteRange
-from ircost.commands.options import OptionError, check_pipeline_options, import_options
+from ircost.commands.options import OptionError, check_format_options, check_pipeline_options, import_options
 
 if TYPE_CHECKING:
     from ircost.comparing import Side
@@ -19,10 +19,12 @@ EXIT_WORSE = 1
 COMPILE_OPTIONS = {
     "target": "--target",
     "dtype": "--dtype",
+    "autocast": "--autocast",
     "pipeline": "--passes",
     "opt": "--opt",
     "cost_model": "--model",
 }
+KINDS: dict[str, Any] = {"opt": click.IntRange(0, 3), "autocast": click.Choice(["f16", "bf16"])}
 DEFAULTS = {"target": "h100_sxm", "cost_model": "auto"}
 
 
@@ -31,13 +33,14 @@ def side_options(command: Any) -> Any:
     texts = {
         "target": ("NAME", "Machine of A, and of B where nothing else is said.  [default: h100_sxm]"),
         "dtype": ("FORMAT", "Cost the model as if converted."),
+        "autocast": ("f16|bf16", "Cost a model of f32 in mixed precision."),
         "pipeline": ("PIPELINE", "Passes to run."),
         "opt": ("0..3", "Passes by level."),
         "cost_model": ("NAME", "Cost model, as of compile."),
     }
     for key, option in reversed(COMPILE_OPTIONS.items()):
         metavar, help = texts[key]
-        kind = click.IntRange(0, 3) if key == "opt" else str
+        kind = KINDS.get(key, str)
         short = ("-t",) if key == "target" else ()
         command = click.option(f"{option}-b", f"{key}_b", type=kind, metavar=metavar, help="The same for B.")(command)
         command = click.option(option, *short, key, type=kind, metavar=metavar, help=help)(command)
@@ -110,6 +113,8 @@ def check_options(a: str, b: str | None, own: dict[str, Any], others: dict[str, 
     """
     check_pipeline_options(own["pipeline"], own["opt"])
     check_pipeline_options(others["pipeline"], others["opt"], end="-b")
+    check_format_options(own["dtype"], own["autocast"])
+    check_format_options(others["dtype"], others["autocast"], end="-b")
     for file, given, end in ((b or a, others, "-b"), (a, own if is_report(b or a) else {}, "")):
         for key, value in given.items():
             if value is not None and is_report(file):
@@ -124,10 +129,11 @@ def check_options(a: str, b: str | None, own: dict[str, Any], others: dict[str, 
 
 
 def choices_of_b(own: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
-    """A's choices where B's are left out; what passes run is one choice, however it is said."""
+    """A's choices where B's are left out; what passes run is one choice, however it is said, and so are the formats."""
     chosen = {key: own[key] if value is None else value for key, value in others.items()}
-    if others["pipeline"] is not None or others["opt"] is not None:
-        chosen.update(pipeline=others["pipeline"], opt=others["opt"])
+    for pair in (("pipeline", "opt"), ("dtype", "autocast")):
+        if any(others[key] is not None for key in pair):
+            chosen.update({key: others[key] for key in pair})
     return chosen
 
 

@@ -36,11 +36,12 @@ def command(
     """
     from ircost.backends import load_target
     from ircost.commands.compile import make_report
+    from ircost.cost_models.automatic import own_runtimes
     from ircost.explaining import SLOWEST, explain_report
     from ircost.explanation_text import print_explanation
 
     report = make_report(model, target, target_folders=target_folders, stats=False, print_after=(), **options)
-    machine = load_target(target, target_folders)
+    machine = load_target(target, target_folders, own_runtimes(options["cost_model"]))
     tree = explain_report(report, machine, options["cost_model"], kernel, None if show_all else SLOWEST)
     if as_json:
         click.echo(json.dumps(tree.to_json(), indent=2, allow_nan=False))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,21 +33,26 @@ def read_tables(paths: Iterable[str]) -> list[MeasuredTable]:
     return found
 
 
-def target_finder(folders: Sequence[str]) -> Callable[[str], Target]:
+def target_finder(folders: Sequence[str], model: str | None = None) -> Callable[[str], Target]:
     """Targets by name or alias, each read once.
+
+    Args:
+        model: whose own runtimes may be named with them.
 
     Raises:
         OptionError: one of the folders is none.
         TargetError: a file in them is wrong: found now, not as rows that fail.
     """
     from ircost.backends import load_target
+    from ircost.backends.target_files import target_loader
+    from ircost.kernel_tables import own_runtimes_of
 
     for folder in folders:
         if not Path(folder).is_dir():
             raise OptionError(f"--targets {folder}: no such folder", help="give the folder of your target files")
         for path in sorted(Path(folder).glob("*.yaml")):
             load_target(path, folders)
-    return lru_cache(maxsize=None)(lambda name: load_target(name, folders))
+    return target_loader(folders, () if model is None else own_runtimes_of(model))
 
 
 def samples_of(

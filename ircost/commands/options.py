@@ -29,6 +29,11 @@ MACHINE_OPTIONS = (
     ),
     click.option("--targets", "target_folders", multiple=True, metavar="DIR", help="Look for target files here too."),
     click.option("--dtype", metavar="FORMAT", help="Cost the model as if converted: f16, bf16, f8e4m3, ..."),
+    click.option(
+        "--autocast",
+        type=click.Choice(["f16", "bf16"]),
+        help="Cost a model of f32 in mixed precision, as under torch.autocast.",
+    ),
 )
 IMPORT_OPTIONS = (
     click.option("--dim", "dims", multiple=True, metavar="NAME=N", help="Bind a symbolic dim."),
@@ -89,6 +94,17 @@ def opt_option(command: Command) -> Command:
         type=click.IntRange(0, 3),
         help=f"Passes by level, 0 to 3 (irc passes --levels).  [default: {DEFAULT_OPT}]",
     )(command)
+
+
+def check_format_options(dtype: str | None, autocast: str | None, end: str = "") -> None:
+    """Raises:
+    OptionError: both say in which formats the model runs.
+    """
+    if dtype is not None and autocast is not None:
+        raise OptionError(
+            f"--dtype{end} and --autocast{end} exclude each other",
+            help="--dtype converts the whole model, --autocast what torch.autocast does: leave one out",
+        )
 
 
 def check_pipeline_options(pipeline: str | None, opt: int | None, end: str = "") -> None:

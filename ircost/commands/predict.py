@@ -59,8 +59,8 @@ def command(
     """Predict the latency of kernels: the rows of TABLE (Parquet or CSV, in the schema of docs/cost-models.md, without
     latencies), or those given by --kernel.
 
-    The interval holds nine of ten kernels; grades: A, kernels like it were measured on this machine; B, the machine or
-    the sizes are new; C, the analytical model alone.
+    The interval holds nine of ten kernels; grades: A, kernels like it were measured on this machine; B, the machine,
+    the runtime or the sizes are new; C, the analytical model alone.
 
     \b
     irc predict -k "device=h100 m=4096 n=4096 k=8192 dtype=float16"
@@ -76,13 +76,15 @@ def command(
     columns = read_columns(table) if table is not None else kernel_columns(kernels)
     if table is None:
         check_names(columns)
-    from ircost.kernel_tables import estimates_of
+    from ircost.kernel_tables import estimates_of, own_runtimes_of
 
-    target_of = target_finder(folders)
+    target_of = target_finder(folders, model)
     estimates = estimates_of(columns, table or "--kernel", target_of, model)
     told = [*failures_told(estimates)]
     if told and not estimates.is_known.any():
-        raise OptionError(f"no kernel can be predicted: {told[0]}", help=cure(estimates.failures))
+        raise OptionError(
+            f"no kernel can be predicted: {told[0]}", help=cure(estimates.failures, own_runtimes_of(model))
+        )
     is_json = Path(output).suffix.lower() == ".json" if output else as_json
     if output:
         write_whole(output, json_text(columns, estimates) if is_json else csv_text(columns, estimates))

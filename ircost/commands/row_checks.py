@@ -194,7 +194,7 @@ def memory_lines(columns: Columns, at: str, target_of: Callable[[str], Target]) 
 
 
 def runtime_lines(tables: Iterable[Columns], models: Iterable[str], file: str | None = None) -> Iterator[str]:
-    """A line for each runtime that rows name, and that neither we nor any of the models have met.
+    """A line for each runtime that rows name, and that neither we nor any of the models have met, or not such kernels.
 
     Args:
         models: by name, folder or file. file: of constants that take the place of the models' own.
@@ -203,17 +203,31 @@ def runtime_lines(tables: Iterable[Columns], models: Iterable[str], file: str | 
         IrcError: a model's files are wrong.
     """
     from ircost.backends.runtime import RUNTIMES, known_runtime
-    from ircost.cost_models.gpu.constants import read_constants
-    from ircost.kernel_tables import fitted_runtimes, measured_runtimes
+    from ircost.cost_models.gpu.constants import bundled_constants, read_constants
+    from ircost.cost_models.gpu.model_ops import is_model_ops
+    from ircost.cost_models.gpu.table_schema import family_of
+    from ircost.kernel_tables import row_model
+    from ircost.whole_models import is_of_models
 
-    columns = [columns["framework"].tolist() for columns in tables if "framework" in columns]
-    named = {word for own in columns for word in own if isinstance(word, str) and word}
-    strange = sorted(word for word in named if known_runtime(word) is None)
-    if not strange:
+    named: dict[str, set[str]] = {}
+    for columns in tables:
+        words = columns["framework"].tolist() if "framework" in columns else []
+        words += [str(device).partition("+")[2] for device in columns["device"].tolist()]
+        strange = {word for word in words if isinstance(word, str) and word and known_runtime(word) is None}
+        for word in strange:
+            families = named.setdefault(word, set())
+            if not is_model_ops(columns) and not is_of_models(columns):
+                families.add(family_of(columns, "the table").name)
+    if not named:
         return
-    known = {word for model in models for word in measured_runtimes(model)}
-    known |= fitted_runtimes(read_constants(file)) if file else set()
-    for word in strange:
+    fitted = [row_model(model)[2] or bundled_constants() for model in models]
+    fitted += [read_constants(file)] if file else []
+    known = {word for constants in fitted for word in constants.runtimes}
+    for word, families in sorted(named.items()):
         if word not in known:
             told = did_you_mean(word, known | set(RUNTIMES))
             yield f"framework '{word}' was never measured, and the mean of others stands in: {told}"
+            continue
+        for family in sorted(families):
+            if not any(constants.has_met_runtime(family, word) for constants in fitted):
+                yield f"no {family} kernel of framework '{word}' was measured, and the mean of others stands in"

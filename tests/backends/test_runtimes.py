@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ircost.backends import RUNTIMES, TargetError, load_target
+from ircost.backends.runtime import own_runtime
 from ircost.backends.target_files import TARGETS, parse_target
 from ircost.cli import run
 
@@ -84,6 +85,18 @@ def test_mistakes(asked: str, message: str, help: str) -> None:
     error = refusal(lambda: load_target(asked))
     assert error.message == message
     assert help in (error.help or "")
+
+
+def test_a_runtime_of_ones_own_is_named_like_any_other() -> None:
+    own = [own_runtime("My RT"), own_runtime("my_rt")]
+    assert load_target("h100+my_rt", (), own).runtime == "my_rt"
+    assert load_target("h100+My-RT", (), own).name == "h100_sxm+My_RT"
+    assert load_target("h100+vllm", (), own).runtime == "vllm"
+    assert own[0].launch == "graph"
+    error = refusal(lambda: load_target("h100+my_rd", (), own))
+    assert error.message == "no runtime 'my_rd'" and "my_rt? (known: My_RT, my_rt, vllm, " in (error.help or "")
+    assert "no microcontroller" in refusal(lambda: load_target("stm32l4r5+my_rt", (), own)).message
+    assert "no runtime 'my_rt'" in refusal(lambda: load_target("h100+my_rt")).message
 
 
 def test_files_of_a_user(tmp_path: Path) -> None:

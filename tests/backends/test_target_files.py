@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ircost.backends import TargetError, load_target, target_names
+from ircost.backends import Target, TargetError, load_target, target_files, target_names
 from ircost.backends.target_files import TARGETS, parse_target
 from ircost.ir import registry
 
@@ -319,3 +319,20 @@ def test_other_machines_are_not_taken_for_one_that_is_known(spelt: str) -> None:
 def test_a_users_name_comes_before_its_plain_spelling(tmp_path: Path) -> None:
     (tmp_path / "H100.yaml").write_text("extends: t4\nname: H100\n")
     assert load_target("H100", [tmp_path]).architecture == "turing"
+
+
+def test_a_name_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of many kernels of a machine that nobody knows asks for it again and again."""
+    asked = []
+
+    def counted(name: str, *others: object) -> Target:
+        asked.append(name)
+        return load_target(name)
+
+    monkeypatch.setattr(target_files, "load_target", counted)
+    load = target_files.target_loader()
+    for _ in range(3):
+        assert load("h100").name == "h100_sxm"
+        with pytest.raises(TargetError, match="no target 'h1000'"):
+            load("h1000")
+    assert asked == ["h100", "h1000"]

@@ -22,6 +22,7 @@ RESNET = Path(__file__).resolve().parents[2] / "datasets/models/resnet50.onnx"
 SIDES: dict[str, tuple[str, ...]] = {
     "targets": ("--target", "h100", "--target-b", "a100"),
     "formats": ("--dtype-b", "f16"),
+    "mixed precision": ("--autocast", "f16", "--dtype-b", "f16"),
     "pipelines": ("--passes-b", "canonicalize"),
     "levels": ("--opt", "0", "--opt-b", "3"),
     "cost models": ("--model-b", "roofline"),

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ircost
+from ircost.cli import run
 from ircost.cost_models.automatic import cost_model_named
 from ircost.cost_models.gpu.constants import bundled_constants
 from ircost.cost_models.learned.family_model import FamilyModel
@@ -19,6 +21,7 @@ from ircost.cost_models.learned.storage import SUMS, TEXT_MODEL, read_models
 from ircost.cost_models.learned.text_storage import MODEL as TEXT_FILE
 from ircost.cost_models.learned.text_storage import read_text_models
 from ircost.cost_models.learned.trained import digest_of
+from ircost.ir.errors import IrcError
 
 DEVICES = ("t4", "l40s", "h100_sxm")
 MISTAKES = {
@@ -74,6 +77,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = "\n".join(lines) + "\n"
     for name in ("rows.csv", "again.csv"):
         (folder / name).write_text(text)
+    (folder / "own.csv").write_text(text.replace(",pytorch,", ",my_rt,"))
     (folder / "messages.csv").write_text(MESSAGES)
     (folder / "products.csv").write_text("device,m,n,k,dtype,latency_us\nt4,512,512,512,float32,100\n")
     powered = [f"{line},{'power_w' if not place else 60}" for place, line in enumerate(lines)]
@@ -194,6 +198,95 @@ def test_what_was_trained_estimates_networks(irc, places: Path, tmp_path: Path) 
     bundled = json.loads(irc(*arguments, "hybrid").out)
     assert own["model"] == str(tmp_path / "own")
     assert own["latency_s"] != bundled["latency_s"] and own["lower_bound_s"] <= own["latency_s"]
+
+
+PAIR = """
+func @main(%x: 4096x512xf32, %v: 4096x512xf32, %w: 512x512xf32) -> 4096x512xf32 {
+  %y = add %x, %v
+  %z = matmul %y, %w
+  return %z
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def own_runtime(places: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models in ``models/`` and constants that were learned from a runtime's element-wise ops, and a network."""
+    folder = tmp_path_factory.mktemp("own")
+    table = str(places / "own.csv")
+    assert run(["train", table, "--only", "latency", "-o", str(folder / "models")]) == 0
+    assert run(["calibrate", "--data", table, "-o", str(folder / "constants.json")]) == 0
+    (folder / "pair.irc").write_text(PAIR)
+    return folder
+
+
+def test_a_runtime_of_ones_own_is_known_to_what_was_trained_on_it(irc, own_runtime: Path) -> None:
+    arguments = ("compile", own_runtime / "pair.irc", "--passes", "", "--json", "--model", own_runtime / "models")
+    outcome = irc(*arguments, "--target", "t4+my_rt")
+    report = json.loads(outcome.out)
+    added, product = report["kernels"]
+    assert report["target"] == "t4+my_rt"
+    assert added["grade"] == "A"
+    assert product["grade"] == "B" and product["high_s"] >= 1.99 * product["latency_s"]
+    notes = "\n".join(report["notes"])
+    assert "my_rt is known by its measured kernels alone: they are taken to be replayed" in notes
+    assert "no gemm kernel of my_rt was measured: the mean of runtimes that replay graphs stands in" in notes
+    nobodys = json.loads(irc(*arguments, "--target", "t4").out)["kernels"]
+    assert nobodys[1]["latency_s"] == product["latency_s"] and nobodys[0]["latency_s"] != added["latency_s"]
+
+
+@pytest.mark.parametrize("model", ["models", "constants.json"])
+def test_single_kernels_of_a_runtime_of_ones_own(irc, own_runtime: Path, model: str) -> None:
+    sizes = "op=gelu rows=4096 cols=512 dtype=float32"
+    found = [
+        irc("predict", "-k", f"{words} {sizes}", "--model", own_runtime / model, "--json")
+        for words in ("device=t4+my_rt", "device=t4 framework=my_rt", "device=t4+my-RT")
+    ]
+    one, *others = (json.loads(outcome.out)[0] for outcome in found)
+    for name in ("latency_s", "low_s", "high_s", "grade"):
+        assert [other[name] for other in others] == [one[name]] * 2
+    assert one["grade"] == ("A" if model == "models" else None)
+    assert found[0].err == found[1].err == ""
+
+
+def test_what_was_not_measured_of_a_runtime_of_ones_own_is_told(irc, own_runtime: Path) -> None:
+    for words in ("device=t4+my_rt", "device=t4 framework=my_rt"):
+        kernel = f"{words} m=512 n=512 k=512 dtype=float32"
+        outcome = irc("predict", "-k", kernel, "--model", own_runtime / "models", "--json")
+        assert json.loads(outcome.out)[0]["grade"] == "B"
+        assert (
+            outcome.err == "note: no gemm kernel of framework 'my_rt' was measured, and the mean of others stands in\n"
+        )
+
+
+def test_a_runtime_of_ones_own_from_python(own_runtime: Path) -> None:
+    model = str(own_runtime / "models")
+    report = ircost.compile(own_runtime / "pair.irc", "t4+my_rt", cost_model=model)
+    assert ircost.explain(report).latency_s == pytest.approx(report.latency_s)
+    kernel = {"device": ["t4+my_rt"], "op": ["add"], "rows": [4096], "cols": [512], "dtype": ["float32"]}
+    assert list(ircost.predict(kernel, model=model).grade) == ["A"]
+    with pytest.raises(IrcError, match="no runtime 'my_rt'"):
+        ircost.compile(own_runtime / "pair.irc", "t4+my_rt")
+
+
+def test_known_runtimes_are_listed_where_a_kernel_names_none_of_them(irc, own_runtime: Path) -> None:
+    sizes = "op=gelu rows=4096 cols=512 dtype=float32"
+    outcome = irc("predict", "-k", f"device=t4+my_rtt {sizes}", "--model", own_runtime / "models")
+    assert outcome.code == 2 and "no runtime 'my_rtt'" in outcome.err
+    assert "did you mean my_rt? (known: my_rt, vllm, " in outcome.err and "goes into framework" in outcome.err
+
+
+@pytest.mark.parametrize("command", ["compile", "explain"])
+def test_only_what_was_trained_on_it_knows_a_runtime_of_ones_own(irc, own_runtime: Path, command: str) -> None:
+    def outcome(runtime: str, model: str | Path):
+        return irc(command, own_runtime / "pair.irc", "--target", f"t4+{runtime}", "--model", model)
+
+    assert outcome("my_rt", own_runtime / "models").code == 0
+    assert outcome("my_rt", own_runtime / "constants.json").code == 0
+    refused = outcome("my_rtt", own_runtime / "models")
+    assert refused.code == 2 and "no runtime 'my_rtt'" in refused.err and "did you mean my_rt?" in refused.err
+    assert outcome("my_rt", "hybrid").code == 2
+    assert "no runtime 'graph_replay'" in outcome("graph_replay", own_runtime / "models").err
 
 
 def test_what_was_trained_is_held_against_measurements(irc, places: Path, tmp_path: Path) -> None:

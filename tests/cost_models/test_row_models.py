@@ -15,6 +15,7 @@ from ircost.cost_models.gpu.machine import machine_of
 from ircost.cost_models.gpu.rows import physical_limit_s
 from ircost.cost_models.learned import row_models
 from ircost.cost_models.learned.features import octaves
+from ircost.cost_models.learned.grades import UNCORRECTED, UNKNOWN_HALF_WIDTH
 from ircost.cost_models.learned.row_models import batches
 from ircost.cost_models.learned.rows import Readable, expressed, readable, rows_of
 from ircost.cost_models.learned.storage import bundled_models
@@ -83,6 +84,24 @@ def test_one_batch_is_of_machines_that_one_head_is_asked_about(most: int) -> Non
         assert sum(len(rows) for _, rows in batch) <= most
     if most > count:
         assert len(found) == 3
+
+
+def test_rows_are_known_as_well_as_corrections_are(table: Readable) -> None:
+    """What is said of rows and how well it is known come of one pass over them."""
+    models = bundled_models()
+    known = row_models.known_rows(models, table.family, table.columns, table.groups, bundled_constants())
+    rows_s = row_models.hybrid_rows(table.family, table.columns, table.groups, bundled_constants())
+    np.testing.assert_array_equal(known[:, 0], rows_s)
+    for group in table.groups:
+        assert group.setting is not None
+        own = {name: column[group.rows] for name, column in table.columns.items()}
+        x = expressed(table.family, own, group.setting, group.labels, bundled_constants().of("gemm", group.labels))
+        asked = models["gemm"].asked(group.setting.machine, group.labels, bundled_constants())
+        corrected = models["gemm"].correct(models["gemm"].features(x, asked), octaves(x), asked)
+        np.testing.assert_allclose(known[group.rows, 1], corrected.half_width, rtol=1e-12)
+        np.testing.assert_array_equal(known[group.rows, 2], corrected.grade)
+    without = row_models.known_rows({}, table.family, table.columns, table.groups, bundled_constants())
+    assert (without[:, 1] == UNKNOWN_HALF_WIDTH).all() and (without[:, 2] == UNCORRECTED).all()
 
 
 def test_certainty_is_that_of_corrections(table: Readable) -> None:

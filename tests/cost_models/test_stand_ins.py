@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import ircost
+from ircost.backends import TargetError
 from ircost.cost_models.gpu.constants import ConstantsFile, FamilyFit
 from ircost.cost_models.gpu.labels import GRAPH_REPLAY, labels_of
 
@@ -70,3 +73,40 @@ def test_a_new_machine_is_not_taken_for_those_of_the_measured_convolutions() -> 
     assert conv.grade == "C"
     assert "no conv kernel of blackwell was measured: its gemm kernels stand in" in newer.notes
     assert any("architecture blackwell is in no fit of" in note for note in newer.notes)
+
+
+SPARSE: dict[str, Any] = {"model": "deepseek-v3.2", "phase": "decode", "dims": {"context": 32768}, "mesh": "tp=8"}
+
+
+def test_what_stands_in_for_sparse_attention_is_said_and_known_less_well() -> None:
+    found = ircost.compile(**SPARSE, target="h100")
+    notes = "\n".join(found.notes)
+    assert "sparse attention: each query sees the 2,048 tokens at most that an indexer chooses" in notes
+    assert "an indexer's scores are priced as products" in notes and "no such kernel was measured" in notes
+    assert "attention to chosen tokens is priced as latent attention's decoding" in notes
+    kernels = [kernel for kernel in found.kernels if kernel.op in ("index_scores", "chosen_keys", "chosen_attention")]
+    assert len({kernel.op for kernel in kernels}) == 3
+    for kernel in kernels:
+        assert kernel.grade != "A"
+        assert kernel.high_s is not None and kernel.low_s is not None and kernel.latency_s is not None
+        assert kernel.low_s <= kernel.latency_s / 2 * (1 + 1e-9) and kernel.high_s >= 2 * kernel.latency_s * (1 - 1e-9)
+
+
+def test_a_short_prompt_needs_no_choice_and_says_so() -> None:
+    found = ircost.compile("deepseek-v3.2", "h100", phase="prefill", dims={"seq": 1024}, mesh="tp=8")
+    assert not any(kernel.op == "index_scores" for kernel in found.kernels)
+    assert any("a prompt of 1,024 tokens is no longer than the 2,048 that an indexer chooses" in n for n in found.notes)
+    assert not any("no such kernel was measured" in note for note in found.notes)
+    dense = ircost.compile("deepseek-v3", "h100", phase="prefill", dims={"seq": 1024}, mesh="tp=8")
+    assert not any("indexer" in note for note in dense.notes)
+
+
+@pytest.mark.parametrize(("target", "cost_model"), [("a100", "auto"), ("a100", "roofline"), ("tpu_v5e", "auto")])
+def test_a_machine_that_cannot_run_an_indexer_names_it(target: str, cost_model: str) -> None:
+    with pytest.raises(TargetError, match="no matrix arithmetic in f8e4m3") as caught:
+        ircost.compile(**SPARSE, target=target, cost_model=cost_model)
+    place = "\n".join(caught.value.place())
+    if target == "a100":
+        assert "at node 'layers.0-2.attention.indexer'" in place and "index_scores" in place
+        assert "an indexer keeps and multiplies its keys in f8e4m3" in (caught.value.help or "")
+    assert "at node 'layers.0-2." in place and (caught.value.help or "").startswith("it has matrix ")
