@@ -11,6 +11,7 @@ import pytest
 
 from ircost.backends.target_files import TARGETS
 from ircost.cost_models.interface import COST_MODELS
+from ircost.cost_models.learned.estimators.registry import ESTIMATORS
 from ircost.frontends.load import FRONTENDS
 from ircost.frontends.yaml.ir_op import op_layers
 from ircost.ir.definition import OPS
@@ -29,7 +30,7 @@ def python_blocks(page: Path) -> list[str]:
 
 PAGES = [
     *("write-an-op.md", "write-a-pass.md", "write-a-cost-model.md", "memory.md", "export.md", "layers.md"),
-    *("yaml-graphs.md", "text-model.md"),
+    *("yaml-graphs.md", "text-model.md", "estimators.md"),
 ]
 
 
@@ -37,7 +38,7 @@ PAGES = [
 def declarations_forgotten() -> Iterator[None]:
     """Takes ops, passes and models that are declared meanwhile away again: other tests list all that there are."""
     with pytest.MonkeyPatch.context() as patch:
-        for registry in (OPS, PASSES, COST_MODELS, FRONTENDS, TARGETS):
+        for registry in (OPS, PASSES, COST_MODELS, FRONTENDS, TARGETS, ESTIMATORS):
             registry.names()  # with all of our own in it
             patch.setattr(registry, "_things", dict(registry._things))
         yield
