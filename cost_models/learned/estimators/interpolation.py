@@ -37,7 +37,7 @@ class TableInterpolation(FittedState, RegressorMixin, BaseEstimator):  # type: i
         words: tuple[int, ...] = (),
         predicted: int | None = None,
         smoothing: float = SMOOTHING,
-        most_rows: int = 1_000_000,
+        most_rows: int = 300_000,
     ) -> None:
         self.neighbours = neighbours
         self.smoothing = smoothing
