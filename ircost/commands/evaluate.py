@@ -93,7 +93,7 @@ def command(
         check_have_constants(names, "--leave-out-device" if leave_out_device else "--constants")
     if plots:
         check_plots()
-    target_of, read = target_finder(folders), read_tables(tables)
+    target_of, read = target_finder(folders, [] if split else names), read_tables(tables)
     notes: list[str] = []
     if split:
         predictions = split_predictions(read, names, split, target_of, estimators)

@@ -33,11 +33,11 @@ def read_tables(paths: Iterable[str]) -> list[MeasuredTable]:
     return found
 
 
-def target_finder(folders: Sequence[str], model: str | None = None) -> Callable[[str], Target]:
+def target_finder(folders: Sequence[str], models: Sequence[str] = ()) -> Callable[[str], Target]:
     """Targets by name or alias, each read once.
 
     Args:
-        model: whose own runtimes may be named with them.
+        models: whose own runtimes may be named with them.
 
     Raises:
         OptionError: one of the folders is none.
@@ -52,7 +52,7 @@ def target_finder(folders: Sequence[str], model: str | None = None) -> Callable[
             raise OptionError(f"--targets {folder}: no such folder", help="give the folder of your target files")
         for path in sorted(Path(folder).glob("*.yaml")):
             load_target(path, folders)
-    return target_loader(folders, () if model is None else own_runtimes_of(model))
+    return target_loader(folders, [runtime for model in models for runtime in own_runtimes_of(model)])
 
 
 def samples_of(

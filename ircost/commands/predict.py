@@ -78,7 +78,7 @@ def command(
         check_names(columns)
     from ircost.kernel_tables import estimates_of, own_runtimes_of
 
-    target_of = target_finder(folders, model)
+    target_of = target_finder(folders, [model])
     estimates = estimates_of(columns, table or "--kernel", target_of, model)
     told = [*failures_told(estimates)]
     if told and not estimates.is_known.any():

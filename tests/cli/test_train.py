@@ -259,6 +259,17 @@ def test_what_was_not_measured_of_a_runtime_of_ones_own_is_told(irc, own_runtime
         )
 
 
+def test_tables_name_a_runtime_of_ones_own_with_the_device(
+    irc, own_runtime: Path, places: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "joined.csv"
+    table.write_text(re.sub(r"^(\w+),my_rt,", r"\1+my_rt,,", (places / "own.csv").read_text(), flags=re.MULTILINE))
+    arguments = ("--model", own_runtime / "models", "--json")
+    one, other = (json.loads(irc("evaluate", own, *arguments).out)["groups"] for own in (places / "own.csv", table))
+    assert one == other and one[0]["failed"] == 0
+    assert "no runtime 'my_rt'" in irc("evaluate", table).err
+
+
 def test_a_runtime_of_ones_own_from_python(own_runtime: Path) -> None:
     model = str(own_runtime / "models")
     report = ircost.compile(own_runtime / "pair.irc", "t4+my_rt", cost_model=model)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 
 from ircost.backends import load_target
+from ircost.commands.measured_tables import hashes_of, read_tables, samples_of
 from ircost.cost_models.evaluation import ROW_MODELS, Prediction, joined, predict_table, scores_of
 from ircost.cost_models.gpu.calibrate import Measured, calibrate, calibrate_without_each, measured
 from ircost.cost_models.gpu.constants import (
@@ -29,6 +33,8 @@ from ircost.cost_models.gpu.table_work import VECTOR_OPS
 from ircost.datasets.tables import read_table
 
 TABLES = ("gemm", "attention", "mla", "moe", "recurrent", "conv", "vector", "quantize", "collective")
+OF_CPUS = ("gemm", "attention", "conv", "vector")
+PUBLISHED = ("gemm", "attention", "mla", "moe", "vector", "collective")
 Columns = dict[str, np.ndarray]
 target_of = lru_cache(maxsize=None)(load_target)
 
@@ -403,7 +409,15 @@ def test_every_measured_row_is_expressed_and_none_beats_physics(folder: Path, na
 
 
 def test_refitting_reproduces_the_bundled_constants(folder: Path) -> None:
-    tables = [read_table(folder / f"{name}.parquet") for name in TABLES]
-    data = [measured(table.columns, table.path, target_of) for table in tables]
-    hashes = {Path(table.path).name: table.sha256 for table in tables}
-    assert differences(calibrate(data, hashes), bundled_constants()) == []
+    """As docs/cost-models.md has it: measured tables and our own of CPUs, and onto those what others published."""
+    own, published = files("ircost.datasets") / "measured", files("ircost.datasets") / "published"
+    base = fitted_to([*(folder / f"{name}.parquet" for name in TABLES), *(own / f"cpu_{name}.csv" for name in OF_CPUS)])
+    assert differences(base, bundled_constants().base) == []
+    whole = fitted_to([published / f"{name}.csv" for name in PUBLISHED], onto=base)
+    assert differences(whole, bundled_constants()) == []
+
+
+def fitted_to(paths: Sequence[Traversable], onto: ConstantsFile | None = None) -> ConstantsFile:
+    """Constants of tables."""
+    tables = read_tables(map(str, paths))
+    return calibrate(samples_of(tables, target_of, is_onto=onto is not None), hashes_of(tables), onto=onto)
