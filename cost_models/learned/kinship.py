@@ -18,6 +18,7 @@ from ircost.cost_models.learned.columns import machine_figures
 
 MOST_PROCESSORS = 1.5  # times as many: one die cut in several ways, or dies of one size
 LINKED = "collective"  # the family whose kernels go over links
+PAIR = "pair"  # the topology of bridges between two
 SAME_FIGURES = 1e-4  # squares of logarithms, added up: a hundredth of any one
 
 
@@ -40,11 +41,14 @@ class MetMachine:
         return MetMachine(machine.architecture, machine_figures(machine), machine.link)
 
     def is_kin(self, other: MetMachine, family: str) -> bool:
-        """Of one architecture, and of about one size, or with the same links."""
+        """Of one architecture, and of about one size, or with the same links.
+
+        Where bridges join pairs, larger groups send over the bus of a server, and no two servers need be alike.
+        """
         if not self.architecture or self.architecture != other.architecture:
             return False
         if family == LINKED:
-            return self.link is not None and self.link == other.link
+            return self.link is not None and self.link.topology != PAIR and self.link == other.link
         return bool(abs(self.figures["processors"] - other.figures["processors"]) <= np.log(MOST_PROCESSORS))
 
     def is_same(self, other: MetMachine, family: str) -> bool:

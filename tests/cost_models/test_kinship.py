@@ -25,6 +25,7 @@ def met(name: str) -> MetMachine:
         ("h800_sxm", "h100_sxm", None),  # links at less than half the rate
         ("h20_sxm", None, "h200_sxm"),  # three fifths of the processors, all of the links
         ("l40", "l40s", None),  # no links of its own
+        ("a100_pcie_40gb", "a100_pcie_80gb", None),  # bridges between two, and a server's bus between the others
         ("b200_sxm", None, None),
     ],
 )
