@@ -47,7 +47,7 @@ def write_model(model: FamilyModel, folder: str | Path) -> None:
     """Writes the model of one family into a folder of its own below this one.
 
     Raises:
-        LearnedModelError: an estimator of its cannot be stored.
+        LearnedModelError: one of its estimators cannot be stored.
     """
     own = Path(folder) / model.family
     files = {trees_file(name): packed(short_text(trees.arrays_)) for name, trees in _all_trees(model).items()}

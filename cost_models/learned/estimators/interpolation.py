@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ircost.cost_models.learned.estimators.encoding import evenly, points_of
 from ircost.cost_models.learned.estimators.fitted_state import FittedState
-from ircost.cost_models.learned.estimators.layout import evenly, points_of
 from ircost.cost_models.learned.estimators.table_rows import NEIGHBOURS, SMOOTHING, TableRows
 
 

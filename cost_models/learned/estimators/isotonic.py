@@ -9,8 +9,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.isotonic import IsotonicRegression
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ircost.cost_models.learned.estimators.encoding import cells_of, met_words
 from ircost.cost_models.learned.estimators.fitted_state import FittedState
-from ircost.cost_models.learned.estimators.layout import cells_of, met_words
 
 
 class IsotonicCorrection(FittedState, RegressorMixin, BaseEstimator):  # type: ignore[misc]

@@ -9,8 +9,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import Ridge
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ircost.cost_models.learned.estimators.encoding import evenly, met_words, one_hot
 from ircost.cost_models.learned.estimators.fitted_state import FittedState
-from ircost.cost_models.learned.estimators.layout import evenly, met_words, one_hot
 
 
 class LinearCorrection(FittedState, RegressorMixin, BaseEstimator):  # type: ignore[misc]

@@ -10,8 +10,8 @@ from scipy.spatial import cKDTree
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ircost.cost_models.learned.estimators.encoding import evenly, met_words, one_hot, points_of
 from ircost.cost_models.learned.estimators.fitted_state import FittedState
-from ircost.cost_models.learned.estimators.layout import evenly, met_words, one_hot, points_of
 
 
 class NearestKernels(FittedState, RegressorMixin, BaseEstimator):  # type: ignore[misc]

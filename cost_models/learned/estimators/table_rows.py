@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ircost.cost_models.learned.estimators.layout import cells_of, met_words, points_of
+from ircost.cost_models.learned.estimators.encoding import cells_of, met_words, points_of
 
 MOST_DISTANCES = 1 << 22  # that are held at a time
 NEIGHBOURS = 32  # rows that a surface is laid through
