@@ -48,14 +48,7 @@ def corrected_rows(
     constants: ConstantsFile,
 ) -> np.ndarray:
     """The same with other models, by family."""
-    model = models.get(family.name)
-
-    def found_of(batch: Batch) -> np.ndarray:
-        """Pieces of one batch are asked about by one head."""
-        pieces = [piece_of(family, columns, group, rows, constants, model) for group, rows in batch]
-        return _corrected_s(batch, pieces, constants, model)
-
-    return on_all_processors(len(columns["device"]), _tasks(found_of, groups, constants, model))
+    return _rows_by_head(models, family, columns, groups, constants, _corrected_s)
 
 
 def known_rows(
@@ -68,30 +61,40 @@ def known_rows(
     """[rows, 4] the same; half the width of the interval around its logarithm and the grade's place in ``GRADES``, both
     NaN where the roofline answers; and the physical limit, in seconds.
     """
-    model = models.get(family.name)
 
-    def found_of(batch: Batch) -> np.ndarray:
-        pieces = [piece_of(family, columns, group, rows, constants, model) for group, rows in batch]
+    def known(batch: Batch, pieces: Sequence[Piece], constants: ConstantsFile, model: FamilyModel | None) -> np.ndarray:
         latency_s = _corrected_s(batch, pieces, constants, model)
         limit_s = np.concatenate([piece.limit_s for piece in pieces])
         return np.column_stack([latency_s, *_certainty(batch, pieces, constants, model), limit_s])
 
-    return on_all_processors(len(columns["device"]), _tasks(found_of, groups, constants, model), figures=(4,))
+    return _rows_by_head(models, family, columns, groups, constants, known, figures=(4,))
 
 
-Task: TypeAlias = tuple[np.ndarray, Callable[[], np.ndarray]]
+# What is said of a batch, which one head answers for.
+Said: TypeAlias = "Callable[[Batch, Sequence[Piece], ConstantsFile, FamilyModel | None], np.ndarray]"
 
 
-def _tasks(
-    found_of: Callable[[Batch], np.ndarray],
+def _rows_by_head(
+    models: Mapping[str, FamilyModel],
+    family: Family,
+    columns: Columns,
     groups: Sequence[RowGroup],
     constants: ConstantsFile,
-    model: FamilyModel | None,
-) -> list[Task]:
-    return [
+    said: Said,
+    figures: tuple[int, ...] = (),
+) -> np.ndarray:
+    """[rows, *figures] what is said of each batch, in the order of the rows; NaN where nothing is."""
+    model = models.get(family.name)
+
+    def found_of(batch: Batch) -> np.ndarray:
+        pieces = [piece_of(family, columns, group, rows, constants, model) for group, rows in batch]
+        return said(batch, pieces, constants, model)
+
+    tasks = [
         (np.concatenate([rows for _, rows in batch]), partial(found_of, batch))
         for batch in batches(groups, AT_ONCE, model, constants)
     ]
+    return on_all_processors(len(columns["device"]), tasks, figures)
 
 
 def _corrected_s(

@@ -7,16 +7,15 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ircost.cost_models.learned.estimators.kernel_regressor import KernelRegressor
 from ircost.cost_models.learned.estimators.leaf_refinement import refine_leaves
 from ircost.cost_models.learned.forest import Forest
 from ircost.cost_models.learned.tree_text import TreeArrays, tree_text
 from ircost.cost_models.learned.tree_writing import compact_text, number_formats
 
 
-class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class BoostedResidual(KernelRegressor):
     """Boosted regression trees under absolute error, so that outliers pull no more than others.
 
     Deterministic: one thread, fixed seeds, and predictions from the very text that is stored.
@@ -70,14 +69,7 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
         if self.refinements and (self.monotonic_cst is not None or self.quantile is not None):
             raise ValueError("monotonic_cst and quantile need refinements=0: refined leaves keep neither")
-        X, y = validate_data(  # noqa: N806
-            self,
-            *(X, y),
-            dtype=[np.float32, np.float64],
-            ensure_all_finite="allow-nan",
-            y_numeric=True,
-            ensure_min_samples=2,
-        )
+        X, y = self.learned_from(X, y, 2)  # noqa: N806
         parameters: dict[str, Any] = {
             **{"objective": "l1", "num_leaves": self.leaves, "learning_rate": self.learning_rate},
             **{"min_data_in_leaf": self.least_rows, "feature_fraction": 0.7, "bagging_fraction": 0.8},
@@ -96,10 +88,7 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """[rows] predictions."""
-        check_is_fitted(self)
-        X = validate_data(  # noqa: N806
-            self, X, dtype=[np.float32, np.float64], ensure_all_finite="allow-nan", reset=False
-        )
+        X = self.asked(X)  # noqa: N806
         if X.dtype != np.float32:
             return np.asarray(self.booster_.predict(X, num_threads=1))
         return self.forest_.predict(X)
@@ -154,6 +143,5 @@ class BoostedResidual(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
         tags.non_deterministic = False
         return tags

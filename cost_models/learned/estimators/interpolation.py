@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ircost.cost_models.learned.estimators.encoding import evenly, points_of
 from ircost.cost_models.learned.estimators.fitted_state import FittedState
+from ircost.cost_models.learned.estimators.kernel_regressor import KernelRegressor
 from ircost.cost_models.learned.estimators.table_rows import NEIGHBOURS, SMOOTHING, TableRows
 
 
-class TableInterpolation(FittedState, RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class TableInterpolation(FittedState, KernelRegressor):
     """Interpolates between rows with the same words, over logarithms of their sizes (``table_rows.surface``).
 
     Rows whose words were never met together have the mean of the nearest ones.
@@ -51,9 +50,7 @@ class TableInterpolation(FittedState, RegressorMixin, BaseEstimator):  # type: i
         X: [rows, features]; NaN where something is not known.
         y: [rows] what to predict.
         """
-        X, y = validate_data(  # noqa: N806
-            self, X, y, dtype=[np.float32, np.float64], ensure_all_finite="allow-nan", y_numeric=True
-        )
+        X, y = self.learned_from(X, y)  # noqa: N806
         X, y = evenly(self.most_rows, X, y)  # noqa: N806
         self.points_ = points_of(X, self.sizes, self.words)
         self.words_ = X[:, list(self.words)]
@@ -62,14 +59,6 @@ class TableInterpolation(FittedState, RegressorMixin, BaseEstimator):  # type: i
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """[rows] predictions."""
-        check_is_fitted(self)
-        X = validate_data(  # noqa: N806
-            self, X, dtype=[np.float32, np.float64], ensure_all_finite="allow-nan", reset=False
-        )
+        X = self.asked(X)  # noqa: N806
         fitted = (self.points_, self.words_, self.values_)
         return TableRows(*fitted, self.neighbours, self.smoothing, self.sizes, self.words, self.predicted).predict(X)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags

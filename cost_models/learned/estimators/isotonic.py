@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.isotonic import IsotonicRegression
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ircost.cost_models.learned.estimators.encoding import cells_of, met_words
 from ircost.cost_models.learned.estimators.fitted_state import FittedState
+from ircost.cost_models.learned.estimators.kernel_regressor import KernelRegressor
 
 
-class IsotonicCorrection(FittedState, RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class IsotonicCorrection(FittedState, KernelRegressor):
     """For rows that share their words, an increasing curve from ln of the predicted time to that of the measured.
 
     So the order of kernels stays as the analytical model has it. Beyond the times that were met, the correction stays
@@ -38,9 +37,7 @@ class IsotonicCorrection(FittedState, RegressorMixin, BaseEstimator):  # type: i
         X: [rows, features]; NaN where something is not known, but for the predicted time.
         y: [rows] what to predict.
         """
-        X, y = validate_data(  # noqa: N806
-            self, X, y, dtype=[np.float32, np.float64], ensure_all_finite="allow-nan", y_numeric=True
-        )
+        X, y = self.learned_from(X, y)  # noqa: N806
         words, predicted = X[:, list(self.words)], np.nan_to_num(X[:, self.predicted]).astype(float)
         self.met_ = met_words(words)
         cells = cells_of(words, self.met_)
@@ -52,10 +49,7 @@ class IsotonicCorrection(FittedState, RegressorMixin, BaseEstimator):  # type: i
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """[rows] predictions."""
-        check_is_fitted(self)
-        X = validate_data(  # noqa: N806
-            self, X, dtype=[np.float32, np.float64], ensure_all_finite="allow-nan", reset=False
-        )
+        X = self.asked(X)  # noqa: N806
         cells, predicted = cells_of(X[:, list(self.words)], self.met_), np.nan_to_num(X[:, self.predicted])
         found = _correction(predicted, self.curve_of_all_)
         for cell, curve in zip(self.cells_, self.curves_, strict=True):
@@ -65,7 +59,6 @@ class IsotonicCorrection(FittedState, RegressorMixin, BaseEstimator):  # type: i
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
         tags.regressor_tags.poor_score = True
         return tags
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import Ridge
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ircost.cost_models.learned.estimators.encoding import evenly, met_words, one_hot
 from ircost.cost_models.learned.estimators.fitted_state import FittedState
+from ircost.cost_models.learned.estimators.kernel_regressor import KernelRegressor
 
 
-class LinearCorrection(FittedState, RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class LinearCorrection(FittedState, KernelRegressor):
     """Ridge regression on all features in units of their standard deviation, and an offset for each word.
 
     Predictions stay within the range that was seen: a line goes on for ever.
@@ -37,9 +36,7 @@ class LinearCorrection(FittedState, RegressorMixin, BaseEstimator):  # type: ign
         X: [rows, features]; NaN where something is not known.
         y: [rows] what to predict.
         """
-        X, y = validate_data(  # noqa: N806
-            self, X, y, dtype=[np.float32, np.float64], ensure_all_finite="allow-nan", y_numeric=True
-        )
+        X, y = self.learned_from(X, y)  # noqa: N806
         X, y = evenly(self.most_rows, X, y)  # noqa: N806
         self.met_ = met_words(X[:, list(self.words)])
         numbers = np.delete(X, list(self.words), axis=1).astype(float)
@@ -55,17 +52,9 @@ class LinearCorrection(FittedState, RegressorMixin, BaseEstimator):  # type: ign
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """[rows] predictions."""
-        check_is_fitted(self)
-        X = validate_data(  # noqa: N806
-            self, X, dtype=[np.float32, np.float64], ensure_all_finite="allow-nan", reset=False
-        )
+        X = self.asked(X)  # noqa: N806
         return np.asarray(np.clip(self._design(X) @ self.coefficients_ + self.offset_, *self.range_))
 
     def _design(self, X: np.ndarray) -> np.ndarray:  # noqa: N803
         numbers = (np.delete(X, list(self.words), axis=1) - self.mean_) / self.scale_
         return np.concatenate([np.nan_to_num(numbers), one_hot(X[:, list(self.words)], self.met_)], axis=1)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags

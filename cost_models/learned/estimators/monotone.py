@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ircost.cost_models.learned.estimators.boosted import BoostedResidual
+from ircost.cost_models.learned.estimators.kernel_regressor import KernelRegressor
 
 
-class MonotoneTrees(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class MonotoneTrees(KernelRegressor):
     """Trees of ln of the measured time that rise with some columns and fall with others.
 
     They see no other columns than those named here: whatever else changes with a size could bend the law. So they know
@@ -50,13 +49,7 @@ class MonotoneTrees(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         X: [rows, features]; NaN where something is not known.
         y: [rows] what to predict.
         """
-        X, y = validate_data(  # noqa: N806
-            *(self, X, y),
-            dtype=[np.float32, np.float64],
-            ensure_all_finite="allow-nan",
-            y_numeric=True,
-            ensure_min_samples=2,
-        )
+        X, y = self.learned_from(X, y, 2)  # noqa: N806
         columns = self._columns(X.shape[1])
         signs = tuple((at in self.rising) - (at in self.falling) for at in columns)
         trees = BoostedResidual(
@@ -67,10 +60,7 @@ class MonotoneTrees(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """[rows] predictions."""
-        check_is_fitted(self)
-        X = validate_data(  # noqa: N806
-            self, X, dtype=[np.float32, np.float64], ensure_all_finite="allow-nan", reset=False
-        )
+        X = self.asked(X)  # noqa: N806
         found = self.trees_.predict(X[:, self._columns(X.shape[1])])
         return found if self.predicted is None else found - X[:, self.predicted]
 
@@ -86,8 +76,3 @@ class MonotoneTrees(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _columns(self, features: int) -> list[int]:
         return [*self.rising, *self.falling, *self.free] or [*range(features)]
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags

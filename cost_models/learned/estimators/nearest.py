@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 from scipy.spatial import cKDTree
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ircost.cost_models.learned.estimators.encoding import evenly, met_words, one_hot, points_of
 from ircost.cost_models.learned.estimators.fitted_state import FittedState
+from ircost.cost_models.learned.estimators.kernel_regressor import KernelRegressor
 
 
-class NearestKernels(FittedState, RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class NearestKernels(FittedState, KernelRegressor):
     """Mean of the nearest rows, weighted by one over their distance.
 
     Distance is that of logarithms of sizes. Another word (format, library, machine) is as far as a factor of
@@ -54,9 +53,7 @@ class NearestKernels(FittedState, RegressorMixin, BaseEstimator):  # type: ignor
         X: [rows, features]; NaN where something is not known.
         y: [rows] what to predict.
         """
-        X, y = validate_data(  # noqa: N806
-            self, X, y, dtype=[np.float32, np.float64], ensure_all_finite="allow-nan", y_numeric=True
-        )
+        X, y = self.learned_from(X, y)  # noqa: N806
         X, y = evenly(self.most_rows, X, y)  # noqa: N806
         self.points_ = points_of(X, self.sizes, self.words)
         self.words_ = X[:, list(self.words)]
@@ -69,10 +66,7 @@ class NearestKernels(FittedState, RegressorMixin, BaseEstimator):  # type: ignor
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """[rows] predictions."""
-        check_is_fitted(self)
-        X = validate_data(  # noqa: N806
-            self, X, dtype=[np.float32, np.float64], ensure_all_finite="allow-nan", reset=False
-        )
+        X = self.asked(X)  # noqa: N806
         count = min(self.neighbours, len(self.values_))
         asked = self._places(points_of(X, self.sizes, self.words), X[:, list(self.words)])
         distance, place = (found.reshape(len(X), count) for found in self.tree_.query(asked, count))
@@ -87,8 +81,3 @@ class NearestKernels(FittedState, RegressorMixin, BaseEstimator):  # type: ignor
     def _places(self, points: np.ndarray, words: np.ndarray) -> np.ndarray:
         """[rows, axes] where rows are: rows with another word differ in two axes."""
         return np.concatenate([points, one_hot(words, met_words(self.words_)) * (self.apart / np.sqrt(2.0))], axis=1)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags

@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
-from sklearn.base import BaseEstimator, RegressorMixin, clone
-from sklearn.linear_model import Ridge
+from sklearn.base import clone
 from sklearn.model_selection import GroupKFold
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ircost.cost_models.learned.estimators.fitted_state import state_of, with_state
+from ircost.cost_models.learned.estimators.kernel_regressor import KernelRegressor
+from ircost.cost_models.learned.estimators.linear import LinearCorrection
 
 
-class StackedEstimators(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class StackedEstimators(KernelRegressor):
     """A mean of what estimators say, with weights.
 
     Weights are those that err least, absolutely, on groups that were left out in turn; then all learn from all rows.
     Source: Breiman, "Stacked regressions", Machine Learning 24, 1996.
 
     Args:
-        members: unfitted estimators; ridge regression, if None.
+        members: unfitted estimators; ``LinearCorrection``, if None.
         folds: in which groups are left out, at most; with fewer groups than two all count alike.
     """
 
@@ -36,9 +36,7 @@ class StackedEstimators(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         y: [rows] what to predict.
         groups: [rows] equal for rows that are nearly one measurement; if None, each row is a group.
         """
-        X, y = validate_data(  # noqa: N806
-            self, X, y, dtype=[np.float32, np.float64], ensure_all_finite=self._finite(), y_numeric=True
-        )
+        X, y = self.learned_from(X, y)  # noqa: N806
         members = self._members()
         groups = np.arange(len(X)) if groups is None else np.unique(groups, return_inverse=True)[1]
         count = min(self.folds, len(np.unique(groups)))
@@ -54,10 +52,7 @@ class StackedEstimators(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """[rows] predictions."""
-        check_is_fitted(self)
-        X = validate_data(  # noqa: N806
-            self, X, dtype=[np.float32, np.float64], ensure_all_finite=self._finite(), reset=False
-        )
+        X = self.asked(X)  # noqa: N806
         return sum(
             (weight * member.predict(X) for weight, member in zip(self.weights_, self.members_, strict=True) if weight),
             np.zeros(len(X)),
@@ -78,15 +73,7 @@ class StackedEstimators(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _members(self) -> list[Any]:
-        return [Ridge()] if self.members is None else [*self.members]
-
-    def _finite(self) -> bool | str:
-        return True if self.members is None else "allow-nan"
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.members is not None
-        return tags
+        return [LinearCorrection()] if self.members is None else [*self.members]
 
 
 def least_absolute_weights(predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
